@@ -1,0 +1,42 @@
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+
+all:
+	$(CARGO) build --release --locked
+
+test:
+	$(CARGO) test --locked
+
+# Rewrites the expected output of the golden cases; read the diff.
+bless:
+	BLESS=1 $(CARGO) test --locked --test golden
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	mandoc -Tlint -Wwarning man/*.[0-9]
+
+bench: all
+	tests/bench.sh target/release/tasker
+
+# One file that needs nothing of the machine it runs on.
+static:
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
+	@echo target/$(TARGET)/release/tasker
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 755 target/release/tasker $(DESTDIR)$(PREFIX)/bin/tasker
+	install -m 644 man/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1
+	install -m 644 man/tasker-file.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/tasker
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
+
+clean:
+	$(CARGO) clean
+
+.PHONY: all test bless lint bench static install uninstall clean

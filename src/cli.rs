@@ -1,0 +1,512 @@
+//! The command line, and the options that a task file holds (SPEC §1, §6).
+//!
+//! What was typed (`Typed`) is kept apart from what it means (`Invocation`): the
+//! file's options are applied first, then those of the command line, which win.
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::plan::exec::{self, ExecType};
+use crate::report::log::Level;
+use crate::run::interrupt::OnInterrupt;
+use crate::task::keys;
+use crate::text::diagnostic::Diagnostics;
+use crate::text::duration;
+use crate::text::nearest::did_you_mean;
+use crate::text::source::{Sources, Span};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One option: the parser, the help and the check of the man page read this.
+pub struct Opt {
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// What its value is called; nothing for a flag.
+    pub value: Option<&'static str>,
+    /// Whether a task file may hold it.
+    pub in_file: bool,
+    /// Empty for options of old files, which are accepted without effect.
+    pub help: &'static str,
+}
+
+const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
+    Opt {
+        long,
+        short,
+        value: None,
+        in_file: true,
+        help,
+    }
+}
+
+const fn valued(
+    long: &'static str,
+    short: Option<char>,
+    value: &'static str,
+    help: &'static str,
+) -> Opt {
+    Opt {
+        long,
+        short,
+        value: Some(value),
+        in_file: true,
+        help,
+    }
+}
+
+const fn never_in_file(opt: Opt) -> Opt {
+    Opt {
+        in_file: false,
+        ..opt
+    }
+}
+
+pub const OPTIONS: &[Opt] = &[
+    never_in_file(flag(
+        "run",
+        Some('r'),
+        "run the tasks; without it they are only checked and listed",
+    )),
+    valued(
+        "log-dir",
+        Some('l'),
+        "DIR",
+        "where logs and records go (default: ~/TASKER)",
+    ),
+    valued(
+        "log-level",
+        None,
+        "LEVEL",
+        "ERROR, WARN, INFO (default) or DEBUG",
+    ),
+    flag("debug", Some('d'), "the same as --log-level=DEBUG"),
+    valued(
+        "type",
+        Some('t'),
+        "TYPE",
+        "exec type of tasks that name none",
+    ),
+    valued(
+        "timeout",
+        Some('o'),
+        "TIME",
+        "timeout of tasks that name none (default: 300)",
+    ),
+    valued(
+        "project",
+        Some('p'),
+        "NAME",
+        "add a line to this project's summary",
+    ),
+    valued("start-from", None, "ID", "begin at this task"),
+    never_in_file(flag(
+        "skip-task-validation",
+        None,
+        "no checks of the flow, no warnings",
+    )),
+    never_in_file(flag(
+        "skip-validation",
+        None,
+        "the same as all --skip options",
+    )),
+    flag(
+        "keep-going",
+        Some('k'),
+        "go on past failures that nothing handles; end with 1",
+    ),
+    never_in_file(flag("fire-and-forget", None, "the same, but end with 0")),
+    valued(
+        "max-steps",
+        None,
+        "N",
+        "execute at most N tasks (default: 100000)",
+    ),
+    valued(
+        "on-interrupt",
+        None,
+        "HOW",
+        "what a first Ctrl-C does: drain (default) or kill",
+    ),
+    valued("set", None, "NAME=VALUE", "set or override a global"),
+    flag("quiet", Some('q'), "print nothing unless the run fails"),
+    flag("no-task-backup", None, "keep no copy of the task file"),
+    flag(
+        "strict-env-validation",
+        None,
+        "use only environment variables that begin with TASKER_",
+    ),
+    never_in_file(flag("help", Some('h'), "print help (-h: only the options)")),
+    never_in_file(flag("version", Some('V'), "print the version")),
+    flag("skip-command-validation", None, ""),
+    flag("skip-security-validation", None, ""),
+    flag("skip-subtask-range-validation", None, ""),
+    flag("skip-unresolved-host-validation", None, ""),
+];
+
+/// Everything the command line and the file's options say.
+pub struct Invocation {
+    pub run: bool,
+    pub log_dir: Option<PathBuf>,
+    pub log_level: Level,
+    pub exec: Option<&'static ExecType>,
+    pub timeout: Option<Duration>,
+    pub project: Option<String>,
+    pub start_from: Option<String>,
+    pub skip_task_validation: bool,
+    pub keep_going: bool,
+    pub fire_and_forget: bool,
+    pub max_steps: u64,
+    pub on_interrupt: OnInterrupt,
+    /// Globals from `--set`, in order.
+    pub settings: Vec<(String, String)>,
+    pub quiet: bool,
+    pub no_task_backup: bool,
+    pub strict_env: bool,
+    /// Options without effect that were given.
+    pub ignored: Vec<&'static str>,
+}
+
+impl Default for Invocation {
+    fn default() -> Invocation {
+        Invocation {
+            run: false,
+            log_dir: None,
+            log_level: Level::Info,
+            exec: None,
+            timeout: None,
+            project: None,
+            start_from: None,
+            skip_task_validation: false,
+            keep_going: false,
+            fire_and_forget: false,
+            max_steps: 100_000,
+            on_interrupt: OnInterrupt::Drain,
+            settings: Vec::new(),
+            quiet: false,
+            no_task_backup: false,
+            strict_env: false,
+            ignored: Vec::new(),
+        }
+    }
+}
+
+/// An option as it was typed; the name is one of the table's.
+pub struct Typed {
+    opt: &'static Opt,
+    value: Option<OsString>,
+}
+
+/// What the command line asks for.
+pub enum Request {
+    /// The short help (`-h`) or all of it.
+    Help {
+        short: bool,
+    },
+    Version,
+    Run {
+        file: OsString,
+        typed: Vec<Typed>,
+    },
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// One sentence for standard error; the exit code is 2.
+pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let (mut file, mut typed) = (None, Vec::new());
+    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
+        let opt = match argument {
+            lexopt::Arg::Value(value) if file.is_none() => {
+                file = Some(value);
+                continue;
+            }
+            lexopt::Arg::Value(value) => {
+                return Err(format!(
+                    "one task file at a time; `{}` is a second one",
+                    value.to_string_lossy()
+                ));
+            }
+            lexopt::Arg::Long(name) => long(name)?,
+            lexopt::Arg::Short(c) => short(c)?,
+        };
+        match (opt.long, opt.value) {
+            ("help", _) => {
+                return Ok(Request::Help {
+                    short: std::env::args_os().any(|a| a == "-h"),
+                });
+            }
+            ("version", _) => return Ok(Request::Version),
+            (_, Some(_)) => typed.push(Typed {
+                opt,
+                value: Some(parser.value().map_err(|e| e.to_string())?),
+            }),
+            (_, None) => typed.push(Typed { opt, value: None }),
+        }
+    }
+    match file {
+        Some(file) => Ok(Request::Run { file, typed }),
+        None => Err("no task file given".into()),
+    }
+}
+
+fn long(name: &str) -> Result<&'static Opt, String> {
+    OPTIONS.iter().find(|o| o.long == name).ok_or_else(|| {
+        let known: Vec<String> = OPTIONS.iter().map(|o| format!("--{}", o.long)).collect();
+        let near = did_you_mean(&format!("--{name}"), known.iter().map(String::as_str));
+        format!(
+            "unknown option `--{name}`{}{near}",
+            if near.is_empty() { "" } else { "; " }
+        )
+    })
+}
+
+fn short(c: char) -> Result<&'static Opt, String> {
+    OPTIONS
+        .iter()
+        .find(|o| o.short == Some(c))
+        .ok_or_else(|| format!("unknown option `-{c}`"))
+}
+
+/// Reads an option line of a task file: `--opt=value`, `--opt value`, `-o value`.
+/// The value is taken literally (SPEC §1).
+fn read_line(line: &str) -> Result<Typed, String> {
+    let (name, value) = match line.split_once(['=', ' ', '\t']) {
+        Some((name, value)) => (name, Some(value.trim())),
+        None => (line, None),
+    };
+    let (opt, value) = match name.strip_prefix("--") {
+        Some(name) => (long(name)?, value),
+        None => {
+            let mut letters = name[1..].chars();
+            let opt = short(letters.next().ok_or("expected an option, found `-`")?)?;
+            let attached = letters.as_str();
+            (
+                opt,
+                if attached.is_empty() {
+                    value
+                } else {
+                    Some(line[2..].trim_start_matches('='))
+                },
+            )
+        }
+    };
+    if !opt.in_file {
+        return Err(format!(
+            "`--{}` is not allowed in a task file, only on the command line",
+            opt.long
+        ));
+    }
+    match (opt.value, value) {
+        (Some(what), None | Some("")) => Err(format!("`--{}` needs a value: {what}", opt.long)),
+        (None, Some(_)) => Err(format!("`--{}` takes no value", opt.long)),
+        (_, value) => Ok(Typed {
+            opt,
+            value: value.map(OsString::from),
+        }),
+    }
+}
+
+impl Invocation {
+    /// Applies the file's option lines, then the command line's.
+    ///
+    /// # Errors
+    /// What is wrong with the command line; mistakes of the file are reported.
+    pub fn new(
+        typed: &[Typed],
+        lines: &[Span],
+        sources: &Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Invocation, String> {
+        let mut invocation = Invocation::default();
+        for at in lines {
+            if let Err(message) =
+                read_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed))
+            {
+                diagnostics.error(*at, message);
+            }
+        }
+        for typed in typed {
+            invocation
+                .apply(typed)
+                .map_err(|message| match typed.opt.value {
+                    Some(_) => format!("--{}: {message}", typed.opt.long),
+                    None => message,
+                })?;
+        }
+        Ok(invocation)
+    }
+
+    fn apply(&mut self, typed: &Typed) -> Result<(), String> {
+        let value = typed.value.as_deref().unwrap_or_default();
+        let text = || {
+            value
+                .to_str()
+                .ok_or("the value is not UTF-8 text".to_string())
+        };
+        match typed.opt.long {
+            "run" => self.run = true,
+            "log-dir" => self.log_dir = Some(PathBuf::from(value)),
+            "log-level" => self.log_level = log_level(text()?)?,
+            "debug" => self.log_level = Level::Debug,
+            "type" => self.exec = Some(exec_type(text()?)?),
+            "timeout" => self.timeout = Some(crate::task::values::timeout(text()?)?),
+            "project" => self.project = Some(project(text()?)?),
+            "start-from" => self.start_from = Some(text()?.to_string()),
+            "skip-task-validation" | "skip-validation" => self.skip_task_validation = true,
+            "keep-going" => self.keep_going = true,
+            "fire-and-forget" => self.fire_and_forget = true,
+            "max-steps" => self.max_steps = max_steps(text()?)?,
+            "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
+            "set" => self.settings.push(setting(text()?)?),
+            "quiet" => self.quiet = true,
+            "no-task-backup" => self.no_task_backup = true,
+            "strict-env-validation" => self.strict_env = true,
+            old => self.ignored.push(old),
+        }
+        Ok(())
+    }
+
+    /// The exec type of tasks that name none: `-t`, else the environment's.
+    pub fn default_exec(&self) -> Result<Option<&'static ExecType>, String> {
+        match (self.exec, environment("TASK_EXECUTOR_TYPE")) {
+            (None, Some(name)) => exec_type(&name)
+                .map(Some)
+                .map_err(|e| format!("TASK_EXECUTOR_TYPE: {e}")),
+            (exec, _) => Ok(exec),
+        }
+    }
+
+    /// The timeout of tasks that name none: `-o`, else the environment's, else 300 s.
+    pub fn default_timeout(&self) -> Result<Duration, String> {
+        match (self.timeout, environment("TASK_EXECUTOR_TIMEOUT")) {
+            (Some(timeout), _) => Ok(timeout),
+            (None, Some(text)) => crate::task::values::timeout(&text)
+                .map_err(|e| format!("TASK_EXECUTOR_TIMEOUT: {e}")),
+            (None, None) => Ok(Duration::from_secs(300)),
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)
+        .filter(|v| !v.is_empty())
+        .map(|v| v.to_string_lossy().into_owned())
+}
+
+fn log_level(text: &str) -> Result<Level, String> {
+    let found = Level::NAMES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found
+        .map(|(_, level)| *level)
+        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found `{text}`"))
+}
+
+fn exec_type(text: &str) -> Result<&'static ExecType, String> {
+    exec::find(text).ok_or_else(|| {
+        let near = did_you_mean(text, exec::names());
+        format!(
+            "there is no exec type `{text}`{}{near}",
+            if near.is_empty() { "" } else { "; " }
+        )
+    })
+}
+
+fn project(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
+        true => Ok(text.to_string()),
+        false => Err(format!(
+            "expected a name of letters, digits, `.`, `_` and `-`, found `{text}`"
+        )),
+    }
+}
+
+fn max_steps(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or_else(|| format!("expected a number from 1 on, found `{text}`"))
+}
+
+fn on_interrupt(text: &str) -> Result<OnInterrupt, String> {
+    match text {
+        "drain" => Ok(OnInterrupt::Drain),
+        "kill" => Ok(OnInterrupt::Kill),
+        _ => Err(format!("expected `drain` or `kill`, found `{text}`")),
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+    let name = name.trim();
+    if !keys::is_identifier(name)
+        || keys::find(name).is_some()
+        || crate::task::globals::RESERVED.contains(&name)
+    {
+        return Err(format!("`{name}` cannot be the name of a global"));
+    }
+    Ok((name.to_string(), value.trim().to_string()))
+}
+
+const USAGE: &str = "usage: tasker [OPTIONS] TASK_FILE\n";
+
+/// The help: the options, and in its long form what surrounds them.
+pub fn help(short: bool) -> String {
+    let mut out = String::from(USAGE);
+    out.push_str("Runs the tasks of a file; `-` reads standard input.\n\n");
+    for opt in OPTIONS.iter().filter(|o| !o.help.is_empty()) {
+        let letter = opt.short.map_or("    ".into(), |c| format!("-{c}, "));
+        let value = opt.value.map_or(String::new(), |v| format!(" {v}"));
+        out.push_str(&format!(
+            "  {letter}--{:<28} {}\n",
+            format!("{}{value}", opt.long),
+            opt.help
+        ));
+    }
+    if short {
+        return out;
+    }
+    out.push_str(&format!(
+        "
+Exit codes:
+  0    the flow reached its end, or return=0
+  N    return=N, or the run stopped at a command that failed with N
+  1    --keep-going went past failures
+  {}    the command line is wrong
+  {}   the run stopped at a criterion, a block or a decision
+  {}   --start-from is not possible
+  {}   --max-steps was reached
+  {}   the task file is invalid; {} it holds no tasks
+  {}   the task file is not there; {} it cannot be read
+  {}   the log directory cannot be written
+  {}   the program of an exec type is missing
+  {}  stopped by a task's timeout
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
+
+Environment: TASK_EXECUTOR_TYPE, TASK_EXECUTOR_TIMEOUT and TASK_EXECUTOR_LOG
+stand in for -t, -o and -l. See tasker(1) and tasker-file(5).
+",
+        exit::USAGE,
+        exit::CRITERION,
+        exit::POSITION,
+        exit::MAX_STEPS,
+        exit::INVALID,
+        exit::NO_TASKS,
+        exit::NO_FILE,
+        exit::UNREADABLE,
+        exit::LOG_DIR,
+        exit::EXEC_TYPE,
+        exit::TIMEOUT,
+    ));
+    out
+}
+
+/// The timeout's value as it is shown in the log's head.
+pub fn shown_timeout(timeout: Duration) -> String {
+    duration::setting(timeout)
+}

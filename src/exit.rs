@@ -1,0 +1,25 @@
+//! Every exit code of tasker itself, once (SPEC §3.8).
+#![forbid(unsafe_code)]
+
+pub const OK: i32 = 0;
+/// `--keep-going` ran past a failure; or a `return` that cannot be used.
+pub const FAILURES: i32 = 1;
+pub const USAGE: i32 = 2;
+/// A criterion did not hold though the command exited 0; a block or decision failed.
+pub const CRITERION: i32 = 10;
+/// `--start-from` is not possible.
+pub const POSITION: i32 = 12;
+pub const MAX_STEPS: i32 = 14;
+pub const INVALID: i32 = 20;
+pub const NO_TASKS: i32 = 24;
+pub const NO_FILE: i32 = 30;
+pub const UNREADABLE: i32 = 31;
+pub const LOG_DIR: i32 = 32;
+/// An exec type's program is missing.
+pub const EXEC_TYPE: i32 = 61;
+pub const TIMEOUT: i32 = 124;
+/// A command that cannot be executed, and one that is not there.
+pub const NOT_EXECUTABLE: i32 = 126;
+pub const NOT_FOUND: i32 = 127;
+/// 128+n: ended by signal n.
+pub const SIGNAL: i32 = 128;

@@ -1,0 +1,189 @@
+//! From the command line to a checked workflow: everything that can be refused
+//! is refused here, before the first process starts.
+#![forbid(unsafe_code)]
+
+use crate::cli::{Invocation, Typed};
+use crate::exit;
+use crate::plan::recipe::{self, Defaults};
+use crate::plan::workflow::Workflow;
+use crate::run::sys;
+use crate::task::build::{self, Setting};
+use crate::text::diagnostic::{Count, Diagnostics, Severity};
+use crate::text::scanner::{self, Line};
+use crate::text::source::{MAX_BYTES, Source, Sources, Span};
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// A file that may be run.
+pub struct Loaded {
+    /// The task file as the user named it.
+    pub name: String,
+    /// `-` was given.
+    pub from_stdin: bool,
+    pub sources: Sources,
+    /// The task file's number among the sources.
+    pub file: u16,
+    pub invocation: Invocation,
+    pub defaults: Defaults,
+    pub workflow: Workflow,
+}
+
+/// Reads, builds and checks; says what is wrong and returns the exit code.
+pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
+    let from_stdin = path == "-";
+    let name = if from_stdin {
+        "standard input".into()
+    } else {
+        path.to_string_lossy().into_owned()
+    };
+    let bytes = read(path, &name)?;
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    let (source, bad) = Source::decode(&name, &bytes);
+    let file = sources.add(source);
+    if let Some(bad) = bad {
+        diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
+        return Err(refuse(&mut diagnostics, &sources, &name));
+    }
+    let lines = scanner::scan(file, sources.get(file), &mut diagnostics);
+    let options = option_lines(&lines, &sources, &mut diagnostics);
+    let invocation =
+        Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(|m| usage(&m))?;
+    let settings = settings(&invocation, &mut sources);
+    let defaults = Defaults {
+        exec: invocation.default_exec().map_err(|m| usage(&m))?,
+        timeout: invocation.default_timeout().map_err(|m| usage(&m))?,
+        own_name: sys::own_name(),
+        strict_env: invocation.strict_env,
+    };
+    let directory = directory(path, from_stdin);
+    let tasks = build::build(
+        &lines,
+        &settings,
+        invocation.strict_env,
+        &directory,
+        &sources,
+        &mut diagnostics,
+    );
+    let none = tasks.tasks.is_empty();
+    let mut workflow = Workflow::new(tasks, &mut diagnostics);
+    recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
+    if invocation.skip_task_validation {
+        diagnostics.drop_warnings();
+        eprintln!("tasker: warning: the checks of the flow and all warnings are skipped");
+    }
+    if diagnostics.has_errors() {
+        return Err(refuse(&mut diagnostics, &sources, &name));
+    }
+    if none {
+        eprintln!("tasker: {name}: it holds no tasks; nothing was run");
+        return Err(exit::NO_TASKS);
+    }
+    advise(&mut diagnostics, &sources, &invocation);
+    Ok(Loaded {
+        name,
+        from_stdin,
+        sources,
+        file,
+        invocation,
+        defaults,
+        workflow,
+    })
+}
+
+fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
+    let mut bytes = Vec::new();
+    let result = if path == "-" {
+        io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+    };
+    let problem = match result {
+        Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
+        Ok(_) => "it is larger than 1 GiB".to_string(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            eprintln!("tasker: there is no task file `{name}`");
+            return Err(exit::NO_FILE);
+        }
+        Err(e) => e.to_string(),
+    };
+    eprintln!("tasker: cannot read the task file `{name}`: {problem}");
+    Err(exit::UNREADABLE)
+}
+
+/// The option lines; one after the first `key=value` line is an error.
+fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics) -> Vec<Span> {
+    let mut options = Vec::new();
+    let mut pairs = false;
+    for line in lines {
+        match line {
+            Line::Pair(_) => pairs = true,
+            Line::Option(at) if pairs => {
+                let message = format!(
+                    "the option `{}` stands after the first `key=value` line",
+                    sources.text(*at)
+                );
+                diagnostics
+                    .error(*at, message)
+                    .help("move it up, to the beginning of the file");
+            }
+            Line::Option(at) => options.push(*at),
+        }
+    }
+    options
+}
+
+/// `--set` values become sources of their own, so that mistakes in them have a place.
+fn settings(invocation: &Invocation, sources: &mut Sources) -> Vec<Setting> {
+    let add = |(name, value): &(String, String)| {
+        let file = sources.add(Source::new(&format!("--set {name}"), value.clone()));
+        Setting {
+            name: name.clone(),
+            at: Span::new(file, 0, value.len()),
+        }
+    };
+    invocation.settings.iter().map(add).collect()
+}
+
+/// Where relative `file:` paths of the task file begin.
+fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
+    match Path::new(path).parent() {
+        Some(parent) if !from_stdin && !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn usage(message: &str) -> i32 {
+    eprintln!("tasker: {message}; see tasker --help");
+    exit::USAGE
+}
+
+/// Shows all findings of a file that cannot be run.
+fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, name: &str) -> i32 {
+    let (errors, warnings) = (
+        diagnostics.count(Severity::Error),
+        diagnostics.count(Severity::Warning),
+    );
+    eprint!("{}", diagnostics.draw(sources));
+    eprintln!(
+        "tasker: {name}: {}, {}; nothing was run",
+        Count(errors, "error"),
+        Count(warnings, "warning")
+    );
+    exit::INVALID
+}
+
+/// Shows the warnings of a file that can be run; a quiet run keeps them to itself.
+fn advise(diagnostics: &mut Diagnostics, sources: &Sources, invocation: &Invocation) {
+    for old in &invocation.ignored {
+        eprintln!("tasker: note: --{old} has no effect any more");
+    }
+    if !diagnostics.is_empty() && !(invocation.run && invocation.quiet) {
+        eprint!("{}", diagnostics.draw(sources));
+        eprintln!(
+            "tasker: 0 errors, {}",
+            Count(diagnostics.count(Severity::Warning), "warning")
+        );
+    }
+}

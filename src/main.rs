@@ -1,0 +1,47 @@
+//! tasker runs a task file: which commands, on which hosts, in what order.
+//!
+//! The data flows one way: text, tasks, checked workflow, run, records. Each
+//! room imports only those to its left: `text`, `task`, `plan`, `run`, `report`.
+#![deny(unsafe_code)]
+
+mod cli;
+mod exit;
+mod load;
+mod outcome;
+mod plan;
+mod report;
+mod run;
+mod session;
+mod task;
+mod text;
+
+use cli::Request;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let code = match cli::read(std::env::args_os().skip(1)) {
+        Ok(Request::Help { short }) => print(&cli::help(short)),
+        Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
+            Ok(loaded) if loaded.invocation.run => session::run(&loaded),
+            Ok(loaded) => print(&plan::listing::list(
+                &loaded.workflow,
+                &loaded.defaults,
+                &loaded.name,
+            )),
+            Err(code) => code,
+        },
+        Err(message) => {
+            eprintln!("tasker: {message}; see tasker --help");
+            exit::USAGE
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Prints to standard output; a reader that is gone is no failure.
+fn print(text: &str) -> i32 {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit::OK
+}

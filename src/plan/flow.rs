@@ -1,0 +1,547 @@
+//! The rules of the flow (SPEC §3.2 to §3.4): what comes after a task.
+//!
+//! Pure: from the workflow, the place in it and what was seen there, to the next
+//! step. Evaluating conditions, waiting and running are for `run`.
+#![forbid(unsafe_code)]
+
+use super::workflow::Workflow;
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::task::values::RetryOn;
+use crate::task::{Ix, Kind, Next, Task};
+use std::borrow::Cow;
+
+/// A task of the flow, at one of its iterations and attempts (both from 1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    pub task: Ix,
+    pub iteration: u32,
+    pub attempt: u32,
+}
+
+impl Position {
+    pub fn at(task: Ix) -> Position {
+        Position {
+            task,
+            iteration: 1,
+            attempt: 1,
+        }
+    }
+}
+
+/// What has happened to the flow so far that still matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Course {
+    /// A failure jump led to a handler: the flow falls through handlers too.
+    pub in_handlers: bool,
+    /// The exit code of the first unhandled failure in a handler.
+    pub handler_failed: Option<i32>,
+    /// `--keep-going` ran past a failure.
+    pub kept_going: bool,
+}
+
+/// What the command line says about failures nobody handles.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Policy {
+    pub keep_going: bool,
+    /// `--fire-and-forget`: keep going, and end with 0.
+    pub forgive: bool,
+}
+
+/// What was seen of a task that ended; conditions are evaluated already.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub outcome: Outcome,
+    pub exit: i32,
+    pub success: bool,
+    pub verdict: bool,
+    /// How many iterations `loop` asks for, and whether `loop_break` holds.
+    pub iterations: u32,
+    pub loop_break: bool,
+    pub retries: u32,
+    pub retry_on: RetryOn,
+    /// The `return` code; the error says why it cannot be used.
+    pub returns: Option<Result<u8, String>>,
+}
+
+/// What a task by itself asks for, wherever it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice {
+    Retry,
+    Iterate,
+    Jump {
+        to: Ix,
+        failure: bool,
+    },
+    Return(i32),
+    /// `next=never`: end here with this code.
+    Never(i32),
+    /// A false verdict that nothing handles.
+    Fail,
+    FallThrough,
+}
+
+/// The next step of the main line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Retry,
+    Iterate,
+    Go(Ix),
+    End(i32),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub step: Step,
+    pub course: Course,
+    pub why: Cow<'static, str>,
+}
+
+/// Decides what comes after a task of the main line, or one jumped to.
+pub fn decide(
+    workflow: &Workflow,
+    policy: Policy,
+    course: Course,
+    at: Position,
+    seen: &Seen,
+) -> Decision {
+    let task = &workflow.tasks[at.task];
+    let (choice, why) = choose(task, at, seen);
+    match choice {
+        Choice::Retry => Decision {
+            step: Step::Retry,
+            course,
+            why,
+        },
+        Choice::Iterate => Decision {
+            step: Step::Iterate,
+            course,
+            why,
+        },
+        Choice::Jump { to, failure } => {
+            let in_handlers = failure && (course.in_handlers || workflow.is_handler(to));
+            Decision {
+                step: Step::Go(to),
+                course: Course {
+                    in_handlers,
+                    ..course
+                },
+                why,
+            }
+        }
+        Choice::Return(code) | Choice::Never(code) => Decision {
+            step: Step::End(ending(course, code)),
+            course,
+            why,
+        },
+        Choice::FallThrough => fall_through(workflow, policy, course, at.task, why),
+        Choice::Fail if course.in_handlers && workflow.is_handler(at.task) => {
+            let code = failure_code(task, seen);
+            let course = Course {
+                handler_failed: course.handler_failed.or(Some(code)),
+                ..course
+            };
+            fall_through(
+                workflow,
+                policy,
+                course,
+                at.task,
+                "failed in a failure handler; the next one follows".into(),
+            )
+        }
+        Choice::Fail if policy.keep_going => {
+            let course = Course {
+                kept_going: true,
+                ..course
+            };
+            fall_through(
+                workflow,
+                policy,
+                course,
+                at.task,
+                "failed; going on as --keep-going says".into(),
+            )
+        }
+        Choice::Fail => Decision {
+            step: Step::End(failure_code(task, seen)),
+            course,
+            why,
+        },
+    }
+}
+
+/// What the task's own keys say, in the order of SPEC §3.2.
+pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, str>) {
+    if seen.outcome == Outcome::Skipped {
+        return (Choice::FallThrough, "skipped".into());
+    }
+    if matches!(task.routing.next, Next::Loop) {
+        return choose_in_loop(task, at, seen);
+    }
+    if !seen.verdict && at.attempt <= seen.retries && is_retried(seen) {
+        let why = format!(
+            "its verdict is false; retry {} of {}",
+            at.attempt, seen.retries
+        );
+        return (Choice::Retry, why.into());
+    }
+    if matches!(task.routing.next, Next::Never) {
+        return never(task, seen);
+    }
+    if let Some(to) = task.routing.goto {
+        return (Choice::Jump { to, failure: false }, "goto".into());
+    }
+    if seen.verdict {
+        on_true(task, seen, "its verdict is true")
+    } else {
+        on_false(task, seen)
+    }
+}
+
+/// Whether the outcome or exit code is one that is tried again (SPEC §3.3).
+pub fn is_retried(seen: &Seen) -> bool {
+    let on = &seen.retry_on;
+    let by_outcome = match seen.outcome {
+        Outcome::Timeout => on.timeout,
+        Outcome::Unreachable => on.unreachable,
+        // A false verdict of a command that exited 0 counts as failed.
+        Outcome::Failed | Outcome::Ok => on.failed,
+        _ => false,
+    };
+    by_outcome || on.codes.contains(&seen.exit)
+}
+
+fn choose_in_loop(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, str>) {
+    let waits = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
+    if seen.loop_break {
+        return on_true(task, seen, "its loop_break holds");
+    }
+    if at.iteration < seen.iterations {
+        let why = format!("iteration {} of {} is done", at.iteration, seen.iterations);
+        return (Choice::Iterate, why.into());
+    }
+    match task.routing.on_failure {
+        Some(to) if waits => (
+            Choice::Jump { to, failure: true },
+            "its loop_break never held".into(),
+        ),
+        _ => on_true(task, seen, "its loop is over"),
+    }
+}
+
+fn never(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
+    if let Some(choice) = returned(seen) {
+        return choice;
+    }
+    let code = match (seen.success, seen.exit) {
+        (true, _) => exit::OK,
+        (false, 1..=255) => seen.exit,
+        (false, _) => exit::CRITERION,
+    };
+    let why = if task.routing.on_success.is_some() {
+        "next=never, which hides on_success"
+    } else {
+        "next=never"
+    };
+    (Choice::Never(code), why.into())
+}
+
+fn on_true(task: &Task, seen: &Seen, why: &'static str) -> (Choice, Cow<'static, str>) {
+    if let Some(to) = task.routing.on_success.or(task.routing.goto) {
+        return (Choice::Jump { to, failure: false }, why.into());
+    }
+    returned(seen).unwrap_or((Choice::FallThrough, why.into()))
+}
+
+fn on_false(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
+    if let Some(to) = task.routing.on_failure {
+        return (
+            Choice::Jump { to, failure: true },
+            "its verdict is false".into(),
+        );
+    }
+    returned(seen).unwrap_or((
+        Choice::Fail,
+        "its verdict is false and nothing handles it".into(),
+    ))
+}
+
+fn returned(seen: &Seen) -> Option<(Choice, Cow<'static, str>)> {
+    match seen.returns.as_ref()? {
+        Ok(code) => Some((
+            Choice::Return(i32::from(*code)),
+            format!("return={code}").into(),
+        )),
+        Err(why) => Some((
+            Choice::Return(exit::FAILURES),
+            format!("its return cannot be used: {why}").into(),
+        )),
+    }
+}
+
+/// The exit code of a run that stops at this task.
+pub fn failure_code(task: &Task, seen: &Seen) -> i32 {
+    let runs_itself = matches!(task.kind, Kind::Command(_));
+    if runs_itself && (1..=255).contains(&seen.exit) {
+        seen.exit
+    } else {
+        exit::CRITERION
+    }
+}
+
+fn fall_through(
+    workflow: &Workflow,
+    policy: Policy,
+    course: Course,
+    from: Ix,
+    why: Cow<'static, str>,
+) -> Decision {
+    let end = |why| Decision {
+        step: Step::End(ending(course, over(policy, course))),
+        course,
+        why,
+    };
+    match workflow.next_of(from) {
+        None => end(why),
+        Some(next) if workflow.is_handler(next) && !course.in_handlers => end(format!(
+            "{why}; task {} is a failure handler, so the run ends",
+            workflow.tasks[next].id
+        )
+        .into()),
+        Some(next) => Decision {
+            step: Step::Go(next),
+            course,
+            why,
+        },
+    }
+}
+
+/// The exit code of a flow that reached its end.
+fn over(policy: Policy, course: Course) -> i32 {
+    if course.kept_going && !policy.forgive {
+        exit::FAILURES
+    } else {
+        exit::OK
+    }
+}
+
+/// A run with an unhandled failure in a handler cannot end with 0.
+fn ending(course: Course, code: i32) -> i32 {
+    if code == exit::OK {
+        course.handler_failed.unwrap_or(code)
+    } else {
+        code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::build::build;
+    use crate::text::diagnostic::Diagnostics;
+    use crate::text::scanner::scan;
+    use crate::text::source::{Source, Sources};
+    use std::path::Path;
+
+    fn workflow(text: &str) -> Workflow {
+        let mut sources = Sources::default();
+        let file = sources.add(Source::new("t", text.replace(' ', "\n")));
+        let mut diagnostics = Diagnostics::default();
+        let lines = scan(file, sources.get(file), &mut diagnostics);
+        let tasks = build(
+            &lines,
+            &[],
+            false,
+            Path::new("."),
+            &sources,
+            &mut diagnostics,
+        );
+        let workflow = Workflow::new(tasks, &mut diagnostics);
+        assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
+        workflow
+    }
+
+    /// Walks the flow with the given successes per task id, each use taking the
+    /// next one (the last stays); gives the path and the exit code.
+    fn walk(text: &str, policy: Policy, results: &[(u32, &[i32])]) -> (Vec<u32>, i32) {
+        let workflow = workflow(text);
+        let mut used = vec![0usize; workflow.tasks.len()];
+        let mut path = Vec::new();
+        let mut at = Position::at(workflow.first().unwrap_or(0));
+        let mut course = Course::default();
+        for _ in 0..100 {
+            let task = &workflow.tasks[at.task];
+            path.push(task.id);
+            let codes = results
+                .iter()
+                .find(|(id, _)| *id == task.id)
+                .map_or(&[0][..], |(_, c)| c);
+            let exit = codes[used[at.task].min(codes.len() - 1)];
+            used[at.task] += 1;
+            let known = |n: Option<&u32>| n.copied().unwrap_or(0);
+            let seen = Seen {
+                outcome: if exit == 0 {
+                    Outcome::Ok
+                } else if exit == -1 {
+                    Outcome::Skipped
+                } else {
+                    Outcome::Failed
+                },
+                exit,
+                success: exit == 0,
+                verdict: exit == 0 || matches!(task.routing.next, Next::Always),
+                iterations: task.repeat.as_ref().map_or(0, |r| known(r.count.known())),
+                loop_break: exit == 0 && task.repeat.as_ref().is_some_and(|r| r.until.is_some()),
+                retries: known(task.retry.count.known()),
+                retry_on: RetryOn::default(),
+                returns: task
+                    .routing
+                    .return_
+                    .as_ref()
+                    .and_then(|r| r.known())
+                    .map(|c| Ok(*c)),
+            };
+            let decision = decide(&workflow, policy, course, at, &seen);
+            course = decision.course;
+            match decision.step {
+                Step::Retry => at.attempt += 1,
+                Step::Iterate => at.iteration += 1,
+                Step::Go(to) => at = Position::at(to),
+                Step::End(code) => return (path, code),
+            }
+        }
+        (path, -2)
+    }
+
+    fn go(text: &str, results: &[(u32, &[i32])]) -> (Vec<u32>, i32) {
+        walk(text, Policy::default(), results)
+    }
+
+    const C: &str = "exec=local command=true";
+
+    fn file(tasks: &[(&str, &str)]) -> String {
+        tasks
+            .iter()
+            .map(|(id, keys)| format!("task={id} {C} {keys} "))
+            .collect()
+    }
+
+    #[test]
+    fn the_flow_falls_through_gaps_and_stops_at_a_failure() {
+        let f = file(&[("0", ""), ("5", ""), ("900", "")]);
+        assert_eq!(go(&f, &[]), (vec![0, 5, 900], 0));
+        assert_eq!(go(&f, &[(5, &[7])]), (vec![0, 5], 7));
+        assert_eq!(go(&f, &[(5, &[-1])]), (vec![0, 5, 900], 0));
+    }
+
+    #[test]
+    fn verdicts_route() {
+        let f = file(&[
+            ("0", "next=always"),
+            ("1", "on_success=4 on_failure=3"),
+            ("2", "return=9"),
+            ("3", ""),
+            ("4", ""),
+        ]);
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 1, 4], 0));
+        assert_eq!(go(&f, &[(1, &[1])]), (vec![0, 1, 3, 4], 0));
+        let f = file(&[
+            ("0", "goto=2"),
+            ("1", ""),
+            ("2", "next=never return=5"),
+            ("3", ""),
+        ]);
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 2], 5));
+        let f = file(&[("0", "next=never")]);
+        assert_eq!((go(&f, &[]).1, go(&f, &[(0, &[3])]).1), (0, 3));
+        let f = file(&[("0", "return=3")]);
+        assert_eq!((go(&f, &[]).1, go(&f, &[(0, &[8])]).1), (3, 3));
+    }
+
+    #[test]
+    fn handlers_are_entered_by_failures_only() {
+        let f = file(&[
+            ("0", "next=success goto=90"),
+            ("1", "next=success goto=99"),
+            ("90", ""),
+            ("99", "return=1"),
+        ]);
+        assert_eq!(go(&f, &[]), (vec![0, 1], 0));
+        assert_eq!(go(&f, &[(0, &[2])]), (vec![0, 90, 99], 1));
+        assert_eq!(go(&f, &[(1, &[2])]), (vec![0, 1, 99], 1));
+        // An unhandled failure in a handler goes on to the next one.
+        assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 1));
+        let f = file(&[("0", "on_failure=90"), ("90", ""), ("99", "")]);
+        assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 7));
+        assert_eq!(go(&f, &[(0, &[2])]), (vec![0, 90, 99], 0));
+    }
+
+    #[test]
+    fn a_true_jump_ends_the_falling_through_handlers() {
+        let f = file(&[
+            ("0", "on_failure=90"),
+            ("20", ""),
+            ("90", "goto=20"),
+            ("99", ""),
+        ]);
+        assert_eq!(go(&f, &[]), (vec![0, 20], 0));
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 90, 20], 0));
+        // Id minus one exists: an ordinary task, entered by falling through.
+        let f = file(&[("0", "on_failure=2"), ("1", ""), ("2", "")]);
+        assert_eq!(go(&f, &[]), (vec![0, 1, 2], 0));
+        // A failure that leads back to the start begins the ordinary flow again.
+        let f = file(&[
+            ("0", ""),
+            ("1", "on_failure=0"),
+            ("90", ""),
+            ("2", "on_failure=90"),
+        ]);
+        assert_eq!(go(&f, &[(1, &[1, 0])]), (vec![0, 1, 0, 1, 2], 0));
+    }
+
+    #[test]
+    fn retries_come_before_the_failure_path() {
+        let f = file(&[("0", "retry_count=2 on_failure=9"), ("9", "")]);
+        assert_eq!(go(&f, &[(0, &[1, 1, 0])]), (vec![0, 0, 0], 0));
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 0, 0, 9], 0));
+        let f = file(&[("0", "retry_count=2 goto=9"), ("9", "")]);
+        assert_eq!(go(&f, &[(0, &[1, 0])]), (vec![0, 0, 9], 0));
+    }
+
+    #[test]
+    fn loops_run_to_their_end_or_break() {
+        let f = file(&[("0", "next=loop loop=3"), ("1", "")]);
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 0, 0, 1], 0));
+        let f = file(&[
+            ("0", "next=loop loop=3 loop_break=exit_0 on_failure=9"),
+            ("1", ""),
+            ("9", "return=4"),
+        ]);
+        assert_eq!(go(&f, &[(0, &[1, 0])]), (vec![0, 0, 1], 0));
+        assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 0, 0, 9], 4));
+    }
+
+    #[test]
+    fn keep_going_remembers_failures() {
+        let f = file(&[("0", ""), ("1", ""), ("2", "")]);
+        let keep = Policy {
+            keep_going: true,
+            forgive: false,
+        };
+        assert_eq!(walk(&f, keep, &[(1, &[5])]), (vec![0, 1, 2], 1));
+        assert_eq!(walk(&f, keep, &[]), (vec![0, 1, 2], 0));
+        assert_eq!(
+            walk(
+                &f,
+                Policy {
+                    keep_going: true,
+                    forgive: true
+                },
+                &[(1, &[5])]
+            ),
+            (vec![0, 1, 2], 0)
+        );
+        let f = file(&[("0", ""), ("1", "return=0")]);
+        assert_eq!(walk(&f, keep, &[(0, &[5])]), (vec![0, 1], 0));
+    }
+}

@@ -1,0 +1,9 @@
+//! What would happen: the checked workflow, the rules of the flow, the words
+//! that would be executed. Starts nothing and contacts nobody.
+#![forbid(unsafe_code)]
+
+pub mod exec;
+pub mod flow;
+pub mod listing;
+pub mod recipe;
+pub mod workflow;

@@ -1,0 +1,334 @@
+//! From a task's command to the words that would be executed (SPEC §4.1, §5).
+//!
+//! A recipe is made when the file is loaded, so that every mistake in a command
+//! is found then; what depends on results is filled in by `run`.
+#![forbid(unsafe_code)]
+
+use super::exec::{self, ExecType, Way};
+use super::workflow::Workflow;
+use crate::task::globals::environment;
+use crate::task::{Command, Task, host};
+use crate::text::diagnostic::Diagnostics;
+use crate::text::nearest::did_you_mean;
+use crate::text::script::{self, Script};
+use crate::text::source::Span;
+use crate::text::template::{Piece, Template};
+use crate::text::words;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What tasks take when they name nothing themselves.
+pub struct Defaults {
+    /// `-t`, else `TASK_EXECUTOR_TYPE`.
+    pub exec: Option<&'static ExecType>,
+    /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else 300 s.
+    pub timeout: Duration,
+    /// The name of this machine.
+    pub own_name: String,
+    /// `--strict-env-validation`
+    pub strict_env: bool,
+}
+
+/// How a task would be run, as far as it is known before the run.
+pub enum Recipe {
+    /// It runs no command.
+    None,
+    /// Its exec type, or the host that decides it, comes from a result.
+    Late,
+    Ready {
+        exec: &'static ExecType,
+        payload: Payload,
+    },
+}
+
+/// What the exec type is given.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    Words(Vec<Template>),
+    Script(Script),
+}
+
+/// Makes the recipe of every task; mistakes in commands are reported.
+pub fn prepare(workflow: &mut Workflow, defaults: &Defaults, diagnostics: &mut Diagnostics) {
+    let recipes = workflow
+        .tasks
+        .iter()
+        .map(|task| recipe(task, defaults, diagnostics))
+        .collect();
+    workflow.recipes = recipes;
+}
+
+fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Recipe {
+    let Some(command) = task.command() else {
+        return Recipe::None;
+    };
+    let of_block = task.is_block();
+    let exec = match &command.exec {
+        Some(name) => match name.known_text() {
+            None => return Recipe::Late,
+            Some(name) => match exec::find(name.trim()) {
+                Some(exec) => exec,
+                None => {
+                    let error = diagnostics.error(
+                        task.place("exec"),
+                        format!("there is no exec type `{name}`"),
+                    );
+                    error.label(did_you_mean(&name, exec::names()));
+                    return Recipe::Late;
+                }
+            },
+        },
+        None if of_block => match defaults.exec {
+            Some(exec) => exec,
+            None => return Recipe::Late,
+        },
+        None => match &command.hostname {
+            Some(host) if host.is_late() && defaults.exec.is_none() => return Recipe::Late,
+            host => match default_exec(
+                host.as_ref().and_then(Template::known_text).as_deref(),
+                defaults,
+            ) {
+                Some(exec) => exec,
+                None => {
+                    let message = format!(
+                        "task {} needs a `hostname`, or `exec=local` to run on this machine",
+                        task.id
+                    );
+                    diagnostics.error(task.at, message);
+                    return Recipe::Late;
+                }
+            },
+        },
+    };
+    if !exec.is_local() && command.hostname.is_none() && !of_block {
+        diagnostics.error(
+            task.at,
+            format!(
+                "task {} needs a `hostname`: exec type `{}` runs on one",
+                task.id,
+                exec.name()
+            ),
+        );
+    }
+    if !exec.is_local() {
+        for (key, at) in task
+            .written
+            .iter()
+            .filter(|(k, _)| matches!(*k, "env." | "workdir"))
+        {
+            let key = key.trim_end_matches('.');
+            diagnostics.warning(
+                *at,
+                format!(
+                    "`{key}` is for commands on this machine; exec type `{}` does not pass it on",
+                    exec.name()
+                ),
+            );
+        }
+    }
+    let mut findings = Findings {
+        diagnostics,
+        strict: defaults.strict_env,
+    };
+    match findings.payload(command, exec) {
+        Some(payload) => {
+            findings.doubts(task, command, exec, &payload);
+            Recipe::Ready { exec, payload }
+        }
+        None => Recipe::Late,
+    }
+}
+
+/// The type where the task names none (SPEC §5); nothing where there is no host
+/// to go by.
+pub fn default_exec(host: Option<&str>, defaults: &Defaults) -> Option<&'static ExecType> {
+    defaults.exec.or_else(|| match host {
+        Some(host) if host::is_this_machine(host, &defaults.own_name) => exec::find("local"),
+        Some(_) => exec::find(exec::REMOTE_DEFAULT),
+        None => None,
+    })
+}
+
+/// Makes the payload in the run, for an exec type known only now.
+///
+/// # Errors
+/// The first thing wrong with the command, as one sentence.
+pub fn payload(command: &Command, exec: &ExecType, strict: bool) -> Result<Payload, String> {
+    let mut diagnostics = Diagnostics::default();
+    match (Findings {
+        diagnostics: &mut diagnostics,
+        strict,
+    })
+    .payload(command, exec)
+    {
+        Some(payload) if !diagnostics.has_errors() => Ok(payload),
+        _ => Err(diagnostics
+            .first_message()
+            .unwrap_or_else(|| "the command cannot be read".into())),
+    }
+}
+
+struct Findings<'a> {
+    diagnostics: &'a mut Diagnostics,
+    strict: bool,
+}
+
+impl Findings<'_> {
+    fn payload(&mut self, command: &Command, exec: &ExecType) -> Option<Payload> {
+        match exec.way {
+            Way::Script => self.script(command),
+            Way::Words | Way::Argv(_) => self.words(command),
+        }
+    }
+
+    fn script(&mut self, command: &Command) -> Option<Payload> {
+        let mut line = command.command.clone();
+        if let Some(arguments) = &command.arguments {
+            let at = arguments.pieces.first().map_or(Span::whole(0), Piece::at);
+            line.pieces.push(Piece::Text {
+                text: " ".into(),
+                at,
+                direct: false,
+                secret: false,
+            });
+            line.pieces.extend(arguments.pieces.iter().cloned());
+        }
+        match script::scan(&line) {
+            Ok(script) => Some(Payload::Script(script)),
+            Err(bad) => {
+                self.diagnostics.error(bad.at, bad.message);
+                None
+            }
+        }
+    }
+
+    fn words(&mut self, command: &Command) -> Option<Payload> {
+        let mut out = Vec::new();
+        for value in [Some(&command.command), command.arguments.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let (strict, diagnostics) = (self.strict, &mut *self.diagnostics);
+            let split = words::split(value, &mut |name, at| match environment(name, at, strict) {
+                Ok(Some(piece)) => Some(piece),
+                Ok(None) => {
+                    diagnostics.warning(
+                        at,
+                        format!("the environment variable `{name}` is not set; it counts as empty"),
+                    );
+                    None
+                }
+                Err(message) => {
+                    diagnostics.error(at, message);
+                    None
+                }
+            });
+            match split {
+                Ok(split) => {
+                    for (at, word) in split.operators {
+                        let message = format!("`{word}` is passed literally, no shell sees it");
+                        self.diagnostics
+                            .warning(at, message)
+                            .help("use `exec=shell` for pipes, redirections and substitutions");
+                    }
+                    out.extend(split.words);
+                }
+                Err(at) => {
+                    self.diagnostics.error(at, "this quote is never closed");
+                    return None;
+                }
+            }
+        }
+        if out.is_empty() {
+            let at = command.command.pieces.first().map(Piece::at);
+            if let Some(at) = at {
+                self.diagnostics.error(at, "this command has no words");
+            }
+            return None;
+        }
+        Some(Payload::Words(out))
+    }
+
+    /// What is probably not meant.
+    fn doubts(&mut self, task: &Task, command: &Command, exec: &ExecType, payload: &Payload) {
+        let secret = [Some(&command.command), command.arguments.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|t| t.has_secret());
+        if let Some(at) = secret
+            .and_then(|t| t.pieces.iter().find(|p| p.is_secret()))
+            .map(Piece::at)
+        {
+            let warning = self.diagnostics.warning(
+                at,
+                "a secret in a command's words is visible to everyone in `ps`",
+            );
+            warning.help("hand it over with `env.NAME=` or `stdin=`");
+        }
+        let Payload::Words(words) = payload else {
+            return;
+        };
+        if let Some(at) = data_after_c(words) {
+            let message = "a result after `-c` is parsed again by the program that gets it; it could run what the result says";
+            self.diagnostics
+                .warning(at, message)
+                .help("use `exec=shell`, which passes results as data");
+        }
+        let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
+        if let (Way::Words, false, Some(program)) = (exec.way, has_own_path, words[0].known_text())
+            && find_program(
+                &program,
+                command
+                    .workdir
+                    .as_ref()
+                    .and_then(Template::known_text)
+                    .as_deref(),
+            )
+            .is_none()
+        {
+            let path = std::env::var("PATH").unwrap_or_default();
+            let what = if program.contains('/') {
+                "there is no program"
+            } else {
+                "not in PATH: the program"
+            };
+            let warning = self
+                .diagnostics
+                .warning(task.place("command"), format!("{what} `{program}`"));
+            if !program.contains('/') {
+                warning.help(format!("PATH is {path}"));
+            }
+        }
+    }
+}
+
+/// A reference in the words after a `-c`.
+fn data_after_c(words: &[Template]) -> Option<Span> {
+    let c = words.iter().position(|w| {
+        w.known()
+            .is_some_and(|w| w.starts_with(b"-") && !w.starts_with(b"--") && w.ends_with(b"c"))
+    })?;
+    words[c + 1..]
+        .iter()
+        .flat_map(|w| w.references())
+        .find(|(to, _)| to.is_data())
+        .map(|(_, at)| at)
+}
+
+/// Where a program is, searched as the kernel and a shell do it.
+pub fn find_program(program: &str, workdir: Option<&str>) -> Option<PathBuf> {
+    if program.contains('/') {
+        let path = Path::new(workdir.unwrap_or("")).join(program);
+        return is_executable(&path).then_some(path);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|p| is_executable(p))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,255 @@
+//! What a run prints: plain lines, readable in a mail (SPEC §6.6).
+#![forbid(unsafe_code)]
+
+use super::mask::Mask;
+use super::show;
+use crate::outcome::Outcome;
+use crate::run::engine::RunEnd;
+use crate::run::event::{About, Event};
+use crate::run::interrupt::{Level, signal_name};
+use crate::run::result::TaskResult;
+use crate::task::Task;
+use crate::text::duration;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// How much of each stream of a task is printed, in bytes; the log has more.
+const OUTPUT: usize = 4 << 10;
+/// How many last lines of a failure's output are printed.
+const LAST_LINES: usize = 20;
+
+pub struct Console {
+    quiet: bool,
+    mask: Mask,
+}
+
+/// What the end of a run is told about.
+pub struct Closing<'a> {
+    pub file: &'a str,
+    /// `FILE:LINE` of the failed task.
+    pub place: String,
+    pub failed: Option<(&'a Task, &'a TaskResult)>,
+    pub log: String,
+    /// The command line that goes on after a failure.
+    pub go_on: String,
+    pub total: usize,
+}
+
+impl Console {
+    pub fn new(quiet: bool, mask: Mask) -> Console {
+        Console { quiet, mask }
+    }
+
+    /// Prints to standard output unless quiet. A reader that is gone is no error.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            let _ = std::io::stdout().write_all(self.mask.text(text).as_bytes());
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        let _ = std::io::stdout().flush();
+        let _ = std::io::stderr().write_all(self.mask.text(text).as_bytes());
+    }
+
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started { about, command, .. } => {
+                self.say(&format!(
+                    "task {}{}\n  $ {}\n",
+                    who(about),
+                    titled(about),
+                    show::line(command)
+                ));
+            }
+            Event::Finished { about, result } => self.say(&self.finished(about, result)),
+            Event::Skipped { about } => self.say(&format!(
+                "task {}{}\n  skipped: its condition is false\n",
+                who(about),
+                titled(about)
+            )),
+            Event::Retry {
+                attempt, of, delay, ..
+            } => self.say(&format!(
+                "  retry {attempt} of {of} in {}\n",
+                duration::show(*delay)
+            )),
+            Event::Sleep { time, .. } => {
+                self.say(&format!("  sleeping {}\n", duration::show(*time)))
+            }
+            Event::Routed {
+                from,
+                to: Ok(to),
+                why,
+            } if *to != from + 1 => {
+                self.say(&format!("  goes to task {to}: {}\n", show::line(why)))
+            }
+            Event::Routed { .. } | Event::Debug { .. } => {}
+            Event::Finals => self.say("final tasks\n"),
+            Event::Warning { label, text } => self.say(&format!(
+                "  warning: {}{}\n",
+                labelled(label),
+                show::line(text)
+            )),
+            Event::Interrupted {
+                signal,
+                level,
+                running,
+            } => self.interrupted(*signal, *level, running),
+        }
+    }
+
+    fn finished(&self, about: &About, result: &TaskResult) -> String {
+        let mut text = String::new();
+        for output in [&result.stdout, &result.stderr] {
+            let (lines, more) = show::head(output, &self.mask, OUTPUT);
+            for line in lines {
+                let _ = writeln!(text, "  | {line}");
+            }
+            if more > 0 {
+                let _ = writeln!(text, "  | ... {} more, see the log", show::size(more));
+            }
+        }
+        if result.command.is_empty() && result.outcome == Outcome::Ok {
+            // A decision, or a task that only ends the run.
+            let _ = writeln!(text, "task {}{}", who(about), titled(about));
+        }
+        let _ = writeln!(
+            text,
+            "  {}, exit {}, {}",
+            result.outcome,
+            result.exit,
+            duration::show(result.took)
+        );
+        text
+    }
+
+    fn interrupted(&self, signal: i32, level: Level, running: &[String]) {
+        let name = signal_name(signal);
+        let runs = if running.is_empty() {
+            "nothing runs".into()
+        } else {
+            format!("still running: {}", running.join(", "))
+        };
+        let text = match level {
+            Level::None | Level::Drain => format!(
+                "tasker: {name}: nothing new starts; {runs}; press Ctrl-C again to end it\n"
+            ),
+            Level::End => format!("tasker: {name}: ending the run; {runs}\n"),
+            Level::Kill => format!("tasker: {name}: killing what runs; {runs}\n"),
+        };
+        self.complain(&text);
+    }
+
+    /// The recap. A failure goes to standard error, even when quiet.
+    pub fn end(&self, end: &RunEnd, closing: &Closing) {
+        let mut text = String::new();
+        let failed = end.exit != 0;
+        if let (true, Some((task, result))) = (failed, closing.failed) {
+            self.failure(&mut text, task, result, closing);
+        }
+        let ran = end.counts.total() as usize;
+        let state = match (end.signal, failed) {
+            (Some(signal), _) => format!(
+                "ended by {} with exit code {}",
+                signal_name(signal),
+                end.exit
+            ),
+            (None, true) => format!("failed with exit code {}", end.exit),
+            (None, false) => "ok".into(),
+        };
+        let left = closing.total.saturating_sub(ran);
+        let left = if left == 0 {
+            String::new()
+        } else {
+            format!(", {left} not reached")
+        };
+        let _ = writeln!(
+            text,
+            "tasker: {}: {state}; {}{left}; {}",
+            closing.file,
+            end.counts,
+            duration::show(end.took)
+        );
+        let _ = writeln!(text, "tasker: log: {}", closing.log);
+        if failed && !closing.go_on.is_empty() {
+            let _ = writeln!(text, "tasker: to go on from there: {}", closing.go_on);
+        }
+        if failed {
+            self.complain(&text)
+        } else {
+            self.say(&text)
+        }
+    }
+
+    fn failure(&self, text: &mut String, task: &Task, result: &TaskResult, closing: &Closing) {
+        let host = if matches!(result.hostname.as_str(), "" | "localhost") {
+            String::new()
+        } else {
+            format!(" on {}", result.hostname)
+        };
+        let what = match result.outcome {
+            Outcome::Timeout => format!("timed out after {}", duration::show(result.took)),
+            _ if result.exit > 128 && result.exit < 165 => format!(
+                "was ended by signal {} after {}",
+                result.exit - 128,
+                duration::show(result.took)
+            ),
+            _ if result.exit == 0 => "exited 0, but its criterion did not hold".into(),
+            outcome => format!(
+                "{outcome} with exit code {} after {}",
+                result.exit,
+                duration::show(result.took)
+            ),
+        };
+        let attempts = if result.attempts > 1 {
+            format!(", at attempt {}", result.attempts)
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "{}: task {}{host} {what}{attempts}",
+            closing.place, task.id
+        );
+        if !result.command.is_empty() {
+            let _ = writeln!(text, "     | {}", show::line(&result.command));
+        }
+        for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
+            for (number, line) in show::tail(output, &self.mask, LAST_LINES)
+                .iter()
+                .enumerate()
+            {
+                let name = if number == 0 {
+                    format!("{name}:")
+                } else {
+                    String::new()
+                };
+                let _ = writeln!(text, "     = {name:<7} {line}");
+            }
+        }
+    }
+}
+
+fn who(about: &About) -> String {
+    match about.host.is_empty() || about.host == "localhost" {
+        true => about.label.to_string(),
+        false => format!("{} on {}", about.label, about.host),
+    }
+}
+
+fn titled(about: &About) -> String {
+    if about.title.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", show::line(about.title))
+    }
+}
+
+fn labelled(label: &str) -> String {
+    if label.is_empty() {
+        String::new()
+    } else {
+        format!("task {label}: ")
+    }
+}

@@ -1,0 +1,281 @@
+//! The log file of a run (SPEC §6.3): complete, greppable, one event a line.
+#![forbid(unsafe_code)]
+
+use super::mask::Mask;
+use super::{clock, show};
+use crate::run::capture::Captured;
+use crate::run::event::{About, Event};
+use crate::run::interrupt::signal_name;
+use crate::run::result::TaskResult;
+use crate::text::duration;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl Level {
+    pub const NAMES: [(&'static str, Level); 4] = [
+        ("ERROR", Level::Error),
+        ("WARN", Level::Warn),
+        ("INFO", Level::Info),
+        ("DEBUG", Level::Debug),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+/// How much of one stream goes into the log, in bytes.
+const OUTPUT: usize = 64 << 10;
+
+pub struct Log {
+    file: File,
+    path: PathBuf,
+    level: Level,
+    mask: Mask,
+    /// Whether a failed write was told already.
+    told: bool,
+}
+
+impl Log {
+    pub fn new(file: File, path: PathBuf, level: Level, mask: Mask) -> Log {
+        Log {
+            file,
+            path,
+            level,
+            mask,
+            told: false,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes one line now.
+    pub fn say(&mut self, level: Level, text: &str) {
+        let mut page = Page::new(self.level);
+        page.say(level, text);
+        self.write(page);
+    }
+
+    /// Writes what the page holds at once; a log that cannot be written is told
+    /// once, and the run goes on (it is the journal that must not lose anything).
+    fn write(&mut self, page: Page) {
+        if page.text.is_empty() {
+            return;
+        }
+        let masked = self.mask.bytes(page.text.as_bytes());
+        if let Err(e) = self.file.write_all(&masked)
+            && !std::mem::replace(&mut self.told, true)
+        {
+            eprintln!(
+                "tasker: cannot write the log `{}`: {e}; the run goes on without",
+                self.path.display()
+            );
+        }
+    }
+
+    pub fn event(&mut self, event: &Event) {
+        let mut page = Page::new(self.level);
+        match event {
+            Event::Started {
+                about,
+                exec,
+                command,
+                timeout,
+            } => {
+                page.say(
+                    Level::Info,
+                    &format!("Executing Task {}{}", who(about), titled(about)),
+                );
+                page.say(
+                    Level::Info,
+                    &format!(
+                        "Task {}: {exec}, timeout {}: {command}",
+                        who(about),
+                        duration::setting(*timeout)
+                    ),
+                );
+            }
+            Event::Finished { about, result } => self.finished(&mut page, about, result),
+            Event::Skipped { about } => page.say(
+                Level::Info,
+                &format!(
+                    "Task {}{} skipped: its condition is false",
+                    who(about),
+                    titled(about)
+                ),
+            ),
+            Event::Retry {
+                about,
+                attempt,
+                of,
+                delay,
+            } => {
+                page.say(
+                    Level::Warn,
+                    &format!(
+                        "Task {}: retry {attempt} of {of} in {}",
+                        who(about),
+                        duration::show(*delay)
+                    ),
+                );
+            }
+            Event::Sleep { about, time } => page.say(
+                Level::Info,
+                &format!("Task {}: sleeping {}", who(about), duration::show(*time)),
+            ),
+            Event::Routed {
+                from,
+                to: Ok(to),
+                why,
+            } => page.say(
+                Level::Info,
+                &format!("Task {from}: goes to task {to}: {why}"),
+            ),
+            Event::Routed {
+                from,
+                to: Err(code),
+                why,
+            } => page.say(
+                Level::Info,
+                &format!("Task {from}: the run ends with exit code {code}: {why}"),
+            ),
+            Event::Finals => page.say(Level::Info, "Running the final tasks"),
+            Event::Warning { label, text } => page.say(Level::Warn, &labelled(label, text)),
+            Event::Debug { label, text } => page.say(Level::Debug, &labelled(label, text)),
+            Event::Interrupted {
+                signal,
+                level,
+                running,
+            } => {
+                let runs = if running.is_empty() {
+                    "nothing runs".into()
+                } else {
+                    format!("running: {}", running.join(", "))
+                };
+                page.say(
+                    Level::Warn,
+                    &format!("{} ({level:?}); {runs}", signal_name(*signal)),
+                );
+            }
+        }
+        self.write(page);
+    }
+
+    fn finished(&self, page: &mut Page, about: &About, result: &TaskResult) {
+        let level = if result.success {
+            Level::Info
+        } else {
+            Level::Error
+        };
+        let cause = if result.cause.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", result.cause)
+        };
+        let text = format!(
+            "Task {} ended: {}{cause}, exit code {}, {}, cpu {:.3} s, peak memory {}, success {}",
+            who(about),
+            result.outcome,
+            result.exit,
+            duration::show(result.took),
+            result.cpu.as_secs_f64(),
+            show::size(result.peak_kib << 10),
+            result.success
+        );
+        page.say(level, &text);
+        self.output(page, about, "stdout", &result.stdout);
+        self.output(page, about, "stderr", &result.stderr);
+    }
+
+    fn output(&self, page: &mut Page, about: &About, stream: &str, output: &Captured) {
+        if self.level < Level::Info || output.len() == 0 {
+            return;
+        }
+        let (lines, more) = show::head(output, &self.mask, OUTPUT);
+        for line in lines {
+            page.say(
+                Level::Info,
+                &format!("Task {} {stream}| {line}", who(about)),
+            );
+        }
+        if more > 0 {
+            let place = output.path().map_or(String::new(), |p| {
+                format!(", in {} while the run lasts", p.display())
+            });
+            page.say(
+                Level::Info,
+                &format!(
+                    "Task {} {stream}: {} more of {}{place}",
+                    who(about),
+                    show::size(more),
+                    show::size(output.len())
+                ),
+            );
+        }
+    }
+}
+
+fn who(about: &About) -> String {
+    match about.host.is_empty() || about.host == "localhost" {
+        true => about.label.to_string(),
+        false => format!("{} {}", about.label, about.host),
+    }
+}
+
+fn titled(about: &About) -> String {
+    if about.title.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", about.title)
+    }
+}
+
+fn labelled(label: &str, text: &str) -> String {
+    if label.is_empty() {
+        text.to_string()
+    } else {
+        format!("Task {label}: {text}")
+    }
+}
+
+/// The lines of one event, written together.
+struct Page {
+    level: Level,
+    stamp: String,
+    text: String,
+}
+
+impl Page {
+    fn new(level: Level) -> Page {
+        Page {
+            level,
+            stamp: clock::stamp(SystemTime::now()),
+            text: String::new(),
+        }
+    }
+
+    fn say(&mut self, level: Level, text: &str) {
+        if level <= self.level {
+            let _ = writeln!(
+                self.text,
+                "[{}] [{}] {}",
+                self.stamp,
+                level.word(),
+                show::line(text)
+            );
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What is said about a run: the console, the log, the records on disk.
+//!
+//! Reads the run's events; nothing here decides anything.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod console;
+pub mod log;
+pub mod mask;
+pub mod records;
+pub mod show;
+
+use crate::run::event::Event;
+use console::Console;
+use log::Log;
+
+/// Everyone who reads the events of a run.
+pub struct Report {
+    pub console: Console,
+    pub log: Log,
+}
+
+impl Report {
+    pub fn event(&mut self, event: &Event) {
+        self.log.event(event);
+        self.console.event(event);
+    }
+}

@@ -1,0 +1,174 @@
+//! The files that a run leaves behind (SPEC §6.3): directories 0700, files 0600.
+#![forbid(unsafe_code)]
+
+use super::clock;
+use super::mask::Mask;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The log directory of this invocation.
+pub struct Records {
+    directory: PathBuf,
+    began: SystemTime,
+}
+
+/// Where logs go when `-l` does not say: `TASK_EXECUTOR_LOG`, else `~/TASKER`.
+pub fn default_directory() -> Option<PathBuf> {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    set("TASK_EXECUTOR_LOG").or_else(|| {
+        set("HOME")
+            .or_else(home_of_user)
+            .map(|home| home.join("TASKER"))
+    })
+}
+
+/// The home directory that the user database names, for a cron without HOME.
+fn home_of_user() -> Option<PathBuf> {
+    let uid = crate::run::sys::user_ids().0.to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users
+        .lines()
+        .map(|l| l.split(':').collect::<Vec<_>>())
+        .find(|f| f.get(2) == Some(&uid.as_str()))?;
+    fields
+        .get(5)
+        .filter(|home| !home.is_empty())
+        .map(PathBuf::from)
+}
+
+impl Records {
+    pub fn new(directory: PathBuf, began: SystemTime) -> Records {
+        Records { directory, began }
+    }
+
+    /// Makes a directory of the log directory; the error names it.
+    fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.directory.join(name);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|e| {
+            io::Error::new(
+                e.kind(),
+                format!("cannot make the directory `{}`: {e}", path.display()),
+            )
+        })?;
+        Ok(path)
+    }
+
+    /// A new log file, named by the time; a number is added where that is taken.
+    pub fn create_log(&self) -> io::Result<(File, PathBuf)> {
+        let directory = self.directory("logs")?;
+        create_numbered(
+            &directory,
+            &format!("tasker_{}", clock::compact(self.began)),
+            "log",
+        )
+    }
+
+    /// Where a run's private files go.
+    pub fn private(&self, run_id: &str) -> PathBuf {
+        self.directory.join("state").join(run_id)
+    }
+
+    /// Keeps a copy of the task file, secrets masked.
+    pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
+        let directory = self.directory("tasks")?;
+        let stem = Path::new(name)
+            .file_stem()
+            .map_or("tasks".into(), |s| s.to_string_lossy().into_owned());
+        let (mut file, path) = create_numbered(
+            &directory,
+            &format!("{stem}_{}", clock::compact(self.began)),
+            "txt",
+        )?;
+        file.write_all(mask_definitions(text, mask).as_bytes())?;
+        Ok(path)
+    }
+
+    /// Appends a line to the project's summary: in one write, under a lock, so
+    /// that runs at the same time never mix lines.
+    pub fn add_to_project(&self, project: &str, line: &str) -> io::Result<()> {
+        let path = self
+            .directory("logs")?
+            .join(format!("project_{project}_summary.log"));
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        file.lock()?;
+        let header = if file.metadata()?.len() == 0 {
+            PROJECT_HEADER
+        } else {
+            ""
+        };
+        file.write_all(format!("{header}{line}\n").as_bytes())
+    }
+}
+
+const PROJECT_HEADER: &str =
+    "Timestamp | Task_File | Final_Task | Final_Host | Exit_Code | Status | Log_File\n";
+
+fn create_numbered(directory: &Path, name: &str, extension: &str) -> io::Result<(File, PathBuf)> {
+    for number in 1.. {
+        let suffix = if number == 1 {
+            String::new()
+        } else {
+            format!("_{number}")
+        };
+        let path = directory.join(format!("{name}{suffix}.{extension}"));
+        match OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Ok(file) => return Ok((file, path)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => {
+                return Err(io::Error::new(
+                    e.kind(),
+                    format!("cannot create `{}`: {e}", path.display()),
+                ));
+            }
+        }
+    }
+    Err(io::Error::other("no free name"))
+}
+
+/// The file's text without the values of secrets: where they are defined, however
+/// short they are, and wherever else they stand.
+fn mask_definitions(text: &str, mask: &Mask) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let end = if line.ends_with('\n') { "\n" } else { "" };
+        let name = line.split_once('=').map(|(name, _)| name.trim());
+        match name
+            .filter(|n| crate::task::globals::is_secret(n) && crate::task::keys::is_identifier(n))
+        {
+            Some(name) => out.push_str(&format!("{name}={}{end}", crate::text::template::MASK)),
+            None => out.push_str(line),
+        }
+    }
+    mask.text(&out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_where_they_are_defined() {
+        let text = "SECRET_A=x\nB=y\ntask=1\ncommand=echo SECRET_A=x\n";
+        assert_eq!(
+            mask_definitions(text, &Mask::default()),
+            "SECRET_A=***\nB=y\ntask=1\ncommand=echo SECRET_A=x\n"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Text from outside, made safe to print: it can neither forge a line of ours
+//! nor drive a terminal.
+#![forbid(unsafe_code)]
+
+use super::mask::Mask;
+use crate::run::capture::Captured;
+
+/// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            // Characters that turn the direction of the text around.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.push_str(&format!("\\u{{{:x}}}", c as u32))
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The first `limit` bytes of an output as lines, and how many bytes follow.
+pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
+    // A little more is read, so that a secret across the cut is seen whole.
+    let bytes = output.head(limit + mask.longest());
+    let masked = mask.bytes(&bytes);
+    let kept = &masked[..limit.min(masked.len())];
+    let more = output.len().saturating_sub(limit.min(bytes.len()) as u64);
+    (lines(kept), more)
+}
+
+/// The last `count` lines of an output.
+pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
+    const BYTES: usize = 16 << 10;
+    let bytes = output.tail(BYTES + mask.longest());
+    let masked = mask.bytes(&bytes);
+    let cut = if (bytes.len() as u64) < output.len() {
+        masked.len().saturating_sub(BYTES)
+    } else {
+        0
+    };
+    let all = lines(&masked[cut..]);
+    all[all.len().saturating_sub(count)..].to_vec()
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(line).collect()
+}
+
+/// A size in bytes as a person reads it.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=9_999_999 => format!("{} KiB", bytes >> 10),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_inert() {
+        assert_eq!(
+            line("a\x1b[31mb\r\u{7}\u{9b}c\nd\t\u{202e}e"),
+            "a\\x1b[31mb\\r\\x07\\x9bc\\nd\t\\u{202e}e"
+        );
+    }
+
+    #[test]
+    fn outputs_are_cut_at_both_ends() {
+        let output = Captured::text("one\ntwo\nthree\n");
+        assert_eq!(
+            head(&output, &Mask::default(), 7),
+            (vec!["one".into(), "two".into()], 7)
+        );
+        assert_eq!(tail(&output, &Mask::default(), 2), ["two", "three"]);
+    }
+}

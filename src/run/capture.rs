@@ -1,0 +1,391 @@
+//! What a command prints: kept in memory while that is little, else in a file
+//! of the run's private directory (SPEC §4.2).
+//!
+//! All captures of a run share one budget, so that memory grows neither with
+//! the number of commands that run nor with that of results.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// The most that one stream keeps in memory, in bytes.
+const EACH: usize = 1 << 20;
+/// The most that all streams of a run keep in memory, in bytes.
+const ALL: usize = 16 << 20;
+
+/// The run's private directory; made when first needed, removed with the run.
+pub struct Spool {
+    directory: PathBuf,
+    in_memory: AtomicUsize,
+    files: AtomicU64,
+}
+
+impl Spool {
+    pub fn new(directory: PathBuf) -> Arc<Spool> {
+        Arc::new(Spool {
+            directory,
+            in_memory: AtomicUsize::new(0),
+            files: AtomicU64::new(0),
+        })
+    }
+
+    /// A new file, readable by its owner only.
+    fn create(&self) -> io::Result<(File, PathBuf)> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
+        let path = self
+            .directory
+            .join(format!("output-{}", self.files.fetch_add(1, Relaxed)));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok((file, path))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // Its files are gone by now; a directory that was never made is none.
+        let _ = std::fs::remove_dir(&self.directory);
+    }
+}
+
+/// A stream while its command runs.
+pub struct Capture {
+    spool: Arc<Spool>,
+    memory: Vec<u8>,
+    file: Option<(File, PathBuf)>,
+    length: u64,
+    /// Why, and from which byte on, output was lost.
+    lost: Option<(u64, io::Error)>,
+}
+
+impl Capture {
+    pub fn new(spool: &Arc<Spool>) -> Capture {
+        Capture {
+            spool: spool.clone(),
+            memory: Vec::new(),
+            file: None,
+            length: 0,
+            lost: None,
+        }
+    }
+
+    /// Takes the next bytes. What cannot be stored is dropped and counted, so
+    /// that a full disk never blocks the command.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        if self.lost.is_some() {
+            return;
+        }
+        if self.file.is_none() && !self.fits(bytes.len()) {
+            self.spill();
+        }
+        match &mut self.file {
+            _ if self.lost.is_some() => {}
+            Some((file, _)) => {
+                if let Err(e) = file.write_all(bytes) {
+                    self.lost = Some((self.length - bytes.len() as u64, e));
+                }
+            }
+            None => {
+                let before = self.memory.capacity();
+                self.memory.extend_from_slice(bytes);
+                self.spool
+                    .in_memory
+                    .fetch_add(self.memory.capacity() - before, Relaxed);
+            }
+        }
+    }
+
+    fn fits(&self, more: usize) -> bool {
+        self.memory.len() + more <= EACH && self.spool.in_memory.load(Relaxed) + more <= ALL
+    }
+
+    /// Moves what is in memory to a file.
+    fn spill(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        self.spool.in_memory.fetch_sub(memory.capacity(), Relaxed);
+        let moved = self.spool.create().and_then(|(mut file, path)| {
+            file.write_all(&memory)?;
+            Ok((file, path))
+        });
+        match moved {
+            Ok(file) => self.file = Some(file),
+            Err(e) => {
+                // Better the beginning in memory than nothing.
+                self.lost = Some((memory.len() as u64, e));
+                self.spool.in_memory.fetch_add(memory.capacity(), Relaxed);
+                self.memory = memory;
+            }
+        }
+    }
+
+    /// The whole stream, and a sentence where some of it was lost.
+    pub fn finish(mut self) -> (Captured, Option<String>) {
+        let length = self.length;
+        let lost = self.lost.take().map(|(from, e)| {
+            format!("the output after byte {from} of {length} could not be kept: {e}")
+        });
+        let captured = match self.file.take() {
+            Some((_, path)) => Captured::File(Arc::new(Spooled {
+                path,
+                length,
+                _spool: self.spool.clone(),
+            })),
+            None => {
+                let before = self.memory.capacity();
+                let mut bytes = std::mem::take(&mut self.memory);
+                bytes.shrink_to_fit();
+                self.spool.in_memory.fetch_sub(before, Relaxed);
+                Captured::kept(bytes, &self.spool)
+            }
+        };
+        (captured, lost)
+    }
+}
+
+/// A stream of a finished command. Copies share the bytes.
+#[derive(Clone)]
+pub enum Captured {
+    Memory(Arc<Kept>),
+    File(Arc<Spooled>),
+}
+
+/// Bytes in memory, counted against the run's budget.
+pub struct Kept {
+    bytes: Vec<u8>,
+    spool: Option<Arc<Spool>>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(spool) = &self.spool {
+            spool.in_memory.fetch_sub(self.bytes.capacity(), Relaxed);
+        }
+    }
+}
+
+/// A file of the private directory, removed when nothing refers to it any more.
+pub struct Spooled {
+    path: PathBuf,
+    length: u64,
+    /// The directory outlives its files.
+    _spool: Arc<Spool>,
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Captured {
+    /// Text of tasker's own, outside the budget.
+    pub fn text(text: impl Into<Vec<u8>>) -> Captured {
+        Captured::Memory(Arc::new(Kept {
+            bytes: text.into(),
+            spool: None,
+        }))
+    }
+
+    fn kept(bytes: Vec<u8>, spool: &Arc<Spool>) -> Captured {
+        spool.in_memory.fetch_add(bytes.capacity(), Relaxed);
+        Captured::Memory(Arc::new(Kept {
+            bytes,
+            spool: Some(spool.clone()),
+        }))
+    }
+
+    /// In bytes, as the command printed it.
+    pub fn len(&self) -> u64 {
+        match self {
+            Captured::Memory(kept) => kept.bytes.len() as u64,
+            Captured::File(file) => file.length,
+        }
+    }
+
+    /// Where it is spooled; nothing while it is in memory.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Captured::Memory(_) => None,
+            Captured::File(file) => Some(&file.path),
+        }
+    }
+
+    /// All bytes; those of a spooled stream are read from its file.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes),
+            Captured::File(file) => Cow::Owned(std::fs::read(&file.path).unwrap_or_default()),
+        }
+    }
+
+    /// The bytes without trailing newlines (SPEC §2.1).
+    pub fn trimmed(&self) -> Cow<'_, [u8]> {
+        match self.bytes() {
+            Cow::Borrowed(bytes) => Cow::Borrowed(trim(bytes)),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(trim(&bytes).len());
+                Cow::Owned(bytes)
+            }
+        }
+    }
+
+    /// At most the first `limit` bytes.
+    pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
+        match self {
+            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes[..limit.min(kept.bytes.len())]),
+            Captured::File(file) => Cow::Owned(read_part(&file.path, 0, limit)),
+        }
+    }
+
+    /// At most the last `limit` bytes.
+    pub fn tail(&self, limit: usize) -> Cow<'_, [u8]> {
+        let from = self.len().saturating_sub(limit as u64);
+        match self {
+            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes[from as usize..]),
+            Captured::File(file) => Cow::Owned(read_part(&file.path, from, limit)),
+        }
+    }
+
+    /// Whether the bytes occur in it; a spooled stream is not loaded whole.
+    pub fn contains(&self, needle: &[u8]) -> bool {
+        use crate::text::condition::contains;
+        let mut found = false;
+        let mut window: Vec<u8> = Vec::new();
+        self.chunks(&mut |chunk| {
+            window.extend_from_slice(chunk);
+            found = found || contains(&window, needle);
+            let keep = needle.len().saturating_sub(1).min(window.len());
+            window.drain(..window.len() - keep);
+        });
+        found
+    }
+
+    /// The number of lines; a last one needs no newline.
+    pub fn lines(&self) -> u64 {
+        let (mut lines, mut last) = (0, b'\n');
+        self.chunks(&mut |chunk| {
+            lines += chunk.iter().filter(|b| **b == b'\n').count() as u64;
+            last = chunk.last().copied().unwrap_or(last);
+        });
+        lines + u64::from(last != b'\n')
+    }
+
+    fn chunks(&self, see: &mut dyn FnMut(&[u8])) {
+        match self {
+            Captured::Memory(kept) => see(&kept.bytes),
+            Captured::File(file) => {
+                let Ok(mut file) = File::open(&file.path) else {
+                    return;
+                };
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(length @ 1..) = file.read(&mut buffer) {
+                    see(&buffer[..length]);
+                }
+            }
+        }
+    }
+}
+
+fn read_part(path: &Path, from: u64, limit: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Ok(mut file) = File::open(path)
+        && file.seek(SeekFrom::Start(from)).is_ok()
+    {
+        // An unreadable rest leaves what was read.
+        let _ = file.take(limit as u64).read_to_end(&mut out);
+    }
+    out
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let kept = bytes
+        .iter()
+        .rposition(|b| *b != b'\n')
+        .map_or(0, |last| last + 1);
+    &bytes[..kept]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool(name: &str) -> Arc<Spool> {
+        Spool::new(
+            std::env::temp_dir().join(format!("tasker-capture-{}-{name}", std::process::id())),
+        )
+    }
+
+    #[test]
+    fn little_stays_in_memory_and_much_is_spooled() {
+        let spool = spool("much");
+        let mut capture = Capture::new(&spool);
+        capture.push(b"a\nb\n\n");
+        let (little, lost) = capture.finish();
+        assert!(lost.is_none() && little.path().is_none());
+        assert_eq!(
+            (little.trimmed().as_ref(), little.lines(), little.len()),
+            (&b"a\nb"[..], 3, 5)
+        );
+
+        let mut capture = Capture::new(&spool);
+        for _ in 0..40 {
+            capture.push(&[b'x'; 65_536]);
+        }
+        capture.push(b"the needle");
+        let (much, _) = capture.finish();
+        let path = much.path().map(Path::to_path_buf).unwrap_or_default();
+        assert!(path.exists());
+        assert_eq!(much.len(), 40 * 65_536 + 10);
+        assert!(much.contains(b"xthe needle") && !much.contains(b"needles"));
+        assert_eq!(
+            (much.lines(), much.tail(6).as_ref(), much.head(2).as_ref()),
+            (1, &b"needle"[..], &b"xx"[..])
+        );
+        drop(much);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_budget_is_shared_and_given_back() {
+        let spool = spool("budget");
+        let mut kept = Vec::new();
+        for _ in 0..40 {
+            let mut capture = Capture::new(&spool);
+            capture.push(&vec![b'x'; 1 << 20]);
+            kept.push(capture.finish().0);
+        }
+        assert!(spool.in_memory.load(Relaxed) <= ALL);
+        assert!(kept.iter().any(|c| c.path().is_some()) && kept.iter().all(|c| c.len() == 1 << 20));
+        kept.clear();
+        assert_eq!(spool.in_memory.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_needle_across_chunks_is_found() {
+        let spool = spool("chunks");
+        let mut capture = Capture::new(&spool);
+        let text: Vec<u8> = (0..3_000_000u32)
+            .map(|i| b'a' + (i % 23) as u8)
+            .chain(*b"END")
+            .collect();
+        for part in text.chunks(1000) {
+            capture.push(part);
+        }
+        let (captured, _) = capture.finish();
+        assert!(captured.contains(&text[65_530..65_545]) && captured.contains(b"END"));
+        assert!(!captured.contains(b"ENDE"));
+    }
+}

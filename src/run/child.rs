@@ -1,0 +1,554 @@
+//! One command from start to end: its pipes, its time, its process group.
+//!
+//! The thread that waits for a process is the only one that signals it: it looks
+//! whether the process has ended (without reaping it), signals the group, then
+//! reaps. So no signal can meet a process that took over the id.
+#![forbid(unsafe_code)]
+
+use super::capture::{Capture, Captured, Spool};
+use super::guardian::Guardian;
+use super::interrupt::Interrupt;
+use super::runner::{Ending, Finished, Job, Stdin};
+use super::sys;
+use crate::exit;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What every command of a run shares.
+pub struct Surroundings {
+    pub interrupt: Interrupt,
+    pub guardian: Guardian,
+    pub spool: Arc<Spool>,
+    /// From SIGTERM to SIGKILL (SPEC §4.3).
+    pub kill_after: Duration,
+}
+
+/// How long a background process may hold the pipes after its command has ended.
+const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
+/// How long a killed process may take to vanish before it is given up.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+/// How long starting is tried again while the machine is short of processes or files.
+const SHORTAGE: Duration = Duration::from_secs(60);
+
+/// Runs the job to its end.
+pub fn run(job: &Job, around: &Surroundings) -> Finished {
+    let began = Instant::now();
+    match start(job, around) {
+        Ok(started) => {
+            let mut watch = Watch::new(started, job, around);
+            watch.to_the_end(around);
+            watch.finished(around, began)
+        }
+        Err(unstarted) => Finished {
+            ending: unstarted.ending,
+            stdout: Captured::text(""),
+            stderr: Captured::text(format!("{}\n", unstarted.reason)),
+            took: began.elapsed(),
+            cpu: Duration::ZERO,
+            peak_kib: 0,
+            warnings: Vec::new(),
+        },
+    }
+}
+
+struct Started {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    stdout: PipeReader,
+    stderr: PipeReader,
+}
+
+struct Unstarted {
+    ending: Ending,
+    reason: String,
+}
+
+impl Unstarted {
+    fn because(code: i32, reason: String) -> Unstarted {
+        Unstarted {
+            ending: Ending::Unstarted(code),
+            reason,
+        }
+    }
+}
+
+/// Starts the program; waits a while where the machine is short of processes.
+fn start(job: &Job, around: &Surroundings) -> Result<Started, Unstarted> {
+    let name = String::from_utf8_lossy(&job.words[0]).into_owned();
+    let launch = Launch::new(job)?;
+    let patience = Instant::now() + SHORTAGE.min(job.timeout);
+    let mut nap = Duration::from_millis(10);
+    loop {
+        let error = match launch.attempt(job, around) {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        let short = matches!(
+            error.raw_os_error(),
+            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+        );
+        if !short || Instant::now() + nap > patience {
+            return Err(refused(&name, &error));
+        }
+        let told_to_end = sys::poll(&[around.interrupt.end_fd()], Some(nap)).unwrap_or(0) != 0;
+        if told_to_end {
+            return Err(Unstarted {
+                ending: Ending::Cancelled,
+                reason: "ended before it could start".into(),
+            });
+        }
+        nap = (nap * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn refused(name: &str, error: &io::Error) -> Unstarted {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => Unstarted::because(
+            exit::NOT_FOUND,
+            format!(
+                "{name}: cannot be started: {error} (or its interpreter, or the working directory)"
+            ),
+        ),
+        Some(libc::E2BIG) => Unstarted::because(
+            exit::NOT_EXECUTABLE,
+            format!("{name}: the command line is too long; hand data over with `stdin=`"),
+        ),
+        _ => Unstarted::because(
+            exit::NOT_EXECUTABLE,
+            format!("{name}: cannot be started: {error}"),
+        ),
+    }
+}
+
+/// Everything `execve` needs, made before the process is.
+struct Launch<'a> {
+    path: CString,
+    argv: Vec<CString>,
+    env: Vec<&'a CStr>,
+    workdir: Option<CString>,
+}
+
+impl<'a> Launch<'a> {
+    fn new(job: &'a Job) -> Result<Launch<'a>, Unstarted> {
+        let c = |bytes: &[u8]| {
+            CString::new(bytes).map_err(|_| {
+                Unstarted::because(exit::NOT_EXECUTABLE, "a word holds a NUL byte".into())
+            })
+        };
+        let env = environment(job);
+        let workdir = job.workdir.as_deref().map(c).transpose()?;
+        let path = find_program(&job.words[0], &env, workdir.as_deref())?;
+        let argv = job.words.iter().map(|w| c(w)).collect::<Result<_, _>>()?;
+        Ok(Launch {
+            path,
+            argv,
+            env,
+            workdir,
+        })
+    }
+
+    fn attempt(&self, job: &Job, around: &Surroundings) -> io::Result<Started> {
+        let stdin = stdin(&job.stdin)?;
+        let (stdout, stdout_end) = io::pipe()?;
+        let (stderr, stderr_end) = io::pipe()?;
+        let mut program = sys::Program {
+            path: &self.path,
+            argv: &self.argv,
+            env: &self.env,
+            workdir: self.workdir.as_deref(),
+            stdin: stdin.as_fd(),
+            stdout: stdout_end.as_fd(),
+            stderr: stderr_end.as_fd(),
+            register: Some(around.guardian.registry()),
+        };
+        let mut spawned = sys::spawn(&program);
+        if spawned
+            .as_ref()
+            .is_err_and(|e| e.raw_os_error() == Some(libc::ENOEXEC))
+        {
+            // A script without `#!`: a shell would run it, and so do we.
+            let argv: Vec<CString> = [c"/bin/sh".into(), self.path.clone()]
+                .into_iter()
+                .chain(self.argv[1..].iter().cloned())
+                .collect();
+            program.path = c"/bin/sh";
+            program.argv = &argv;
+            spawned = sys::spawn(&program);
+        }
+        let (pid, pidfd) = spawned?;
+        Ok(Started {
+            pid,
+            pidfd,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// tasker's environment with the job's settings in place of variables of the same name.
+fn environment(job: &Job) -> Vec<&CStr> {
+    let name = |variable: &CStr| {
+        variable
+            .to_bytes()
+            .split(|b| *b == b'=')
+            .next()
+            .map(<[u8]>::to_vec)
+    };
+    let set: Vec<_> = job.settings.iter().map(|s| name(s)).collect();
+    let kept = job.environment.iter().filter(|v| !set.contains(&name(v)));
+    kept.chain(&job.settings).map(CString::as_c_str).collect()
+}
+
+/// Finds the program in the PATH that it will see.
+fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CString, Unstarted> {
+    let name = String::from_utf8_lossy(word).into_owned();
+    let c = |bytes: Vec<u8>| {
+        CString::new(bytes)
+            .map_err(|_| Unstarted::because(exit::NOT_FOUND, "the command holds a NUL byte".into()))
+    };
+    if word.is_empty() {
+        return Err(Unstarted::because(
+            exit::NOT_FOUND,
+            "the command is empty".into(),
+        ));
+    }
+    if word.contains(&b'/') {
+        let path = Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(word));
+        return match path.metadata() {
+            Ok(data) if data.is_dir() => Err(Unstarted::because(
+                exit::NOT_EXECUTABLE,
+                format!("{name}: is a directory"),
+            )),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Unstarted::because(
+                exit::NOT_FOUND,
+                format!("{name}: no such program"),
+            )),
+            _ => c(word.to_vec()),
+        };
+    }
+    let path = env
+        .iter()
+        .find_map(|v| v.to_bytes().strip_prefix(b"PATH="))
+        .unwrap_or(b"/usr/bin:/bin");
+    let mut forbidden = false;
+    for directory in path.split(|b| *b == b':') {
+        let directory: &[u8] = if directory.is_empty() {
+            b"."
+        } else {
+            directory
+        };
+        let candidate = [directory, b"/", word].concat();
+        match Path::new(as_path(&candidate)).metadata() {
+            Ok(data) if data.is_file() && is_executable(&data) => return c(candidate),
+            Ok(data) if data.is_file() => forbidden = true,
+            _ => {}
+        }
+    }
+    match forbidden {
+        true => Err(Unstarted::because(
+            exit::NOT_EXECUTABLE,
+            format!("{name}: permission denied"),
+        )),
+        false => Err(Unstarted::because(
+            exit::NOT_FOUND,
+            format!("{name}: command not found"),
+        )),
+    }
+}
+
+fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+}
+
+fn is_executable(data: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o111 != 0
+}
+
+fn stdin(from: &Stdin) -> io::Result<File> {
+    match from {
+        Stdin::Null => File::open("/dev/null"),
+        Stdin::Bytes(bytes) => sys::memory_file(bytes),
+        Stdin::File(path) => File::open(path),
+    }
+}
+
+/// Where a running command stands.
+#[derive(Clone, Copy)]
+enum Phase {
+    Running,
+    /// SIGTERM was sent; SIGKILL follows at that moment.
+    Ending(Instant),
+    /// SIGKILL was sent; given up at that moment.
+    Killed(Instant),
+}
+
+struct Watch {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    stdout: Stream,
+    stderr: Stream,
+    timeout_at: Instant,
+    /// When the leader was seen to have ended.
+    exited: Option<Instant>,
+    phase: Phase,
+    /// Why it was ended before its time.
+    cut_short: Option<Ending>,
+    left_behind: bool,
+    given_up: bool,
+    nap: Duration,
+    buffer: Vec<u8>,
+}
+
+struct Stream {
+    pipe: Option<PipeReader>,
+    capture: Capture,
+}
+
+impl Stream {
+    fn fd(&self) -> RawFd {
+        self.pipe.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// Takes what is there; at the end the pipe is closed.
+    fn read(&mut self, buffer: &mut [u8]) {
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read(buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(length) => self.capture.push(&buffer[..length]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.pipe = None,
+        }
+    }
+}
+
+impl Watch {
+    fn new(started: Started, job: &Job, around: &Surroundings) -> Watch {
+        let stream = |pipe| Stream {
+            pipe: Some(pipe),
+            capture: Capture::new(&around.spool),
+        };
+        Watch {
+            pid: started.pid,
+            pidfd: started.pidfd,
+            stdout: stream(started.stdout),
+            stderr: stream(started.stderr),
+            timeout_at: Instant::now() + job.timeout,
+            exited: None,
+            phase: Phase::Running,
+            cut_short: None,
+            left_behind: false,
+            given_up: false,
+            nap: Duration::from_millis(1),
+            buffer: vec![0; 1 << 16],
+        }
+    }
+
+    /// Waits for output, the end, the time or a signal, until all is over.
+    fn to_the_end(&mut self, around: &Surroundings) {
+        while !self.is_over() {
+            let pidfd = if self.exited.is_some() {
+                -1
+            } else {
+                self.pidfd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+            };
+            let told = match self.phase {
+                Phase::Running => around.interrupt.end_fd(),
+                Phase::Ending(_) => around.interrupt.kill_fd(),
+                Phase::Killed(_) => -1,
+            };
+            let ready = match sys::poll(
+                &[self.stdout.fd(), self.stderr.fd(), pidfd, told],
+                self.patience(),
+            ) {
+                Ok(ready) => ready,
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    0
+                }
+            };
+            if ready & 1 != 0 {
+                self.stdout.read(&mut self.buffer);
+            }
+            if ready & 2 != 0 {
+                self.stderr.read(&mut self.buffer);
+            }
+            self.look_for_end();
+            if ready & 8 != 0 {
+                self.told(around);
+            }
+            self.look_at_clock(around);
+        }
+    }
+
+    fn pipes_closed(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+    }
+
+    fn is_over(&self) -> bool {
+        if self.given_up {
+            return true;
+        }
+        let quiet = self.exited.is_some() && self.pipes_closed();
+        match self.phase {
+            Phase::Running => quiet,
+            // What was ended is over when nothing of its group is left.
+            Phase::Ending(_) | Phase::Killed(_) => quiet && !group_has_others(self.pid),
+        }
+    }
+
+    /// How long nothing can become due.
+    fn patience(&mut self) -> Option<Duration> {
+        let due = match (self.phase, self.exited) {
+            (Phase::Running, None) => self.timeout_at,
+            (Phase::Running, Some(at)) => at + PIPES_AFTER_EXIT,
+            (Phase::Ending(at) | Phase::Killed(at), _) => at,
+        };
+        let mut wait = due.saturating_duration_since(Instant::now());
+        // Nothing tells when a group's last process ends, nor, on kernels before
+        // 5.2, when the leader does: look again after a growing nap.
+        let blind = match self.phase {
+            Phase::Running => self.exited.is_none() && self.pidfd.is_none(),
+            _ => self.pidfd.is_none() || self.exited.is_some(),
+        };
+        if blind {
+            wait = wait.min(self.nap);
+            self.nap = (self.nap * 2).min(Duration::from_millis(50));
+        }
+        Some(wait)
+    }
+
+    fn look_for_end(&mut self) {
+        if self.exited.is_none() && sys::has_ended(self.pid, false).unwrap_or(true) {
+            self.exited = Some(Instant::now());
+            self.nap = Duration::from_millis(1);
+        }
+    }
+
+    /// A signal to tasker reached the level that this phase waits for.
+    fn told(&mut self, around: &Surroundings) {
+        match self.phase {
+            Phase::Running => {
+                // A command that has ended by itself was not cut short.
+                if self.exited.is_none() {
+                    self.cut_short = Some(Ending::Cancelled);
+                }
+                self.end_group(around);
+            }
+            Phase::Ending(_) => self.kill_group(),
+            Phase::Killed(_) => {}
+        }
+    }
+
+    fn look_at_clock(&mut self, around: &Surroundings) {
+        let now = Instant::now();
+        match (self.phase, self.exited) {
+            (Phase::Running, None) if now >= self.timeout_at => {
+                self.cut_short = Some(Ending::TimedOut);
+                self.end_group(around);
+            }
+            (Phase::Running, Some(at)) if now >= at + PIPES_AFTER_EXIT && !self.pipes_closed() => {
+                self.left_behind = true;
+                self.end_group(around);
+            }
+            (Phase::Ending(at), _) if now >= at => self.kill_group(),
+            (Phase::Killed(at), _) if now >= at => self.given_up = true,
+            _ => {}
+        }
+    }
+
+    fn end_group(&mut self, around: &Surroundings) {
+        sys::signal_group(self.pid, sys::SIGTERM);
+        // A stopped process does not see SIGTERM before it goes on.
+        sys::signal_group(self.pid, sys::SIGCONT);
+        self.phase = Phase::Ending(Instant::now() + around.kill_after);
+        self.nap = Duration::from_millis(1);
+    }
+
+    fn kill_group(&mut self) {
+        sys::signal_group(self.pid, sys::SIGKILL);
+        // What holds the pipes without being of the group is not waited for.
+        let patience = if self.exited.is_some() {
+            PIPES_AFTER_EXIT
+        } else {
+            AFTER_KILL
+        };
+        self.phase = Phase::Killed(Instant::now() + patience);
+    }
+
+    fn finished(self, around: &Surroundings, began: Instant) -> Finished {
+        let took = began.elapsed();
+        let mut warnings = Vec::new();
+        around.guardian.forget(self.pid);
+        let ended = match self.exited {
+            Some(_) => sys::reap(self.pid).ok(),
+            None => None,
+        };
+        if self.left_behind {
+            warnings.push("a background process held the output open after the command had ended; its group was ended".into());
+        }
+        if ended.is_none() {
+            warnings.push(format!(
+                "process {} does not end, not even by SIGKILL; it is left alone",
+                self.pid
+            ));
+        }
+        let (stdout, lost) = self.stdout.capture.finish();
+        warnings.extend(lost.map(|l| format!("stdout: {l}")));
+        let (stderr, lost) = self.stderr.capture.finish();
+        warnings.extend(lost.map(|l| format!("stderr: {l}")));
+        let natural = match ended.map(|e| e.status) {
+            Some(Ok(code)) => Ending::Exited(code),
+            Some(Err(signal)) => Ending::Signaled(signal),
+            None => Ending::Signaled(sys::SIGKILL),
+        };
+        Finished {
+            ending: self.cut_short.unwrap_or(natural),
+            stdout,
+            stderr,
+            took,
+            cpu: ended.map_or(Duration::ZERO, |e| e.cpu),
+            peak_kib: ended.map_or(0, |e| e.peak_kib),
+            warnings,
+        }
+    }
+}
+
+/// Whether the group has a living process beside its ended leader. Where /proc
+/// cannot tell, it may have.
+fn group_has_others(leader: i32) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return true;
+    };
+    let mut known = false;
+    for entry in entries.flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        known = true;
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // `pid (name) state parent group …`; the name may hold anything.
+        let Some((_, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let mut fields = rest.split_whitespace();
+        let (state, group) = (
+            fields.next(),
+            fields.nth(1).and_then(|g| g.parse::<i32>().ok()),
+        );
+        if pid != leader && group == Some(leader) && !matches!(state, Some("Z" | "X")) {
+            return true;
+        }
+    }
+    !known
+}

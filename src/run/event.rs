@@ -1,0 +1,67 @@
+//! What a run tells about itself, in the order in which it happened.
+#![forbid(unsafe_code)]
+
+use super::interrupt::Level;
+use super::result::TaskResult;
+use std::time::Duration;
+
+/// Who an event is about: `5`, `5.2` (an iteration), `10.3 web03`.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    pub label: &'a str,
+    pub title: &'a str,
+    /// Empty for this machine.
+    pub host: &'a str,
+}
+
+pub enum Event<'a> {
+    /// A command was handed to the runner.
+    Started {
+        about: About<'a>,
+        exec: &'a str,
+        command: &'a str,
+        timeout: Duration,
+    },
+    /// A task has its result, and it is recorded.
+    Finished {
+        about: About<'a>,
+        result: &'a TaskResult,
+    },
+    Skipped {
+        about: About<'a>,
+    },
+    /// It is tried again after the delay.
+    Retry {
+        about: About<'a>,
+        attempt: u32,
+        of: u32,
+        delay: Duration,
+    },
+    /// A pause that the file asks for.
+    Sleep {
+        about: About<'a>,
+        time: Duration,
+    },
+    /// Where the flow goes, and why: to a task, or to the end with an exit code.
+    Routed {
+        from: u32,
+        to: Result<u32, i32>,
+        why: &'a str,
+    },
+    /// The final tasks begin.
+    Finals,
+    Warning {
+        label: &'a str,
+        text: &'a str,
+    },
+    Debug {
+        label: &'a str,
+        text: &'a str,
+    },
+    /// A signal arrived; what still runs.
+    Interrupted {
+        signal: i32,
+        level: Level,
+        running: &'a [String],
+    },
+}

@@ -1,0 +1,94 @@
+//! The guardian: a small process that ends every group tasker started, should
+//! tasker itself die (SPEC §4.3).
+//!
+//! It holds the reading end of a pipe. Each new process writes its id (which is
+//! its group's) into the other end before it becomes the command; tasker writes
+//! the negative id before it collects the ended process. When the pipe ends,
+//! tasker is gone, and what is still registered is ended.
+//!
+//! Rejected: `PR_SET_PDEATHSIG`, which follows the thread that forked and is
+//! lost when a set-uid program is executed.
+#![forbid(unsafe_code)]
+
+use super::sys;
+use std::collections::BTreeSet;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+pub struct Guardian {
+    pipe: PipeWriter,
+    pid: i32,
+}
+
+impl Guardian {
+    /// Starts the guardian; only while tasker has one thread and has opened
+    /// nothing that must be closed when tasker ends.
+    pub fn start(kill_after: Duration) -> io::Result<Guardian> {
+        let (reader, writer) = io::pipe()?;
+        let mut writer = Some(writer);
+        let pid = sys::fork(|| {
+            // The copy's own writing end would keep the pipe open for ever.
+            drop(writer.take());
+            guard(reader, kill_after);
+        })?;
+        match writer {
+            Some(pipe) => Ok(Guardian { pipe, pid }),
+            None => Err(io::Error::other("the guardian did not start")),
+        }
+    }
+
+    /// Where a new process registers itself.
+    pub fn registry(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Forgets a group; before its leader is reaped, so that the id cannot mean
+    /// another process yet.
+    pub fn forget(&self, group: i32) {
+        // A guardian that was killed by hand must not stop the run.
+        let _ = (&self.pipe).write_all(&(-group).to_ne_bytes());
+    }
+
+    /// Ends the guardian and waits for it; nothing may be registered any more.
+    pub fn finish(&self) {
+        if (&self.pipe).write_all(&FINISH.to_ne_bytes()).is_ok() {
+            let _ = sys::reap(self.pid);
+        }
+    }
+}
+
+/// Told instead of a group when all is over.
+const FINISH: i32 = 0;
+
+/// The guardian's whole life.
+fn guard(mut reader: PipeReader, kill_after: Duration) {
+    sys::detach(c"tasker-guardian");
+    let mut groups = BTreeSet::new();
+    let mut message = [0u8; 4];
+    while reader.read_exact(&mut message).is_ok() {
+        let id = i32::from_ne_bytes(message);
+        match id {
+            FINISH => return,
+            1.. => drop(groups.insert(id)),
+            _ => drop(groups.remove(&-id)),
+        }
+    }
+    end(groups, kill_after);
+}
+
+/// Ends the groups: SIGTERM, then SIGKILL to those still there.
+fn end(mut groups: BTreeSet<i32>, kill_after: Duration) {
+    for group in &groups {
+        sys::signal_group(*group, sys::SIGTERM);
+        sys::signal_group(*group, sys::SIGCONT);
+    }
+    let deadline = Instant::now() + kill_after;
+    while !groups.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        groups.retain(|g| sys::group_exists(*g));
+    }
+    for group in &groups {
+        sys::signal_group(*group, sys::SIGKILL);
+    }
+}

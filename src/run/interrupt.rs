@@ -1,0 +1,145 @@
+//! Signals to tasker itself (SPEC §6.5).
+//!
+//! Every thread has them blocked; one thread waits for them and raises a level.
+//! Commands that run watch two pipes: the first becomes readable when they are
+//! to be ended, the second when they are to be killed.
+#![forbid(unsafe_code)]
+
+use super::sys;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Mutex;
+
+/// How far the signals have gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    #[default]
+    None,
+    /// Nothing new starts; what runs may finish.
+    Drain,
+    /// What runs is ended.
+    End,
+    /// What runs is killed, and tasker ends at once.
+    Kill,
+}
+
+/// What a first SIGINT does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInterrupt {
+    #[default]
+    Drain,
+    Kill,
+}
+
+/// The levels' shared state. Locks: `level` alone, held for no call that waits.
+pub struct Interrupt {
+    level: Mutex<Level>,
+    end: (PipeReader, PipeWriter),
+    kill: (PipeReader, PipeWriter),
+    on_interrupt: OnInterrupt,
+}
+
+impl Interrupt {
+    pub fn new(on_interrupt: OnInterrupt) -> io::Result<Interrupt> {
+        Ok(Interrupt {
+            level: Mutex::default(),
+            end: io::pipe()?,
+            kill: io::pipe()?,
+            on_interrupt,
+        })
+    }
+
+    /// Raises the level as the signal asks, and returns it.
+    pub fn raise(&self, signal: i32) -> Level {
+        let mut level = lock(&self.level);
+        let before = *level;
+        *level = match (before, signal) {
+            (Level::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => Level::Drain,
+            (Level::None | Level::Drain, _) => Level::End,
+            (Level::End | Level::Kill, _) => Level::Kill,
+        };
+        if *level >= Level::End && before < Level::End {
+            let _ = (&self.end.1).write_all(b"!");
+        }
+        if *level == Level::Kill && before < Level::Kill {
+            let _ = (&self.kill.1).write_all(b"!");
+        }
+        *level
+    }
+
+    /// Readable once what runs is to be ended.
+    pub fn end_fd(&self) -> RawFd {
+        self.end.0.as_raw_fd()
+    }
+
+    /// Readable once what runs is to be killed.
+    pub fn kill_fd(&self) -> RawFd {
+        self.kill.0.as_raw_fd()
+    }
+
+    /// Back to no level, so that final tasks can run; only while no command runs.
+    pub fn rearm(&self) {
+        let mut level = lock(&self.level);
+        for (from, pipe) in [(Level::End, &self.end.0), (Level::Kill, &self.kill.0)] {
+            if *level >= from {
+                let mut byte = [0];
+                let _ = { pipe }.read_exact(&mut byte);
+            }
+        }
+        *level = Level::None;
+    }
+}
+
+/// Takes a lock; a thread that panicked has ended the process (`panic = "abort"`),
+/// so that a poisoned lock holds nothing worse than an old value.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// `SIGINT`, `SIGTERM`, `SIGHUP`.
+pub fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        sys::SIGINT => "SIGINT",
+        sys::SIGTERM => "SIGTERM",
+        sys::SIGHUP => "SIGHUP",
+        _ => "a signal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_rise_as_the_signals_say() -> io::Result<()> {
+        let interrupt = Interrupt::new(OnInterrupt::Drain)?;
+        let raise = |signal| interrupt.raise(signal);
+        assert_eq!(
+            [raise(sys::SIGINT), raise(sys::SIGINT), raise(sys::SIGINT)],
+            [Level::Drain, Level::End, Level::Kill]
+        );
+        assert_eq!(
+            sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], None)?,
+            0b11
+        );
+        interrupt.rearm();
+        assert_eq!(
+            sys::poll(
+                &[interrupt.end_fd(), interrupt.kill_fd()],
+                Some(std::time::Duration::ZERO)
+            )?,
+            0
+        );
+        assert_eq!(
+            [raise(sys::SIGTERM), raise(sys::SIGHUP)],
+            [Level::End, Level::Kill]
+        );
+        assert_eq!(
+            Interrupt::new(OnInterrupt::Kill)?.raise(sys::SIGINT),
+            Level::End
+        );
+        Ok(())
+    }
+}

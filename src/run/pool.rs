@@ -1,0 +1,176 @@
+//! Real commands: a thread for each that runs, reused, never more than there is
+//! work for.
+//!
+//! Who owns what: the engine's thread owns the flow and every result; a worker
+//! owns its command from start to end and hands over the result; the signal
+//! thread owns the level. They meet in one `Mutex` (`State`) with two
+//! condition variables, `work` for workers and `news` for the engine.
+//!
+//! It cannot deadlock: no thread takes a second lock while it holds `State`
+//! (`Interrupt` locks its level for itself and calls nothing), and nobody waits
+//! for anything but the condition variables while holding it.
+#![forbid(unsafe_code)]
+
+use super::child::{self, Surroundings};
+use super::interrupt::{Level, lock};
+use super::runner::{Finished, Job, Runner, Time, Wake};
+use super::sys;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A worker's stack in bytes; its buffers are elsewhere.
+const STACK: usize = 128 << 10;
+
+pub struct Pool {
+    shared: Arc<Shared>,
+    began: Instant,
+    workers: usize,
+    /// Jobs that are queued or run.
+    busy: usize,
+}
+
+struct Shared {
+    around: Surroundings,
+    state: Mutex<State>,
+    work: Condvar,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    done: VecDeque<(u64, Box<Finished>)>,
+    signals: VecDeque<(i32, Level)>,
+    closed: bool,
+}
+
+impl Pool {
+    /// Starts the thread that waits for signals; workers come with the jobs.
+    /// The signals must be blocked already.
+    pub fn new(around: Surroundings) -> io::Result<Pool> {
+        let shared = Arc::new(Shared {
+            around,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            news: Condvar::new(),
+        });
+        let of_signals = shared.clone();
+        std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || watch_signals(&of_signals))?;
+        Ok(Pool {
+            shared,
+            began: Instant::now(),
+            workers: 0,
+            busy: 0,
+        })
+    }
+
+    /// Ends the workers, then the guardian. Jobs must all be done.
+    pub fn close(self) {
+        lock(&self.shared.state).closed = true;
+        self.shared.work.notify_all();
+        self.shared.around.guardian.finish();
+    }
+}
+
+impl Runner for Pool {
+    fn now(&self) -> Time {
+        self.began.elapsed()
+    }
+
+    fn start(&mut self, job: Job) {
+        self.busy += 1;
+        if self.workers < self.busy {
+            let shared = self.shared.clone();
+            let spawned = std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn(move || work(&shared));
+            if spawned.is_ok() {
+                self.workers += 1;
+            } else if self.workers == 0 {
+                // No thread to be had at all: run it here, slowly but surely.
+                let (number, finished) = (job.number, child::run(&job, &self.shared.around));
+                lock(&self.shared.state)
+                    .done
+                    .push_back((number, Box::new(finished)));
+                return;
+            }
+            // Else the job waits for a worker that is at work now.
+        }
+        lock(&self.shared.state).jobs.push_back(job);
+        self.shared.work.notify_one();
+    }
+
+    fn wait(&mut self, until: Option<Time>) -> Wake {
+        let mut state = lock(&self.shared.state);
+        loop {
+            if let Some((signal, level)) = state.signals.pop_front() {
+                return Wake::Interrupt { signal, level };
+            }
+            if let Some((number, finished)) = state.done.pop_front() {
+                self.busy -= 1;
+                return Wake::Done(number, finished);
+            }
+            let Some(until) = until else {
+                state = self
+                    .shared
+                    .news
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_sub(self.began.elapsed());
+            if left == Duration::ZERO {
+                return Wake::Time;
+            }
+            state = self
+                .shared
+                .news
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn rearm(&mut self) {
+        self.shared.around.interrupt.rearm();
+        lock(&self.shared.state).signals.clear();
+    }
+}
+
+/// A worker's life: take a job, run it, hand over the result.
+fn work(shared: &Shared) {
+    let mut state = lock(&shared.state);
+    loop {
+        if let Some(job) = state.jobs.pop_front() {
+            drop(state);
+            let finished = child::run(&job, &shared.around);
+            state = lock(&shared.state);
+            state.done.push_back((job.number, Box::new(finished)));
+            shared.news.notify_one();
+        } else if state.closed {
+            return;
+        } else {
+            state = shared
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The signal thread's life, as long as the process.
+fn watch_signals(shared: &Shared) {
+    loop {
+        let signal = sys::next_signal();
+        if signal == sys::SIGUSR1 {
+            continue;
+        }
+        let level = shared.around.interrupt.raise(signal);
+        lock(&shared.state).signals.push_back((signal, level));
+        shared.news.notify_one();
+    }
+}

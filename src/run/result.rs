@@ -1,0 +1,108 @@
+//! What a finished task leaves behind.
+#![forbid(unsafe_code)]
+
+use super::capture::Captured;
+use crate::outcome::{Counts, Outcome};
+use crate::task::Ix;
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct TaskResult {
+    pub outcome: Outcome,
+    /// -1 where nothing ran (SPEC §3.2, §3.5).
+    pub exit: i32,
+    pub success: bool,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    pub hostname: String,
+    /// The command line with secrets masked; empty where nothing ran.
+    pub command: String,
+    pub took: Duration,
+    pub attempts: u32,
+    /// User and system time.
+    pub cpu: Duration,
+    pub peak_kib: u64,
+    /// Why it was cancelled or not started; empty otherwise.
+    pub cause: String,
+    /// A block's subtasks, in their order.
+    pub members: Vec<Member>,
+}
+
+/// How a subtask of a block ended.
+#[derive(Clone)]
+pub struct Member {
+    /// The host, or for `tasks=` the id.
+    pub name: String,
+    pub outcome: Outcome,
+}
+
+impl TaskResult {
+    /// A result without a process behind it.
+    pub fn without_process(outcome: Outcome, exit: i32, attempts: u32) -> TaskResult {
+        TaskResult {
+            outcome,
+            exit,
+            success: outcome == Outcome::Ok,
+            stdout: Captured::text(""),
+            stderr: Captured::text(""),
+            hostname: String::new(),
+            command: String::new(),
+            took: Duration::ZERO,
+            attempts,
+            cpu: Duration::ZERO,
+            peak_kib: 0,
+            cause: String::new(),
+            members: Vec::new(),
+        }
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.members.iter().for_each(|m| counts.add(m.outcome));
+        counts
+    }
+
+    /// The names of the members that ended in one of these.
+    pub fn members_that(&self, ended: &[Outcome]) -> Vec<&str> {
+        self.members
+            .iter()
+            .filter(|m| ended.contains(&m.outcome))
+            .map(|m| m.name.as_str())
+            .collect()
+    }
+}
+
+/// The latest result of every task that has one.
+pub struct Results {
+    list: Vec<Option<TaskResult>>,
+}
+
+impl Results {
+    pub fn new(tasks: usize) -> Results {
+        Results {
+            list: (0..tasks).map(|_| None).collect(),
+        }
+    }
+
+    pub fn get(&self, task: Ix) -> Option<&TaskResult> {
+        self.list[task].as_ref()
+    }
+
+    pub fn get_mut(&mut self, task: Ix) -> Option<&mut TaskResult> {
+        self.list[task].as_mut()
+    }
+
+    pub fn set(&mut self, task: Ix, result: TaskResult) {
+        self.list[task] = Some(result);
+    }
+
+    /// How many tasks ended in each outcome.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.list
+            .iter()
+            .flatten()
+            .for_each(|r| counts.add(r.outcome));
+        counts
+    }
+}

@@ -1,0 +1,78 @@
+//! The narrow seam between the flow and what runs: start this, wait for news.
+//!
+//! The engine sees only this. Behind it are real processes (`pool`) or a
+//! pretence with a clock of its own, so that flow, retries and limits are
+//! tested, and rehearsed, without a process or a pause.
+#![forbid(unsafe_code)]
+
+use super::capture::Captured;
+use super::interrupt::Level;
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time since the run began, on a clock that nobody sets.
+pub type Time = Duration;
+
+/// A command to start, with every value filled in.
+pub struct Job {
+    /// Comes back with the result.
+    pub number: u64,
+    pub words: Vec<Vec<u8>>,
+    /// tasker's own environment, shared by all jobs.
+    pub environment: Arc<Vec<CString>>,
+    /// What is set beside it, as `NAME=VALUE`.
+    pub settings: Vec<CString>,
+    pub stdin: Stdin,
+    pub workdir: Option<Vec<u8>>,
+    pub timeout: Duration,
+}
+
+pub enum Stdin {
+    Null,
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    Exited(i32),
+    Signaled(i32),
+    TimedOut,
+    /// Ended because tasker was told to end.
+    Cancelled,
+    /// Never ran: 126 or 127 (SPEC §3.2).
+    Unstarted(i32),
+}
+
+pub struct Finished {
+    pub ending: Ending,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    pub took: Duration,
+    /// User and system time.
+    pub cpu: Duration,
+    /// Peak memory in KiB.
+    pub peak_kib: u64,
+    /// What went wrong beside the command itself.
+    pub warnings: Vec<String>,
+}
+
+/// Why a wait ended.
+pub enum Wake {
+    Done(u64, Box<Finished>),
+    Time,
+    Interrupt { signal: i32, level: Level },
+}
+
+pub trait Runner {
+    fn now(&self) -> Time;
+    /// Starts the job; its result comes from a later `wait`.
+    fn start(&mut self, job: Job);
+    /// Waits for a result, a signal, or the time.
+    fn wait(&mut self, until: Option<Time>) -> Wake;
+    /// Forgets the signals so far, so that final tasks can run.
+    fn rearm(&mut self);
+}

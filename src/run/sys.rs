@@ -1,0 +1,417 @@
+//! The system calls that std does not offer, behind safe functions.
+//!
+//! The only file with `unsafe`; it knows nothing of tasks. Every function that
+//! can fail returns the `io::Error` of its call.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
+
+/// Turns -1 into the error that the call left behind.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The host name of this machine; empty where it has none.
+pub fn own_name() -> String {
+    let mut buffer = [0u8; 256];
+    // SAFETY: the buffer is writable for the length given, less one byte that
+    // stays 0 whatever the call does.
+    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    if result == -1 {
+        return String::new();
+    }
+    CStr::from_bytes_until_nul(&buffer)
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The real and the effective user id.
+pub fn user_ids() -> (u32, u32) {
+    // SAFETY: neither call has arguments or can fail.
+    unsafe { (libc::getuid(), libc::geteuid()) }
+}
+
+/// A moment as the clock on the wall shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalTime {
+    pub year: i32,
+    pub month: i32,
+    pub day: i32,
+    pub hour: i32,
+    pub minute: i32,
+    pub second: i32,
+}
+
+/// The local time of a moment.
+pub fn local_time(at: SystemTime) -> LocalTime {
+    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) as libc::time_t;
+    // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
+    // reads, so zeros are a valid value; localtime_r writes only into it.
+    let tm = unsafe {
+        let mut tm: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&seconds, &mut tm);
+        tm
+    };
+    LocalTime {
+        year: tm.tm_year + 1900,
+        month: tm.tm_mon + 1,
+        day: tm.tm_mday,
+        hour: tm.tm_hour,
+        minute: tm.tm_min,
+        second: tm.tm_sec,
+    }
+}
+
+/// Marks every inherited file descriptor above 2 close-on-exec, so that no
+/// command gets one (SPEC §4.2).
+pub fn close_on_exec_above_2() {
+    // SAFETY: only sets flags; no descriptor is closed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result == 0 {
+        return;
+    }
+    // Kernels before 5.11.
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    for fd in entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<RawFd>().ok())
+        .filter(|fd| *fd > 2)
+    {
+        // SAFETY: sets a flag of a descriptor; a wrong number only fails.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// The signals that tasker handles itself.
+const HANDLED: [libc::c_int; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
+
+fn handled_set() -> libc::sigset_t {
+    // SAFETY: sigemptyset makes the zeroed set valid before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in HANDLED {
+            libc::sigaddset(&mut set, signal);
+        }
+        set
+    }
+}
+
+/// Blocks the handled signals in this thread and those it starts, so that only
+/// `next_signal` sees them.
+pub fn block_signals() {
+    // SAFETY: the set is valid and the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &handled_set(), ptr::null_mut()) };
+}
+
+/// Waits for the next handled signal.
+pub fn next_signal() -> i32 {
+    let set = handled_set();
+    loop {
+        let mut signal = 0;
+        // SAFETY: both pointers are valid for the call.
+        if unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+            return signal;
+        }
+    }
+}
+
+/// Which of the descriptors can be read (or are at their end), as a bit set;
+/// -1 stands for none. Waits at most `timeout`; an interrupted wait is an empty answer.
+pub fn poll(fds: &[RawFd], timeout: Option<Duration>) -> io::Result<u32> {
+    let mut list = [libc::pollfd {
+        fd: -1,
+        events: libc::POLLIN,
+        revents: 0,
+    }; 8];
+    for (entry, fd) in list.iter_mut().zip(fds) {
+        entry.fd = *fd;
+    }
+    // Rounded up, so that a wait is never cut short and spun.
+    let milliseconds = timeout.map_or(-1, |t| {
+        t.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32
+    });
+    // SAFETY: the list has at least as many valid entries as are given.
+    let result = unsafe {
+        libc::poll(
+            list.as_mut_ptr(),
+            fds.len().min(list.len()) as libc::nfds_t,
+            milliseconds,
+        )
+    };
+    match check(result) {
+        Ok(_) => Ok(list
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| e.revents != 0)
+            .fold(0, |bits, (i, _)| bits | 1 << i)),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(e) => Err(e),
+    }
+}
+
+/// A file in memory that holds the bytes, to be read from its beginning.
+pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
+    // SAFETY: the name is a valid C string; the descriptor is new and owned here.
+    let mut file = unsafe {
+        File::from_raw_fd(check(libc::memfd_create(
+            c"stdin".as_ptr(),
+            libc::MFD_CLOEXEC,
+        ))?)
+    };
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A program to start; all memory is prepared by the caller.
+pub struct Program<'a> {
+    pub path: &'a CStr,
+    pub argv: &'a [CString],
+    pub env: &'a [&'a CStr],
+    pub workdir: Option<&'a CStr>,
+    pub stdin: BorrowedFd<'a>,
+    pub stdout: BorrowedFd<'a>,
+    pub stderr: BorrowedFd<'a>,
+    /// Where the new process writes its id before it becomes the program.
+    pub register: Option<BorrowedFd<'a>>,
+}
+
+/// What the new process gets to see of the one that starts it.
+struct Start {
+    path: *const libc::c_char,
+    argv: *const *const libc::c_char,
+    envp: *const *const libc::c_char,
+    workdir: *const libc::c_char,
+    fds: [RawFd; 3],
+    register: RawFd,
+    error: libc::c_int,
+}
+
+/// Starts a program as leader of a session and process group of its own, with
+/// default signals and nothing open but 0, 1 and 2. Returns its id and, where
+/// the kernel has them (5.2), a descriptor that is readable once it has ended.
+///
+/// `clone` with `CLONE_VM | CLONE_VFORK` is what makes `posix_spawn` fast: no
+/// page table is copied. It is done by hand because the process must tell the
+/// guardian its id *before* it becomes the program; told by the parent, a
+/// SIGKILL in between would leave it unguarded.
+///
+/// # Errors
+/// That of `clone`, `chdir` or `execve`.
+pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
+    let pointers = |list: &mut dyn Iterator<Item = *const libc::c_char>| {
+        list.chain([ptr::null()]).collect::<Vec<_>>()
+    };
+    let argv = pointers(&mut program.argv.iter().map(|s| s.as_ptr()));
+    let envp = pointers(&mut program.env.iter().map(|s| s.as_ptr()));
+    let mut start = Start {
+        path: program.path.as_ptr(),
+        argv: argv.as_ptr(),
+        envp: envp.as_ptr(),
+        workdir: program.workdir.map_or(ptr::null(), CStr::as_ptr),
+        fds: [
+            program.stdin.as_raw_fd(),
+            program.stdout.as_raw_fd(),
+            program.stderr.as_raw_fd(),
+        ],
+        register: program.register.map_or(-1, |fd| fd.as_raw_fd()),
+        error: 0,
+    };
+    let mut stack = [0u128; 2048];
+    let mut pidfd: libc::c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: `become_program` only makes system calls. The parent's thread is
+    // suspended until the child has left this memory (CLONE_VFORK), so the
+    // stack, `start` and all that it points to outlive the child's use of them.
+    // The stack's end is aligned to 16 bytes. Signals that tasker handles are
+    // blocked in every thread, so no handler runs on the borrowed memory.
+    let pid = check(unsafe {
+        libc::clone(
+            become_program,
+            stack.as_mut_ptr().add(stack.len()).cast(),
+            flags,
+            (&raw mut start).cast(),
+            &raw mut pidfd,
+        )
+    })?;
+    // SAFETY: the kernel has just made this descriptor for us, or left -1.
+    let pidfd = (pidfd != -1).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+    // SAFETY: the child wrote through a pointer the compiler cannot follow.
+    let error = unsafe { ptr::read_volatile(&raw const start.error) };
+    if error != 0 {
+        let _ = reap(pid);
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    Ok((pid, pidfd))
+}
+
+/// Runs in the new process, on borrowed memory: system calls only.
+extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
+    let start = start.cast::<Start>();
+    // SAFETY: `start` points to the suspended parent's `Start`; its pointers are
+    // valid C strings and null-terminated lists. Every call here is one that is
+    // allowed after fork.
+    unsafe {
+        libc::setsid();
+        let pid: i32 = libc::getpid();
+        if (*start).register != -1 {
+            libc::write((*start).register, (&raw const pid).cast(), size_of::<i32>());
+        }
+        for (target, fd) in (*start).fds.iter().enumerate() {
+            if libc::dup2(*fd, target as libc::c_int) == -1 {
+                (*start).error = *libc::__errno_location();
+                libc::_exit(126);
+            }
+        }
+        if !(*start).workdir.is_null() && libc::chdir((*start).workdir) == -1 {
+            (*start).error = *libc::__errno_location();
+            libc::_exit(126);
+        }
+        // std ignores SIGPIPE, and tasker blocks signals; a program expects neither.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        libc::execve((*start).path, (*start).argv, (*start).envp);
+        (*start).error = *libc::__errno_location();
+        libc::_exit(126);
+    }
+}
+
+/// Whether the child has ended; it stays a zombie, so that its id and its
+/// group's cannot be taken by another process yet. Waits for it if `wait`.
+pub fn has_ended(pid: i32, wait: bool) -> io::Result<bool> {
+    let flags = libc::WEXITED | libc::WNOWAIT | if wait { 0 } else { libc::WNOHANG };
+    loop {
+        // SAFETY: siginfo_t is plain data that the call fills.
+        let result = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            check(libc::waitid(
+                libc::P_PID,
+                pid as libc::id_t,
+                &mut info,
+                flags,
+            ))
+            .map(|_| info.si_pid() == pid)
+        };
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// How a process ended and what it used.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The exit code, or the signal that ended it.
+    pub status: Result<i32, i32>,
+    /// User and system time.
+    pub cpu: Duration,
+    /// Peak memory in KiB.
+    pub peak_kib: u64,
+}
+
+/// Collects an ended child; its id is free afterwards.
+pub fn reap(pid: i32) -> io::Result<Ended> {
+    let (mut status, mut usage);
+    loop {
+        // SAFETY: rusage is plain data that the call fills.
+        let result = unsafe {
+            status = 0;
+            usage = std::mem::zeroed::<libc::rusage>();
+            check(libc::wait4(pid, &mut status, 0, &mut usage))
+        };
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+            Ok(_) => break,
+        }
+    }
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    let status = if libc::WIFSIGNALED(status) {
+        Err(libc::WTERMSIG(status))
+    } else {
+        Ok(libc::WEXITSTATUS(status))
+    };
+    Ok(Ended {
+        status,
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
+        peak_kib: usage.ru_maxrss as u64,
+    })
+}
+
+/// Sends a signal to every process of the group; one that is gone is no error.
+pub fn signal_group(group: i32, signal: i32) {
+    // SAFETY: no memory is involved. The caller holds the group's leader
+    // unreaped, or is the guardian, to which the group was registered.
+    unsafe { libc::kill(-group, signal) };
+}
+
+/// Whether any process of the group is left (unreaped ones count).
+pub fn group_exists(group: i32) -> bool {
+    // SAFETY: signal 0 only asks.
+    let result = unsafe { libc::kill(-group, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// Starts a copy of this process that runs `body` and then ends with code 0.
+/// Only while the process has one thread: the copy has no other.
+pub fn fork(body: impl FnOnce()) -> io::Result<i32> {
+    // SAFETY: there is one thread (the caller's promise), so no lock can be held
+    // by a thread that the copy does not have. The copy never returns.
+    let pid = check(unsafe { libc::fork() })?;
+    if pid == 0 {
+        body();
+        // SAFETY: ends the copy without running what belongs to the original.
+        unsafe { libc::_exit(0) };
+    }
+    Ok(pid)
+}
+
+/// Makes this process one that no terminal and no polite signal ends.
+pub fn detach(name: &CStr) {
+    // SAFETY: plain calls without memory, but for the name, a C string of at
+    // most 16 bytes that the kernel copies.
+    unsafe {
+        libc::setsid();
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
+        for signal in [
+            SIGINT,
+            SIGTERM,
+            SIGHUP,
+            SIGUSR1,
+            libc::SIGQUIT,
+            libc::SIGPIPE,
+        ] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        for fd in 0..3 {
+            // SAFETY: replaces this process's standard descriptors.
+            unsafe { libc::dup2(null.as_raw_fd(), fd) };
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What references and conditions see at one moment of the run.
+#![forbid(unsafe_code)]
+
+use super::result::{Results, TaskResult};
+use crate::outcome::{Counts, Outcome};
+use crate::plan::workflow::Workflow;
+use crate::task::{Ix, nodeset};
+use crate::text::condition::{Op, Operand, Scope, State};
+use crate::text::template::{Counted, Field, Lookup, Reference};
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+/// The running task's own values.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// `5`, or `10.3` in a block over hosts.
+    pub task: String,
+    pub hostname: String,
+    pub iteration: u32,
+    pub attempt: u32,
+}
+
+pub struct View<'a> {
+    pub workflow: &'a Workflow,
+    pub results: &'a Results,
+    pub own: &'a Own,
+    /// `ok`, `failed`, `interrupted` or `deadline`; empty before the end.
+    pub run_outcome: &'static str,
+    /// The result that a condition is about.
+    pub result: Option<&'a TaskResult>,
+    /// WARN lines that came up.
+    pub doubts: RefCell<Vec<String>>,
+    /// DEBUG lines, where they are wanted.
+    pub trace: Option<RefCell<Vec<String>>>,
+}
+
+impl View<'_> {
+    fn doubt_once(&self, text: String) {
+        let mut doubts = self.doubts.borrow_mut();
+        if !doubts.contains(&text) {
+            doubts.push(text);
+        }
+    }
+
+    /// The result that the reference is about; a WARN where there is none.
+    fn result_of(&self, task: Ix) -> Option<&TaskResult> {
+        let result = self.results.get(task);
+        if result.is_none() {
+            self.doubt_once(format!(
+                "task {} has not run; a reference to its result is empty",
+                self.workflow.tasks[task].id
+            ));
+        }
+        result
+    }
+
+    /// The value, but of a long output only the first `limit` bytes and a bit.
+    pub fn value_within(&self, reference: Reference, limit: usize) -> Cow<'_, [u8]> {
+        let Reference::Field { task, field } = reference else {
+            return self.value(reference);
+        };
+        let long = |result: &TaskResult| match field {
+            Field::Stdout => Some(result.stdout.clone()).filter(|s| s.len() > 2 * limit as u64),
+            Field::Stderr => Some(result.stderr.clone()).filter(|s| s.len() > 2 * limit as u64),
+            _ => None,
+        };
+        match self.results.get(task).and_then(long) {
+            Some(stream) => Cow::Owned(stream.head(limit + 1).into_owned()),
+            None => self.value(reference),
+        }
+    }
+}
+
+impl Lookup for View<'_> {
+    fn value(&self, reference: Reference) -> Cow<'_, [u8]> {
+        let text = |text: &str| Cow::Owned(text.as_bytes().to_vec());
+        let value = match reference {
+            Reference::Task => text(&self.own.task),
+            Reference::Hostname => text(&self.own.hostname),
+            Reference::Loop => text(&self.own.iteration.to_string()),
+            Reference::Attempt => text(&self.own.attempt.to_string()),
+            Reference::RunOutcome => text(self.run_outcome),
+            Reference::Field { task, field } => match self.result_of(task) {
+                Some(result) => field_of(result, field),
+                None => Cow::Borrowed(&b""[..]),
+            },
+        };
+        if let (Some(trace), Reference::Field { task, field }) = (&self.trace, reference) {
+            let shown = String::from_utf8_lossy(&value[..value.len().min(200)]).into_owned();
+            trace.borrow_mut().push(format!(
+                "@{}_{field:?}@ is `{shown}`",
+                self.workflow.tasks[task].id
+            ));
+        }
+        value
+    }
+}
+
+fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
+    use Outcome::*;
+    let text = |text: String| Cow::Owned(text.into_bytes());
+    let path = |stream: &super::capture::Captured| match stream.path() {
+        Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
+        None => Cow::Borrowed(&b""[..]),
+    };
+    let set = |ended: &[Outcome]| text(nodeset::fold(&result.members_that(ended)));
+    match field {
+        Field::Stdout => result.stdout.trimmed(),
+        Field::Stderr => result.stderr.trimmed(),
+        Field::StdoutFile => path(&result.stdout),
+        Field::StderrFile => path(&result.stderr),
+        Field::Exit => text(result.exit.to_string()),
+        Field::Success => text(result.success.to_string()),
+        Field::Hostname => Cow::Borrowed(result.hostname.as_bytes()),
+        Field::Command => Cow::Borrowed(result.command.as_bytes()),
+        Field::Outcome => Cow::Borrowed(result.outcome.word().as_bytes()),
+        Field::Duration => text(format!("{:.3}", result.took.as_secs_f64())),
+        Field::Attempts => text(result.attempts.to_string()),
+        Field::Count(what) => text(counted(&result.counts(), what).to_string()),
+        Field::OkHosts => set(&[Ok]),
+        Field::FailedHosts => set(&[Failed, Timeout]),
+        Field::UnreachableHosts => set(&[Unreachable]),
+        Field::NotStartedHosts => set(&[NotStarted]),
+    }
+}
+
+fn counted(counts: &Counts, what: Counted) -> u64 {
+    match what {
+        Counted::Success => counts.of(Outcome::Ok),
+        Counted::Failed => counts.of(Outcome::Failed),
+        Counted::Timeout => counts.of(Outcome::Timeout),
+        Counted::Unreachable => counts.of(Outcome::Unreachable),
+        Counted::Skipped => counts.of(Outcome::Skipped),
+        Counted::NotStarted => counts.of(Outcome::NotStarted),
+        Counted::Total => counts.total(),
+    }
+}
+
+impl Scope for View<'_> {
+    fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
+        let Some(result) = self.result else {
+            return Cow::Borrowed(b"");
+        };
+        let text = |text: String| Cow::Owned(text.into_bytes());
+        match operand {
+            Operand::Exit => text(result.exit.to_string()),
+            Operand::Stdout => result.stdout.trimmed(),
+            Operand::Stderr => result.stderr.trimmed(),
+            Operand::Duration => text(format!("{:.3}", result.took.as_secs_f64())),
+            Operand::StdoutCount => text(result.stdout.lines().to_string()),
+            Operand::StderrCount => text(result.stderr.lines().to_string()),
+            Operand::Count(what) => text(self.count(*what).to_string()),
+            Operand::Value(value) => Cow::Owned(value.fill(self)),
+        }
+    }
+
+    fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
+        match (operand, self.result) {
+            (Operand::Stdout, Some(result)) => result.stdout.contains(needle),
+            (Operand::Stderr, Some(result)) => result.stderr.contains(needle),
+            _ => crate::text::condition::contains(&self.own(operand), needle),
+        }
+    }
+
+    fn is(&self, state: State) -> bool {
+        let Some(result) = self.result else {
+            return false;
+        };
+        match state {
+            State::Success => result.success,
+            State::Failure => !result.success,
+            State::Timeout => result.outcome == Outcome::Timeout,
+            State::Skipped => result.outcome == Outcome::Skipped,
+        }
+    }
+
+    fn exit(&self) -> i32 {
+        self.result.map_or(-1, |r| r.exit)
+    }
+
+    fn count(&self, what: Counted) -> u64 {
+        self.result.map_or(0, |r| counted(&r.counts(), what))
+    }
+
+    fn compared(&self, left: &[u8], op: Op, right: &[u8], holds: bool) {
+        if let Some(trace) = &self.trace {
+            let shown =
+                |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+            trace.borrow_mut().push(format!(
+                "`{}` {op:?} `{}`: {holds}",
+                shown(left),
+                shown(right)
+            ));
+        }
+    }
+
+    fn doubt(&self, text: &str) {
+        self.doubt_once(text.to_string());
+    }
+}

@@ -1,0 +1,309 @@
+//! One real run from its log file to its exit code: wires the engine to the
+//! processes on one side and to the report on the other.
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::load::Loaded;
+use crate::plan::exec::{Arg, Way};
+use crate::plan::flow::Policy;
+use crate::plan::recipe::{self, Recipe};
+use crate::report::console::{Closing, Console};
+use crate::report::log::{Level, Log};
+use crate::report::mask::Mask;
+use crate::report::records::{self, Records};
+use crate::report::{Report, clock, show};
+use crate::run::capture::Spool;
+use crate::run::child::Surroundings;
+use crate::run::engine::{Engine, RunEnd, Settings};
+use crate::run::guardian::Guardian;
+use crate::run::interrupt::Interrupt;
+use crate::run::job::Common;
+use crate::run::pool::Pool;
+use crate::run::sys;
+use crate::task::Ix;
+use crate::text::diagnostic::Count;
+use crate::text::{quote, sha256};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// From SIGTERM to SIGKILL (SPEC §4.3).
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// Runs the workflow; the exit code.
+pub fn run(loaded: &Loaded) -> i32 {
+    let began = SystemTime::now();
+    let run_id = format!("{}-{}", clock::compact(began), std::process::id());
+    let start = match start_task(loaded) {
+        Ok(start) => start,
+        Err(code) => return code,
+    };
+    if let Err(message) = missing_programs(loaded) {
+        eprintln!("tasker: {message}; nothing was run");
+        return exit::EXEC_TYPE;
+    }
+    sys::close_on_exec_above_2();
+    sys::block_signals();
+    let Some(directory) = loaded
+        .invocation
+        .log_dir
+        .clone()
+        .or_else(records::default_directory)
+    else {
+        eprintln!(
+            "tasker: no home directory to keep the log in; name one with -l DIR; nothing was run"
+        );
+        return exit::LOG_DIR;
+    };
+    let records = Records::new(directory, began);
+    match start_all(loaded, &records, &run_id) {
+        Ok((mut pool, mut report)) => {
+            head(&mut report.log, loaded, &run_id);
+            let end = walk(loaded, start, &run_id, &mut pool, &mut report);
+            pool.close();
+            close(loaded, &records, &mut report, &end);
+            end.exit
+        }
+        Err(e) => {
+            eprintln!("tasker: {e}; nothing was run");
+            exit::LOG_DIR
+        }
+    }
+}
+
+/// The task to begin at.
+fn start_task(loaded: &Loaded) -> Result<Ix, i32> {
+    let workflow = &loaded.workflow;
+    let Some(word) = &loaded.invocation.start_from else {
+        return workflow.first().ok_or_else(|| {
+            eprintln!("tasker: {}: every task belongs to a block or is a final task, so there is none to begin at", loaded.name);
+            exit::INVALID
+        });
+    };
+    let refuse = |why: String| {
+        eprintln!("tasker: --start-from: {why}; nothing was run");
+        exit::POSITION
+    };
+    let Some(ix) = workflow.find(word) else {
+        return Err(refuse(format!("there is no task `{word}`")));
+    };
+    if workflow.tasks[ix].finally {
+        return Err(refuse(format!(
+            "task {word} is a final task, which runs at the end"
+        )));
+    }
+    if let Some((block, false)) = workflow.owner_of(ix) {
+        return Err(refuse(format!(
+            "task {word} belongs to the parallel block {}; begin there",
+            workflow.tasks[block].id
+        )));
+    }
+    Ok(ix)
+}
+
+/// The programs that carry commands to their hosts must be there before
+/// anything runs.
+fn missing_programs(loaded: &Loaded) -> Result<(), String> {
+    let mut missing = BTreeSet::new();
+    for recipe in &loaded.workflow.recipes {
+        if let Recipe::Ready { exec, .. } = recipe
+            && let Way::Argv([Arg::Literal(program), ..]) = exec.way
+            && recipe::find_program(program, None).is_none()
+        {
+            missing.insert(format!("`{program}` for exec type `{}`", exec.name()));
+        }
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "not in PATH: {}",
+            missing.into_iter().collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// Opens what the run writes to and starts what ends its commands.
+fn start_all(loaded: &Loaded, records: &Records, run_id: &str) -> io::Result<(Pool, Report)> {
+    let invocation = &loaded.invocation;
+    let mask = Mask::new(&loaded.workflow.globals);
+    // The guardian is a copy of this process: before threads, before files.
+    let guardian = Guardian::start(KILL_AFTER)?;
+    let (file, path) = records.create_log()?;
+    let log = Log::new(file, path, invocation.log_level, mask.clone());
+    if !invocation.no_task_backup {
+        records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
+    }
+    let around = Surroundings {
+        interrupt: Interrupt::new(invocation.on_interrupt)?,
+        guardian,
+        spool: Spool::new(records.private(run_id)),
+        kill_after: KILL_AFTER,
+    };
+    let console = Console::new(invocation.quiet, mask);
+    Ok((Pool::new(around)?, Report { console, log }))
+}
+
+/// The head of the log: who runs what, from where (SPEC §6.3).
+fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
+    let workflow = &loaded.workflow;
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
+    let (user, effective) = sys::user_ids();
+    let terminal = std::fs::read_link("/proc/self/fd/0")
+        .ok()
+        .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
+    let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
+    let real = std::fs::canonicalize(&loaded.name)
+        .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
+    let change = workflow
+        .globals
+        .get("CHANGE")
+        .map(|g| format!("; CHANGE {}", g.shown()));
+    let lines = [
+        format!(
+            "tasker {} run {run_id}{}",
+            env!("CARGO_PKG_VERSION"),
+            change.unwrap_or_default()
+        ),
+        format!(
+            "Task file {}, SHA-256 {}",
+            real.display(),
+            sha256::hex(loaded.sources.get(loaded.file).text.as_bytes())
+        ),
+        format!(
+            "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {}",
+            variable("SUDO_USER"),
+            variable("SSH_CONNECTION"),
+            loaded.defaults.own_name
+        ),
+        format!(
+            "Default timeout {}, targets {}",
+            crate::cli::shown_timeout(loaded.defaults.timeout),
+            targets(loaded)
+        ),
+        format!(
+            "Task validation passed ({})",
+            Count(workflow.tasks.len(), "task")
+        ),
+    ];
+    for line in lines {
+        log.say(Level::Info, &line);
+    }
+    if loaded.invocation.skip_task_validation {
+        log.say(
+            Level::Warn,
+            "The checks of the flow and all warnings were skipped",
+        );
+    }
+}
+
+/// The hosts that are known before the run, folded.
+fn targets(loaded: &Loaded) -> String {
+    let commands = loaded.workflow.tasks.iter().filter_map(|t| t.command());
+    let hosts: Vec<String> = commands
+        .filter_map(|c| c.hostname.as_ref()?.known_text())
+        .collect();
+    if hosts.is_empty() {
+        "this machine".into()
+    } else {
+        crate::task::nodeset::fold(&hosts)
+    }
+}
+
+fn walk(loaded: &Loaded, start: Ix, run_id: &str, pool: &mut Pool, report: &mut Report) -> RunEnd {
+    let invocation = &loaded.invocation;
+    let settings = Settings {
+        policy: Policy {
+            keep_going: invocation.keep_going || invocation.fire_and_forget,
+            forgive: invocation.fire_and_forget,
+        },
+        max_steps: invocation.max_steps,
+        start,
+        debug: invocation.log_level == Level::Debug,
+    };
+    let common = Common::new(run_id);
+    let mut emit = |event: crate::run::event::Event| report.event(&event);
+    Engine::new(
+        &loaded.workflow,
+        &loaded.defaults,
+        &settings,
+        &common,
+        pool,
+        &mut emit,
+    )
+    .run()
+}
+
+/// The last words: log, project summary, recap.
+fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
+    let workflow = &loaded.workflow;
+    let last = &workflow.tasks[end.last];
+    let host = end
+        .results
+        .get(end.last)
+        .map_or("", |r| r.hostname.as_str());
+    let status = if end.exit == exit::OK {
+        "SUCCESS"
+    } else {
+        "FAILED"
+    };
+    let path: Vec<String> = end
+        .path
+        .iter()
+        .map(|ix| workflow.tasks[*ix].id.to_string())
+        .collect();
+    report
+        .log
+        .say(Level::Info, &format!("Path: {}", path.join(" ")));
+    let level = if end.exit == exit::OK {
+        Level::Info
+    } else {
+        Level::Error
+    };
+    report.log.say(
+        level,
+        &format!(
+            "Run ended: {status}, exit code {}, {}, final task {}",
+            end.exit, end.counts, last.id
+        ),
+    );
+    if let Some(project) = &loaded.invocation.project {
+        let line = format!(
+            "{} | {} | {} | {} | {} | {status} | {}",
+            clock::stamp(SystemTime::now()),
+            field(&loaded.name),
+            last.id,
+            field(if host.is_empty() { "-" } else { host }),
+            end.exit,
+            field(&report.log.path().display().to_string())
+        );
+        if let Err(e) = records.add_to_project(project, &line) {
+            eprintln!("tasker: cannot add to the summary of project {project}: {e}");
+        }
+    }
+    let failed = end
+        .first_failure
+        .and_then(|ix| end.results.get(ix).map(|r| (&workflow.tasks[ix], r)));
+    let again = quote::word(&loaded.name);
+    let closing = Closing {
+        file: &loaded.name,
+        place: end.first_failure.map_or(loaded.name.clone(), |ix| {
+            loaded.sources.place(workflow.tasks[ix].at)
+        }),
+        failed,
+        log: report.log.path().display().to_string(),
+        go_on: match end.first_failure {
+            Some(ix) if !loaded.from_stdin => {
+                format!("tasker -r --start-from {} {again}", workflow.tasks[ix].id)
+            }
+            _ => String::new(),
+        },
+        total: workflow.tasks.len(),
+    };
+    report.console.end(end, &closing);
+}
+
+/// A field of the project summary: no separator in it.
+fn field(text: &str) -> String {
+    show::line(text).replace('|', "/")
+}

@@ -1,0 +1,129 @@
+//! The table of task keys (SPEC §1.1): one entry a key, read by the builder,
+//! by did-you-mean and by the check of the man page.
+#![forbid(unsafe_code)]
+
+/// Kinds of task, as a set of bits.
+pub type Kinds = u8;
+pub const COMMAND: Kinds = 1;
+/// A parallel block over `tasks=`.
+pub const TASKS: Kinds = 2;
+/// A parallel block over `hostnames=`.
+pub const HOSTS: Kinds = 4;
+pub const CONDITIONAL: Kinds = 8;
+pub const DECISION: Kinds = 16;
+/// A task that is only a `return=` or a `next=never`.
+pub const BARE: Kinds = 32;
+const PARALLEL: Kinds = TASKS | HOSTS;
+const RUNS: Kinds = COMMAND | HOSTS;
+const ANY: Kinds = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
+
+pub struct Key {
+    pub name: &'static str,
+    /// The kinds of task for which it means something.
+    pub on: Kinds,
+    /// Whether ` # …` at the end is a comment: where no value can hold a `#`.
+    pub comment: bool,
+}
+
+const fn key(name: &'static str, on: Kinds, comment: bool) -> Key {
+    Key { name, on, comment }
+}
+
+pub const KEYS: &[Key] = &[
+    key("task", ANY, true),
+    key("name", ANY, true),
+    key("description", ANY, false),
+    key("type", ANY, true),
+    key("hostname", COMMAND, false),
+    key("command", RUNS, false),
+    key("arguments", RUNS, false),
+    key("exec", RUNS, true),
+    key("timeout", COMMAND | PARALLEL, true),
+    key("block_timeout", PARALLEL, true),
+    key("stdin", RUNS, false),
+    key("workdir", RUNS, false),
+    key("condition", ANY, false),
+    key("success", ANY & !BARE, false),
+    key("failure", ANY & !BARE, false),
+    key("next", ANY, false),
+    key("on_success", ANY & !BARE, true),
+    key("on_failure", ANY & !BARE, true),
+    key("goto", ANY & !BARE, true),
+    key("return", ANY, true),
+    key("loop", ANY & !BARE, true),
+    key("loop_break", ANY & !BARE, false),
+    key("retry_count", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("retry_delay", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("retry_failed", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("retry_on", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("finally", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("sleep", ANY & !BARE, true),
+    key("stdout_split", RUNS, false),
+    key("stderr_split", RUNS, false),
+    key("tasks", TASKS, true),
+    key("hostnames", HOSTS, false),
+    key("max_parallel", PARALLEL, true),
+    key("fail_fast", PARALLEL, true),
+    key("unreachable", PARALLEL, true),
+    key("waves", PARALLEL, true),
+    key("wave_check", PARALLEL, true),
+    key("wave_pause", PARALLEL, true),
+    key("if_true_tasks", CONDITIONAL, true),
+    key("if_false_tasks", CONDITIONAL, true),
+];
+
+/// `env.NAME` stands for any number of keys.
+pub const ENV: Key = key("env.", RUNS, false);
+
+/// The key of that name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    if name.starts_with(ENV.name) {
+        return Some(&ENV);
+    }
+    KEYS.iter().find(|k| k.name == name)
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*`
+pub fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Where the value ends when a ` #…` tail is a comment.
+pub fn without_comment(value: &str) -> &str {
+    let mut before = None;
+    for (at, c) in value.char_indices() {
+        if c == '#' && before.is_none_or(char::is_whitespace) {
+            return value[..at].trim_end();
+        }
+        before = Some(c);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_begin_after_a_space() {
+        assert_eq!(without_comment("30  # seconds"), "30");
+        assert_eq!(without_comment("30#x"), "30#x");
+        assert_eq!(without_comment("# x"), "");
+    }
+
+    #[test]
+    fn keys_are_found() {
+        assert!(find("env.PATH").is_some_and(|k| k.name == "env."));
+        assert!(find("Task").is_none());
+        assert!(
+            is_identifier("_a1")
+                && !is_identifier("1a")
+                && !is_identifier("")
+                && !is_identifier("a-b")
+        );
+    }
+}

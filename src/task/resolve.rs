@@ -1,0 +1,154 @@
+//! Gives the names in values their meaning: globals, tasks, fields.
+#![forbid(unsafe_code)]
+
+use super::globals::{Globals, RESERVED};
+use super::{Ix, Use};
+use crate::text::condition::{self, Expr};
+use crate::text::diagnostic::Diagnostics;
+use crate::text::nearest::did_you_mean;
+use crate::text::source::{Sources, Span};
+use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
+use std::collections::HashMap;
+
+/// Every name of the file, and what was found wrong with their uses.
+pub struct Resolver<'a> {
+    pub sources: &'a Sources,
+    pub diagnostics: &'a mut Diagnostics,
+    pub globals: Globals,
+    /// All ids, ascending: the place is the task's index.
+    pub ids: Vec<u32>,
+    pub names: HashMap<String, Ix>,
+    /// References to results, collected while a task is built.
+    pub uses: Vec<Use>,
+}
+
+impl Resolver<'_> {
+    /// The value at `at` as a template.
+    pub fn template(&mut self, at: Span) -> Template {
+        let text = self.sources.text(at);
+        template::parse(text, at, &mut |name, at| self.reference(name, at))
+    }
+
+    /// The condition at `at`; nothing where it cannot be read (said already).
+    pub fn condition(&mut self, at: Span) -> Option<Expr> {
+        let text = self.sources.text(at);
+        let whole = template::reference_name(text.strip_prefix('@').unwrap_or(""))
+            .filter(|n| n.len() + 2 == text.len());
+        let value = self.template(at);
+        // A condition that is just a global is that global's text (SPEC §3.1).
+        let items = match whole.and_then(|n| self.globals.get(n)) {
+            Some(_) => template::items(&value),
+            None => condition::items(&value),
+        };
+        match condition::parse(&items, at) {
+            Ok(expr) => Some(expr),
+            Err(bad) => {
+                let error = self.diagnostics.error(bad.at, bad.message);
+                if !bad.help.is_empty() {
+                    error.help(bad.help);
+                }
+                None
+            }
+        }
+    }
+
+    /// The task with that id or name; an unknown one is reported.
+    pub fn task(&mut self, word: &str, at: Span) -> Option<Ix> {
+        let found = self.find_task(word);
+        if found.is_none() {
+            let near = did_you_mean(word, self.names.keys().map(String::as_str));
+            self.diagnostics
+                .error(at, format!("there is no task `{word}`"))
+                .label(near);
+        }
+        found
+    }
+
+    fn find_task(&self, word: &str) -> Option<Ix> {
+        match word.parse::<u32>() {
+            Ok(id) if word.bytes().all(|b| b.is_ascii_digit()) => self.ids.binary_search(&id).ok(),
+            _ => self.names.get(word).copied(),
+        }
+    }
+
+    /// The pieces for `@name@` (SPEC §2.1).
+    fn reference(&mut self, name: &str, at: Span) -> Vec<Piece> {
+        let own = match name {
+            "task" => Some(Reference::Task),
+            "hostname" => Some(Reference::Hostname),
+            "loop" => Some(Reference::Loop),
+            "attempt" => Some(Reference::Attempt),
+            "run_outcome" => Some(Reference::RunOutcome),
+            _ => None,
+        };
+        if let Some(to) = own {
+            return self.piece(to, at);
+        }
+        let field = self.field(name);
+        if self.globals.get(name).is_some() {
+            if field.is_some() {
+                self.diagnostics.error(
+                    at,
+                    format!("`{name}` is both a global and a field of a task; rename one of them"),
+                );
+            }
+            return self.globals.refer(name, at).unwrap_or_default();
+        }
+        match field {
+            Some((task, field)) => {
+                self.uses.push(Use { task, field, at });
+                self.piece(Reference::Field { task, field }, at)
+            }
+            None => {
+                self.unknown(name, at);
+                Vec::new()
+            }
+        }
+    }
+
+    fn piece(&self, to: Reference, at: Span) -> Vec<Piece> {
+        vec![Piece::Reference {
+            to,
+            at,
+            written: self.sources.text(at).to_string(),
+        }]
+    }
+
+    /// `ID_FIELD` or `name_FIELD`, cut so that both sides are known.
+    fn field(&self, name: &str) -> Option<(Ix, Field)> {
+        name.match_indices('_').find_map(|(cut, _)| {
+            let field = Field::named(&name[cut + 1..])?;
+            Some((self.find_task(&name[..cut])?, field))
+        })
+    }
+
+    fn unknown(&mut self, name: &str, at: Span) {
+        // A known field behind an unknown task, or a known task before an unknown field?
+        let task_of = name
+            .match_indices('_')
+            .find_map(|(cut, _)| self.find_task(&name[..cut]).map(|_| cut));
+        let unknown_task = name
+            .match_indices('_')
+            .find(|(cut, _)| Field::named(&name[cut + 1..]).is_some());
+        if let Some(cut) = task_of {
+            let field = &name[cut + 1..];
+            let near = did_you_mean(field, FIELDS.iter().map(|(n, _)| *n));
+            self.diagnostics
+                .error(at, format!("a task's result has no field `{field}`"))
+                .label(near);
+        } else if let Some((cut, _)) = unknown_task {
+            let task = &name[..cut];
+            let near = did_you_mean(task, self.names.keys().map(String::as_str));
+            self.diagnostics
+                .error(at, format!("there is no task `{task}`"))
+                .label(near);
+        } else {
+            let near = did_you_mean(name, self.globals.names().chain(RESERVED.iter().copied()));
+            let error = self
+                .diagnostics
+                .error(at, format!("there is no global `{name}`"))
+                .label(near);
+            error.help("`@@` stands for a literal `@`");
+        }
+    }
+}

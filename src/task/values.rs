@@ -1,0 +1,343 @@
+//! The small values of task keys that are more than a number or a text.
+#![forbid(unsafe_code)]
+
+use crate::text::condition::parse_bound;
+use crate::text::duration;
+use std::time::Duration;
+
+/// `stdout_split=DELIMITER,INDEX` (SPEC §2.3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    pub by: Delimiter,
+    /// From 0; negative counts from the end.
+    pub index: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Delimiter {
+    /// Runs of any of these characters.
+    Runs(&'static [u8]),
+    Text(Vec<u8>),
+}
+
+/// A number, or a percentage of the hosts or subtasks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    Count(u64),
+    Percent(u64),
+}
+
+impl Share {
+    /// How many of `total` it allows at most.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Share::Count(n) => n,
+            Share::Percent(p) => total * p / 100,
+        }
+    }
+}
+
+/// What becomes of hosts that cannot be reached (SPEC §1.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unreachable {
+    Fail,
+    Skip,
+    /// Left out while at most this percentage.
+    Percent(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wave {
+    Count(u64),
+    Percent(u64),
+    Rest,
+}
+
+/// `retry_delay=5s` or `5s..2m`, which doubles from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delay {
+    pub first: Duration,
+    pub last: Option<Duration>,
+}
+
+/// `retry_on`: the outcomes and exit codes that are tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryOn {
+    pub failed: bool,
+    pub timeout: bool,
+    pub unreachable: bool,
+    pub codes: Vec<i32>,
+}
+
+impl Default for RetryOn {
+    fn default() -> RetryOn {
+        RetryOn {
+            failed: true,
+            timeout: false,
+            unreachable: true,
+            codes: Vec::new(),
+        }
+    }
+}
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
+
+/// The forms a key's value is read by; each error says what was expected.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text)?;
+    if duration < TIMEOUTS.0 || duration > TIMEOUTS.1 {
+        return Err(format!("a timeout is 1 s to 7 days, found `{text}`"));
+    }
+    Ok(duration)
+}
+
+/// `sleep` and `wave_pause`: up to 24 hours.
+pub fn pause(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text)?;
+    if duration > 24 * HOUR {
+        return Err(format!("at most 24 h, found `{text}`"));
+    }
+    Ok(duration)
+}
+
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse::<u32>() {
+        Ok(n) if digits && (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!(
+            "expected a number from {least} to {most}, found `{text}`"
+        )),
+    }
+}
+
+pub fn loop_count(text: &str) -> Result<u32, String> {
+    number(text, 1, 100_000)
+}
+
+pub fn retry_count(text: &str) -> Result<u32, String> {
+    number(text, 0, 1000)
+}
+
+pub fn max_parallel(text: &str) -> Result<u32, String> {
+    number(text, 1, 10_000)
+}
+
+pub fn return_code(text: &str) -> Result<u8, String> {
+    number(text, 0, 255).map(|n| n as u8)
+}
+
+pub fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("expected `true` or `false`, found `{text}`")),
+    }
+}
+
+pub fn delay(text: &str) -> Result<Delay, String> {
+    let Some((first, last)) = text.split_once("..") else {
+        return Ok(Delay {
+            first: pause(text)?,
+            last: None,
+        });
+    };
+    let delay = Delay {
+        first: pause(first.trim())?,
+        last: Some(pause(last.trim())?),
+    };
+    if delay.last.is_some_and(|last| last < delay.first) {
+        return Err(format!("`{text}` ends below its beginning"));
+    }
+    Ok(delay)
+}
+
+pub fn retry_on(text: &str) -> Result<RetryOn, String> {
+    let mut on = RetryOn {
+        failed: false,
+        timeout: false,
+        unreachable: false,
+        codes: Vec::new(),
+    };
+    for word in text.split(',').map(str::trim) {
+        match word {
+            "failed" => on.failed = true,
+            "timeout" => on.timeout = true,
+            "unreachable" => on.unreachable = true,
+            word => match number(word, 0, 255) {
+                Ok(code) => on.codes.push(code as i32),
+                Err(_) => {
+                    return Err(format!(
+                        "expected `failed`, `timeout`, `unreachable` or an exit code, found `{word}`"
+                    ));
+                }
+            },
+        }
+    }
+    Ok(on)
+}
+
+pub fn share(text: &str) -> Result<Share, String> {
+    match parse_bound(text) {
+        Some((n, true)) => Ok(Share::Percent(n)),
+        Some((n, false)) => Ok(Share::Count(n)),
+        None => Err(format!("expected a number or a percentage, found `{text}`")),
+    }
+}
+
+/// `fail_fast`: `true` is 0; `false` is as if it were not there.
+pub fn fail_fast(text: &str) -> Result<Share, String> {
+    match flag(text) {
+        Ok(true) => Ok(Share::Count(0)),
+        Ok(false) => Ok(Share::Percent(100)),
+        Err(_) => share(text)
+            .map_err(|_| format!("expected `true`, a number or a percentage, found `{text}`")),
+    }
+}
+
+pub fn unreachable(text: &str) -> Result<Unreachable, String> {
+    match (text, share(text)) {
+        ("fail", _) => Ok(Unreachable::Fail),
+        ("skip", _) => Ok(Unreachable::Skip),
+        (_, Ok(Share::Percent(p))) => Ok(Unreachable::Percent(p)),
+        _ => Err(format!(
+            "expected `fail`, `skip` or a percentage, found `{text}`"
+        )),
+    }
+}
+
+pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
+    text.split(',')
+        .map(|word| match (word.trim(), share(word.trim())) {
+            ("rest", _) => Ok(Wave::Rest),
+            (_, Ok(Share::Count(n))) if n > 0 => Ok(Wave::Count(n)),
+            (_, Ok(Share::Percent(p))) if p > 0 => Ok(Wave::Percent(p)),
+            (word, _) => Err(format!(
+                "expected a number, a percentage or `rest`, found `{word}`"
+            )),
+        })
+        .collect()
+}
+
+pub fn split(text: &str) -> Result<Split, String> {
+    let expected =
+        || format!("expected `DELIMITER,INDEX` such as `comma,0` or `space,-1`, found `{text}`");
+    let (by, index) = text.rsplit_once(',').ok_or_else(expected)?;
+    let index = index.trim().parse().map_err(|_| expected())?;
+    let literal = |text: &str| Delimiter::Text(text.as_bytes().to_vec());
+    let by = match by.trim() {
+        "space" => Delimiter::Runs(b" "),
+        "whitespace" => Delimiter::Runs(b" \t\r\n\x0b\x0c"),
+        "newline" => Delimiter::Runs(b"\r\n"),
+        "tab" => literal("\t"),
+        "comma" => literal(","),
+        "semicolon" | "semi" => literal(";"),
+        "colon" => literal(":"),
+        "pipe" => literal("|"),
+        _ if by.is_empty() => return Err(expected()),
+        _ => literal(by),
+    };
+    Ok(Split { by, index })
+}
+
+impl Split {
+    /// The field of the text; nothing where there is none with that index.
+    pub fn field<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let fields: Vec<&[u8]> = match &self.by {
+            Delimiter::Runs(of) => text
+                .split(|b| of.contains(b))
+                .filter(|f| !f.is_empty())
+                .collect(),
+            Delimiter::Text(by) => split_text(text, by),
+        };
+        let index = if self.index < 0 {
+            self.index + fields.len() as i64
+        } else {
+            self.index
+        };
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| fields.get(i).copied())
+    }
+}
+
+fn split_text<'a>(text: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
+    let mut fields = Vec::new();
+    let mut from = 0;
+    let mut at = 0;
+    while at + by.len() <= text.len() {
+        if text[at..].starts_with(by) {
+            fields.push(&text[from..at]);
+            at += by.len();
+            from = at;
+        } else {
+            at += 1;
+        }
+    }
+    fields.push(&text[from..]);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(how: &str, text: &str) -> Option<String> {
+        let split = split(how).unwrap_or_else(|e| panic!("{e}"));
+        split
+            .field(text.as_bytes())
+            .map(|f| String::from_utf8_lossy(f).into_owned())
+    }
+
+    #[test]
+    fn fields_are_found_from_both_ends() {
+        assert_eq!(field("comma,1", "a,,b"), Some("".into()));
+        assert_eq!(field("space,1", "a   b c"), Some("b".into()));
+        assert_eq!(field("whitespace,-1", " a\t b\nc \n"), Some("c".into()));
+        assert_eq!(field("newline,1", "a\n\nb"), Some("b".into()));
+        assert_eq!(field("semi,-2", "a;b;c"), Some("b".into()));
+        assert_eq!(field("::,1", "a::b::c"), Some("b".into()));
+        assert_eq!(field(",,1", "a,b"), Some("b".into()));
+        assert_eq!(field("tab,5", "a\tb"), None);
+        assert_eq!(field("pipe,-3", "a|b"), None);
+    }
+
+    #[test]
+    fn values_are_ranged() {
+        assert!(
+            timeout("0.5").is_err()
+                && timeout("8d").is_err()
+                && timeout("169h").is_err()
+                && timeout("168h").is_ok()
+        );
+        assert!(pause("24h").is_ok() && pause("25h").is_err());
+        assert!(
+            loop_count("0").is_err()
+                && loop_count("100000").is_ok()
+                && loop_count("100001").is_err()
+        );
+        assert!(
+            retry_count("1001").is_err()
+                && retry_count("+1").is_err()
+                && return_code("256").is_err()
+        );
+        assert_eq!(
+            delay("5s..2m").map(|d| d.last),
+            Ok(Some(Duration::from_secs(120)))
+        );
+        assert!(delay("2m..5s").is_err());
+        assert_eq!(fail_fast("true"), Ok(Share::Count(0)));
+        assert_eq!(unreachable("10%"), Ok(Unreachable::Percent(10)));
+        assert!(unreachable("10").is_err());
+        assert_eq!(
+            waves("1, 25%,rest"),
+            Ok(vec![Wave::Count(1), Wave::Percent(25), Wave::Rest])
+        );
+        assert!(waves("0").is_err() && waves("").is_err());
+        assert_eq!(
+            retry_on("timeout, 7").map(|r| (r.failed, r.timeout, r.codes)),
+            Ok((false, true, vec![7]))
+        );
+        assert!(retry_on("ok").is_err());
+    }
+}

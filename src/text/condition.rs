@@ -1,0 +1,1092 @@
+//! Conditions (SPEC §3.1): read once into a tree, evaluated over operands.
+//!
+//! No value is ever parsed: references and data are operands whatever they hold.
+#![forbid(unsafe_code)]
+
+use super::source::Span;
+use super::template::{Counted, Item, Lookup, Piece, Template};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    Or(Vec<Expr>),
+    And(Vec<Expr>),
+    Not(Box<Expr>),
+    Test(Test, Span),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    Constant(bool),
+    Exit(i32),
+    Is(State),
+    /// A bare operand: true when it reads `true`.
+    Truth(Operand),
+    Compare {
+        left: Operand,
+        op: Op,
+        right: Pattern,
+    },
+    All,
+    Any,
+    Majority,
+    /// `min_success=N`, `max_failed=N%`, …; the bound is `N` or `N%`.
+    Bound {
+        least: bool,
+        failed: bool,
+        bound: Template,
+    },
+}
+
+/// What the task's own result is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Success,
+    Failure,
+    Timeout,
+    Skipped,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    Exit,
+    Stdout,
+    Stderr,
+    Duration,
+    StdoutCount,
+    StderrCount,
+    Count(Counted),
+    Value(Template),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Contains,
+    Lacks,
+    Equal,
+    Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// The right side: empty, it asks whether the left side is empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern {
+    pub value: Template,
+    pub quoted: bool,
+}
+
+/// Why a condition cannot be read, and where.
+#[derive(Debug, PartialEq)]
+pub struct BadCondition {
+    pub at: Span,
+    pub message: String,
+    pub help: &'static str,
+}
+
+/// How deep parentheses and negations may nest.
+const DEEPEST: usize = 100;
+
+/// Keywords that stand for the task's own result.
+const OPERANDS: &[(&str, Operand)] = &[
+    ("exit", Operand::Exit),
+    ("stdout", Operand::Stdout),
+    ("stderr", Operand::Stderr),
+    ("duration", Operand::Duration),
+    ("stdout_count", Operand::StdoutCount),
+    ("stderr_count", Operand::StderrCount),
+    ("success_count", Operand::Count(Counted::Success)),
+    ("failed_count", Operand::Count(Counted::Failed)),
+    ("timeout_count", Operand::Count(Counted::Timeout)),
+    ("unreachable_count", Operand::Count(Counted::Unreachable)),
+    ("skipped_count", Operand::Count(Counted::Skipped)),
+    ("not_started_count", Operand::Count(Counted::NotStarted)),
+    ("total_count", Operand::Count(Counted::Total)),
+];
+
+const BOUNDS: &[(&str, bool, bool)] = &[
+    ("min_success", true, false),
+    ("max_success", false, false),
+    ("min_failed", true, true),
+    ("max_failed", false, true),
+];
+
+const WORDS: &[&str] = &[
+    "success",
+    "failure",
+    "timeout",
+    "skipped",
+    "true",
+    "false",
+    "exit_0",
+    "all_success",
+    "any_success",
+    "majority_success",
+];
+
+/// Every word that can begin a test, for did-you-mean.
+fn known_words() -> impl Iterator<Item = &'static str> {
+    OPERANDS
+        .iter()
+        .map(|(w, _)| *w)
+        .chain(BOUNDS.iter().map(|(w, ..)| *w))
+        .chain(WORDS.iter().copied())
+}
+
+/// Reads a condition from a stream in which only the author's own text is
+/// characters. `at` is the whole value's place.
+///
+/// ```text
+/// expr    := and  { ("|" | "||" | "OR")  and }
+/// and     := unary { ("&" | "&&" | "AND") unary }
+/// unary   := ("!" | "NOT") unary | "(" expr ")" | test
+/// ```
+pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
+    let mut parser = Parser {
+        items,
+        next: 0,
+        end: at.after(),
+        depth: 0,
+    };
+    let expr = parser.or()?;
+    parser.space();
+    match parser.peek(0) {
+        None if parser.next >= items.len() => Ok(expr),
+        _ => Err(parser.wrong("expected `&`, `|` or the end", "")),
+    }
+}
+
+struct Parser<'a> {
+    items: &'a [Item<'a>],
+    next: usize,
+    end: Span,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self, ahead: usize) -> Option<char> {
+        match self.items.get(self.next + ahead) {
+            Some(Item::Char { c, .. }) => Some(*c),
+            _ => None,
+        }
+    }
+
+    fn here(&self) -> Span {
+        match self.items.get(self.next) {
+            Some(Item::Char { at, .. }) => *at,
+            Some(Item::Atom(piece)) => piece.at(),
+            None => self.end,
+        }
+    }
+
+    fn space(&mut self) {
+        while self.peek(0).is_some_and(char::is_whitespace) {
+            self.next += 1;
+        }
+    }
+
+    /// An error at the next item: what was expected, and what is there.
+    fn wrong(&self, expected: &str, help: &'static str) -> BadCondition {
+        let found = match self.items.get(self.next) {
+            Some(Item::Char { c, .. }) => format!("found `{c}`"),
+            Some(Item::Atom(_)) => "found a reference".into(),
+            None => "found the end".into(),
+        };
+        BadCondition {
+            at: self.here(),
+            message: format!("{expected}, {found}"),
+            help,
+        }
+    }
+
+    /// Whether the upper-case operator stands here, between spaces or parentheses.
+    fn at_word(&self, word: &str) -> bool {
+        let before = self.next == 0
+            || matches!(self.items[self.next - 1], Item::Char { c, .. } if c.is_whitespace() || c == '(' || c == ')');
+        let after = self.peek(word.len());
+        let ends = self.next + word.len() >= self.items.len()
+            || after.is_some_and(|c| c.is_whitespace() || c == '(');
+        before
+            && ends
+            && word
+                .chars()
+                .enumerate()
+                .all(|(i, c)| self.peek(i) == Some(c))
+    }
+
+    /// Takes a connective written as sign, doubled sign or word.
+    fn connective(&mut self, sign: char, word: &str) -> bool {
+        self.space();
+        if self.peek(0) == Some(sign) {
+            self.next += if self.peek(1) == Some(sign) { 2 } else { 1 };
+            true
+        } else if self.at_word(word) {
+            self.next += word.len();
+            true
+        } else {
+            false
+        }
+    }
+
+    fn or(&mut self) -> Result<Expr, BadCondition> {
+        let mut parts = vec![self.and()?];
+        while self.connective('|', "OR") {
+            parts.push(self.and()?);
+        }
+        Ok(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Expr::Or(parts)
+        })
+    }
+
+    fn and(&mut self) -> Result<Expr, BadCondition> {
+        let mut parts = vec![self.unary()?];
+        while self.connective('&', "AND") {
+            parts.push(self.unary()?);
+        }
+        Ok(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Expr::And(parts)
+        })
+    }
+
+    fn unary(&mut self) -> Result<Expr, BadCondition> {
+        self.space();
+        let negated = match self.peek(0) {
+            Some('!') => Some(1),
+            _ if self.at_word("NOT") => Some(3),
+            _ => None,
+        };
+        if negated.is_none() && self.peek(0) != Some('(') {
+            return self.test();
+        }
+        if self.depth == DEEPEST {
+            return Err(self.wrong(
+                &format!("at most {DEEPEST} levels of parentheses and `!`"),
+                "",
+            ));
+        }
+        self.depth += 1;
+        let expr = match negated {
+            Some(length) => {
+                self.next += length;
+                Expr::Not(Box::new(self.unary()?))
+            }
+            None => self.group()?,
+        };
+        self.depth -= 1;
+        Ok(expr)
+    }
+
+    fn group(&mut self) -> Result<Expr, BadCondition> {
+        let open = self.here();
+        self.next += 1;
+        let expr = self.or()?;
+        self.space();
+        if self.peek(0) != Some(')') {
+            let mut error = self.wrong("expected `)`", "");
+            if self.next >= self.items.len() {
+                error = BadCondition {
+                    at: open,
+                    message: "this `(` is never closed".into(),
+                    help: "",
+                };
+            }
+            return Err(error);
+        }
+        self.next += 1;
+        Ok(expr)
+    }
+
+    fn test(&mut self) -> Result<Expr, BadCondition> {
+        let start = self.here();
+        let left = self.left()?;
+        let span = Span {
+            end: self.before().end.max(start.end),
+            ..start
+        };
+        self.space();
+        let op = self.op();
+        let test = match left {
+            Left::Word(word) => self.keyword(&word, op, span)?,
+            Left::Value(value) => match op {
+                None => Test::Truth(Operand::Value(value)),
+                Some(op) => Test::Compare {
+                    left: Operand::Value(value),
+                    op,
+                    right: self.pattern()?,
+                },
+            },
+        };
+        Ok(Expr::Test(test, span))
+    }
+
+    /// The place of the item before the next one.
+    fn before(&self) -> Span {
+        match self.next.checked_sub(1).and_then(|i| self.items.get(i)) {
+            Some(Item::Char { at, .. }) => *at,
+            Some(Item::Atom(piece)) => piece.at(),
+            None => self.end,
+        }
+    }
+
+    fn left(&mut self) -> Result<Left, BadCondition> {
+        let mut value = Template::default();
+        let (mut word, mut quoted, mut atoms) = (String::new(), false, false);
+        while let Some(item) = self.items.get(self.next) {
+            match item {
+                Item::Atom(piece) => {
+                    atoms = true;
+                    value.pieces.push((*piece).clone());
+                    self.next += 1;
+                }
+                Item::Char { c: '"' | '\'', .. } => {
+                    quoted = true;
+                    self.quoted(&mut value)?;
+                }
+                Item::Char { c, .. } if c.is_whitespace() || "~=<>&|()".contains(*c) => break,
+                Item::Char { c: '!', .. } if matches!(self.peek(1), Some('~' | '=')) => break,
+                Item::Char { c, at, secret, .. } => {
+                    word.push(*c);
+                    value.push_char(*c, *at, *secret);
+                    self.next += 1;
+                }
+            }
+        }
+        match (quoted || atoms, word.is_empty()) {
+            (true, _) => Ok(Left::Value(value)),
+            (false, false) => Ok(Left::Word(word)),
+            (false, true) => Err(self.wrong("expected a condition", "")),
+        }
+    }
+
+    /// What an unquoted word means; it must be one of the language's.
+    fn keyword(&mut self, word: &str, op: Option<Op>, at: Span) -> Result<Test, BadCondition> {
+        let lower = word.to_ascii_lowercase();
+        if let Some((_, least, failed)) = BOUNDS.iter().find(|(w, ..)| *w == lower) {
+            return self.bound(*least, *failed, op, at);
+        }
+        if let Some((_, operand)) = OPERANDS.iter().find(|(w, _)| *w == lower) {
+            return match op {
+                Some(op) => Ok(Test::Compare {
+                    left: operand.clone(),
+                    op,
+                    right: self.pattern()?,
+                }),
+                None if matches!(operand, Operand::Stdout | Operand::Stderr) => {
+                    Ok(Test::Truth(operand.clone()))
+                }
+                None => Err(BadCondition {
+                    at,
+                    message: format!("`{word}` must be compared with something"),
+                    help: "for example `exit=0`",
+                }),
+            };
+        }
+        let test = match lower.as_str() {
+            "success" => Test::Is(State::Success),
+            "failure" => Test::Is(State::Failure),
+            "timeout" => Test::Is(State::Timeout),
+            "skipped" => Test::Is(State::Skipped),
+            "true" => Test::Constant(true),
+            "false" => Test::Constant(false),
+            "all_success" => Test::All,
+            "any_success" => Test::Any,
+            "majority_success" => Test::Majority,
+            _ => match lower.strip_prefix("exit_").and_then(exit_number) {
+                Some(code) => Test::Exit(code),
+                None => return Err(unknown(word, op, at)),
+            },
+        };
+        match op {
+            None => Ok(test),
+            Some(_) => Err(BadCondition {
+                at,
+                message: format!("`{word}` is true or false by itself and cannot be compared"),
+                help: "",
+            }),
+        }
+    }
+
+    fn bound(
+        &mut self,
+        least: bool,
+        failed: bool,
+        op: Option<Op>,
+        at: Span,
+    ) -> Result<Test, BadCondition> {
+        if op != Some(Op::Equal) {
+            return Err(BadCondition {
+                at,
+                message: "expected `=N` or `=N%` after this".into(),
+                help: "",
+            });
+        }
+        let bound = self.pattern()?.value;
+        match bound.known_text() {
+            Some(text) if parse_bound(&text).is_none() => Err(BadCondition {
+                at,
+                message: format!("expected a number or a percentage, found `{text}`"),
+                help: "",
+            }),
+            _ => Ok(Test::Bound {
+                least,
+                failed,
+                bound,
+            }),
+        }
+    }
+
+    fn op(&mut self) -> Option<Op> {
+        let (op, length) = match (self.peek(0)?, self.peek(1)) {
+            ('!', Some('~')) => (Op::Lacks, 2),
+            ('!', Some('=')) => (Op::Unequal, 2),
+            ('=', Some('=')) => (Op::Equal, 2),
+            ('<', Some('=')) => (Op::LessOrEqual, 2),
+            ('>', Some('=')) => (Op::GreaterOrEqual, 2),
+            ('=', _) => (Op::Equal, 1),
+            ('~', _) => (Op::Contains, 1),
+            ('<', _) => (Op::Less, 1),
+            ('>', _) => (Op::Greater, 1),
+            _ => return None,
+        };
+        self.next += length;
+        Some(op)
+    }
+
+    /// The pattern, up to the next connective or an unbalanced `)`.
+    fn pattern(&mut self) -> Result<Pattern, BadCondition> {
+        self.space();
+        let mut value = Template::default();
+        let (mut quoted, mut depth) = (false, 0usize);
+        // Spaces are kept back until something follows them.
+        let mut spaces: Vec<(char, Span, bool)> = Vec::new();
+        while let Some(item) = self.items.get(self.next) {
+            if let Item::Char { c, at, secret, .. } = item {
+                match c {
+                    '&' | '|' => break,
+                    ')' if depth == 0 => break,
+                    'A' if self.at_word("AND") => break,
+                    'O' if self.at_word("OR") => break,
+                    c if c.is_whitespace() => {
+                        spaces.push((*c, *at, *secret));
+                        self.next += 1;
+                        continue;
+                    }
+                    '(' => depth += 1,
+                    ')' => depth -= 1,
+                    _ => {}
+                }
+            }
+            for (c, at, secret) in spaces.drain(..) {
+                value.push_char(c, at, secret);
+            }
+            match item {
+                Item::Char { c: '"' | '\'', .. } => {
+                    quoted = true;
+                    self.quoted(&mut value)?;
+                    continue;
+                }
+                Item::Char { c, at, secret, .. } => value.push_char(*c, *at, *secret),
+                Item::Atom(piece) => value.pieces.push((*piece).clone()),
+            }
+            self.next += 1;
+        }
+        Ok(Pattern { value, quoted })
+    }
+
+    /// Quoted text, from its opening quote on.
+    fn quoted(&mut self, value: &mut Template) -> Result<(), BadCondition> {
+        let open = self.here();
+        let quote = self.peek(0);
+        self.next += 1;
+        loop {
+            match self.items.get(self.next) {
+                None => {
+                    return Err(BadCondition {
+                        at: open,
+                        message: "this quote is never closed".into(),
+                        help: "to mean the character itself, put it into quotes of the other kind",
+                    });
+                }
+                Some(Item::Atom(piece)) => value.pieces.push((*piece).clone()),
+                Some(Item::Char { c, .. }) if Some(*c) == quote => {
+                    self.next += 1;
+                    return Ok(());
+                }
+                Some(Item::Char {
+                    c: '\\',
+                    at,
+                    secret,
+                    ..
+                }) if self.peek(1).is_some() => {
+                    self.next += 1;
+                    let c = match self.peek(0) {
+                        Some('n') => '\n',
+                        Some('t') => '\t',
+                        other => other.unwrap_or('\\'),
+                    };
+                    value.push_char(c, *at, *secret);
+                }
+                Some(Item::Char { c, at, secret, .. }) => value.push_char(*c, *at, *secret),
+            }
+            self.next += 1;
+        }
+    }
+}
+
+enum Left {
+    Word(String),
+    Value(Template),
+}
+
+fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
+    let near = super::nearest::did_you_mean(word, known_words());
+    let mut message = match op {
+        Some(_) => format!("`{word}` is nothing that can be compared"),
+        None => format!("`{word}` is no condition"),
+    };
+    if !near.is_empty() {
+        message = format!("{message}; {near}");
+    }
+    BadCondition {
+        at,
+        message,
+        help: if op.is_some() {
+            "to compare a literal text, put it into quotes"
+        } else {
+            ""
+        },
+    }
+}
+
+fn exit_number(digits: &str) -> Option<i32> {
+    let ok = !digits.is_empty() && digits.len() <= 3 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|n| ok && *n <= 255)
+}
+
+/// `N` or `N%`: the number, and whether it is a percentage.
+pub fn parse_bound(text: &str) -> Option<(u64, bool)> {
+    let (digits, percent) = text.strip_suffix('%').map_or((text, false), |d| (d, true));
+    let plain =
+        !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| plain)?;
+    (!percent || number <= 100).then_some((number, percent))
+}
+
+impl Expr {
+    /// Calls `see` for every test in the tree.
+    pub fn tests(&self, see: &mut dyn FnMut(&Test, Span)) {
+        match self {
+            Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|p| p.tests(see)),
+            Expr::Not(inner) => inner.tests(see),
+            Expr::Test(test, at) => see(test, *at),
+        }
+    }
+
+    /// Whether it asks for a block's counts, so that it is about the block as a whole.
+    pub fn is_about_block(&self) -> bool {
+        let mut found = false;
+        self.tests(&mut |test, _| found |= test.is_about_block());
+        found
+    }
+
+    pub fn eval(&self, scope: &dyn Scope) -> bool {
+        match self {
+            Expr::Or(parts) => parts.iter().any(|p| p.eval(scope)),
+            Expr::And(parts) => parts.iter().all(|p| p.eval(scope)),
+            Expr::Not(inner) => !inner.eval(scope),
+            Expr::Test(test, _) => test.eval(scope),
+        }
+    }
+}
+
+/// What a condition is evaluated over.
+pub trait Scope: Lookup {
+    /// The task's own operand; `Operand::Value` never comes here.
+    fn own(&self, operand: &Operand) -> Cow<'_, [u8]>;
+    /// Whether the task's own stream holds the bytes (streams may be large files).
+    fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
+        contains(&self.own(operand), needle)
+    }
+    fn is(&self, state: State) -> bool;
+    fn exit(&self) -> i32;
+    fn count(&self, what: Counted) -> u64;
+    /// A comparison that was made, for the DEBUG log.
+    fn compared(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
+    /// A doubtful case, for a WARN line.
+    fn doubt(&self, _text: &str) {}
+}
+
+impl Test {
+    fn is_about_block(&self) -> bool {
+        match self {
+            Test::All | Test::Any | Test::Majority | Test::Bound { .. } => true,
+            Test::Compare { left, .. } | Test::Truth(left) => matches!(left, Operand::Count(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether it asks for the task's own result.
+    pub fn is_about_own_result(&self) -> bool {
+        match self {
+            Test::Exit(_) | Test::Is(_) => true,
+            Test::Compare { left, .. } | Test::Truth(left) => {
+                !matches!(left, Operand::Value(_) | Operand::Count(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// The values in it that may hold references.
+    pub fn templates(&self) -> Vec<&Template> {
+        let mut out = Vec::new();
+        match self {
+            Test::Truth(Operand::Value(value)) | Test::Bound { bound: value, .. } => {
+                out.push(value)
+            }
+            Test::Compare { left, right, .. } => {
+                if let Operand::Value(value) = left {
+                    out.push(value);
+                }
+                out.push(&right.value);
+            }
+            _ => {}
+        }
+        out
+    }
+
+    fn eval(&self, scope: &dyn Scope) -> bool {
+        let (total, skipped, ok) = (
+            scope.count(Counted::Total),
+            scope.count(Counted::Skipped),
+            scope.count(Counted::Success),
+        );
+        let considered = total.saturating_sub(skipped);
+        let not_ok = considered.saturating_sub(ok);
+        match self {
+            Test::Constant(value) => *value,
+            Test::Exit(code) => scope.exit() == *code,
+            Test::Is(state) => scope.is(*state),
+            Test::Truth(operand) => as_bool(&operand_value(operand, scope)) == Some(true),
+            Test::Compare { left, op, right } => compare(left, *op, right, scope),
+            Test::All => not_ok == 0,
+            Test::Any => ok > 0,
+            Test::Majority => ok * 2 > considered,
+            Test::Bound {
+                least,
+                failed,
+                bound,
+            } => {
+                let text = bound.fill(scope);
+                let Some((number, percent)) = parse_bound(&String::from_utf8_lossy(&text)) else {
+                    scope.doubt("the bound of an aggregate is no number; it does not hold");
+                    return false;
+                };
+                // In hundredths, so that a percentage needs no rounding.
+                let have = if *failed { not_ok } else { ok } * 100;
+                let bound = if percent {
+                    number * considered
+                } else {
+                    number * 100
+                };
+                if *least { have >= bound } else { have <= bound }
+            }
+        }
+    }
+}
+
+fn operand_value<'a>(operand: &Operand, scope: &'a dyn Scope) -> Cow<'a, [u8]> {
+    match operand {
+        Operand::Value(value) => Cow::Owned(value.fill(scope)),
+        own => scope.own(own),
+    }
+}
+
+fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
+    let pattern = right.value.fill(scope);
+    let holds = match op {
+        Op::Contains => holds_text(left, right, &pattern, scope),
+        Op::Lacks => !holds_text(left, right, &pattern, scope),
+        Op::Equal => equal(&operand_value(left, scope), &pattern, right.quoted),
+        Op::Unequal => !equal(&operand_value(left, scope), &pattern, right.quoted),
+        Op::Less => ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_lt),
+        Op::LessOrEqual => {
+            ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_le)
+        }
+        Op::Greater => ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_gt),
+        Op::GreaterOrEqual => {
+            ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_ge)
+        }
+    };
+    match left {
+        Operand::Stdout | Operand::Stderr => scope.compared(b"the output", op, &pattern, holds),
+        left => scope.compared(&operand_value(left, scope), op, &pattern, holds),
+    }
+    holds
+}
+
+fn holds_text(left: &Operand, right: &Pattern, pattern: &[u8], scope: &dyn Scope) -> bool {
+    if right.value.is_empty() {
+        return operand_value(left, scope).is_empty();
+    }
+    if pattern.is_empty() {
+        scope.doubt("the text to look for is empty; it counts as not found");
+        return false;
+    }
+    match left {
+        Operand::Value(value) => contains(&value.fill(scope), pattern),
+        own => scope.own_contains(own, pattern),
+    }
+}
+
+/// Whether `needle` is part of `text`.
+pub fn contains(text: &[u8], needle: &[u8]) -> bool {
+    let Some(first) = needle.first() else {
+        return true;
+    };
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|b| b == first) {
+        if rest[at..].starts_with(needle) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+fn equal(left: &[u8], right: &[u8], quoted: bool) -> bool {
+    if !quoted && let Some(order) = ordered(left, right) {
+        return order.is_eq();
+    }
+    if let (false, Some(a), Some(b)) = (quoted, as_bool(left), as_bool(right)) {
+        return a == b;
+    }
+    left == right
+}
+
+fn as_bool(text: &[u8]) -> Option<bool> {
+    if text.eq_ignore_ascii_case(b"true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case(b"false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// The order of two numbers of any length; nothing where one is no number.
+fn ordered(left: &[u8], right: &[u8]) -> Option<Ordering> {
+    Some(Number::read(left)?.order(&Number::read(right)?))
+}
+
+/// `[+-]digits[.digits]`, kept as digits so that no length loses precision.
+struct Number<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> Number<'a> {
+    fn read(text: &'a [u8]) -> Option<Number<'a>> {
+        let (negative, digits) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            [b'+', rest @ ..] => (false, rest),
+            rest => (false, rest),
+        };
+        let dot = digits.iter().position(|b| *b == b'.');
+        let (whole, fraction) = match dot {
+            Some(dot) => (&digits[..dot], &digits[dot + 1..]),
+            None => (digits, &b""[..]),
+        };
+        let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+        if whole.is_empty()
+            || (dot.is_some() && fraction.is_empty())
+            || !all_digits(whole)
+            || !all_digits(fraction)
+        {
+            return None;
+        }
+        let zeros = whole.iter().take_while(|b| **b == b'0').count();
+        let kept = fraction.len() - fraction.iter().rev().take_while(|b| **b == b'0').count();
+        let (whole, fraction) = (&whole[zeros..], &fraction[..kept]);
+        Some(Number {
+            negative: negative && !(whole.is_empty() && fraction.is_empty()),
+            whole,
+            fraction,
+        })
+    }
+
+    fn order(&self, other: &Number) -> Ordering {
+        match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => self.size(other),
+            (true, true) => other.size(self),
+        }
+    }
+
+    fn size(&self, other: &Number) -> Ordering {
+        let whole = self
+            .whole
+            .len()
+            .cmp(&other.whole.len())
+            .then_with(|| self.whole.cmp(other.whole));
+        whole.then_with(|| self.fraction.cmp(other.fraction))
+    }
+}
+
+/// The stream of a condition: the text that stands in it is syntax, a global or
+/// a result is an operand.
+pub fn items(value: &Template) -> Vec<Item<'_>> {
+    let mut out = Vec::new();
+    for piece in &value.pieces {
+        match piece {
+            Piece::Text {
+                text,
+                at,
+                direct: true,
+                secret,
+            } => out.extend(text.char_indices().map(|(offset, c)| Item::Char {
+                c,
+                at: at.part(offset, offset + c.len_utf8()),
+                direct: true,
+                secret: *secret,
+            })),
+            piece => out.push(Item::Atom(piece)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::template::{self, Reference};
+
+    struct Own {
+        exit: i32,
+        stdout: &'static str,
+        counts: [u64; 3],
+    }
+
+    impl Lookup for Own {
+        fn value(&self, _: Reference) -> Cow<'_, [u8]> {
+            Cow::Borrowed(b"")
+        }
+    }
+
+    impl Scope for Own {
+        fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
+            match operand {
+                Operand::Exit => Cow::Owned(self.exit.to_string().into_bytes()),
+                Operand::Stdout => Cow::Borrowed(self.stdout.as_bytes()),
+                Operand::StdoutCount => {
+                    Cow::Owned(self.stdout.lines().count().to_string().into_bytes())
+                }
+                Operand::Count(what) => Cow::Owned(self.count(*what).to_string().into_bytes()),
+                _ => Cow::Borrowed(b""),
+            }
+        }
+        fn is(&self, state: State) -> bool {
+            match state {
+                State::Success => self.exit == 0,
+                State::Failure => self.exit != 0,
+                _ => false,
+            }
+        }
+        fn exit(&self) -> i32 {
+            self.exit
+        }
+        fn count(&self, what: Counted) -> u64 {
+            match what {
+                Counted::Total => self.counts[0],
+                Counted::Success => self.counts[1],
+                Counted::Skipped => self.counts[2],
+                _ => 0,
+            }
+        }
+    }
+
+    fn read(text: &str) -> Result<Expr, BadCondition> {
+        let at = Span::new(0, 0, text.len());
+        let mut resolve = |name: &str, at| match name {
+            "EVIL" => vec![Piece::Data {
+                bytes: b"x | true".into(),
+                at,
+                secret: false,
+            }],
+            "EMPTY" => vec![Piece::Data {
+                bytes: b"".into(),
+                at,
+                secret: false,
+            }],
+            name => vec![Piece::Text {
+                text: name.to_lowercase(),
+                at,
+                direct: false,
+                secret: false,
+            }],
+        };
+        let value = template::parse(text, at, &mut resolve);
+        parse(&items(&value), at)
+    }
+
+    fn holds(text: &str) -> bool {
+        let own = Own {
+            exit: 3,
+            stdout: "line one\nready (yes)",
+            counts: [4, 2, 0],
+        };
+        read(text)
+            .unwrap_or_else(|e| panic!("{text}: {}", e.message))
+            .eval(&own)
+    }
+
+    #[test]
+    fn precedence_and_negation() {
+        for yes in [
+            "true | false & false",
+            "(true | false) & true",
+            "!false & NOT (false)",
+            "true OR false AND false",
+            "!!true",
+            "((exit_3))",
+            "EXIT=3 && Stdout~ready",
+            "exit_3 AND(true)",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in [
+            "(true | false) & false",
+            "NOT true",
+            "! exit_3",
+            "exit_0 || failure & exit_4",
+        ] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn patterns_end_where_the_grammar_says() {
+        for yes in [
+            "stdout~ready (yes)",
+            "(stdout~ready (yes))",
+            "stdout ~  line one  & exit=3",
+            "stdout~\"line one\" AND exit=3",
+            "stdout~one\nready",
+            "stdout~'one\\nready'",
+            "stdout!~zz & exit=3 | false",
+            "stdout~@READY@",
+            "@A@=a",
+            "'a b'='a b'",
+            "stdout_count=2",
+            "stdout!=",
+            "stdout!~",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in [
+            "stdout=",
+            "stdout~",
+            "stdout~Ready",
+            "stdout~ORANGE OR false",
+        ] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn values_are_never_syntax() {
+        assert!(!holds("stdout~@EVIL@"));
+        assert!(holds("@EVIL@=\"x | true\""));
+        assert!(!holds("@EVIL@"));
+        assert!(holds("@TRUE@"));
+        assert!(!holds("stdout~@EMPTY@"), "an empty value is found nowhere");
+        assert!(holds("stdout!~@EMPTY@"));
+        assert!(!holds("@EMPTY@"));
+    }
+
+    #[test]
+    fn comparisons_are_typed() {
+        for yes in [
+            "exit=03",
+            "exit=3.0",
+            "exit<10",
+            "exit>=3",
+            "exit=+3",
+            "'-0'=0",
+            "'1e3'!=1000",
+            "'TRUE'=true",
+            "'10'>'9'",
+            "'99999999999999999999'>99999999999999999998",
+            "'0.10'=.1 | true",
+            "'-2'<-1",
+            "exit!='03'",
+            "'a'!=b",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in ["exit='03'", "'a'<b", "''<1", "'1.'<2", "exit<3"] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn aggregates_count_what_is_not_ok() {
+        let at = |total, ok, skipped| {
+            move |text: &str| {
+                read(text)
+                    .unwrap_or_else(|e| panic!("{text}: {}", e.message))
+                    .eval(&Own {
+                        exit: 0,
+                        stdout: "",
+                        counts: [total, ok, skipped],
+                    })
+            }
+        };
+        assert!(
+            at(4, 4, 0)("all_success") && at(4, 3, 1)("all_success") && at(0, 0, 0)("all_success")
+        );
+        assert!(!at(4, 3, 0)("all_success"));
+        assert!(at(4, 1, 0)("any_success") && !at(4, 0, 0)("any_success"));
+        assert!(
+            !at(4, 2, 0)("majority_success")
+                && at(4, 3, 0)("majority_success")
+                && at(5, 3, 0)("majority_success")
+        );
+        assert!(at(4, 2, 0)("min_success=50%") && !at(4, 1, 0)("min_success=50%"));
+        assert!(at(4, 2, 0)(
+            "min_success=2 & max_failed=2 & max_success=2 & min_failed=2"
+        ));
+        assert!(at(3, 2, 0)("max_failed=34%") && !at(3, 2, 0)("max_failed=33%"));
+        assert!(at(4, 2, 1)(
+            "failed_count=0 & total_count>=4 & success_count=2"
+        ));
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        let wrong = |text: &str| read(text).expect_err(text);
+        let place = |text: &str| wrong(text).at.start;
+        assert_eq!(place("exit=0 & | true"), 9);
+        assert_eq!(place("(exit=0"), 0);
+        assert_eq!(place("exit=0)"), 6);
+        assert_eq!(place("true & foo=bar"), 7);
+        assert_eq!(place("stdout~'abc"), 7);
+        assert_eq!(place(""), 0);
+        assert_eq!(place("exit"), 0);
+        assert_eq!(place("success=1"), 0);
+        assert_eq!(place("min_success=x"), 0);
+        assert_eq!(place("exit_300"), 0);
+        assert_eq!(place("true false"), 5);
+        assert!(wrong("sucess").message.contains("did you mean `success`?"));
+        assert!(wrong(&"(".repeat(100_000)).message.contains("levels"));
+        assert!(wrong(&"!".repeat(100_000)).message.contains("levels"));
+    }
+}

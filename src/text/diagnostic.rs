@@ -1,0 +1,283 @@
+//! Mistakes and doubts about a text: collected all, then sorted and drawn.
+//!
+//! Does not know what the rules are, only how a broken one is shown.
+#![forbid(unsafe_code)]
+
+use super::source::{Source, Sources, Span};
+use std::fmt::Write;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// One finding: the sentence, its place, and at most one second place and remedy.
+#[derive(Debug)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    pub at: Span,
+    pub message: String,
+    label: String,
+    also: Option<(Span, String)>,
+    help: Option<String>,
+}
+
+impl Diagnostic {
+    /// Words beside the caret.
+    pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
+        self.label = text.into();
+        self
+    }
+
+    /// A second place that belongs to the finding.
+    pub fn also(&mut self, at: Span, text: impl Into<String>) -> &mut Self {
+        self.also = Some((at, text.into()));
+        self
+    }
+
+    /// What to do; only where the remedy is certain.
+    pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// Every finding of one pass over the sources.
+#[derive(Default)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+}
+
+/// How many findings are drawn before the rest is only counted.
+const SHOWN: usize = 50;
+
+impl Diagnostics {
+    pub fn error(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, at, message.into())
+    }
+
+    pub fn warning(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, at, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, at: Span, message: String) -> &mut Diagnostic {
+        let index = self.list.len();
+        self.list.push(Diagnostic {
+            severity,
+            at,
+            message,
+            label: String::new(),
+            also: None,
+            help: None,
+        });
+        &mut self.list[index]
+    }
+
+    pub fn count(&self, severity: Severity) -> usize {
+        self.list.iter().filter(|d| d.severity == severity).count()
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The first error's sentence.
+    pub fn first_message(&self) -> Option<String> {
+        self.list
+            .iter()
+            .find(|d| d.severity == Severity::Error)
+            .map(|d| d.message.clone())
+    }
+
+    /// Forgets the warnings (`--skip-task-validation`).
+    pub fn drop_warnings(&mut self) {
+        self.list.retain(|d| d.severity == Severity::Error);
+    }
+
+    /// Draws all findings in the order of their places, the first 50 in full.
+    pub fn draw(&mut self, sources: &Sources) -> String {
+        self.list.sort_by_key(|d| (d.at.file, d.at.start));
+        let mut out = String::new();
+        for diagnostic in self.list.iter().take(SHOWN) {
+            draw_one(&mut out, sources, diagnostic);
+        }
+        if self.list.len() > SHOWN {
+            let rest = &self.list[SHOWN..];
+            let errors = rest
+                .iter()
+                .filter(|d| d.severity == Severity::Error)
+                .count();
+            let _ = writeln!(
+                out,
+                "... and {} more, {} more",
+                Count(errors, "error"),
+                Count(rest.len() - errors, "warning")
+            );
+        }
+        out
+    }
+}
+
+fn draw_one(out: &mut String, sources: &Sources, d: &Diagnostic) {
+    let word = match d.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    draw_place(
+        out,
+        sources.get(d.at.file),
+        d.at,
+        word,
+        &d.message,
+        &d.label,
+    );
+    if let Some((at, text)) = &d.also {
+        draw_place(out, sources.get(at.file), *at, "note", text, "");
+    }
+    if let Some(help) = &d.help {
+        let _ = writeln!(out, "     = help: {}", printable(help));
+    }
+}
+
+/// One place: the head line, the line of text and the carets under it.
+fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: &str, label: &str) {
+    let name = printable(&source.name);
+    if at.is_whole() {
+        let _ = writeln!(out, "{name}: {word}: {}", printable(message));
+        return;
+    }
+    let (line, column, start) = source.position(at.start as usize);
+    let _ = writeln!(
+        out,
+        "{name}:{line}:{column}: {word}: {}",
+        printable(message)
+    );
+    let text = source.line_from(start);
+    let length = source
+        .text
+        .get(at.start as usize..at.end as usize)
+        .map_or(1, |s| s.chars().count());
+    let window = Window::around(text, column - 1, length.max(1));
+    let _ = writeln!(out, "{line:>4} | {}", window.text.trim_end());
+    let label = if label.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", printable(label))
+    };
+    let _ = writeln!(
+        out,
+        "     | {}{}{label}",
+        " ".repeat(window.caret),
+        "^".repeat(window.length)
+    );
+}
+
+/// The part of a long line that is shown, in 80 columns with the margin.
+struct Window {
+    text: String,
+    caret: usize,
+    length: usize,
+}
+
+impl Window {
+    const WIDTH: usize = 73;
+
+    fn around(line: &str, column: usize, length: usize) -> Window {
+        let total = line.chars().count();
+        let first = if total <= Self::WIDTH {
+            0
+        } else {
+            column.saturating_sub(30).min(total - Self::WIDTH + 3)
+        };
+        let mut text = String::new();
+        if first > 0 {
+            text.push_str("...");
+        }
+        let room = Self::WIDTH - text.len();
+        let cut = total - first > room;
+        let shown = if cut { room - 3 } else { room };
+        text.extend(line.chars().skip(first).take(shown).map(plain));
+        let caret = column - first + if first > 0 { 3 } else { 0 };
+        let length = length
+            .min((total + 1).saturating_sub(column))
+            .min(Self::WIDTH.saturating_sub(caret))
+            .max(1);
+        if cut {
+            text.push_str("...");
+        }
+        Window {
+            text,
+            caret,
+            length,
+        }
+    }
+}
+
+/// A character that stays in its column and cannot drive a terminal.
+fn plain(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// A text for a message: nothing in it can start a new line or drive a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(plain).collect()
+}
+
+/// A number with its noun: "1 task", "2 tasks".
+pub struct Count(pub usize, pub &'static str);
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(text: &str, start: usize, end: usize) -> String {
+        let mut sources = Sources::default();
+        let file = sources.add(Source::new("f.txt", text.into()));
+        let mut diagnostics = Diagnostics::default();
+        diagnostics
+            .error(Span::new(file, start, end), "it is wrong")
+            .label("here");
+        diagnostics.draw(&sources)
+    }
+
+    #[test]
+    fn a_place_is_drawn_under_its_line() {
+        assert_eq!(
+            drawn("a=1\nbad=2\n", 4, 7),
+            "f.txt:2:1: error: it is wrong\n   2 | bad=2\n     | ^^^ here\n"
+        );
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_caret() {
+        let text = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let shown = drawn(&text, 500, 501);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines.iter().all(|l| l.chars().count() <= 80 + 5), "{shown}");
+        assert_eq!(lines[1].find('X'), lines[2].find('^'), "{shown}");
+    }
+
+    #[test]
+    fn counts_have_a_plural() {
+        assert_eq!(
+            format!("{}, {}", Count(1, "error"), Count(2, "warning")),
+            "1 error, 2 warnings"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Durations as they are written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// Reads a duration; the error says what was expected.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(expected(text)),
+    };
+    let well_formed = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.ends_with(|c: char| c.is_ascii_digit())
+        && number.matches('.').count() <= 1;
+    if !well_formed {
+        return Err(expected(text));
+    }
+    let seconds: f64 = number.parse().map_err(|_| expected(text))?;
+    // Rounded to the millisecond, so that `0.3` is not 299.999999 ms.
+    let milliseconds = (seconds * factor * 1000.0).round();
+    if milliseconds > 1e15 {
+        return Err(format!("`{text}` is too long"));
+    }
+    Ok(Duration::from_millis(milliseconds as u64))
+}
+
+fn expected(text: &str) -> String {
+    format!("expected a duration such as `30`, `1.5s`, `250ms`, `5m` or `2h`, found `{text}`")
+}
+
+/// A duration as a person reads it: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.
+pub fn show(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..=9_999 => format!("{}.{:03} s", ms / 1000, ms % 1000),
+        10_000..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..=3_599_999 => format!("{}:{:02}", ms / 60_000, ms / 1000 % 60),
+        _ => format!(
+            "{}:{:02}:{:02}",
+            ms / 3_600_000,
+            ms / 60_000 % 60,
+            ms / 1000 % 60
+        ),
+    }
+}
+
+/// A duration as it could be written in a task file: `90 s`, `1.5 s`, `5 m`.
+pub fn setting(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    if ms.is_multiple_of(3_600_000) && ms > 0 {
+        format!("{} h", ms / 3_600_000)
+    } else if ms.is_multiple_of(60_000) && ms > 0 {
+        format!("{} m", ms / 60_000)
+    } else if ms.is_multiple_of(1000) {
+        format!("{} s", ms / 1000)
+    } else {
+        format!("{} ms", ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read() {
+        let ms = |text| parse(text).map(|d| d.as_millis());
+        assert_eq!(ms("1.5"), Ok(1500));
+        assert_eq!(ms("0.3"), Ok(300));
+        assert_eq!(ms("90s"), Ok(90_000));
+        assert_eq!(ms("250ms"), Ok(250));
+        assert_eq!(ms("5m"), Ok(300_000));
+        assert_eq!(ms("2h"), Ok(7_200_000));
+        for bad in [
+            "",
+            "s",
+            "-1",
+            "1,5",
+            "1.5.2",
+            "1 s",
+            ".5",
+            "5.",
+            "1d",
+            "9e9",
+            "99999999999999h",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown() {
+        let show = |ms| super::show(Duration::from_millis(ms));
+        assert_eq!(
+            (show(7), show(1234), show(42_100), show(724_000)),
+            (
+                "0.007 s".into(),
+                "1.234 s".into(),
+                "42.1 s".into(),
+                "12:04".into()
+            )
+        );
+        assert_eq!(setting(Duration::from_secs(90)), "90 s");
+        assert_eq!(setting(Duration::from_secs(300)), "5 m");
+    }
+}

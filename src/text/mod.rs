@@ -1,0 +1,16 @@
+//! What the file says: text with places, before anything has a meaning.
+//!
+//! Does not know tasks, hosts, processes or the run.
+#![forbid(unsafe_code)]
+
+pub mod condition;
+pub mod diagnostic;
+pub mod duration;
+pub mod nearest;
+pub mod quote;
+pub mod scanner;
+pub mod script;
+pub mod sha256;
+pub mod source;
+pub mod template;
+pub mod words;

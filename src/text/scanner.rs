@@ -1,0 +1,113 @@
+//! Cuts a task file or a configuration into its lines.
+//!
+//! ```text
+//! file    := { line ("\n" | "\r\n") }
+//! line    := blank | "#" comment | "-" option | key "=" value
+//! ```
+//! Does not know which keys exist (SPEC §1).
+#![forbid(unsafe_code)]
+
+use super::diagnostic::Diagnostics;
+use super::source::{Source, Span};
+
+/// One line that says something.
+pub enum Line {
+    /// An option line, without the white space around it.
+    Option(Span),
+    Pair(Pair),
+}
+
+/// A `key=value` line; both sides without the white space around them.
+#[derive(Clone, Copy)]
+pub struct Pair {
+    pub key: Span,
+    pub value: Span,
+    /// The text of the comment on the line right above.
+    pub comment: Option<Span>,
+}
+
+/// Cuts the source; a line that is none of these is reported and left out.
+pub fn scan(file: u16, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut comment = None;
+    let mut at = 0;
+    for raw in source.text.split_inclusive('\n') {
+        let line = trimmed(file, at, raw);
+        at += raw.len();
+        let above = comment.take();
+        let text = &source.text[line.start as usize..line.end as usize];
+        match text.chars().next() {
+            None => {}
+            Some('#') => comment = Some(inner(file, line, &text[1..], 1)),
+            Some('-') => lines.push(Line::Option(line)),
+            Some(_) => match text.find('=') {
+                Some(cut) => lines.push(Line::Pair(Pair {
+                    key: inner(file, line, &text[..cut], 0),
+                    value: inner(file, line, &text[cut + 1..], cut + 1),
+                    comment: above,
+                })),
+                None => {
+                    diagnostics
+                        .error(line, "expected `key=value`, found a line without `=`")
+                        .help("a comment begins with `#`");
+                }
+            },
+        }
+    }
+    lines
+}
+
+fn trimmed(file: u16, start: usize, raw: &str) -> Span {
+    let head = raw.len() - raw.trim_start().len();
+    Span::new(file, start + head, start + head + raw.trim().len())
+}
+
+/// The trimmed place of `text`, which begins `skip` bytes into `line`.
+fn inner(file: u16, line: Span, text: &str, skip: usize) -> Span {
+    trimmed(file, line.start as usize + skip, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_with_their_places() {
+        let source = Source::new(
+            "f",
+            " -p X \r\n# title\ntask = 1\r\n\n# far\n\na=b=c # d".into(),
+        );
+        let mut diagnostics = Diagnostics::default();
+        let lines = scan(0, &source, &mut diagnostics);
+        let text = |s: Span| &source.text[s.start as usize..s.end as usize];
+        let seen: Vec<String> = lines
+            .iter()
+            .map(|l| match l {
+                Line::Option(o) => format!("option [{}]", text(*o)),
+                Line::Pair(p) => format!(
+                    "[{}]=[{}] {:?}",
+                    text(p.key),
+                    text(p.value),
+                    p.comment.map(text)
+                ),
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "option [-p X]",
+                "[task]=[1] Some(\"title\")",
+                "[a]=[b=c # d] None"
+            ]
+        );
+        assert!(diagnostics.is_empty());
+    }
+
+    #[test]
+    fn a_line_without_an_equals_sign_is_an_error() {
+        let source = Source::new("f", "task=1\nfoo bar\n".into());
+        let mut diagnostics = Diagnostics::default();
+        assert_eq!(scan(0, &source, &mut diagnostics).len(), 1);
+        assert!(diagnostics.has_errors());
+    }
+}

@@ -1,0 +1,433 @@
+//! Values with references in them: `@NAME@`, `@5_stdout@`, `@hostname@`, `@@`.
+//!
+//! A value is read once, into pieces that say where each part came from. That
+//! origin is what keeps data from becoming syntax (SPEC §2.4): only `Text` is
+//! ever split, quoted or searched for operators.
+#![forbid(unsafe_code)]
+
+use super::source::Span;
+use std::borrow::Cow;
+
+/// A field of a task's result (SPEC §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    Stdout,
+    Stderr,
+    StdoutFile,
+    StderrFile,
+    Exit,
+    Success,
+    Hostname,
+    Command,
+    Outcome,
+    Duration,
+    Attempts,
+    Count(Counted),
+    OkHosts,
+    FailedHosts,
+    UnreachableHosts,
+    NotStartedHosts,
+}
+
+/// What a block counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Success,
+    Failed,
+    Timeout,
+    Unreachable,
+    Skipped,
+    NotStarted,
+    Total,
+}
+
+/// Every name a field can be written by, in lower case.
+pub const FIELDS: &[(&str, Field)] = &[
+    ("stdout", Field::Stdout),
+    ("stderr", Field::Stderr),
+    ("stdout_file", Field::StdoutFile),
+    ("stderr_file", Field::StderrFile),
+    ("exit", Field::Exit),
+    ("exit_code", Field::Exit),
+    ("success", Field::Success),
+    ("hostname", Field::Hostname),
+    ("command", Field::Command),
+    ("outcome", Field::Outcome),
+    ("duration", Field::Duration),
+    ("attempts", Field::Attempts),
+    ("success_count", Field::Count(Counted::Success)),
+    ("failed_count", Field::Count(Counted::Failed)),
+    ("timeout_count", Field::Count(Counted::Timeout)),
+    ("unreachable_count", Field::Count(Counted::Unreachable)),
+    ("skipped_count", Field::Count(Counted::Skipped)),
+    ("not_started_count", Field::Count(Counted::NotStarted)),
+    ("total_count", Field::Count(Counted::Total)),
+    ("ok_hosts", Field::OkHosts),
+    ("failed_hosts", Field::FailedHosts),
+    ("unreachable_hosts", Field::UnreachableHosts),
+    ("not_started_hosts", Field::NotStartedHosts),
+];
+
+impl Field {
+    /// The field of that name, in any case.
+    pub fn named(name: &str) -> Option<Field> {
+        FIELDS
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, f)| *f)
+    }
+
+    /// Whether only a block has it.
+    pub fn is_of_block(self) -> bool {
+        use Field::*;
+        matches!(
+            self,
+            Count(_) | OkHosts | FailedHosts | UnreachableHosts | NotStartedHosts
+        )
+    }
+}
+
+/// What a reference stands for at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// A field of the result of the task with this index.
+    Field {
+        task: usize,
+        field: Field,
+    },
+    /// `@task@`: the running task's own id, `BLOCK.INDEX` in a `hostnames` block.
+    Task,
+    Hostname,
+    Loop,
+    Attempt,
+    RunOutcome,
+}
+
+impl Reference {
+    /// Whether its value is data from outside; the others are numbers that
+    /// tasker itself made.
+    pub fn is_data(self) -> bool {
+        !matches!(self, Reference::Task | Reference::Loop | Reference::Attempt)
+    }
+}
+
+/// One part of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// The author's text. `direct` text stands at `at` letter by letter; other
+    /// text came from a global that is referred to at `at`.
+    Text {
+        text: String,
+        at: Span,
+        direct: bool,
+        secret: bool,
+    },
+    /// From the environment: never syntax.
+    Data {
+        bytes: Vec<u8>,
+        at: Span,
+        secret: bool,
+    },
+    Reference {
+        to: Reference,
+        at: Span,
+        written: String,
+    },
+}
+
+/// A value, ready to be filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    pub pieces: Vec<Piece>,
+}
+
+/// Gives the run-time values of references.
+pub trait Lookup {
+    fn value(&self, reference: Reference) -> Cow<'_, [u8]>;
+}
+
+/// Stands for a secret wherever something is shown (SPEC §2.2).
+pub const MASK: &str = "***";
+
+impl Template {
+    /// Text of the author's without any reference.
+    pub fn text(text: &str, at: Span) -> Template {
+        Template {
+            pieces: vec![Piece::Text {
+                text: text.into(),
+                at,
+                direct: true,
+                secret: false,
+            }],
+        }
+    }
+
+    /// The value, where nothing of it depends on the run.
+    pub fn known(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
+                Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
+                Piece::Reference { .. } => return None,
+            }
+        }
+        Some(out)
+    }
+
+    /// The known value as text; U+FFFD stands for what is not UTF-8.
+    pub fn known_text(&self) -> Option<String> {
+        self.known()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The value in a run.
+    pub fn fill(&self, values: &dyn Lookup) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
+                Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
+                Piece::Reference { to, .. } => out.extend_from_slice(&values.value(*to)),
+            }
+        }
+        out
+    }
+
+    /// The value as it may be shown: secrets masked; references filled in, or
+    /// as they were written where there is no run yet.
+    pub fn shown(&self, values: Option<&dyn Lookup>) -> String {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text { secret: true, .. } | Piece::Data { secret: true, .. } => {
+                    out.push_str(MASK)
+                }
+                Piece::Text { text, .. } => out.push_str(text),
+                Piece::Data { bytes, .. } => out.push_str(&String::from_utf8_lossy(bytes)),
+                Piece::Reference { to, written, .. } => match values {
+                    Some(values) => out.push_str(&String::from_utf8_lossy(&values.value(*to))),
+                    None => out.push_str(written),
+                },
+            }
+        }
+        out
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Whether a secret global is part of it.
+    pub fn has_secret(&self) -> bool {
+        self.pieces.iter().any(Piece::is_secret)
+    }
+
+    pub fn references(&self) -> impl Iterator<Item = (Reference, Span)> + '_ {
+        self.pieces.iter().filter_map(|p| match p {
+            Piece::Reference { to, at, .. } => Some((*to, *at)),
+            _ => None,
+        })
+    }
+
+    /// Whether the run decides part of it.
+    pub fn is_late(&self) -> bool {
+        self.references().next().is_some()
+    }
+
+    /// Adds a character of the author's, joined to the text before it.
+    pub fn push_char(&mut self, c: char, at: Span, secret: bool) {
+        if let Some(Piece::Text {
+            text,
+            secret: before,
+            ..
+        }) = self.pieces.last_mut()
+            && *before == secret
+        {
+            text.push(c);
+            return;
+        }
+        self.pieces.push(Piece::Text {
+            text: c.into(),
+            at,
+            direct: false,
+            secret,
+        });
+    }
+}
+
+impl Piece {
+    pub fn is_secret(&self) -> bool {
+        matches!(
+            self,
+            Piece::Text { secret: true, .. } | Piece::Data { secret: true, .. }
+        )
+    }
+
+    pub fn at(&self) -> Span {
+        match self {
+            Piece::Text { at, .. } | Piece::Data { at, .. } | Piece::Reference { at, .. } => *at,
+        }
+    }
+}
+
+/// Turns the name between two `@` into pieces; records an error of its own
+/// for a name it does not know.
+pub type Resolve<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
+
+/// Reads a value.
+///
+/// ```text
+/// value     := { "@@" | "@" NAME "@" | any character }
+/// NAME      := letters, digits and "_"
+/// ```
+/// An `@` that begins no reference is itself (`user@host`).
+pub fn parse(value: &str, at: Span, resolve: &mut Resolve) -> Template {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    let mut next = 0;
+    let text = |from: usize, to: usize, pieces: &mut Vec<Piece>| {
+        if from < to {
+            let text = value[from..to].to_string();
+            pieces.push(Piece::Text {
+                text,
+                at: at.part(from, to),
+                direct: true,
+                secret: false,
+            });
+        }
+    };
+    while let Some(found) = value[next..].find('@') {
+        let open = next + found;
+        let name = reference_name(&value[open + 1..]);
+        match name {
+            Some("") => {
+                text(from, open + 1, &mut pieces);
+                from = open + 2;
+                next = from;
+            }
+            Some(name) => {
+                text(from, open, &mut pieces);
+                let end = open + name.len() + 2;
+                pieces.extend(resolve(name, at.part(open, end)));
+                from = end;
+                next = end;
+            }
+            None => next = open + 1,
+        }
+    }
+    text(from, value.len(), &mut pieces);
+    Template { pieces }
+}
+
+/// The name up to the closing `@`, empty for `@@`; nothing where there is none.
+pub fn reference_name(after: &str) -> Option<&str> {
+    let end = after
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(after.len());
+    after[end..].starts_with('@').then(|| &after[..end])
+}
+
+/// One step through a value whose text is to be read as syntax.
+#[derive(Clone, Debug)]
+pub enum Item<'a> {
+    /// A character of the author's and where it stands. `direct` ones may still
+    /// hold `$NAME`; in a global that was settled when the file was loaded.
+    Char {
+        c: char,
+        at: Span,
+        direct: bool,
+        secret: bool,
+    },
+    /// Data or a reference: part of a word, never syntax.
+    Atom(&'a Piece),
+}
+
+/// The value as a stream for a reader of syntax.
+pub fn items(template: &Template) -> Vec<Item<'_>> {
+    let mut items = Vec::new();
+    for piece in &template.pieces {
+        match piece {
+            Piece::Text {
+                text,
+                at,
+                direct,
+                secret,
+            } => {
+                for (offset, c) in text.char_indices() {
+                    let place = if *direct {
+                        at.part(offset, offset + c.len_utf8())
+                    } else {
+                        *at
+                    };
+                    items.push(Item::Char {
+                        c,
+                        at: place,
+                        direct: *direct,
+                        secret: *secret,
+                    });
+                }
+            }
+            piece => items.push(Item::Atom(piece)),
+        }
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(value: &str) -> String {
+        let mut seen = String::new();
+        let mut resolve = |name: &str, at: Span| {
+            vec![Piece::Data {
+                bytes: format!("<{name}:{}-{}>", at.start, at.end).into(),
+                at,
+                secret: false,
+            }]
+        };
+        for piece in parse(value, Span::new(0, 0, value.len()), &mut resolve).pieces {
+            match piece {
+                Piece::Text { text, .. } => seen.push_str(&text),
+                Piece::Data { bytes, .. } => seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Piece::Reference { .. } => unreachable!(),
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn references_and_literal_signs_are_told_apart() {
+        assert_eq!(shape("a @X@ b"), "a <X:2-5> b");
+        assert_eq!(shape("@0_stdout@@B@"), "<0_stdout:0-10><B:10-13>");
+        assert_eq!(shape("user@host and a@b.c"), "user@host and a@b.c");
+        assert_eq!(shape("user@@host"), "user@host");
+        assert_eq!(shape("@@X@@"), "@X@");
+        assert_eq!(shape("@ @"), "@ @");
+        assert_eq!(shape("a@b @X@"), "a@b <X:4-7>");
+    }
+
+    #[test]
+    fn a_secret_is_shown_as_stars() {
+        let at = Span::new(0, 0, 1);
+        let template = Template {
+            pieces: vec![
+                Piece::Text {
+                    text: "p=".into(),
+                    at,
+                    direct: true,
+                    secret: false,
+                },
+                Piece::Text {
+                    text: "x1".into(),
+                    at,
+                    direct: false,
+                    secret: true,
+                },
+            ],
+        };
+        assert_eq!(template.shown(None), "p=***");
+        assert_eq!(template.known(), Some(b"p=x1".to_vec()));
+    }
+}

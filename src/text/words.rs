@@ -1,0 +1,299 @@
+//! Splits a command line into words as a POSIX shell does (SPEC §4.1): quotes
+//! and backslash, `$NAME` outside single quotes, no globbing, nothing else.
+//!
+//! Data and references are parts of words here, never something to split.
+#![forbid(unsafe_code)]
+
+use super::source::Span;
+use super::template::{Item, Piece, Template, items};
+
+/// The words of a command line and what is odd about them.
+pub struct Words {
+    pub words: Vec<Template>,
+    /// Words that a shell would act on, though here they are passed literally.
+    pub operators: Vec<(Span, String)>,
+}
+
+/// Gives the pieces for `$NAME`; nothing for an unset one.
+pub type Environment<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
+
+/// Splits the value. The error is the place of a quote that is never closed.
+pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, Span> {
+    let mut splitter = Splitter {
+        items: items(value),
+        next: 0,
+        word: None,
+        bare: String::new(),
+        out: Words {
+            words: Vec::new(),
+            operators: Vec::new(),
+        },
+    };
+    while let Some(item) = splitter.take() {
+        match item {
+            Item::Char { c, .. } if c.is_whitespace() => splitter.end_word(),
+            Item::Char { c: '\'', at, .. } => splitter.single(at)?,
+            Item::Char { c: '"', at, .. } => splitter.double(at, environment)?,
+            Item::Char {
+                c: '\\',
+                at,
+                secret,
+                ..
+            } => splitter.escaped(at, secret),
+            Item::Char {
+                c: '$',
+                at,
+                direct: true,
+                secret,
+            } => splitter.dollar(at, secret, environment),
+            Item::Char { c, at, secret, .. } => {
+                splitter.bare.push(c);
+                splitter.word().push_char(c, at, secret);
+            }
+            Item::Atom(piece) => splitter.word().pieces.push(piece.clone()),
+        }
+    }
+    splitter.end_word();
+    Ok(splitter.out)
+}
+
+struct Splitter<'a> {
+    items: Vec<Item<'a>>,
+    next: usize,
+    /// The word being read; an empty one exists where quotes were (`""`).
+    word: Option<Template>,
+    /// Its unquoted text.
+    bare: String,
+    out: Words,
+}
+
+impl<'a> Splitter<'a> {
+    fn take(&mut self) -> Option<Item<'a>> {
+        let item = self.items.get(self.next).cloned();
+        self.next += 1;
+        item
+    }
+
+    fn peek(&self, ahead: usize) -> Option<char> {
+        match self.items.get(self.next + ahead) {
+            Some(Item::Char { c, .. }) => Some(*c),
+            _ => None,
+        }
+    }
+
+    fn word(&mut self) -> &mut Template {
+        self.word.get_or_insert_with(Template::default)
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else { return };
+        let bare = std::mem::take(&mut self.bare);
+        if is_operator(&bare)
+            && let Some(piece) = word.pieces.first()
+        {
+            self.out.operators.push((piece.at(), bare));
+        }
+        self.out.words.push(word);
+    }
+
+    fn single(&mut self, open: Span) -> Result<(), Span> {
+        self.word();
+        loop {
+            match self.take() {
+                None => return Err(open),
+                Some(Item::Char { c: '\'', .. }) => return Ok(()),
+                Some(Item::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
+                Some(Item::Atom(piece)) => self.word().pieces.push(piece.clone()),
+            }
+        }
+    }
+
+    fn double(&mut self, open: Span, environment: &mut Environment) -> Result<(), Span> {
+        self.word();
+        loop {
+            match self.take() {
+                None => return Err(open),
+                Some(Item::Char { c: '"', .. }) => return Ok(()),
+                Some(Item::Char {
+                    c: '\\',
+                    at,
+                    secret,
+                    ..
+                }) => match self.peek(0) {
+                    Some('$' | '`' | '"' | '\\') => self.escaped(at, secret),
+                    _ => self.word().push_char('\\', at, secret),
+                },
+                Some(Item::Char {
+                    c: '$',
+                    at,
+                    direct: true,
+                    secret,
+                }) => self.dollar(at, secret, environment),
+                Some(Item::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
+                Some(Item::Atom(piece)) => self.word().pieces.push(piece.clone()),
+            }
+        }
+    }
+
+    /// After a backslash: the next character as it is.
+    fn escaped(&mut self, at: Span, secret: bool) {
+        match self.items.get(self.next).cloned() {
+            Some(Item::Char { c, at, secret, .. }) => {
+                self.next += 1;
+                self.word().push_char(c, at, secret);
+            }
+            _ => self.word().push_char('\\', at, secret),
+        }
+    }
+
+    /// After a `$`: a name of the environment, or the dollar itself.
+    fn dollar(&mut self, at: Span, secret: bool, environment: &mut Environment) {
+        let braced = self.peek(0) == Some('{');
+        let skip = usize::from(braced);
+        let name: String = (skip..)
+            .map_while(|i| self.peek(i))
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect();
+        let named = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
+        let closed = !braced || self.peek(skip + name.len()) == Some('}');
+        if !named || !closed {
+            if self.peek(0) == Some('(') || braced {
+                self.bare.push_str("$(");
+            }
+            self.word().push_char('$', at, secret);
+            return;
+        }
+        let length = name.len() + 2 * skip;
+        self.next += length;
+        let place = Span {
+            end: at.end + length as u32,
+            ..at
+        };
+        let piece = environment(&name, place);
+        self.word().pieces.extend(piece);
+    }
+}
+
+/// Whether a shell would take the unquoted word for more than a word.
+fn is_operator(bare: &str) -> bool {
+    let redirection = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    matches!(bare, "|" | "||" | "&" | "&&" | ";")
+        || redirection.starts_with(['>', '<'])
+        || bare.ends_with(';')
+        || bare.contains('`')
+        || bare.contains("$(")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::template::parse;
+
+    fn words(line: &str) -> Result<Vec<String>, u32> {
+        let mut resolve = |name: &str, at| match name {
+            "OPTS" => vec![Piece::Text {
+                text: "--a '--b c'".into(),
+                at,
+                direct: false,
+                secret: false,
+            }],
+            "PRICE" => vec![Piece::Text {
+                text: "$HOME".into(),
+                at,
+                direct: false,
+                secret: false,
+            }],
+            _ => vec![Piece::Data {
+                bytes: b"x; 'y z".into(),
+                at,
+                secret: false,
+            }],
+        };
+        let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
+        let mut environment = |name: &str, at| {
+            (name == "HOME").then(|| Piece::Data {
+                bytes: b"/home/a b".into(),
+                at,
+                secret: false,
+            })
+        };
+        let split = split(&value, &mut environment).map_err(|at| at.start)?;
+        Ok(split
+            .words
+            .iter()
+            .map(|w| w.known_text().unwrap_or_default())
+            .collect())
+    }
+
+    fn operators(line: &str) -> usize {
+        let value = Template::text(line, Span::new(0, 0, line.len()));
+        split(&value, &mut |_, _| None).map_or(0, |w| w.operators.len())
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does() {
+        let split = |line| words(line).unwrap_or_default();
+        assert_eq!(split("  a  b\tc "), ["a", "b", "c"]);
+        assert_eq!(split(r#"a"b c"d 'e  f' "" ''"#), ["ab cd", "e  f", "", ""]);
+        assert_eq!(
+            split(r#"a\ b \\ \" "\$x \q \"" '\n'"#),
+            ["a b", "\\", "\"", "$x \\q \"", "\\n"]
+        );
+        assert_eq!(split("* ~ #x {a,b}"), ["*", "~", "#x", "{a,b}"]);
+        assert_eq!(split(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_environment_gives_one_word_and_never_syntax() {
+        let split = |line| words(line).unwrap_or_default();
+        assert_eq!(
+            split("$HOME ${HOME}/x '$HOME' \"$HOME\" $1 $ \\$HOME"),
+            [
+                "/home/a b",
+                "/home/a b/x",
+                "$HOME",
+                "/home/a b",
+                "$1",
+                "$",
+                "$HOME"
+            ]
+        );
+        assert_eq!(split("a$UNSET b $UNSET"), ["a", "b", ""]);
+    }
+
+    #[test]
+    fn globals_are_text_and_results_are_data() {
+        let split = |line| words(line).unwrap_or_default();
+        assert_eq!(
+            split("run @OPTS@ @PRICE@"),
+            ["run", "--a", "--b c", "$HOME"]
+        );
+        assert_eq!(split("run pre@1_stdout@post"), ["run", "prex; 'y zpost"]);
+    }
+
+    #[test]
+    fn an_open_quote_is_placed() {
+        assert_eq!(words("echo 'abc"), Err(5));
+        assert_eq!(words("echo \"a\\\""), Err(5));
+    }
+
+    #[test]
+    fn shell_operators_are_noticed_only_unquoted() {
+        for line in [
+            "a | b",
+            "a > f",
+            "a 2>&1",
+            "a; b",
+            "a && b",
+            "echo `x`",
+            "echo $(x)",
+            "a &",
+            "a ${x:-y}",
+        ] {
+            assert!(operators(line) > 0, "{line}");
+        }
+        for line in ["a '|' b", "a \">\" f", "a\\;b", "a=b", "x -> y", "'$(x)'"] {
+            assert_eq!(operators(line), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Golden cases: a folder of `tests/cases` is a task file `tasks.txt` with the
+//! exact standard output, standard error and exit code of running it.
+//!
+//! `args` holds the arguments before the file, one a line; `environment` holds
+//! `NAME=VALUE` lines; `path` the ids of the steps a run took. A file that is
+//! not there stands for nothing (for `exit`, 0). Times and the log's path are
+//! written as `TIME` and `LOG`. `make bless` writes what is printed now.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Mutex;
+use support::{Ran, Sandbox};
+
+#[test]
+fn every_case_prints_what_it_should() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut names: Vec<_> = std::fs::read_dir(cases)
+        .expect("the cases")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty());
+    let work = Mutex::new(names.iter());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = work.lock().expect("the list").next() else {
+                        break;
+                    };
+                    if let Err(difference) = check(case) {
+                        failures.lock().expect("the failures").push(difference);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("the failures");
+    assert!(
+        failures.is_empty(),
+        "{} cases differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+fn text(case: &Path, name: &str) -> String {
+    std::fs::read_to_string(case.join(name)).unwrap_or_default()
+}
+
+fn check(case: &Path) -> Result<(), String> {
+    let sandbox = Sandbox::new();
+    for entry in std::fs::read_dir(case).expect("the case").flatten() {
+        std::fs::copy(entry.path(), sandbox.path.join(entry.file_name()))
+            .expect("a file of the case");
+    }
+    let arguments: Vec<String> = text(case, "args")
+        .lines()
+        .map(String::from)
+        .chain(["tasks.txt".into()])
+        .collect();
+    let mut command = sandbox.tasker(&arguments);
+    for line in text(case, "environment").lines() {
+        let (name, value) = line.split_once('=').expect("NAME=VALUE");
+        command.env(name, value);
+    }
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    let home = sandbox.path.display().to_string();
+    let path = if case.join("path").exists() {
+        format!("{}\n", sandbox.steps())
+    } else {
+        String::new()
+    };
+    let exit = if ran.code == 0 {
+        String::new()
+    } else {
+        format!("{}\n", ran.code)
+    };
+    let mut differences = String::new();
+    for (name, found) in [
+        ("stdout", neutral(&ran.stdout, &home)),
+        ("stderr", neutral(&ran.stderr, &home)),
+        ("exit", exit),
+        ("path", path),
+    ] {
+        let expected = text(case, name);
+        if expected == found {
+            continue;
+        }
+        if std::env::var_os("BLESS").is_some() {
+            let file = case.join(name);
+            let _ = if found.is_empty() {
+                std::fs::remove_file(file)
+            } else {
+                std::fs::write(file, &found)
+            };
+        } else {
+            differences += &format!(
+                "--- {} {name}: expected\n{expected}--- found\n{found}",
+                case.display()
+            );
+        }
+    }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(differences)
+    }
+}
+
+/// Without what differs from run to run: times, and where the log is.
+fn neutral(text: &str, home: &str) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let line = line.replace(home, "HOME");
+        let line = match line.split_once("log: HOME/TASKER/logs/tasker_") {
+            Some((before, _)) => format!("{before}log: LOG\n"),
+            None => line,
+        };
+        out += &without_times(&line);
+    }
+    out
+}
+
+/// `0.012 s` becomes `TIME`.
+fn without_times(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut out: Vec<String> = Vec::new();
+    let mut skip = false;
+    for (index, word) in words.iter().enumerate() {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        let unit = words.get(index + 1).and_then(|u| u.strip_prefix('s'));
+        let is_time = word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+        match unit.filter(|rest| is_time && !rest.starts_with(|c: char| c.is_alphanumeric())) {
+            Some(rest) => {
+                out.push(format!("TIME{rest}"));
+                skip = true;
+            }
+            None => out.push(word.to_string()),
+        }
+    }
+    out.join(" ")
+}

@@ -1,0 +1,192 @@
+//! What the tests share: a directory of their own, and tasker run in it.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A directory that is removed with its value; HOME of what runs in it.
+pub struct Sandbox {
+    pub path: PathBuf,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Sandbox {
+    pub fn new() -> Sandbox {
+        let name = format!(
+            "tasker-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a directory for the test");
+        Sandbox { path }
+    }
+
+    /// Writes a file of the sandbox and returns its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("the parent");
+        std::fs::write(&path, content).expect("a file of the test");
+        path
+    }
+
+    /// Writes an executable script.
+    pub fn program(&self, name: &str, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.file(name, script);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+        path
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path.join(name)).unwrap_or_default())
+            .into_owned()
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        self.path.join(name).exists()
+    }
+
+    /// tasker, to be run in the sandbox with a clean environment.
+    pub fn tasker<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tasker"));
+        command
+            .args(arguments)
+            .current_dir(&self.path)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &self.path)
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Writes `tasks.txt` and runs it with `-r` and the options.
+    pub fn run(&self, tasks: &str, options: &[&str]) -> Ran {
+        self.file("tasks.txt", tasks);
+        let mut arguments = vec!["-r"];
+        arguments.extend(options);
+        arguments.push("tasks.txt");
+        Ran::from(self.tasker(&arguments).output().expect("tasker runs"))
+    }
+
+    /// Writes `tasks.txt` and starts it with `-r`, not waiting for it.
+    pub fn start(&self, tasks: &str, options: &[&str]) -> Child {
+        self.file("tasks.txt", tasks);
+        let mut arguments = vec!["-r"];
+        arguments.extend(options);
+        arguments.push("tasks.txt");
+        self.tasker(&arguments).spawn().expect("tasker starts")
+    }
+
+    /// The log of the only run in this sandbox.
+    pub fn log(&self) -> String {
+        let logs = std::fs::read_dir(self.path.join("TASKER/logs")).expect("a log directory");
+        let mut found: Vec<PathBuf> = logs
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| name_of(p).starts_with("tasker_"))
+            .collect();
+        found.sort();
+        String::from_utf8_lossy(&std::fs::read(found.last().expect("a log")).expect("readable"))
+            .into_owned()
+    }
+
+    /// The ids that the log's `Path:` line holds.
+    pub fn steps(&self) -> String {
+        let log = self.log();
+        let line = log
+            .lines()
+            .find_map(|l| l.split_once("[INFO] Path: "))
+            .expect("a path in the log");
+        line.1.to_string()
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// What a run printed and returned.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        use std::os::unix::process::ExitStatusExt;
+        Ran {
+            code: output
+                .status
+                .code()
+                .or(output.status.signal().map(|s| -s))
+                .unwrap_or(-99),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Waits until the condition holds; a generous time is a failure.
+#[track_caller]
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for the child's end; what it printed.
+pub fn finish(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().expect("tasker ends"))
+}
+
+/// Sends a signal by its number.
+pub fn signal(pid: u32, signal: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{signal}"), &pid.to_string()])
+        .status();
+    assert!(status.expect("kill runs").success(), "kill -{signal} {pid}");
+}
+
+/// The processes whose command line or environment holds the text.
+pub fn processes_with(text: &str) -> Vec<u32> {
+    let me = std::process::id();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let holds = |name: &str| {
+            let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
+            bytes.windows(text.len()).any(|w| w == text.as_bytes())
+        };
+        if pid != me && (holds("cmdline") || holds("environ")) {
+            found.push(pid);
+        }
+    }
+    found
+}
