@@ -220,6 +220,8 @@ fn walk(loaded: &Loaded, start: Ix, run_id: &str, pool: &mut Pool, report: &mut 
         max_steps: invocation.max_steps,
         start,
         debug: invocation.log_level == Level::Debug,
+        limit: None,
+        exclude: Default::default(),
     };
     let common = Common::new(run_id);
     let mut emit = |event: crate::run::event::Event| report.event(&event);

@@ -107,66 +107,66 @@ pub fn decide(
 ) -> Decision {
     let task = &workflow.tasks[at.task];
     let (choice, why) = choose(task, at, seen);
+    follow(
+        workflow,
+        policy,
+        course,
+        at.task,
+        choice,
+        why,
+        failure_code(task, seen),
+    )
+}
+
+/// Does what a task chose. A conditional block hands on the choice of a branch
+/// task that left it; `failure` is the exit code should the run stop here.
+pub fn follow(
+    workflow: &Workflow,
+    policy: Policy,
+    course: Course,
+    from: Ix,
+    choice: Choice,
+    why: Cow<'static, str>,
+    failure: i32,
+) -> Decision {
+    let go = |step, course| Decision {
+        step,
+        course,
+        why: why.clone(),
+    };
     match choice {
-        Choice::Retry => Decision {
-            step: Step::Retry,
-            course,
-            why,
-        },
-        Choice::Iterate => Decision {
-            step: Step::Iterate,
-            course,
-            why,
-        },
+        Choice::Retry => go(Step::Retry, course),
+        Choice::Iterate => go(Step::Iterate, course),
         Choice::Jump { to, failure } => {
             let in_handlers = failure && (course.in_handlers || workflow.is_handler(to));
-            Decision {
-                step: Step::Go(to),
-                course: Course {
+            go(
+                Step::Go(to),
+                Course {
                     in_handlers,
                     ..course
                 },
-                why,
-            }
+            )
         }
-        Choice::Return(code) | Choice::Never(code) => Decision {
-            step: Step::End(ending(course, code)),
-            course,
-            why,
-        },
-        Choice::FallThrough => fall_through(workflow, policy, course, at.task, why),
-        Choice::Fail if course.in_handlers && workflow.is_handler(at.task) => {
-            let code = failure_code(task, seen);
+        Choice::Return(code) | Choice::Never(code) => go(Step::End(ending(course, code)), course),
+        Choice::FallThrough => fall_through(workflow, policy, course, from, why),
+        Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
+            let first = course.handler_failed.or(Some(failure));
             let course = Course {
-                handler_failed: course.handler_failed.or(Some(code)),
+                handler_failed: first,
                 ..course
             };
-            fall_through(
-                workflow,
-                policy,
-                course,
-                at.task,
-                "failed in a failure handler; the next one follows".into(),
-            )
+            let why = "failed in a failure handler; the next one follows";
+            fall_through(workflow, policy, course, from, why.into())
         }
         Choice::Fail if policy.keep_going => {
             let course = Course {
                 kept_going: true,
                 ..course
             };
-            fall_through(
-                workflow,
-                policy,
-                course,
-                at.task,
-                "failed; going on as --keep-going says".into(),
-            )
+            let why = "failed; going on as --keep-going says";
+            fall_through(workflow, policy, course, from, why.into())
         }
-        Choice::Fail => Decision {
-            step: Step::End(failure_code(task, seen)),
-            course,
-            why,
-        },
+        Choice::Fail => go(Step::End(failure), course),
     }
 }
 

@@ -6,4 +6,5 @@ pub mod exec;
 pub mod flow;
 pub mod listing;
 pub mod recipe;
+pub mod waves;
 pub mod workflow;

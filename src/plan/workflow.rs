@@ -5,7 +5,7 @@
 use super::recipe::Recipe;
 use crate::task::build::TaskFile;
 use crate::task::globals::Globals;
-use crate::task::{Ix, Kind, Members, Task};
+use crate::task::{Ix, Kind, Task};
 use crate::text::diagnostic::Diagnostics;
 use std::path::PathBuf;
 
@@ -293,17 +293,4 @@ fn handlers(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<bool> {
         handlers[target] = !follows && Some(target) != first && owners[target].is_none();
     }
     handlers
-}
-
-impl Workflow {
-    /// How many subtasks a block over `tasks=` has.
-    pub fn members_of(&self, ix: Ix) -> Option<&[Ix]> {
-        match &self.tasks[ix].kind {
-            Kind::Parallel(parallel) => match &parallel.members {
-                Members::Tasks(tasks) => Some(tasks),
-                Members::Hosts { .. } => None,
-            },
-            _ => None,
-        }
-    }
 }

@@ -2,13 +2,15 @@
 #![forbid(unsafe_code)]
 
 use super::mask::Mask;
-use super::show;
+use super::{fold, show};
 use crate::outcome::Outcome;
+use crate::run::capture::Captured;
 use crate::run::engine::RunEnd;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
 use crate::task::Task;
+use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -54,26 +56,67 @@ impl Console {
 
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::Started { about, command, .. } => {
+            // Of many at once only what is not well is told while they run.
+            Event::Started { about, .. } if about.in_block => {}
+            Event::Finished { about, result } if about.in_block => {
+                if result.outcome.is_failure() {
+                    self.say(&format!("  {}: {}\n", who(about), ended(result)));
+                }
+            }
+            Event::Skipped { about } if about.in_block => {}
+            Event::Retry {
+                about,
+                attempt,
+                of,
+                delay,
+            } if about.in_block => {
+                let delay = duration::show(*delay);
                 self.say(&format!(
-                    "task {}{}\n  $ {}\n",
-                    who(about),
-                    titled(about),
-                    show::line(command)
+                    "  {}: retry {attempt} of {of} in {delay}\n",
+                    who(about)
+                ));
+            }
+            Event::Started { about, command, .. } => {
+                self.say(&format!("{}  $ {}\n", headline(about), show::line(command)));
+            }
+            Event::Block {
+                about,
+                total,
+                at_once,
+            } => {
+                let subtasks = Count(*total, "subtask");
+                self.say(&format!(
+                    "{}  {subtasks}, at most {at_once} at once\n",
+                    headline(about)
+                ));
+            }
+            Event::Branch {
+                about,
+                holds,
+                tasks,
+            } => {
+                let tasks = Count(*tasks, "task");
+                self.say(&format!(
+                    "{}  its condition is {holds}: {tasks} to run\n",
+                    headline(about)
                 ));
             }
             Event::Finished { about, result } => self.say(&self.finished(about, result)),
-            Event::Skipped { about } => self.say(&format!(
-                "task {}{}\n  skipped: its condition is false\n",
-                who(about),
-                titled(about)
-            )),
+            Event::BlockFinished { about, result } => self.say(&self.block_finished(about, result)),
+            Event::Skipped { about } => {
+                self.say(&format!(
+                    "{}  skipped: its condition is false\n",
+                    headline(about)
+                ));
+            }
             Event::Retry {
                 attempt, of, delay, ..
-            } => self.say(&format!(
-                "  retry {attempt} of {of} in {}\n",
-                duration::show(*delay)
-            )),
+            } => {
+                self.say(&format!(
+                    "  retry {attempt} of {of} in {}\n",
+                    duration::show(*delay)
+                ));
+            }
             Event::Sleep { time, .. } => {
                 self.say(&format!("  sleeping {}\n", duration::show(*time)))
             }
@@ -82,46 +125,72 @@ impl Console {
                 to: Ok(to),
                 why,
             } if *to != from + 1 => {
-                self.say(&format!("  goes to task {to}: {}\n", show::line(why)))
+                self.say(&format!("  goes to task {to}: {}\n", show::line(why)));
             }
             Event::Routed { .. } | Event::Debug { .. } => {}
             Event::Finals => self.say("final tasks\n"),
-            Event::Warning { label, text } => self.say(&format!(
-                "  warning: {}{}\n",
-                labelled(label),
-                show::line(text)
-            )),
+            Event::Warning { label, text } => {
+                self.say(&format!(
+                    "  warning: {}{}\n",
+                    labelled(label),
+                    show::line(text)
+                ));
+            }
             Event::Interrupted {
                 signal,
                 level,
                 running,
-            } => self.interrupted(*signal, *level, running),
+            } => {
+                self.interrupted(*signal, *level, running);
+            }
         }
     }
 
     fn finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
-        for output in [&result.stdout, &result.stderr] {
-            let (lines, more) = show::head(output, &self.mask, OUTPUT);
-            for line in lines {
-                let _ = writeln!(text, "  | {line}");
-            }
-            if more > 0 {
-                let _ = writeln!(text, "  | ... {} more, see the log", show::size(more));
-            }
+        if result.command.is_empty() && result.members.is_empty() && result.stderr.len() == 0 {
+            // A decision, or a task that only ends the run: nothing announced it.
+            text.push_str(&headline(about));
         }
-        if result.command.is_empty() && result.outcome == Outcome::Ok {
-            // A decision, or a task that only ends the run.
-            let _ = writeln!(text, "task {}{}", who(about), titled(about));
+        if !result.members.is_empty() {
+            let _ = writeln!(
+                text,
+                "  task {}: {}, {}",
+                about.label,
+                result.counts(),
+                ended(result)
+            );
+            return text;
+        }
+        self.output(&mut text, &result.stdout);
+        self.output(&mut text, &result.stderr);
+        let _ = writeln!(text, "  {}", ended(result));
+        text
+    }
+
+    fn block_finished(&self, about: &About, result: &TaskResult) -> String {
+        let mut text = String::new();
+        for group in fold::fold(result, &self.mask) {
+            text.push_str(&group.text("  "));
         }
         let _ = writeln!(
             text,
-            "  {}, exit {}, {}",
-            result.outcome,
-            result.exit,
-            duration::show(result.took)
+            "  task {}: {}, {}",
+            about.label,
+            result.counts(),
+            ended(result)
         );
         text
+    }
+
+    fn output(&self, text: &mut String, output: &Captured) {
+        let (lines, more) = show::head(output, &self.mask, OUTPUT);
+        for line in lines {
+            let _ = writeln!(text, "  | {line}");
+        }
+        if more > 0 {
+            let _ = writeln!(text, "  | ... {} more, see the log", show::size(more));
+        }
     }
 
     fn interrupted(&self, signal: i32, level: Level, running: &[String]) {
@@ -215,6 +284,13 @@ impl Console {
         if !result.command.is_empty() {
             let _ = writeln!(text, "     | {}", show::line(&result.command));
         }
+        if !result.members.is_empty() {
+            let failed = |g: &fold::Group| g.outcome.is_failure();
+            for group in fold::fold(result, &self.mask).iter().filter(|g| failed(g)) {
+                text.push_str(&group.text("     = "));
+            }
+            return;
+        }
         for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
             for (number, line) in show::tail(output, &self.mask, LAST_LINES)
                 .iter()
@@ -235,6 +311,23 @@ fn who(about: &About) -> String {
     match about.host.is_empty() || about.host == "localhost" {
         true => about.label.to_string(),
         false => format!("{} on {}", about.label, about.host),
+    }
+}
+
+/// `task 5 on web1: Title`, the line that begins a task.
+fn headline(about: &About) -> String {
+    format!("task {}{}\n", who(about), titled(about))
+}
+
+/// `failed, exit 3, 0.120 s`
+fn ended(result: &TaskResult) -> String {
+    let took = duration::show(result.took);
+    match result.cause.is_empty() {
+        true => format!("{}, exit {}, {took}", result.outcome, result.exit),
+        false => format!(
+            "{} ({}), exit {}, {took}",
+            result.outcome, result.cause, result.exit
+        ),
     }
 }
 

@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::mask::Mask;
-use super::{clock, show};
+use super::{clock, fold, show};
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
+use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -108,7 +109,37 @@ impl Log {
                     ),
                 );
             }
+            Event::Block {
+                about,
+                total,
+                at_once,
+            } => {
+                let text = format!(
+                    "Executing Task {}{}: {}, at most {at_once} at once",
+                    who(about),
+                    titled(about),
+                    Count(*total, "subtask")
+                );
+                page.say(Level::Info, &text);
+            }
+            Event::Branch {
+                about,
+                holds,
+                tasks,
+            } => {
+                let text = format!(
+                    "Executing Task {}{}: its condition is {holds}, {} to run",
+                    who(about),
+                    titled(about),
+                    Count(*tasks, "task")
+                );
+                page.say(Level::Info, &text);
+            }
             Event::Finished { about, result } => self.finished(&mut page, about, result),
+            Event::BlockFinished { about, result } => {
+                self.finished(&mut page, about, result);
+                self.folded(&mut page, about, result);
+            }
             Event::Skipped { about } => page.say(
                 Level::Info,
                 &format!(
@@ -198,6 +229,18 @@ impl Log {
         page.say(level, &text);
         self.output(page, about, "stdout", &result.stdout);
         self.output(page, about, "stderr", &result.stderr);
+    }
+
+    fn folded(&self, page: &mut Page, about: &About, result: &TaskResult) {
+        page.say(
+            Level::Info,
+            &format!("Task {}: {}", who(about), result.counts()),
+        );
+        for group in fold::fold(result, &self.mask) {
+            for line in group.text("").lines() {
+                page.say(Level::Info, &format!("Task {}: {line}", who(about)));
+            }
+        }
     }
 
     fn output(&self, page: &mut Page, about: &About, stream: &str, output: &Captured) {

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod console;
+pub mod fold;
 pub mod log;
 pub mod mask;
 pub mod records;

@@ -12,6 +12,8 @@ pub struct About<'a> {
     pub title: &'a str,
     /// Empty for this machine.
     pub host: &'a str,
+    /// A subtask of a parallel block, one of many at once.
+    pub in_block: bool,
 }
 
 pub enum Event<'a> {
@@ -22,8 +24,25 @@ pub enum Event<'a> {
         command: &'a str,
         timeout: Duration,
     },
+    /// A parallel block begins, with this many subtasks, so many at once.
+    Block {
+        about: About<'a>,
+        total: usize,
+        at_once: usize,
+    },
+    /// A conditional block chose a branch of this many tasks.
+    Branch {
+        about: About<'a>,
+        holds: bool,
+        tasks: usize,
+    },
     /// A task has its result, and it is recorded.
     Finished {
+        about: About<'a>,
+        result: &'a TaskResult,
+    },
+    /// A parallel block has; what its subtasks did was told for each of them.
+    BlockFinished {
         about: About<'a>,
         result: &'a TaskResult,
     },

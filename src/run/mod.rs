@@ -1,7 +1,11 @@
 //! What happens: the walk through the workflow, the processes, their results.
 //!
-//! Emits events and does not know who reads them.
+//! Emits events and does not know who reads them. `engine` walks, with `step`
+//! for one task, `block` for parallel blocks and `branch` for conditionals; it
+//! sees commands only through `runner`, behind which `pool` runs real ones.
 
+pub mod block;
+pub mod branch;
 pub mod capture;
 pub mod child;
 pub mod engine;
@@ -10,7 +14,10 @@ pub mod guardian;
 pub mod interrupt;
 pub mod job;
 pub mod pool;
+#[cfg(test)]
+mod pretend;
 pub mod result;
 pub mod runner;
+pub mod step;
 pub mod sys;
 pub mod view;

@@ -28,12 +28,12 @@ pub struct TaskResult {
     pub members: Vec<Member>,
 }
 
-/// How a subtask of a block ended.
+/// A subtask of a block and how it ended.
 #[derive(Clone)]
 pub struct Member {
     /// The host, or for `tasks=` the id.
     pub name: String,
-    pub outcome: Outcome,
+    pub result: TaskResult,
 }
 
 impl TaskResult {
@@ -56,9 +56,30 @@ impl TaskResult {
         }
     }
 
+    /// A subtask that a block left out, and why.
+    pub fn not_started(exit: i32, cause: &str) -> TaskResult {
+        TaskResult {
+            cause: cause.to_string(),
+            ..TaskResult::without_process(Outcome::NotStarted, exit, 0)
+        }
+    }
+
+    /// Takes in whether it was a success; a timeout stays one unless it was.
+    pub fn settle(&mut self, success: bool) {
+        self.success = success;
+        if success {
+            self.outcome = Outcome::Ok;
+        } else if self.outcome == Outcome::Ok {
+            self.outcome = Outcome::Failed;
+        }
+    }
+
+    /// How many subtasks of the block ended in each outcome.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        self.members.iter().for_each(|m| counts.add(m.outcome));
+        self.members
+            .iter()
+            .for_each(|m| counts.add(m.result.outcome));
         counts
     }
 
@@ -66,7 +87,7 @@ impl TaskResult {
     pub fn members_that(&self, ended: &[Outcome]) -> Vec<&str> {
         self.members
             .iter()
-            .filter(|m| ended.contains(&m.outcome))
+            .filter(|m| ended.contains(&m.result.outcome))
             .map(|m| m.name.as_str())
             .collect()
     }

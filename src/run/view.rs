@@ -18,6 +18,8 @@ pub struct Own {
     pub hostname: String,
     pub iteration: u32,
     pub attempt: u32,
+    /// A subtask of a parallel block.
+    pub in_block: bool,
 }
 
 pub struct View<'a> {
@@ -35,6 +37,14 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    /// The WARN and the DEBUG lines that came up.
+    pub fn observed(self) -> (Vec<String>, Vec<String>) {
+        (
+            self.doubts.into_inner(),
+            self.trace.map(RefCell::into_inner).unwrap_or_default(),
+        )
+    }
+
     fn doubt_once(&self, text: String) {
         let mut doubts = self.doubts.borrow_mut();
         if !doubts.contains(&text) {

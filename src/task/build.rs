@@ -467,7 +467,8 @@ impl Reader<'_, '_> {
             for ix in self.ids_of(word, place) {
                 match out.contains(&ix) {
                     true => {
-                        drop(self.error(place, format!("task {} is listed twice", self.r.ids[ix])))
+                        let id = self.r.ids[ix];
+                        self.error(place, format!("task {id} is listed twice"));
                     }
                     false => out.push(ix),
                 }

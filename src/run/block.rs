@@ -1,0 +1,554 @@
+//! Parallel blocks (SPEC §3.5): many subtasks, some at once.
+//!
+//! The engine's thread is the only one that touches a block. It starts subtasks
+//! in their order while a slot is free, then waits for whatever comes first: a
+//! result, a retry or a rest that is due, the block's deadline, a signal. A
+//! subtask that waits for its retry holds no slot and no thread. Results are
+//! recorded as they arrive, each once; the block's own result lists them in the
+//! order of its subtasks.
+#![forbid(unsafe_code)]
+
+use super::capture::Captured;
+use super::engine::{Engine, retry_delay};
+use super::event::Event;
+use super::result::{Member, TaskResult};
+use super::runner::{Finished, Job, Time, Wake};
+use super::step::{Numbers, Retries, is_of_block, running};
+use super::view::Own;
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::plan::flow::{self, Choice, Position, Seen};
+use crate::plan::waves;
+use crate::task::values::{Share, Wave};
+use crate::task::{Command, Criterion, Ix, Kind, Members, Parallel, Task, nodeset};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How many subtasks run at once when the block does not say.
+const AT_ONCE: u32 = 50;
+/// How many running subtasks are named when a signal arrives.
+const NAMED: usize = 8;
+
+/// The block's own settings, evaluated when it begins.
+struct Limits {
+    at_once: usize,
+    timeout: Option<Duration>,
+    fail_fast: Option<Share>,
+    waves: Vec<Wave>,
+    pause: Duration,
+}
+
+/// One subtask: a task of the list, or a copy for a host.
+struct Subtask {
+    /// The task of the list; for a host the block itself.
+    task: Ix,
+    name: String,
+    own: Own,
+    result: Option<TaskResult>,
+}
+
+/// A command of the block that runs.
+struct Running {
+    subtask: usize,
+    numbers: Numbers,
+    shown: String,
+}
+
+struct Block<'w> {
+    task: &'w Task,
+    over_hosts: bool,
+    limits: Limits,
+    retries: &'w Retries,
+    deadline: Option<Time>,
+    subtasks: Vec<Subtask>,
+    running: HashMap<u64, Running>,
+    /// Waiting for their next attempt, which is due at that time.
+    retrying: BinaryHeap<Reverse<(Time, usize)>>,
+    /// Slots that are kept until that time, because a subtask sleeps.
+    resting: BinaryHeap<Reverse<Time>>,
+    /// Why no subtask is started any more, and the exit code of those left.
+    halted: Option<(String, i32)>,
+    /// How many are over without success.
+    failed: u64,
+}
+
+impl Engine<'_> {
+    /// Runs the block to its end.
+    ///
+    /// # Errors
+    /// A setting or node set that turns out unusable; then nothing was started.
+    pub(super) fn parallel(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        parallel: &Parallel,
+        own: &Own,
+        numbers: &Numbers,
+    ) -> Result<TaskResult, String> {
+        let began = self.runner.now();
+        let limits = self.limits(parallel, own)?;
+        let subtasks = self.subtasks(ix, task, parallel, own)?;
+        let waves = waves::divide(&limits.waves, subtasks.len());
+        let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
+        self.tell(task, own, |about| Event::Block {
+            about,
+            total,
+            at_once,
+        });
+        let mut block = Block {
+            task,
+            over_hosts: matches!(parallel.members, Members::Hosts { .. }),
+            deadline: limits.timeout.map(|t| began + t),
+            limits,
+            retries: &numbers.retries,
+            subtasks,
+            running: HashMap::new(),
+            retrying: BinaryHeap::new(),
+            resting: BinaryHeap::new(),
+            halted: None,
+            failed: 0,
+        };
+        let last = waves.len().saturating_sub(1);
+        for (number, wave) in waves.into_iter().enumerate() {
+            self.run_wave(&mut block, wave.clone());
+            if number < last && block.halted.is_none() {
+                self.between_waves(&mut block, parallel.wave_check, wave);
+            }
+        }
+        self.leave_out_the_rest(&mut block);
+        Ok(self.block_result(block, own, began))
+    }
+
+    fn limits(&mut self, parallel: &Parallel, own: &Own) -> Result<Limits, String> {
+        self.look(own, |view| {
+            let at_once = parallel
+                .max_parallel
+                .as_ref()
+                .map_or(Ok(AT_ONCE), |n| n.get(view))?;
+            Ok(Limits {
+                at_once: at_once as usize,
+                timeout: parallel
+                    .block_timeout
+                    .as_ref()
+                    .map(|t| t.get(view))
+                    .transpose()?,
+                fail_fast: parallel
+                    .fail_fast
+                    .as_ref()
+                    .map(|f| f.get(view))
+                    .transpose()?,
+                waves: parallel
+                    .waves
+                    .as_ref()
+                    .map_or(Ok(vec![Wave::Rest]), |w| w.get(view))?,
+                pause: parallel
+                    .wave_pause
+                    .as_ref()
+                    .map_or(Ok(Duration::ZERO), |p| p.get(view))?,
+            })
+        })
+    }
+
+    /// The subtasks in their order; a node set from results is expanded now.
+    fn subtasks(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        parallel: &Parallel,
+        own: &Own,
+    ) -> Result<Vec<Subtask>, String> {
+        let subtask = |task: Ix, name: String, own: Own| Subtask {
+            task,
+            name,
+            own,
+            result: None,
+        };
+        match &parallel.members {
+            Members::Tasks(tasks) => Ok(tasks
+                .iter()
+                .map(|member| {
+                    let own = Own {
+                        in_block: true,
+                        ..self.own(Position::at(*member))
+                    };
+                    subtask(*member, own.task.clone(), own)
+                })
+                .collect()),
+            Members::Hosts { set, .. } => {
+                let text = self.look(own, |view| {
+                    String::from_utf8_lossy(&set.fill(view)).into_owned()
+                });
+                let mut hosts = nodeset::expand(&text, &self.workflow.directory)
+                    .map_err(|bad| bad.message)?
+                    .hosts;
+                let settings = self.settings;
+                hosts.retain(|h| {
+                    settings.limit.as_ref().is_none_or(|l| l.contains(h))
+                        && !settings.exclude.contains(h)
+                });
+                let own = |(index, host): (usize, &String)| Own {
+                    task: format!("{}.{}", task.id, index + 1),
+                    hostname: host.clone(),
+                    iteration: own.iteration,
+                    attempt: 1,
+                    in_block: true,
+                };
+                Ok(hosts
+                    .iter()
+                    .enumerate()
+                    .map(|pair| subtask(ix, pair.1.clone(), own(pair)))
+                    .collect())
+            }
+        }
+    }
+
+    /// Runs the subtasks of one wave until each is over or none may start.
+    fn run_wave(&mut self, block: &mut Block, wave: Range<usize>) {
+        let mut fresh: VecDeque<usize> = wave.collect();
+        loop {
+            self.start_what_may(block, &mut fresh);
+            let waiting =
+                block.halted.is_none() && !(fresh.is_empty() && block.retrying.is_empty());
+            if block.running.is_empty() && block.resting.is_empty() && !waiting {
+                return;
+            }
+            match self.runner.wait(block.next_due()) {
+                Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
+                Wake::Time => {}
+                Wake::Interrupt { signal, level } => {
+                    self.interrupted(signal, level, &block.running_names());
+                    block.halt(self.stop_cause(), -1);
+                    block.resting.clear();
+                }
+            }
+        }
+    }
+
+    /// Starts subtasks while there is a slot: retries that are due, then new ones.
+    fn start_what_may(&mut self, block: &mut Block, fresh: &mut VecDeque<usize>) {
+        let now = self.runner.now();
+        if block.deadline.is_some_and(|d| now >= d) {
+            block.halt("block_timeout".into(), exit::TIMEOUT);
+        }
+        while block
+            .resting
+            .peek()
+            .is_some_and(|Reverse(until)| *until <= now)
+        {
+            block.resting.pop();
+        }
+        while block.halted.is_none()
+            && block.running.len() + block.resting.len() < block.limits.at_once
+        {
+            let due = block
+                .retrying
+                .peek()
+                .is_some_and(|Reverse((at, _))| *at <= now);
+            let next = match due {
+                true => block.retrying.pop().map(|Reverse((_, subtask))| subtask),
+                false => fresh.pop_front(),
+            };
+            let Some(next) = next else { return };
+            self.start_subtask(block, next);
+        }
+    }
+
+    /// Starts a subtask, or finds that it is over at once.
+    fn start_subtask(&mut self, block: &mut Block, index: usize) {
+        let subtask = &block.subtasks[index];
+        let (ix, own) = (subtask.task, subtask.own.clone());
+        let task = &self.workflow.tasks[ix];
+        if !block.over_hosts && own.attempt == 1 && !self.is_wanted(task, &own) {
+            self.skip(ix, &own);
+            let result = self.results.get(ix).cloned();
+            block.subtasks[index].result = result;
+            return;
+        }
+        let inherited = Some(block.retries).filter(|_| !block.over_hosts);
+        let started = self.numbers(task, &own, inherited).and_then(|numbers| {
+            let Some(command) = command_of(task) else {
+                return Ok(None);
+            };
+            let left = block.deadline.map(|d| d.saturating_sub(self.runner.now()));
+            let timeout = left.map_or(numbers.timeout, |left| numbers.timeout.min(left));
+            let prepared = self.prepare(ix, command, &own, timeout)?;
+            Ok(Some((numbers, prepared)))
+        });
+        match started {
+            Ok(Some((numbers, prepared))) => {
+                self.tell_started(task, &own, &prepared);
+                let number = self.next_job();
+                block.running.insert(
+                    number,
+                    Running {
+                        subtask: index,
+                        numbers,
+                        shown: prepared.shown,
+                    },
+                );
+                self.runner.start(Job {
+                    number,
+                    ..prepared.job
+                });
+            }
+            // A decision among the subtasks.
+            Ok(None) => {
+                let mut result = TaskResult::without_process(Outcome::Ok, 0, own.attempt);
+                let success = self.meets(task.success.as_ref(), &own, &mut result);
+                result.settle(success);
+                self.subtask_over(block, index, result);
+            }
+            Err(reason) => {
+                let result = self.unstarted(task, &own, &reason);
+                self.subtask_over(block, index, result);
+            }
+        }
+    }
+
+    /// Judges a finished subtask: it is tried again later, or over.
+    fn subtask_finished(&mut self, block: &mut Block, number: u64, finished: Finished) {
+        let Some(Running {
+            subtask: index,
+            numbers,
+            shown,
+        }) = block.running.remove(&number)
+        else {
+            return;
+        };
+        let (ix, own) = (
+            block.subtasks[index].task,
+            block.subtasks[index].own.clone(),
+        );
+        let task = &self.workflow.tasks[ix];
+        let mut result = self.result_of(finished, &own, shown);
+        self.split(&mut result, &own, &numbers);
+        if result.outcome != Outcome::Cancelled {
+            let success = self.meets(block.criterion_of(task), &own, &mut result);
+            result.settle(success);
+        }
+        if block.halted.is_none() && is_tried_again(&own, &numbers.retries, &result) {
+            let delay = retry_delay(numbers.retries.delay, own.attempt);
+            self.tell_result(task, &own, &result);
+            let (attempt, of) = (own.attempt, numbers.retries.count);
+            self.tell(task, &own, |about| Event::Retry {
+                about,
+                attempt,
+                of,
+                delay,
+            });
+            block.subtasks[index].own.attempt += 1;
+            // Kept in case the block ends before the next attempt.
+            block.subtasks[index].result = Some(result);
+            block
+                .retrying
+                .push(Reverse((self.runner.now() + delay, index)));
+            return;
+        }
+        if !block.over_hosts && numbers.sleep > Duration::ZERO && self.stopped.is_none() {
+            block
+                .resting
+                .push(Reverse(self.runner.now() + numbers.sleep));
+        }
+        self.subtask_over(block, index, result);
+    }
+
+    /// Records the subtask's last result, once.
+    fn subtask_over(&mut self, block: &mut Block, index: usize, result: TaskResult) {
+        let subtask = &mut block.subtasks[index];
+        let (ix, own) = (subtask.task, subtask.own.clone());
+        subtask.result = Some(result.clone());
+        self.tell_result(&self.workflow.tasks[ix], &own, &result);
+        let failed = result.outcome.is_failure();
+        if !block.over_hosts {
+            self.results.set(ix, result);
+        }
+        if failed {
+            block.failed += 1;
+            block.look_at_fail_fast();
+        }
+    }
+
+    /// Between two waves: the check and the pause. A wave in which nothing
+    /// succeeded stops the block as well: a canary that died says enough.
+    fn between_waves(&mut self, block: &mut Block, check: Option<Ix>, wave: Range<usize>) {
+        let outcomes: Vec<Outcome> = block.subtasks[wave]
+            .iter()
+            .filter_map(|s| s.result.as_ref())
+            .map(|r| r.outcome)
+            .collect();
+        let none_ok = !outcomes.contains(&Outcome::Ok);
+        if none_ok && outcomes.iter().any(|o| o.is_failure()) {
+            block.halt("nothing of the wave before succeeded".into(), -1);
+            return;
+        }
+        if let Some(check) = check {
+            let (choice, _) = self.run_owned(check);
+            if !matches!(choice, Choice::FallThrough) {
+                block.halt(
+                    format!(
+                        "the wave_check, task {}, failed",
+                        self.workflow.tasks[check].id
+                    ),
+                    -1,
+                );
+            }
+        }
+        if self.stopped.is_some() {
+            block.halt(self.stop_cause(), -1);
+        } else if block.halted.is_none() && block.limits.pause > Duration::ZERO {
+            let time = block.limits.pause;
+            let own = self.own_of_block(block);
+            self.tell(block.task, &own, |about| Event::Sleep { about, time });
+            let until = self.runner.now() + time;
+            self.wait_until(block.deadline.map_or(until, |d| d.min(until)));
+            if self.stopped.is_some() {
+                block.halt(self.stop_cause(), -1);
+            }
+        }
+    }
+
+    fn own_of_block(&self, block: &Block) -> Own {
+        Own {
+            task: block.task.id.to_string(),
+            ..Own::default()
+        }
+    }
+
+    /// Gives a result to every subtask that has none, and a last one to those
+    /// that were waiting for a retry.
+    fn leave_out_the_rest(&mut self, block: &mut Block) {
+        let (cause, exit) = block.halted.clone().unwrap_or_default();
+        let waited: Vec<usize> = block
+            .retrying
+            .drain()
+            .map(|Reverse((_, index))| index)
+            .collect();
+        for (index, subtask) in block.subtasks.iter_mut().enumerate() {
+            let fresh = subtask.result.is_none();
+            let result = subtask.result.get_or_insert_with(|| TaskResult {
+                hostname: subtask.own.hostname.clone(),
+                ..TaskResult::not_started(exit, &cause)
+            });
+            if !block.over_hosts && (fresh || waited.contains(&index)) {
+                self.results.set(subtask.task, result.clone());
+            }
+        }
+    }
+
+    fn block_result(&mut self, block: Block, own: &Own, began: Time) -> TaskResult {
+        let cancelled = self.stopped.is_some();
+        let outcome = if cancelled {
+            Outcome::Cancelled
+        } else {
+            Outcome::Ok
+        };
+        if let Some((cause, _)) = block.halted.as_ref().filter(|_| !cancelled) {
+            self.warn(&own.task, &format!("started no more: {cause}"));
+        }
+        let members = block
+            .subtasks
+            .into_iter()
+            .filter_map(|s| {
+                Some(Member {
+                    name: s.name,
+                    result: s.result?,
+                })
+            })
+            .collect();
+        let mut result = TaskResult {
+            took: self.runner.now().saturating_sub(began),
+            cause: self.stop_cause(),
+            members,
+            ..TaskResult::without_process(outcome, 0, own.attempt)
+        };
+        let counts = result.counts();
+        result.stdout = Captured::text(format!(
+            "{}/{} succeeded\n",
+            counts.of(Outcome::Ok),
+            counts.total()
+        ));
+        result
+    }
+}
+
+impl Block<'_> {
+    /// When the block must look again though nothing has happened.
+    fn next_due(&self) -> Option<Time> {
+        let retry = self
+            .retrying
+            .peek()
+            .map(|Reverse((at, _))| *at)
+            .filter(|_| self.halted.is_none() && self.has_slot());
+        let rest = self.resting.peek().map(|Reverse(at)| *at);
+        let deadline = self.deadline.filter(|_| self.halted.is_none());
+        [retry, rest, deadline].into_iter().flatten().min()
+    }
+
+    fn has_slot(&self) -> bool {
+        self.running.len() + self.resting.len() < self.limits.at_once
+    }
+
+    fn halt(&mut self, cause: String, exit: i32) {
+        self.halted.get_or_insert((cause, exit));
+    }
+
+    fn look_at_fail_fast(&mut self) {
+        let total = self.subtasks.len() as u64;
+        if let Some(share) = self.limits.fail_fast
+            && self.failed > share.of(total)
+        {
+            self.halt(
+                format!("fail_fast, {} of {total} did not succeed", self.failed),
+                -1,
+            );
+        }
+    }
+
+    /// What a subtask's success is judged by.
+    fn criterion_of<'t>(&self, task: &'t Task) -> Option<&'t Criterion> {
+        task.success
+            .as_ref()
+            .filter(|c| !self.over_hosts || !is_of_block(task, c))
+    }
+
+    fn running_names(&self) -> Vec<String> {
+        let mut numbers: Vec<&u64> = self.running.keys().collect();
+        numbers.sort();
+        let mut names: Vec<String> = numbers
+            .iter()
+            .take(NAMED)
+            .filter_map(|n| self.running.get(n))
+            .map(|r| running(&self.subtasks[r.subtask].own))
+            .collect();
+        if numbers.len() > NAMED {
+            names.push(format!("{} more", numbers.len() - NAMED));
+        }
+        names
+    }
+}
+
+/// The command of a subtask; nothing for a decision.
+fn command_of(task: &Task) -> Option<&Command> {
+    match &task.kind {
+        Kind::Decision | Kind::Bare => None,
+        _ => task.command(),
+    }
+}
+
+/// Whether the result is one that is tried again (SPEC §3.3).
+fn is_tried_again(own: &Own, retries: &Retries, result: &TaskResult) -> bool {
+    let seen = Seen {
+        outcome: result.outcome,
+        exit: result.exit,
+        success: result.success,
+        verdict: result.success,
+        iterations: 0,
+        loop_break: false,
+        retries: retries.count,
+        retry_on: retries.on.clone(),
+        returns: None,
+    };
+    !result.success && own.attempt <= retries.count && flow::is_retried(&seen)
+}

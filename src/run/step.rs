@@ -1,0 +1,560 @@
+//! One task, once: from its numbers over its command to its judged result.
+#![forbid(unsafe_code)]
+
+use super::capture::Captured;
+use super::engine::Engine;
+use super::event::{About, Event};
+use super::job::{self, Prepared};
+use super::result::TaskResult;
+use super::runner::{Ending, Finished, Job, Wake};
+use super::view::{Own, View};
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::plan::flow::{Choice, Position, Seen};
+use crate::task::values::{Delay, RetryOn, Split};
+use crate::task::{Command, Criterion, Ix, Kind, Late, Next, Task};
+use crate::text::condition::Expr;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// How long a final task may take when it does not say (SPEC §3.7).
+const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a step leaves for the flow.
+pub struct Stepped {
+    pub seen: Seen,
+    pub delay: Delay,
+    pub sleep: Duration,
+    /// Where a branch task went that left its conditional block.
+    pub left: Option<Left>,
+}
+
+/// A choice that leads out of a block, and why.
+pub type Left = (Choice, Cow<'static, str>);
+
+/// The retries that apply to a task.
+#[derive(Clone)]
+pub struct Retries {
+    pub count: u32,
+    pub delay: Delay,
+    pub on: RetryOn,
+}
+
+/// The numbers of a task, which may come from results.
+pub struct Numbers {
+    pub timeout: Duration,
+    pub retries: Retries,
+    iterations: u32,
+    pub sleep: Duration,
+    pub stdout_split: Option<Split>,
+    pub stderr_split: Option<Split>,
+}
+
+impl Numbers {
+    /// Those of a task that was not looked at further.
+    fn none() -> Numbers {
+        let delay = Delay {
+            first: Duration::ZERO,
+            last: None,
+        };
+        Numbers {
+            timeout: Duration::ZERO,
+            retries: Retries {
+                count: 0,
+                delay,
+                on: RetryOn::default(),
+            },
+            iterations: 0,
+            sleep: Duration::ZERO,
+            stdout_split: None,
+            stderr_split: None,
+        }
+    }
+}
+
+/// A performed task, before it is judged.
+struct Performed {
+    result: TaskResult,
+    /// It could not be started at all, so that no criterion can make it succeed.
+    refused: bool,
+    left: Option<Left>,
+}
+
+impl Engine<'_> {
+    /// Runs the task once and evaluates what the flow must know of it. `inherited`
+    /// are the retries of a block, for a task that names none.
+    pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
+        let task = &self.workflow.tasks[at.task];
+        let own = self.own(at);
+        if at == Position::at(at.task) && !self.is_wanted(task, &own) {
+            self.skip(at.task, &own);
+            let numbers = Numbers::none();
+            let seen = self.seen(at.task, task, &own, &numbers, false);
+            return Stepped {
+                seen,
+                delay: numbers.retries.delay,
+                sleep: Duration::ZERO,
+                left: None,
+            };
+        }
+        let (performed, numbers) = match self.numbers(task, &own, inherited) {
+            Ok(numbers) => (self.perform(at, task, &own, &numbers), numbers),
+            Err(reason) => (
+                Performed::refused(self.unstarted(task, &own, &reason)),
+                Numbers::none(),
+            ),
+        };
+        let Performed {
+            result,
+            refused,
+            left,
+        } = performed;
+        self.judge(at.task, task, &own, result, refused);
+        let cancelled = self
+            .results
+            .get(at.task)
+            .is_some_and(|r| r.outcome == Outcome::Cancelled);
+        let verdict = !cancelled && !refused && self.verdict(at.task, task, &own, left.is_some());
+        let seen = self.seen(at.task, task, &own, &numbers, verdict);
+        self.tell_finished(at.task, task, &own);
+        Stepped {
+            seen,
+            delay: numbers.retries.delay,
+            sleep: numbers.sleep,
+            left,
+        }
+    }
+
+    /// Does what the task's kind asks for.
+    fn perform(&mut self, at: Position, task: &Task, own: &Own, numbers: &Numbers) -> Performed {
+        match &task.kind {
+            Kind::Command(command) => {
+                Performed::of(self.command(at.task, task, command, own, numbers))
+            }
+            Kind::Decision | Kind::Bare => {
+                Performed::of(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
+            }
+            Kind::Parallel(parallel) => {
+                match self.parallel(at.task, task, parallel, own, numbers) {
+                    Ok(result) => Performed::of(result),
+                    Err(reason) => Performed::refused(self.unstarted(task, own, &reason)),
+                }
+            }
+            Kind::Conditional(conditional) => {
+                let (result, left) = self.conditional(task, conditional, own, numbers);
+                Performed {
+                    result,
+                    refused: false,
+                    left,
+                }
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        command: &Command,
+        own: &Own,
+        numbers: &Numbers,
+    ) -> TaskResult {
+        let prepared = match self.prepare(ix, command, own, numbers.timeout) {
+            Ok(prepared) => prepared,
+            Err(reason) => return self.unstarted(task, own, &reason),
+        };
+        self.tell_started(task, own, &prepared);
+        let number = self.next_job();
+        self.runner.start(Job {
+            number,
+            ..prepared.job
+        });
+        let finished = self.await_job(number, own);
+        let mut result = self.result_of(finished, own, prepared.shown);
+        self.split(&mut result, own, numbers);
+        result
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        ix: Ix,
+        command: &Command,
+        own: &Own,
+        timeout: Duration,
+    ) -> Result<Prepared, String> {
+        let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
+        self.look(own, |view| {
+            job::prepare(command, recipe, defaults, common, view, timeout)
+        })
+    }
+
+    /// Waits for the one job that runs; signals are taken in meanwhile.
+    fn await_job(&mut self, number: u64, own: &Own) -> Finished {
+        loop {
+            match self.runner.wait(None) {
+                Wake::Done(done, finished) if done == number => return *finished,
+                Wake::Done(..) | Wake::Time => {}
+                Wake::Interrupt { signal, level } => {
+                    self.interrupted(signal, level, &[running(own)])
+                }
+            }
+        }
+    }
+
+    /// The result of a finished command, before its success is judged.
+    pub(super) fn result_of(
+        &mut self,
+        finished: Finished,
+        own: &Own,
+        command: String,
+    ) -> TaskResult {
+        for warning in &finished.warnings {
+            self.warn(&own.task, warning);
+        }
+        let (exit, outcome) = match finished.ending {
+            Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
+            Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
+            Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
+            Ending::Cancelled => (exit::SIGNAL + super::sys::SIGTERM, Outcome::Cancelled),
+        };
+        TaskResult {
+            stdout: finished.stdout,
+            stderr: finished.stderr,
+            hostname: own.hostname.clone(),
+            command,
+            took: finished.took,
+            cpu: finished.cpu,
+            peak_kib: finished.peak_kib,
+            cause: if outcome == Outcome::Cancelled {
+                self.stop_cause()
+            } else {
+                String::new()
+            },
+            ..TaskResult::without_process(outcome, exit, own.attempt)
+        }
+    }
+
+    /// Keeps one field of the outputs (SPEC §2.3).
+    pub(super) fn split(&mut self, result: &mut TaskResult, own: &Own, numbers: &Numbers) {
+        let streams = [
+            (&numbers.stdout_split, &mut result.stdout, "stdout"),
+            (&numbers.stderr_split, &mut result.stderr, "stderr"),
+        ];
+        for (split, stream, name) in streams {
+            let Some(split) = split else { continue };
+            let field = split.field(&stream.trimmed()).map(<[u8]>::to_vec);
+            match field {
+                Some(field) => *stream = Captured::text(field),
+                None => {
+                    let text = format!(
+                        "{name}_split: there is no field {}; the output stays whole",
+                        split.index
+                    );
+                    self.warn(&own.task, &text);
+                }
+            }
+        }
+    }
+
+    /// Decides success and records the result.
+    fn judge(&mut self, ix: Ix, task: &Task, own: &Own, mut result: TaskResult, refused: bool) {
+        if !refused && result.outcome != Outcome::Cancelled {
+            let success = self.success(task, own, &mut result);
+            result.settle(success);
+        }
+        if !refused && !matches!(task.kind, Kind::Command(_)) {
+            result.exit = i32::from(!result.success);
+        }
+        self.results.set(ix, result);
+    }
+
+    /// Whether the result is a success: by its criterion, else by the rule of
+    /// its kind (SPEC §3.2).
+    fn success(&mut self, task: &Task, own: &Own, result: &mut TaskResult) -> bool {
+        match (&task.kind, block_criterion(task)) {
+            (Kind::Parallel(_), Some((expr, negated))) => {
+                self.look_at(own, Some(result), |v| expr.eval(v)) != negated
+            }
+            (Kind::Parallel(_), None) => result
+                .members
+                .iter()
+                .all(|m| !m.result.outcome.is_failure()),
+            (Kind::Conditional(_), _) if task.success.is_none() => result.outcome == Outcome::Ok,
+            _ => self.meets(task.success.as_ref(), own, result),
+        }
+    }
+
+    /// Whether a command's result meets the criterion, else exit code 0.
+    pub(super) fn meets(
+        &mut self,
+        criterion: Option<&Criterion>,
+        own: &Own,
+        result: &mut TaskResult,
+    ) -> bool {
+        result.success = result.exit == 0;
+        match criterion {
+            None => result.success,
+            Some(c) => self.look_at(own, Some(result), |view| c.expr.eval(view)) != c.negated,
+        }
+    }
+
+    /// The verdict of SPEC §3.2, rule 1; `left` when the flow left the block.
+    fn verdict(&mut self, ix: Ix, task: &Task, own: &Own, left: bool) -> bool {
+        let success = self.results.get(ix).is_some_and(|r| r.success);
+        if !success && is_plain_if(task) {
+            if !left {
+                self.warn_of_branch(ix, own);
+            }
+            return true;
+        }
+        match &task.routing.next {
+            Next::Always => true,
+            Next::When(expr) => self.holds(expr, own, Some(ix)),
+            _ => success,
+        }
+    }
+
+    /// A conditional that says nothing itself goes on; what failed is named.
+    fn warn_of_branch(&mut self, ix: Ix, own: &Own) {
+        let failed = self.results.get(ix).map(|r| {
+            let failed = r.members.iter().filter(|m| m.result.outcome.is_failure());
+            failed
+                .map(|m| format!("{} {}", m.name, m.result.outcome))
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
+        let text = format!(
+            "in its branch: {}; the flow goes on",
+            failed.unwrap_or_default()
+        );
+        self.warn(&own.task, &text);
+    }
+
+    /// Everything the flow must know of the recorded result.
+    fn seen(&mut self, ix: Ix, task: &Task, own: &Own, numbers: &Numbers, verdict: bool) -> Seen {
+        let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
+        let (outcome, exit, success) = match self.results.get_mut(ix) {
+            Some(result) => {
+                if !verdict && result.outcome == Outcome::Ok {
+                    // It exited 0, but what it was to show did not hold (SPEC §3.3).
+                    result.outcome = Outcome::Failed;
+                }
+                (result.outcome, result.exit, result.success)
+            }
+            None => (Outcome::Unknown, -1, false),
+        };
+        let over = matches!(outcome, Outcome::Cancelled | Outcome::Skipped);
+        Seen {
+            outcome,
+            exit,
+            success,
+            verdict,
+            iterations: numbers.iterations,
+            loop_break: !over && until.is_some_and(|e| self.holds(e, own, Some(ix))),
+            retries: numbers.retries.count,
+            retry_on: numbers.retries.on.clone(),
+            returns: match &task.routing.return_ {
+                Some(code) if !over => Some(self.look(own, |view| code.get(view))),
+                _ => None,
+            },
+        }
+    }
+
+    /// A task that fails before it starts (126).
+    pub(super) fn unstarted(&mut self, task: &Task, own: &Own, reason: &str) -> TaskResult {
+        self.warn(
+            &own.task,
+            &format!("task {} was not started: {reason}", task.id),
+        );
+        TaskResult {
+            stderr: Captured::text(format!("{reason}\n")),
+            hostname: own.hostname.clone(),
+            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, own.attempt)
+        }
+    }
+
+    pub(super) fn is_wanted(&mut self, task: &Task, own: &Own) -> bool {
+        task.condition
+            .as_ref()
+            .is_none_or(|e| self.holds(e, own, None))
+    }
+
+    pub(super) fn skip(&mut self, ix: Ix, own: &Own) {
+        let skipped = TaskResult::without_process(Outcome::Skipped, -1, 0);
+        self.results.set(
+            ix,
+            TaskResult {
+                hostname: own.hostname.clone(),
+                ..skipped
+            },
+        );
+        self.tell(&self.workflow.tasks[ix], own, |about| Event::Skipped {
+            about,
+        });
+    }
+
+    // Values.
+
+    /// The task's own values at this position.
+    pub(super) fn own(&self, at: Position) -> Own {
+        let task = &self.workflow.tasks[at.task];
+        let label = match task.routing.next {
+            Next::Loop => format!("{}.{}", task.id, at.iteration),
+            _ => task.id.to_string(),
+        };
+        let mut own = Own {
+            task: label,
+            iteration: at.iteration,
+            attempt: at.attempt,
+            ..Own::default()
+        };
+        if let Kind::Command(command) = &task.kind {
+            // A bad host is told when the numbers are looked at.
+            own.hostname = self
+                .quiet_look(&own, |view| job::host_of(command, view))
+                .unwrap_or_default();
+        }
+        own
+    }
+
+    pub(super) fn title(&self, task: &Task, own: &Own) -> String {
+        self.quiet_look(own, |view| task.title.shown(Some(view)))
+    }
+
+    /// The task's numbers; the error says which of them is unusable.
+    pub(super) fn numbers(
+        &mut self,
+        task: &Task,
+        own: &Own,
+        inherited: Option<&Retries>,
+    ) -> Result<Numbers, String> {
+        let default = if task.finally {
+            FINAL_TIMEOUT
+        } else {
+            self.defaults.timeout
+        };
+        self.look(own, |view| {
+            if let Kind::Command(command) = &task.kind {
+                job::host_of(command, view)?;
+            }
+            let command = task.command();
+            let split = |s: Option<&Late<Split>>| s.map(|s| s.get(view)).transpose();
+            Ok(Numbers {
+                timeout: match command.and_then(|c| c.timeout.as_ref()) {
+                    Some(timeout) => timeout.get(view)?,
+                    None => default,
+                },
+                retries: retries(task, view, inherited)?,
+                iterations: task.repeat.as_ref().map_or(Ok(0), |r| r.count.get(view))?,
+                sleep: task
+                    .sleep
+                    .as_ref()
+                    .map_or(Ok(Duration::ZERO), |s| s.get(view))?,
+                stdout_split: split(command.and_then(|c| c.stdout_split.as_ref()))?,
+                stderr_split: split(command.and_then(|c| c.stderr_split.as_ref()))?,
+            })
+        })
+    }
+
+    // Telling.
+
+    pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) {
+        let title = self.title(task, own);
+        let about = About {
+            label: &own.task,
+            title: &title,
+            host: &own.hostname,
+            in_block: own.in_block,
+        };
+        let (exec, timeout) = (prepared.exec.name(), prepared.job.timeout);
+        self.emit(Event::Started {
+            about,
+            exec,
+            command: &prepared.shown,
+            timeout,
+        });
+    }
+
+    fn tell_finished(&mut self, ix: Ix, task: &Task, own: &Own) {
+        if let Some(result) = self.results.get(ix).cloned() {
+            self.tell_result(task, own, &result);
+        }
+    }
+
+    pub(super) fn tell_result(&mut self, task: &Task, own: &Own, result: &TaskResult) {
+        let title = self.title(task, own);
+        let about = About {
+            label: &own.task,
+            title: &title,
+            host: &own.hostname,
+            in_block: own.in_block,
+        };
+        // A copy for a host is told with the block's task, but is no block.
+        self.emit(match &task.kind {
+            Kind::Parallel(_) if !own.in_block => Event::BlockFinished { about, result },
+            _ => Event::Finished { about, result },
+        });
+    }
+}
+
+impl Performed {
+    fn of(result: TaskResult) -> Performed {
+        Performed {
+            result,
+            refused: false,
+            left: None,
+        }
+    }
+
+    fn refused(result: TaskResult) -> Performed {
+        Performed {
+            result,
+            refused: true,
+            left: None,
+        }
+    }
+}
+
+/// The condition that makes a parallel block succeed, where it has one: its
+/// `success=`, unless that is about each host, else its `next=` (SPEC §3.2).
+fn block_criterion(task: &Task) -> Option<(&Expr, bool)> {
+    let of_block = task.success.as_ref().filter(|c| is_of_block(task, c));
+    match (of_block, &task.routing.next) {
+        (Some(criterion), _) => Some((&criterion.expr, criterion.negated)),
+        (None, Next::When(expr)) if expr.is_about_block() => Some((expr, false)),
+        _ => None,
+    }
+}
+
+/// Whether the block's `success=` is about the block, not about each host.
+pub(super) fn is_of_block(task: &Task, criterion: &Criterion) -> bool {
+    task.command().is_none() || criterion.expr.is_about_block()
+}
+
+/// A conditional without a route or criterion of its own (SPEC §3.2, rule 1).
+fn is_plain_if(task: &Task) -> bool {
+    matches!(task.kind, Kind::Conditional(_)) && task.success.is_none() && !task.routing.routes()
+}
+
+fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retries, String> {
+    let names_some = task
+        .written
+        .iter()
+        .any(|(k, _)| matches!(*k, "retry_count" | "retry_failed"));
+    match inherited {
+        Some(retries) if !names_some => Ok(retries.clone()),
+        _ => Ok(Retries {
+            count: task.retry.count.get(view)?,
+            delay: task.retry.delay.get(view)?,
+            on: task.retry.on.get(view)?,
+        }),
+    }
+}
+
+/// How a running task is named to someone who waits for it.
+pub(super) fn running(own: &Own) -> String {
+    match own.hostname.is_empty() {
+        true => format!("task {}", own.task),
+        false => format!("task {} on {}", own.task, own.hostname),
+    }
+}
