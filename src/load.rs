@@ -179,7 +179,8 @@ fn advise(diagnostics: &mut Diagnostics, sources: &Sources, invocation: &Invocat
     for old in &invocation.ignored {
         eprintln!("tasker: note: --{old} has no effect any more");
     }
-    if !diagnostics.is_empty() && !(invocation.run && invocation.quiet) {
+    let silent = invocation.run && invocation.quiet;
+    if !silent && !diagnostics.is_empty() {
         eprint!("{}", diagnostics.draw(sources));
         eprintln!(
             "tasker: 0 errors, {}",

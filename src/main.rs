@@ -6,6 +6,7 @@
 
 mod cli;
 mod exit;
+mod limits;
 mod load;
 mod outcome;
 mod plan;

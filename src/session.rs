@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::limits;
 use crate::load::Loaded;
+use crate::outcome::Outcome;
 use crate::plan::exec::{Arg, Way};
 use crate::plan::flow::Policy;
 use crate::plan::recipe::{self, Recipe};
@@ -21,6 +23,7 @@ use crate::run::job::Common;
 use crate::run::pool::Pool;
 use crate::run::sys;
 use crate::task::Ix;
+use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
 use crate::text::{quote, sha256};
 use std::collections::BTreeSet;
@@ -57,10 +60,17 @@ pub fn run(loaded: &Loaded) -> i32 {
         return exit::LOG_DIR;
     };
     let records = Records::new(directory, began);
+    let selection = match limits::read(loaded, &records) {
+        Ok(selection) => selection,
+        Err(message) => {
+            eprintln!("tasker: {message}; nothing was run");
+            return exit::USAGE;
+        }
+    };
     match start_all(loaded, &records, &run_id) {
         Ok((mut pool, mut report)) => {
             head(&mut report.log, loaded, &run_id);
-            let end = walk(loaded, start, &run_id, &mut pool, &mut report);
+            let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
             pool.close();
             close(loaded, &records, &mut report, &end);
             end.exit
@@ -210,7 +220,14 @@ fn targets(loaded: &Loaded) -> String {
     }
 }
 
-fn walk(loaded: &Loaded, start: Ix, run_id: &str, pool: &mut Pool, report: &mut Report) -> RunEnd {
+fn walk(
+    loaded: &Loaded,
+    start: Ix,
+    selection: Selection,
+    run_id: &str,
+    pool: &mut Pool,
+    report: &mut Report,
+) -> RunEnd {
     let invocation = &loaded.invocation;
     let settings = Settings {
         policy: Policy {
@@ -220,8 +237,7 @@ fn walk(loaded: &Loaded, start: Ix, run_id: &str, pool: &mut Pool, report: &mut 
         max_steps: invocation.max_steps,
         start,
         debug: invocation.log_level == Level::Debug,
-        limit: None,
-        exclude: Default::default(),
+        selection,
     };
     let common = Common::new(run_id);
     let mut emit = |event: crate::run::event::Event| report.event(&event);
@@ -283,6 +299,7 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
             eprintln!("tasker: cannot add to the summary of project {project}: {e}");
         }
     }
+    save_hosts(loaded, records, report, end);
     let failed = end
         .first_failure
         .and_then(|ix| end.results.get(ix).map(|r| (&workflow.tasks[ix], r)));
@@ -303,6 +320,37 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
+}
+
+/// Keeps how each host of a block ended, for `--limit last:…`.
+fn save_hosts(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
+    let mut hosts = BTreeSet::new();
+    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
+        let over_hosts = task.is_block() && task.command().is_some();
+        if let Some(result) = end.results.get(ix).filter(|_| over_hosts) {
+            hosts.extend(
+                result
+                    .members
+                    .iter()
+                    .map(|m| (m.result.outcome, m.name.as_str())),
+            );
+            hosts.extend(
+                result
+                    .left_out
+                    .iter()
+                    .map(|h| (Outcome::Unreachable, h.as_str())),
+            );
+        }
+    }
+    if hosts.is_empty() || loaded.from_stdin {
+        return;
+    }
+    if let Err(e) = records.save_hosts(&loaded.name, &hosts) {
+        report.log.say(
+            Level::Warn,
+            &format!("Cannot keep the hosts for --limit last: {e}"),
+        );
+    }
 }
 
 /// A field of the project summary: no separator in it.

@@ -337,34 +337,12 @@ fn ending(course: Course, code: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::build::build;
-    use crate::text::diagnostic::Diagnostics;
-    use crate::text::scanner::scan;
-    use crate::text::source::{Source, Sources};
-    use std::path::Path;
-
-    fn workflow(text: &str) -> Workflow {
-        let mut sources = Sources::default();
-        let file = sources.add(Source::new("t", text.replace(' ', "\n")));
-        let mut diagnostics = Diagnostics::default();
-        let lines = scan(file, sources.get(file), &mut diagnostics);
-        let tasks = build(
-            &lines,
-            &[],
-            false,
-            Path::new("."),
-            &sources,
-            &mut diagnostics,
-        );
-        let workflow = Workflow::new(tasks, &mut diagnostics);
-        assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
-        workflow
-    }
+    use crate::plan::workflow::tests::workflow;
 
     /// Walks the flow with the given successes per task id, each use taking the
     /// next one (the last stays); gives the path and the exit code.
     fn walk(text: &str, policy: Policy, results: &[(u32, &[i32])]) -> (Vec<u32>, i32) {
-        let workflow = workflow(text);
+        let workflow = workflow(&text.replace(' ', "\n"));
         let mut used = vec![0usize; workflow.tasks.len()];
         let mut path = Vec::new();
         let mut at = Position::at(workflow.first().unwrap_or(0));

@@ -294,3 +294,43 @@ fn handlers(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<bool> {
     }
     handlers
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::plan::recipe::{self, Defaults};
+    use crate::task::build::build;
+    use crate::text::scanner::scan;
+    use crate::text::source::{Source, Sources};
+    use std::path::Path;
+    use std::time::Duration;
+
+    pub fn defaults() -> Defaults {
+        Defaults {
+            exec: None,
+            timeout: Duration::from_secs(300),
+            own_name: "here".into(),
+            strict_env: false,
+        }
+    }
+
+    /// The workflow of a file that must be good.
+    pub fn workflow(text: &str) -> Workflow {
+        let mut sources = Sources::default();
+        let file = sources.add(Source::new("t", text.to_string()));
+        let mut diagnostics = Diagnostics::default();
+        let lines = scan(file, sources.get(file), &mut diagnostics);
+        let tasks = build(
+            &lines,
+            &[],
+            false,
+            Path::new("."),
+            &sources,
+            &mut diagnostics,
+        );
+        let mut workflow = Workflow::new(tasks, &mut diagnostics);
+        recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
+        assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
+        workflow
+    }
+}

@@ -153,13 +153,7 @@ impl Console {
             text.push_str(&headline(about));
         }
         if !result.members.is_empty() {
-            let _ = writeln!(
-                text,
-                "  task {}: {}, {}",
-                about.label,
-                result.counts(),
-                ended(result)
-            );
+            text.push_str(&block_ended(about, result));
             return text;
         }
         self.output(&mut text, &result.stdout);
@@ -173,13 +167,7 @@ impl Console {
         for group in fold::fold(result, &self.mask) {
             text.push_str(&group.text("  "));
         }
-        let _ = writeln!(
-            text,
-            "  task {}: {}, {}",
-            about.label,
-            result.counts(),
-            ended(result)
-        );
+        text.push_str(&block_ended(about, result));
         text
     }
 
@@ -317,6 +305,16 @@ fn who(about: &About) -> String {
 /// `task 5 on web1: Title`, the line that begins a task.
 fn headline(about: &About) -> String {
     format!("task {}{}\n", who(about), titled(about))
+}
+
+/// `task 5: failed (3 ok, 1 failed), 0.120 s`
+fn block_ended(about: &About, result: &TaskResult) -> String {
+    let (outcome, counts) = (result.outcome, result.counts());
+    format!(
+        "  task {}: {outcome} ({counts}), {}\n",
+        about.label,
+        duration::show(result.took)
+    )
 }
 
 /// `failed, exit 3, 0.120 s`

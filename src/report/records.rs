@@ -3,6 +3,9 @@
 
 use super::clock;
 use super::mask::Mask;
+use crate::outcome::Outcome;
+use crate::text::sha256;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -109,6 +112,59 @@ impl Records {
             ""
         };
         file.write_all(format!("{header}{line}\n").as_bytes())
+    }
+}
+
+/// The hosts of a file's last run by outcome, for `--limit last:failed`: one
+/// `OUTCOME HOST` a line, in `state/`, named by the file's real path.
+impl Records {
+    fn last_run(&self, task_file: &str) -> io::Result<PathBuf> {
+        let real = std::fs::canonicalize(task_file)?;
+        let name = sha256::hex(real.as_os_str().as_encoded_bytes());
+        Ok(self
+            .directory("state")?
+            .join(format!("last_{}.hosts", &name[..16])))
+    }
+
+    pub fn save_hosts(&self, task_file: &str, hosts: &BTreeSet<(Outcome, &str)>) -> io::Result<()> {
+        let path = self.last_run(task_file)?;
+        let text: String = hosts
+            .iter()
+            .map(|(outcome, host)| format!("{outcome} {host}\n"))
+            .collect();
+        let new = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(new, path)
+    }
+
+    /// The hosts of the file's last run that ended so.
+    ///
+    /// # Errors
+    /// That there was no such run, or its record cannot be read.
+    pub fn hosts_of_last_run(
+        &self,
+        task_file: &str,
+        ended: &[Outcome],
+    ) -> Result<HashSet<String>, String> {
+        let text = self.last_run(task_file).and_then(std::fs::read_to_string);
+        let text = text.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => "this file has not run yet".to_string(),
+            _ => format!("cannot read the record of the last run: {e}"),
+        })?;
+        let wanted = |line: &str| {
+            let (outcome, host) = line.split_once(' ')?;
+            ended
+                .iter()
+                .any(|e| e.word() == outcome)
+                .then(|| host.to_string())
+        };
+        Ok(text.lines().filter_map(wanted).collect())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{self, Choice, Position, Seen};
 use crate::plan::waves;
-use crate::task::values::{Share, Wave};
+use crate::task::values::{Share, Unreachable, Wave};
 use crate::task::{Command, Criterion, Ix, Kind, Members, Parallel, Task, nodeset};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -36,6 +36,7 @@ struct Limits {
     at_once: usize,
     timeout: Option<Duration>,
     fail_fast: Option<Share>,
+    unreachable: Unreachable,
     waves: Vec<Wave>,
     pause: Duration,
 }
@@ -70,8 +71,9 @@ struct Block<'w> {
     resting: BinaryHeap<Reverse<Time>>,
     /// Why no subtask is started any more, and the exit code of those left.
     halted: Option<(String, i32)>,
-    /// How many are over without success.
+    /// How many are over without success; unreachable ones are counted apart.
     failed: u64,
+    unreachable: u64,
 }
 
 impl Engine<'_> {
@@ -109,6 +111,7 @@ impl Engine<'_> {
             resting: BinaryHeap::new(),
             halted: None,
             failed: 0,
+            unreachable: 0,
         };
         let last = waves.len().saturating_sub(1);
         for (number, wave) in waves.into_iter().enumerate() {
@@ -134,6 +137,10 @@ impl Engine<'_> {
                     .as_ref()
                     .map(|t| t.get(view))
                     .transpose()?,
+                unreachable: parallel
+                    .unreachable
+                    .as_ref()
+                    .map_or(Ok(Unreachable::Fail), |u| u.get(view))?,
                 fail_fast: parallel
                     .fail_fast
                     .as_ref()
@@ -183,11 +190,7 @@ impl Engine<'_> {
                 let mut hosts = nodeset::expand(&text, &self.workflow.directory)
                     .map_err(|bad| bad.message)?
                     .hosts;
-                let settings = self.settings;
-                hosts.retain(|h| {
-                    settings.limit.as_ref().is_none_or(|l| l.contains(h))
-                        && !settings.exclude.contains(h)
-                });
+                hosts.retain(|h| self.settings.selection.allows(h));
                 let own = |(index, host): (usize, &String)| Own {
                     task: format!("{}.{}", task.id, index + 1),
                     hostname: host.clone(),
@@ -360,14 +363,16 @@ impl Engine<'_> {
         let (ix, own) = (subtask.task, subtask.own.clone());
         subtask.result = Some(result.clone());
         self.tell_result(&self.workflow.tasks[ix], &own, &result);
-        let failed = result.outcome.is_failure();
+        let outcome = result.outcome;
         if !block.over_hosts {
             self.results.set(ix, result);
         }
-        if failed {
-            block.failed += 1;
-            block.look_at_fail_fast();
+        match outcome {
+            Outcome::Unreachable => block.unreachable += 1,
+            outcome if outcome.is_failure() => block.failed += 1,
+            _ => return,
         }
+        block.look_at_fail_fast();
     }
 
     /// Between two waves: the check and the pause. A wave in which nothing
@@ -447,20 +452,20 @@ impl Engine<'_> {
         if let Some((cause, _)) = block.halted.as_ref().filter(|_| !cancelled) {
             self.warn(&own.task, &format!("started no more: {cause}"));
         }
-        let members = block
-            .subtasks
-            .into_iter()
-            .filter_map(|s| {
-                Some(Member {
-                    name: s.name,
-                    result: s.result?,
-                })
-            })
-            .collect();
+        let leave_out = block.leaves_out_unreachable();
+        let (mut members, mut left_out) = (Vec::new(), Vec::new());
+        for Subtask { name, result, .. } in block.subtasks {
+            match result {
+                Some(r) if leave_out && r.outcome == Outcome::Unreachable => left_out.push(name),
+                Some(result) => members.push(Member { name, result }),
+                None => {}
+            }
+        }
         let mut result = TaskResult {
             took: self.runner.now().saturating_sub(began),
             cause: self.stop_cause(),
             members,
+            left_out,
             ..TaskResult::without_process(outcome, 0, own.attempt)
         };
         let counts = result.counts();
@@ -496,13 +501,28 @@ impl Block<'_> {
 
     fn look_at_fail_fast(&mut self) {
         let total = self.subtasks.len() as u64;
+        let failed = self.failed
+            + if self.leaves_out_unreachable() {
+                0
+            } else {
+                self.unreachable
+            };
         if let Some(share) = self.limits.fail_fast
-            && self.failed > share.of(total)
+            && failed > share.of(total)
         {
             self.halt(
-                format!("fail_fast, {} of {total} did not succeed", self.failed),
+                format!("fail_fast, {failed} of {total} did not succeed"),
                 -1,
             );
+        }
+    }
+
+    /// Whether the block goes on as if the unreachable hosts were not its own.
+    fn leaves_out_unreachable(&self) -> bool {
+        match self.limits.unreachable {
+            Unreachable::Fail => false,
+            Unreachable::Skip => true,
+            Unreachable::Percent(p) => self.unreachable * 100 <= p * self.subtasks.len() as u64,
         }
     }
 

@@ -41,7 +41,7 @@ pub fn run(job: &Job, around: &Surroundings) -> Finished {
     match start(job, around) {
         Ok(started) => {
             let mut watch = Watch::new(started, job, around);
-            watch.to_the_end(around);
+            watch.wait_to_end(around);
             watch.finished(around, began)
         }
         Err(unstarted) => Finished {
@@ -349,7 +349,7 @@ impl Watch {
     }
 
     /// Waits for output, the end, the time or a signal, until all is over.
-    fn to_the_end(&mut self, around: &Surroundings) {
+    fn wait_to_end(&mut self, around: &Surroundings) {
         while !self.is_over() {
             let pidfd = if self.exited.is_some() {
                 -1

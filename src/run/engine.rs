@@ -16,12 +16,12 @@ use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::{self, Choice, Course, Policy, Position, Seen, Step};
 use crate::plan::recipe::Defaults;
 use crate::plan::workflow::Workflow;
+use crate::task::nodeset::Selection;
 use crate::task::values::Delay;
 use crate::task::{Ix, Task};
 use crate::text::condition::Expr;
 use crate::text::diagnostic::Count;
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// What the command line says about the walk.
@@ -33,8 +33,7 @@ pub struct Settings {
     /// Whether DEBUG events are wanted.
     pub debug: bool,
     /// `--limit` and `--exclude`, for every block over hosts.
-    pub limit: Option<HashSet<String>>,
-    pub exclude: HashSet<String>,
+    pub selection: Selection,
 }
 
 /// How a run ended.

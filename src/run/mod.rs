@@ -13,6 +13,8 @@ pub mod event;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;
+#[cfg(test)]
+mod model;
 pub mod pool;
 #[cfg(test)]
 mod pretend;

@@ -26,6 +26,8 @@ pub struct TaskResult {
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
+    /// Hosts that could not be reached and are out of the total.
+    pub left_out: Vec<String>,
 }
 
 /// A subtask of a block and how it ended.
@@ -53,6 +55,7 @@ impl TaskResult {
             peak_kib: 0,
             cause: String::new(),
             members: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 

@@ -351,7 +351,12 @@ impl Engine<'_> {
             verdict,
             iterations: numbers.iterations,
             loop_break: !over && until.is_some_and(|e| self.holds(e, own, Some(ix))),
-            retries: numbers.retries.count,
+            // A block hands its retries down to its subtasks.
+            retries: if task.is_block() {
+                0
+            } else {
+                numbers.retries.count
+            },
             retry_on: numbers.retries.on.clone(),
             returns: match &task.routing.return_ {
                 Some(code) if !over => Some(self.look(own, |view| code.get(view))),

@@ -129,7 +129,16 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
         Field::Count(what) => text(counted(&result.counts(), what).to_string()),
         Field::OkHosts => set(&[Ok]),
         Field::FailedHosts => set(&[Failed, Timeout]),
-        Field::UnreachableHosts => set(&[Unreachable]),
+        Field::UnreachableHosts => {
+            let left_out = result.left_out.iter().map(String::as_str);
+            text(nodeset::fold(
+                &result
+                    .members_that(&[Unreachable])
+                    .into_iter()
+                    .chain(left_out)
+                    .collect::<Vec<_>>(),
+            ))
+        }
         Field::NotStartedHosts => set(&[NotStarted]),
     }
 }

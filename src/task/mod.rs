@@ -80,7 +80,7 @@ pub enum Members {
     /// One copy of the command per host of the node set.
     Hosts {
         set: Template,
-        command: Command,
+        command: Box<Command>,
     },
 }
 
@@ -116,13 +116,6 @@ impl Routing {
             || self.on_failure.is_some()
             || self.goto.is_some()
             || self.return_.is_some()
-    }
-
-    /// The tasks it can jump to.
-    pub fn targets(&self) -> impl Iterator<Item = Ix> {
-        [self.on_success, self.on_failure, self.goto]
-            .into_iter()
-            .flatten()
     }
 }
 

@@ -31,6 +31,19 @@ pub struct NodeSet {
     pub repeated: Vec<String>,
 }
 
+/// What `--limit` and `--exclude` leave of every block over hosts.
+#[derive(Default)]
+pub struct Selection {
+    pub limit: Option<HashSet<String>>,
+    pub exclude: HashSet<String>,
+}
+
+impl Selection {
+    pub fn allows(&self, host: &str) -> bool {
+        self.limit.as_ref().is_none_or(|l| l.contains(host)) && !self.exclude.contains(host)
+    }
+}
+
 /// Expands a node set. Relative `file:` paths begin at `directory`.
 ///
 /// # Errors

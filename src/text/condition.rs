@@ -643,24 +643,6 @@ impl Test {
         }
     }
 
-    /// The values in it that may hold references.
-    pub fn templates(&self) -> Vec<&Template> {
-        let mut out = Vec::new();
-        match self {
-            Test::Truth(Operand::Value(value)) | Test::Bound { bound: value, .. } => {
-                out.push(value)
-            }
-            Test::Compare { left, right, .. } => {
-                if let Operand::Value(value) = left {
-                    out.push(value);
-                }
-                out.push(&right.value);
-            }
-            _ => {}
-        }
-        out
-    }
-
     fn eval(&self, scope: &dyn Scope) -> bool {
         let (total, skipped, ok) = (
             scope.count(Counted::Total),

@@ -10,24 +10,16 @@ pub fn word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// All words as one command line.
-pub fn line<S: AsRef<str>>(words: &[S]) -> String {
-    words
-        .iter()
-        .map(|w| word(w.as_ref()))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn words_are_quoted_where_needed() {
-        assert_eq!(
-            line(&["ls", "-l", "a b", "", "it's", "$x", "*"]),
-            "ls -l 'a b' '' 'it'\\''s' '$x' '*'"
-        );
+        let line: Vec<String> = ["ls", "-l", "a b", "", "it's", "$x", "*"]
+            .into_iter()
+            .map(word)
+            .collect();
+        assert_eq!(line.join(" "), "ls -l 'a b' '' 'it'\\''s' '$x' '*'");
     }
 }

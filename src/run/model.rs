@@ -1,0 +1,404 @@
+//! Tests of the engine on a pretended runner: whole runs without a process or a
+//! pause, checked against what a simple model says.
+#![forbid(unsafe_code)]
+
+use super::engine::{Engine, RunEnd, Settings};
+use super::event::Event;
+use super::job::Common;
+use super::pretend::Pretend;
+use super::runner::{Ending, Time};
+use crate::outcome::Outcome;
+use crate::plan::flow::Policy;
+use crate::plan::workflow::tests::{defaults, workflow};
+use crate::task::nodeset::Selection;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What was seen of a run: its end, when which command started, what was told.
+struct Seen {
+    end: RunEnd,
+    /// Command words and the time of each start, in order.
+    starts: Vec<(String, Time)>,
+    most_at_once: usize,
+    told: Vec<String>,
+}
+
+/// Runs a file; `script` says how each command ends, by its words and how often
+/// they were started before.
+fn run(text: &str, script: &dyn Fn(&str, usize) -> (Ending, Duration)) -> Seen {
+    let workflow = workflow(text);
+    let mut starts: Vec<(String, Time)> = Vec::new();
+    let mut told = Vec::new();
+    let mut answer = |words: &[String], now: Time| {
+        let words = words.join(" ");
+        let before = starts.iter().filter(|(w, _)| *w == words).count();
+        starts.push((words.clone(), now));
+        script(&words, before)
+    };
+    let mut runner = Pretend::new(&mut answer);
+    let mut emit = |event: Event| match event {
+        Event::Warning { text, .. } => told.push(text.to_string()),
+        Event::Finished { about, result } => {
+            told.push(format!("{} {}", about.label, result.outcome))
+        }
+        _ => {}
+    };
+    let start = workflow.first().unwrap_or(0);
+    let settings = Settings {
+        policy: Policy::default(),
+        max_steps: 1000,
+        start,
+        debug: false,
+        selection: Selection::default(),
+    };
+    let (defaults, common) = (defaults(), Common::new("test"));
+    let end = Engine::new(
+        &workflow,
+        &defaults,
+        &settings,
+        &common,
+        &mut runner,
+        &mut emit,
+    )
+    .run();
+    let most_at_once = runner.most_at_once;
+    Seen {
+        end,
+        starts,
+        most_at_once,
+        told,
+    }
+}
+
+const OK: Ending = Ending::Exited(0);
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn outcomes(seen: &Seen, block: usize) -> Vec<Outcome> {
+    let result = seen.end.results.get(block).expect("a result");
+    result.members.iter().map(|m| m.result.outcome).collect()
+}
+
+#[test]
+fn retries_double_and_sleeps_pass_on_the_clock() {
+    let text = "task=0\nexec=local\ncommand=job\nretry_count=4\nretry_delay=10s..60s\nsleep=5m\n\
+                task=1\nexec=local\ncommand=next\n";
+    let seen = run(text, &|words, before| match words {
+        "job" if before < 4 => (Ending::Exited(1), seconds(1)),
+        _ => (OK, seconds(1)),
+    });
+    assert_eq!(seen.end.exit, 0);
+    let times: Vec<f64> = seen.starts.iter().map(|(_, t)| t.as_secs_f64()).collect();
+    for (pair, delay) in times.windows(2).zip([10.0, 20.0, 40.0, 60.0]) {
+        let waited = pair[1] - pair[0] - 1.0;
+        assert!(
+            waited >= delay * 0.79 && waited <= delay * 1.21,
+            "{waited} for {delay}"
+        );
+    }
+    assert!(
+        (times[5] - times[4] - 301.0).abs() < 0.01,
+        "one sleep, after the last attempt"
+    );
+}
+
+#[test]
+fn waiting_for_a_retry_holds_no_slot() {
+    let text = "task=0\ntype=parallel\ntasks=1,2,3\nmax_parallel=1\nretry_count=1\nretry_delay=100s\n\
+                task=1\nexec=local\ncommand=one\ntask=2\nexec=local\ncommand=two\ntask=3\nexec=local\ncommand=three\n";
+    let seen = run(text, &|words, before| {
+        (
+            if words == "one" && before == 0 {
+                Ending::Exited(1)
+            } else {
+                OK
+            },
+            seconds(1),
+        )
+    });
+    let order: Vec<(&str, u64)> = seen
+        .starts
+        .iter()
+        .map(|(w, t)| (w.as_str(), t.as_secs()))
+        .collect();
+    assert_eq!(order, [("one", 0), ("two", 1), ("three", 2), ("one", 101)]);
+    assert_eq!(outcomes(&seen, 0), [Outcome::Ok; 3]);
+}
+
+#[test]
+fn a_subtask_that_sleeps_keeps_its_slot() {
+    let text = "task=0\ntype=parallel\ntasks=1,2\nmax_parallel=1\n\
+                task=1\nexec=local\ncommand=one\nsleep=10\ntask=2\nexec=local\ncommand=two\n";
+    let seen = run(text, &|_, _| (OK, seconds(1)));
+    assert_eq!(seen.starts[1].1, seconds(11));
+}
+
+#[test]
+fn the_deadline_of_a_block_meets_every_state() {
+    // 1 runs, 2 waits for its retry, 3 is done, 4 has not started.
+    let text = "task=0\ntype=parallel\ntasks=1-4\nmax_parallel=2\nblock_timeout=10\nretry_count=3\nretry_delay=60\n\
+                task=1\nexec=local\ncommand=long\ntask=2\nexec=local\ncommand=fails\n\
+                task=3\nexec=local\ncommand=long2\ntask=4\nexec=local\ncommand=never\n";
+    let seen = run(text, &|words, _| match words {
+        "fails" => (Ending::Exited(7), seconds(1)),
+        _ => (OK, seconds(100)),
+    });
+    assert_eq!(
+        outcomes(&seen, 0),
+        [
+            Outcome::Timeout,
+            Outcome::Failed,
+            Outcome::Timeout,
+            Outcome::NotStarted
+        ]
+    );
+    let exits: Vec<i32> = (1..5)
+        .map(|ix| seen.end.results.get(ix).map_or(-99, |r| r.exit))
+        .collect();
+    assert_eq!(exits, [124, 7, 124, 124]);
+    assert_eq!(seen.end.took, seconds(10));
+    assert_eq!(seen.end.exit, 10);
+}
+
+#[test]
+fn a_dead_canary_leaves_the_rest() {
+    let text = "task=0\ntype=parallel\nhostnames=h[1-10]\nexec=local\ncommand=do @hostname@\nwaves=1,3,rest\nwave_pause=30\n";
+    let seen = run(text, &|words, _| {
+        (
+            if words == "do h1" {
+                Ending::Exited(1)
+            } else {
+                OK
+            },
+            seconds(1),
+        )
+    });
+    assert_eq!(seen.starts.len(), 1);
+    assert_eq!(outcomes(&seen, 0)[1..], [Outcome::NotStarted; 9]);
+    let seen = run(text, &|_, _| (OK, seconds(1)));
+    let times: Vec<u64> = seen.starts.iter().map(|(_, t)| t.as_secs()).collect();
+    assert_eq!(times, [0, 31, 31, 31, 62, 62, 62, 62, 62, 62]);
+}
+
+#[test]
+fn a_wave_check_decides_between_waves() {
+    let text = "task=0\ntype=parallel\nhostnames=h[1-4]\nexec=local\ncommand=do\nwaves=2\nwave_check=9\n\
+                task=9\nexec=local\ncommand=check\n";
+    let seen = run(text, &|words, _| {
+        (
+            if words == "check" {
+                Ending::Exited(1)
+            } else {
+                OK
+            },
+            seconds(1),
+        )
+    });
+    assert_eq!(
+        outcomes(&seen, 0),
+        [
+            Outcome::Ok,
+            Outcome::Ok,
+            Outcome::NotStarted,
+            Outcome::NotStarted
+        ]
+    );
+    assert!(
+        seen.told
+            .iter()
+            .any(|t| t.contains("wave_check, task 9, failed")),
+        "{:?}",
+        seen.told
+    );
+}
+
+#[test]
+fn branches_route_out_of_their_block() {
+    let branch = |keys: &str| {
+        format!(
+            "task=0\ntype=conditional\ncondition=true\nif_true_tasks=10,11,12\n\
+             task=1\nexec=local\ncommand=one\n\
+             task=10\nexec=local\ncommand=a\ntask=11\nexec=local\ncommand=b\n{keys}\ntask=12\nexec=local\ncommand=c\n\
+             task=90\nexec=local\ncommand=handler\n"
+        )
+    };
+    let go = |keys: &str, bad: &str| {
+        let seen = run(&branch(keys), &|words, _| {
+            (
+                if words == bad { Ending::Exited(3) } else { OK },
+                seconds(1),
+            )
+        });
+        let order: Vec<String> = seen.starts.iter().map(|(w, _)| w.clone()).collect();
+        (order.join(" "), seen.end.exit)
+    };
+    // A failed branch task does not stop the branch, one with its own `next` does.
+    assert_eq!(go("", "b"), ("a b c one handler".into(), 0));
+    assert_eq!(go("next=success", "b"), ("a b one handler".into(), 0));
+    assert_eq!(go("on_failure=90", "b"), ("a b handler".into(), 0));
+    assert_eq!(go("return=5", ""), ("a b".into(), 5));
+    assert_eq!(go("next=never", "b"), ("a b".into(), 3));
+    // To a sibling: it is then an ordinary step, from which the main line goes on.
+    assert_eq!(go("on_success=12", ""), ("a b c handler".into(), 0));
+}
+
+/// xorshift with a fixed seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// What the model knows of one subtask: how each of its attempts ends.
+struct Plan {
+    retries: u64,
+    timeout: u64,
+    attempts: Vec<(i32, u64)>,
+}
+
+impl Plan {
+    fn random(random: &mut Random) -> Plan {
+        let retries = random.below(4);
+        let mut attempts = Vec::new();
+        for _ in 0..=retries {
+            let exit = if random.below(3) == 0 {
+                1 + random.below(9) as i32
+            } else {
+                0
+            };
+            attempts.push((exit, 1 + random.below(20)));
+        }
+        Plan {
+            retries,
+            timeout: 5 + random.below(20),
+            attempts,
+        }
+    }
+
+    /// The outcome, the number of attempts, and the time they take, without limits.
+    fn expected(&self) -> (Outcome, usize) {
+        for (number, (exit, took)) in self.attempts.iter().enumerate() {
+            if *took > self.timeout {
+                return (Outcome::Timeout, number + 1);
+            }
+            if *exit == 0 {
+                return (Outcome::Ok, number + 1);
+            }
+        }
+        (Outcome::Failed, self.attempts.len())
+    }
+}
+
+#[test]
+fn random_blocks_agree_with_the_model() {
+    let mut random = Random(0x5eed_cafe_1234_5678);
+    for round in 0..400 {
+        let plans: Vec<Plan> = (0..1 + random.below(30))
+            .map(|_| Plan::random(&mut random))
+            .collect();
+        let at_once = 1 + random.below(8);
+        let fail_fast = (random.below(3) == 0).then(|| random.below(5));
+        let mut text = format!(
+            "task=0\ntype=parallel\ntasks=1-{}\nmax_parallel={at_once}\n",
+            plans.len()
+        );
+        if let Some(n) = fail_fast {
+            text += &format!("fail_fast={n}\n");
+        }
+        for (i, plan) in plans.iter().enumerate() {
+            text += &format!(
+                "task={}\nexec=local\ncommand=job {i}\ntimeout={}\nretry_count={}\nretry_delay=2\n",
+                i + 1,
+                plan.timeout,
+                plan.retries
+            );
+        }
+        let seen = run(&text, &|words, before| {
+            let i: usize = words.trim_start_matches("job ").parse().expect("a number");
+            let (exit, took) = plans[i].attempts[before];
+            (Ending::Exited(exit), seconds(took))
+        });
+        check(&seen, &plans, at_once as usize, fail_fast, round);
+    }
+}
+
+fn check(seen: &Seen, plans: &[Plan], at_once: usize, fail_fast: Option<u64>, round: usize) {
+    let found = outcomes(seen, 0);
+    let block = seen.end.results.get(0).expect("the block");
+    assert_eq!(
+        found.len(),
+        plans.len(),
+        "round {round}: every subtask exactly once"
+    );
+    assert!(
+        seen.most_at_once <= at_once,
+        "round {round}: {} at once",
+        seen.most_at_once
+    );
+    let mut starts: HashMap<&str, usize> = HashMap::new();
+    seen.starts
+        .iter()
+        .for_each(|(words, _)| *starts.entry(words).or_default() += 1);
+    for (i, plan) in plans.iter().enumerate() {
+        let (outcome, attempts) = plan.expected();
+        let started = starts
+            .get(format!("job {i}").as_str())
+            .copied()
+            .unwrap_or(0);
+        let result = seen.end.results.get(i + 1).expect("a result");
+        assert_eq!(
+            result.outcome, found[i],
+            "round {round}: both places say the same"
+        );
+        match fail_fast {
+            None => assert_eq!(
+                (found[i], started),
+                (outcome, attempts),
+                "round {round} subtask {i}"
+            ),
+            Some(_) if found[i] == Outcome::NotStarted => {
+                assert_eq!(started, 0, "round {round} subtask {i}")
+            }
+            Some(_) => assert!(
+                started >= 1 && started <= attempts,
+                "round {round} subtask {i}"
+            ),
+        }
+    }
+    let first: Vec<&str> = {
+        let mut seen_before = std::collections::HashSet::new();
+        seen.starts
+            .iter()
+            .map(|(w, _)| w.as_str())
+            .filter(|w| seen_before.insert(*w))
+            .collect()
+    };
+    let in_order: Vec<String> = (0..first.len()).map(|i| format!("job {i}")).collect();
+    assert_eq!(first, in_order, "round {round}: started in order");
+    let failures = found
+        .iter()
+        .filter(|o| matches!(o, Outcome::Failed | Outcome::Timeout))
+        .count() as u64;
+    let left = found.contains(&Outcome::NotStarted);
+    if let (true, Some(most)) = (left, fail_fast) {
+        assert!(
+            failures > most,
+            "round {round}: stopped though only {failures} of {most} failed"
+        );
+    }
+    let counts = block.counts();
+    assert_eq!(counts.total() as usize, plans.len());
+    assert_eq!(block.success, failures == 0 && !left, "round {round}");
+    let ok = found.iter().filter(|o| **o == Outcome::Ok).count();
+    assert_eq!(
+        block.stdout.bytes().as_ref(),
+        format!("{ok}/{} succeeded\n", plans.len()).as_bytes()
+    );
+}
