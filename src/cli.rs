@@ -216,7 +216,8 @@ pub enum Request {
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut file, mut typed) = (None, Vec::new());
-    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
+    while let Some(argument) = parser.next().map_err(explain)? {
+        let is_short = matches!(argument, lexopt::Arg::Short(_));
         let opt = match argument {
             lexopt::Arg::Value(value) if file.is_none() => {
                 file = Some(value);
@@ -232,22 +233,28 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
             lexopt::Arg::Short(c) => short(c)?,
         };
         match (opt.long, opt.value) {
-            ("help", _) => {
-                return Ok(Request::Help {
-                    short: std::env::args_os().any(|a| a == "-h"),
-                });
-            }
+            ("help", _) => return Ok(Request::Help { short: is_short }),
             ("version", _) => return Ok(Request::Version),
-            (_, Some(_)) => typed.push(Typed {
-                opt,
-                value: Some(parser.value().map_err(|e| e.to_string())?),
-            }),
+            (_, Some(what)) => match parser.value() {
+                Ok(value) if !value.is_empty() => typed.push(Typed {
+                    opt,
+                    value: Some(value),
+                }),
+                _ => return Err(format!("`--{}` needs a value: {what}", opt.long)),
+            },
             (_, None) => typed.push(Typed { opt, value: None }),
         }
     }
     match file {
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
+    }
+}
+
+fn explain(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("`{option}` takes no value"),
+        error => error.to_string(),
     }
 }
 
@@ -363,7 +370,8 @@ impl Invocation {
             "quiet" => self.quiet = true,
             "no-task-backup" => self.no_task_backup = true,
             "strict-env-validation" => self.strict_env = true,
-            old => self.ignored.push(old),
+            old if !self.ignored.contains(&old) => self.ignored.push(old),
+            _ => {}
         }
         Ok(())
     }

@@ -207,8 +207,9 @@ pub fn unreachable(text: &str) -> Result<Unreachable, String> {
 }
 
 pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
-    text.split(',')
-        .map(|word| match (word.trim(), share(word.trim())) {
+    let words = text.split(',').map(str::trim);
+    let waves: Result<Vec<Wave>, String> = words
+        .map(|word| match (word, share(word)) {
             ("rest", _) => Ok(Wave::Rest),
             (_, Ok(Share::Count(n))) if n > 0 => Ok(Wave::Count(n)),
             (_, Ok(Share::Percent(p))) if p > 0 => Ok(Wave::Percent(p)),
@@ -216,7 +217,14 @@ pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
                 "expected a number, a percentage or `rest`, found `{word}`"
             )),
         })
-        .collect()
+        .collect();
+    let waves = waves?;
+    match waves.iter().position(|w| *w == Wave::Rest) {
+        Some(at) if at + 1 < waves.len() => Err(format!(
+            "`rest` leaves nothing for what follows it in `{text}`"
+        )),
+        _ => Ok(waves),
+    }
 }
 
 pub fn split(text: &str) -> Result<Split, String> {
@@ -333,7 +341,7 @@ mod tests {
             waves("1, 25%,rest"),
             Ok(vec![Wave::Count(1), Wave::Percent(25), Wave::Rest])
         );
-        assert!(waves("0").is_err() && waves("").is_err());
+        assert!(waves("rest,1").is_err() && waves("0").is_err() && waves("").is_err());
         assert_eq!(
             retry_on("timeout, 7").map(|r| (r.failed, r.timeout, r.codes)),
             Ok((false, true, vec![7]))

@@ -319,7 +319,7 @@ impl Parser<'_> {
                 Some(op) => Test::Compare {
                     left: Operand::Value(value),
                     op,
-                    right: self.pattern()?,
+                    right: self.right(op)?,
                 },
             },
         };
@@ -376,7 +376,7 @@ impl Parser<'_> {
                 Some(op) => Ok(Test::Compare {
                     left: operand.clone(),
                     op,
-                    right: self.pattern()?,
+                    right: self.right(op)?,
                 }),
                 None if matches!(operand, Operand::Stdout | Operand::Stderr) => {
                     Ok(Test::Truth(operand.clone()))
@@ -457,6 +457,24 @@ impl Parser<'_> {
         };
         self.next += length;
         Some(op)
+    }
+
+    /// The right side; only `~` and `=` mean something before nothing.
+    fn right(&mut self, op: Op) -> Result<Pattern, BadCondition> {
+        let sign = self.before();
+        let pattern = self.pattern()?;
+        let ordered = matches!(
+            op,
+            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual
+        );
+        match ordered && pattern.value.is_empty() {
+            true => Err(BadCondition {
+                at: sign,
+                message: "expected a number after this, found nothing".into(),
+                help: "",
+            }),
+            false => Ok(pattern),
+        }
     }
 
     /// The pattern, up to the next connective or an unbalanced `)`.
@@ -546,6 +564,17 @@ enum Left {
 }
 
 fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
+    let code = word.get(..5).filter(|w| w.eq_ignore_ascii_case("exit_"));
+    if code.is_some() && word[5..].bytes().all(|b| b.is_ascii_digit()) {
+        return BadCondition {
+            at,
+            message: format!(
+                "expected an exit code from 0 to 255 after `exit_`, found `{}`",
+                &word[5..]
+            ),
+            help: "",
+        };
+    }
     let near = super::nearest::did_you_mean(word, known_words());
     let mut message = match op {
         Some(_) => format!("`{word}` is nothing that can be compared"),

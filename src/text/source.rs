@@ -7,13 +7,13 @@ use std::borrow::Cow;
 /// column are worked out only when something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
-    pub file: u16,
+    pub file: u32,
     pub start: u32,
     pub end: u32,
 }
 
 impl Span {
-    pub fn new(file: u16, start: usize, end: usize) -> Span {
+    pub fn new(file: u32, start: usize, end: usize) -> Span {
         // Sources are refused above MAX_BYTES, so offsets fit.
         Span {
             file,
@@ -23,7 +23,7 @@ impl Span {
     }
 
     /// The source as a whole, for what has no place of its own in it.
-    pub fn whole(file: u16) -> Span {
+    pub fn whole(file: u32) -> Span {
         Span {
             file,
             start: u32::MAX,
@@ -62,6 +62,8 @@ pub struct Source {
     pub name: String,
     pub text: String,
     lines: Vec<u32>,
+    /// Stretches that no message may show, in order.
+    hidden: Vec<(u32, u32)>,
 }
 
 /// Why bytes are no source text, and where.
@@ -83,6 +85,7 @@ impl Source {
             name: name.to_string(),
             text,
             lines,
+            hidden: Vec::new(),
         }
     }
 
@@ -133,6 +136,27 @@ impl Source {
         let line = rest.split('\n').next().unwrap_or(rest);
         line.strip_suffix('\r').unwrap_or(line)
     }
+
+    /// The line that begins at `start` as it may be shown: as long as it is,
+    /// with stars for what is hidden.
+    pub fn shown_line(&self, start: usize) -> Cow<'_, str> {
+        let line = self.line_from(start);
+        let (from, to) = (start as u32, (start + line.len()) as u32);
+        let first = self.hidden.partition_point(|(_, end)| *end <= from);
+        let hidden = self.hidden[first..].iter().take_while(|(s, _)| *s < to);
+        let hidden: Vec<_> = hidden.collect();
+        if hidden.is_empty() {
+            return Cow::Borrowed(line);
+        }
+        let star = |(at, c): (usize, char)| {
+            let at = from + at as u32;
+            match hidden.iter().any(|(s, e)| (*s..*e).contains(&at)) {
+                true => '*',
+                false => c,
+            }
+        };
+        Cow::Owned(line.char_indices().map(star).collect())
+    }
 }
 
 /// Every source of this invocation; a span's `file` is the index.
@@ -143,13 +167,20 @@ pub struct Sources {
 
 impl Sources {
     /// Adds a source and returns its number.
-    pub fn add(&mut self, source: Source) -> u16 {
+    pub fn add(&mut self, source: Source) -> u32 {
         self.list.push(source);
-        (self.list.len() - 1) as u16
+        (self.list.len() - 1) as u32
     }
 
-    pub fn get(&self, file: u16) -> &Source {
+    pub fn get(&self, file: u32) -> &Source {
         &self.list[file as usize]
+    }
+
+    /// Keeps a stretch out of every message (the value of a secret).
+    pub fn hide(&mut self, span: Span) {
+        let hidden = &mut self.list[span.file as usize].hidden;
+        let at = hidden.partition_point(|(start, _)| *start < span.start);
+        hidden.insert(at, (span.start, span.end));
     }
 
     pub fn text(&self, span: Span) -> &str {

@@ -31,7 +31,11 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
     };
     while let Some(item) = splitter.take() {
         match item {
-            Item::Char { c, .. } if c.is_whitespace() => splitter.end_word(),
+            // Blanks are ASCII, as for a shell: a no-break space is a letter.
+            Item::Char {
+                c: ' ' | '\t' | '\n',
+                ..
+            } => splitter.end_word(),
             Item::Char { c: '\'', at, .. } => splitter.single(at)?,
             Item::Char { c: '"', at, .. } => splitter.double(at, environment)?,
             Item::Char {
