@@ -8,8 +8,9 @@ use crate::exit;
 use crate::plan::exec::{self, ExecType};
 use crate::report::log::Level;
 use crate::run::interrupt::OnInterrupt;
+use crate::task::globals::is_secret;
 use crate::task::keys;
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
@@ -315,6 +316,18 @@ fn read_line(line: &str) -> Result<Typed, String> {
     }
 }
 
+/// The option that a line of a file names, without its value.
+pub fn name_in(line: &str) -> &str {
+    line.split(['=', ' ', '\t']).next().unwrap_or(line)
+}
+
+/// Where the value begins in a line that sets a secret global.
+pub fn secret_value(line: &str) -> Option<usize> {
+    let setting = line[name_in(line).len()..].trim_start_matches(['=', ' ', '\t']);
+    let (name, value) = setting.split_once('=')?;
+    (name_in(line) == "--set" && is_secret(name.trim())).then_some(line.len() - value.len())
+}
+
 impl Invocation {
     /// Applies the file's option lines, then the command line's.
     ///
@@ -409,7 +422,7 @@ fn log_level(text: &str) -> Result<Level, String> {
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
     found
         .map(|(_, level)| *level)
-        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found `{text}`"))
+        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
 }
 
 fn exec_type(text: &str) -> Result<&'static ExecType, String> {
@@ -427,7 +440,8 @@ fn project(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
         true => Ok(text.to_string()),
         false => Err(format!(
-            "expected a name of letters, digits, `.`, `_` and `-`, found `{text}`"
+            "expected a name of letters, digits, `.`, `_` and `-`, found {}",
+            Found(text)
         )),
     }
 }
@@ -436,21 +450,21 @@ fn max_steps(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|n| *n > 0)
-        .ok_or_else(|| format!("expected a number from 1 on, found `{text}`"))
+        .ok_or_else(|| format!("expected a number from 1 on, found {}", Found(text)))
 }
 
 fn on_interrupt(text: &str) -> Result<OnInterrupt, String> {
     match text {
         "drain" => Ok(OnInterrupt::Drain),
         "kill" => Ok(OnInterrupt::Kill),
-        _ => Err(format!("expected `drain` or `kill`, found `{text}`")),
+        _ => Err(format!("expected `drain` or `kill`, found {}", Found(text))),
     }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+        .ok_or_else(|| format!("expected NAME=VALUE, found {}", Found(text)))?;
     let name = name.trim();
     if !keys::is_identifier(name)
         || keys::find(name).is_some()

@@ -2,14 +2,16 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::{Invocation, Typed};
+use crate::cli::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::mask::Mask;
 use crate::run::sys;
 use crate::task::build::{self, Setting};
-use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
+use crate::task::globals::is_secret;
+use crate::task::keys;
+use crate::text::diagnostic::{Count, Diagnostics, Severity, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{MAX_BYTES, Source, Sources, Span};
 use std::ffi::OsStr;
@@ -48,6 +50,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         return Err(refuse(&mut diagnostics, &sources, &Mask::default(), &name));
     }
     let lines = scanner::scan(file, sources.get(file), &mut diagnostics);
+    hide_secrets(&lines, &mut sources);
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation =
         Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(|m| usage(&m))?;
@@ -67,9 +70,6 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         &sources,
         &mut diagnostics,
     );
-    for place in tasks.globals.secret_places() {
-        sources.hide(place);
-    }
     let none = tasks.tasks.is_empty();
     let mut workflow = Workflow::new(tasks, &mut diagnostics);
     recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
@@ -113,7 +113,7 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
             return Err(exit::NO_FILE);
         }
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
-        Err(e) => e.to_string(),
+        Err(e) => reason(&e),
     };
     eprintln!(
         "tasker: cannot read the task file `{}`: {problem}",
@@ -137,7 +137,7 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
             Line::Option(at) if pairs => {
                 let message = format!(
                     "the option `{}` stands after the first `key=value` line",
-                    sources.text(*at)
+                    cli::name_in(sources.text(*at))
                 );
                 diagnostics
                     .error(*at, message)
@@ -149,13 +149,36 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
     options
 }
 
+/// Keeps the values of secrets out of messages, wherever they are written.
+fn hide_secrets(lines: &[Line], sources: &mut Sources) {
+    for line in lines {
+        let value = match line {
+            Line::Pair(pair) => {
+                let name = sources.text(pair.key);
+                (keys::is_identifier(name) && is_secret(name)).then_some(pair.value)
+            }
+            Line::Option(at) => cli::secret_value(sources.text(*at)).map(|from| Span {
+                start: at.start + from as u32,
+                ..*at
+            }),
+        };
+        if let Some(value) = value {
+            sources.hide(value);
+        }
+    }
+}
+
 /// `--set` values become sources of their own, so that mistakes in them have a place.
 fn settings(invocation: &Invocation, sources: &mut Sources) -> Vec<Setting> {
     let add = |(name, value): &(String, String)| {
         let file = sources.add(Source::new(&format!("--set {name}"), value.clone()));
+        let at = Span::new(file, 0, value.len());
+        if is_secret(name) {
+            sources.hide(at);
+        }
         Setting {
             name: name.clone(),
-            at: Span::new(file, 0, value.len()),
+            at,
         }
     };
     invocation.settings.iter().map(add).collect()

@@ -9,8 +9,8 @@ use super::{
     Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Repeat, Retry,
     Routing, Task, host, nodeset,
 };
-use crate::text::condition::{Expr, Test};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::condition::{self, Expr, Test};
+use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{Sources, Span};
@@ -67,6 +67,7 @@ pub fn build(
                 r: &mut resolver,
                 raw,
                 directory,
+                kinds: Kinds::MAX,
             }
             .task()
         })
@@ -150,7 +151,7 @@ fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> R
         _ => {
             diagnostics.error(
                 at,
-                format!("expected a task id from 0 to 999999, found `{text}`"),
+                format!("expected a task id from 0 to 999999, found {}", Found(text)),
             );
             NO_ID
         }
@@ -296,6 +297,8 @@ struct Reader<'r, 'a> {
     r: &'r mut Resolver<'a>,
     raw: &'r RawTask,
     directory: &'r Path,
+    /// What the task is; keys that mean nothing for it are not read.
+    kinds: Kinds,
 }
 
 impl Reader<'_, '_> {
@@ -304,6 +307,7 @@ impl Reader<'_, '_> {
         self.r.in_final = finally;
         let kinds = self.kinds();
         self.unfitting(kinds);
+        self.kinds = kinds;
         let kind = self.kind(kinds);
         let asks = match kinds {
             keys::TASKS | keys::CONDITIONAL => Asks::Counts,
@@ -358,7 +362,9 @@ impl Reader<'_, '_> {
     // Values by form.
 
     fn pair(&self, key: &str) -> Option<&(&'static keys::Key, Pair)> {
-        self.raw.pairs.iter().find(|(k, _)| k.name == key)
+        let means = |k: &keys::Key| k.on & self.kinds != 0;
+        let mut pairs = self.raw.pairs.iter();
+        pairs.find(|(k, _)| k.name == key && means(k))
     }
 
     /// The place of the key's value, without a comment at its end.
@@ -574,6 +580,13 @@ impl Reader<'_, '_> {
                         format!("expected `parallel`, `conditional` or `decision`, found `{word}`"),
                     )
                     .label(near);
+                    // What it was meant to be is guessed, to find more mistakes.
+                    return match () {
+                        _ if self.has("command") => keys::COMMAND,
+                        _ if self.has("tasks") || self.has("hostnames") => parallel,
+                        _ if self.has("condition") => keys::CONDITIONAL,
+                        _ => keys::DECISION,
+                    };
                 }
             }
         }
@@ -621,7 +634,7 @@ impl Reader<'_, '_> {
             _ => "a task that runs nothing",
         };
         for (key, pair) in &self.raw.pairs {
-            if key.on & kinds != 0 {
+            if key.on & kinds != 0 || (kinds == keys::HOSTS && key.name == "tasks") {
                 continue;
             }
             let name = self.r.sources.text(pair.key);
@@ -689,10 +702,11 @@ impl Reader<'_, '_> {
         {
             let name = &self.r.sources.text(pair.key)[keys::ENV.name.len()..];
             if !keys::is_identifier(name) {
-                self.r.diagnostics.error(
-                    pair.key,
-                    format!("`{name}` is no name of an environment variable"),
-                );
+                let message = match name.is_empty() {
+                    true => "expected a name after `env.`".into(),
+                    false => format!("`{name}` is no name of an environment variable"),
+                };
+                self.r.diagnostics.error(pair.key, message);
             }
             out.push((name.to_string(), self.r.template(pair.value)));
         }
@@ -701,11 +715,8 @@ impl Reader<'_, '_> {
 
     fn parallel(&mut self, kinds: Kinds) -> Parallel {
         let members = if kinds == keys::HOSTS {
-            if self.has("tasks") {
-                self.error(
-                    self.raw_key("tasks"),
-                    "a block runs `tasks` or `hostnames`, not both",
-                );
+            if let Some((_, pair)) = self.raw.pairs.iter().find(|(k, _)| k.name == "tasks") {
+                self.error(pair.key, "a block runs `tasks` or `hostnames`, not both");
             }
             if !self.has("command") {
                 self.error(
@@ -901,6 +912,14 @@ impl Reader<'_, '_> {
             "success" => Next::Success,
             "never" => Next::Never,
             "loop" => Next::Loop,
+            word if keys::is_identifier(word) && !condition::is_word(word) => {
+                let message = "expected `always`, `success`, `never`, `loop` or a condition";
+                let words = ["always", "success", "never", "loop"].into_iter();
+                let near = did_you_mean(word, words.chain(condition::known_words()));
+                self.error(at, format!("{message}, found {}", Found(self.text(at))))
+                    .label(near);
+                Next::Always
+            }
             _ => {
                 let Some(expr) = self.r.condition(at) else {
                     return Next::Always;

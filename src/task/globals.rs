@@ -49,6 +49,8 @@ pub struct Globals {
     strict: bool,
     /// The bytes of all values that are expanded.
     size: usize,
+    /// Whether one of them has grown beyond what is allowed.
+    too_large: bool,
 }
 
 /// A global whose value waits for the others that it refers to.
@@ -130,12 +132,6 @@ impl Globals {
             .filter_map(|n| self.map.get(n).map(|g| (n.as_str(), g, g.bytes())))
     }
 
-    /// Where the values of secret globals are written, in the order of lines.
-    pub fn secret_places(&self) -> impl Iterator<Item = Span> {
-        let globals = self.order.iter().filter_map(|n| self.map.get(n));
-        globals.filter(|g| g.secret).map(|g| g.value)
-    }
-
     /// Expands all of them, each after those that it refers to.
     pub fn expand_all(&mut self, sources: &Sources, diagnostics: &mut Diagnostics) {
         let mut path = Vec::new();
@@ -201,6 +197,7 @@ impl Globals {
             );
         }
         self.size += size;
+        self.too_large |= size > LARGEST;
         if let Some(global) = self.map.get_mut(name) {
             if self.size <= LARGEST_SUM {
                 global.pieces = pieces;
@@ -399,7 +396,9 @@ impl Expansion<'_> {
 
     fn push(&mut self, piece: Piece) {
         let length = piece.size();
-        if self.size <= LARGEST && self.size + length > LARGEST {
+        // What is made of too large a value is too large as well: said once.
+        let grew = self.size <= LARGEST && self.size + length > LARGEST;
+        if grew && !self.globals.too_large {
             self.diagnostics.error(
                 piece.at(),
                 "a global may grow to at most 1 MiB when it is expanded",

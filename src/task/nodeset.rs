@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::host;
+use crate::text::diagnostic::reason;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
@@ -48,9 +49,7 @@ pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadSet> {
     for (at, entry) in entries(text) {
         let (exclude, name) = excluded(entry);
         let added = match name.strip_prefix("file:") {
-            Some(path) => {
-                read_file(&directory.join(path)).and_then(|hosts| gathered.add(exclude, hosts))
-            }
+            Some(path) => read_file(path, directory).and_then(|hosts| gathered.add(exclude, hosts)),
             None => expand_entry(name).and_then(|hosts| gathered.add(exclude, hosts)),
         };
         added.map_err(|message| BadSet {
@@ -131,11 +130,10 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The hosts of a file, which is a set of its own: one host or set a line.
-fn read_file(path: &Path) -> Result<Vec<String>, String> {
-    let shown = path.display();
-    let unreadable = |e: std::io::Error| format!("cannot read the host file `{shown}`: {e}");
+fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
+    let unreadable = |e| format!("cannot read the host file `{shown}`: {}", reason(&e));
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = std::fs::File::open(directory.join(shown)).map_err(unreadable)?;
     let read = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
     read.map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST_FILE {

@@ -3,6 +3,7 @@
 //! No value is ever parsed: references and data are operands whatever they hold.
 #![forbid(unsafe_code)]
 
+use super::diagnostic::Found;
 use super::source::Span;
 use super::template::{Counted, Item, Lookup, Piece, Template};
 use std::borrow::Cow;
@@ -127,8 +128,14 @@ const WORDS: &[&str] = &[
     "majority_success",
 ];
 
+/// Whether the word can stand for itself in a condition.
+pub fn is_word(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    lower.starts_with("exit_") || known_words().any(|w| w == lower)
+}
+
 /// Every word that can begin a test, for did-you-mean.
-fn known_words() -> impl Iterator<Item = &'static str> {
+pub fn known_words() -> impl Iterator<Item = &'static str> {
     OPERANDS
         .iter()
         .map(|(w, _)| *w)
@@ -431,7 +438,7 @@ impl Parser<'_> {
         match bound.known_text() {
             Some(text) if parse_bound(&text).is_none() => Err(BadCondition {
                 at,
-                message: format!("expected a number or a percentage, found `{text}`"),
+                message: format!("expected a number or a percentage, found {}", Found(&text)),
                 help: "",
             }),
             _ => Ok(Test::Bound {

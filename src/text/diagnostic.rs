@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::source::{Source, Sources, Span};
+use super::template::MASK;
 use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,11 +178,17 @@ fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: 
         "{name}:{line}:{column}: {word}: {}",
         cut(&printable(message))
     );
-    let text = source.shown_line(start);
+    let (text, hidden) = source.shown_line(start);
     let length = source
         .text
         .get(at.start as usize..at.end as usize)
         .map_or(1, |s| s.chars().count());
+    let (column, length) = match hidden {
+        // The caret stands under all of what is hidden or none of it.
+        Some(from) if column > from => (from + 1, MASK.len()),
+        Some(from) => (column, length.min(from + 1 - column)),
+        None => (column, length),
+    };
     let window = Window::around(&text, column - 1, length.max(1));
     let _ = writeln!(out, "{line:>4} | {}", window.text.trim_end());
     let label = if label.is_empty() {
@@ -265,6 +272,27 @@ fn cut(text: &str) -> String {
     format!("{head} ... {tail}")
 }
 
+/// What stands where something else was expected: "`x`", or "nothing".
+pub struct Found<'a>(pub &'a str);
+
+impl std::fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.0 {
+            "" => f.write_str("nothing"),
+            text => write!(f, "`{text}`"),
+        }
+    }
+}
+
+/// Why the system refused something, without its number.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
 /// A number with its noun: "1 task", "2 tasks".
 pub struct Count(pub usize, pub &'static str);
 
@@ -315,7 +343,7 @@ mod tests {
         diagnostics.error(Span::new(file, 17, 20), "no");
         assert_eq!(
             diagnostics.draw(&sources),
-            "f:2:14: error: no\n   2 | S_KEY=**********\n     |              ^^^\n"
+            "f:2:14: error: no\n   2 | S_KEY=***\n     |       ^^^\n"
         );
     }
 

@@ -1,6 +1,7 @@
 //! Source texts and places in them. Does not know what the text means.
 #![forbid(unsafe_code)]
 
+use super::template::MASK;
 use std::borrow::Cow;
 
 /// A stretch of bytes in one source. Byte offsets are carried around; line and
@@ -62,8 +63,8 @@ pub struct Source {
     pub name: String,
     pub text: String,
     lines: Vec<u32>,
-    /// Stretches that no message may show, in order.
-    hidden: Vec<(u32, u32)>,
+    /// Where values begin that no message may show, in order; they end their lines.
+    hidden: Vec<u32>,
 }
 
 /// Why bytes are no source text, and where.
@@ -137,25 +138,19 @@ impl Source {
         line.strip_suffix('\r').unwrap_or(line)
     }
 
-    /// The line that begins at `start` as it may be shown: as long as it is,
-    /// with stars for what is hidden.
-    pub fn shown_line(&self, start: usize) -> Cow<'_, str> {
+    /// The line that begins at `start` as it may be shown: what is hidden in it
+    /// runs to its end and is replaced. With the number of characters before.
+    pub fn shown_line(&self, start: usize) -> (Cow<'_, str>, Option<usize>) {
         let line = self.line_from(start);
-        let (from, to) = (start as u32, (start + line.len()) as u32);
-        let first = self.hidden.partition_point(|(_, end)| *end <= from);
-        let hidden = self.hidden[first..].iter().take_while(|(s, _)| *s < to);
-        let hidden: Vec<_> = hidden.collect();
-        if hidden.is_empty() {
-            return Cow::Borrowed(line);
-        }
-        let star = |(at, c): (usize, char)| {
-            let at = from + at as u32;
-            match hidden.iter().any(|(s, e)| (*s..*e).contains(&at)) {
-                true => '*',
-                false => c,
+        let first = self.hidden.partition_point(|at| (*at as usize) < start);
+        match self.hidden.get(first).map(|at| *at as usize - start) {
+            Some(from) if from < line.len() => {
+                let before = &line[..from];
+                let shown = format!("{before}{MASK}");
+                (Cow::Owned(shown), Some(before.chars().count()))
             }
-        };
-        Cow::Owned(line.char_indices().map(star).collect())
+            _ => (Cow::Borrowed(line), None),
+        }
     }
 }
 
@@ -176,11 +171,11 @@ impl Sources {
         &self.list[file as usize]
     }
 
-    /// Keeps a stretch out of every message (the value of a secret).
+    /// Keeps the value at `span`, which ends its line, out of every message.
     pub fn hide(&mut self, span: Span) {
         let hidden = &mut self.list[span.file as usize].hidden;
-        let at = hidden.partition_point(|(start, _)| *start < span.start);
-        hidden.insert(at, (span.start, span.end));
+        let at = hidden.partition_point(|start| *start < span.start);
+        hidden.insert(at, span.start);
     }
 
     pub fn text(&self, span: Span) -> &str {

@@ -161,9 +161,7 @@ impl<'a> Splitter<'a> {
         let named = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
         let closed = !braced || self.peek(skip + name.len()) == Some('}');
         if !named || !closed {
-            if self.peek(0) == Some('(') || braced {
-                self.bare.push_str("$(");
-            }
+            self.bare.push('$');
             self.word().push_char('$', at, secret);
             return;
         }
@@ -186,6 +184,7 @@ fn is_operator(bare: &str) -> bool {
         || bare.ends_with(';')
         || bare.contains('`')
         || bare.contains("$(")
+        || bare.contains("${")
 }
 
 #[cfg(test)]
