@@ -8,8 +8,9 @@ use crate::exit;
 use crate::plan::exec::{self, ExecType};
 use crate::report::log::Level;
 use crate::run::interrupt::OnInterrupt;
+use crate::task::globals::is_secret;
 use crate::task::keys;
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
@@ -232,7 +233,8 @@ pub enum Request {
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut file, mut typed) = (None, Vec::new());
-    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
+    while let Some(argument) = parser.next().map_err(explain)? {
+        let is_short = matches!(argument, lexopt::Arg::Short(_));
         let opt = match argument {
             lexopt::Arg::Value(value) if file.is_none() => {
                 file = Some(value);
@@ -248,22 +250,28 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
             lexopt::Arg::Short(c) => short(c)?,
         };
         match (opt.long, opt.value) {
-            ("help", _) => {
-                return Ok(Request::Help {
-                    short: std::env::args_os().any(|a| a == "-h"),
-                });
-            }
+            ("help", _) => return Ok(Request::Help { short: is_short }),
             ("version", _) => return Ok(Request::Version),
-            (_, Some(_)) => typed.push(Typed {
-                opt,
-                value: Some(parser.value().map_err(|e| e.to_string())?),
-            }),
+            (_, Some(what)) => match parser.value() {
+                Ok(value) if !value.is_empty() => typed.push(Typed {
+                    opt,
+                    value: Some(value),
+                }),
+                _ => return Err(format!("`--{}` needs a value: {what}", opt.long)),
+            },
             (_, None) => typed.push(Typed { opt, value: None }),
         }
     }
     match file {
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
+    }
+}
+
+fn explain(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("`{option}` takes no value"),
+        error => error.to_string(),
     }
 }
 
@@ -324,6 +332,18 @@ fn read_line(line: &str) -> Result<Typed, String> {
     }
 }
 
+/// The option that a line of a file names, without its value.
+pub fn name_in(line: &str) -> &str {
+    line.split(['=', ' ', '\t']).next().unwrap_or(line)
+}
+
+/// Where the value begins in a line that sets a secret global.
+pub fn secret_value(line: &str) -> Option<usize> {
+    let setting = line[name_in(line).len()..].trim_start_matches(['=', ' ', '\t']);
+    let (name, value) = setting.split_once('=')?;
+    (name_in(line) == "--set" && is_secret(name.trim())).then_some(line.len() - value.len())
+}
+
 impl Invocation {
     /// Applies the file's option lines, then the command line's.
     ///
@@ -381,7 +401,8 @@ impl Invocation {
             "quiet" => self.quiet = true,
             "no-task-backup" => self.no_task_backup = true,
             "strict-env-validation" => self.strict_env = true,
-            old => self.ignored.push(old),
+            old if !self.ignored.contains(&old) => self.ignored.push(old),
+            _ => {}
         }
         Ok(())
     }
@@ -419,7 +440,7 @@ fn log_level(text: &str) -> Result<Level, String> {
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
     found
         .map(|(_, level)| *level)
-        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found `{text}`"))
+        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
 }
 
 fn exec_type(text: &str) -> Result<&'static ExecType, String> {
@@ -437,7 +458,8 @@ fn project(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
         true => Ok(text.to_string()),
         false => Err(format!(
-            "expected a name of letters, digits, `.`, `_` and `-`, found `{text}`"
+            "expected a name of letters, digits, `.`, `_` and `-`, found {}",
+            Found(text)
         )),
     }
 }
@@ -446,21 +468,21 @@ fn max_steps(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|n| *n > 0)
-        .ok_or_else(|| format!("expected a number from 1 on, found `{text}`"))
+        .ok_or_else(|| format!("expected a number from 1 on, found {}", Found(text)))
 }
 
 fn on_interrupt(text: &str) -> Result<OnInterrupt, String> {
     match text {
         "drain" => Ok(OnInterrupt::Drain),
         "kill" => Ok(OnInterrupt::Kill),
-        _ => Err(format!("expected `drain` or `kill`, found `{text}`")),
+        _ => Err(format!("expected `drain` or `kill`, found {}", Found(text))),
     }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+        .ok_or_else(|| format!("expected NAME=VALUE, found {}", Found(text)))?;
     let name = name.trim();
     if !keys::is_identifier(name)
         || keys::find(name).is_some()

@@ -2,13 +2,16 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::{Invocation, Typed};
+use crate::cli::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
+use crate::report::mask::Mask;
 use crate::run::sys;
 use crate::task::build::{self, Setting};
-use crate::text::diagnostic::{Count, Diagnostics, Severity};
+use crate::task::globals::is_secret;
+use crate::task::keys;
+use crate::text::diagnostic::{Count, Diagnostics, Severity, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{MAX_BYTES, Source, Sources, Span};
 use std::ffi::OsStr;
@@ -23,7 +26,7 @@ pub struct Loaded {
     pub from_stdin: bool,
     pub sources: Sources,
     /// The task file's number among the sources.
-    pub file: u16,
+    pub file: u32,
     pub invocation: Invocation,
     pub defaults: Defaults,
     pub workflow: Workflow,
@@ -44,9 +47,10 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let file = sources.add(source);
     if let Some(bad) = bad {
         diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
-        return Err(refuse(&mut diagnostics, &sources, &name));
+        return Err(refuse(&mut diagnostics, &sources, &Mask::default(), &name));
     }
     let lines = scanner::scan(file, sources.get(file), &mut diagnostics);
+    hide_secrets(&lines, &mut sources);
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation =
         Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(|m| usage(&m))?;
@@ -69,18 +73,20 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let none = tasks.tasks.is_empty();
     let mut workflow = Workflow::new(tasks, &mut diagnostics);
     recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
+    let mask = Mask::new(&workflow.globals);
     if invocation.skip_task_validation {
         diagnostics.drop_warnings();
         eprintln!("tasker: warning: the checks of the flow and all warnings are skipped");
     }
     if diagnostics.has_errors() {
-        return Err(refuse(&mut diagnostics, &sources, &name));
+        return Err(refuse(&mut diagnostics, &sources, &mask, &name));
     }
     if none {
+        let name = printable(&name);
         eprintln!("tasker: {name}: it holds no tasks; nothing was run");
         return Err(exit::NO_TASKS);
     }
-    advise(&mut diagnostics, &sources, &invocation);
+    advise(&mut diagnostics, &sources, &mask, &invocation);
     Ok(Loaded {
         name,
         from_stdin,
@@ -102,14 +108,23 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
     let problem = match result {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            eprintln!("tasker: there is no task file `{name}`");
+        Err(e) if is_absent(&e) => {
+            eprintln!("tasker: there is no task file `{}`", printable(name));
             return Err(exit::NO_FILE);
         }
-        Err(e) => e.to_string(),
+        Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
+        Err(e) => reason(&e),
     };
-    eprintln!("tasker: cannot read the task file `{name}`: {problem}");
+    eprintln!(
+        "tasker: cannot read the task file `{}`: {problem}",
+        printable(name)
+    );
     Err(exit::UNREADABLE)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// The option lines; one after the first `key=value` line is an error.
@@ -122,7 +137,7 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
             Line::Option(at) if pairs => {
                 let message = format!(
                     "the option `{}` stands after the first `key=value` line",
-                    sources.text(*at)
+                    cli::name_in(sources.text(*at))
                 );
                 diagnostics
                     .error(*at, message)
@@ -134,13 +149,36 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
     options
 }
 
+/// Keeps the values of secrets out of messages, wherever they are written.
+fn hide_secrets(lines: &[Line], sources: &mut Sources) {
+    for line in lines {
+        let value = match line {
+            Line::Pair(pair) => {
+                let name = sources.text(pair.key);
+                (keys::is_identifier(name) && is_secret(name)).then_some(pair.value)
+            }
+            Line::Option(at) => cli::secret_value(sources.text(*at)).map(|from| Span {
+                start: at.start + from as u32,
+                ..*at
+            }),
+        };
+        if let Some(value) = value {
+            sources.hide(value);
+        }
+    }
+}
+
 /// `--set` values become sources of their own, so that mistakes in them have a place.
 fn settings(invocation: &Invocation, sources: &mut Sources) -> Vec<Setting> {
     let add = |(name, value): &(String, String)| {
         let file = sources.add(Source::new(&format!("--set {name}"), value.clone()));
+        let at = Span::new(file, 0, value.len());
+        if is_secret(name) {
+            sources.hide(at);
+        }
         Setting {
             name: name.clone(),
-            at: Span::new(file, 0, value.len()),
+            at,
         }
     };
     invocation.settings.iter().map(add).collect()
@@ -160,14 +198,15 @@ fn usage(message: &str) -> i32 {
 }
 
 /// Shows all findings of a file that cannot be run.
-fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, name: &str) -> i32 {
+fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, name: &str) -> i32 {
     let (errors, warnings) = (
         diagnostics.count(Severity::Error),
         diagnostics.count(Severity::Warning),
     );
-    eprint!("{}", diagnostics.draw(sources));
+    eprint!("{}", mask.text(&diagnostics.draw(sources)));
     eprintln!(
-        "tasker: {name}: {}, {}; nothing was run",
+        "tasker: {}: {}, {}; nothing was run",
+        printable(name),
         Count(errors, "error"),
         Count(warnings, "warning")
     );
@@ -175,13 +214,20 @@ fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, name: &str) -> i32 {
 }
 
 /// Shows the warnings of a file that can be run; a quiet run keeps them to itself.
-fn advise(diagnostics: &mut Diagnostics, sources: &Sources, invocation: &Invocation) {
-    for old in &invocation.ignored {
-        eprintln!("tasker: note: --{old} has no effect any more");
+fn advise(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, invocation: &Invocation) {
+    if invocation.run && invocation.quiet {
+        return;
     }
-    let silent = invocation.run && invocation.quiet;
-    if !silent && !diagnostics.is_empty() {
-        eprint!("{}", diagnostics.draw(sources));
+    if !invocation.ignored.is_empty() {
+        let old: Vec<String> = invocation
+            .ignored
+            .iter()
+            .map(|o| format!("--{o}"))
+            .collect();
+        eprintln!("tasker: note: no effect any more: {}", old.join(", "));
+    }
+    if !diagnostics.is_empty() {
+        eprint!("{}", mask.text(&diagnostics.draw(sources)));
         eprintln!(
             "tasker: 0 errors, {}",
             Count(diagnostics.count(Severity::Warning), "warning")

@@ -3,7 +3,8 @@
 //!
 //! `args` holds the arguments before the file, one a line; `environment` holds
 //! `NAME=VALUE` lines; `path` the ids of the steps a run took. A file that is
-//! not there stands for nothing (for `exit`, 0). Times and the log's path are
+//! not there stands for nothing (for `exit`, 0). A case `broken-NAME` is a file
+//! that must be refused: its commands would leave a file `ran`. Times and the log's path are
 //! written as `TIME` and `LOG`. `make bless` writes what is printed now.
 
 mod support;
@@ -80,6 +81,12 @@ fn check(case: &Path) -> Result<(), String> {
         format!("{}\n", ran.code)
     };
     let mut differences = String::new();
+    let broken = case
+        .file_name()
+        .is_some_and(|n| n.to_string_lossy().starts_with("broken-"));
+    if broken && (sandbox.exists("ran") || ran.code == 0 || sandbox.exists("TASKER")) {
+        differences += &format!("--- {}: it was run\n", case.display());
+    }
     for (name, found) in [
         ("stdout", neutral(&ran.stdout, &home)),
         ("stderr", neutral(&ran.stderr, &home)),

@@ -69,11 +69,12 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
             Some(name) => match exec::find(name.trim()) {
                 Some(exec) => exec,
                 None => {
-                    let error = diagnostics.error(
-                        task.place("exec"),
-                        format!("there is no exec type `{name}`"),
-                    );
-                    error.label(did_you_mean(&name, exec::names()));
+                    let message = match command.exec.as_ref().is_some_and(Template::has_secret) {
+                        true => "there is no such exec type; its name is a secret".into(),
+                        false => format!("there is no exec type `{}`", name.trim()),
+                    };
+                    let error = diagnostics.error(task.place("exec"), message);
+                    error.label(did_you_mean(name.trim(), exec::names()));
                     return Recipe::Late;
                 }
             },
@@ -193,6 +194,11 @@ impl Findings<'_> {
             });
             line.pieces.extend(arguments.pieces.iter().cloned());
         }
+        let blank = line.known_text().is_some_and(|t| t.trim().is_empty());
+        if let Some(at) = line.pieces.first().map(Piece::at).filter(|_| blank) {
+            self.diagnostics.error(at, "this script is empty");
+            return None;
+        }
         match script::scan(&line) {
             Ok(script) => Some(Payload::Script(script)),
             Err(bad) => {
@@ -251,14 +257,14 @@ impl Findings<'_> {
 
     /// What is probably not meant.
     fn doubts(&mut self, task: &Task, command: &Command, exec: &ExecType, payload: &Payload) {
-        let secret = [Some(&command.command), command.arguments.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|t| t.has_secret());
-        if let Some(at) = secret
-            .and_then(|t| t.pieces.iter().find(|p| p.is_secret()))
-            .map(Piece::at)
-        {
+        let written = [Some(&command.command), command.arguments.as_ref()];
+        let words: &[Template] = match payload {
+            Payload::Words(words) => words,
+            Payload::Script(_) => &[],
+        };
+        let values = written.into_iter().flatten().chain(words);
+        let mut pieces = values.flat_map(|t| &t.pieces);
+        if let Some(at) = pieces.find(|p| p.is_secret()).map(Piece::at) {
             let warning = self.diagnostics.warning(
                 at,
                 "a secret in a command's words is visible to everyone in `ps`",
@@ -292,9 +298,10 @@ impl Findings<'_> {
             } else {
                 "not in PATH: the program"
             };
-            let warning = self
-                .diagnostics
-                .warning(task.place("command"), format!("{what} `{program}`"));
+            let warning = self.diagnostics.warning(
+                task.place("command"),
+                format!("{what} `{}`", words[0].shown(None)),
+            );
             if !program.contains('/') {
                 warning.help(format!("PATH is {path}"));
             }

@@ -41,6 +41,7 @@ impl Workflow {
             check_final(task, owners[ix], diagnostics);
             check_uses(&file.tasks, task, diagnostics);
         }
+        check_beginning(&file.tasks, &owners, diagnostics);
         let next = next_on_main_line(&file.tasks, &owners);
         let handlers = handlers(&file.tasks, &owners);
         let TaskFile {
@@ -109,6 +110,8 @@ fn owners(tasks: &[Task], diagnostics: &mut Diagnostics) -> Vec<Option<Owner>> {
         for member in task.owned() {
             match owners[member] {
                 None => owners[member] = Some(Owner { block, conditional }),
+                // Both branches may name a task: only one of them is taken.
+                Some(first) if first.block == block && conditional => {}
                 Some(first) => {
                     let message = match first.block == block {
                         true => format!(
@@ -138,27 +141,52 @@ fn members_place(task: &Task) -> crate::text::source::Span {
     key.map_or(task.at, |k| task.place(k))
 }
 
-/// A block must not contain itself.
+/// How deep blocks may stand in each other.
+const DEEPEST: usize = 50;
+
+/// A block must not contain itself, nor stand so deep that nobody follows.
 fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Diagnostics) {
-    for (start, task) in tasks.iter().enumerate() {
+    // How deep each task stands, where that is known; each is worked out once.
+    let mut depths: Vec<Option<usize>> = vec![None; tasks.len()];
+    for start in 0..tasks.len() {
+        let mut path = Vec::new();
         let mut at = start;
-        // Longer chains of owners than tasks are a circle.
-        for _ in 0..tasks.len() {
+        while depths[at].is_none() && !path.contains(&at) && path.len() <= DEEPEST {
+            path.push(at);
             match owners[at] {
-                Some(owner) if owner.block == start => {
-                    diagnostics.error(
-                        members_place(task),
-                        format!("block {} contains itself", task.id),
-                    );
-                    break;
-                }
-                Some(owner) if owner.block < tasks.len() && tasks[owner.block].is_block() => {
-                    at = owner.block
-                }
-                _ => break,
+                Some(owner) => at = owner.block,
+                None => break,
             }
         }
+        if let Some(from) = path.iter().position(|ix| *ix == at && owners[at].is_some()) {
+            report_circle(tasks, &path[from..], diagnostics);
+            depths[at] = Some(0);
+        }
+        for ix in path.into_iter().rev() {
+            let above = owners[ix].and_then(|o| depths[o.block]);
+            let depth = above.map_or(0, |d| d + 1);
+            if depth == DEEPEST {
+                diagnostics.error(
+                    tasks[ix].at,
+                    format!("blocks stand in each other more than {DEEPEST} deep"),
+                );
+            }
+            depths[ix].get_or_insert(depth);
+        }
     }
+}
+
+/// Says which blocks lead from the first, which is owned by the last, to itself.
+fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut Diagnostics) {
+    let mut ids: Vec<String> = path.iter().map(|ix| tasks[*ix].id.to_string()).collect();
+    ids.extend(ids.first().cloned());
+    ids.reverse();
+    let block = path.last().map_or(&tasks[path[0]], |ix| &tasks[*ix]);
+    let message = match path {
+        [_] => format!("block {} contains itself", block.id),
+        _ => format!("these blocks contain each other: {}", ids.join(" -> ")),
+    };
+    diagnostics.error(members_place(block), message);
 }
 
 /// A subtask of a parallel block neither routes nor is a block (SPEC §3.5).
@@ -229,6 +257,20 @@ fn check_targets(
                 )
                 .also(tasks[target].at, "the task");
         }
+    }
+}
+
+/// A run must have a task to begin at.
+fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Diagnostics) {
+    let main = |ix: usize| owners[ix].is_none() && !tasks[ix].finally;
+    if let Some(first) = tasks.first()
+        && !(0..tasks.len()).any(main)
+        && !diagnostics.has_errors()
+    {
+        diagnostics.error(
+            first.at,
+            "there is no task to begin at: every one belongs to a block or is a final task",
+        );
     }
 }
 

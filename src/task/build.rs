@@ -9,13 +9,13 @@ use super::{
     Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Repeat, Retry,
     Routing, Task, host, nodeset,
 };
-use crate::text::condition::{Expr, Test};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::condition::{self, Expr, Test};
+use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{Sources, Span};
 use crate::text::template::Template;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub fn build(
         ids,
         names,
         uses: Vec::new(),
+        in_final: false,
+        size: 0,
     };
     let tasks = raw
         .iter()
@@ -65,6 +67,7 @@ pub fn build(
                 r: &mut resolver,
                 raw,
                 directory,
+                kinds: Kinds::MAX,
             }
             .task()
         })
@@ -96,6 +99,8 @@ fn collect(
 ) -> (Vec<RawTask>, Globals) {
     let mut globals = Globals::new(strict);
     let mut tasks: Vec<RawTask> = Vec::new();
+    // The keys of the task being read.
+    let mut given: HashMap<&str, Span> = HashMap::new();
     let mut in_tasks = false;
     for line in lines {
         let Line::Pair(pair) = line else { continue };
@@ -103,10 +108,19 @@ fn collect(
         match keys::find(name) {
             Some(key) if key.name == "task" => {
                 in_tasks = true;
+                given.clear();
                 tasks.push(open_task(pair, sources, diagnostics));
             }
             Some(key) => match tasks.last_mut() {
-                Some(task) => add_key(task, key, *pair, sources, diagnostics),
+                Some(task) => match given.insert(name, pair.key) {
+                    Some(first) => {
+                        given.insert(name, first);
+                        diagnostics
+                            .error(pair.key, format!("`{name}` is given twice in this task"))
+                            .also(first, "first given here");
+                    }
+                    None => task.pairs.push((key, *pair)),
+                },
                 None => {
                     let help =
                         "a task begins with `task=ID`; a global needs a name that is no task key";
@@ -137,7 +151,7 @@ fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> R
         _ => {
             diagnostics.error(
                 at,
-                format!("expected a task id from 0 to 999999, found `{text}`"),
+                format!("expected a task id from 0 to 999999, found {}", Found(text)),
             );
             NO_ID
         }
@@ -148,26 +162,6 @@ fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> R
         comment: pair.comment,
         pairs: Vec::new(),
     }
-}
-
-fn add_key(
-    task: &mut RawTask,
-    key: &'static keys::Key,
-    pair: Pair,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) {
-    let name = sources.text(pair.key);
-    if let Some((_, first)) = task.pairs.iter().find(|(_, p)| sources.text(p.key) == name) {
-        diagnostics
-            .error(
-                pair.key,
-                format!("`{name}` is given twice in task {}", task.id),
-            )
-            .also(first.key, "first given here");
-        return;
-    }
-    task.pairs.push((key, pair));
 }
 
 fn add_global(
@@ -181,10 +175,14 @@ fn add_global(
     let known = || keys::KEYS.iter().map(|k| k.name);
     let upper = !name.chars().any(|c| c.is_ascii_lowercase());
     if !keys::is_identifier(name) {
-        let error = diagnostics.error(
-            pair.key,
-            format!("`{name}` is no name of a key or a global"),
-        );
+        let message = match name.is_empty() {
+            true => "expected a key before `=`".into(),
+            false => format!("`{name}` is no name of a key or a global"),
+        };
+        let error = diagnostics.error(pair.key, message);
+        if in_tasks {
+            error.label(did_you_mean(name, known()));
+        }
         error.help("a name has letters, digits and `_`, and does not begin with a digit");
         return;
     }
@@ -202,12 +200,15 @@ fn add_global(
         return;
     }
     if in_tasks {
-        diagnostics
-            .warning(
-                pair.key,
-                format!("the global `{name}` is defined after the first task"),
-            )
-            .help("move it above the first `task=` line");
+        let warning = diagnostics.warning(
+            pair.key,
+            format!("the global `{name}` is defined after the first task"),
+        );
+        warning.help("move it above the first `task=` line");
+        let key = name.to_ascii_lowercase();
+        if keys::find(&key).is_some() {
+            warning.label(format!("did you mean the key `{key}`?"));
+        }
     }
     if let Some(first) = globals.define(name, pair.key, pair.value) {
         diagnostics
@@ -241,8 +242,8 @@ fn names(
     globals: &Globals,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
-) -> HashMap<String, Ix> {
-    let mut names: HashMap<String, Ix> = HashMap::new();
+) -> BTreeMap<String, Ix> {
+    let mut names: BTreeMap<String, Ix> = BTreeMap::new();
     for (ix, task) in raw.iter().enumerate() {
         let Some((_, pair)) = task.pairs.iter().find(|(k, _)| k.name == "name") else {
             continue;
@@ -296,12 +297,17 @@ struct Reader<'r, 'a> {
     r: &'r mut Resolver<'a>,
     raw: &'r RawTask,
     directory: &'r Path,
+    /// What the task is; keys that mean nothing for it are not read.
+    kinds: Kinds,
 }
 
 impl Reader<'_, '_> {
     fn task(&mut self) -> Task {
+        let finally = self.known("finally", values::flag).unwrap_or(false);
+        self.r.in_final = finally;
         let kinds = self.kinds();
         self.unfitting(kinds);
+        self.kinds = kinds;
         let kind = self.kind(kinds);
         let asks = match kinds {
             keys::TASKS | keys::CONDITIONAL => Asks::Counts,
@@ -341,7 +347,7 @@ impl Reader<'_, '_> {
             routing,
             repeat,
             retry,
-            finally: self.known("finally", values::flag).unwrap_or(false),
+            finally,
             sleep: self.late("sleep", values::pause),
             uses: std::mem::take(&mut self.r.uses),
             written: self
@@ -356,7 +362,9 @@ impl Reader<'_, '_> {
     // Values by form.
 
     fn pair(&self, key: &str) -> Option<&(&'static keys::Key, Pair)> {
-        self.raw.pairs.iter().find(|(k, _)| k.name == key)
+        let means = |k: &keys::Key| k.on & self.kinds != 0;
+        let mut pairs = self.raw.pairs.iter();
+        pairs.find(|(k, _)| k.name == key && means(k))
     }
 
     /// The place of the key's value, without a comment at its end.
@@ -413,7 +421,7 @@ impl Reader<'_, '_> {
         match read(text.trim()) {
             Ok(value) => Some(Late::Known(value)),
             Err(message) => {
-                self.error(at, message);
+                self.error(at, without_secret(&value, message));
                 None
             }
         }
@@ -441,7 +449,7 @@ impl Reader<'_, '_> {
     fn ids(&mut self, key: &str) -> Option<Vec<Ix>> {
         let at = self.value(key)?;
         let text = self.text(at).to_string();
-        let mut out: Vec<Ix> = Vec::new();
+        let (mut out, mut seen) = (Vec::new(), HashSet::new());
         let mut from = 0;
         for part in text.split(',') {
             let head = part.len() - part.trim_start().len();
@@ -452,7 +460,7 @@ impl Reader<'_, '_> {
                 let message = if text.is_empty() {
                     format!("`{key}` lists no task")
                 } else {
-                    "expected a task id".into()
+                    "expected a task id or a name, found nothing".into()
                 };
                 self.error(
                     if text.is_empty() {
@@ -462,15 +470,13 @@ impl Reader<'_, '_> {
                     },
                     message,
                 );
-                return None;
+                continue;
             }
             for ix in self.ids_of(word, place) {
-                match out.contains(&ix) {
-                    true => {
-                        let id = self.r.ids[ix];
-                        self.error(place, format!("task {id} is listed twice"));
-                    }
-                    false => out.push(ix),
+                if seen.insert(ix) {
+                    out.push(ix);
+                } else {
+                    self.error(place, format!("task {} is listed twice", self.r.ids[ix]));
                 }
             }
         }
@@ -482,6 +488,11 @@ impl Reader<'_, '_> {
             Some((a.trim().parse::<u32>().ok()?, b.trim().parse::<u32>().ok()?))
         });
         let Some((first, last)) = ends else {
+            if word.contains('-') {
+                let message = format!("expected a range of ids such as `20-25`, found `{word}`");
+                self.error(at, message);
+                return Vec::new();
+            }
             return self.r.task(word, at).into_iter().collect();
         };
         if last < first {
@@ -569,6 +580,13 @@ impl Reader<'_, '_> {
                         format!("expected `parallel`, `conditional` or `decision`, found `{word}`"),
                     )
                     .label(near);
+                    // What it was meant to be is guessed, to find more mistakes.
+                    return match () {
+                        _ if self.has("command") => keys::COMMAND,
+                        _ if self.has("tasks") || self.has("hostnames") => parallel,
+                        _ if self.has("condition") => keys::CONDITIONAL,
+                        _ => keys::DECISION,
+                    };
                 }
             }
         }
@@ -616,7 +634,7 @@ impl Reader<'_, '_> {
             _ => "a task that runs nothing",
         };
         for (key, pair) in &self.raw.pairs {
-            if key.on & kinds != 0 {
+            if key.on & kinds != 0 || (kinds == keys::HOSTS && key.name == "tasks") {
                 continue;
             }
             let name = self.r.sources.text(pair.key);
@@ -627,7 +645,8 @@ impl Reader<'_, '_> {
             } else {
                 self.r
                     .diagnostics
-                    .warning(pair.key, format!("`{name}` has no meaning for {what}"));
+                    .warning(pair.key, format!("`{name}` has no meaning for {what}"))
+                    .label(needed_type(key.name, kinds));
             }
         }
     }
@@ -661,10 +680,11 @@ impl Reader<'_, '_> {
     fn hostname(&mut self) -> Option<Template> {
         let value = self.filled("hostname")?;
         let at = self.value("hostname")?;
-        if let Some(host) = value.known_text().filter(|h| !h.is_empty())
+        // That nothing at all is written there is said already.
+        if let Some(host) = value.known_text().filter(|_| !self.text(at).is_empty())
             && let Err(message) = host::check(&host)
         {
-            let error = self.error(at, message);
+            let error = self.error(at, without_secret(&value, message));
             if host.contains(',') {
                 error.help("for several hosts use `type=parallel` with `hostnames=`");
             }
@@ -682,10 +702,11 @@ impl Reader<'_, '_> {
         {
             let name = &self.r.sources.text(pair.key)[keys::ENV.name.len()..];
             if !keys::is_identifier(name) {
-                self.r.diagnostics.error(
-                    pair.key,
-                    format!("`{name}` is no name of an environment variable"),
-                );
+                let message = match name.is_empty() {
+                    true => "expected a name after `env.`".into(),
+                    false => format!("`{name}` is no name of an environment variable"),
+                };
+                self.r.diagnostics.error(pair.key, message);
             }
             out.push((name.to_string(), self.r.template(pair.value)));
         }
@@ -694,11 +715,8 @@ impl Reader<'_, '_> {
 
     fn parallel(&mut self, kinds: Kinds) -> Parallel {
         let members = if kinds == keys::HOSTS {
-            if self.has("tasks") {
-                self.error(
-                    self.raw_key("tasks"),
-                    "a block runs `tasks` or `hostnames`, not both",
-                );
+            if let Some((_, pair)) = self.raw.pairs.iter().find(|(k, _)| k.name == "tasks") {
+                self.error(pair.key, "a block runs `tasks` or `hostnames`, not both");
             }
             if !self.has("command") {
                 self.error(
@@ -720,9 +738,18 @@ impl Reader<'_, '_> {
             Members::Tasks(self.ids("tasks").unwrap_or_default())
         };
         let mut block_timeout = self.late("block_timeout", values::timeout);
-        if kinds == keys::TASKS && block_timeout.is_none() {
+        if kinds == keys::TASKS {
             // On a `tasks=` block both keys mean the same (SPEC §3.5).
-            block_timeout = self.late("timeout", values::timeout);
+            let timeout = self.late("timeout", values::timeout);
+            if self.has("timeout") && self.has("block_timeout") {
+                let (at, first) = (self.raw_key("timeout"), self.raw_key("block_timeout"));
+                self.error(
+                    at,
+                    "on a block over `tasks=` this is the same as `block_timeout`; only one can be given",
+                )
+                .also(first, "the other is here");
+            }
+            block_timeout = block_timeout.or(timeout);
         }
         Parallel {
             members,
@@ -753,7 +780,12 @@ impl Reader<'_, '_> {
                 for host in set.repeated.iter().take(3) {
                     self.r.diagnostics.warning(
                         at,
-                        format!("the host `{host}` is given more than once; it runs once"),
+                        match value.has_secret() {
+                            true => "a host is given more than once; it runs once".into(),
+                            false => {
+                                format!("the host `{host}` is given more than once; it runs once")
+                            }
+                        },
                     );
                 }
             }
@@ -763,7 +795,7 @@ impl Reader<'_, '_> {
                 } else {
                     at
                 };
-                self.error(place, bad.message);
+                self.error(place, without_secret(&value, bad.message));
             }
         }
         value
@@ -815,7 +847,12 @@ impl Reader<'_, '_> {
         let plain = matches!(next, Next::Absent);
         let goto = self.target("goto");
         let on_failure = self.target("on_failure");
-        for other in ["on_failure", "on_success"] {
+        // Beside a `next` a `goto` is for a false verdict, else for both (SPEC §3.2).
+        let others: &[&str] = match plain {
+            true => &["on_failure", "on_success"],
+            false => &["on_failure"],
+        };
+        for other in others {
             if self.has("goto") && self.has(other) {
                 let (at, first) = (self.raw_key("goto"), self.raw_key(other));
                 self.error(
@@ -825,27 +862,36 @@ impl Reader<'_, '_> {
                 .also(first, "the other is here");
             }
         }
-        if matches!(next, Next::Always | Next::Never) {
-            for key in ["goto", "on_failure"] {
-                if self.has(key) {
-                    let word = if matches!(next, Next::Always) {
-                        "always"
-                    } else {
-                        "never"
-                    };
-                    self.error(
-                        self.raw_key(key),
-                        format!("`{key}` can never be taken beside `next={word}`"),
-                    );
-                }
-            }
-        }
+        self.never_taken(&next);
         Routing {
             on_success: self.target("on_success"),
             on_failure: on_failure.or(if plain { None } else { goto }),
             goto: if plain { goto } else { None },
             return_: self.late("return", values::return_code),
             next,
+        }
+    }
+
+    /// Warns of jumps that the `next` beside them rules out.
+    fn never_taken(&mut self, next: &Next) {
+        let (word, keys): (&str, &[&str]) = match next {
+            Next::Always => ("always", &["goto", "on_failure"]),
+            Next::Never => ("never", &["goto", "on_failure", "on_success"]),
+            Next::Loop if !self.has("loop_break") => ("loop", &["goto", "on_failure"]),
+            _ => return,
+        };
+        for key in keys {
+            if !self.has(key) {
+                continue;
+            }
+            let at = self.raw_key(key);
+            let warning = self
+                .r
+                .diagnostics
+                .warning(at, format!("`{key}` is never taken beside `next={word}`"));
+            if matches!(next, Next::Loop) {
+                warning.help("only a `loop_break` that never held leads there");
+            }
         }
     }
 
@@ -866,6 +912,14 @@ impl Reader<'_, '_> {
             "success" => Next::Success,
             "never" => Next::Never,
             "loop" => Next::Loop,
+            word if keys::is_identifier(word) && !condition::is_word(word) => {
+                let message = "expected `always`, `success`, `never`, `loop` or a condition";
+                let words = ["always", "success", "never", "loop"].into_iter();
+                let near = did_you_mean(word, words.chain(condition::known_words()));
+                self.error(at, format!("{message}, found {}", Found(self.text(at))))
+                    .label(near);
+                Next::Always
+            }
             _ => {
                 let Some(expr) = self.r.condition(at) else {
                     return Next::Always;
@@ -949,11 +1003,29 @@ impl Reader<'_, '_> {
     }
 }
 
+/// The message, unless the value it may quote is a secret.
+fn without_secret(value: &Template, message: String) -> String {
+    match value.has_secret() {
+        true => "this value cannot be used; it holds a secret and is not shown".into(),
+        false => message,
+    }
+}
+
 fn is_count(test: &Test) -> bool {
     use crate::text::condition::Operand;
     match test {
         Test::Compare { left, .. } | Test::Truth(left) => matches!(left, Operand::Count(_)),
         _ => false,
+    }
+}
+
+/// What is probably missing where a command lists what a block would run.
+fn needed_type(key: &str, kinds: Kinds) -> &'static str {
+    match key {
+        _ if kinds != keys::COMMAND => "",
+        "tasks" | "hostnames" => "is a `type=parallel` missing?",
+        "if_true_tasks" | "if_false_tasks" => "is a `type=conditional` missing?",
+        _ => "",
     }
 }
 

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::keys::is_identifier;
-use crate::text::diagnostic::{Count, Diagnostics};
+use crate::text::diagnostic::Diagnostics;
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
 use crate::text::template::{Piece, reference_name};
@@ -16,10 +16,11 @@ use std::os::unix::ffi::OsStringExt;
 /// Names that references give to the running task itself.
 pub const RESERVED: &[&str] = &["task", "hostname", "loop", "attempt", "run_outcome"];
 
-/// The most bytes a global may grow to when it is expanded.
+/// The most bytes a global may grow to when it is expanded, and all together.
 const LARGEST: usize = 1 << 20;
-/// How many globals may refer to one another in a chain.
-const DEEPEST: usize = 200;
+const LARGEST_SUM: usize = 64 << 20;
+/// How deep defaults may stand in defaults: `${A:-${B:-x}}`.
+const DEEPEST: usize = 20;
 
 pub struct Global {
     /// Where its name stands.
@@ -46,6 +47,16 @@ pub struct Globals {
     /// Names in the order of their lines.
     order: Vec<String>,
     strict: bool,
+    /// The bytes of all values that are expanded.
+    size: usize,
+    /// Whether one of them has grown beyond what is allowed.
+    too_large: bool,
+}
+
+/// A global whose value waits for the others that it refers to.
+struct Visit {
+    name: String,
+    wanted: Vec<(String, Span)>,
 }
 
 /// Whether the name says that the value must never be shown.
@@ -85,16 +96,12 @@ impl Globals {
         if let Some(first) = self.map.get(name) {
             return Some(first.at);
         }
-        self.order.push(name.to_string());
         self.set(name, at, value);
         None
     }
 
     /// Defines or overrides a global (`--set`).
     pub fn set(&mut self, name: &str, at: Span, value: Span) {
-        if !self.order.iter().any(|n| n == name) {
-            self.order.push(name.to_string());
-        }
         let global = Global {
             at,
             value,
@@ -105,7 +112,9 @@ impl Globals {
             state: State::Waiting,
             used_at: None,
         };
-        self.map.insert(name.to_string(), global);
+        if self.map.insert(name.to_string(), global).is_none() {
+            self.order.push(name.to_string());
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&Global> {
@@ -123,54 +132,89 @@ impl Globals {
             .filter_map(|n| self.map.get(n).map(|g| (n.as_str(), g, g.bytes())))
     }
 
-    /// Expands all of them.
+    /// Expands all of them, each after those that it refers to.
     pub fn expand_all(&mut self, sources: &Sources, diagnostics: &mut Diagnostics) {
+        let mut path = Vec::new();
         for name in self.order.clone() {
-            self.expand(&name, &mut Vec::new(), sources, diagnostics);
+            self.visit(&name, &mut path, sources);
+            // Not by recursion: a chain may be as long as the file.
+            while let Some(Visit { name, wanted }) = path.last_mut() {
+                let Some((wanted, at)) = wanted.pop() else {
+                    let name = std::mem::take(name);
+                    path.pop();
+                    self.expand(&name, sources, diagnostics);
+                    continue;
+                };
+                let state = self.map.get(&wanted).map(|g| g.state);
+                match state {
+                    Some(State::Expanding) => report_cycle(&path, &wanted, at, diagnostics),
+                    Some(State::Waiting) => self.visit(&wanted, &mut path, sources),
+                    Some(State::Done) | None => {}
+                }
+            }
         }
     }
 
-    fn expand(
-        &mut self,
-        name: &str,
-        chain: &mut Vec<String>,
-        sources: &Sources,
-        diagnostics: &mut Diagnostics,
-    ) {
+    /// Begins with a global: finds out which others it needs.
+    fn visit(&mut self, name: &str, path: &mut Vec<Visit>, sources: &Sources) {
         let Some(global) = self.map.get_mut(name).filter(|g| g.state == State::Waiting) else {
             return;
         };
         global.state = State::Expanding;
-        let value = global.value;
-        chain.push(name.to_string());
+        let mut wanted = references(sources.text(global.value), global.value, self.strict);
+        wanted.reverse();
+        path.push(Visit {
+            name: name.to_string(),
+            wanted,
+        });
+    }
+
+    fn expand(&mut self, name: &str, sources: &Sources, diagnostics: &mut Diagnostics) {
+        let Some(value) = self.map.get(name).map(|g| g.value) else {
+            return;
+        };
         let mut expansion = Expansion {
             globals: self,
-            chain,
-            sources,
             diagnostics,
             pieces: Vec::new(),
             size: 0,
+            depth: 0,
             refers_to: Vec::new(),
             unset: Vec::new(),
         };
         expansion.text(sources.text(value), value);
         let Expansion {
             pieces,
+            size,
             refers_to,
             unset,
             ..
         } = expansion;
-        chain.pop();
+        if self.size <= LARGEST_SUM && self.size + size > LARGEST_SUM {
+            diagnostics.error(
+                value,
+                "the globals of this file grow to more than 64 MiB when they are expanded",
+            );
+        }
+        self.size += size;
+        self.too_large |= size > LARGEST;
         if let Some(global) = self.map.get_mut(name) {
-            (global.pieces, global.refers_to, global.unset) = (pieces, refers_to, unset);
+            if self.size <= LARGEST_SUM {
+                global.pieces = pieces;
+            }
+            (global.refers_to, global.unset) = (refers_to, unset);
             global.state = State::Done;
         }
     }
 
-    /// The pieces for a reference at `at`; marks the global as used.
-    pub fn refer(&mut self, name: &str, at: Span) -> Option<Vec<Piece>> {
+    /// The pieces for a reference at `at`; marks the global as used. Nothing
+    /// where the value has more bytes than `room`.
+    pub fn refer(&mut self, name: &str, at: Span, room: usize) -> Option<Vec<Piece>> {
         let global = self.map.get_mut(name)?;
         global.used_at.get_or_insert(at);
+        if global.pieces.iter().map(Piece::size).sum::<usize>() > room {
+            return None;
+        }
         let secret = global.secret;
         let mut pieces: Vec<Piece> = global
             .pieces
@@ -292,12 +336,12 @@ fn placed(piece: &Piece, at: Span, in_secret: bool) -> Piece {
 
 /// One global's value being expanded.
 struct Expansion<'a> {
-    globals: &'a mut Globals,
-    chain: &'a mut Vec<String>,
-    sources: &'a Sources,
+    globals: &'a Globals,
     diagnostics: &'a mut Diagnostics,
     pieces: Vec<Piece>,
     size: usize,
+    /// How many defaults the text being read stands in.
+    depth: usize,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
 }
@@ -305,58 +349,35 @@ struct Expansion<'a> {
 impl Expansion<'_> {
     fn text(&mut self, value: &str, at: Span) {
         let mut literal = String::new();
-        let mut next = 0;
-        while let Some(c) = value[next..].chars().next() {
-            let rest = &value[next + c.len_utf8()..];
-            let taken = match c {
-                '\\' if rest.starts_with('$') => {
-                    literal.push('$');
-                    2
+        for (next, part) in parts(value) {
+            if let Part::Literal(text) = part {
+                literal.push_str(text);
+                continue;
+            }
+            self.flush(&mut literal, at);
+            match part {
+                Part::Literal(_) => {}
+                Part::Global(name) => {
+                    self.reference(name, at.part(next, next + name.len() + 2));
                 }
-                '@' => match reference_name(rest) {
-                    Some("") => {
-                        literal.push('@');
-                        2
-                    }
-                    Some(name) => {
-                        self.flush(&mut literal, at);
-                        let length = name.len() + 2;
-                        self.reference(name, at.part(next, next + length));
-                        length
-                    }
-                    None => plain(&mut literal, c),
-                },
-                '$' => match variable(rest) {
-                    Variable::None => plain(&mut literal, c),
-                    Variable::Named {
-                        name,
-                        default,
-                        length,
-                    } => {
-                        self.flush(&mut literal, at);
-                        self.variable(
-                            name,
-                            default.map(|(from, text)| {
-                                (at.part(next + 1 + from, next + 1 + from + text.len()), text)
-                            }),
-                            at.part(next, next + 1 + length),
-                        );
-                        length + 1
-                    }
-                    Variable::Bad => {
-                        self.diagnostics
-                            .error(
-                                at.part(next, next + 2),
-                                "expected `${NAME}` or `${NAME:-default}`",
-                            )
-                            .help("write `\\$` for a literal dollar");
-                        literal.push(c);
-                        1
-                    }
-                },
-                _ => plain(&mut literal, c),
-            };
-            next += taken;
+                Part::Variable {
+                    name,
+                    default,
+                    length,
+                } => {
+                    let default =
+                        default.map(|(from, text)| (at.part(from, from + text.len()), text));
+                    self.variable(name, default, at.part(next, next + length));
+                }
+                Part::Bad => {
+                    self.diagnostics
+                        .error(
+                            at.part(next, next + 2),
+                            "expected `${NAME}` or `${NAME:-default}`",
+                        )
+                        .help("write `\\$` for a literal dollar");
+                }
+            }
         }
         self.flush(&mut literal, at);
     }
@@ -374,64 +395,50 @@ impl Expansion<'_> {
     }
 
     fn push(&mut self, piece: Piece) {
-        let length = match &piece {
-            Piece::Text { text, .. } => text.len(),
-            Piece::Data { bytes, .. } => bytes.len(),
-            Piece::Reference { .. } => 0,
-        };
-        if self.size <= LARGEST && self.size + length > LARGEST {
+        let length = piece.size();
+        // What is made of too large a value is too large as well: said once.
+        let grew = self.size <= LARGEST && self.size + length > LARGEST;
+        if grew && !self.globals.too_large {
             self.diagnostics.error(
                 piece.at(),
                 "a global may grow to at most 1 MiB when it is expanded",
             );
         }
         self.size += length;
-        if self.size <= LARGEST {
-            self.pieces.push(piece);
+        if self.size > LARGEST {
+            return;
+        }
+        // Texts are joined, so that a chain of globals stays one piece.
+        match (self.pieces.last_mut(), &piece) {
+            (
+                Some(Piece::Text {
+                    text, secret: a, ..
+                }),
+                Piece::Text {
+                    text: more,
+                    secret: b,
+                    ..
+                },
+            ) if a == b => text.push_str(more),
+            _ => self.pieces.push(piece),
         }
     }
 
     fn reference(&mut self, name: &str, at: Span) {
-        if let Some(from) = self.chain.iter().position(|n| n == name) {
-            let cycle: Vec<&str> = self.chain[from..]
-                .iter()
-                .map(String::as_str)
-                .chain([name])
-                .collect();
-            self.diagnostics.error(
-                at,
-                format!("these globals define each other: {}", cycle.join(" -> ")),
-            );
-            return;
-        }
-        if self.globals.get(name).is_none() {
-            let near = did_you_mean(name, self.globals.names());
+        let Some(inner) = self.globals.get(name) else {
+            let near = match self.diagnostics.are_many() {
+                true => String::new(),
+                false => did_you_mean(name, self.globals.names()),
+            };
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
                 .label(near)
                 .help("a global may use other globals and the environment; a task's result only in a task; `@@` is a literal `@`");
             return;
-        }
-        if self.chain.len() >= DEEPEST {
-            self.diagnostics.error(
-                at,
-                format!(
-                    "globals refer to each other over more than {}",
-                    Count(DEEPEST, "step")
-                ),
-            );
-            return;
-        }
-        self.globals
-            .expand(name, self.chain, self.sources, self.diagnostics);
-        self.refers_to.push(name.to_string());
-        let Some(inner) = self.globals.get(name) else {
-            return;
         };
-        let secret = inner.secret;
-        let pieces: Vec<Piece> = inner.pieces.iter().map(|p| placed(p, at, secret)).collect();
-        for piece in pieces {
-            self.push(piece);
+        self.refers_to.push(name.to_string());
+        for piece in &inner.pieces {
+            self.push(placed(piece, at, inner.secret));
         }
     }
 
@@ -447,70 +454,180 @@ impl Expansion<'_> {
         match (value, default) {
             (Some(piece), None) => self.push(piece),
             (Some(piece), Some(_)) if !empty => self.push(piece),
-            (_, Some((at, text))) => self.text(text, at),
+            (_, Some((at, _))) if self.depth == DEEPEST => {
+                self.diagnostics.error(
+                    at,
+                    format!("defaults stand in each other more than {DEEPEST} deep"),
+                );
+            }
+            (_, Some((at, text))) => {
+                self.depth += 1;
+                self.text(text, at);
+                self.depth -= 1;
+            }
             (None, None) => self.unset.push((at, name.to_string())),
         }
     }
 }
 
-fn plain(literal: &mut String, c: char) -> usize {
-    literal.push(c);
-    c.len_utf8()
-}
-
-enum Variable<'a> {
-    /// A dollar that is itself.
-    None,
-    Named {
+/// A stretch of a value; offsets are bytes from the value's beginning.
+enum Part<'a> {
+    Literal(&'a str),
+    Global(&'a str),
+    Variable {
         name: &'a str,
         default: Option<(usize, &'a str)>,
         length: usize,
     },
+    /// A `${` that is no variable.
     Bad,
 }
 
-/// Reads what follows a `$`; lengths and offsets are bytes after it.
-fn variable(rest: &str) -> Variable<'_> {
+/// Cuts a value into its parts, each with its offset.
+fn parts(value: &str) -> Vec<(usize, Part<'_>)> {
+    let mut out = Vec::new();
+    let (mut from, mut next) = (0, 0);
+    while let Some(found) = value[next..].find(['\\', '@', '$']) {
+        let at = next + found;
+        let Some((taken, part)) = special(value, at) else {
+            next = at + 1;
+            continue;
+        };
+        if from < at {
+            out.push((from, Part::Literal(&value[from..at])));
+        }
+        let bad = matches!(part, Part::Bad);
+        out.push((at, part));
+        next = at + taken;
+        from = next;
+        if bad {
+            // What follows cannot be read: one mistake, one message.
+            return out;
+        }
+    }
+    if from < value.len() {
+        out.push((from, Part::Literal(&value[from..])));
+    }
+    out
+}
+
+/// The special part that begins at `at` and its length.
+fn special(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
+    let rest = &value[at + 1..];
+    match value.as_bytes()[at] {
+        b'\\' => rest.starts_with('$').then_some((2, Part::Literal("$"))),
+        b'@' => match reference_name(rest)? {
+            "" => Some((2, Part::Literal("@"))),
+            name => Some((name.len() + 2, Part::Global(name))),
+        },
+        _ => variable(value, at),
+    }
+}
+
+/// Reads the `$NAME` or `${…}` at `at`; nothing where the dollar is itself.
+fn variable(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
+    let rest = &value[at + 1..];
     let Some(inside) = rest.strip_prefix('{') else {
         let end = rest
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(rest.len());
         let name = &rest[..end];
-        return if is_identifier(name) {
-            Variable::Named {
-                name,
-                default: None,
-                length: end,
-            }
-        } else {
-            Variable::None
+        let length = end + 1;
+        let part = Part::Variable {
+            name,
+            default: None,
+            length,
         };
+        return is_identifier(name).then_some((length, part));
     };
-    let mut depth = 1;
-    let close = inside.char_indices().find(|(at, c)| {
-        match c {
-            '{' if inside[..*at].ends_with('$') => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    });
-    let Some((close, _)) = close else {
-        return Variable::Bad;
+    let bad = Some((2, Part::Bad));
+    let Some(close) = closing(inside) else {
+        return bad;
     };
     let content = &inside[..close];
     let (name, default) = match content.split_once(":-") {
-        Some((name, default)) => (name, Some((1 + name.len() + 2, default))),
+        Some((name, default)) => (name, Some((at + 2 + name.len() + 2, default))),
         None => (content, None),
     };
     if !is_identifier(name) {
-        return Variable::Bad;
+        return bad;
     }
-    Variable::Named {
+    let length = close + 3;
+    let part = Part::Variable {
         name,
         default,
-        length: close + 2,
+        length,
+    };
+    Some((length, part))
+}
+
+/// The place of the `}` that belongs to a `${` right before the text.
+fn closing(inside: &str) -> Option<usize> {
+    let mut depth = 1;
+    let mut before = ' ';
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' if before == '$' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+        before = c;
     }
+    None
+}
+
+/// The globals that the value refers to; those in a default only where the
+/// environment makes it count.
+fn references(value: &str, at: Span, strict: bool) -> Vec<(String, Span)> {
+    let mut out = Vec::new();
+    let mut waiting = vec![(value, 0, 0)];
+    while let Some((value, from, depth)) = waiting.pop() {
+        for (next, part) in parts(value) {
+            match part {
+                Part::Global(name) => {
+                    let next = from + next;
+                    out.push((name.to_string(), at.part(next, next + name.len() + 2)));
+                }
+                Part::Variable {
+                    name,
+                    default: Some((begin, text)),
+                    ..
+                } if depth < DEEPEST => {
+                    let set = environment(name, at, strict).is_ok_and(
+                        |v| matches!(v, Some(Piece::Data { bytes, .. }) if !bytes.is_empty()),
+                    );
+                    if !set {
+                        waiting.push((text, from + begin, depth + 1));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// Says which globals on the path lead from `name` back to it.
+fn report_cycle(path: &[Visit], name: &str, at: Span, diagnostics: &mut Diagnostics) {
+    /// More names than this are only counted.
+    const MOST: usize = 12;
+    if diagnostics.are_many() {
+        diagnostics.error(at, "these globals define each other");
+        return;
+    }
+    let from = path.iter().position(|v| v.name == name).unwrap_or(0);
+    let cycle: Vec<&str> = path[from..].iter().map(|v| v.name.as_str()).collect();
+    let mut names = cycle[..cycle.len().min(MOST)].join(" -> ");
+    if cycle.len() > MOST {
+        names.push_str(&format!(" -> ({} more)", cycle.len() - MOST));
+    }
+    diagnostics.error(
+        at,
+        format!("these globals define each other: {names} -> {name}"),
+    );
 }
 
 #[cfg(test)]
@@ -529,7 +646,7 @@ mod tests {
         }
         let mut diagnostics = Diagnostics::default();
         globals.expand_all(&sources, &mut diagnostics);
-        globals.refer("A", Span::whole(0));
+        globals.refer("A", Span::whole(0), LARGEST);
         globals.report_uses(&mut diagnostics);
         if diagnostics.has_errors() {
             return Err(diagnostics
@@ -581,12 +698,20 @@ mod tests {
             .collect();
         let doubling: Vec<&str> = doubling.iter().map(String::as_str).collect();
         assert!(error(&doubling).contains("1 MiB"));
-        let chain: Vec<String> = (0..1000)
-            .map(|i| format!("A{i}=@A{}@", i + 1))
-            .chain(["A1000=x".into(), "A=@A0@".into()])
-            .collect();
-        let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
-        assert!(error(&chain).contains("200 steps"));
+        assert!(error(&["A=${TASKER_NO_SUCH:-@B@}", "B=@A@"]).contains("A -> B -> A"));
+        assert_eq!(expand(&["A=${PATH:-@B@}", "B=@A@"]).map(|_| ()), Ok(()));
+        let deep = format!("A={}x{}", "${NO_SUCH_:-".repeat(100), "}".repeat(100));
+        assert!(error(&[&deep]).contains("20 deep"));
+    }
+
+    #[test]
+    fn a_chain_may_be_long_in_any_order() {
+        let mut chain: Vec<String> = (0..20_000).map(|i| format!("A{i}=@A{}@", i + 1)).collect();
+        chain.extend(["A20000=x".into(), "A=@A0@".into()]);
+        let lines: Vec<&str> = chain.iter().map(String::as_str).collect();
+        assert_eq!(expand(&lines), Ok("x".into()));
+        let lines: Vec<&str> = chain.iter().rev().map(String::as_str).collect();
+        assert_eq!(expand(&lines), Ok("x".into()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn check(host: &str) -> Result<(), String> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
     if let Some(bad) = host.chars().find(|c| !allowed(*c)) {
-        return Err(format!("a host name has no `{}`", bad.escape_default()));
+        return Err(format!("a host name cannot hold `{bad}`"));
     }
     let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if numeric && host.parse::<Ipv4Addr>().is_err() {

@@ -56,7 +56,7 @@ pub const KEYS: &[Key] = &[
     key("retry_delay", COMMAND | PARALLEL | CONDITIONAL, true),
     key("retry_failed", COMMAND | PARALLEL | CONDITIONAL, true),
     key("retry_on", COMMAND | PARALLEL | CONDITIONAL, true),
-    key("finally", COMMAND | PARALLEL | CONDITIONAL, true),
+    key("finally", ANY, true),
     key("sleep", ANY & !BARE, true),
     key("stdout_split", RUNS, false),
     key("stderr_split", RUNS, false),

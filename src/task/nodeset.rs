@@ -9,11 +9,19 @@
 #![forbid(unsafe_code)]
 
 use super::host;
+use crate::text::diagnostic::reason;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Read;
 use std::path::Path;
 
 /// The most hosts a set may have.
 pub const MOST: usize = 100_000;
+/// The most hosts that are written to get them, repeated and excluded ones too.
+const MOST_WRITTEN: usize = 10 * MOST;
+/// How many repeated hosts are remembered to be named.
+const MOST_REPEATED: usize = 100;
+/// The largest host file, in bytes.
+const LARGEST_FILE: u64 = 64 << 20;
 
 /// Why a set cannot be used; `at` and `length` are bytes in the text.
 #[derive(Debug, PartialEq)]
@@ -50,37 +58,66 @@ impl Selection {
 /// A malformed range, a bad host name, a file that cannot be read, more than
 /// 100000 hosts. An empty set is none: what it means is for the caller.
 pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadSet> {
-    let mut set = NodeSet::default();
-    let mut seen = HashSet::new();
-    let mut excluded = HashSet::new();
+    let mut gathered = Gathered::default();
     for (at, entry) in entries(text) {
-        let wrong = |message: String| BadSet {
+        let (exclude, name) = excluded(entry);
+        let added = match name.strip_prefix("file:") {
+            Some(path) => read_file(path, directory).and_then(|hosts| gathered.add(exclude, hosts)),
+            None => expand_entry(name).and_then(|hosts| gathered.add(exclude, hosts)),
+        };
+        added.map_err(|message| BadSet {
             at,
             length: entry.len(),
             message,
-        };
-        let (exclude, name) = entry
-            .strip_prefix('!')
-            .map_or((false, entry), |rest| (true, rest.trim()));
-        let hosts = match name.strip_prefix("file:") {
-            Some(path) => read_file(&directory.join(path)).map_err(wrong)?,
-            None => expand_entry(name).map_err(wrong)?,
-        };
+        })?;
+    }
+    Ok(gathered.finish())
+}
+
+/// A set while its entries are read.
+#[derive(Default)]
+struct Gathered {
+    set: NodeSet,
+    seen: HashSet<String>,
+    excluded: HashSet<String>,
+    written: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, exclude: bool, hosts: Vec<String>) -> Result<(), String> {
+        self.written += hosts.len();
+        if self.written > MOST_WRITTEN {
+            return Err(format!("more than {MOST_WRITTEN} hosts are written here"));
+        }
         for host in hosts {
             if exclude {
-                excluded.insert(host);
-            } else if !seen.insert(host.clone()) {
-                set.repeated.push(host);
-            } else if set.hosts.len() == MOST {
-                return Err(wrong(format!("more than {MOST} hosts")));
+                self.excluded.insert(host);
+            } else if !self.seen.insert(host.clone()) {
+                if self.set.repeated.len() < MOST_REPEATED && !self.set.repeated.contains(&host) {
+                    self.set.repeated.push(host);
+                }
+            } else if self.set.hosts.len() == MOST {
+                return Err(format!("more than {MOST} hosts"));
             } else {
-                set.hosts.push(host);
+                self.set.hosts.push(host);
             }
         }
+        Ok(())
     }
-    set.hosts.retain(|h| !excluded.contains(h));
-    set.repeated.retain(|h| !excluded.contains(h));
-    Ok(set)
+
+    fn finish(mut self) -> NodeSet {
+        self.set.hosts.retain(|h| !self.excluded.contains(h));
+        self.set.repeated.retain(|h| !self.excluded.contains(h));
+        self.set
+    }
+}
+
+/// Whether the entry excludes, and what it names.
+fn excluded(entry: &str) -> (bool, &str) {
+    match entry.strip_prefix('!') {
+        Some(rest) => (true, rest.trim()),
+        None => (false, entry),
+    }
 }
 
 /// The entries with their offsets: cut at commas outside brackets.
@@ -105,21 +142,33 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
     out
 }
 
-fn read_file(path: &Path) -> Result<Vec<String>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| format!("cannot read host file `{}`: {e}", path.display()))?;
-    let mut hosts = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+/// The hosts of a file, which is a set of its own: one host or set a line.
+fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
+    let unreadable = |e| format!("cannot read the host file `{shown}`: {}", reason(&e));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(directory.join(shown)).map_err(unreadable)?;
+    let read = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(format!("the host file `{shown}` is larger than 64 MiB"));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the host file `{shown}` is not UTF-8 text"))?;
+    let mut gathered = Gathered::default();
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = super::keys::without_comment(line.trim());
         for (_, entry) in entries(line) {
-            let expanded = expand_entry(entry);
-            hosts.extend(expanded.map_err(|e| format!("{}:{}: {e}", path.display(), number + 1))?);
-            if hosts.len() > MOST {
-                return Err(format!("`{}` has more than {MOST} hosts", path.display()));
-            }
+            let (exclude, name) = excluded(entry);
+            let hosts = match name.starts_with("file:") {
+                true => Err("a host file cannot name another one".into()),
+                false => expand_entry(name),
+            };
+            hosts
+                .and_then(|hosts| gathered.add(exclude, hosts))
+                .map_err(|e| format!("{shown}:{}: {e}", number + 1))?;
         }
     }
-    Ok(hosts)
+    Ok(gathered.finish().hosts)
 }
 
 /// One entry without `!` and `file:`.
@@ -142,6 +191,10 @@ fn expand_entry(entry: &str) -> Result<Vec<String>, String> {
             return Err(format!("`{entry}` has more than {MOST} hosts"));
         }
         let before = &rest[..open];
+        // Also keeps a line of a million brackets from being copied as often.
+        if let Some(first) = names.first().filter(|n| n.len() + before.len() > 253) {
+            host::check(&format!("{first}{before}"))?;
+        }
         names = names
             .iter()
             .flat_map(|n| choices.iter().map(move |c| format!("{n}{before}{c}")))
@@ -181,6 +234,9 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
         } else {
             0
         };
+        if out.len() > MOST {
+            return Err(format!("the range `[{inside}]` has more than {MOST} hosts"));
+        }
         out.extend(
             (from..=to)
                 .step_by(step as usize)
@@ -370,6 +426,36 @@ mod tests {
             (set.hosts, set.repeated),
             (vec!["a".into(), "b".into()], vec!["a".to_string()])
         );
+    }
+
+    #[test]
+    fn a_file_is_a_set_of_its_own() {
+        let directory = std::env::temp_dir().join(format!("tasker-set-{}", std::process::id()));
+        let write = |name: &str, text: &str| std::fs::write(directory.join(name), text);
+        let written = std::fs::create_dir_all(&directory)
+            .and_then(|()| write("a", "# all\r\nweb[1-4] # four\r\n!web2\n\ndb,web3\n"))
+            .and_then(|()| write("b", "file:a\n"));
+        assert!(written.is_ok());
+        let found = |text: &str| expand(text, &directory).map(|s| s.hosts);
+        assert_eq!(
+            found("file:a"),
+            Ok(["web1", "web3", "web4", "db"].map(String::from).to_vec())
+        );
+        assert_eq!(found("db,x,!file:a"), Ok(vec!["x".to_string()]));
+        assert!(found("file:b").is_err_and(|e| e.message.contains("b:1: a host file cannot")));
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+
+    #[test]
+    fn huge_sets_are_refused_quickly() {
+        let many = ["1-99999"; 100_000].join(",");
+        for bad in [
+            format!("a[{many}]"),
+            format!("a{}", "[1]".repeat(1_000_000)),
+            (0..1000).map(|i| format!("!a{i}x[1-99999],")).collect(),
+        ] {
+            assert!(expand(&bad, Path::new(".")).is_err());
+        }
     }
 
     #[test]

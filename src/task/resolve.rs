@@ -8,7 +8,7 @@ use crate::text::diagnostic::Diagnostics;
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Every name of the file, and what was found wrong with their uses.
 pub struct Resolver<'a> {
@@ -17,10 +17,17 @@ pub struct Resolver<'a> {
     pub globals: Globals,
     /// All ids, ascending: the place is the task's index.
     pub ids: Vec<u32>,
-    pub names: HashMap<String, Ix>,
+    pub names: BTreeMap<String, Ix>,
     /// References to results, collected while a task is built.
     pub uses: Vec<Use>,
+    /// Whether the task being built is a final one.
+    pub in_final: bool,
+    /// The bytes that globals have put into values so far.
+    pub size: usize,
 }
+
+/// The most bytes that globals may put into the values of a file.
+const LARGEST: usize = 64 << 20;
 
 impl Resolver<'_> {
     /// The value at `at` as a template.
@@ -42,6 +49,11 @@ impl Resolver<'_> {
         };
         match condition::parse(&items, at) {
             Ok(expr) => Some(expr),
+            Err(_) if value.has_secret() => {
+                let message = "this condition cannot be read; it holds a secret and is not shown";
+                self.diagnostics.error(at, message);
+                None
+            }
             Err(bad) => {
                 let error = self.diagnostics.error(bad.at, bad.message);
                 if !bad.help.is_empty() {
@@ -56,12 +68,24 @@ impl Resolver<'_> {
     pub fn task(&mut self, word: &str, at: Span) -> Option<Ix> {
         let found = self.find_task(word);
         if found.is_none() {
-            let near = did_you_mean(word, self.names.keys().map(String::as_str));
-            self.diagnostics
+            let near = self.near_task(word);
+            let error = self
+                .diagnostics
                 .error(at, format!("there is no task `{word}`"))
                 .label(near);
+            if word.contains('@') {
+                error.help("an id cannot come from a reference");
+            }
         }
         found
+    }
+
+    /// The name most like the word, unless so much is wrong that nobody reads it.
+    fn near_task(&self, word: &str) -> String {
+        match self.diagnostics.are_many() {
+            true => String::new(),
+            false => did_you_mean(word, self.names.keys().map(String::as_str)),
+        }
     }
 
     fn find_task(&self, word: &str) -> Option<Ix> {
@@ -82,6 +106,11 @@ impl Resolver<'_> {
             _ => None,
         };
         if let Some(to) = own {
+            if to == Reference::RunOutcome && !self.in_final {
+                self.diagnostics
+                    .error(at, "how the run ends is known only in a final task")
+                    .help("a final task has `finally=true`");
+            }
             return self.piece(to, at);
         }
         let field = self.field(name);
@@ -92,7 +121,7 @@ impl Resolver<'_> {
                     format!("`{name}` is both a global and a field of a task; rename one of them"),
                 );
             }
-            return self.globals.refer(name, at).unwrap_or_default();
+            return self.global(name, at);
         }
         match field {
             Some((task, field)) => {
@@ -104,6 +133,25 @@ impl Resolver<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// The global's value; nothing once the values have grown too large.
+    fn global(&mut self, name: &str, at: Span) -> Vec<Piece> {
+        let pieces = self
+            .globals
+            .refer(name, at, LARGEST.saturating_sub(self.size));
+        let Some(pieces) = pieces else {
+            if self.size <= LARGEST {
+                self.diagnostics.error(
+                    at,
+                    "the globals in the values of this file add up to more than 64 MiB",
+                );
+            }
+            self.size = LARGEST + 1;
+            return Vec::new();
+        };
+        self.size += pieces.iter().map(Piece::size).sum::<usize>();
+        pieces
     }
 
     fn piece(&self, to: Reference, at: Span) -> Vec<Piece> {
@@ -138,12 +186,16 @@ impl Resolver<'_> {
                 .label(near);
         } else if let Some((cut, _)) = unknown_task {
             let task = &name[..cut];
-            let near = did_you_mean(task, self.names.keys().map(String::as_str));
+            let near = self.near_task(task);
             self.diagnostics
                 .error(at, format!("there is no task `{task}`"))
                 .label(near);
         } else {
-            let near = did_you_mean(name, self.globals.names().chain(RESERVED.iter().copied()));
+            let known = self.globals.names().chain(RESERVED.iter().copied());
+            let near = match self.diagnostics.are_many() {
+                true => String::new(),
+                false => did_you_mean(name, known),
+            };
             let error = self
                 .diagnostics
                 .error(at, format!("there is no global `{name}`"))

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::text::condition::parse_bound;
+use crate::text::diagnostic::Found;
 use crate::text::duration;
 use std::time::Duration;
 
@@ -87,7 +88,10 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration < TIMEOUTS.0 || duration > TIMEOUTS.1 {
-        return Err(format!("a timeout is 1 s to 7 days, found `{text}`"));
+        return Err(format!(
+            "expected a timeout from 1 s to 7 days, found {}",
+            Found(text)
+        ));
     }
     Ok(duration)
 }
@@ -96,7 +100,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
 pub fn pause(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration > 24 * HOUR {
-        return Err(format!("at most 24 h, found `{text}`"));
+        return Err(format!("expected at most 24 h, found {}", Found(text)));
     }
     Ok(duration)
 }
@@ -106,7 +110,8 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(n) if digits && (least..=most).contains(&n) => Ok(n),
         _ => Err(format!(
-            "expected a number from {least} to {most}, found `{text}`"
+            "expected a number from {least} to {most}, found {}",
+            Found(text)
         )),
     }
 }
@@ -131,7 +136,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(format!("expected `true` or `false`, found `{text}`")),
+        _ => Err(format!("expected `true` or `false`, found {}", Found(text))),
     }
 }
 
@@ -168,7 +173,8 @@ pub fn retry_on(text: &str) -> Result<RetryOn, String> {
                 Ok(code) => on.codes.push(code as i32),
                 Err(_) => {
                     return Err(format!(
-                        "expected `failed`, `timeout`, `unreachable` or an exit code, found `{word}`"
+                        "expected `failed`, `timeout`, `unreachable` or an exit code, found {}",
+                        Found(word)
                     ));
                 }
             },
@@ -181,7 +187,10 @@ pub fn share(text: &str) -> Result<Share, String> {
     match parse_bound(text) {
         Some((n, true)) => Ok(Share::Percent(n)),
         Some((n, false)) => Ok(Share::Count(n)),
-        None => Err(format!("expected a number or a percentage, found `{text}`")),
+        None => Err(format!(
+            "expected a number or a percentage, found {}",
+            Found(text)
+        )),
     }
 }
 
@@ -190,8 +199,12 @@ pub fn fail_fast(text: &str) -> Result<Share, String> {
     match flag(text) {
         Ok(true) => Ok(Share::Count(0)),
         Ok(false) => Ok(Share::Percent(100)),
-        Err(_) => share(text)
-            .map_err(|_| format!("expected `true`, a number or a percentage, found `{text}`")),
+        Err(_) => share(text).map_err(|_| {
+            format!(
+                "expected `true`, a number or a percentage, found {}",
+                Found(text)
+            )
+        }),
     }
 }
 
@@ -201,27 +214,41 @@ pub fn unreachable(text: &str) -> Result<Unreachable, String> {
         ("skip", _) => Ok(Unreachable::Skip),
         (_, Ok(Share::Percent(p))) => Ok(Unreachable::Percent(p)),
         _ => Err(format!(
-            "expected `fail`, `skip` or a percentage, found `{text}`"
+            "expected `fail`, `skip` or a percentage, found {}",
+            Found(text)
         )),
     }
 }
 
 pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
-    text.split(',')
-        .map(|word| match (word.trim(), share(word.trim())) {
+    let words = text.split(',').map(str::trim);
+    let waves: Result<Vec<Wave>, String> = words
+        .map(|word| match (word, share(word)) {
             ("rest", _) => Ok(Wave::Rest),
             (_, Ok(Share::Count(n))) if n > 0 => Ok(Wave::Count(n)),
             (_, Ok(Share::Percent(p))) if p > 0 => Ok(Wave::Percent(p)),
             (word, _) => Err(format!(
-                "expected a number, a percentage or `rest`, found `{word}`"
+                "expected a number, a percentage or `rest`, found {}",
+                Found(word)
             )),
         })
-        .collect()
+        .collect();
+    let waves = waves?;
+    match waves.iter().position(|w| *w == Wave::Rest) {
+        Some(at) if at + 1 < waves.len() => Err(format!(
+            "`rest` leaves nothing for what follows it in `{text}`"
+        )),
+        _ => Ok(waves),
+    }
 }
 
 pub fn split(text: &str) -> Result<Split, String> {
-    let expected =
-        || format!("expected `DELIMITER,INDEX` such as `comma,0` or `space,-1`, found `{text}`");
+    let expected = || {
+        format!(
+            "expected `DELIMITER,INDEX` such as `comma,0` or `space,-1`, found {}",
+            Found(text)
+        )
+    };
     let (by, index) = text.rsplit_once(',').ok_or_else(expected)?;
     let index = index.trim().parse().map_err(|_| expected())?;
     let literal = |text: &str| Delimiter::Text(text.as_bytes().to_vec());
@@ -333,7 +360,7 @@ mod tests {
             waves("1, 25%,rest"),
             Ok(vec![Wave::Count(1), Wave::Percent(25), Wave::Rest])
         );
-        assert!(waves("0").is_err() && waves("").is_err());
+        assert!(waves("rest,1").is_err() && waves("0").is_err() && waves("").is_err());
         assert_eq!(
             retry_on("timeout, 7").map(|r| (r.failed, r.timeout, r.codes)),
             Ok((false, true, vec![7]))

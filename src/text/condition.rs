@@ -3,6 +3,7 @@
 //! No value is ever parsed: references and data are operands whatever they hold.
 #![forbid(unsafe_code)]
 
+use super::diagnostic::Found;
 use super::source::Span;
 use super::template::{Counted, Item, Lookup, Piece, Template};
 use std::borrow::Cow;
@@ -127,8 +128,14 @@ const WORDS: &[&str] = &[
     "majority_success",
 ];
 
+/// Whether the word can stand for itself in a condition.
+pub fn is_word(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    lower.starts_with("exit_") || known_words().any(|w| w == lower)
+}
+
 /// Every word that can begin a test, for did-you-mean.
-fn known_words() -> impl Iterator<Item = &'static str> {
+pub fn known_words() -> impl Iterator<Item = &'static str> {
     OPERANDS
         .iter()
         .map(|(w, _)| *w)
@@ -319,7 +326,7 @@ impl Parser<'_> {
                 Some(op) => Test::Compare {
                     left: Operand::Value(value),
                     op,
-                    right: self.pattern()?,
+                    right: self.right(op)?,
                 },
             },
         };
@@ -376,7 +383,7 @@ impl Parser<'_> {
                 Some(op) => Ok(Test::Compare {
                     left: operand.clone(),
                     op,
-                    right: self.pattern()?,
+                    right: self.right(op)?,
                 }),
                 None if matches!(operand, Operand::Stdout | Operand::Stderr) => {
                     Ok(Test::Truth(operand.clone()))
@@ -431,7 +438,7 @@ impl Parser<'_> {
         match bound.known_text() {
             Some(text) if parse_bound(&text).is_none() => Err(BadCondition {
                 at,
-                message: format!("expected a number or a percentage, found `{text}`"),
+                message: format!("expected a number or a percentage, found {}", Found(&text)),
                 help: "",
             }),
             _ => Ok(Test::Bound {
@@ -457,6 +464,24 @@ impl Parser<'_> {
         };
         self.next += length;
         Some(op)
+    }
+
+    /// The right side; only `~` and `=` mean something before nothing.
+    fn right(&mut self, op: Op) -> Result<Pattern, BadCondition> {
+        let sign = self.before();
+        let pattern = self.pattern()?;
+        let ordered = matches!(
+            op,
+            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual
+        );
+        match ordered && pattern.value.is_empty() {
+            true => Err(BadCondition {
+                at: sign,
+                message: "expected a number after this, found nothing".into(),
+                help: "",
+            }),
+            false => Ok(pattern),
+        }
     }
 
     /// The pattern, up to the next connective or an unbalanced `)`.
@@ -546,6 +571,17 @@ enum Left {
 }
 
 fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
+    let code = word.get(..5).filter(|w| w.eq_ignore_ascii_case("exit_"));
+    if code.is_some() && word[5..].bytes().all(|b| b.is_ascii_digit()) {
+        return BadCondition {
+            at,
+            message: format!(
+                "expected an exit code from 0 to 255 after `exit_`, found `{}`",
+                &word[5..]
+            ),
+            help: "",
+        };
+    }
     let near = super::nearest::did_you_mean(word, known_words());
     let mut message = match op {
         Some(_) => format!("`{word}` is nothing that can be compared"),

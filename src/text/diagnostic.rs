@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::source::{Source, Sources, Span};
+use super::template::MASK;
 use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,10 +48,17 @@ impl Diagnostic {
 #[derive(Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    /// The latest finding beyond those that are kept.
+    spare: Option<Diagnostic>,
+    /// How many errors and warnings are counted without being kept.
+    more: [usize; 2],
 }
 
 /// How many findings are drawn before the rest is only counted.
 const SHOWN: usize = 50;
+/// How many are kept, so that a huge file that is no task file at all does not
+/// fill the memory with what is wrong with it.
+const KEPT: usize = 10_000;
 
 impl Diagnostics {
     pub fn error(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
@@ -62,28 +70,40 @@ impl Diagnostics {
     }
 
     fn add(&mut self, severity: Severity, at: Span, message: String) -> &mut Diagnostic {
-        let index = self.list.len();
-        self.list.push(Diagnostic {
+        let diagnostic = Diagnostic {
             severity,
             at,
             message,
             label: String::new(),
             also: None,
             help: None,
-        });
+        };
+        let index = self.list.len();
+        if index >= KEPT {
+            self.more[severity as usize] += 1;
+            return self.spare.insert(diagnostic);
+        }
+        self.list.push(diagnostic);
         &mut self.list[index]
     }
 
     pub fn count(&self, severity: Severity) -> usize {
-        self.list.iter().filter(|d| d.severity == severity).count()
+        let kept = self.list.iter().filter(|d| d.severity == severity).count();
+        kept + self.more[severity as usize]
     }
 
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|d| d.severity == Severity::Error)
+        self.more[Severity::Error as usize] > 0
+            || self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether so much is wrong that looking for remedies is a waste of time.
+    pub fn are_many(&self) -> bool {
+        self.list.len() > SHOWN
     }
 
     /// The first error's sentence.
@@ -97,6 +117,7 @@ impl Diagnostics {
     /// Forgets the warnings (`--skip-task-validation`).
     pub fn drop_warnings(&mut self) {
         self.list.retain(|d| d.severity == Severity::Error);
+        self.more[Severity::Warning as usize] = 0;
     }
 
     /// Draws all findings in the order of their places, the first 50 in full.
@@ -107,16 +128,16 @@ impl Diagnostics {
             draw_one(&mut out, sources, diagnostic);
         }
         if self.list.len() > SHOWN {
-            let rest = &self.list[SHOWN..];
-            let errors = rest
-                .iter()
-                .filter(|d| d.severity == Severity::Error)
-                .count();
+            let shown = |severity| {
+                let drawn = self.list.iter().take(SHOWN);
+                drawn.filter(|d| d.severity == severity).count()
+            };
+            let rest = |severity| self.count(severity) - shown(severity);
             let _ = writeln!(
                 out,
-                "... and {} more, {} more",
-                Count(errors, "error"),
-                Count(rest.len() - errors, "warning")
+                "... and {}, {} more",
+                Count(rest(Severity::Error), "error"),
+                Count(rest(Severity::Warning), "warning")
             );
         }
         out
@@ -140,7 +161,7 @@ fn draw_one(out: &mut String, sources: &Sources, d: &Diagnostic) {
         draw_place(out, sources.get(at.file), *at, "note", text, "");
     }
     if let Some(help) = &d.help {
-        let _ = writeln!(out, "     = help: {}", printable(help));
+        let _ = writeln!(out, "     = help: {}", cut(&printable(help)));
     }
 }
 
@@ -148,21 +169,27 @@ fn draw_one(out: &mut String, sources: &Sources, d: &Diagnostic) {
 fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: &str, label: &str) {
     let name = printable(&source.name);
     if at.is_whole() {
-        let _ = writeln!(out, "{name}: {word}: {}", printable(message));
+        let _ = writeln!(out, "{name}: {word}: {}", cut(&printable(message)));
         return;
     }
     let (line, column, start) = source.position(at.start as usize);
     let _ = writeln!(
         out,
         "{name}:{line}:{column}: {word}: {}",
-        printable(message)
+        cut(&printable(message))
     );
-    let text = source.line_from(start);
+    let (text, hidden) = source.shown_line(start);
     let length = source
         .text
         .get(at.start as usize..at.end as usize)
         .map_or(1, |s| s.chars().count());
-    let window = Window::around(text, column - 1, length.max(1));
+    let (column, length) = match hidden {
+        // The caret stands under all of what is hidden or none of it.
+        Some(from) if column > from => (from + 1, MASK.len()),
+        Some(from) => (column, length.min(from + 1 - column)),
+        None => (column, length),
+    };
+    let window = Window::around(&text, column - 1, length.max(1));
     let _ = writeln!(out, "{line:>4} | {}", window.text.trim_end());
     let label = if label.is_empty() {
         String::new()
@@ -232,6 +259,40 @@ pub fn printable(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
+/// A message that a reader can take in, whatever text of the user's is in it.
+fn cut(text: &str) -> String {
+    const HEAD: usize = 200;
+    const TAIL: usize = 60;
+    let length = text.chars().count();
+    if length <= HEAD + TAIL + 5 {
+        return text.to_string();
+    }
+    let head: String = text.chars().take(HEAD).collect();
+    let tail: String = text.chars().skip(length - TAIL).collect();
+    format!("{head} ... {tail}")
+}
+
+/// What stands where something else was expected: "`x`", or "nothing".
+pub struct Found<'a>(pub &'a str);
+
+impl std::fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.0 {
+            "" => f.write_str("nothing"),
+            text => write!(f, "`{text}`"),
+        }
+    }
+}
+
+/// Why the system refused something, without its number.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
 /// A number with its noun: "1 task", "2 tasks".
 pub struct Count(pub usize, pub &'static str);
 
@@ -271,6 +332,33 @@ mod tests {
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines.iter().all(|l| l.chars().count() <= 80 + 5), "{shown}");
         assert_eq!(lines[1].find('X'), lines[2].find('^'), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_is_not_drawn() {
+        let mut sources = Sources::default();
+        let file = sources.add(Source::new("f", "A=1\nS_KEY=hunter2@X@ \n".into()));
+        sources.hide(Span::new(file, 10, 20));
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.error(Span::new(file, 17, 20), "no");
+        assert_eq!(
+            diagnostics.draw(&sources),
+            "f:2:14: error: no\n   2 | S_KEY=***\n     |       ^^^\n"
+        );
+    }
+
+    #[test]
+    fn findings_beyond_what_is_kept_are_counted() {
+        let mut diagnostics = Diagnostics::default();
+        for _ in 0..KEPT + 5 {
+            diagnostics
+                .warning(Span::new(0, 0, 0), "w")
+                .label("x".repeat(3));
+        }
+        assert!(!diagnostics.has_errors());
+        diagnostics.error(Span::new(0, 0, 0), "e");
+        assert!(diagnostics.has_errors());
+        assert_eq!(diagnostics.count(Severity::Warning), KEPT + 5);
     }
 
     #[test]

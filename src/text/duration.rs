@@ -1,6 +1,7 @@
 //! Durations as they are written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
 #![forbid(unsafe_code)]
 
+use super::diagnostic::Found;
 use std::time::Duration;
 
 /// Reads a duration; the error says what was expected.
@@ -32,7 +33,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 fn expected(text: &str) -> String {
-    format!("expected a duration such as `30`, `1.5s`, `250ms`, `5m` or `2h`, found `{text}`")
+    format!(
+        "expected a duration such as `30`, `1.5s`, `250ms`, `5m` or `2h`, found {}",
+        Found(text)
+    )
 }
 
 /// A duration as a person reads it: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.

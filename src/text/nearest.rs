@@ -1,7 +1,11 @@
 //! "did you mean": the known word nearest to one that is not known.
 #![forbid(unsafe_code)]
 
-/// The candidate that is at most a third of its letters away from `word`.
+/// The most candidates that are looked at: a remedy is not worth a wait.
+const MOST: usize = 20_000;
+
+/// The candidate that is at most a third of its letters away from `word`; of
+/// two that are equally near the first.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word
         .chars()
@@ -11,9 +15,9 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let limit = (word.len() / 3).max(1);
     candidates
         .into_iter()
+        .take(MOST)
         .filter(|c| c.len().abs_diff(word.len()) <= limit)
-        .map(|c| (distance(&word, c), c))
-        .filter(|(d, _)| *d <= limit)
+        .filter_map(|c| Some((distance(&word, c, limit)?, c)))
         .min_by_key(|(d, _)| *d)
         .map(|(_, c)| c)
 }
@@ -23,8 +27,9 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     nearest(word, candidates).map_or(String::new(), |n| format!("did you mean `{n}`?"))
 }
 
-/// Edits between two words: insert, delete, replace, or swap of two neighbours.
-fn distance(a: &[char], b: &str) -> usize {
+/// Edits between two words: insert, delete, replace, or swap of two neighbours;
+/// nothing where there are more than `limit`.
+fn distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
     let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
     let mut before: Vec<usize> = vec![0; b.len() + 1];
     let mut above: Vec<usize> = (0..=b.len()).collect();
@@ -37,9 +42,13 @@ fn distance(a: &[char], b: &str) -> usize {
                 row[j] = row[j].min(before[j - 2] + 1);
             }
         }
+        // Every way to the end passes this row or, by a swap, the one above.
+        if row.iter().chain(&above).min().is_none_or(|d| *d > limit) {
+            return None;
+        }
         before = std::mem::replace(&mut above, row);
     }
-    above[b.len()]
+    Some(above[b.len()]).filter(|d| *d <= limit)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Pair {
 }
 
 /// Cuts the source; a line that is none of these is reported and left out.
-pub fn scan(file: u16, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Line> {
+pub fn scan(file: u32, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut comment = None;
     let mut at = 0;
@@ -38,7 +38,10 @@ pub fn scan(file: u16, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Li
         let text = &source.text[line.start as usize..line.end as usize];
         match text.chars().next() {
             None => {}
-            Some('#') => comment = Some(inner(file, line, &text[1..], 1)),
+            Some('#') => {
+                let inside = text.trim_start_matches('#');
+                comment = Some(inner(file, line, inside, text.len() - inside.len()));
+            }
             Some('-') => lines.push(Line::Option(line)),
             Some(_) => match text.find('=') {
                 Some(cut) => lines.push(Line::Pair(Pair {
@@ -57,13 +60,13 @@ pub fn scan(file: u16, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Li
     lines
 }
 
-fn trimmed(file: u16, start: usize, raw: &str) -> Span {
+fn trimmed(file: u32, start: usize, raw: &str) -> Span {
     let head = raw.len() - raw.trim_start().len();
     Span::new(file, start + head, start + head + raw.trim().len())
 }
 
 /// The trimmed place of `text`, which begins `skip` bytes into `line`.
-fn inner(file: u16, line: Span, text: &str, skip: usize) -> Span {
+fn inner(file: u32, line: Span, text: &str, skip: usize) -> Span {
     trimmed(file, line.start as usize + skip, text)
 }
 

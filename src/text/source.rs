@@ -1,19 +1,20 @@
 //! Source texts and places in them. Does not know what the text means.
 #![forbid(unsafe_code)]
 
+use super::template::MASK;
 use std::borrow::Cow;
 
 /// A stretch of bytes in one source. Byte offsets are carried around; line and
 /// column are worked out only when something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
-    pub file: u16,
+    pub file: u32,
     pub start: u32,
     pub end: u32,
 }
 
 impl Span {
-    pub fn new(file: u16, start: usize, end: usize) -> Span {
+    pub fn new(file: u32, start: usize, end: usize) -> Span {
         // Sources are refused above MAX_BYTES, so offsets fit.
         Span {
             file,
@@ -23,7 +24,7 @@ impl Span {
     }
 
     /// The source as a whole, for what has no place of its own in it.
-    pub fn whole(file: u16) -> Span {
+    pub fn whole(file: u32) -> Span {
         Span {
             file,
             start: u32::MAX,
@@ -62,6 +63,8 @@ pub struct Source {
     pub name: String,
     pub text: String,
     lines: Vec<u32>,
+    /// Where values begin that no message may show, in order; they end their lines.
+    hidden: Vec<u32>,
 }
 
 /// Why bytes are no source text, and where.
@@ -83,6 +86,7 @@ impl Source {
             name: name.to_string(),
             text,
             lines,
+            hidden: Vec::new(),
         }
     }
 
@@ -133,6 +137,21 @@ impl Source {
         let line = rest.split('\n').next().unwrap_or(rest);
         line.strip_suffix('\r').unwrap_or(line)
     }
+
+    /// The line that begins at `start` as it may be shown: what is hidden in it
+    /// runs to its end and is replaced. With the number of characters before.
+    pub fn shown_line(&self, start: usize) -> (Cow<'_, str>, Option<usize>) {
+        let line = self.line_from(start);
+        let first = self.hidden.partition_point(|at| (*at as usize) < start);
+        match self.hidden.get(first).map(|at| *at as usize - start) {
+            Some(from) if from < line.len() => {
+                let before = &line[..from];
+                let shown = format!("{before}{MASK}");
+                (Cow::Owned(shown), Some(before.chars().count()))
+            }
+            _ => (Cow::Borrowed(line), None),
+        }
+    }
 }
 
 /// Every source of this invocation; a span's `file` is the index.
@@ -143,13 +162,20 @@ pub struct Sources {
 
 impl Sources {
     /// Adds a source and returns its number.
-    pub fn add(&mut self, source: Source) -> u16 {
+    pub fn add(&mut self, source: Source) -> u32 {
         self.list.push(source);
-        (self.list.len() - 1) as u16
+        (self.list.len() - 1) as u32
     }
 
-    pub fn get(&self, file: u16) -> &Source {
+    pub fn get(&self, file: u32) -> &Source {
         &self.list[file as usize]
+    }
+
+    /// Keeps the value at `span`, which ends its line, out of every message.
+    pub fn hide(&mut self, span: Span) {
+        let hidden = &mut self.list[span.file as usize].hidden;
+        let at = hidden.partition_point(|start| *start < span.start);
+        hidden.insert(at, span.start);
     }
 
     pub fn text(&self, span: Span) -> &str {

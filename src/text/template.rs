@@ -264,6 +264,15 @@ impl Piece {
         )
     }
 
+    /// The bytes that are known of it.
+    pub fn size(&self) -> usize {
+        match self {
+            Piece::Text { text, .. } => text.len(),
+            Piece::Data { bytes, .. } => bytes.len(),
+            Piece::Reference { .. } => 0,
+        }
+    }
+
     pub fn at(&self) -> Span {
         match self {
             Piece::Text { at, .. } | Piece::Data { at, .. } | Piece::Reference { at, .. } => *at,

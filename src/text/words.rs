@@ -31,7 +31,11 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
     };
     while let Some(item) = splitter.take() {
         match item {
-            Item::Char { c, .. } if c.is_whitespace() => splitter.end_word(),
+            // Blanks are ASCII, as for a shell: a no-break space is a letter.
+            Item::Char {
+                c: ' ' | '\t' | '\n',
+                ..
+            } => splitter.end_word(),
             Item::Char { c: '\'', at, .. } => splitter.single(at)?,
             Item::Char { c: '"', at, .. } => splitter.double(at, environment)?,
             Item::Char {
@@ -157,9 +161,7 @@ impl<'a> Splitter<'a> {
         let named = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
         let closed = !braced || self.peek(skip + name.len()) == Some('}');
         if !named || !closed {
-            if self.peek(0) == Some('(') || braced {
-                self.bare.push_str("$(");
-            }
+            self.bare.push('$');
             self.word().push_char('$', at, secret);
             return;
         }
@@ -182,6 +184,7 @@ fn is_operator(bare: &str) -> bool {
         || bare.ends_with(';')
         || bare.contains('`')
         || bare.contains("$(")
+        || bare.contains("${")
 }
 
 #[cfg(test)]
