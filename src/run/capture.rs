@@ -5,24 +5,34 @@
 //! the number of commands that run nor with that of results.
 #![forbid(unsafe_code)]
 
+use super::interrupt::lock;
 use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// The most that one stream keeps in memory, in bytes.
 const EACH: usize = 1 << 20;
 /// The most that all streams of a run keep in memory, in bytes.
 const ALL: usize = 16 << 20;
 
-/// The run's private directory; made when first needed, removed with the run.
+/// The run's private directory: there while it holds a file.
+///
+/// Rejected: removing it when the last owner of this value is gone. The threads
+/// that share it live as long as the process, which does not wait for them.
 pub struct Spool {
     directory: PathBuf,
     in_memory: AtomicUsize,
-    files: AtomicU64,
+    files: Mutex<Files>,
+}
+
+#[derive(Default)]
+struct Files {
+    made: u64,
+    left: u64,
 }
 
 impl Spool {
@@ -30,33 +40,42 @@ impl Spool {
         Arc::new(Spool {
             directory,
             in_memory: AtomicUsize::new(0),
-            files: AtomicU64::new(0),
+            files: Mutex::default(),
         })
     }
 
     /// A new file, readable by its owner only.
-    fn create(&self) -> io::Result<(File, PathBuf)> {
+    fn create(self: &Arc<Spool>) -> io::Result<(File, Spooled)> {
+        // Held so that no other file's end removes the directory in between.
+        let mut files = lock(&self.files);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
-        let path = self
-            .directory
-            .join(format!("output-{}", self.files.fetch_add(1, Relaxed)));
+        let path = self.directory.join(format!("output-{}", files.made));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        Ok((file, path))
+        files.made += 1;
+        files.left += 1;
+        let spooled = Spooled {
+            path,
+            length: 0,
+            spool: self.clone(),
+        };
+        Ok((file, spooled))
     }
-}
 
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // Its files are gone by now; a directory that was never made is none.
-        let _ = std::fs::remove_dir(&self.directory);
+    fn remove(&self, path: &Path) {
+        let mut files = lock(&self.files);
+        let _ = std::fs::remove_file(path);
+        files.left -= 1;
+        if files.left == 0 {
+            let _ = std::fs::remove_dir(&self.directory);
+        }
     }
 }
 
@@ -64,7 +83,7 @@ impl Drop for Spool {
 pub struct Capture {
     spool: Arc<Spool>,
     memory: Vec<u8>,
-    file: Option<(File, PathBuf)>,
+    file: Option<(File, Spooled)>,
     length: u64,
     /// Why, and from which byte on, output was lost.
     lost: Option<(u64, io::Error)>,
@@ -116,9 +135,9 @@ impl Capture {
     fn spill(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         self.spool.in_memory.fetch_sub(memory.capacity(), Relaxed);
-        let moved = self.spool.create().and_then(|(mut file, path)| {
+        let moved = self.spool.create().and_then(|(mut file, spooled)| {
             file.write_all(&memory)?;
-            Ok((file, path))
+            Ok((file, spooled))
         });
         match moved {
             Ok(file) => self.file = Some(file),
@@ -134,15 +153,19 @@ impl Capture {
     /// The whole stream, and a sentence where some of it was lost.
     pub fn finish(mut self) -> (Captured, Option<String>) {
         let length = self.length;
+        let kept = self.lost.as_ref().map_or(length, |(from, _)| *from);
         let lost = self.lost.take().map(|(from, e)| {
             format!("the output after byte {from} of {length} could not be kept: {e}")
         });
         let captured = match self.file.take() {
-            Some((_, path)) => Captured::File(Arc::new(Spooled {
-                path,
-                length,
-                _spool: self.spool.clone(),
-            })),
+            Some((file, mut spooled)) => {
+                if lost.is_some() {
+                    // Part of the write that failed may be there.
+                    let _ = file.set_len(kept);
+                }
+                spooled.length = kept;
+                Captured::File(Arc::new(spooled))
+            }
             None => {
                 let before = self.memory.capacity();
                 let mut bytes = std::mem::take(&mut self.memory);
@@ -180,13 +203,12 @@ impl Drop for Kept {
 pub struct Spooled {
     path: PathBuf,
     length: u64,
-    /// The directory outlives its files.
-    _spool: Arc<Spool>,
+    spool: Arc<Spool>,
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        self.spool.remove(&self.path);
     }
 }
 
@@ -207,7 +229,7 @@ impl Captured {
         }))
     }
 
-    /// In bytes, as the command printed it.
+    /// In bytes, as far as what the command printed could be kept.
     pub fn len(&self) -> u64 {
         match self {
             Captured::Memory(kept) => kept.bytes.len() as u64,
@@ -291,8 +313,12 @@ impl Captured {
                     return;
                 };
                 let mut buffer = vec![0; 1 << 16];
-                while let Ok(length @ 1..) = file.read(&mut buffer) {
-                    see(&buffer[..length]);
+                loop {
+                    match file.read(&mut buffer) {
+                        Ok(length @ 1..) => see(&buffer[..length]),
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        _ => return,
+                    }
                 }
             }
         }
@@ -354,8 +380,9 @@ mod tests {
             (much.lines(), much.tail(6).as_ref(), much.head(2).as_ref()),
             (1, &b"needle"[..], &b"xx"[..])
         );
+        let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
         drop(much);
-        assert!(!path.exists());
+        assert!(!path.exists() && !directory.exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub fn run(job: &Job, around: &Surroundings) -> Finished {
     match start(job, around) {
         Ok(started) => {
             let mut watch = Watch::new(started, job, around);
-            watch.wait_to_end(around);
+            watch.follow(around);
             watch.finished(around, began)
         }
         Err(unstarted) => Finished {
@@ -111,7 +112,7 @@ fn refused(name: &str, error: &io::Error) -> Unstarted {
         Some(libc::ENOENT) => Unstarted::because(
             exit::NOT_FOUND,
             format!(
-                "{name}: cannot be started: {error} (or its interpreter, or the working directory)"
+                "{name}: cannot be started: {error} (it, its interpreter, or the working directory)"
             ),
         ),
         Some(libc::E2BIG) => Unstarted::because(
@@ -142,6 +143,9 @@ impl<'a> Launch<'a> {
         };
         let env = environment(job);
         let workdir = job.workdir.as_deref().map(c).transpose()?;
+        if let Some(workdir) = &workdir {
+            check_directory(workdir.to_bytes())?;
+        }
         let path = find_program(&job.words[0], &env, workdir.as_deref())?;
         let argv = job.words.iter().map(|w| c(w)).collect::<Result<_, _>>()?;
         Ok(Launch {
@@ -204,7 +208,21 @@ fn environment(job: &Job) -> Vec<&CStr> {
     kept.chain(&job.settings).map(CString::as_c_str).collect()
 }
 
-/// Finds the program in the PATH that it will see.
+/// A working directory that cannot be entered has its own reason to tell.
+fn check_directory(path: &[u8]) -> Result<(), Unstarted> {
+    let error = match Path::new(as_path(path)).metadata() {
+        Ok(data) if data.is_dir() => return Ok(()),
+        Ok(_) => io::Error::from_raw_os_error(libc::ENOTDIR),
+        Err(error) => error,
+    };
+    let path = String::from_utf8_lossy(path);
+    Err(Unstarted::because(
+        exit::NOT_EXECUTABLE,
+        format!("the working directory `{path}`: {error}"),
+    ))
+}
+
+/// Finds the program in the PATH that it will see, from where it will be.
 fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CString, Unstarted> {
     let name = String::from_utf8_lossy(word).into_owned();
     let c = |bytes: Vec<u8>| {
@@ -243,30 +261,24 @@ fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CS
             directory
         };
         let candidate = [directory, b"/", word].concat();
-        match Path::new(as_path(&candidate)).metadata() {
-            Ok(data) if data.is_file() && is_executable(&data) => return c(candidate),
-            Ok(data) if data.is_file() => forbidden = true,
-            _ => {}
+        let seen =
+            Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(&candidate));
+        if seen.is_file() {
+            match c(seen.into_os_string().into_vec()) {
+                Ok(seen) if sys::may_execute(&seen) => return c(candidate),
+                _ => forbidden = true,
+            }
         }
     }
-    match forbidden {
-        true => Err(Unstarted::because(
-            exit::NOT_EXECUTABLE,
-            format!("{name}: permission denied"),
-        )),
-        false => Err(Unstarted::because(
-            exit::NOT_FOUND,
-            format!("{name}: command not found"),
-        )),
-    }
+    let (code, reason) = match forbidden {
+        true => (exit::NOT_EXECUTABLE, "permission denied"),
+        false => (exit::NOT_FOUND, "command not found"),
+    };
+    Err(Unstarted::because(code, format!("{name}: {reason}")))
 }
 
 fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
-}
-
-fn is_executable(data: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o111 != 0
 }
 
 fn stdin(from: &Stdin) -> io::Result<File> {
@@ -349,8 +361,14 @@ impl Watch {
     }
 
     /// Waits for output, the end, the time or a signal, until all is over.
-    fn wait_to_end(&mut self, around: &Surroundings) {
+    fn follow(&mut self, around: &Surroundings) {
         while !self.is_over() {
+            let gone = self.group_is_gone();
+            let patience = if gone {
+                Duration::ZERO
+            } else {
+                self.patience()
+            };
             let pidfd = if self.exited.is_some() {
                 -1
             } else {
@@ -363,7 +381,7 @@ impl Watch {
             };
             let ready = match sys::poll(
                 &[self.stdout.fd(), self.stderr.fd(), pidfd, told],
-                self.patience(),
+                Some(patience),
             ) {
                 Ok(ready) => ready,
                 Err(_) => {
@@ -377,7 +395,16 @@ impl Watch {
             if ready & 2 != 0 {
                 self.stderr.read(&mut self.buffer);
             }
+            if gone && ready & 3 == 0 {
+                // All that the group wrote is read; who still holds the pipes is
+                // not of it and is not waited for.
+                return;
+            }
             self.look_for_end();
+            if ready & 4 != 0 && self.exited.is_none() {
+                // Kernel 5.2 has the descriptor but always calls it readable.
+                self.pidfd = None;
+            }
             if ready & 8 != 0 {
                 self.told(around);
             }
@@ -390,19 +417,18 @@ impl Watch {
     }
 
     fn is_over(&self) -> bool {
-        if self.given_up {
-            return true;
-        }
         let quiet = self.exited.is_some() && self.pipes_closed();
-        match self.phase {
-            Phase::Running => quiet,
-            // What was ended is over when nothing of its group is left.
-            Phase::Ending(_) | Phase::Killed(_) => quiet && !group_has_others(self.pid),
-        }
+        self.given_up || matches!(self.phase, Phase::Running) && quiet
+    }
+
+    /// What was ended is over when nothing of its group is left.
+    fn group_is_gone(&self) -> bool {
+        let ended = !matches!(self.phase, Phase::Running) && self.exited.is_some();
+        ended && !group_has_others(self.pid)
     }
 
     /// How long nothing can become due.
-    fn patience(&mut self) -> Option<Duration> {
+    fn patience(&mut self) -> Duration {
         let due = match (self.phase, self.exited) {
             (Phase::Running, None) => self.timeout_at,
             (Phase::Running, Some(at)) => at + PIPES_AFTER_EXIT,
@@ -419,7 +445,7 @@ impl Watch {
             wait = wait.min(self.nap);
             self.nap = (self.nap * 2).min(Duration::from_millis(50));
         }
-        Some(wait)
+        wait
     }
 
     fn look_for_end(&mut self) {

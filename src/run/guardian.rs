@@ -12,7 +12,7 @@
 
 use super::sys;
 use std::collections::BTreeSet;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -47,19 +47,16 @@ impl Guardian {
     /// another process yet.
     pub fn forget(&self, group: i32) {
         // A guardian that was killed by hand must not stop the run.
-        let _ = (&self.pipe).write_all(&(-group).to_ne_bytes());
+        let _ = sys::write_message(self.pipe.as_fd(), -group);
     }
 
     /// Ends the guardian and waits for it; nothing may be registered any more.
     pub fn finish(&self) {
-        if (&self.pipe).write_all(&FINISH.to_ne_bytes()).is_ok() {
-            let _ = sys::reap(self.pid);
-        }
+        // Nothing is left for it to do, and even a stopped one ends this way.
+        sys::signal_child(self.pid, sys::SIGKILL);
+        let _ = sys::reap(self.pid);
     }
 }
-
-/// Told instead of a group when all is over.
-const FINISH: i32 = 0;
 
 /// The guardian's whole life.
 fn guard(mut reader: PipeReader, kill_after: Duration) {
@@ -69,7 +66,6 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
     while reader.read_exact(&mut message).is_ok() {
         let id = i32::from_ne_bytes(message);
         match id {
-            FINISH => return,
             1.. => drop(groups.insert(id)),
             _ => drop(groups.remove(&-id)),
         }

@@ -91,10 +91,8 @@ pub fn prepare(
         setting("TASKER_RUN_ID", common.run_id.as_bytes()),
     ];
     for (name, value) in &command.env {
-        settings.push(setting(
-            name,
-            &without_nul(value.fill(view), view, "an environment variable"),
-        ));
+        let value = filler.limited(value, name.len() + 1, &format!("env.{name}"));
+        settings.push(setting(name, &value));
     }
     let words = match payload {
         Payload::Words(words) => filler.words(exec, words),
@@ -219,7 +217,8 @@ impl Filler<'_> {
             let name = variable(index + 1);
             self.shown
                 .push(format!("{name}={}", quote::word(&shown(value, self.view))));
-            settings.push(setting(&name, &self.word(value)));
+            let value = self.limited(value, name.len() + 1, "a value in the script");
+            settings.push(setting(&name, &value));
         }
         let shell = if std::path::Path::new("/bin/bash").exists() {
             "/bin/bash"
@@ -234,8 +233,13 @@ impl Filler<'_> {
         vec![shell.into(), b"-c".to_vec(), self.word(&script.text)]
     }
 
-    /// A word with its values, cut to what the kernel takes.
     fn word(&self, word: &Template) -> Vec<u8> {
+        self.limited(word, 0, "a word of the command line")
+    }
+
+    /// A word with its values, cut to what the kernel takes with that much before
+    /// it (the name of a variable).
+    fn limited(&self, word: &Template, before: usize, what: &str) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &word.pieces {
             match piece {
@@ -247,8 +251,8 @@ impl Filler<'_> {
                 }
             }
         }
-        let out = without_nul(out, self.view, "a word of the command line");
-        self.cut(&out, WORD, "a word of the command line").to_vec()
+        let out = without_nul(out, self.view, what);
+        self.cut(&out, WORD.saturating_sub(before), what).to_vec()
     }
 
     /// At most `limit` bytes, not ending within a character.
@@ -258,11 +262,11 @@ impl Filler<'_> {
         }
         let text = format!(
             "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` hold all of an output",
-            (limit + 1) >> 10
+            limit.div_ceil(1 << 10)
         );
         self.view.doubts.borrow_mut().push(text);
         let continues = |at: &usize| value[*at] & 0xc0 == 0x80;
-        let end = (limit - 3..=limit)
+        let end = (limit.saturating_sub(3)..=limit)
             .rev()
             .find(|at| !continues(at))
             .unwrap_or(limit);

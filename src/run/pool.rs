@@ -6,9 +6,9 @@
 //! thread owns the level. They meet in one `Mutex` (`State`) with two
 //! condition variables, `work` for workers and `news` for the engine.
 //!
-//! It cannot deadlock: no thread takes a second lock while it holds `State`
-//! (`Interrupt` locks its level for itself and calls nothing), and nobody waits
-//! for anything but the condition variables while holding it.
+//! It cannot deadlock: the only lock that is taken while `State` is held is that
+//! of `Interrupt`, which calls nothing, and nobody waits for anything but the
+//! condition variables while holding either.
 #![forbid(unsafe_code)]
 
 use super::child::{self, Surroundings};
@@ -136,8 +136,13 @@ impl Runner for Pool {
     }
 
     fn rearm(&mut self) {
+        // A signal that came since the engine looked counts from here on: it must
+        // not be lost, for it may be the one that is to end the final tasks.
+        let mut state = lock(&self.shared.state);
         self.shared.around.interrupt.rearm();
-        lock(&self.shared.state).signals.clear();
+        for news in &mut state.signals {
+            news.1 = self.shared.around.interrupt.raise(news.0);
+        }
     }
 }
 
@@ -169,8 +174,11 @@ fn watch_signals(shared: &Shared) {
         if signal == sys::SIGUSR1 {
             continue;
         }
+        // In one step, so that `rearm` sees a signal either whole or not at all.
+        let mut state = lock(&shared.state);
         let level = shared.around.interrupt.raise(signal);
-        lock(&shared.state).signals.push_back((signal, level));
+        state.signals.push_back((signal, level));
+        drop(state);
         shared.news.notify_one();
     }
 }

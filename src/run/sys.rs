@@ -102,7 +102,7 @@ pub fn close_on_exec_above_2() {
     }
 }
 
-/// The signals that tasker handles itself.
+/// The signals that tasker handles itself (but for a SIGHUP that is ignored).
 const HANDLED: [libc::c_int; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
 
 fn handled_set() -> libc::sigset_t {
@@ -110,7 +110,8 @@ fn handled_set() -> libc::sigset_t {
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        for signal in HANDLED {
+        let ignored = is_ignored(SIGHUP);
+        for signal in HANDLED.into_iter().filter(|s| !(ignored && *s == SIGHUP)) {
             libc::sigaddset(&mut set, signal);
         }
         set
@@ -118,10 +119,28 @@ fn handled_set() -> libc::sigset_t {
 }
 
 /// Blocks the handled signals in this thread and those it starts, so that only
-/// `next_signal` sees them.
+/// `next_signal` sees them. Undoes what whoever started tasker may have left:
+/// with SIGCHLD ignored no child could be waited for, and a file at its size
+/// limit is an error to tell (SIGXFSZ), not an end. A SIGHUP that is ignored
+/// (`nohup`) stays so.
 pub fn block_signals() {
-    // SAFETY: the set is valid and the old mask is not asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &handled_set(), ptr::null_mut()) };
+    // SAFETY: the set is valid and the old mask is not asked for; only default
+    // and ignored dispositions are set.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &handled_set(), ptr::null_mut());
+    }
+}
+
+/// Whether the signal is ignored, as `nohup` sees to for SIGHUP.
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: sigaction is plain data that the call fills; nothing is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Waits for the next handled signal.
@@ -210,7 +229,8 @@ struct Start {
 
 /// Starts a program as leader of a session and process group of its own, with
 /// default signals and nothing open but 0, 1 and 2. Returns its id and, where
-/// the kernel has them (5.2), a descriptor that is readable once it has ended.
+/// the kernel has them (5.2), a descriptor that is readable once it has ended
+/// (from 5.3 on; before, it always is).
 ///
 /// `clone` with `CLONE_VM | CLONE_VFORK` is what makes `posix_spawn` fast: no
 /// page table is copied. It is done by hand because the process must tell the
@@ -260,11 +280,48 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
     // SAFETY: the child wrote through a pointer the compiler cannot follow.
     let error = unsafe { ptr::read_volatile(&raw const start.error) };
     if error != 0 {
+        // It registered itself before it failed; that must be taken back before
+        // its id is free.
+        if let Some(registry) = program.register {
+            let _ = write_message(registry, -pid);
+        }
         let _ = reap(pid);
         return Err(io::Error::from_raw_os_error(error));
     }
     Ok((pid, pidfd))
 }
+
+/// Writes one number into a pipe; so short a message is never split.
+pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
+    loop {
+        // SAFETY: the number is valid for the call.
+        let result = unsafe {
+            libc::write(
+                pipe.as_raw_fd(),
+                (&raw const message).cast(),
+                size_of::<i32>(),
+            )
+        };
+        match result {
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return Err(io::Error::last_os_error()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Signals that a command gets with their default action, whatever tasker, or
+/// who started it, made of them: a shell cannot trap one that was ignored.
+const RESET: [libc::c_int; 8] = [
+    libc::SIGPIPE,
+    libc::SIGXFSZ,
+    libc::SIGCHLD,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+];
 
 /// Runs in the new process, on borrowed memory: system calls only.
 extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
@@ -276,7 +333,10 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
         libc::setsid();
         let pid: i32 = libc::getpid();
         if (*start).register != -1 {
-            libc::write((*start).register, (&raw const pid).cast(), size_of::<i32>());
+            let id = (&raw const pid).cast();
+            while libc::write((*start).register, id, size_of::<i32>()) == -1
+                && *libc::__errno_location() == libc::EINTR
+            {}
         }
         for (target, fd) in (*start).fds.iter().enumerate() {
             if libc::dup2(*fd, target as libc::c_int) == -1 {
@@ -288,8 +348,10 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
             (*start).error = *libc::__errno_location();
             libc::_exit(126);
         }
-        // std ignores SIGPIPE, and tasker blocks signals; a program expects neither.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        // tasker ignores and blocks some signals; a program expects neither.
+        for signal in RESET {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
@@ -360,6 +422,18 @@ pub fn reap(pid: i32) -> io::Result<Ended> {
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
         peak_kib: usage.ru_maxrss as u64,
     })
+}
+
+/// Sends a signal to one child that is not reaped yet.
+pub fn signal_child(pid: i32, signal: i32) {
+    // SAFETY: no memory is involved; the id cannot be another process's yet.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Whether this process, with its effective user, may execute the file.
+pub fn may_execute(path: &CStr) -> bool {
+    // SAFETY: the path is a valid C string.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
 }
 
 /// Sends a signal to every process of the group; one that is gone is no error.

@@ -6,7 +6,9 @@
 //! plain text, `${V}` inside double quotes, `'"${V}"'` inside single quotes. To
 //! know the context, the scanner follows the quoting rules of bash. Where no
 //! quoting would be safe (backquotes, `$'…'`, arithmetic, `${…}`, a comment, a
-//! here-document) the reference is refused.
+//! here-document) the reference is refused. Arithmetic hides in two more places:
+//! the subscript of an assignment (`a[…]=`) and the numeric comparisons of
+//! `[[ … ]]`; bash runs a `$(…)` in a value that it evaluates there, quoted or not.
 //!
 //! Rejected: quoting the data into the text. One mistake in the scanner would
 //! then run the data; with a variable it can at worst be split.
@@ -83,9 +85,31 @@ struct Scanner<'a> {
     word: String,
     at_word_start: bool,
     at_command: bool,
+    /// Only assignments stand before this word.
+    at_assignment: bool,
+    after_for: bool,
     here_document: bool,
+    /// The `[[`, `[` and `test` commands that are open.
+    tests: Vec<Test>,
+    /// What `end_word` found wrong.
+    refused: Option<BadScript>,
     script: Script,
 }
+
+/// A test command: a value must not meet an operator that evaluates it.
+struct Test {
+    /// How many contexts are open where it stands.
+    level: usize,
+    /// `[[`, which evaluates the operands of `-eq` and its like.
+    double: bool,
+    evaluates: bool,
+    value: Option<Span>,
+}
+
+/// Words after which a command begins.
+const KEYWORDS: &[&str] = &[
+    "if", "then", "else", "elif", "while", "until", "do", "{", "!", "time", "coproc",
+];
 
 /// Reads the value as a script.
 ///
@@ -107,7 +131,11 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
         word: String::new(),
         at_word_start: true,
         at_command: true,
+        at_assignment: true,
+        after_for: false,
         here_document: false,
+        tests: Vec::new(),
+        refused: None,
         script: Script {
             text: Template::default(),
             values: Vec::new(),
@@ -117,11 +145,30 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
         scanner.next += 1;
         match item {
             Item::Atom(piece) => scanner.atom(piece)?,
+            Item::Char {
+                c: c @ ('$' | '\\'),
+                at,
+                secret,
+                ..
+            } if scanner.stands_before_data() => {
+                // It would act on the variable's quote or name: `\"`, `$"`, `$$`.
+                scanner.script.text.push_char('\\', at, secret);
+                scanner.script.text.push_char(c, at, secret);
+                scanner.at_word_start = false;
+                scanner.word.push(c);
+            }
             Item::Char { c, at, secret, .. } => {
                 scanner.script.text.push_char(c, at, secret);
                 scanner.step(c, at);
             }
         }
+        if let Some(refused) = scanner.refused.take() {
+            return Err(refused);
+        }
+    }
+    scanner.end_word();
+    if let Some(refused) = scanner.refused.take() {
+        return Err(refused);
     }
     match scanner
         .open
@@ -163,12 +210,27 @@ impl<'a> Scanner<'a> {
         }
         let depth = self.open.len();
         self.cases.retain(|(level, _)| *level <= depth);
+        self.tests.retain(|test| test.level <= depth);
     }
 
     fn begin_command(&mut self) {
+        let level = self.open.len();
+        self.tests.retain(|test| test.double || test.level != level);
         self.word.clear();
         self.at_command = true;
+        self.at_assignment = true;
+        self.after_for = false;
         self.at_word_start = true;
+    }
+
+    /// Whether a value follows that a `$` or `\` just read would act on.
+    fn stands_before_data(&self) -> bool {
+        let data = match self.items.get(self.next) {
+            Some(Item::Atom(Piece::Reference { to, .. })) => to.is_data(),
+            Some(Item::Atom(_)) => true,
+            _ => false,
+        };
+        data && matches!(self.top(), Context::Commands { .. } | Context::Double)
     }
 
     fn peek(&self, ahead: usize) -> Option<char> {
@@ -207,6 +269,19 @@ impl<'a> Scanner<'a> {
                 ),
             });
         }
+        if self.in_subscript() {
+            return Err(BadScript {
+                at,
+                message:
+                    "a value cannot stand inside an array subscript; the shell would evaluate it"
+                        .into(),
+            });
+        }
+        let level = self.command_level();
+        if let Some(test) = self.tests.last_mut().filter(|t| t.level == level) {
+            test.value.get_or_insert(at);
+            self.check_test();
+        }
         let name = variable(self.number_of(piece));
         let (before, after) = match self.top() {
             Context::Double => ("${", "}"),
@@ -217,6 +292,38 @@ impl<'a> Scanner<'a> {
             self.script.text.push_char(c, at, false);
         }
         Ok(())
+    }
+
+    /// How many contexts are open where the innermost command stands.
+    fn command_level(&self) -> usize {
+        let command = |(c, _): &(Context, Span)| matches!(c, Context::Commands { .. });
+        self.open.iter().rposition(command).map_or(0, |at| at + 1)
+    }
+
+    /// Whether the word is an assignment to an element that is being named.
+    fn in_subscript(&self) -> bool {
+        let Some((name, subscript)) = self.word.split_once('[') else {
+            return false;
+        };
+        let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let element =
+            self.at_assignment && !name.is_empty() || name.is_empty() && !subscript.is_empty();
+        named && element && !subscript.contains(']')
+    }
+
+    /// Refuses a value beside an operator that evaluates it.
+    fn check_test(&mut self) {
+        if let Some(Test {
+            evaluates: true,
+            value: Some(at),
+            ..
+        }) = self.tests.last()
+        {
+            self.refused = Some(BadScript {
+                at: *at,
+                message: "a value cannot stand in a test that evaluates it as arithmetic (`[[` with `-eq`, `-lt`, ...; `-v`); compare numbers with `[ ... ]`".into(),
+            });
+        }
     }
 
     fn number_of(&mut self, piece: &Piece) -> usize {
@@ -280,7 +387,7 @@ impl<'a> Scanner<'a> {
                     at,
                 );
             }
-            '(' if self.at_command && self.word.is_empty() && self.peek(0) == Some('(') => {
+            '(' if self.begins_arithmetic() => {
                 self.skip(1);
                 self.push(
                     Context::Arithmetic {
@@ -291,8 +398,12 @@ impl<'a> Scanner<'a> {
                 );
             }
             '(' => {
+                // After a word it opens a list of elements, or nothing (`f()`).
+                let command = self.word.is_empty();
                 self.set_depth(depth + 1);
                 self.begin_command();
+                self.at_command = command;
+                self.at_assignment = command;
             }
             ')' => self.close_parenthesis(nested, depth),
             ';' | '&' | '|' | '\n' => {
@@ -313,6 +424,14 @@ impl<'a> Scanner<'a> {
     fn quoted(&mut self, context: Context, at: Span) {
         self.word.push('"');
         self.push(context, at);
+    }
+
+    /// At a `(`: whether it is that of `((`, also behind `for` or a keyword.
+    fn begins_arithmetic(&mut self) -> bool {
+        if self.at_command && (self.word == "for" || KEYWORDS.contains(&self.word.as_str())) {
+            self.end_word();
+        }
+        (self.at_command || self.after_for) && self.word.is_empty() && self.peek(0) == Some('(')
     }
 
     fn set_depth(&mut self, depth: usize) {
@@ -347,6 +466,9 @@ impl<'a> Scanner<'a> {
         let Context::Commands { depth, .. } = self.top() else {
             return;
         };
+        self.test_word(&word);
+        self.after_for = self.at_command && word == "for";
+        self.at_assignment &= is_assignment(&word) || KEYWORDS.contains(&word.as_str());
         if !self.at_command {
             return;
         }
@@ -355,10 +477,31 @@ impl<'a> Scanner<'a> {
             "esac" => drop(self.cases.pop()),
             _ => {}
         }
-        self.at_command = matches!(
-            word.as_str(),
-            "if" | "then" | "else" | "elif" | "while" | "until" | "do" | "{" | "!" | "time"
-        );
+        self.at_command = KEYWORDS.contains(&word.as_str());
+    }
+
+    /// Follows the words of `[[ … ]]`, `[ … ]` and `test …`.
+    fn test_word(&mut self, word: &str) {
+        let level = self.open.len();
+        if self.at_command && matches!(word, "[[" | "[" | "test") {
+            self.tests.push(Test {
+                level,
+                double: word == "[[",
+                evaluates: false,
+                value: None,
+            });
+            return;
+        }
+        let Some(test) = self.tests.last_mut().filter(|t| t.level == level) else {
+            return;
+        };
+        match word {
+            "]]" if test.double => drop(self.tests.pop()),
+            "-v" | "-R" => test.evaluates = true,
+            "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" if test.double => test.evaluates = true,
+            _ => {}
+        }
+        self.check_test();
     }
 
     fn here(&mut self) {
@@ -446,18 +589,29 @@ impl<'a> Scanner<'a> {
     }
 
     fn in_parameter(&mut self, c: char, at: Span) {
-        // Inside double quotes a single quote in `${…}` is an ordinary character.
-        let in_double = self.open.iter().rev().any(|(c, _)| *c == Context::Double);
+        // Whether `$'` is a quote is decided by what is around the `${`, as far as
+        // the nearest `$(`. A plain `'` is one for bash even inside double quotes.
+        let around = self.open.iter().rev().map(|(c, _)| *c);
+        let in_double = around
+            .take_while(|c| !matches!(c, Context::Commands { .. }))
+            .any(|c| c == Context::Double);
         match c {
             '}' => self.pop(),
             '\\' => self.skip(1),
-            '\'' if !in_double => self.push(Context::Single, at),
+            '\'' => self.push(Context::Single, at),
             '"' => self.push(Context::Double, at),
             '`' => self.push(Context::Backquote, at),
             '$' => self.dollar(at, in_double),
             _ => {}
         }
     }
+}
+
+/// `NAME=…`, `NAME+=…` or `NAME[…]=…`, as far as it was read.
+fn is_assignment(word: &str) -> bool {
+    let name = word.split(['=', '+', '[']).next().unwrap_or_default();
+    let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    named && !name.is_empty() && word.contains('=')
 }
 
 #[cfg(test)]
@@ -555,6 +709,51 @@ mod tests {
                 scanned(line)
             );
         }
+    }
+
+    #[test]
+    fn a_dollar_or_backslash_before_data_is_itself() {
+        ok("echo $@D@ \"$@D@\"", "echo \\$\"${V1}\" \"\\$${V2}\"");
+        ok("echo \\@D@ \"\\@D@\"", "echo \\\\\"${V1}\" \"\\\\${V2}\"");
+        ok("echo '$@D@\\'", "echo '$'\"${V1}\"'\\'");
+    }
+
+    #[test]
+    fn hidden_arithmetic_is_refused() {
+        for line in [
+            "[[ @D@ -eq 0 ]]",
+            "if [[ 1 -lt \"@D@\" ]]; then x; fi",
+            "[[ a = b && ( @D@ -gt 1 ) ]]",
+            "[[ -v @D@ ]]",
+            "[ -v @D@ ]",
+            "x=1 && test -v '@D@'",
+            "[[ 1 -eq @D@",
+            "a[@D@]=1",
+            "x=1 a[@D@]=1",
+            "if true; then a[\"@D@\"]=1; fi",
+            "a=([@D@]=1)",
+            "for ((i = 0; i < @D@; i++)); do x; done",
+            "for((i = 0; i < @D@; i++)); do x; done",
+            "if((@D@)); then x; fi",
+        ] {
+            assert!(
+                scanned(line).is_err_and(|e| e.contains("cannot stand in")),
+                "{line}: {:?}",
+                scanned(line)
+            );
+        }
+        ok("[ @D@ -eq 0 ]", "[ \"${V1}\" -eq 0 ]");
+        ok(
+            "[[ @D@ = x ]]; [ 1 -eq @D@ ]",
+            "[[ \"${V1}\" = x ]]; [ 1 -eq \"${V2}\" ]",
+        );
+        ok("[[ $(cat @D@) -eq 1 ]]", "[[ $(cat \"${V1}\") -eq 1 ]]");
+        ok("[ -f x ]; grep -v @D@", "[ -f x ]; grep -v \"${V1}\"");
+        ok("echo a[@D@]", "echo a[\"${V1}\"]");
+        ok(
+            "a=(@D@ b); f() { echo @D@; }",
+            "a=(\"${V1}\" b); f() { echo \"${V2}\"; }",
+        );
     }
 
     #[test]
