@@ -1,0 +1,524 @@
+//! The house rules: what the sources may hold, which room knows which, and that
+//! the man pages and the README say what the program does.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::{Ran, Sandbox};
+
+/// The rooms, in the order in which data flows; each knows those before it.
+const ROOMS: [&str; 5] = ["text", "task", "plan", "run", "report"];
+
+/// What every room may know: words and numbers, nothing that does anything.
+const COMMON: [&str; 2] = ["exit", "outcome"];
+
+/// Imports against the order: the file, what it imports, and why.
+const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+
+/// Files that may go without `#![forbid(unsafe_code)]`, and why.
+const NOT_SEALED: [(&str, &str); 3] = [
+    ("src/run/sys.rs", "holds all that is unsafe"),
+    (
+        "src/run/mod.rs",
+        "declares sys, and a lint holds for what is inside",
+    ),
+    ("src/main.rs", "declares run; it denies instead"),
+];
+
+struct SourceFile {
+    /// From the project's directory on: `src/run/sys.rs`.
+    name: String,
+    /// Without comments.
+    all: Vec<String>,
+    /// Without comments and `#[cfg(test)]` modules.
+    shipped: Vec<String>,
+}
+
+fn project(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(project(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Every source file below `src`.
+fn sources() -> Vec<SourceFile> {
+    let mut directories = vec!["src".to_string()];
+    let mut found = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(project(&directory))
+            .expect("src")
+            .flatten()
+        {
+            let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                directories.push(name);
+            } else if name.ends_with(".rs") {
+                found.push(source(name));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(found.len() > 10);
+    found
+}
+
+fn source(name: String) -> SourceFile {
+    let text = read(&name);
+    let comment = |line: &&str| line.trim_start().starts_with("//");
+    let mut shipped = Vec::new();
+    let mut in_tests = false;
+    let mut lines = text.lines().filter(|l| !comment(l)).peekable();
+    while let Some(line) = lines.next() {
+        // A module of tests ends at the first brace that is not indented.
+        in_tests |= line == "#[cfg(test)]" && lines.peek().is_some_and(|l| l.starts_with("mod "));
+        if !in_tests {
+            shipped.push(line.to_string());
+        }
+        in_tests &= line != "}";
+    }
+    SourceFile {
+        name,
+        all: text
+            .lines()
+            .filter(|l| !comment(l))
+            .map(String::from)
+            .collect(),
+        shipped,
+    }
+}
+
+/// The identifiers of a line.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|w| !w.is_empty())
+}
+
+#[track_caller]
+fn none(what: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    let mut found = Vec::new();
+    for file in sources() {
+        let sealed = file.all.iter().any(|l| l == "#![forbid(unsafe_code)]");
+        if sealed == NOT_SEALED.iter().any(|(name, _)| *name == file.name) {
+            found.push(format!("{}: sealed: {sealed}", file.name));
+        }
+        if file.name != "src/run/sys.rs" {
+            let lines = file.all.iter().filter(|l| words(l).any(|w| w == "unsafe"));
+            found.extend(lines.map(|l| format!("{}: {l}", file.name)));
+        }
+    }
+    none("unsafe code outside its file", found);
+}
+
+#[test]
+fn every_unsafe_block_says_why_it_is_sound() {
+    let text = read("src/run/sys.rs");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let code = !line.trim_start().starts_with("//");
+        if code && line.contains("unsafe {") {
+            let before = &lines[index.saturating_sub(8)..=index];
+            if !before.iter().any(|l| l.contains("SAFETY:")) {
+                found.push(format!("src/run/sys.rs:{}: {line}", index + 1));
+            }
+        }
+    }
+    none("unsafe blocks without `// SAFETY:`", found);
+}
+
+#[test]
+fn nothing_is_left_unfinished_and_nothing_panics_at_will() {
+    const NEVER: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
+    const NOT_SHIPPED: [&str; 3] = [".unwrap()", ".expect(", "panic!("];
+    let mut found = Vec::new();
+    for file in sources() {
+        let left = file
+            .all
+            .iter()
+            .filter(|l| NEVER.iter().any(|w| l.contains(w)));
+        let rash = file
+            .shipped
+            .iter()
+            .filter(|l| NOT_SHIPPED.iter().any(|w| l.contains(w)));
+        found.extend(left.chain(rash).map(|l| format!("{}: {l}", file.name)));
+    }
+    none("not fit to ship", found);
+}
+
+#[test]
+fn a_room_knows_only_those_before_it() {
+    let mut found = Vec::new();
+    let mut used = BTreeSet::new();
+    for file in sources() {
+        let room = file.name["src/".len()..].split('/').next().unwrap_or("");
+        let allowed: Vec<&str> = match ROOMS.iter().position(|r| *r == room) {
+            Some(place) => ROOMS[..=place].iter().chain(&COMMON).copied().collect(),
+            None if COMMON.iter().any(|c| room == format!("{c}.rs")) => COMMON.to_vec(),
+            // main, cli, load and session wire the rooms.
+            None => continue,
+        };
+        for line in &file.all {
+            for (at, _) in line.match_indices("crate::") {
+                let import = words(&line[at + "crate::".len()..]).next().unwrap_or("");
+                // A group after `crate::` could not be read by this test.
+                let readable = !line[at..].starts_with("crate::{");
+                if readable && allowed.contains(&import) {
+                    continue;
+                }
+                match EXCEPTIONS
+                    .iter()
+                    .find(|(name, what, _)| *name == file.name && *what == import)
+                {
+                    Some(exception) => drop(used.insert(exception)),
+                    None => found.push(format!("{}: {line}", file.name)),
+                }
+            }
+            let up = if file.name.ends_with("/mod.rs") {
+                "super::"
+            } else {
+                "super::super::"
+            };
+            if line.contains(up) && file.shipped.contains(line) {
+                found.push(format!("{}: {line}", file.name));
+            }
+        }
+    }
+    none("imports against the order of the rooms", found);
+    assert_eq!(
+        used.len(),
+        EXCEPTIONS.len(),
+        "an exception that is not needed any more"
+    );
+}
+
+#[test]
+fn the_only_dependencies_are_lexopt_and_libc() {
+    let manifest = read("Cargo.toml");
+    let (mut section, mut found) = (String::new(), BTreeSet::new());
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line.to_string();
+        } else if section.contains("dependencies") && !line.is_empty() && !line.starts_with('#') {
+            found.insert(format!("{section} {}", words(line).next().unwrap_or("")));
+        }
+        assert!(
+            !line.starts_with('[') || !line.contains("dependencies") || line == "[dependencies]",
+            "{line}"
+        );
+    }
+    assert_eq!(
+        found,
+        set(["[dependencies] lexopt", "[dependencies] libc"]),
+        "Cargo.toml"
+    );
+    let locked = read("Cargo.lock");
+    let locked = locked.lines().filter_map(|l| l.strip_prefix("name = "));
+    assert_eq!(
+        locked
+            .map(|n| n.trim_matches('"').to_string())
+            .collect::<BTreeSet<_>>(),
+        set(["lexopt", "libc", "tasker"]),
+        "Cargo.lock"
+    );
+}
+
+fn set<const N: usize>(items: [&str; N]) -> BTreeSet<String> {
+    items.into_iter().map(String::from).collect()
+}
+
+/// The lines of one section of a man page.
+fn section(page: &str, heading: &str) -> Vec<String> {
+    let text = read(page);
+    let lines = text.lines().skip_while(|l| *l != format!(".Sh {heading}"));
+    let lines: Vec<String> = lines
+        .skip(1)
+        .take_while(|l| !l.starts_with(".Sh "))
+        .map(String::from)
+        .collect();
+    assert!(!lines.is_empty(), "{page} has no section {heading}");
+    lines
+}
+
+#[test]
+fn every_key_is_in_the_man_page_and_no_other() {
+    let table = read("src/task/keys.rs");
+    let quoted = |line: &str| Some(line.split_once("key(\"")?.1.split_once('"')?.0.to_string());
+    let keys: BTreeSet<String> = table.lines().filter_map(quoted).collect();
+    assert!(keys.len() > 30 && keys.contains("env."), "{keys:?}");
+    let documented: BTreeSet<String> = section("man/tasker-file.5", "KEYS")
+        .iter()
+        .filter(|l| l.contains(" Ns = Ns "))
+        .filter_map(|l| Some(l.strip_prefix(".It Cm ")?.split_once(' ')?.0.to_string()))
+        .collect();
+    assert_eq!(keys, documented);
+}
+
+/// An option as the help or the man page tells of it: `-l --log-dir DIR`.
+fn options_of_the_help() -> BTreeSet<String> {
+    help()
+        .lines()
+        .filter_map(|line| {
+            let line = line
+                .strip_prefix("  ")
+                .filter(|l| l.trim_start().starts_with('-'))?;
+            let what = line.trim_start().split("  ").next()?;
+            Some(what.replace(',', "").to_string())
+        })
+        .collect()
+}
+
+fn help() -> String {
+    let ran = Sandbox::new().tasker(&["--help"]).output();
+    Ran::from(ran.expect("tasker runs")).stdout
+}
+
+/// The same of the man page, and whether it may not stand in a task file.
+fn options_of_the_page() -> Vec<(String, bool)> {
+    let lines = section("man/tasker.1", "OPTIONS");
+    let items = lines.iter().filter_map(|l| l.strip_prefix(".It Fl "));
+    items
+        .map(|item| {
+            let marked = item.ends_with(" Pq *");
+            let item = item.trim_end_matches(" Pq *");
+            let item = item.replace(" Ns = Ns Ar ", "=").replace(" , Fl ", " -");
+            (format!("-{}", item.replace(" Ar ", " ")), marked)
+        })
+        .collect()
+}
+
+#[test]
+fn every_option_is_in_the_man_page_and_no_other() {
+    let help = options_of_the_help();
+    assert!(help.contains("-l --log-dir DIR"), "{help:?}");
+    let page: BTreeSet<String> = options_of_the_page().into_iter().map(|(o, _)| o).collect();
+    assert_eq!(help, page);
+}
+
+/// Options of old files have no help, but are in the page and accepted.
+#[test]
+fn every_option_that_a_page_mentions_exists() {
+    let help = help();
+    for page in ["man/tasker.1", "man/tasker-file.5"] {
+        let text = read(page);
+        let mentioned: BTreeSet<&str> = text
+            .lines()
+            .flat_map(|l| l.match_indices("Fl -").map(|(at, _)| &l[at + 4..]))
+            .filter_map(|l| l.split(' ').next())
+            .filter(|l| *l != "skip" && *l != "opt")
+            .collect();
+        for option in mentioned {
+            let old = option.starts_with("skip-") && is_accepted(&format!("--{option}"));
+            assert!(
+                help.contains(&format!("--{option} ")) || old,
+                "{page}: --{option}"
+            );
+        }
+    }
+    let table = read("src/cli.rs");
+    let old = table.lines().filter_map(|l| {
+        let l = l.trim().strip_prefix("flag(\"")?;
+        Some(l.strip_suffix("\", None, \"\"),")?.to_string())
+    });
+    let page = read("man/tasker.1");
+    for option in old {
+        assert!(
+            page.contains(&format!("Fl -{option}")),
+            "man/tasker.1: --{option}"
+        );
+    }
+}
+
+fn is_accepted(option: &str) -> bool {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", "task=0\nreturn=0\n");
+    let ran = sandbox.tasker(&[option, "tasks.txt"]).output();
+    Ran::from(ran.expect("tasker runs")).code == 0
+}
+
+#[test]
+fn options_that_a_file_may_not_hold_are_marked() {
+    let sandbox = Sandbox::new();
+    for (option, marked) in options_of_the_page() {
+        let long = option
+            .split(' ')
+            .find(|w| w.starts_with("--"))
+            .expect("a long name");
+        let name = long.split('=').next().expect("a name");
+        sandbox.file("tasks.txt", format!("{name}\ntask=0\nreturn=0\n"));
+        let ran = Ran::from(
+            sandbox
+                .tasker(&["tasks.txt"])
+                .output()
+                .expect("tasker runs"),
+        );
+        let refused = ran.stderr.contains("is not allowed in a task file");
+        assert_eq!(refused, marked, "{option}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn every_exit_code_is_written_down_and_no_other() {
+    let number = |text: &str| {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        text[..digits].parse::<u32>().ok()
+    };
+    // By SIGHUP, SIGINT and SIGTERM: 128+n.
+    let signals = [129, 130, 143];
+    let table = read("src/exit.rs");
+    let codes: BTreeSet<u32> = table
+        .lines()
+        .filter_map(|l| number(l.strip_prefix("pub const ")?.split_once(": i32 = ")?.1))
+        .chain(signals)
+        .collect();
+    assert!(codes.len() > 12);
+    let items = section("man/tasker.1", "EXIT STATUS");
+    let page: BTreeSet<u32> = items
+        .iter()
+        .filter_map(|l| l.strip_prefix(".It "))
+        .flat_map(|l| l.split(", ").filter_map(number))
+        .collect();
+    assert_eq!(codes, page, "man/tasker.1");
+    let readme = read("README.md");
+    let rows: BTreeSet<u32> = readme
+        .lines()
+        .skip_while(|l| *l != "## Exit codes")
+        .filter_map(|l| l.strip_prefix("| ")?.split_once(" |"))
+        .flat_map(|(l, _)| l.split(", ").filter_map(number))
+        .collect();
+    assert_eq!(codes, rows, "README.md");
+}
+
+#[test]
+fn the_man_pages_are_clean() {
+    for page in ["man/tasker.1", "man/tasker-file.5"] {
+        let lint = Command::new("mandoc")
+            .args(["-Tlint", "-Wwarning"])
+            .arg(project(page))
+            .output();
+        match lint {
+            Ok(lint) => {
+                let lint = Ran::from(lint);
+                assert_eq!((lint.code, lint.stdout.as_str()), (0, ""), "{page}");
+            }
+            Err(e) => eprintln!("{page} is not checked, there is no mandoc: {e}"),
+        }
+    }
+}
+
+/// The task files that the page on the language shows can be run as they are;
+/// tasks that an example leaves out are added.
+#[test]
+fn every_task_file_in_the_man_page_is_a_good_one() {
+    let page = read("man/tasker-file.5").replace("\\(ga", "`");
+    let mut tried = 0;
+    for example in page.split(".Bd -literal -offset indent\n").skip(1) {
+        let example = example.split(".Ed\n").next().unwrap_or("");
+        if example.contains("task=") {
+            good_file(example);
+            tried += 1;
+        }
+    }
+    assert!(tried > 5);
+}
+
+/// The same of the README's.
+#[test]
+fn every_task_file_in_the_readme_is_a_good_one() {
+    let readme = read("README.md");
+    let mut tried = 0;
+    for (number, example) in readme.split("```\n").enumerate() {
+        if number % 2 == 1 && example.lines().any(|l| l.starts_with("task=")) {
+            good_file(example);
+            tried += 1;
+        }
+    }
+    assert!(tried > 4);
+}
+
+#[track_caller]
+fn good_file(example: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.file("hosts.txt", "web[01-05]\n");
+    let check = |text: &str| {
+        sandbox.file("tasks.txt", text);
+        let mut tasker = sandbox.tasker(&["tasks.txt"]);
+        tasker.env("DB_PASSWORD", "of the test");
+        Ran::from(tasker.output().expect("tasker runs"))
+    };
+    let missing: BTreeSet<String> = check(example)
+        .stderr
+        .lines()
+        .filter_map(|l| {
+            Some(
+                l.split_once("there is no task `")?
+                    .1
+                    .strip_suffix('`')?
+                    .to_string(),
+            )
+        })
+        .collect();
+    let mut whole = example.to_string();
+    for id in missing {
+        whole += &format!("\ntask={id}\nexec=local\ncommand=true\n");
+    }
+    let ran = check(&whole);
+    assert_eq!(ran.code, 0, "{whole}\n{}", ran.stderr);
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = read("README.md");
+    let quick = read("tests/files/quick-start.txt");
+    assert!(
+        readme.contains(&format!("```\n{quick}```\n")),
+        "the task file"
+    );
+    let sandbox = Sandbox::new();
+    for file in ["quick-start.txt", "health-check.txt"] {
+        sandbox.file(file, read(&format!("tests/files/{file}")));
+    }
+    let mistakes = "task=0\nexec=local\ncommand=true\ntimeout=5s\nnexxt=always\non_failure=91\n";
+    sandbox.file("deploy.txt", mistakes);
+    for arguments in [
+        &["-r", "quick-start.txt"][..],
+        &["health-check.txt"],
+        &["-q", "-r", "health-check.txt"],
+        &["deploy.txt"],
+    ] {
+        let mut tasker = sandbox.tasker(arguments);
+        if arguments[0] == "-q" {
+            tasker.env("TASKER_TEST_ANSWER", "status: DOWN");
+        }
+        let ran = Ran::from(tasker.output().expect("tasker runs"));
+        // The next log is to have no number.
+        let _ = std::fs::remove_dir_all(sandbox.path.join("TASKER"));
+        let home = sandbox.path.display().to_string();
+        let printed = format!("{}{}", ran.stdout, ran.stderr).replace(&home, "/home/ann");
+        assert!(
+            without_digits(&readme).contains(&format!("```\n{}```\n", without_digits(&printed))),
+            "{arguments:?}: {printed}"
+        );
+    }
+}
+
+/// Times differ from run to run: one `#` for each number.
+fn without_digits(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            c => out.push(c),
+        }
+    }
+    out
+}
