@@ -112,6 +112,12 @@ fn start_task(loaded: &Loaded) -> Result<Ix, i32> {
     Ok(ix)
 }
 
+/// Whether a run may begin at the task: not at a final one, nor inside a block.
+fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
+    let workflow = &loaded.workflow;
+    !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
+}
+
 /// The programs that carry commands to their hosts must be there before
 /// anything runs.
 fn missing_programs(loaded: &Loaded) -> Result<(), String> {
@@ -312,7 +318,7 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         failed,
         log: report.log.path().display().to_string(),
         go_on: match end.first_failure {
-            Some(ix) if !loaded.from_stdin => {
+            Some(ix) if !loaded.from_stdin && can_start_at(loaded, ix) => {
                 format!("tasker -r --start-from {} {again}", workflow.tasks[ix].id)
             }
             _ => String::new(),

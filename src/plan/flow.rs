@@ -95,6 +95,8 @@ pub struct Decision {
     pub step: Step,
     pub course: Course,
     pub why: Cow<'static, str>,
+    /// A failure decided it.
+    pub failure: bool,
 }
 
 /// Decides what comes after a task of the main line, or one jumped to.
@@ -129,10 +131,12 @@ pub fn follow(
     why: Cow<'static, str>,
     failure: i32,
 ) -> Decision {
+    let failed = matches!(choice, Choice::Fail | Choice::Jump { failure: true, .. });
     let go = |step, course| Decision {
         step,
         course,
         why: why.clone(),
+        failure: failed,
     };
     match choice {
         Choice::Retry => go(Step::Retry, course),
@@ -300,6 +304,7 @@ fn fall_through(
         step: Step::End(ending(course, over(policy, course))),
         course,
         why,
+        failure: false,
     };
     match workflow.next_of(from) {
         None => end(why),
@@ -312,6 +317,7 @@ fn fall_through(
             step: Step::Go(next),
             course,
             why,
+            failure: false,
         },
     }
 }

@@ -66,7 +66,7 @@ impl Lister<'_> {
     fn task(&mut self, ix: Ix, depth: usize) {
         let task = &self.workflow.tasks[ix];
         let mut head = task.title.shown(None);
-        if let Some(name) = &task.name {
+        if let Some(name) = task.name.as_ref().filter(|n| **n != head) {
             head = format!("[{name}] {head}");
         }
         let _ = writeln!(
@@ -174,7 +174,7 @@ impl Lister<'_> {
         let mut parts = Vec::new();
         match &task.retry.count {
             Late::Known(0) => {}
-            Late::Known(n) => parts.push(format!("up to {} more attempts", n)),
+            Late::Known(n) => parts.push(format!("up to {}", Count(*n as usize, "more attempt"))),
             Late::Later { value, .. } => {
                 parts.push(format!("up to {} more attempts", value.shown(None)))
             }

@@ -212,6 +212,13 @@ impl Console {
                 signal_name(signal),
                 end.exit
             ),
+            (None, true) if closing.failed.is_none() => {
+                format!(
+                    "failed with exit code {}: {}",
+                    end.exit,
+                    show::line(&end.why)
+                )
+            }
             (None, true) => format!("failed with exit code {}", end.exit),
             (None, false) => "ok".into(),
         };

@@ -49,6 +49,8 @@ pub struct RunEnd {
     pub first_failure: Option<Ix>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// Why the flow ended where it did.
+    pub why: String,
     pub took: Duration,
 }
 
@@ -65,6 +67,9 @@ pub struct Engine<'a> {
     /// The first signal; nothing new starts any more.
     pub(super) stopped: Option<i32>,
     level: Level,
+    /// The signal that ends the run.
+    signal: Option<i32>,
+    why: String,
     jobs: u64,
     run_outcome: &'static str,
 }
@@ -90,6 +95,8 @@ impl<'a> Engine<'a> {
             first_failure: None,
             stopped: None,
             level: Level::None,
+            signal: None,
+            why: String::new(),
             jobs: 0,
             run_outcome: "",
         }
@@ -98,7 +105,7 @@ impl<'a> Engine<'a> {
     /// Walks to the end, then runs the final tasks.
     pub fn run(mut self) -> RunEnd {
         let (exit, last) = self.walk();
-        let signal = self.stopped;
+        self.signal = self.stopped;
         let exit = self.finals(exit);
         RunEnd {
             exit,
@@ -106,7 +113,8 @@ impl<'a> Engine<'a> {
             counts: self.results.counts(),
             path: self.path,
             first_failure: self.first_failure,
-            signal,
+            signal: self.signal,
+            why: self.why,
             took: self.runner.now(),
             results: self.results,
         }
@@ -129,7 +137,8 @@ impl<'a> Engine<'a> {
                 steps += 1;
                 if steps > self.settings.max_steps {
                     let most = Count(self.settings.max_steps as usize, "task");
-                    self.warn("", &format!("stopped after {most}, as --max-steps says"));
+                    self.why = format!("stopped after {most}, as --max-steps says");
+                    self.warn("", &self.why.clone());
                     return (exit::MAX_STEPS, at.task);
                 }
             }
@@ -142,10 +151,13 @@ impl<'a> Engine<'a> {
             }
             let decision = self.decide(course, at, &stepped);
             course = decision.course;
-            self.note_failure(at.task, &stepped.seen, &decision.step);
+            self.note_failure(at.task, &stepped.seen, &decision);
             self.tell_route(at.task, &decision.step, &decision.why);
             match decision.step {
-                Step::End(code) => return (code, at.task),
+                Step::End(code) => {
+                    self.why = decision.why.into_owned();
+                    return (code, at.task);
+                }
                 Step::Retry => at = self.next_attempt(at, &stepped),
                 Step::Iterate => at = self.next_iteration(at, &stepped),
                 Step::Go(to) => {
@@ -233,23 +245,28 @@ impl<'a> Engine<'a> {
             (None, exit::OK) => "ok",
             _ => "failed",
         };
-        if self.stopped.take().is_some() {
-            self.runner.rearm();
-        }
+        let mut warned = self.stopped.take().is_some();
+        self.runner.rearm(!warned);
         (self.emit)(Event::Finals);
         let mut code = exit;
         for (done, ix) in finals.iter().enumerate() {
             let (choice, seen) = self.run_owned(*ix);
-            if !matches!(choice, Choice::FallThrough) || self.stopped.is_some() {
+            if !matches!(choice, Choice::FallThrough) {
                 self.note_first_failure(*ix);
                 if code == exit::OK {
                     code = flow::failure_code(&self.workflow.tasks[*ix], &seen);
                 }
             }
-            if self.stopped.is_some() {
+            let Some(signal) = self.stopped else { continue };
+            if std::mem::replace(&mut warned, true) {
                 self.leave_out_finals(&finals[done + 1..]);
                 break;
             }
+            // The first signal of the run: it ends after all final tasks.
+            code = exit::SIGNAL + signal;
+            self.signal = Some(signal);
+            self.stopped = None;
+            self.runner.rearm(false);
         }
         code
     }
@@ -420,9 +437,10 @@ impl<'a> Engine<'a> {
         self.first_failure.get_or_insert(task);
     }
 
-    fn note_failure(&mut self, task: Ix, seen: &Seen, step: &Step) {
-        let over = !matches!(step, Step::Retry | Step::Iterate);
-        if over && !seen.verdict && seen.outcome.is_failure() {
+    fn note_failure(&mut self, task: Ix, seen: &Seen, decision: &flow::Decision) {
+        let over = !matches!(decision.step, Step::Retry | Step::Iterate);
+        let failed = !seen.verdict && seen.outcome.is_failure();
+        if decision.failure || (over && failed) {
             self.note_first_failure(task);
         }
     }

@@ -9,6 +9,7 @@ use super::sys;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How far the signals have gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,8 @@ pub struct Interrupt {
     end: (PipeReader, PipeWriter),
     kill: (PipeReader, PipeWriter),
     on_interrupt: OnInterrupt,
+    /// The next signal is only taken in and ends nothing.
+    shielded: AtomicBool,
 }
 
 impl Interrupt {
@@ -46,6 +49,7 @@ impl Interrupt {
             end: io::pipe()?,
             kill: io::pipe()?,
             on_interrupt,
+            shielded: AtomicBool::new(false),
         })
     }
 
@@ -54,6 +58,7 @@ impl Interrupt {
         let mut level = lock(&self.level);
         let before = *level;
         *level = match (before, signal) {
+            (Level::None, _) if self.shielded.load(Relaxed) => Level::Drain,
             (Level::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => Level::Drain,
             (Level::None | Level::Drain, _) => Level::End,
             (Level::End | Level::Kill, _) => Level::Kill,
@@ -78,7 +83,9 @@ impl Interrupt {
     }
 
     /// Back to no level, so that final tasks can run; only while no command runs.
-    pub fn rearm(&self) {
+    /// When `shield`, a first signal does not end what runs then (SPEC §3.7).
+    pub fn rearm(&self, shield: bool) {
+        self.shielded.store(shield, Relaxed);
         let mut level = lock(&self.level);
         for (from, pipe) in [(Level::End, &self.end.0), (Level::Kill, &self.kill.0)] {
             if *level >= from {
@@ -124,7 +131,7 @@ mod tests {
             sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], None)?,
             0b11
         );
-        interrupt.rearm();
+        interrupt.rearm(false);
         assert_eq!(
             sys::poll(
                 &[interrupt.end_fd(), interrupt.kill_fd()],

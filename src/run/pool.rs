@@ -135,11 +135,11 @@ impl Runner for Pool {
         }
     }
 
-    fn rearm(&mut self) {
+    fn rearm(&mut self, shield: bool) {
         // A signal that came since the engine looked counts from here on: it must
         // not be lost, for it may be the one that is to end the final tasks.
         let mut state = lock(&self.shared.state);
-        self.shared.around.interrupt.rearm();
+        self.shared.around.interrupt.rearm(shield);
         for news in &mut state.signals {
             news.1 = self.shared.around.interrupt.raise(news.0);
         }

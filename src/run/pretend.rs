@@ -79,5 +79,5 @@ impl Runner for Pretend<'_> {
         }
     }
 
-    fn rearm(&mut self) {}
+    fn rearm(&mut self, _: bool) {}
 }

@@ -73,6 +73,7 @@ pub trait Runner {
     fn start(&mut self, job: Job);
     /// Waits for a result, a signal, or the time.
     fn wait(&mut self, until: Option<Time>) -> Wake;
-    /// Forgets the signals so far, so that final tasks can run.
-    fn rearm(&mut self);
+    /// Forgets the signals so far, so that final tasks can run; when `shield`, the
+    /// next one ends nothing.
+    fn rearm(&mut self, shield: bool);
 }

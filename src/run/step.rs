@@ -558,8 +558,8 @@ fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retr
 
 /// How a running task is named to someone who waits for it.
 pub(super) fn running(own: &Own) -> String {
-    match own.hostname.is_empty() {
-        true => format!("task {}", own.task),
-        false => format!("task {} on {}", own.task, own.hostname),
+    match own.hostname.as_str() {
+        "" | "localhost" => format!("task {}", own.task),
+        host => format!("task {} on {host}", own.task),
     }
 }

@@ -97,10 +97,15 @@ impl Lookup for View<'_> {
         };
         if let (Some(trace), Reference::Field { task, field }) = (&self.trace, reference) {
             let shown = String::from_utf8_lossy(&value[..value.len().min(200)]).into_owned();
-            trace.borrow_mut().push(format!(
-                "@{}_{field:?}@ is `{shown}`",
-                self.workflow.tasks[task].id
-            ));
+            let line = format!(
+                "@{}_{}@ is `{shown}`",
+                self.workflow.tasks[task].id,
+                field.name()
+            );
+            // What is shown and what is used ask for the same value.
+            if !trace.borrow().contains(&line) {
+                trace.borrow_mut().push(line);
+            }
         }
         value
     }
@@ -206,7 +211,7 @@ impl Scope for View<'_> {
             let shown =
                 |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
             trace.borrow_mut().push(format!(
-                "`{}` {op:?} `{}`: {holds}",
+                "`{}` {op} `{}`: {holds}",
                 shown(left),
                 shown(right)
             ));

@@ -554,7 +554,8 @@ impl Reader<'_, '_> {
         if let Some(title) = self.template("description") {
             return title;
         }
-        match self.raw.comment {
+        // A name says as much as the comment above (SPEC §1).
+        match self.value("name").or(self.raw.comment) {
             Some(at) => Template::text(self.text(at), at),
             None => Template::default(),
         }
@@ -918,11 +919,11 @@ impl Reader<'_, '_> {
                 let near = did_you_mean(word, words.chain(condition::known_words()));
                 self.error(at, format!("{message}, found {}", Found(self.text(at))))
                     .label(near);
-                Next::Always
+                Next::Success
             }
             _ => {
                 let Some(expr) = self.r.condition(at) else {
-                    return Next::Always;
+                    return Next::Success;
                 };
                 self.check_asks(&expr, asks);
                 Next::When(expr)

@@ -130,7 +130,13 @@ impl Resolver<'_> {
             }
             None => {
                 self.unknown(name, at);
-                Vec::new()
+                // A value of its own, so that no second mistake is seen in it.
+                vec![Piece::Text {
+                    text: String::new(),
+                    at,
+                    direct: false,
+                    secret: false,
+                }]
             }
         }
     }

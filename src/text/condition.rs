@@ -73,6 +73,21 @@ pub enum Op {
     GreaterOrEqual,
 }
 
+impl std::fmt::Display for Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Op::Contains => "~",
+            Op::Lacks => "!~",
+            Op::Equal => "=",
+            Op::Unequal => "!=",
+            Op::Less => "<",
+            Op::LessOrEqual => "<=",
+            Op::Greater => ">",
+            Op::GreaterOrEqual => ">=",
+        })
+    }
+}
+
 /// The right side: empty, it asks whether the left side is empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
@@ -743,7 +758,9 @@ fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
         }
     };
     match left {
-        Operand::Stdout | Operand::Stderr => scope.compared(b"the output", op, &pattern, holds),
+        // A long output is not loaded to be shown.
+        Operand::Stdout => scope.compared(b"stdout", op, &pattern, holds),
+        Operand::Stderr => scope.compared(b"stderr", op, &pattern, holds),
         left => scope.compared(&operand_value(left, scope), op, &pattern, holds),
     }
     holds

@@ -77,6 +77,13 @@ impl Field {
             .map(|(_, f)| *f)
     }
 
+    pub fn name(self) -> &'static str {
+        FIELDS
+            .iter()
+            .find(|(_, f)| *f == self)
+            .map_or("", |(n, _)| n)
+    }
+
     /// Whether only a block has it.
     pub fn is_of_block(self) -> bool {
         use Field::*;
