@@ -68,13 +68,25 @@ fn sources() -> Vec<SourceFile> {
 
 fn source(name: String) -> SourceFile {
     let text = read(&name);
+    // A file that is all tests is declared with `#[cfg(test)]` in its `mod.rs`.
+    let declared = Path::new(&name).with_file_name("mod.rs");
+    let module = Path::new(&name)
+        .file_stem()
+        .map_or("".into(), |s| s.to_string_lossy());
+    let declaration = format!("#[cfg(test)]\nmod {module};");
+    let all_tests = project("").join(&declared).exists()
+        && read(&declared.display().to_string()).contains(&declaration);
     let comment = |line: &&str| line.trim_start().starts_with("//");
     let mut shipped = Vec::new();
     let mut in_tests = false;
+    let text = if all_tests { String::new() } else { text };
     let mut lines = text.lines().filter(|l| !comment(l)).peekable();
     while let Some(line) = lines.next() {
         // A module of tests ends at the first brace that is not indented.
-        in_tests |= line == "#[cfg(test)]" && lines.peek().is_some_and(|l| l.starts_with("mod "));
+        let follows = lines
+            .peek()
+            .is_some_and(|l| l.contains("mod ") && l.ends_with('{'));
+        in_tests |= line == "#[cfg(test)]" && follows;
         if !in_tests {
             shipped.push(line.to_string());
         }
