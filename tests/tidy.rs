@@ -79,8 +79,8 @@ fn source(name: String) -> SourceFile {
     let comment = |line: &&str| line.trim_start().starts_with("//");
     let mut shipped = Vec::new();
     let mut in_tests = false;
-    let text = if all_tests { String::new() } else { text };
-    let mut lines = text.lines().filter(|l| !comment(l)).peekable();
+    let shipped_text = if all_tests { "" } else { &text };
+    let mut lines = shipped_text.lines().filter(|l| !comment(l)).peekable();
     while let Some(line) = lines.next() {
         // A module of tests ends at the first brace that is not indented.
         let follows = lines
