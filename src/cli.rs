@@ -301,6 +301,7 @@ fn read_line(line: &str) -> Result<Typed, String> {
         None => (line, None),
     };
     let (opt, value) = match name.strip_prefix("--") {
+        Some("") => return Err(format!("expected an option, found `{name}`")),
         Some(name) => (long(name)?, value),
         None => {
             let mut letters = name[1..].chars();

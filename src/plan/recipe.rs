@@ -17,6 +17,9 @@ use crate::text::words;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The longest word that the kernel takes, in bytes without its final NUL.
+const LONGEST_WORD: usize = (128 << 10) - 1;
+
 /// What tasks take when they name nothing themselves.
 pub struct Defaults {
     /// `-t`, else `TASK_EXECUTOR_TYPE`.
@@ -200,7 +203,10 @@ impl Findings<'_> {
             return None;
         }
         match script::scan(&line) {
-            Ok(script) => Some(Payload::Script(script)),
+            Ok(script) => {
+                self.fits(&script.text, &line, "script")?;
+                Some(Payload::Script(script))
+            }
             Err(bad) => {
                 self.diagnostics.error(bad.at, bad.message);
                 None
@@ -252,7 +258,26 @@ impl Findings<'_> {
             }
             return None;
         }
+        for word in &out {
+            self.fits(word, word, "word")?;
+        }
         Some(Payload::Words(out))
+    }
+
+    /// Refuses a word of the author's that the kernel would not take; cut off
+    /// it would mean something else. Results are cut in the run, with a warning.
+    fn fits(&mut self, word: &Template, written: &Template, what: &str) -> Option<()> {
+        let length: usize = word.pieces.iter().map(Piece::size).sum();
+        if length <= LONGEST_WORD {
+            return Some(());
+        }
+        let at = written.pieces.first().map_or(Span::whole(0), Piece::at);
+        let message =
+            format!("a {what} has at most {LONGEST_WORD} bytes (128 KiB), this one has {length}");
+        self.diagnostics
+            .error(at, message)
+            .help("hand large data over with `stdin=`");
+        None
     }
 
     /// What is probably not meant.
