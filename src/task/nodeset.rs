@@ -105,20 +105,27 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
     out
 }
 
+/// The hosts of a file. A `!` in it takes hosts out of this file's, so that
+/// `!file:PATH` names just what `file:PATH` does.
 fn read_file(path: &Path) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("cannot read host file `{}`: {e}", path.display()))?;
     let mut hosts = Vec::new();
+    let mut excluded = HashSet::new();
     for (number, line) in text.lines().enumerate() {
         let line = super::keys::without_comment(line.trim());
         for (_, entry) in entries(line) {
-            let expanded = expand_entry(entry);
-            hosts.extend(expanded.map_err(|e| format!("{}:{}: {e}", path.display(), number + 1))?);
+            let wrong = |e| format!("{}:{}: {e}", path.display(), number + 1);
+            match entry.strip_prefix('!') {
+                Some(entry) => excluded.extend(expand_entry(entry.trim()).map_err(wrong)?),
+                None => hosts.extend(expand_entry(entry).map_err(wrong)?),
+            }
             if hosts.len() > MOST {
                 return Err(format!("`{}` has more than {MOST} hosts", path.display()));
             }
         }
     }
+    hosts.retain(|h| !excluded.contains(h));
     Ok(hosts)
 }
 
