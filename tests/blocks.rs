@@ -1,0 +1,529 @@
+//! Parallel blocks through the binary, with real processes (SPEC §3.5).
+//!
+//! The commands say themselves what happened: each appends `+ NAME` to the file
+//! `events` when it begins and `- NAME` when it is over. A file opened for
+//! appending keeps the order of the writes, so that the lines are the proof of
+//! what ran beside what.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use support::{Ran, Sandbox, finish, wait_for};
+
+/// Begins and is over; `step NAME EXIT`.
+const STEP: &str = "#!/bin/sh\necho \"+ $1\" >>events\necho \"- $1\" >>events\nexit ${2:-0}\n";
+/// Is over once the file `go` is there.
+const GATE: &str = "#!/bin/sh\necho \"+ $1\" >>events\n\
+     while ! [ -e go ]; do sleep 0.02; done\necho \"- $1\" >>events\n";
+/// Fails on the hosts of the file `bad`, one a line.
+const UNLESS_BAD: &str = "#!/bin/sh\necho \"+ $1\" >>events\n\
+     if grep -qx \"$1\" bad 2>/dev/null; then echo \"$1 is bad\" >&2; exit 3; fi\n";
+/// The same with the time of day in nanoseconds, for what lasts.
+const STAMP: &str = "#!/bin/sh\necho \"$1 $(date +%s%N)\" >>times\nexit ${2:-0}\n";
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for (name, script) in [
+        ("step", STEP),
+        ("gate", GATE),
+        ("unless-bad", UNLESS_BAD),
+        ("stamp", STAMP),
+    ] {
+        sandbox.program(name, script);
+    }
+    sandbox
+}
+
+/// The names that began, in that order.
+fn begun(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.read("events");
+    let begun = events.lines().filter_map(|l| l.strip_prefix("+ "));
+    begun.map(String::from).collect()
+}
+
+/// The most commands that ran beside each other.
+fn most_at_once(sandbox: &Sandbox) -> i32 {
+    let (mut now, mut most) = (0, 0);
+    for line in sandbox.read("events").lines() {
+        now += if line.starts_with('+') { 1 } else { -1 };
+        most = most.max(now);
+    }
+    assert_eq!(now, 0, "what began was over");
+    most
+}
+
+/// The time stamps of `stamp`, in seconds.
+fn times(sandbox: &Sandbox) -> Vec<(String, f64)> {
+    let text = sandbox.read("times");
+    let pairs = text.lines().filter_map(|l| l.split_once(' '));
+    let seconds = |t: &str| t.parse::<u64>().expect("a time") as f64 / 1e9;
+    pairs.map(|(n, t)| (n.to_string(), seconds(t))).collect()
+}
+
+/// Which subtask ended how often, by the lines `Task 0.3 web3 ended: ok` of the log.
+fn ended(log: &str) -> BTreeMap<String, u32> {
+    let mut ended = BTreeMap::new();
+    for line in log.lines() {
+        let about = line.split_once("] Task ").map_or("", |(_, rest)| rest);
+        if let Some((who, _)) = about.split_once(" ended: ")
+            && who.contains(' ')
+        {
+            *ended.entry(who.to_string()).or_default() += 1;
+        }
+    }
+    ended
+}
+
+/// The line of the last task, which echoes references.
+fn told(ran: &Ran) -> &str {
+    let line = ran.stdout.lines().rfind(|l| l.starts_with("  | "));
+    line.unwrap_or_else(|| panic!("nothing was told: {ran:?}"))
+        .trim_start_matches("  | ")
+}
+
+// How many run.
+
+#[test]
+fn never_more_at_once_than_the_limit_and_every_result_once() {
+    for (total, at_once) in [
+        (2, 1),
+        (2, 200),
+        (50, 7),
+        (1000, 1),
+        (1000, 50),
+        (10_000, 200),
+    ] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=n[00001-{total:05}]\nexec=local\n\
+             command=./step @hostname@\nmax_parallel={at_once}\n\
+             task=1\nexec=local\ncommand=echo @0_success_count@ @0_total_count@ @0_ok_hosts@\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        let case = format!("{total} at {at_once}");
+        assert_eq!(ran.code, 0, "{case}: {ran:?}");
+        assert_eq!(told(&ran), format!("{total} {total} n[00001-{total:05}]"));
+        assert!(most_at_once(&sandbox) <= at_once, "{case}");
+        let names: Vec<String> = (1..=total).map(|i| format!("n{i:05}")).collect();
+        let mut begun = begun(&sandbox);
+        if at_once > 1 {
+            begun.sort();
+        }
+        assert_eq!(begun, names, "{case}: each ran once");
+        let log = sandbox.log();
+        let started: Vec<&str> = log
+            .lines()
+            .filter_map(|l| l.split_once("Executing Task 0.").map(|(_, who)| who))
+            .collect();
+        let in_order: Vec<String> = (1..=total).map(|i| format!("{i} n{i:05}")).collect();
+        assert_eq!(started, in_order, "{case}: started in order");
+        let ended = ended(&log);
+        assert_eq!(ended.len(), total, "{case}");
+        assert!(ended.values().all(|n| *n == 1), "{case}: recorded once");
+    }
+}
+
+#[test]
+fn as_many_run_at_once_as_the_limit_allows() {
+    for (limit, reached) in [
+        ("max_parallel=7\n", 7),
+        ("", 50),
+        ("max_parallel=200\n", 60),
+    ] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=n[01-60]\nexec=local\ncommand=./gate @hostname@\n{limit}"
+        );
+        let child = sandbox.start(&tasks, &[]);
+        wait_for("the limit", || begun(&sandbox).len() == reached);
+        sandbox.file("go", "");
+        let ran = finish(child);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(most_at_once(&sandbox), reached as i32);
+        assert_eq!(begun(&sandbox).len(), 60);
+    }
+}
+
+#[test]
+fn a_thousand_long_outputs_stay_out_of_memory() {
+    let sandbox = sandbox();
+    sandbox.file(
+        "mebibyte",
+        "a line of sixty-three letters, so that a log has some of it too\n".repeat(1 << 14),
+    );
+    let tasks = "task=0\ntype=parallel\nhostnames=n[0001-1000]\nexec=local\n\
+                 command=cat mebibyte\nmax_parallel=50\n\
+                 task=1\nexec=local\ncommand=./gate last\n";
+    let child = sandbox.start(tasks, &["--log-level=WARN"]);
+    wait_for("the task after the block", || sandbox.exists("events"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
+        .and_then(|n| n.trim().parse::<u64>().ok())
+        .expect("a peak");
+    sandbox.file("go", "");
+    assert_eq!(finish(child).code, 0);
+    assert!(peak < 64 << 10, "{peak} KiB at most");
+}
+
+// Waves and fail_fast.
+
+#[test]
+fn waves_run_one_after_another_with_a_check_and_a_pause_between() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\ncommand=./stamp @hostname@\n\
+                 waves=1,2,rest\nwave_check=5\nwave_pause=0.3\n\
+                 task=5\nexec=local\ncommand=./stamp check\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let times = times(&sandbox);
+    let names: Vec<&str> = times.iter().map(|(n, _)| n.as_str()).collect();
+    let set = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(names[..2], ["w1", "check"]);
+    assert_eq!(set(&names[2..4]), set(&["w2", "w3"]));
+    assert_eq!(names[4], "check");
+    assert_eq!(set(&names[5..]), set(&["w4", "w5", "w6"]));
+    for check in [1, 4] {
+        let waited = times[check + 1].1 - times[check].1;
+        assert!(waited >= 0.3, "paused {waited} s after check {check}");
+    }
+}
+
+#[test]
+fn a_wave_that_dies_or_a_check_that_fails_leaves_the_rest() {
+    // The canary fails; the check says no after the first wave, and after the second.
+    for (bad, check_fails_at, began, left) in [
+        ("w1", 9, "w1", "w[2-6]"),
+        ("", 1, "w1 check", "w[2-6]"),
+        ("", 2, "w1 check w2 w3 check", "w[4-6]"),
+        // One of two is bad: something of the wave succeeded, and the check agrees.
+        ("w2", 9, "w1 check w2 w3 check w4 w5 w6", ""),
+    ] {
+        let sandbox = sandbox();
+        sandbox.file("bad", bad);
+        sandbox.program(
+            "check",
+            &format!(
+                "#!/bin/sh\necho '+ check' >>events\n\
+                 [ $(grep -c check events) -lt {check_fails_at} ]\n"
+            ),
+        );
+        let tasks = "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\nmax_parallel=1\n\
+                     command=./unless-bad @hostname@\nwaves=1,2,rest\nwave_check=5\n\
+                     next=max_failed=1\non_success=20\non_failure=20\n\
+                     task=5\nexec=local\ncommand=./check\n\
+                     task=20\nexec=local\ncommand=echo [@0_not_started_hosts@] @0_not_started_count@ @0_total_count@\n";
+        let ran = sandbox.run(tasks, &[]);
+        assert_eq!(begun(&sandbox).join(" "), began);
+        let count = 6 - began.split(' ').filter(|w| w.starts_with('w')).count();
+        assert_eq!(told(&ran), format!("[{left}] {count} 6"));
+        assert_eq!(
+            ran.stdout.contains("started no more"),
+            !left.is_empty(),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn fail_fast_counts_those_that_did_not_succeed() {
+    for (fail_fast, begun_then) in [("true", 1), ("1", 2), ("2", 3), ("50%", 4), ("5", 6)] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\nmax_parallel=1\n\
+             command=./step @hostname@ 4\nfail_fast={fail_fast}\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        assert_eq!(ran.code, 10, "{ran:?}");
+        assert_eq!(begun(&sandbox).len(), begun_then, "fail_fast={fail_fast}");
+        let counts = match 6 - begun_then {
+            0 => "6 failed".to_string(),
+            left => format!("{begun_then} failed, {left} not_started"),
+        };
+        assert!(
+            ran.stdout.contains(&format!("failed ({counts})")),
+            "{ran:?}"
+        );
+        if begun_then < 6 {
+            assert!(
+                ran.stdout.contains(&format!(
+                    "not_started (fail_fast, {begun_then} of 6 did not succeed)"
+                )),
+                "{ran:?}"
+            );
+        }
+    }
+}
+
+// Deadlines.
+
+#[test]
+fn a_deadline_meets_what_runs_waits_and_is_retried() {
+    for deadline in ["block_timeout", "timeout"] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\ntasks=1-5\nmax_parallel=2\n{deadline}=1\nnext=always\n\
+             task=1\nexec=local\ncommand=./gate one\n\
+             task=2\nexec=local\ncommand=./step two\n\
+             task=3\nexec=local\ncommand=./step three 7\nretry_count=3\nretry_delay=60\n\
+             task=4\nexec=local\ncommand=./gate four\n\
+             task=5\nexec=local\ncommand=./step five\n\
+             task=9\nexec=local\ncommand=echo @1_outcome@ @1_exit@ @2_outcome@ @2_exit@ \
+             @3_outcome@ @3_exit@ @4_outcome@ @4_exit@ @5_outcome@ @5_exit@ \
+             @0_timeout_count@ @0_failed_count@ @0_failed_hosts@ @0_not_started_hosts@ @0_stdout@\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(
+            told(&ran),
+            "timeout 124 ok 0 failed 7 timeout 124 not_started 124 2 1 1,[3-4] 5 1/5 succeeded"
+                .replace("1,[3-4]", "[1,3-4]"),
+            "{deadline}"
+        );
+        assert_eq!(begun(&sandbox), ["one", "two", "three", "four"]);
+    }
+}
+
+#[test]
+fn over_hosts_a_timeout_is_each_copys_and_a_block_timeout_the_blocks() {
+    for (keys, expected) in [
+        ("timeout=1\n", "2 [a-b] 0"),
+        ("timeout=30\nblock_timeout=1\n", "1 a 1"),
+    ] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=n[1-2]\nexec=local\ncommand=./gate @hostname@\n\
+             max_parallel=1\nnext=always\n{keys}\
+             task=9\nexec=local\ncommand=echo @0_timeout_count@ @0_failed_hosts@ @0_not_started_count@\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        let expected = expected.replace("[a-b]", "n[1-2]").replace('a', "n1");
+        assert_eq!(told(&ran), expected, "{keys}: {ran:?}");
+    }
+}
+
+// Retries, conditions, pauses, values.
+
+#[test]
+fn each_subtask_is_retried_as_the_block_or_itself_says() {
+    let sandbox = sandbox();
+    // Fails with the code in $2 until attempt $3.
+    sandbox.program(
+        "flaky",
+        "#!/bin/sh\necho \"+ $1.$4\" >>events\n[ $4 -ge $3 ] || exit $2\n",
+    );
+    let tasks = "task=0\ntype=parallel\ntasks=1-5\nretry_count=2\nretry_delay=0.05\nretry_on=7,9\nnext=always\n\
+                 task=1\nexec=local\ncommand=./flaky one 7 3 @attempt@\n\
+                 task=2\nexec=local\ncommand=./flaky two 8 3 @attempt@\n\
+                 task=3\nexec=local\ncommand=./flaky three 7 9 @attempt@\n\
+                 task=4\nexec=local\ncommand=./flaky four 7 2 @attempt@\nretry_failed=false\n\
+                 task=5\nexec=local\ncommand=./flaky five 8 5 @attempt@\nretry_count=4\nretry_delay=0.01\n\
+                 task=9\nexec=local\ncommand=echo @1_attempts@ @1_exit@ @2_attempts@ @2_exit@ \
+                 @3_attempts@ @3_exit@ @4_attempts@ @4_exit@ @5_attempts@ @5_exit@ @0_failed_hosts@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(told(&ran), "3 0 1 8 3 7 1 7 5 0 [2-4]", "{ran:?}");
+    assert_eq!(begun(&sandbox).len(), 3 + 1 + 3 + 1 + 5);
+}
+
+#[test]
+fn a_retry_over_hosts_starts_anew_with_its_attempt() {
+    let sandbox = sandbox();
+    sandbox.program(
+        "second",
+        "#!/bin/sh\necho \"+ $1.$2\" >>events\n[ $1 != w2 ] || [ $2 = 2 ]\n",
+    );
+    let tasks = "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=local\n\
+                 command=./second @hostname@ @attempt@\nretry_failed=true\nretry_delay=0.01\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut begun = begun(&sandbox);
+    begun.sort();
+    assert_eq!(begun, ["w1.1", "w2.1", "w2.2", "w3.1"]);
+    let log = sandbox.log();
+    assert!(
+        log.contains("Task 0.2 w2: retry 1 of 1 in 0.010 s"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_false_condition_skips_a_subtask_which_no_share_counts() {
+    let sandbox = sandbox();
+    let tasks = "WANTED=no\ntask=0\ntype=parallel\ntasks=1-4\nsuccess=min_success=66%\n\
+                 task=1\nexec=local\ncommand=./step one\n\
+                 task=2\nexec=local\ncommand=./step two\n\
+                 task=3\nexec=local\ncommand=./step three 1\n\
+                 task=4\nexec=local\ncommand=./step four\ncondition=@WANTED@=yes\n\
+                 task=9\nexec=local\ncommand=echo @4_outcome@ @4_exit@ @4_success@ @0_skipped_count@ @0_total_count@ @0_failed_count@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(told(&ran), "skipped -1 false 1 4 1", "{ran:?}");
+    assert!(!begun(&sandbox).contains(&"four".to_string()));
+}
+
+#[test]
+fn a_subtask_that_sleeps_keeps_its_slot() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\ntasks=1,2\nmax_parallel=1\n\
+                 task=1\nexec=local\ncommand=./stamp one\nsleep=0.4\n\
+                 task=2\nexec=local\ncommand=./stamp two\n";
+    assert_eq!(sandbox.run(tasks, &[]).code, 0);
+    let times = times(&sandbox);
+    assert!(times[1].1 - times[0].1 >= 0.4, "{times:?}");
+}
+
+#[test]
+fn a_copy_knows_its_host_and_number_and_a_later_task_every_result() {
+    let sandbox = sandbox();
+    let tasks = "task=5\ntype=parallel\nhostnames=db[1-2],web7\nexec=local\n\
+                 command=sh -c \"echo @task@ @hostname@ \\$TASKER_TASK \\$TASKER_HOSTNAME >>seen\"\n\
+                 task=6\ntype=parallel\ntasks=7,first\n\
+                 task=7\nexec=shell\ncommand=echo seven; echo oops >&2; exit 3\n\
+                 task=8\nname=first\nexec=shell\ncommand=echo eight\n\
+                 next_marker=1\n"
+        .replace("next_marker=1\n", "")
+        .replace("tasks=7,first\n", "tasks=7,first\nnext=always\n")
+        + "task=9\nexec=local\ncommand=echo @7_stdout@ @7_stderr@ @7_exit@ @7_success@ @first_stdout@ \
+           @6_failed_hosts@ @6_success_count@ @5_stdout@\n";
+    let ran = sandbox.run(&tasks, &[]);
+    assert_eq!(
+        told(&ran),
+        "seven oops 3 false eight 7 1 3/3 succeeded",
+        "{ran:?}"
+    );
+    let seen = sandbox.read("seen");
+    let seen: BTreeSet<&str> = seen.lines().collect();
+    assert_eq!(
+        seen,
+        BTreeSet::from(["5.1 db1 5.1 db1", "5.2 db2 5.2 db2", "5.3 web7 5.3 web7"])
+    );
+}
+
+// Which hosts.
+
+const OVER_AND_AGAIN: &str = "task=0\ntype=parallel\nhostnames=web[01-12],db1\nexec=local\n\
+     command=./unless-bad @hostname@\nnext=always\n\
+     task=1\nexec=local\ncommand=rm -f events\n\
+     task=2\ntype=parallel\nhostnames=@0_failed_hosts@\nexec=local\ncommand=./step @hostname@\n\
+     task=3\nexec=local\ncommand=echo [@0_failed_hosts@] [@0_ok_hosts@] @2_success@ @2_stdout@\n";
+
+#[test]
+fn a_second_block_touches_exactly_those_that_failed() {
+    let sandbox = sandbox();
+    sandbox.file("bad", "web03\nweb04\nweb11\ndb1\n");
+    let ran = sandbox.run(OVER_AND_AGAIN, &[]);
+    assert_eq!(
+        told(&ran),
+        "[db1,web[03-04,11]] [web[01-02,05-10,12]] true 4/4 succeeded",
+        "{ran:?}"
+    );
+    let mut begun = begun(&sandbox);
+    begun.sort();
+    assert_eq!(begun, ["db1", "web03", "web04", "web11"]);
+}
+
+#[test]
+fn an_empty_set_never_means_all() {
+    let sandbox = sandbox();
+    let ran = sandbox.run(OVER_AND_AGAIN, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(told(&ran), "[] [db1,web[01-12]] true 0/0 succeeded");
+    assert_eq!(begun(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn hosts_from_a_result_are_checked_before_anything_starts() {
+    for bad in ["web1 -oProxyCommand=x", "-x", "web[1-", "a;b", "web[1-3"] {
+        let sandbox = sandbox();
+        sandbox.file("set", bad);
+        let tasks = "task=0\nexec=local\ncommand=cat set\n\
+                     task=1\ntype=parallel\nhostnames=@0_stdout@\nexec=local\ncommand=./step @hostname@\n\
+                     on_failure=9\n\
+                     task=9\nexec=local\ncommand=echo @1_exit@ @1_outcome@ [@1_stderr@]\n";
+        let ran = sandbox.run(tasks, &[]);
+        assert!(told(&ran).starts_with("126 failed ["), "{bad}: {ran:?}");
+        assert!(!told(&ran).ends_with("[]"), "{bad}: {ran:?}");
+        assert_eq!(begun(&sandbox), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_set_may_stand_in_a_file_beside_the_task_file() {
+    let sandbox = sandbox();
+    sandbox.file("sets/hosts", "# the site\nweb[1-3]\n\ndb1\n!web2\n");
+    sandbox.file(
+        "sets/tasks.txt",
+        "task=0\ntype=parallel\nhostnames=file:hosts\nexec=local\ncommand=./step @hostname@\nmax_parallel=1\n",
+    );
+    let ran = Ran::from(
+        sandbox
+            .tasker(&["-r", "sets/tasks.txt"])
+            .output()
+            .expect("runs"),
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(begun(&sandbox), ["web1", "web3", "db1"]);
+}
+
+#[test]
+fn limit_and_exclude_cut_every_block() {
+    let tasks = "task=0\ntype=parallel\nhostnames=web[1-6]\nexec=local\ncommand=./step a@hostname@\nmax_parallel=1\n\
+                 task=1\ntype=parallel\nhostnames=web[5-8],db1\nexec=local\ncommand=./step b@hostname@\nmax_parallel=1\n";
+    for (options, expected) in [
+        (
+            &["--limit", "web[5-6],nowhere"][..],
+            "aweb5 aweb6 bweb5 bweb6",
+        ),
+        (
+            &["--limit", "web[1-6]", "--exclude", "web[2-5]"],
+            "aweb1 aweb6 bweb6",
+        ),
+        (&["--exclude", "web[1-6]"], "bweb7 bweb8 bdb1"),
+        (&["--limit=file:some"], "aweb2 bdb1"),
+    ] {
+        let sandbox = sandbox();
+        sandbox.file("some", "web2\ndb1\n");
+        let ran = sandbox.run(tasks, options);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(begun(&sandbox).join(" "), expected, "{options:?}");
+    }
+    for options in [
+        &["--limit", "mail1"][..],
+        &["--exclude", "web[1-8],db1"],
+        &["--limit", "last:failed"],
+    ] {
+        let sandbox = sandbox();
+        let ran = sandbox.run(tasks, options);
+        assert_eq!(ran.code, 2, "{options:?}: {ran:?}");
+        assert!(ran.stderr.contains("nothing was run"), "{ran:?}");
+        assert!(!sandbox.exists("events"));
+    }
+}
+
+#[test]
+fn the_last_run_says_what_is_left() {
+    let sandbox = sandbox();
+    sandbox.file("bad", "w2\nw3\n");
+    let tasks = "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\nmax_parallel=1\nfail_fast=1\n\
+                 command=./unless-bad @hostname@\n";
+    let mut runs = Vec::new();
+    let mut run = |options: &[&str], bad: &str| {
+        let ran = sandbox.run(tasks, options);
+        runs.push(begun(&sandbox).join(" "));
+        sandbox.file("events", "");
+        sandbox.file("bad", bad);
+        ran.code
+    };
+    assert_eq!(run(&[], "w2\n"), 10);
+    assert_eq!(run(&["--limit", "last:failed"], ""), 10);
+    assert_eq!(run(&["--limit", "last:failed"], ""), 0);
+    assert_eq!(run(&["--limit", "last:failed"], ""), 2);
+    assert_eq!(runs, ["w1 w2 w3", "w2 w3", "w2", ""]);
+    // What was never started is asked for apart.
+    sandbox.file("bad", "w2\nw3\n");
+    assert_eq!(sandbox.run(tasks, &[]).code, 10);
+    sandbox.file("events", "");
+    assert_eq!(sandbox.run(tasks, &["--limit=last:not_started"]).code, 0);
+    assert_eq!(begun(&sandbox).join(" "), "w4 w5 w6");
+    assert_eq!(sandbox.run(tasks, &["--limit=last:unreachable"]).code, 2);
+}
