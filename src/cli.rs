@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::plan::exec::{self, ExecType};
 use crate::report::log::Level;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
@@ -112,6 +111,22 @@ pub const OPTIONS: &[Opt] = &[
         "SET",
         "cut this node set out of every block over hosts",
     ),
+    flag(
+        "connection-test",
+        Some('c'),
+        "also ping every host and try every exec type on it",
+    ),
+    valued(
+        "config",
+        None,
+        "FILE",
+        "read this instead of the usual tasker.conf",
+    ),
+    never_in_file(flag(
+        "skip-host-validation",
+        None,
+        "do not resolve or contact hosts before the run",
+    )),
     never_in_file(flag(
         "skip-task-validation",
         None,
@@ -161,12 +176,16 @@ pub struct Invocation {
     pub run: bool,
     pub log_dir: Option<PathBuf>,
     pub log_level: Level,
-    pub exec: Option<&'static ExecType>,
+    /// The name of an exec type; checked when all types are known.
+    pub exec: Option<String>,
     pub timeout: Option<Duration>,
     pub project: Option<String>,
     pub start_from: Option<String>,
     pub limit: Option<String>,
     pub exclude: Option<String>,
+    pub connection_test: bool,
+    pub config: Option<PathBuf>,
+    pub skip_host_validation: bool,
     pub skip_task_validation: bool,
     pub keep_going: bool,
     pub fire_and_forget: bool,
@@ -193,6 +212,9 @@ impl Default for Invocation {
             start_from: None,
             limit: None,
             exclude: None,
+            connection_test: false,
+            config: None,
+            skip_host_validation: false,
             skip_task_validation: false,
             keep_going: false,
             fire_and_forget: false,
@@ -387,13 +409,20 @@ impl Invocation {
             "log-dir" => self.log_dir = Some(PathBuf::from(value)),
             "log-level" => self.log_level = log_level(text()?)?,
             "debug" => self.log_level = Level::Debug,
-            "type" => self.exec = Some(exec_type(text()?)?),
+            "type" => self.exec = Some(text()?.to_string()),
             "timeout" => self.timeout = Some(crate::task::values::timeout(text()?)?),
             "project" => self.project = Some(project(text()?)?),
             "start-from" => self.start_from = Some(text()?.to_string()),
             "limit" => self.limit = Some(text()?.to_string()),
             "exclude" => self.exclude = Some(text()?.to_string()),
-            "skip-task-validation" | "skip-validation" => self.skip_task_validation = true,
+            "connection-test" => self.connection_test = true,
+            "config" => self.config = Some(PathBuf::from(value)),
+            "skip-host-validation" => self.skip_host_validation = true,
+            "skip-task-validation" => self.skip_task_validation = true,
+            "skip-validation" => {
+                self.skip_host_validation = true;
+                self.skip_task_validation = true;
+            }
             "keep-going" => self.keep_going = true,
             "fire-and-forget" => self.fire_and_forget = true,
             "max-steps" => self.max_steps = max_steps(text()?)?,
@@ -408,23 +437,20 @@ impl Invocation {
         Ok(())
     }
 
-    /// The exec type of tasks that name none: `-t`, else the environment's.
-    pub fn default_exec(&self) -> Result<Option<&'static ExecType>, String> {
-        match (self.exec, environment("TASK_EXECUTOR_TYPE")) {
-            (None, Some(name)) => exec_type(&name)
-                .map(Some)
-                .map_err(|e| format!("TASK_EXECUTOR_TYPE: {e}")),
-            (exec, _) => Ok(exec),
-        }
+    /// The exec type of tasks that name none, with where it was named: `-t`, else
+    /// the environment's.
+    pub fn default_exec(&self) -> Option<(String, &'static str)> {
+        let typed = self.exec.clone().map(|name| (name, "--type"));
+        typed.or_else(|| environment("TASK_EXECUTOR_TYPE").map(|name| (name, "TASK_EXECUTOR_TYPE")))
     }
 
-    /// The timeout of tasks that name none: `-o`, else the environment's, else 300 s.
-    pub fn default_timeout(&self) -> Result<Duration, String> {
+    /// The timeout of tasks that name none: `-o`, else the environment's.
+    pub fn default_timeout(&self) -> Result<Option<Duration>, String> {
         match (self.timeout, environment("TASK_EXECUTOR_TIMEOUT")) {
-            (Some(timeout), _) => Ok(timeout),
             (None, Some(text)) => crate::task::values::timeout(&text)
+                .map(Some)
                 .map_err(|e| format!("TASK_EXECUTOR_TIMEOUT: {e}")),
-            (None, None) => Ok(Duration::from_secs(300)),
+            (timeout, _) => Ok(timeout),
         }
     }
 }
@@ -442,16 +468,6 @@ fn log_level(text: &str) -> Result<Level, String> {
     found
         .map(|(_, level)| *level)
         .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
-}
-
-fn exec_type(text: &str) -> Result<&'static ExecType, String> {
-    exec::find(text).ok_or_else(|| {
-        let near = did_you_mean(text, exec::names());
-        format!(
-            "there is no exec type `{text}`{}{near}",
-            if near.is_empty() { "" } else { "; " }
-        )
-    })
 }
 
 fn project(text: &str) -> Result<String, String> {

@@ -15,7 +15,9 @@ pub const NO_TASKS: i32 = 24;
 pub const NO_FILE: i32 = 30;
 pub const UNREADABLE: i32 = 31;
 pub const LOG_DIR: i32 = 32;
-/// An exec type's program is missing.
+/// A host cannot be resolved or reached.
+pub const HOST: i32 = 60;
+/// An exec type's program is missing, or its test failed.
 pub const EXEC_TYPE: i32 = 61;
 pub const TIMEOUT: i32 = 124;
 /// A command that cannot be executed, and one that is not there.

@@ -7,7 +7,7 @@ use crate::exit;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::mask::Mask;
-use crate::run::sys;
+use crate::site::{self, Site};
 use crate::task::build::{self, Setting};
 use crate::task::globals::is_secret;
 use crate::task::keys;
@@ -29,6 +29,7 @@ pub struct Loaded {
     pub file: u32,
     pub invocation: Invocation,
     pub defaults: Defaults,
+    pub site: Site,
     pub workflow: Workflow,
 }
 
@@ -55,12 +56,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let invocation =
         Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(|m| usage(&m))?;
     let settings = settings(&invocation, &mut sources);
-    let defaults = Defaults {
-        exec: invocation.default_exec().map_err(|m| usage(&m))?,
-        timeout: invocation.default_timeout().map_err(|m| usage(&m))?,
-        own_name: sys::own_name(),
-        strict_env: invocation.strict_env,
-    };
+    let mut site =
+        site::read(&invocation, &mut sources, &mut diagnostics).map_err(|m| usage(&m))?;
+    let defaults = site.defaults(&invocation).map_err(|m| usage(&m))?;
     let directory = directory(path, from_stdin);
     let tasks = build::build(
         &lines,
@@ -78,6 +76,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         diagnostics.drop_warnings();
         eprintln!("tasker: warning: the checks of the flow and all warnings are skipped");
     }
+    if invocation.skip_host_validation {
+        eprintln!("tasker: warning: hosts are neither resolved nor contacted before the run");
+    }
     if diagnostics.has_errors() {
         return Err(refuse(&mut diagnostics, &sources, &mask, &name));
     }
@@ -94,6 +95,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         file,
         invocation,
         defaults,
+        site,
         workflow,
     })
 }

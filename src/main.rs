@@ -6,6 +6,7 @@
 
 mod cli;
 mod exit;
+mod hosts;
 mod limits;
 mod load;
 mod outcome;
@@ -13,6 +14,7 @@ mod plan;
 mod report;
 mod run;
 mod session;
+mod site;
 mod task;
 mod text;
 
@@ -25,11 +27,7 @@ fn main() -> ExitCode {
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
-            Ok(loaded) => print(&plan::listing::list(
-                &loaded.workflow,
-                &loaded.defaults,
-                &loaded.name,
-            )),
+            Ok(loaded) => session::dry_run(&loaded),
             Err(code) => code,
         },
         Err(message) => {

@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::hosts;
 use crate::limits;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
-use crate::plan::exec::{Arg, Way};
 use crate::plan::flow::Policy;
-use crate::plan::recipe::{self, Recipe};
+use crate::plan::listing;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::mask::Mask;
 use crate::report::records::{self, Records};
-use crate::report::{Report, clock, show};
+use crate::report::{Report, clock, show, summary};
 use crate::run::capture::Spool;
 use crate::run::child::Surroundings;
 use crate::run::engine::{Engine, RunEnd, Settings};
@@ -21,6 +21,7 @@ use crate::run::guardian::Guardian;
 use crate::run::interrupt::Interrupt;
 use crate::run::job::Common;
 use crate::run::pool::Pool;
+use crate::run::ramp::Ramp;
 use crate::run::sys;
 use crate::task::Ix;
 use crate::task::nodeset::Selection;
@@ -28,85 +29,194 @@ use crate::text::diagnostic::Count;
 use crate::text::{quote, sha256};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// How many hosts are between start and nonce at once (SPEC §5).
+const MAX_CONNECTING: u32 = 10;
 /// From SIGTERM to SIGKILL (SPEC §4.3).
 const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs the workflow; the exit code.
 pub fn run(loaded: &Loaded) -> i32 {
-    let began = SystemTime::now();
-    let run_id = format!("{}-{}", clock::compact(began), std::process::id());
-    let start = match start_task(loaded) {
-        Ok(start) => start,
-        Err(code) => return code,
-    };
-    if let Err(message) = missing_programs(loaded) {
-        eprintln!("tasker: {message}; nothing was run");
-        return exit::EXEC_TYPE;
-    }
-    sys::close_on_exec_above_2();
-    sys::block_signals();
-    let Some(directory) = loaded
-        .invocation
-        .log_dir
-        .clone()
-        .or_else(records::default_directory)
-    else {
-        eprintln!(
-            "tasker: no home directory to keep the log in; name one with -l DIR; nothing was run"
-        );
-        return exit::LOG_DIR;
-    };
-    let records = Records::new(directory, began);
-    let selection = match limits::read(loaded, &records) {
-        Ok(selection) => selection,
-        Err(message) => {
-            eprintln!("tasker: {message}; nothing was run");
-            return exit::USAGE;
-        }
-    };
-    match start_all(loaded, &records, &run_id) {
-        Ok((mut pool, mut report)) => {
-            head(&mut report.log, loaded, &run_id);
-            let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
-            pool.close();
-            close(loaded, &records, &mut report, &end);
-            end.exit
-        }
-        Err(e) => {
-            eprintln!("tasker: {e}; nothing was run");
-            exit::LOG_DIR
+    match try_run(loaded) {
+        Ok(code) => code,
+        Err(Refusal { code, why }) => {
+            eprintln!("tasker: {why}; nothing was run");
+            code
         }
     }
 }
 
+/// Why a run did not begin.
+struct Refusal {
+    code: i32,
+    why: String,
+}
+
+impl Refusal {
+    fn new(code: i32, why: impl Into<String>) -> Refusal {
+        Refusal {
+            code,
+            why: why.into(),
+        }
+    }
+}
+
+fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
+    let began = SystemTime::now();
+    let run_id = format!("{}-{}", clock::compact(began), std::process::id());
+    let start = start_task(loaded)?;
+    let missing = hosts::missing_programs(loaded);
+    if !missing.is_empty() {
+        return Err(Refusal::new(
+            exit::EXEC_TYPE,
+            format!("not in PATH: {}", missing.join(", ")),
+        ));
+    }
+    let records = Records::new(log_directory(loaded)?, began);
+    let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
+    let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
+    let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
+    let mut report = open_report(loaded, &records).map_err(unwritable)?;
+    head(&mut report.log, loaded, &run_id);
+    check_hosts(loaded, &around, &mut report.log)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
+    let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
+    pool.close();
+    close(loaded, &records, &mut report, &end);
+    Ok(end.exit)
+}
+
+/// Without `-r`: what the checks found and what would run; the exit code.
+pub fn dry_run(loaded: &Loaded) -> i32 {
+    let around = match loaded.invocation.connection_test {
+        true => surroundings(loaded, std::env::temp_dir().join("tasker-connection-test")).map(Some),
+        false => Ok(None),
+    };
+    let around = match around {
+        Ok(around) => around,
+        Err(e) => {
+            eprintln!("tasker: {e}");
+            return exit::LOG_DIR;
+        }
+    };
+    let findings = hosts::check(loaded, around.as_ref());
+    if let Some(around) = around {
+        around.guardian.finish();
+    }
+    let mut text = summary::lines(&findings);
+    if findings.code == exit::OK {
+        text.push('\n');
+        text.push_str(&listing::list(
+            &loaded.workflow,
+            &loaded.defaults,
+            &loaded.name,
+        ));
+    }
+    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
+    findings.code
+}
+
+/// What every command shares; starts the guardian, so before any thread and
+/// before any file that commands must not see.
+fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroundings>> {
+    sys::close_on_exec_above_2();
+    sys::block_signals();
+    let conf = &loaded.site.conf;
+    let kill_after = conf.kill_after.unwrap_or(KILL_AFTER);
+    Ok(Arc::new(Surroundings {
+        guardian: Guardian::start(kill_after)?,
+        interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
+        spool: Spool::new(private),
+        kill_after,
+        ramp: Ramp::new(conf.max_connecting.unwrap_or(MAX_CONNECTING)),
+    }))
+}
+
+/// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
+fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
+    let named = loaded
+        .invocation
+        .log_dir
+        .clone()
+        .or_else(records::directory_of_environment);
+    let configured = named.or_else(|| loaded.site.conf.log_dir.clone());
+    configured
+        .or_else(records::default_directory)
+        .ok_or_else(|| {
+            Refusal::new(
+                exit::LOG_DIR,
+                "no home directory to keep the log in; name a directory with -l DIR",
+            )
+        })
+}
+
+fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
+    let invocation = &loaded.invocation;
+    let mask = Mask::new(&loaded.workflow.globals);
+    let (file, path) = records.create_log()?;
+    let log = Log::new(file, path, invocation.log_level, mask.clone());
+    if !invocation.no_task_backup {
+        records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
+    }
+    Ok(Report {
+        console: Console::new(invocation.quiet, mask),
+        log,
+    })
+}
+
+/// Resolves the hosts, and with `-c` contacts them; nothing runs where one fails.
+fn check_hosts(loaded: &Loaded, around: &Arc<Surroundings>, log: &mut Log) -> Result<(), Refusal> {
+    let around = Some(around).filter(|_| loaded.invocation.connection_test);
+    let findings = hosts::check(loaded, around);
+    if loaded.invocation.skip_host_validation {
+        log.say(
+            Level::Warn,
+            "Hosts were neither resolved nor contacted before the run",
+        );
+        return Ok(());
+    }
+    if findings.code == exit::OK {
+        log.say(
+            Level::Info,
+            &format!("Host validation passed ({})", Count(findings.hosts, "host")),
+        );
+        return Ok(());
+    }
+    for (name, reason) in &findings.failures {
+        log.say(Level::Error, &format!("Host {name}: {reason}"));
+    }
+    eprint!("{}", summary::lines(&findings));
+    Err(Refusal::new(
+        findings.code,
+        "the hosts are not as they should be (--skip-host-validation runs all the same)",
+    ))
+}
+
 /// The task to begin at.
-fn start_task(loaded: &Loaded) -> Result<Ix, i32> {
+fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
     let workflow = &loaded.workflow;
     let Some(word) = &loaded.invocation.start_from else {
-        return workflow.first().ok_or_else(|| {
-            eprintln!("tasker: {}: every task belongs to a block or is a final task, so there is none to begin at", loaded.name);
-            exit::INVALID
-        });
+        let why = "every task belongs to a block or is a final task, so there is none to begin at";
+        return workflow
+            .first()
+            .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
     };
-    let refuse = |why: String| {
-        eprintln!("tasker: --start-from: {why}; nothing was run");
-        exit::POSITION
-    };
-    let Some(ix) = workflow.find(word) else {
-        return Err(refuse(format!("there is no task `{word}`")));
-    };
+    let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
+    let ix = workflow
+        .find(word)
+        .ok_or_else(|| refuse(format!("there is no task `{word}`")))?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end"
         )));
     }
     if let Some((block, false)) = workflow.owner_of(ix) {
+        let block = workflow.tasks[block].id;
         return Err(refuse(format!(
-            "task {word} belongs to the parallel block {}; begin there",
-            workflow.tasks[block].id
+            "task {word} belongs to the parallel block {block}; begin there"
         )));
     }
     Ok(ix)
@@ -116,48 +226,6 @@ fn start_task(loaded: &Loaded) -> Result<Ix, i32> {
 fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
     let workflow = &loaded.workflow;
     !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
-}
-
-/// The programs that carry commands to their hosts must be there before
-/// anything runs.
-fn missing_programs(loaded: &Loaded) -> Result<(), String> {
-    let mut missing = BTreeSet::new();
-    for recipe in &loaded.workflow.recipes {
-        if let Recipe::Ready { exec, .. } = recipe
-            && let Way::Argv([Arg::Literal(program), ..]) = exec.way
-            && recipe::find_program(program, None).is_none()
-        {
-            missing.insert(format!("`{program}` for exec type `{}`", exec.name()));
-        }
-    }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(format!(
-            "not in PATH: {}",
-            missing.into_iter().collect::<Vec<_>>().join(", ")
-        )),
-    }
-}
-
-/// Opens what the run writes to and starts what ends its commands.
-fn start_all(loaded: &Loaded, records: &Records, run_id: &str) -> io::Result<(Pool, Report)> {
-    let invocation = &loaded.invocation;
-    let mask = Mask::new(&loaded.workflow.globals);
-    // The guardian is a copy of this process: before threads, before files.
-    let guardian = Guardian::start(KILL_AFTER)?;
-    let (file, path) = records.create_log()?;
-    let log = Log::new(file, path, invocation.log_level, mask.clone());
-    if !invocation.no_task_backup {
-        records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
-    }
-    let around = Surroundings {
-        interrupt: Interrupt::new(invocation.on_interrupt)?,
-        guardian,
-        spool: Spool::new(records.private(run_id)),
-        kill_after: KILL_AFTER,
-    };
-    let console = Console::new(invocation.quiet, mask);
-    Ok((Pool::new(around)?, Report { console, log }))
 }
 
 /// The head of the log: who runs what, from where (SPEC §6.3).

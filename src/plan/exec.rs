@@ -1,83 +1,311 @@
-//! Exec types (SPEC §5): one table of how a command reaches its host.
+//! Exec types (SPEC §5): one table of how a command reaches its host. The
+//! built-in types stand here; `tasker.conf` adds and overrides (`conf`).
 #![forbid(unsafe_code)]
 
-/// A part of an exec type's argument vector.
-#[derive(Clone, Copy, Debug, PartialEq)]
+use crate::text::nearest::did_you_mean;
+use crate::text::source::Span;
+use crate::text::template::Template;
+use crate::text::words;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One word, or several, of an exec type's argument vector.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Arg {
-    Literal(&'static str),
-    Hostname,
-    /// The words of `command`, then those of `arguments`.
-    Words,
+    /// Text, with the host in it where `None` stands.
+    Word(Vec<Option<String>>),
+    /// The words of `command`.
+    Command,
+    /// The words of `arguments`.
+    Arguments,
+    /// `COMMAND ARGUMENTS` as one script.
+    Script,
 }
 
 /// How an exec type runs what it is given.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Way {
     /// The words are the program and its arguments.
     Words,
     /// `COMMAND ARGUMENTS` is a script for the local shell.
     Script,
-    /// A program that carries the words to the host.
-    Argv(&'static [Arg]),
+    /// A program that carries the words, or the script, to the host.
+    Argv(Vec<Arg>),
+    /// The system's `ssh`, with a wrapper at the far end; for a script or words.
+    Ssh { script: bool },
 }
 
-#[derive(Debug, PartialEq)]
+/// The test of an exec type on a host (`-c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    pub words: Vec<String>,
+    pub exit: i32,
+    /// What its output must hold.
+    pub output: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExecType {
     /// The name and its aliases.
-    pub names: &'static [&'static str],
+    pub names: Vec<String>,
     pub way: Way,
+    pub probe: Option<Probe>,
+    /// The timeout of its tasks that name none.
+    pub timeout: Option<Duration>,
+    /// The port to try where a host cannot be pinged.
+    pub port: Option<u16>,
 }
 
 impl ExecType {
-    pub fn name(&self) -> &'static str {
-        self.names[0]
+    pub fn name(&self) -> &str {
+        &self.names[0]
     }
 
     /// Whether it runs on this machine, whatever the host.
     pub fn is_local(&self) -> bool {
-        !matches!(self.way, Way::Argv(_))
+        match &self.way {
+            Way::Words | Way::Script => true,
+            Way::Ssh { .. } => false,
+            Way::Argv(args) => !args
+                .iter()
+                .any(|a| matches!(a, Arg::Word(parts) if parts.contains(&None))),
+        }
+    }
+
+    /// Whether it takes the command as a shell's text, not as words.
+    pub fn takes_script(&self) -> bool {
+        match &self.way {
+            Way::Script | Way::Ssh { script: true } => true,
+            Way::Argv(args) => args.contains(&Arg::Script),
+            _ => false,
+        }
+    }
+
+    /// The program that must be there for it; none for those that run words.
+    pub fn program(&self) -> Option<&str> {
+        match &self.way {
+            Way::Words | Way::Script => None,
+            Way::Ssh { .. } => Some("ssh"),
+            Way::Argv(args) => match args.first() {
+                Some(Arg::Word(parts)) => parts.first().and_then(Option::as_deref),
+                _ => None,
+            },
+        }
     }
 }
 
-use Arg::{Hostname, Literal, Words};
-
-pub const TYPES: &[ExecType] = &[
-    ExecType {
-        names: &["local"],
-        way: Way::Words,
-    },
-    ExecType {
-        names: &["shell", "bash", "sh"],
-        way: Way::Script,
-    },
-    ExecType {
-        names: &["pbrun"],
-        way: Way::Argv(&[
-            Literal("pbrun"),
-            Literal("-n"),
-            Literal("-h"),
-            Hostname,
-            Words,
-        ]),
-    },
-    ExecType {
-        names: &["p7s"],
-        way: Way::Argv(&[Literal("p7s"), Hostname, Words]),
-    },
-    ExecType {
-        names: &["wwrs"],
-        way: Way::Argv(&[Literal("wwrs_clir"), Hostname, Words]),
-    },
-];
+/// Every exec type of this invocation.
+pub struct Types {
+    list: Vec<Arc<ExecType>>,
+}
 
 /// The type for a host that is not this machine when nothing names one.
 pub const REMOTE_DEFAULT: &str = "pbrun";
 
-/// The exec type of that name or alias.
-pub fn find(name: &str) -> Option<&'static ExecType> {
-    TYPES.iter().find(|t| t.names.contains(&name))
+impl Types {
+    pub fn built_in() -> Types {
+        let list = [
+            built_in(&["local"], Way::Words, None),
+            built_in(&["shell", "bash", "sh"], Way::Script, None),
+            built_in(&["ssh"], Way::Ssh { script: false }, Some(("true", None))),
+            built_in(
+                &["ssh-shell"],
+                Way::Ssh { script: true },
+                Some(("true", None)),
+            ),
+            built_in(
+                &["pbrun"],
+                carried_by(&["pbrun", "-n", "-h"]),
+                Some(("pbtest", Some("OK"))),
+            ),
+            built_in(&["p7s"], carried_by(&["p7s"]), Some(("pbtest", Some("OK")))),
+            built_in(
+                &["wwrs"],
+                carried_by(&["wwrs_clir"]),
+                Some(("wwrs_test", Some("OK"))),
+            ),
+        ];
+        Types {
+            list: list.into_iter().map(Arc::new).collect(),
+        }
+    }
+
+    /// Adds a type; it takes the place of one with the same name.
+    pub fn add(&mut self, exec: ExecType) {
+        self.list.retain(|t| !t.names.contains(&exec.names[0]));
+        self.list.push(Arc::new(exec));
+    }
+
+    /// The type of that name or alias.
+    pub fn find(&self, name: &str) -> Option<&Arc<ExecType>> {
+        self.list.iter().find(|t| t.names.iter().any(|n| n == name))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.list
+            .iter()
+            .flat_map(|t| t.names.iter().map(String::as_str))
+    }
+
+    /// The type of that name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn named(&self, name: &str) -> Result<&Arc<ExecType>, String> {
+        self.find(name).ok_or_else(|| {
+            let near = did_you_mean(name, self.names());
+            let semicolon = if near.is_empty() { "" } else { "; " };
+            format!("there is no exec type `{name}`{semicolon}{near}")
+        })
+    }
 }
 
-pub fn names() -> impl Iterator<Item = &'static str> {
-    TYPES.iter().flat_map(|t| t.names.iter().copied())
+fn built_in(names: &[&str], way: Way, probe: Option<(&str, Option<&str>)>) -> ExecType {
+    let port = matches!(way, Way::Ssh { .. }).then_some(22);
+    let probe = probe.map(|(word, output)| Probe {
+        words: vec![word.into()],
+        exit: 0,
+        output: output.map(String::from),
+    });
+    ExecType {
+        names: names.iter().map(|n| n.to_string()).collect(),
+        way,
+        probe,
+        timeout: None,
+        port,
+    }
+}
+
+/// `PROGRAM … HOST COMMAND ARGS…`
+fn carried_by(program: &[&str]) -> Way {
+    let mut args: Vec<Arg> = program
+        .iter()
+        .map(|w| Arg::Word(vec![Some(w.to_string())]))
+        .collect();
+    args.extend([Arg::Word(vec![None]), Arg::Command, Arg::Arguments]);
+    Way::Argv(args)
+}
+
+/// Reads the `argv=` or `script=` of a type: words, with `{hostname}` in them,
+/// and `{command}`, `{arguments}` or `{script}` as words of their own.
+///
+/// # Errors
+/// What is wrong with the line.
+pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
+    let value = Template::text(line, Span::whole(0));
+    // `$` stands for itself: nothing here comes from the environment.
+    let mut literal = |name: &str, at: Span| {
+        Some(crate::text::template::Piece::Data {
+            bytes: format!("${name}").into(),
+            at,
+            secret: false,
+        })
+    };
+    let words =
+        words::split(&value, &mut literal).map_err(|_| "a quote is never closed".to_string())?;
+    let mut args = Vec::new();
+    for word in words.words {
+        let word = word.known_text().unwrap_or_default();
+        args.push(match word.as_str() {
+            "{command}" => Arg::Command,
+            "{arguments}" => Arg::Arguments,
+            "{script}" => Arg::Script,
+            _ => Arg::Word(with_host(&word)),
+        });
+    }
+    let has = |arg: Arg| args.contains(&arg);
+    match args.first() {
+        None => return Err("it is empty".into()),
+        Some(Arg::Word(parts)) if parts.len() == 1 && parts[0].is_some() => {}
+        _ => return Err("it must begin with the program to run".into()),
+    }
+    if takes_script && !has(Arg::Script) {
+        return Err("`script=` needs `{script}` as a word of its own".into());
+    }
+    if !takes_script && has(Arg::Script) {
+        return Err(
+            "`{script}` belongs into `script=`; `argv=` takes `{command} {arguments}`".into(),
+        );
+    }
+    if !takes_script && !(has(Arg::Command) && has(Arg::Arguments)) {
+        return Err("`argv=` needs `{command}` and `{arguments}` as words of their own".into());
+    }
+    Ok(Way::Argv(args))
+}
+
+fn with_host(word: &str) -> Vec<Option<String>> {
+    let mut parts = Vec::new();
+    for (number, text) in word.split("{hostname}").enumerate() {
+        if number > 0 {
+            parts.push(None);
+        }
+        if !text.is_empty() {
+            parts.push(Some(text.to_string()));
+        }
+    }
+    if parts.is_empty() {
+        parts.push(Some(String::new()));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argv_lines_are_read() {
+        let text = |t: &str| Some(t.to_string());
+        let way = read_argv(
+            "kubectl exec pod-{hostname} -- {command} {arguments}",
+            false,
+        );
+        assert_eq!(
+            way,
+            Ok(Way::Argv(vec![
+                Arg::Word(vec![text("kubectl")]),
+                Arg::Word(vec![text("exec")]),
+                Arg::Word(vec![text("pod-"), None]),
+                Arg::Word(vec![text("--")]),
+                Arg::Command,
+                Arg::Arguments,
+            ]))
+        );
+        assert!(read_argv("sudo -n sh -c {script}", true).is_ok());
+        for (bad, script) in [
+            ("", false),
+            ("{hostname} {command} {arguments}", false),
+            ("x {command}", false),
+            ("x {script}", false),
+            ("x", true),
+            ("x 'y", true),
+        ] {
+            assert!(read_argv(bad, script).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_type_of_the_site_replaces_a_built_in_one() {
+        let mut types = Types::built_in();
+        let way = read_argv("my-ssh {hostname} {command} {arguments}", false).unwrap_or(Way::Words);
+        types.add(ExecType {
+            names: vec!["ssh".into()],
+            way,
+            probe: None,
+            timeout: None,
+            port: None,
+        });
+        assert_eq!(
+            types
+                .find("ssh")
+                .and_then(|t| t.program().map(String::from)),
+            Some("my-ssh".into())
+        );
+        assert_eq!(types.names().filter(|n| *n == "ssh").count(), 1);
+        assert!(
+            types
+                .named("shel")
+                .is_err_and(|e| e.contains("did you mean `shell`?"))
+        );
+    }
 }

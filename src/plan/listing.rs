@@ -134,7 +134,7 @@ impl Lister<'_> {
         let at_once = match &parallel.max_parallel {
             Some(Late::Known(n)) => format!("at most {n} at once"),
             Some(Late::Later { value, .. }) => format!("at most {} at once", value.shown(None)),
-            None => "at most 50 at once".into(),
+            None => format!("at most {} at once", self.defaults.max_parallel),
         };
         match &parallel.members {
             Members::Tasks(tasks) => {
@@ -220,19 +220,38 @@ impl Lister<'_> {
 
 /// The words as they would be executed; what the run decides is left as written.
 fn words(exec: &ExecType, payload: &Payload, host: &str) -> String {
-    let own: Vec<String> = match payload {
-        Payload::Words(words) => words.iter().map(shown_word).collect(),
-        Payload::Script(script) => return shown_script(script),
+    let (of_command, of_arguments): (Vec<String>, Vec<String>) = match payload {
+        Payload::Words { words, of_command } => {
+            let own: Vec<String> = words.iter().map(shown_word).collect();
+            (own[..*of_command].to_vec(), own[*of_command..].to_vec())
+        }
+        Payload::Script(script) => (vec![shown_script(exec, script)], Vec::new()),
     };
-    let Way::Argv(args) = exec.way else {
-        return own.join(" ");
+    let own = || {
+        of_command
+            .iter()
+            .chain(&of_arguments)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    let part = |arg: &Arg| match arg {
-        Arg::Literal(text) => quote::word(text),
-        Arg::Hostname => host.to_string(),
-        Arg::Words => own.join(" "),
-    };
-    args.iter().map(part).collect::<Vec<_>>().join(" ")
+    match &exec.way {
+        Way::Words | Way::Script => own(),
+        Way::Ssh { .. } => format!("ssh {} {}", quote::word(host), own()),
+        Way::Argv(args) => {
+            let part = |arg: &Arg| match arg {
+                Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
+                Arg::Command | Arg::Script => of_command.join(" "),
+                Arg::Arguments => of_arguments.join(" "),
+            };
+            let shown: Vec<String> = args
+                .iter()
+                .map(part)
+                .filter(|p: &String| !p.is_empty())
+                .collect();
+            shown.join(" ")
+        }
+    }
 }
 
 /// Quoted, unless only a reference makes it look as if it needed that.
@@ -258,15 +277,18 @@ fn shown_word(word: &Template) -> String {
     }
 }
 
-fn shown_script(script: &Script) -> String {
+/// The script with the values it uses, as a local shell gets it; elsewhere as
+/// one word.
+fn shown_script(exec: &ExecType, script: &Script) -> String {
     let values: String = script
         .values
         .iter()
         .enumerate()
         .map(|(i, v)| format!("{}={} ", variable(i + 1), v.shown(None)))
         .collect();
-    format!(
-        "{values}/bin/bash -c {}",
-        quote::word(&script.text.shown(None))
-    )
+    let text = quote::word(&script.text.shown(None));
+    match exec.way {
+        Way::Script => format!("{values}/bin/bash -c {text}"),
+        _ => format!("{values}{text}"),
+    }
 }

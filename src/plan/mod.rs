@@ -2,6 +2,7 @@
 //! that would be executed. Starts nothing and contacts nobody.
 #![forbid(unsafe_code)]
 
+pub mod conf;
 pub mod exec;
 pub mod flow;
 pub mod listing;

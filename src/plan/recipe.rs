@@ -4,7 +4,7 @@
 //! is found then; what depends on results is filled in by `run`.
 #![forbid(unsafe_code)]
 
-use super::exec::{self, ExecType, Way};
+use super::exec::{self, ExecType, Types, Way};
 use super::workflow::Workflow;
 use crate::task::globals::environment;
 use crate::task::{Command, Task, host};
@@ -15,6 +15,7 @@ use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest word that the kernel takes, in bytes without its final NUL.
@@ -22,10 +23,13 @@ const LONGEST_WORD: usize = (128 << 10) - 1;
 
 /// What tasks take when they name nothing themselves.
 pub struct Defaults {
-    /// `-t`, else `TASK_EXECUTOR_TYPE`.
-    pub exec: Option<&'static ExecType>,
-    /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else 300 s.
+    pub types: Types,
+    /// `-t`, else `TASK_EXECUTOR_TYPE`, else `tasker.conf`.
+    pub exec: Option<Arc<ExecType>>,
+    /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else `tasker.conf`, else 300 s.
     pub timeout: Duration,
+    /// How many subtasks of a block run at once when it does not say.
+    pub max_parallel: u32,
     /// The name of this machine.
     pub own_name: String,
     /// `--strict-env-validation`
@@ -39,7 +43,7 @@ pub enum Recipe {
     /// Its exec type, or the host that decides it, comes from a result.
     Late,
     Ready {
-        exec: &'static ExecType,
+        exec: Arc<ExecType>,
         payload: Payload,
     },
 }
@@ -47,7 +51,11 @@ pub enum Recipe {
 /// What the exec type is given.
 #[derive(Clone, Debug)]
 pub enum Payload {
-    Words(Vec<Template>),
+    /// The words of `command`, then those of `arguments`.
+    Words {
+        words: Vec<Template>,
+        of_command: usize,
+    },
     Script(Script),
 }
 
@@ -69,21 +77,21 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
     let exec = match &command.exec {
         Some(name) => match name.known_text() {
             None => return Recipe::Late,
-            Some(name) => match exec::find(name.trim()) {
-                Some(exec) => exec,
+            Some(name) => match defaults.types.find(name.trim()) {
+                Some(exec) => exec.clone(),
                 None => {
                     let message = match command.exec.as_ref().is_some_and(Template::has_secret) {
                         true => "there is no such exec type; its name is a secret".into(),
                         false => format!("there is no exec type `{}`", name.trim()),
                     };
                     let error = diagnostics.error(task.place("exec"), message);
-                    error.label(did_you_mean(name.trim(), exec::names()));
+                    error.label(did_you_mean(name.trim(), defaults.types.names()));
                     return Recipe::Late;
                 }
             },
         },
-        None if of_block => match defaults.exec {
-            Some(exec) => exec,
+        None if of_block => match &defaults.exec {
+            Some(exec) => exec.clone(),
             None => return Recipe::Late,
         },
         None => match &command.hostname {
@@ -115,11 +123,12 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
         );
     }
     if !exec.is_local() {
-        for (key, at) in task
-            .written
-            .iter()
-            .filter(|(k, _)| matches!(*k, "env." | "workdir"))
-        {
+        for (key, at) in task.written.iter().filter(|(k, _)| match *k {
+            "workdir" => true,
+            // The far end's wrapper gets them with the words.
+            "env." => !matches!(exec.way, Way::Ssh { .. }),
+            _ => false,
+        }) {
             let key = key.trim_end_matches('.');
             diagnostics.warning(
                 *at,
@@ -134,9 +143,9 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
         diagnostics,
         strict: defaults.strict_env,
     };
-    match findings.payload(command, exec) {
+    match findings.payload(command, &exec) {
         Some(payload) => {
-            findings.doubts(task, command, exec, &payload);
+            findings.doubts(task, command, &exec, &payload);
             Recipe::Ready { exec, payload }
         }
         None => Recipe::Late,
@@ -145,12 +154,16 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
 
 /// The type where the task names none (SPEC §5); nothing where there is no host
 /// to go by.
-pub fn default_exec(host: Option<&str>, defaults: &Defaults) -> Option<&'static ExecType> {
-    defaults.exec.or_else(|| match host {
-        Some(host) if host::is_this_machine(host, &defaults.own_name) => exec::find("local"),
-        Some(_) => exec::find(exec::REMOTE_DEFAULT),
-        None => None,
-    })
+pub fn default_exec(host: Option<&str>, defaults: &Defaults) -> Option<Arc<ExecType>> {
+    if defaults.exec.is_some() {
+        return defaults.exec.clone();
+    }
+    let name = match host {
+        Some(host) if host::is_this_machine(host, &defaults.own_name) => "local",
+        Some(_) => exec::REMOTE_DEFAULT,
+        None => return None,
+    };
+    defaults.types.find(name).cloned()
 }
 
 /// Makes the payload in the run, for an exec type known only now.
@@ -179,9 +192,10 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn payload(&mut self, command: &Command, exec: &ExecType) -> Option<Payload> {
-        match exec.way {
-            Way::Script => self.script(command),
-            Way::Words | Way::Argv(_) => self.words(command),
+        if exec.takes_script() {
+            self.script(command)
+        } else {
+            self.words(command)
         }
     }
 
@@ -216,6 +230,7 @@ impl Findings<'_> {
 
     fn words(&mut self, command: &Command) -> Option<Payload> {
         let mut out = Vec::new();
+        let mut of_command = None;
         for value in [Some(&command.command), command.arguments.as_ref()]
             .into_iter()
             .flatten()
@@ -244,6 +259,7 @@ impl Findings<'_> {
                             .help("use `exec=shell` for pipes, redirections and substitutions");
                     }
                     out.extend(split.words);
+                    of_command.get_or_insert(out.len());
                 }
                 Err(at) => {
                     self.diagnostics.error(at, "this quote is never closed");
@@ -261,7 +277,11 @@ impl Findings<'_> {
         for word in &out {
             self.fits(word, word, "word")?;
         }
-        Some(Payload::Words(out))
+        let of_command = of_command.unwrap_or(out.len());
+        Some(Payload::Words {
+            words: out,
+            of_command,
+        })
     }
 
     /// Refuses a word of the author's that the kernel would not take; cut off
@@ -284,7 +304,7 @@ impl Findings<'_> {
     fn doubts(&mut self, task: &Task, command: &Command, exec: &ExecType, payload: &Payload) {
         let written = [Some(&command.command), command.arguments.as_ref()];
         let words: &[Template] = match payload {
-            Payload::Words(words) => words,
+            Payload::Words { words, .. } => words,
             Payload::Script(_) => &[],
         };
         let values = written.into_iter().flatten().chain(words);
@@ -296,7 +316,7 @@ impl Findings<'_> {
             );
             warning.help("hand it over with `env.NAME=` or `stdin=`");
         }
-        let Payload::Words(words) = payload else {
+        let Payload::Words { words, .. } = payload else {
             return;
         };
         if let Some(at) = data_after_c(words) {
@@ -306,7 +326,7 @@ impl Findings<'_> {
                 .help("use `exec=shell`, which passes results as data");
         }
         let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
-        if let (Way::Words, false, Some(program)) = (exec.way, has_own_path, words[0].known_text())
+        if let (Way::Words, false, Some(program)) = (&exec.way, has_own_path, words[0].known_text())
             && find_program(
                 &program,
                 command

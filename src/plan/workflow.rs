@@ -349,6 +349,8 @@ pub mod tests {
 
     pub fn defaults() -> Defaults {
         Defaults {
+            types: crate::plan::exec::Types::built_in(),
+            max_parallel: 50,
             exec: None,
             timeout: Duration::from_secs(300),
             own_name: "here".into(),

@@ -10,6 +10,7 @@ pub mod log;
 pub mod mask;
 pub mod records;
 pub mod show;
+pub mod summary;
 
 use crate::run::event::Event;
 use console::Console;

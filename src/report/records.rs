@@ -18,18 +18,22 @@ pub struct Records {
     began: SystemTime,
 }
 
-/// Where logs go when `-l` does not say: `TASK_EXECUTOR_LOG`, else `~/TASKER`.
+/// Where logs go as the environment says: `TASK_EXECUTOR_LOG`.
+pub fn directory_of_environment() -> Option<PathBuf> {
+    set("TASK_EXECUTOR_LOG")
+}
+
+/// Where logs go when nothing says: `~/TASKER`.
 pub fn default_directory() -> Option<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
-    set("TASK_EXECUTOR_LOG").or_else(|| {
-        set("HOME")
-            .or_else(home_of_user)
-            .map(|home| home.join("TASKER"))
-    })
+    set("HOME")
+        .or_else(home_of_user)
+        .map(|home| home.join("TASKER"))
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The home directory that the user database names, for a cron without HOME.

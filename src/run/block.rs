@@ -11,6 +11,7 @@
 use super::capture::Captured;
 use super::engine::{Engine, retry_delay};
 use super::event::Event;
+use super::job::Timeout;
 use super::result::{Member, TaskResult};
 use super::runner::{Finished, Job, Time, Wake};
 use super::step::{Numbers, Retries, is_of_block, running};
@@ -26,8 +27,6 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-/// How many subtasks run at once when the block does not say.
-const AT_ONCE: u32 = 50;
 /// How many running subtasks are named when a signal arrives.
 const NAMED: usize = 8;
 
@@ -125,11 +124,12 @@ impl Engine<'_> {
     }
 
     fn limits(&mut self, parallel: &Parallel, own: &Own) -> Result<Limits, String> {
+        let default = self.defaults.max_parallel;
         self.look(own, |view| {
             let at_once = parallel
                 .max_parallel
                 .as_ref()
-                .map_or(Ok(AT_ONCE), |n| n.get(view))?;
+                .map_or(Ok(default), |n| n.get(view))?;
             Ok(Limits {
                 at_once: at_once as usize,
                 timeout: parallel
@@ -275,7 +275,10 @@ impl Engine<'_> {
                 return Ok(None);
             };
             let left = block.deadline.map(|d| d.saturating_sub(self.runner.now()));
-            let timeout = left.map_or(numbers.timeout, |left| numbers.timeout.min(left));
+            let timeout = Timeout {
+                left,
+                ..numbers.timeout
+            };
             let prepared = self.prepare(ix, command, &own, timeout)?;
             Ok(Some((numbers, prepared)))
         });
@@ -291,8 +294,10 @@ impl Engine<'_> {
                         shown: prepared.shown,
                     },
                 );
+                let deadline = block.deadline;
                 self.runner.start(Job {
                     number,
+                    deadline,
                     ..prepared.job
                 });
             }

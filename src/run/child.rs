@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 use super::capture::{Capture, Captured, Spool};
+use super::far::{Filter, is_refusal};
+use super::feed::{self, Feed};
 use super::guardian::Guardian;
 use super::interrupt::Interrupt;
+use super::ramp::{Connecting, Ramp};
 use super::runner::{Ending, Finished, Job, Stdin};
 use super::sys;
 use crate::exit;
@@ -27,6 +30,7 @@ pub struct Surroundings {
     pub spool: Arc<Spool>,
     /// From SIGTERM to SIGKILL (SPEC §4.3).
     pub kill_after: Duration,
+    pub ramp: Ramp,
 }
 
 /// How long a background process may hold the pipes after its command has ended.
@@ -36,24 +40,78 @@ const AFTER_KILL: Duration = Duration::from_secs(10);
 /// How long starting is tried again while the machine is short of processes or files.
 const SHORTAGE: Duration = Duration::from_secs(60);
 
-/// Runs the job to its end.
-pub fn run(job: &Job, around: &Surroundings) -> Finished {
-    let began = Instant::now();
+/// How often a connection that a server turned away is tried again.
+const REFUSALS: u32 = 3;
+/// How much longer than the far end ssh may take to end, once told.
+const FAR_END: Duration = Duration::from_secs(2);
+
+/// Runs the job to its end; nothing of it outlasts `deadline` by more than it
+/// takes to end a command.
+pub fn run(job: &Job, deadline: Option<Instant>, around: &Surroundings) -> Finished {
+    let mut refusals = 0;
+    loop {
+        let began = Instant::now();
+        let connecting = match job.far {
+            Some(_) => match around.ramp.enter(deadline, &around.interrupt) {
+                Some(connecting) => Some(connecting),
+                None => return not_started("its turn to connect did not come"),
+            },
+            None => None,
+        };
+        let finished = run_once(job, deadline, connecting, around, began);
+        let refused = matches!(finished.ending, Ending::Unreachable(_))
+            && is_refusal(&finished.stderr.head(4096));
+        if !refused || refusals == REFUSALS {
+            return finished;
+        }
+        refusals += 1;
+        // Before a server that drops what is too many, all must not return at once.
+        let pause = Duration::from_millis(200 * u64::from(refusals)).mul_f64(0.5 + random());
+        if sys::poll(&[around.interrupt.end_fd()], -1, Some(pause)).unwrap_or(0) != 0 {
+            return finished;
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn random() -> f64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    (RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0
+}
+
+fn run_once(
+    job: &Job,
+    deadline: Option<Instant>,
+    connecting: Option<Connecting>,
+    around: &Surroundings,
+    began: Instant,
+) -> Finished {
     match start(job, around) {
         Ok(started) => {
-            let mut watch = Watch::new(started, job, around);
+            let mut watch = Watch::new(started, job, deadline, connecting, around);
             watch.follow(around);
             watch.finished(around, began)
         }
         Err(unstarted) => Finished {
-            ending: unstarted.ending,
-            stdout: Captured::text(""),
-            stderr: Captured::text(format!("{}\n", unstarted.reason)),
             took: began.elapsed(),
-            cpu: Duration::ZERO,
-            peak_kib: 0,
-            warnings: Vec::new(),
+            ..without_process(unstarted.ending, &unstarted.reason)
         },
+    }
+}
+
+fn not_started(reason: &str) -> Finished {
+    without_process(Ending::NotStarted, reason)
+}
+
+fn without_process(ending: Ending, reason: &str) -> Finished {
+    Finished {
+        ending,
+        stdout: Captured::text(""),
+        stderr: Captured::text(format!("{reason}\n")),
+        took: Duration::ZERO,
+        cpu: Duration::ZERO,
+        peak_kib: 0,
+        warnings: Vec::new(),
     }
 }
 
@@ -62,6 +120,7 @@ struct Started {
     pidfd: Option<OwnedFd>,
     stdout: PipeReader,
     stderr: PipeReader,
+    feed: Option<Feed>,
 }
 
 struct Unstarted {
@@ -96,7 +155,7 @@ fn start(job: &Job, around: &Surroundings) -> Result<Started, Unstarted> {
         if !short || Instant::now() + nap > patience {
             return Err(refused(&name, &error));
         }
-        let told_to_end = sys::poll(&[around.interrupt.end_fd()], Some(nap)).unwrap_or(0) != 0;
+        let told_to_end = sys::poll(&[around.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
         if told_to_end {
             return Err(Unstarted {
                 ending: Ending::Cancelled,
@@ -157,7 +216,17 @@ impl<'a> Launch<'a> {
     }
 
     fn attempt(&self, job: &Job, around: &Surroundings) -> io::Result<Started> {
-        let stdin = stdin(&job.stdin)?;
+        let (stdin, feed) = match &job.far {
+            None => (OwnedFd::from(stdin(&job.stdin)?), None),
+            Some(far) => {
+                let (reader, writer) = io::pipe()?;
+                let line = far.line(feed::size(&job.stdin)?, around.kill_after);
+                (
+                    OwnedFd::from(reader),
+                    Some(Feed::new(writer, line, &job.stdin)?),
+                )
+            }
+        };
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         let mut program = sys::Program {
@@ -190,6 +259,7 @@ impl<'a> Launch<'a> {
             pidfd,
             stdout,
             stderr,
+            feed,
         })
     }
 }
@@ -299,11 +369,16 @@ enum Phase {
     Killed(Instant),
 }
 
-struct Watch {
+struct Watch<'a> {
     pid: i32,
     pidfd: Option<OwnedFd>,
     stdout: Stream,
     stderr: Stream,
+    feed: Option<Feed>,
+    /// Takes the far end's own lines out of standard error.
+    filter: Option<Filter>,
+    /// The place among those that connect, until the far end answers.
+    connecting: Option<Connecting<'a>>,
     timeout_at: Instant,
     /// When the leader was seen to have ended.
     exited: Option<Instant>,
@@ -327,19 +402,29 @@ impl Stream {
     }
 
     /// Takes what is there; at the end the pipe is closed.
-    fn read(&mut self, buffer: &mut [u8]) {
+    fn read(&mut self, buffer: &mut [u8], filter: Option<&mut Filter>) {
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
-            Ok(length) => self.capture.push(&buffer[..length]),
+            Ok(length) => match filter {
+                Some(filter) => self.capture.push(&filter.pass(&buffer[..length])),
+                None => self.capture.push(&buffer[..length]),
+            },
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.pipe = None,
         }
     }
 }
 
-impl Watch {
-    fn new(started: Started, job: &Job, around: &Surroundings) -> Watch {
+impl<'a> Watch<'a> {
+    fn new(
+        started: Started,
+        job: &Job,
+        deadline: Option<Instant>,
+        connecting: Option<Connecting<'a>>,
+        around: &Surroundings,
+    ) -> Watch<'a> {
+        let timeout_at = Instant::now() + job.timeout;
         let stream = |pipe| Stream {
             pipe: Some(pipe),
             capture: Capture::new(&around.spool),
@@ -349,7 +434,10 @@ impl Watch {
             pidfd: started.pidfd,
             stdout: stream(started.stdout),
             stderr: stream(started.stderr),
-            timeout_at: Instant::now() + job.timeout,
+            feed: started.feed,
+            filter: job.far.as_ref().map(|far| Filter::new(&far.nonce)),
+            connecting,
+            timeout_at: deadline.map_or(timeout_at, |d| d.min(timeout_at)),
             exited: None,
             phase: Phase::Running,
             cut_short: None,
@@ -381,6 +469,7 @@ impl Watch {
             };
             let ready = match sys::poll(
                 &[self.stdout.fd(), self.stderr.fd(), pidfd, told],
+                self.feed.as_ref().map_or(-1, Feed::fd),
                 Some(patience),
             ) {
                 Ok(ready) => ready,
@@ -390,10 +479,15 @@ impl Watch {
                 }
             };
             if ready & 1 != 0 {
-                self.stdout.read(&mut self.buffer);
+                self.stdout.read(&mut self.buffer, None);
             }
             if ready & 2 != 0 {
-                self.stderr.read(&mut self.buffer);
+                self.read_stderr();
+            }
+            if ready & 16 != 0
+                && let Some(feed) = &mut self.feed
+            {
+                feed.write();
             }
             if gone && ready & 3 == 0 {
                 // All that the group wrote is read; who still holds the pipes is
@@ -410,6 +504,19 @@ impl Watch {
             }
             self.look_at_clock(around);
         }
+    }
+
+    /// Reads standard error; the far end's first line ends the connecting.
+    fn read_stderr(&mut self) {
+        self.stderr.read(&mut self.buffer, self.filter.as_mut());
+        if self.is_connected() {
+            self.connecting = None;
+        }
+    }
+
+    /// Whether the far end has answered, where there is one.
+    fn is_connected(&self) -> bool {
+        self.filter.as_ref().is_some_and(|f| f.connected)
     }
 
     fn pipes_closed(&self) -> bool {
@@ -488,11 +595,19 @@ impl Watch {
     }
 
     fn end_group(&mut self, around: &Surroundings) {
+        self.nap = Duration::from_millis(1);
+        if let Some(feed) = &mut self.feed {
+            // The far end ends its command, then ssh ends by itself.
+            feed.close();
+            if self.is_connected() && self.exited.is_none() {
+                self.phase = Phase::Ending(Instant::now() + around.kill_after + FAR_END);
+                return;
+            }
+        }
         sys::signal_group(self.pid, sys::SIGTERM);
         // A stopped process does not see SIGTERM before it goes on.
         sys::signal_group(self.pid, sys::SIGCONT);
         self.phase = Phase::Ending(Instant::now() + around.kill_after);
-        self.nap = Duration::from_millis(1);
     }
 
     fn kill_group(&mut self) {
@@ -506,15 +621,19 @@ impl Watch {
         self.phase = Phase::Killed(Instant::now() + patience);
     }
 
-    fn finished(self, around: &Surroundings, began: Instant) -> Finished {
+    fn finished(mut self, around: &Surroundings, began: Instant) -> Finished {
         let took = began.elapsed();
         let mut warnings = Vec::new();
+        let connected = self.is_connected();
         around.guardian.forget(self.pid);
         let ended = match self.exited {
             Some(_) => sys::reap(self.pid).ok(),
             None => None,
         };
-        if self.left_behind {
+        if let Some(rest) = self.filter.as_mut().map(Filter::rest) {
+            self.stderr.capture.push(&rest);
+        }
+        if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
             warnings.push("a background process held the output open after the command had ended; its group was ended".into());
         }
         if ended.is_none() {
@@ -528,6 +647,9 @@ impl Watch {
         let (stderr, lost) = self.stderr.capture.finish();
         warnings.extend(lost.map(|l| format!("stderr: {l}")));
         let natural = match ended.map(|e| e.status) {
+            Some(Ok(code @ 255)) if self.filter.is_some() && !connected => {
+                Ending::Unreachable(code)
+            }
             Some(Ok(code)) => Ending::Exited(code),
             Some(Err(signal)) => Ending::Signaled(signal),
             None => Ending::Signaled(sys::SIGKILL),

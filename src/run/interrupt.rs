@@ -72,6 +72,10 @@ impl Interrupt {
         *level
     }
 
+    pub fn level(&self) -> Level {
+        *lock(&self.level)
+    }
+
     /// Readable once what runs is to be ended.
     pub fn end_fd(&self) -> RawFd {
         self.end.0.as_raw_fd()
@@ -128,13 +132,14 @@ mod tests {
             [Level::Drain, Level::End, Level::Kill]
         );
         assert_eq!(
-            sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], None)?,
+            sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], -1, None)?,
             0b11
         );
         interrupt.rearm(false);
         assert_eq!(
             sys::poll(
                 &[interrupt.end_fd(), interrupt.kill_fd()],
+                -1,
                 Some(std::time::Duration::ZERO)
             )?,
             0

@@ -1,15 +1,17 @@
 //! Fills a task's command with the values of the moment: the job for a runner.
 #![forbid(unsafe_code)]
 
+use super::far::{self, Far};
 use super::runner::{Job, Stdin};
 use super::view::View;
-use crate::plan::exec::{self, Arg, ExecType, Way};
+use crate::plan::exec::{Arg, ExecType, Way};
 use crate::plan::recipe::{self, Defaults, Payload, Recipe};
 use crate::task::{Command, host};
 use crate::text::quote;
 use crate::text::script::{Script, variable};
 use crate::text::template::{Field, Lookup, Piece, Reference, Template};
 use std::ffi::CString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ const WORD: usize = (128 << 10) - 1;
 /// A job and how to show it.
 pub struct Prepared {
     pub job: Job,
-    pub exec: &'static ExecType,
+    pub exec: Arc<ExecType>,
     /// The command line, quoted for a shell, secrets masked.
     pub shown: String,
 }
@@ -43,6 +45,24 @@ impl Common {
             environment: Arc::new(environment),
             run_id: run_id.to_string(),
         }
+    }
+}
+
+/// How long a task's command may take.
+#[derive(Clone, Copy)]
+pub struct Timeout {
+    /// What the task itself says.
+    pub own: Option<Duration>,
+    /// What tasks take that say nothing, when their exec type does not either.
+    pub default: Duration,
+    /// What is left of its block's time.
+    pub left: Option<Duration>,
+}
+
+impl Timeout {
+    fn of(self, exec: &ExecType) -> Duration {
+        let timeout = self.own.or(exec.timeout).unwrap_or(self.default);
+        self.left.map_or(timeout, |left| left.min(timeout))
     }
 }
 
@@ -69,14 +89,14 @@ pub fn prepare(
     defaults: &Defaults,
     common: &Common,
     view: &View,
-    timeout: Duration,
+    timeout: Timeout,
 ) -> Result<Prepared, String> {
     let late;
     let (exec, payload) = match recipe {
-        Recipe::Ready { exec, payload } => (*exec, payload),
+        Recipe::Ready { exec, payload } => (exec.clone(), payload),
         Recipe::Late => {
             let exec = late_exec(command, defaults, view)?;
-            late = recipe::payload(command, exec, defaults.strict_env)?;
+            late = recipe::payload(command, &exec, defaults.strict_env)?;
             (exec, &late)
         }
         Recipe::None => return Err("there is no command".into()),
@@ -85,27 +105,25 @@ pub fn prepare(
         view,
         shown: Vec::new(),
     };
-    let mut settings = vec![
-        setting("TASKER_TASK", view.own.task.as_bytes()),
-        setting("TASKER_HOSTNAME", view.own.hostname.as_bytes()),
-        setting("TASKER_RUN_ID", common.run_id.as_bytes()),
-    ];
-    for (name, value) in &command.env {
-        let value = filler.limited(value, name.len() + 1, &format!("env.{name}"));
-        settings.push(setting(name, &value));
-    }
-    let words = match payload {
-        Payload::Words(words) => filler.words(exec, words),
-        Payload::Script(script) => filler.script(script, &mut settings),
+    let variables = filler.variables(command, common);
+    let filled = match payload {
+        Payload::Words { words, of_command } => filler.words(&exec, words, *of_command, &variables),
+        Payload::Script(script) => filler.script(&exec, script, &variables),
     };
+    let settings = variables
+        .iter()
+        .chain(&filled.values)
+        .map(|(name, value)| setting(name, value));
     let job = Job {
         number: 0,
-        words,
+        words: filled.words,
         environment: common.environment.clone(),
-        settings,
+        settings: settings.collect(),
         stdin: stdin(command, view),
         workdir: command.workdir.as_ref().map(|w| w.fill(view)),
-        timeout,
+        timeout: timeout.of(&exec),
+        deadline: None,
+        far: filled.far,
     };
     Ok(Prepared {
         job,
@@ -114,16 +132,39 @@ pub fn prepare(
     })
 }
 
+/// A job of plain words on a host, for the test of an exec type.
+pub fn of_words(
+    exec: &ExecType,
+    words: &[String],
+    host: &str,
+    common: &Common,
+    timeout: Duration,
+) -> Job {
+    let words: Vec<Vec<u8>> = words.iter().map(|w| w.clone().into_bytes()).collect();
+    let (words, far) = match &exec.way {
+        Way::Ssh { .. } => (ssh(host), Some(Far::words(&words, &[]))),
+        Way::Argv(args) => (carried(args, &words, &[], host), None),
+        Way::Words | Way::Script => (words, None),
+    };
+    Job {
+        number: 0,
+        words,
+        environment: common.environment.clone(),
+        settings: vec![setting("TASKER_HOSTNAME", host.as_bytes())],
+        stdin: Stdin::Null,
+        workdir: None,
+        timeout,
+        deadline: None,
+        far,
+    }
+}
+
 /// The exec type of a task whose type or host comes from a result.
-fn late_exec(
-    command: &Command,
-    defaults: &Defaults,
-    view: &View,
-) -> Result<&'static ExecType, String> {
+fn late_exec(command: &Command, defaults: &Defaults, view: &View) -> Result<Arc<ExecType>, String> {
     match &command.exec {
         Some(name) => {
             let name = String::from_utf8_lossy(&name.fill(view)).into_owned();
-            exec::find(name.trim()).ok_or_else(|| format!("there is no exec type `{name}`"))
+            defaults.types.named(name.trim()).cloned()
         }
         None => recipe::default_exec(Some(&view.own.hostname), defaults)
             .ok_or_else(|| "no exec type".into()),
@@ -180,57 +221,142 @@ struct Filler<'a> {
     shown: Vec<String>,
 }
 
+/// A variable and its value.
+type Variable = (String, Vec<u8>);
+
+/// The words to execute here, and what goes with them.
+struct Filled {
+    words: Vec<Vec<u8>>,
+    /// Values of a script, for its environment.
+    values: Vec<Variable>,
+    far: Option<Far>,
+}
+
 impl Filler<'_> {
-    fn words(&mut self, exec: &ExecType, payload: &[Template]) -> Vec<Vec<u8>> {
-        let Way::Argv(args) = exec.way else {
-            return self.payload(payload);
-        };
-        let mut out = Vec::new();
-        for arg in args {
-            match arg {
-                Arg::Literal(text) => {
-                    self.shown.push(quote::word(text));
-                    out.push(text.as_bytes().to_vec());
-                }
-                Arg::Hostname => {
-                    self.shown.push(quote::word(&self.view.own.hostname));
-                    out.push(self.view.own.hostname.as_bytes().to_vec());
-                }
-                Arg::Words => out.extend(self.payload(payload)),
+    /// What every command finds in its environment, and the task's `env.NAME`.
+    fn variables(&self, command: &Command, common: &Common) -> Vec<Variable> {
+        let own = &self.view.own;
+        let mut out = vec![
+            ("TASKER_TASK".to_string(), own.task.clone().into_bytes()),
+            (
+                "TASKER_HOSTNAME".to_string(),
+                own.hostname.clone().into_bytes(),
+            ),
+            (
+                "TASKER_RUN_ID".to_string(),
+                common.run_id.clone().into_bytes(),
+            ),
+        ];
+        for (name, value) in &command.env {
+            let value = self.limited(value, name.len() + 1, &format!("env.{name}"));
+            out.push((name.clone(), value));
+        }
+        out
+    }
+
+    fn words(
+        &mut self,
+        exec: &ExecType,
+        payload: &[Template],
+        of_command: usize,
+        variables: &[Variable],
+    ) -> Filled {
+        let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
+            .iter()
+            .map(|word| (self.word(word), quote::word(&shown(word, self.view))))
+            .unzip();
+        let (words, far) = match &exec.way {
+            Way::Ssh { .. } => {
+                self.shown = vec!["ssh".into(), self.host(), quote::word(&shown.join(" "))];
+                (
+                    ssh(&self.view.own.hostname),
+                    Some(Far::words(&words, variables)),
+                )
             }
+            Way::Argv(args) => {
+                let (command, arguments) = words.split_at(of_command);
+                let carried = carried(args, command, arguments, &self.view.own.hostname);
+                self.show_carried(args, &shown[..of_command], &shown[of_command..]);
+                (carried, None)
+            }
+            Way::Words | Way::Script => {
+                self.shown = shown;
+                (words, None)
+            }
+        };
+        Filled {
+            words,
+            values: Vec::new(),
+            far,
         }
-        out
     }
 
-    fn payload(&mut self, payload: &[Template]) -> Vec<Vec<u8>> {
-        let mut out = Vec::new();
-        for word in payload {
-            self.shown.push(quote::word(&shown(word, self.view)));
-            out.push(self.word(word));
-        }
-        out
-    }
-
-    /// `bash -c SCRIPT`, its data in the environment.
-    fn script(&mut self, script: &Script, settings: &mut Vec<CString>) -> Vec<Vec<u8>> {
+    /// A script: its data goes into the environment of the local shell, else
+    /// before the script as assignments.
+    fn script(&mut self, exec: &ExecType, script: &Script, variables: &[Variable]) -> Filled {
+        let mut values = Vec::new();
+        let mut settings = Vec::new();
         for (index, value) in script.values.iter().enumerate() {
             let name = variable(index + 1);
-            self.shown
-                .push(format!("{name}={}", quote::word(&shown(value, self.view))));
+            settings.push(format!("{name}={}", quote::word(&shown(value, self.view))));
             let value = self.limited(value, name.len() + 1, "a value in the script");
-            settings.push(setting(&name, &value));
+            values.push((name, value));
         }
-        let shell = if std::path::Path::new("/bin/bash").exists() {
-            "/bin/bash"
-        } else {
-            "/bin/sh"
-        };
-        self.shown.extend([
-            shell.to_string(),
-            "-c".into(),
-            quote::word(&shown(&script.text, self.view)),
-        ]);
-        vec![shell.into(), b"-c".to_vec(), self.word(&script.text)]
+        let text = self.word(&script.text);
+        let shown = quote::word(&shown(&script.text, self.view));
+        match &exec.way {
+            Way::Ssh { .. } => {
+                settings.extend(["ssh".into(), self.host(), shown]);
+                self.shown = settings;
+                let far = Some(Far::script(&text, &values, variables));
+                Filled {
+                    words: ssh(&self.view.own.hostname),
+                    values: Vec::new(),
+                    far,
+                }
+            }
+            Way::Argv(args) => {
+                let whole = [assignments(&values), text].concat();
+                self.shown = settings;
+                self.show_carried(args, &[shown], &[]);
+                let words = carried(args, &[whole], &[], &self.view.own.hostname);
+                Filled {
+                    words,
+                    values: Vec::new(),
+                    far: None,
+                }
+            }
+            Way::Words | Way::Script => {
+                let shell = if Path::new("/bin/bash").exists() {
+                    "/bin/bash"
+                } else {
+                    "/bin/sh"
+                };
+                settings.extend([shell.to_string(), "-c".into(), shown]);
+                self.shown = settings;
+                Filled {
+                    words: vec![shell.into(), b"-c".to_vec(), text],
+                    values,
+                    far: None,
+                }
+            }
+        }
+    }
+
+    fn host(&self) -> String {
+        quote::word(&self.view.own.hostname)
+    }
+
+    fn show_carried(&mut self, args: &[Arg], command: &[String], arguments: &[String]) {
+        for arg in args {
+            match arg {
+                Arg::Word(parts) => self
+                    .shown
+                    .push(quote::word(&with_host(parts, &self.view.own.hostname))),
+                Arg::Command | Arg::Script => self.shown.extend_from_slice(command),
+                Arg::Arguments => self.shown.extend_from_slice(arguments),
+            }
+        }
     }
 
     fn word(&self, word: &Template) -> Vec<u8> {
@@ -272,6 +398,63 @@ impl Filler<'_> {
             .unwrap_or(limit);
         &value[..end]
     }
+}
+
+/// ssh and its options, up to the host.
+const SSH: &[&str] = &[
+    "ssh",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=15",
+    "-T",
+    "--",
+];
+
+/// The words that start ssh (SPEC §5); what it runs there comes on its input.
+fn ssh(host: &str) -> Vec<Vec<u8>> {
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    let mut words: Vec<Vec<u8>> = SSH.iter().map(|w| w.as_bytes().to_vec()).collect();
+    words.extend([host.as_bytes().to_vec(), far::remote_command().into_bytes()]);
+    words
+}
+
+/// An exec type's argument vector with the words in their places.
+fn carried(args: &[Arg], command: &[Vec<u8>], arguments: &[Vec<u8>], host: &str) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    for arg in args {
+        match arg {
+            Arg::Word(parts) => out.push(with_host(parts, host).into_bytes()),
+            Arg::Command | Arg::Script => out.extend_from_slice(command),
+            Arg::Arguments => out.extend_from_slice(arguments),
+        }
+    }
+    out
+}
+
+fn with_host(parts: &[Option<String>], host: &str) -> String {
+    parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect()
+}
+
+/// Values as `NAME='VALUE'` lines before a script that another program carries.
+fn assignments(values: &[Variable]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in values {
+        out.extend_from_slice(format!("{name}='").as_bytes());
+        for byte in value {
+            match byte {
+                b'\'' => out.extend_from_slice(b"'\\''"),
+                byte => out.push(*byte),
+            }
+        }
+        out.extend_from_slice(b"'\n");
+    }
+    out
 }
 
 /// How many characters of one word a log line shows.

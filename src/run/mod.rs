@@ -10,6 +10,8 @@ pub mod capture;
 pub mod child;
 pub mod engine;
 pub mod event;
+pub mod far;
+pub mod feed;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;
@@ -18,6 +20,7 @@ mod model;
 pub mod pool;
 #[cfg(test)]
 mod pretend;
+pub mod ramp;
 pub mod result;
 pub mod runner;
 pub mod step;

@@ -25,17 +25,23 @@ const STACK: usize = 128 << 10;
 
 pub struct Pool {
     shared: Arc<Shared>,
-    began: Instant,
     workers: usize,
     /// Jobs that are queued or run.
     busy: usize,
 }
 
 struct Shared {
-    around: Surroundings,
+    around: Arc<Surroundings>,
+    began: Instant,
     state: Mutex<State>,
     work: Condvar,
     news: Condvar,
+}
+
+impl Shared {
+    fn run(&self, job: &Job) -> Finished {
+        child::run(job, job.deadline.map(|d| self.began + d), &self.around)
+    }
 }
 
 #[derive(Default)]
@@ -49,9 +55,10 @@ struct State {
 impl Pool {
     /// Starts the thread that waits for signals; workers come with the jobs.
     /// The signals must be blocked already.
-    pub fn new(around: Surroundings) -> io::Result<Pool> {
+    pub fn new(around: Arc<Surroundings>) -> io::Result<Pool> {
         let shared = Arc::new(Shared {
             around,
+            began: Instant::now(),
             state: Mutex::default(),
             work: Condvar::new(),
             news: Condvar::new(),
@@ -62,7 +69,6 @@ impl Pool {
             .spawn(move || watch_signals(&of_signals))?;
         Ok(Pool {
             shared,
-            began: Instant::now(),
             workers: 0,
             busy: 0,
         })
@@ -78,7 +84,7 @@ impl Pool {
 
 impl Runner for Pool {
     fn now(&self) -> Time {
-        self.began.elapsed()
+        self.shared.began.elapsed()
     }
 
     fn start(&mut self, job: Job) {
@@ -92,7 +98,7 @@ impl Runner for Pool {
                 self.workers += 1;
             } else if self.workers == 0 {
                 // No thread to be had at all: run it here, slowly but surely.
-                let (number, finished) = (job.number, child::run(&job, &self.shared.around));
+                let (number, finished) = (job.number, self.shared.run(&job));
                 lock(&self.shared.state)
                     .done
                     .push_back((number, Box::new(finished)));
@@ -122,7 +128,7 @@ impl Runner for Pool {
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left = until.saturating_sub(self.began.elapsed());
+            let left = until.saturating_sub(self.shared.began.elapsed());
             if left == Duration::ZERO {
                 return Wake::Time;
             }
@@ -152,7 +158,7 @@ fn work(shared: &Shared) {
     loop {
         if let Some(job) = state.jobs.pop_front() {
             drop(state);
-            let finished = child::run(&job, &shared.around);
+            let finished = shared.run(&job);
             state = lock(&shared.state);
             state.done.push_back((job.number, Box::new(finished)));
             shared.news.notify_one();
@@ -180,5 +186,6 @@ fn watch_signals(shared: &Shared) {
         state.signals.push_back((signal, level));
         drop(state);
         shared.news.notify_one();
+        shared.around.ramp.wake();
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
+use super::far::Far;
 use super::interrupt::Level;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ pub struct Job {
     pub stdin: Stdin,
     pub workdir: Option<Vec<u8>>,
     pub timeout: Duration,
+    /// The end of its block's time, which no waiting may outlast.
+    pub deadline: Option<Time>,
+    /// The far end of an `ssh` job; its standard input is then the channel.
+    pub far: Option<Far>,
 }
 
 pub enum Stdin {
@@ -45,6 +50,10 @@ pub enum Ending {
     Cancelled,
     /// Never ran: 126 or 127 (SPEC §3.2).
     Unstarted(i32),
+    /// The host could not be reached; the connecting program's exit code.
+    Unreachable(i32),
+    /// A signal or the block's end came before its turn to connect.
+    NotStarted,
 }
 
 pub struct Finished {

@@ -4,7 +4,7 @@
 use super::capture::Captured;
 use super::engine::Engine;
 use super::event::{About, Event};
-use super::job::{self, Prepared};
+use super::job::{self, Prepared, Timeout};
 use super::result::TaskResult;
 use super::runner::{Ending, Finished, Job, Wake};
 use super::view::{Own, View};
@@ -42,7 +42,7 @@ pub struct Retries {
 
 /// The numbers of a task, which may come from results.
 pub struct Numbers {
-    pub timeout: Duration,
+    pub timeout: Timeout,
     pub retries: Retries,
     iterations: u32,
     pub sleep: Duration,
@@ -58,7 +58,11 @@ impl Numbers {
             last: None,
         };
         Numbers {
-            timeout: Duration::ZERO,
+            timeout: Timeout {
+                own: None,
+                default: Duration::ZERO,
+                left: None,
+            },
             retries: Retries {
                 count: 0,
                 delay,
@@ -180,7 +184,7 @@ impl Engine<'_> {
         ix: Ix,
         command: &Command,
         own: &Own,
-        timeout: Duration,
+        timeout: Timeout,
     ) -> Result<Prepared, String> {
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
         self.look(own, |view| {
@@ -215,6 +219,8 @@ impl Engine<'_> {
             Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
             Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
             Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
+            Ending::Unreachable(code) => (code, Outcome::Unreachable),
+            Ending::NotStarted => (-1, Outcome::NotStarted),
             Ending::Cancelled => (exit::SIGNAL + super::sys::SIGTERM, Outcome::Cancelled),
         };
         TaskResult {
@@ -225,7 +231,7 @@ impl Engine<'_> {
             took: finished.took,
             cpu: finished.cpu,
             peak_kib: finished.peak_kib,
-            cause: if outcome == Outcome::Cancelled {
+            cause: if matches!(outcome, Outcome::Cancelled | Outcome::NotStarted) {
                 self.stop_cause()
             } else {
                 String::new()
@@ -445,9 +451,13 @@ impl Engine<'_> {
             let command = task.command();
             let split = |s: Option<&Late<Split>>| s.map(|s| s.get(view)).transpose();
             Ok(Numbers {
-                timeout: match command.and_then(|c| c.timeout.as_ref()) {
-                    Some(timeout) => timeout.get(view)?,
-                    None => default,
+                timeout: Timeout {
+                    own: command
+                        .and_then(|c| c.timeout.as_ref())
+                        .map(|t| t.get(view))
+                        .transpose()?,
+                    default,
+                    left: None,
                 },
                 retries: retries(task, view, inherited)?,
                 iterations: task.repeat.as_ref().map_or(Ok(0), |r| r.count.get(view))?,

@@ -155,9 +155,10 @@ pub fn next_signal() -> i32 {
     }
 }
 
-/// Which of the descriptors can be read (or are at their end), as a bit set;
-/// -1 stands for none. Waits at most `timeout`; an interrupted wait is an empty answer.
-pub fn poll(fds: &[RawFd], timeout: Option<Duration>) -> io::Result<u32> {
+/// Which of the descriptors can be read (or are at their end), as a bit set; the
+/// last one is asked whether it can be written. -1 stands for none. Waits at most
+/// `timeout`; an interrupted wait is an empty answer.
+pub fn poll(fds: &[RawFd], writable: RawFd, timeout: Option<Duration>) -> io::Result<u32> {
     let mut list = [libc::pollfd {
         fd: -1,
         events: libc::POLLIN,
@@ -166,18 +167,18 @@ pub fn poll(fds: &[RawFd], timeout: Option<Duration>) -> io::Result<u32> {
     for (entry, fd) in list.iter_mut().zip(fds) {
         entry.fd = *fd;
     }
+    let count = (fds.len() + 1).min(list.len());
+    list[count - 1] = libc::pollfd {
+        fd: writable,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
     // Rounded up, so that a wait is never cut short and spun.
     let milliseconds = timeout.map_or(-1, |t| {
         t.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32
     });
     // SAFETY: the list has at least as many valid entries as are given.
-    let result = unsafe {
-        libc::poll(
-            list.as_mut_ptr(),
-            fds.len().min(list.len()) as libc::nfds_t,
-            milliseconds,
-        )
-    };
+    let result = unsafe { libc::poll(list.as_mut_ptr(), count as libc::nfds_t, milliseconds) };
     match check(result) {
         Ok(_) => Ok(list
             .iter()
@@ -187,6 +188,20 @@ pub fn poll(fds: &[RawFd], timeout: Option<Duration>) -> io::Result<u32> {
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(0),
         Err(e) => Err(e),
     }
+}
+
+/// Makes writes return at once when the pipe is full.
+pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
+    // SAFETY: reads and sets flags of a descriptor that is open.
+    unsafe {
+        let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
+        check(libc::fcntl(
+            fd.as_raw_fd(),
+            libc::F_SETFL,
+            flags | libc::O_NONBLOCK,
+        ))?;
+    }
+    Ok(())
 }
 
 /// A file in memory that holds the bytes, to be read from its beginning.

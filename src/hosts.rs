@@ -1,0 +1,434 @@
+//! The hosts of a run before it (SPEC §6.2): are they known, can they be reached,
+//! do their exec types work?
+//!
+//! Each distinct host is asked once, many at a time; the hosts of local tasks
+//! are not asked at all.
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::load::Loaded;
+use crate::plan::exec::ExecType;
+use crate::plan::recipe::{self, Recipe};
+use crate::run::child::{self, Surroundings};
+use crate::run::job::{self, Common};
+use crate::run::runner::Ending;
+use crate::task::{Kind, Members, Task, nodeset};
+use crate::text::template::Template;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A host and the types of the commands that run on it.
+struct Target {
+    host: String,
+    types: Vec<Arc<ExecType>>,
+}
+
+/// What was found, as the lines of the summary (SPEC §6.2).
+#[derive(Default)]
+pub struct Findings {
+    pub hosts: usize,
+    /// Each check: what it is, whether it passed, how many of how many.
+    pub checks: Vec<(String, bool)>,
+    /// Each failure: the host and the reason.
+    pub failures: Vec<(String, String)>,
+    /// 0, 60 or 61.
+    pub code: i32,
+}
+
+/// How many hosts are asked at once.
+const AT_ONCE: usize = 64;
+/// How long one host may take when `VALIDATION_TEST_TIMEOUT` does not say.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Checks the hosts: resolves them, and with `around` also contacts them.
+pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
+    let (targets, counts) = targets(loaded);
+    let mut findings = Findings {
+        hosts: targets.len(),
+        ..Findings::default()
+    };
+    let patience = patience();
+    if !targets.is_empty() && !loaded.invocation.skip_host_validation {
+        let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
+        let all = targets.len();
+        let failed = ask_all(&targets, patience, |t| resolve(t));
+        findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
+        if let Some(around) = around {
+            let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
+            let failed = ask_all(&targets, patience, {
+                let ways = ways.clone();
+                move |t| reach(t, &ways)
+            });
+            let ways: Vec<String> = ways
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|(w, n)| format!("{n} by {w}"))
+                .collect();
+            findings.add(
+                "Host connectivity validation",
+                &format!("hosts; {}", ways.join(", ")),
+                all,
+                failed,
+                exit::HOST,
+            );
+            let common = Common::new("connection-test");
+            let jobs = probes(&targets, &common, patience);
+            let all = jobs.len();
+            let around = around.clone();
+            let failed = ask_all(&jobs, patience * 2, move |job| probe(job, &around));
+            findings.add("Exec type tests", "tests", all, failed, exit::EXEC_TYPE);
+        }
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name}: {count}"))
+        .collect();
+    if findings.code == exit::OK {
+        findings.checks.push((
+            format!("Execution type validation passed ({})", counts.join(", ")),
+            true,
+        ));
+    }
+    findings
+}
+
+fn patience() -> Duration {
+    let set = std::env::var("VALIDATION_TEST_TIMEOUT")
+        .ok()
+        .and_then(|t| crate::text::duration::parse(&t).ok());
+    set.filter(|t| !t.is_zero()).unwrap_or(PATIENCE)
+}
+
+impl Findings {
+    fn add(
+        &mut self,
+        what: &str,
+        unit: &str,
+        all: usize,
+        failed: Vec<(String, String)>,
+        code: i32,
+    ) {
+        let passed = failed.is_empty();
+        let word = if passed { "passed" } else { "failed" };
+        self.checks.push((
+            format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
+            passed,
+        ));
+        if !passed && self.code == exit::OK {
+            self.code = code;
+        }
+        self.failures.extend(failed);
+    }
+}
+
+/// The distinct hosts that are known before the run, and how many commands use
+/// each exec type.
+fn targets(loaded: &Loaded) -> (Vec<Target>, BTreeMap<String, usize>) {
+    let mut order: Vec<Target> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut counts = BTreeMap::new();
+    for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
+        for host in hosts_of(loaded, task) {
+            let exec = match recipe {
+                Recipe::Ready { exec, .. } => Some(exec.clone()),
+                Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
+                    recipe::default_exec(host.as_deref(), &loaded.defaults)
+                }
+                _ => None,
+            };
+            let Some(exec) = exec else { continue };
+            *counts.entry(exec.name().to_string()).or_insert(0) += 1;
+            let Some(host) = host.filter(|_| !exec.is_local()) else {
+                continue;
+            };
+            let place = *places.entry(host.clone()).or_insert_with(|| {
+                order.push(Target {
+                    host,
+                    types: Vec::new(),
+                });
+                order.len() - 1
+            });
+            if !order[place].types.contains(&exec) {
+                order[place].types.push(exec);
+            }
+        }
+    }
+    (order, counts)
+}
+
+/// The hosts of a task's command; `None` for one that is not known yet, or none.
+fn hosts_of(loaded: &Loaded, task: &Task) -> Vec<Option<String>> {
+    match &task.kind {
+        Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
+        Kind::Parallel(parallel) => match &parallel.members {
+            Members::Hosts { set, .. } => {
+                let text = set.known_text().unwrap_or_default();
+                let hosts = nodeset::expand(&text, &loaded.workflow.directory)
+                    .map(|s| s.hosts)
+                    .unwrap_or_default();
+                hosts.into_iter().map(Some).collect()
+            }
+            Members::Tasks(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// The programs that carry commands to their hosts and are not there.
+pub fn missing_programs(loaded: &Loaded) -> Vec<String> {
+    let of_hosts = targets(loaded).0.into_iter().flat_map(|t| t.types);
+    let of_tasks = loaded.workflow.recipes.iter().filter_map(|r| match r {
+        Recipe::Ready { exec, .. } => Some(exec.clone()),
+        _ => None,
+    });
+    let mut missing: Vec<String> = of_hosts
+        .chain(of_tasks)
+        .filter_map(|exec| {
+            let program = exec.program()?;
+            recipe::find_program(program, None)
+                .is_none()
+                .then(|| format!("`{program}` for exec type `{}`", exec.name()))
+        })
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
+}
+
+/// Asks about every item, many at a time; the failures in the order of the items.
+/// When nothing is heard for `patience`, the rest is given up.
+fn ask_all<T: Named + Send + Sync + 'static>(
+    items: &[Arc<T>],
+    patience: Duration,
+    ask: impl Fn(&T) -> Result<(), String> + Send + Sync + 'static,
+) -> Vec<(String, String)> {
+    let queue = Arc::new(Mutex::new((0, items.to_vec())));
+    let (sender, answers) = mpsc::channel();
+    let ask = Arc::new(ask);
+    for _ in 0..items.len().min(AT_ONCE) {
+        let (queue, sender, ask) = (queue.clone(), sender.clone(), ask.clone());
+        let worker = move || {
+            loop {
+                let (index, item) = {
+                    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    let index = queue.0;
+                    let Some(item) = queue.1.get(index).cloned() else {
+                        return;
+                    };
+                    queue.0 += 1;
+                    (index, item)
+                };
+                if sender.send((index, ask(&item))).is_err() {
+                    return;
+                }
+            }
+        };
+        // Fewer threads than wished for only take longer.
+        let _ = std::thread::Builder::new()
+            .stack_size(256 << 10)
+            .spawn(worker);
+    }
+    drop(sender);
+    let mut failures: Vec<Option<String>> =
+        vec![Some(format!("no answer within {} s", patience.as_secs())); items.len()];
+    let mut left = items.len();
+    while left > 0 {
+        let Ok((index, result)) = answers.recv_timeout(patience + Duration::from_secs(1)) else {
+            break;
+        };
+        failures[index] = result.err();
+        left -= 1;
+    }
+    // Nobody takes up what is left.
+    queue
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .1
+        .clear();
+    let told = items.iter().zip(failures);
+    told.filter_map(|(item, failure)| Some((item.name().to_string(), failure?)))
+        .collect()
+}
+
+/// What a failure is told about.
+trait Named {
+    fn name(&self) -> &str;
+}
+
+impl Named for Target {
+    fn name(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Target {
+    fn uses_ssh(&self) -> bool {
+        self.types.iter().any(|t| t.program() == Some("ssh"))
+    }
+}
+
+/// The name without a user and without brackets.
+fn bare(host: &str) -> &str {
+    let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
+    host.strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
+fn addresses(host: &str) -> Vec<SocketAddr> {
+    (host, 0)
+        .to_socket_addrs()
+        .map(Iterator::collect)
+        .unwrap_or_default()
+}
+
+/// Finds an address: by the resolver, by `getent` (a static binary knows no
+/// nsswitch), or because ssh's own configuration knows the host.
+fn resolve(target: &Target) -> Result<(), String> {
+    let host = bare(&target.host);
+    if !addresses(host).is_empty() || succeeds(Command::new("getent").args(["hosts", host])) {
+        return Ok(());
+    }
+    if target.uses_ssh() && known_to_ssh(&target.host) {
+        return Ok(());
+    }
+    Err("no address found".into())
+}
+
+/// Whether ssh's configuration gives the host another name, or a way through others.
+fn known_to_ssh(host: &str) -> bool {
+    let output = Command::new("ssh")
+        .args(["-G", "--", host])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let Ok(output) = output else { return false };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix(' '))
+    };
+    let through = ["proxyjump", "proxycommand"]
+        .iter()
+        .any(|k| value(k).is_some_and(|v| v != "none"));
+    let other = value("hostname").filter(|name| *name != bare(host));
+    through || other.is_some_and(|name| !addresses(name).is_empty())
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    quiet.status().is_ok_and(|s| s.success())
+}
+
+/// Pings the host with the system's `ping`; where that cannot be, connects to
+/// the exec type's port.
+fn reach(target: &Target, ways: &Mutex<BTreeMap<&'static str, usize>>) -> Result<(), String> {
+    let host = bare(&target.host);
+    let count = |way| {
+        *ways
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(way)
+            .or_insert(0) += 1
+    };
+    let ping = Command::new("ping")
+        .args(["-c", "1", "-W", "2", "-w", "5", "--", host])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output();
+    let unusable = match &ping {
+        Err(_) => true,
+        Ok(output) => {
+            let stderr = String::from_utf8_lossy(&output.stderr).to_lowercase();
+            stderr.contains("not permitted")
+                || stderr.contains("permission")
+                || stderr.contains("lacking privilege")
+        }
+    };
+    if !unusable {
+        count("ping");
+        return if ping.is_ok_and(|p| p.status.success()) {
+            Ok(())
+        } else {
+            Err("does not answer a ping".into())
+        };
+    }
+    let Some(port) = target.types.iter().find_map(|t| t.port) else {
+        count("nothing: no ping here, and its exec type has no port");
+        return Ok(());
+    };
+    count("a TCP connection");
+    let mut last = "no address found".to_string();
+    for mut address in addresses(host) {
+        address.set_port(port);
+        match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+            Ok(_) => return Ok(()),
+            Err(e) => last = e.to_string(),
+        }
+    }
+    Err(format!("no connection to port {port}: {last}"))
+}
+
+/// The test of one exec type on one host.
+struct Trial {
+    name: String,
+    job: crate::run::runner::Job,
+    exit: i32,
+    output: Option<String>,
+}
+
+impl Named for Trial {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<Arc<Trial>> {
+    let mut out = Vec::new();
+    for target in targets {
+        for exec in &target.types {
+            let Some(probe) = &exec.probe else { continue };
+            let job = job::of_words(exec, &probe.words, &target.host, common, patience);
+            let name = format!("{} ({})", target.host, exec.name());
+            out.push(Arc::new(Trial {
+                name,
+                job,
+                exit: probe.exit,
+                output: probe.output.clone(),
+            }));
+        }
+    }
+    out
+}
+
+fn probe(trial: &Trial, around: &Surroundings) -> Result<(), String> {
+    let finished = child::run(&trial.job, None, around);
+    let said = || {
+        let stderr = String::from_utf8_lossy(&finished.stderr.tail(300)).into_owned();
+        stderr
+            .lines()
+            .last()
+            .map_or(String::new(), |l| format!(": {l}"))
+    };
+    match finished.ending {
+        Ending::Exited(code) if code == trial.exit => {}
+        Ending::Exited(code) => return Err(format!("its test ended with {code}{}", said())),
+        Ending::TimedOut => return Err("its test timed out".into()),
+        Ending::Unreachable(_) => return Err(format!("cannot be reached{}", said())),
+        _ => return Err(format!("its test did not run{}", said())),
+    }
+    match &trial.output {
+        Some(text) if !finished.stdout.contains(text.as_bytes()) => {
+            Err(format!("its test did not print `{text}`"))
+        }
+        _ => Ok(()),
+    }
+}

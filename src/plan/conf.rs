@@ -1,0 +1,266 @@
+//! `tasker.conf` (SPEC §5): what a site sets for all its task files.
+//!
+//! The same lines as in a task file. Settings come first, then one section for
+//! each exec type that is added or overridden, opened by `exec=NAME`.
+#![forbid(unsafe_code)]
+
+use super::exec::{ExecType, Probe, Types, Way, read_argv};
+use crate::task::{keys, values};
+use crate::text::diagnostic::Diagnostics;
+use crate::text::duration;
+use crate::text::nearest::did_you_mean;
+use crate::text::scanner::{Line, Pair};
+use crate::text::source::{Sources, Span};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings; what is not set is `None`.
+#[derive(Default)]
+pub struct Conf {
+    pub default_exec: Option<(String, Span)>,
+    pub timeout: Option<Duration>,
+    pub kill_after: Option<Duration>,
+    pub log_dir: Option<PathBuf>,
+    pub max_parallel: Option<u32>,
+    pub max_connecting: Option<u32>,
+}
+
+/// Settings before the first section.
+pub const SETTINGS: &[&str] = &[
+    "default_exec",
+    "timeout",
+    "kill_after",
+    "log_dir",
+    "max_parallel",
+    "max_connecting",
+];
+/// Keys of an `exec=NAME` section.
+pub const SECTION: &[&str] = &[
+    "argv",
+    "script",
+    "probe",
+    "probe_expect_exit",
+    "probe_expect_output",
+    "timeout",
+];
+
+/// One `exec=NAME` section while it is read.
+struct Section {
+    at: Span,
+    name: String,
+    seen: Vec<(String, Span)>,
+    way: Option<Way>,
+    probe: Option<Vec<String>>,
+    expect_exit: i32,
+    expect_output: Option<String>,
+    timeout: Option<Duration>,
+}
+
+/// Reads the lines; exec types are added to `types`, mistakes are reported.
+pub fn read(
+    lines: &[Line],
+    types: &mut Types,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> Conf {
+    let mut reader = Reader {
+        sources,
+        diagnostics,
+        conf: Conf::default(),
+        seen: Vec::new(),
+        section: None,
+    };
+    for line in lines {
+        match line {
+            Line::Option(at) => {
+                reader
+                    .diagnostics
+                    .error(*at, "an option line has no place in tasker.conf");
+            }
+            Line::Pair(pair) => reader.pair(pair, types),
+        }
+    }
+    reader.close_section(types);
+    let conf = reader.conf;
+    if let Some((name, at)) = &conf.default_exec
+        && let Err(message) = types.named(name)
+    {
+        diagnostics.error(*at, message);
+    }
+    conf
+}
+
+struct Reader<'a> {
+    sources: &'a Sources,
+    diagnostics: &'a mut Diagnostics,
+    conf: Conf,
+    seen: Vec<(String, Span)>,
+    section: Option<Section>,
+}
+
+impl Reader<'_> {
+    fn pair(&mut self, pair: &Pair, types: &mut Types) {
+        let key = self.sources.text(pair.key).to_string();
+        if key == "exec" {
+            self.close_section(types);
+            self.open_section(pair);
+            return;
+        }
+        let (known, place) = match &self.section {
+            Some(section) => (SECTION, format!("the section `exec={}`", section.name)),
+            None => (
+                SETTINGS,
+                "the settings before the first `exec=`".to_string(),
+            ),
+        };
+        if !known.contains(&key.as_str()) {
+            let near = did_you_mean(&key, known.iter().copied().chain(["exec"]));
+            self.diagnostics
+                .error(pair.key, format!("unknown key `{key}` in {place}"))
+                .label(near);
+            return;
+        }
+        let seen = self
+            .section
+            .as_mut()
+            .map_or(&mut self.seen, |s| &mut s.seen);
+        if let Some((_, first)) = seen.iter().find(|(k, _)| *k == key) {
+            let first = *first;
+            self.diagnostics
+                .error(pair.key, format!("`{key}` is given twice"))
+                .also(first, "first given here");
+            return;
+        }
+        seen.push((key.clone(), pair.key));
+        let result = if self.section.is_some() {
+            self.of_section(&key, pair)
+        } else {
+            self.setting(&key, pair)
+        };
+        if let Err(message) = result {
+            self.diagnostics.error(pair.value, message);
+        }
+    }
+
+    /// The value without a comment, where it is one that cannot hold a `#`.
+    fn plain(&self, pair: &Pair) -> String {
+        keys::without_comment(self.sources.text(pair.value)).to_string()
+    }
+
+    fn setting(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
+        let text = self.plain(pair);
+        match key {
+            "default_exec" => self.conf.default_exec = Some((text, pair.value)),
+            "timeout" => self.conf.timeout = Some(values::timeout(&text)?),
+            "kill_after" => self.conf.kill_after = Some(kill_after(&text)?),
+            "log_dir" => self.conf.log_dir = Some(directory(self.sources.text(pair.value))?),
+            "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
+            _ => self.conf.max_connecting = Some(values::max_parallel(&text)?),
+        }
+        Ok(())
+    }
+
+    fn open_section(&mut self, pair: &Pair) {
+        let name = self.plain(pair);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(allowed) {
+            let message =
+                format!("expected a name of letters, digits, `-` and `_`, found `{name}`");
+            self.diagnostics.error(pair.value, message);
+        }
+        self.section = Some(Section {
+            at: pair.key,
+            name,
+            seen: Vec::new(),
+            way: None,
+            probe: None,
+            expect_exit: 0,
+            expect_output: None,
+            timeout: None,
+        });
+    }
+
+    fn of_section(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
+        let (text, plain) = (self.sources.text(pair.value), self.plain(pair));
+        let Some(section) = &mut self.section else {
+            return Ok(());
+        };
+        match key {
+            "argv" | "script" => {
+                if section.way.is_some() {
+                    return Err("a type has `argv` or `script`, not both".into());
+                }
+                section.way = Some(read_argv(text, key == "script")?);
+            }
+            "probe" => section.probe = Some(text.split_whitespace().map(String::from).collect()),
+            "probe_expect_exit" => section.expect_exit = i32::from(values::return_code(&plain)?),
+            "probe_expect_output" => section.expect_output = Some(text.to_string()),
+            _ => section.timeout = Some(values::timeout(&plain)?),
+        }
+        Ok(())
+    }
+
+    fn close_section(&mut self, types: &mut Types) {
+        let Some(section) = self.section.take() else {
+            return;
+        };
+        // A section without an argv changes what it names of a type that is there.
+        let before = types.find(&section.name).cloned();
+        let tried = section
+            .seen
+            .iter()
+            .any(|(k, _)| k == "argv" || k == "script");
+        let way = match (section.way, &before) {
+            (Some(way), _) => way,
+            (None, Some(before)) if !tried => before.way.clone(),
+            (None, _) if tried => return,
+            (None, _) => {
+                let message = format!(
+                    "the exec type `{}` has no `argv` and no `script`",
+                    section.name
+                );
+                self.diagnostics.error(section.at, message);
+                return;
+            }
+        };
+        let (exit, output) = (section.expect_exit, section.expect_output);
+        let probe = section
+            .probe
+            .filter(|words| !words.is_empty())
+            .map(|words| Probe {
+                words,
+                exit,
+                output,
+            });
+        types.add(ExecType {
+            names: before
+                .as_ref()
+                .map_or(vec![section.name], |b| b.names.clone()),
+            way,
+            probe: probe.or_else(|| before.as_ref().and_then(|b| b.probe.clone())),
+            timeout: section
+                .timeout
+                .or_else(|| before.as_ref().and_then(|b| b.timeout)),
+            port: before.and_then(|b| b.port),
+        });
+    }
+}
+
+fn kill_after(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text)?;
+    match duration <= values::HOUR {
+        true => Ok(duration),
+        false => Err(format!("at most 1 h, found `{text}`")),
+    }
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("expected a directory, found nothing".into());
+    }
+    if let Some(rest) = text.strip_prefix("~/") {
+        let home = std::env::var_os("HOME").ok_or("`~` cannot be resolved: HOME is not set")?;
+        return Ok(PathBuf::from(home).join(rest));
+    }
+    Ok(PathBuf::from(text))
+}

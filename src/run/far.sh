@@ -1,0 +1,68 @@
+# The far end of an `ssh` task: runs the words that come first on standard
+# input, and ends them when standard input ends. Sent as one line, so: no single
+# quote, no exclamation mark, no doubled backslash, and every line ends a command.
+# What follows is read by any login shell's `exec /bin/sh -c`.
+
+tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_};
+IFS= read -r tk_line || exit 255;
+eval "$tk_line"; unset tk_line;
+
+# From here on the host counts as connected.
+printf "%s\n" "$tk_nonce" >&2;
+
+# The data for the command comes next, and is whole before the command starts.
+exec 3<&0;
+if [ "$tk_size" -gt 0 ]; then
+tk_data=$(mktemp) || exit 126;
+head -c "$tk_size" <&3 >"$tk_data";
+if [ "$(wc -c <"$tk_data")" -ne "$tk_size" ]; then rm -f "$tk_data"; exit 255; fi;
+exec <"$tk_data"; rm -f "$tk_data";
+else exec </dev/null; fi;
+
+# Sends the signal $2 to the other processes of this group ($1 = all) or to those
+# of them that hold our output ($1 = holders); false where there is none.
+tk_others() {
+tk_found=1;
+for tk_proc in /proc/[0-9]*; do
+{ IFS= read -r tk_stat <"$tk_proc/stat"; } 2>/dev/null || continue;
+tk_pid=${tk_proc#/proc/};
+tk_which=$1; tk_signal=$2;
+tk_state=${tk_stat##*") "}; tk_parent=${tk_state#* }; tk_group=${tk_parent#* };
+tk_state=${tk_state%% *}; tk_parent=${tk_parent%% *}; tk_group=${tk_group%% *};
+if [ "$tk_group" = "$$" ] && [ "$tk_pid" != "$$" ] && [ "$tk_pid" != "$tk_watch" ] && [ "$tk_parent" != "$tk_watch" ] && [ "$tk_state" != Z ]; then
+if [ "$tk_which" = holders ]; then
+case " $(readlink "/proc/$tk_pid/fd/1") $(readlink "/proc/$tk_pid/fd/2") " in
+*" $tk_out "*|*" $tk_err "*) ;;
+*) continue;;
+esac;
+fi;
+tk_found=0; kill -s "$tk_signal" "$tk_pid" 2>/dev/null;
+fi;
+done;
+return "$tk_found"; };
+tk_out=$(readlink "/proc/$$/fd/1"); tk_err=$(readlink "/proc/$$/fd/2");
+
+# Standard input ends when tasker says so, or is gone, or the line is.
+(trap "" TERM HUP INT; read -r tk_end <&3; kill -s TERM 0; kill -s CONT 0; sleep "$tk_kill"; kill -s KILL 0) >/dev/null 2>&1 &
+tk_watch=$!;
+exec 3<&-;
+tk_told=; trap "tk_told=1" TERM; trap : HUP INT;
+"$@"; tk_code=$?;
+
+# Told to end: the watcher kills what is left; nothing left, nothing to wait for.
+if [ "$tk_told" ]; then
+while [ -r "/proc/$$/stat" ] && tk_others all 0; do sleep 0.1 2>/dev/null || sleep 1; done;
+[ -r "/proc/$$/stat" ] || wait "$tk_watch";
+kill -s KILL 0;
+fi;
+
+# A background process that holds the output would keep the connection open.
+if tk_others holders 0; then
+sleep 1;
+if tk_others holders TERM; then
+printf "%s left\n" "$tk_nonce" >&2;
+sleep 1; tk_others holders KILL;
+fi;
+fi;
+kill -s KILL "$tk_watch" 2>/dev/null;
+exit "$tk_code"

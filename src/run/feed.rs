@@ -1,0 +1,96 @@
+//! Feeds a command's standard input through a pipe, and holds the pipe open: the
+//! control channel of the far end.
+#![forbid(unsafe_code)]
+
+use super::runner::Stdin;
+use super::sys;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+/// How much of a file is read ahead, in bytes.
+const CHUNK: usize = 64 << 10;
+
+pub struct Feed {
+    /// `None` once it is closed, which tells the far end to end its command.
+    pipe: Option<PipeWriter>,
+    /// What is to be written next.
+    pending: Vec<u8>,
+    written: usize,
+    /// Where more comes from.
+    file: Option<File>,
+}
+
+/// How many bytes the input has, to be told to the far end before them.
+pub fn size(stdin: &Stdin) -> io::Result<u64> {
+    match stdin {
+        Stdin::Null => Ok(0),
+        Stdin::Bytes(bytes) => Ok(bytes.len() as u64),
+        Stdin::File(path) => Ok(std::fs::metadata(path)?.len()),
+    }
+}
+
+impl Feed {
+    pub fn new(pipe: PipeWriter, line: Vec<u8>, stdin: &Stdin) -> io::Result<Feed> {
+        sys::set_nonblocking(pipe.as_fd())?;
+        let mut feed = Feed {
+            pipe: Some(pipe),
+            pending: line,
+            written: 0,
+            file: None,
+        };
+        match stdin {
+            Stdin::Null => {}
+            Stdin::Bytes(bytes) => feed.pending.extend_from_slice(bytes),
+            Stdin::File(path) => feed.file = Some(File::open(path)?),
+        }
+        Ok(feed)
+    }
+
+    /// The pipe while there is something to write.
+    pub fn fd(&self) -> RawFd {
+        let more = self.written < self.pending.len() || self.file.is_some();
+        self.pipe
+            .as_ref()
+            .filter(|_| more)
+            .map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// Writes what the pipe takes. A reader that is gone ends the feeding; the
+    /// command's own end says the rest.
+    pub fn write(&mut self) {
+        if self.written == self.pending.len() && !self.refill() {
+            return;
+        }
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.write(&self.pending[self.written..]) {
+            Ok(length) => self.written += length,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => self.close(),
+        }
+    }
+
+    fn refill(&mut self) -> bool {
+        let Some(file) = &mut self.file else {
+            return false;
+        };
+        self.pending.resize(CHUNK, 0);
+        self.written = 0;
+        // An unreadable file ends short, which the far end notices by the size.
+        let length = file.read(&mut self.pending).unwrap_or(0);
+        self.pending.truncate(length);
+        if length == 0 {
+            self.file = None;
+        }
+        length > 0
+    }
+
+    pub fn close(&mut self) {
+        self.pipe = None;
+        self.file = None;
+    }
+}

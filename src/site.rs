@@ -1,0 +1,140 @@
+//! Finds and reads `tasker.conf` (SPEC §5), and settles what tasks take that
+//! name nothing themselves.
+#![forbid(unsafe_code)]
+
+use crate::cli::Invocation;
+use crate::plan::conf::{self, Conf};
+use crate::plan::exec::Types;
+use crate::plan::recipe::Defaults;
+use crate::run::sys;
+use crate::text::diagnostic::Diagnostics;
+use crate::text::scanner;
+use crate::text::source::{Source, Sources, Span};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The configuration and the exec types with it.
+pub struct Site {
+    pub conf: Conf,
+    pub types: Types,
+    /// The configuration's number among the sources.
+    pub file: Option<u32>,
+}
+
+/// How many subtasks of a block run at once when nothing says.
+const AT_ONCE: u32 = 50;
+/// The timeout of tasks when nothing names one (SPEC §4.3).
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
+/// system's. One that was named must be there.
+fn find(invocation: &Invocation) -> Option<(PathBuf, bool)> {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(named) = invocation.config.clone().or_else(|| set("TASKER_CONFIG")) {
+        return Some((named, true));
+    }
+    let of_user = set("HOME").map(|home| home.join(".config/tasker/tasker.conf"));
+    let candidates = of_user
+        .into_iter()
+        .chain([PathBuf::from("/etc/tasker.conf")]);
+    candidates
+        .into_iter()
+        .find(|p| p.exists())
+        .map(|p| (p, false))
+}
+
+/// Reads the configuration; mistakes in it are reported.
+///
+/// # Errors
+/// That the file cannot be read.
+pub fn read(
+    invocation: &Invocation,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Result<Site, String> {
+    let mut site = Site {
+        conf: Conf::default(),
+        types: Types::built_in(),
+        file: None,
+    };
+    let Some((path, _)) = find(invocation) else {
+        return Ok(site);
+    };
+    let name = path.display().to_string();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(format!("there is no configuration `{name}`"));
+        }
+        Err(e) => return Err(format!("cannot read the configuration `{name}`: {e}")),
+    };
+    let (source, bad) = Source::decode(&name, &bytes);
+    let file = sources.add(source);
+    site.file = Some(file);
+    if let Some(bad) = bad {
+        diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
+        return Ok(site);
+    }
+    check_owner(&path, Span::whole(file), diagnostics);
+    let lines = scanner::scan(file, sources.get(file), diagnostics);
+    site.conf = conf::read(&lines, &mut site.types, sources, diagnostics);
+    Ok(site)
+}
+
+/// What others may write decides what runs here, with our rights: a warning, and
+/// an error for root (SPEC §6.2).
+pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnostics) {
+    let Ok(data) = std::fs::metadata(path) else {
+        return;
+    };
+    if data.mode() & 0o002 == 0 || !data.is_file() {
+        return;
+    }
+    let message = "everyone may write this file, and so decide what is run";
+    let help = format!("chmod o-w {}", path.display());
+    match sys::user_ids().1 {
+        0 => diagnostics.error(at, message).help(help),
+        _ => diagnostics.warning(at, message).help(help),
+    };
+}
+
+impl Site {
+    /// What tasks take that name nothing, in the order of SPEC §4.3 and §5.
+    ///
+    /// # Errors
+    /// An exec type or a timeout that is none.
+    pub fn defaults(&mut self, invocation: &Invocation) -> Result<Defaults, String> {
+        let types = std::mem::replace(&mut self.types, Types::built_in());
+        let named = match invocation.default_exec() {
+            Some((name, from)) => Some(
+                types
+                    .named(&name)
+                    .map_err(|e| format!("{from}: {e}"))?
+                    .clone(),
+            ),
+            // One that is not there is an error of the configuration already.
+            None => self
+                .conf
+                .default_exec
+                .as_ref()
+                .and_then(|(name, _)| types.find(name).cloned()),
+        };
+        Ok(Defaults {
+            exec: named,
+            timeout: invocation
+                .default_timeout()?
+                .or(self.conf.timeout)
+                .unwrap_or(TIMEOUT),
+            max_parallel: self.conf.max_parallel.unwrap_or(AT_ONCE),
+            own_name: sys::own_name(),
+            strict_env: invocation.strict_env,
+            types,
+        })
+    }
+}
