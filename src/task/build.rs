@@ -265,13 +265,14 @@ fn names(
                 )
                 .also(global.at, "the global");
         } else if let Some(first) = names.get(name) {
-            let first = raw[*first].at;
-            diagnostics
-                .error(
-                    pair.value,
-                    format!("the name `{name}` is given to two tasks"),
-                )
-                .also(first, "the first is this task");
+            let first = raw[*first].pairs.iter().find(|(k, _)| k.name == "name");
+            let error = diagnostics.error(
+                pair.value,
+                format!("the name `{name}` is given to two tasks"),
+            );
+            if let Some((_, first)) = first {
+                error.also(first.value, "first given here");
+            }
         } else {
             names.insert(name.to_string(), ix);
         }

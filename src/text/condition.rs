@@ -880,7 +880,7 @@ impl<'a> Number<'a> {
 /// The stream of a condition: the text that stands in it is syntax, a global or
 /// a result is an operand.
 pub fn items(value: &Template) -> Vec<Item<'_>> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(value.pieces.iter().map(Piece::size).sum());
     for piece in &value.pieces {
         match piece {
             Piece::Text {
