@@ -16,6 +16,7 @@ mod task;
 mod text;
 
 use cli::Request;
+use report::mask::Mask;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,11 +25,10 @@ fn main() -> ExitCode {
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
-            Ok(loaded) => print(&plan::listing::list(
-                &loaded.workflow,
-                &loaded.defaults,
-                &loaded.name,
-            )),
+            Ok(loaded) => {
+                let list = plan::listing::list(&loaded.workflow, &loaded.defaults, &loaded.name);
+                print(&Mask::new(&loaded.workflow.globals).text(&list))
+            }
             Err(code) => code,
         },
         Err(message) => {

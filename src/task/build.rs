@@ -727,7 +727,7 @@ impl Reader<'_, '_> {
             }
             Members::Hosts {
                 set: self.node_set(),
-                command: self.command(),
+                command: Box::new(self.command()),
             }
         } else {
             if !self.has("tasks") {

@@ -80,7 +80,7 @@ pub enum Members {
     /// One copy of the command per host of the node set.
     Hosts {
         set: Template,
-        command: Command,
+        command: Box<Command>,
     },
 }
 
@@ -205,7 +205,7 @@ impl Task {
         match &self.kind {
             Kind::Command(command) => Some(command),
             Kind::Parallel(parallel) => match &parallel.members {
-                Members::Hosts { command, .. } => Some(command),
+                Members::Hosts { command, .. } => Some(command.as_ref()),
                 Members::Tasks(_) => None,
             },
             _ => None,
