@@ -55,7 +55,7 @@ pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
     if !targets.is_empty() && !loaded.invocation.skip_host_validation {
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let all = targets.len();
-        let failed = ask_all(&targets, patience, |t| resolve(t));
+        let failed = ask_all(&targets, patience, resolve);
         findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
         if let Some(around) = around {
             let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));

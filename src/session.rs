@@ -109,11 +109,8 @@ pub fn dry_run(loaded: &Loaded) -> i32 {
     let mut text = summary::lines(&findings);
     if findings.code == exit::OK {
         text.push('\n');
-        text.push_str(&listing::list(
-            &loaded.workflow,
-            &loaded.defaults,
-            &loaded.name,
-        ));
+        let list = listing::list(&loaded.workflow, &loaded.defaults, &loaded.name);
+        text.push_str(&Mask::new(&loaded.workflow.globals).text(&list));
     }
     let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
     findings.code

@@ -227,7 +227,8 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
             "`{script}` belongs into `script=`; `argv=` takes `{command} {arguments}`".into(),
         );
     }
-    if !takes_script && !(has(Arg::Command) && has(Arg::Arguments)) {
+    let has_words = has(Arg::Command) && has(Arg::Arguments);
+    if !takes_script && !has_words {
         return Err("`argv=` needs `{command}` and `{arguments}` as words of their own".into());
     }
     Ok(Way::Argv(args))

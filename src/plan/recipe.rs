@@ -14,6 +14,7 @@ use crate::text::script::{self, Script};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,15 +62,25 @@ pub enum Payload {
 
 /// Makes the recipe of every task; mistakes in commands are reported.
 pub fn prepare(workflow: &mut Workflow, defaults: &Defaults, diagnostics: &mut Diagnostics) {
+    let mut programs = Programs::default();
     let recipes = workflow
         .tasks
         .iter()
-        .map(|task| recipe(task, defaults, diagnostics))
+        .map(|task| recipe(task, defaults, &mut programs, diagnostics))
         .collect();
     workflow.recipes = recipes;
 }
 
-fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Recipe {
+/// Whether a program is there, by its name and working directory: looked for
+/// once, however many tasks run it.
+type Programs = HashMap<(String, Option<String>), bool>;
+
+fn recipe(
+    task: &Task,
+    defaults: &Defaults,
+    programs: &mut Programs,
+    diagnostics: &mut Diagnostics,
+) -> Recipe {
     let Some(command) = task.command() else {
         return Recipe::None;
     };
@@ -145,7 +156,7 @@ fn recipe(task: &Task, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Re
     };
     match findings.payload(command, &exec) {
         Some(payload) => {
-            findings.doubts(task, command, &exec, &payload);
+            findings.doubts(task, command, &exec, &payload, programs);
             Recipe::Ready { exec, payload }
         }
         None => Recipe::Late,
@@ -301,7 +312,14 @@ impl Findings<'_> {
     }
 
     /// What is probably not meant.
-    fn doubts(&mut self, task: &Task, command: &Command, exec: &ExecType, payload: &Payload) {
+    fn doubts(
+        &mut self,
+        task: &Task,
+        command: &Command,
+        exec: &ExecType,
+        payload: &Payload,
+        programs: &mut Programs,
+    ) {
         let written = [Some(&command.command), command.arguments.as_ref()];
         let words: &[Template] = match payload {
             Payload::Words { words, .. } => words,
@@ -325,31 +343,49 @@ impl Findings<'_> {
                 .warning(at, message)
                 .help("use `exec=shell`, which passes results as data");
         }
+        if exec.way == Way::Words {
+            self.program(task, command, &words[0], programs);
+        }
+    }
+
+    /// Warns of a program that is not there now; it may be there in the run.
+    fn program(
+        &mut self,
+        task: &Task,
+        command: &Command,
+        word: &Template,
+        programs: &mut Programs,
+    ) {
         let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
-        if let (Way::Words, false, Some(program)) = (&exec.way, has_own_path, words[0].known_text())
-            && find_program(
-                &program,
-                command
-                    .workdir
-                    .as_ref()
-                    .and_then(Template::known_text)
-                    .as_deref(),
-            )
-            .is_none()
-        {
-            let path = std::env::var("PATH").unwrap_or_default();
-            let what = if program.contains('/') {
-                "there is no program"
-            } else {
-                "not in PATH: the program"
-            };
-            let warning = self.diagnostics.warning(
-                task.place("command"),
-                format!("{what} `{}`", words[0].shown(None)),
-            );
-            if !program.contains('/') {
-                warning.help(format!("PATH is {path}"));
+        let workdir = command.workdir.as_ref();
+        let Some(program) = word.known_text().filter(|_| !has_own_path) else {
+            return;
+        };
+        if workdir.is_some_and(Template::is_late) {
+            return;
+        }
+        let in_path = !program.contains('/');
+        let key = (program, workdir.and_then(Template::known_text));
+        let found = match programs.get(&key) {
+            Some(found) => *found,
+            None => {
+                let found = find_program(&key.0, key.1.as_deref()).is_some();
+                programs.insert(key, found);
+                found
             }
+        };
+        if found {
+            return;
+        }
+        let (at, name) = (task.place("command"), word.shown(None));
+        if in_path {
+            let path = std::env::var("PATH").unwrap_or_default();
+            self.diagnostics
+                .warning(at, format!("the program `{name}` is not in PATH"))
+                .help(format!("PATH is {path}"));
+        } else {
+            self.diagnostics
+                .warning(at, format!("there is no program `{name}`"));
         }
     }
 }

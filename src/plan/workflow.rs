@@ -123,9 +123,12 @@ fn owners(tasks: &[Task], diagnostics: &mut Diagnostics) -> Vec<Option<Owner>> {
                             tasks[member].id, tasks[first.block].id, task.id
                         ),
                     };
-                    diagnostics
-                        .error(members_place(task), message)
-                        .also(tasks[member].at, "this task");
+                    let error = diagnostics.error(members_place(task), message);
+                    if first.block == block {
+                        error.also(tasks[member].at, "this task");
+                    } else {
+                        error.also(members_place(&tasks[first.block]), "the first block");
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 # The far end of an `ssh` task: runs the words that come first on standard
 # input, and ends them when standard input ends. Sent as one line, so: no single
-# quote, no exclamation mark, no doubled backslash, and every line ends a command.
+# quote, no doubled backslash, an exclamation mark only before a blank or `=` (a csh
+# takes others for its history), and every line ends a command.
 # What follows is read by any login shell's `exec /bin/sh -c`.
 
 tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_};
@@ -44,7 +45,7 @@ tk_out=$(readlink "/proc/$$/fd/1"); tk_err=$(readlink "/proc/$$/fd/2");
 
 # Standard input ends when tasker says so, or is gone, or the line is.
 (trap "" TERM HUP INT; read -r tk_end <&3; kill -s TERM 0; kill -s CONT 0; sleep "$tk_kill"; kill -s KILL 0) >/dev/null 2>&1 &
-tk_watch=$!;
+tk_watch=$! ;
 exec 3<&-;
 tk_told=; trap "tk_told=1" TERM; trap : HUP INT;
 "$@"; tk_code=$?;

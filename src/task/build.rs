@@ -265,13 +265,14 @@ fn names(
                 )
                 .also(global.at, "the global");
         } else if let Some(first) = names.get(name) {
-            let first = raw[*first].at;
-            diagnostics
-                .error(
-                    pair.value,
-                    format!("the name `{name}` is given to two tasks"),
-                )
-                .also(first, "the first is this task");
+            let first = raw[*first].pairs.iter().find(|(k, _)| k.name == "name");
+            let error = diagnostics.error(
+                pair.value,
+                format!("the name `{name}` is given to two tasks"),
+            );
+            if let Some((_, first)) = first {
+                error.also(first.value, "first given here");
+            }
         } else {
             names.insert(name.to_string(), ix);
         }
@@ -321,6 +322,7 @@ impl Reader<'_, '_> {
             self.condition("condition", Asks::Earlier)
         };
         let success = self.criterion(asks);
+        self.decides(kinds);
         let routing = self.routing(if asks == Asks::OwnOrCounts {
             Asks::Counts
         } else {
@@ -614,9 +616,7 @@ impl Reader<'_, '_> {
             );
             return keys::CONDITIONAL;
         }
-        let never = self
-            .value("next")
-            .is_some_and(|at| first_word(self.text(at)).eq_ignore_ascii_case("never"));
+        let never = self.next_word().is_some_and(|(_, word)| word == "never");
         if !never && !self.has("return") {
             let id = self.raw.id;
             self.error(self.raw.at, format!("task {id} does nothing: it needs a `command`, a `type`, a `return` or `next=never`"));
@@ -822,6 +822,15 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// Warns of a decision that has nothing to decide and nowhere to lead.
+    fn decides(&mut self, kinds: Kinds) {
+        let says = ["success", "failure", "next", "goto", "return"];
+        if kinds == keys::DECISION && !says.iter().any(|k| self.has(k)) {
+            let message = format!("decision {} has no `success` and always holds", self.raw.id);
+            self.r.diagnostics.warning(self.raw.at, message);
+        }
+    }
+
     fn criterion(&mut self, asks: Asks) -> Option<Criterion> {
         if self.has("success") && self.has("failure") {
             let (failure, success) = (self.raw_key("failure"), self.raw_key("success"));
@@ -897,18 +906,10 @@ impl Reader<'_, '_> {
     }
 
     fn next(&mut self, asks: Asks) -> Next {
-        let Some(at) = self.value("next") else {
+        let Some((at, word)) = self.next_word() else {
             return Next::Absent;
         };
-        let text = keys::without_comment(self.text(at));
-        // Only a single word may be followed by a comment.
-        let at = if first_word(text) == text {
-            at.part(0, text.len())
-        } else {
-            at
-        };
-        let word = self.next_word(at);
-        match word.to_ascii_lowercase().as_str() {
+        match word.as_str() {
             "always" => Next::Always,
             "success" => Next::Success,
             "never" => Next::Never,
@@ -931,18 +932,23 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The value, or the text of the global that it is.
-    fn next_word(&mut self, at: Span) -> String {
+    /// The value of `next` in lower case, or the text of the global that it is.
+    fn next_word(&mut self) -> Option<(Span, String)> {
+        let at = self.value("next")?;
+        let text = keys::without_comment(self.text(at));
+        // Only a single word may be followed by a comment.
+        let is_word = !text.contains(char::is_whitespace);
+        let at = if is_word { at.part(0, text.len()) } else { at };
         let text = self.text(at).to_string();
         let global = text
             .strip_prefix('@')
             .and_then(|t| t.strip_suffix('@'))
             .is_some_and(|n| self.r.globals.get(n).is_some());
-        if global {
-            self.r.template(at).known_text().unwrap_or(text)
-        } else {
-            text
-        }
+        let word = match global {
+            true => self.r.template(at).known_text().unwrap_or(text),
+            false => text,
+        };
+        Some((at, word.to_ascii_lowercase()))
     }
 
     fn repeat(&mut self, routing: &Routing, asks: Asks) -> Option<Repeat> {
@@ -1028,8 +1034,4 @@ fn needed_type(key: &str, kinds: Kinds) -> &'static str {
         "if_true_tasks" | "if_false_tasks" => "is a `type=conditional` missing?",
         _ => "",
     }
-}
-
-fn first_word(text: &str) -> &str {
-    text.split_whitespace().next().unwrap_or("")
 }

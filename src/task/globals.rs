@@ -61,10 +61,15 @@ struct Visit {
 
 /// Whether the name says that the value must never be shown.
 pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
     const HEADS: [&str; 5] = ["SECRET_", "PASSWORD_", "TOKEN_", "MASK_", "HIDE_"];
     const TAILS: [&str; 4] = ["_SECRET", "_PASSWORD", "_TOKEN", "_KEY"];
-    HEADS.iter().any(|h| name.starts_with(h)) || TAILS.iter().any(|t| name.ends_with(t))
+    let part = |from: usize, to: usize| name.get(from..to).unwrap_or("");
+    let head = |h: &&str| part(0, h.len()).eq_ignore_ascii_case(h);
+    let tail = |t: &&str| {
+        let from = name.len().saturating_sub(t.len());
+        part(from, name.len()).eq_ignore_ascii_case(t)
+    };
+    HEADS.iter().any(head) || TAILS.iter().any(tail)
 }
 
 /// A variable of tasker's own environment, as data. With `strict` only names

@@ -198,7 +198,7 @@ impl Task {
         match &self.kind {
             Kind::Command(command) => Some(command),
             Kind::Parallel(parallel) => match &parallel.members {
-                Members::Hosts { command, .. } => Some(command),
+                Members::Hosts { command, .. } => Some(command.as_ref()),
                 Members::Tasks(_) => None,
             },
             _ => None,

@@ -106,6 +106,9 @@ pub struct BadCondition {
 /// How deep parentheses and negations may nest.
 const DEEPEST: usize = 100;
 
+const OPERATORS: &str =
+    "`AND`, `OR` and `NOT` are in upper case and stand between spaces or parentheses";
+
 /// Keywords that stand for the task's own result.
 const OPERANDS: &[(&str, Operand)] = &[
     ("exit", Operand::Exit),
@@ -177,7 +180,13 @@ pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
     parser.space();
     match parser.peek(0) {
         None if parser.next >= items.len() => Ok(expr),
-        _ => Err(parser.wrong("expected `&`, `|` or the end", "")),
+        _ => {
+            let help = match parser.at_lower_operator() {
+                true => OPERATORS,
+                false => "",
+            };
+            Err(parser.wrong("expected `&`, `|` or the end", help))
+        }
     }
 }
 
@@ -237,6 +246,16 @@ impl Parser<'_> {
                 .chars()
                 .enumerate()
                 .all(|(i, c)| self.peek(i) == Some(c))
+    }
+
+    /// Whether an operator stands here that would have to be in upper case.
+    fn at_lower_operator(&self) -> bool {
+        let word: String = (0..)
+            .map_while(|i| self.peek(i))
+            .take_while(|c| c.is_alphanumeric())
+            .take(4)
+            .collect();
+        word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
     }
 
     /// Takes a connective written as sign, doubled sign or word.
@@ -586,6 +605,16 @@ enum Left {
 }
 
 fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
+    if ["AND", "OR", "NOT"]
+        .iter()
+        .any(|o| o.eq_ignore_ascii_case(word))
+    {
+        return BadCondition {
+            at,
+            message: format!("expected a condition, found `{word}`"),
+            help: OPERATORS,
+        };
+    }
     let code = word.get(..5).filter(|w| w.eq_ignore_ascii_case("exit_"));
     if code.is_some() && word[5..].bytes().all(|b| b.is_ascii_digit()) {
         return BadCondition {
@@ -879,7 +908,7 @@ impl<'a> Number<'a> {
 /// The stream of a condition: the text that stands in it is syntax, a global or
 /// a result is an operand.
 pub fn items(value: &Template) -> Vec<Item<'_>> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(value.pieces.iter().map(Piece::size).sum());
     for piece in &value.pieces {
         match piece {
             Piece::Text {

@@ -249,9 +249,16 @@ impl Window {
 fn plain(c: char) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
+        c if c.is_control() || is_unseen(c) => '\u{fffd}',
         c => c,
     }
+}
+
+/// Characters that cannot be seen but can make a line read otherwise than it
+/// is: zero-width ones and those that turn the direction of writing.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A text for a message: nothing in it can start a new line or drive a terminal.
@@ -359,6 +366,12 @@ mod tests {
         diagnostics.error(Span::new(0, 0, 0), "e");
         assert!(diagnostics.has_errors());
         assert_eq!(diagnostics.count(Severity::Warning), KEPT + 5);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        let shown = printable("a\u{202e}b\u{feff}c\u{1b}[0m\u{e9}");
+        assert_eq!(shown, "a\u{fffd}b\u{fffd}c\u{fffd}[0m\u{e9}");
     }
 
     #[test]

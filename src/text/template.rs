@@ -254,6 +254,9 @@ impl Template {
             text.push(c);
             return;
         }
+        if self.pieces.is_empty() {
+            self.pieces.reserve_exact(1);
+        }
         self.pieces.push(Piece::Text {
             text: c.into(),
             at,
@@ -299,6 +302,10 @@ pub type Resolve<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
 /// ```
 /// An `@` that begins no reference is itself (`user@host`).
 pub fn parse(value: &str, at: Span, resolve: &mut Resolve) -> Template {
+    // Most values are one piece of text; a Vec that grows would take four.
+    if !value.is_empty() && !value.contains('@') {
+        return Template::text(value, at);
+    }
     let mut pieces = Vec::new();
     let mut from = 0;
     let mut next = 0;
@@ -361,7 +368,7 @@ pub enum Item<'a> {
 
 /// The value as a stream for a reader of syntax.
 pub fn items(template: &Template) -> Vec<Item<'_>> {
-    let mut items = Vec::new();
+    let mut items = Vec::with_capacity(template.pieces.iter().map(Piece::size).sum());
     for piece in &template.pieces {
         match piece {
             Piece::Text {
