@@ -310,19 +310,6 @@ pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
     }
 }
 
-/// Signals that a command gets with their default action, whatever tasker, or
-/// who started it, made of them: a shell cannot trap one that was ignored.
-const RESET: [libc::c_int; 8] = [
-    libc::SIGPIPE,
-    libc::SIGXFSZ,
-    libc::SIGCHLD,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-];
-
 /// Runs in the new process, on borrowed memory: system calls only.
 extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
     let start = start.cast::<Start>();
@@ -349,7 +336,9 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
             libc::_exit(126);
         }
         // tasker ignores and blocks some signals; a program expects neither.
-        for signal in RESET {
+        // What whoever started tasker ignores is reset as well: a shell cannot
+        // trap a signal that was ignored when it started.
+        for signal in 1..32 {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
