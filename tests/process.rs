@@ -595,6 +595,19 @@ fn tasker_needs_no_open_descriptors() {
 }
 
 #[test]
+fn nobody_needs_to_read_what_tasker_prints() {
+    let sandbox = Sandbox::new();
+    let tasks = shell(1, "seq 5000; echo err >&2") + &shell(2, "echo last > last; exit 3");
+    sandbox.file("tasks.txt", tasks);
+    for to in [">/dev/full 2>&1", "> >(true) 2>&1"] {
+        let script = format!("exec {to}; wait $!; exec \"$0\" -r tasks.txt");
+        let ran = Ran::from(in_shell(&sandbox, &script).output().expect("bash runs"));
+        assert_eq!(ran.code, 3, "{to}: {ran:?}");
+        assert_eq!(sandbox.read("last"), "last\n");
+    }
+}
+
+#[test]
 fn tasker_needs_neither_path_nor_home() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", local(1, "sh -c 'echo found; exit 4'"));

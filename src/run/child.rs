@@ -285,7 +285,10 @@ fn stdin(from: &Stdin) -> io::Result<File> {
     match from {
         Stdin::Null => File::open("/dev/null"),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
-        Stdin::File(path) => File::open(path),
+        Stdin::Stream(stream) => match stream.path() {
+            Some(path) => File::open(path),
+            None => sys::memory_file(&stream.bytes()),
+        },
     }
 }
 

@@ -478,3 +478,82 @@ pub fn detach(name: &CStr) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read};
+    use std::os::fd::AsFd;
+
+    /// Starts the program; its id and its standard output.
+    fn start(
+        path: &CStr,
+        words: &[&CStr],
+        register: Option<BorrowedFd>,
+    ) -> io::Result<(i32, PipeReader)> {
+        let (reader, writer) = io::pipe()?;
+        let null = File::open("/dev/null")?;
+        let argv: Vec<CString> = words.iter().map(|w| (*w).into()).collect();
+        let (pid, _) = spawn(&Program {
+            path,
+            argv: &argv,
+            env: &[],
+            workdir: None,
+            stdin: null.as_fd(),
+            stdout: writer.as_fd(),
+            stderr: null.as_fd(),
+            register,
+        })?;
+        Ok((pid, reader))
+    }
+
+    #[test]
+    fn processes_started_at_once_get_nothing_of_each_other() -> io::Result<()> {
+        let one = || -> io::Result<()> {
+            for _ in 0..25 {
+                let (pid, mut output) = start(
+                    c"/bin/sh",
+                    &[c"sh", c"-c", c"echo /proc/$$/fd/*; exit 3"],
+                    None,
+                )?;
+                let mut text = String::new();
+                output.read_to_string(&mut text)?;
+                // The shell itself may hold the directory open while it reads it.
+                assert_eq!(reap(pid)?.status, Ok(3));
+                let open: Vec<&str> = text
+                    .trim()
+                    .split(' ')
+                    .filter_map(|f| f.rsplit('/').next())
+                    .collect();
+                assert_eq!(open[..3], ["0", "1", "2"], "{text}");
+                assert!(open.len() <= 4, "{text}");
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            threads
+                .into_iter()
+                .try_for_each(|t| t.join().unwrap_or(Ok(())))
+        })
+    }
+
+    #[test]
+    fn a_process_registers_itself_and_is_taken_back_when_it_cannot_start() -> io::Result<()> {
+        let message = |from: &mut PipeReader| {
+            let mut bytes = [0; 4];
+            from.read_exact(&mut bytes)
+                .map(|()| i32::from_ne_bytes(bytes))
+        };
+        let (mut reader, writer) = io::pipe()?;
+        let (pid, _) = start(c"/bin/true", &[c"true"], Some(writer.as_fd()))?;
+        assert_eq!(message(&mut reader)?, pid);
+        reap(pid)?;
+        let error = start(c"/no/such", &[c"such"], Some(writer.as_fd())).map(|_| ());
+        assert_eq!(error.map_err(|e| e.raw_os_error()), Err(Some(libc::ENOENT)));
+        let (id, back) = (message(&mut reader)?, message(&mut reader)?);
+        assert!(id > 0 && back == -id, "{id} {back}");
+        assert!(reap(id).is_err(), "it is reaped already");
+        Ok(())
+    }
+}
