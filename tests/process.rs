@@ -97,6 +97,25 @@ fn a_timeout_ends_the_whole_tree() {
     times_out(TREE, 1.0, 4);
 }
 
+/// `timeout` and `set -m` open groups of their own in the session.
+#[test]
+fn a_timeout_ends_further_groups_of_the_session() {
+    let timeout = "#!/bin/sh\ntimeout 300 sleep 300\ntrue\n";
+    times_out(timeout, 1.0, 4);
+    times_out(
+        "#!/bin/bash\nset -m\nsleep 300 &\nsleep 300 | cat &\nwait\n",
+        1.0,
+        4,
+    );
+    let sandbox = Sandbox::new();
+    let script =
+        "#!/bin/bash\nset -m\nsleep 300 &\ntimeout 300 sh -c 'echo > ready; sleep 300'; true\n";
+    let mut child = start_program(&sandbox, script, "", &[]);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    wait_for("the guardian's work", || left(&sandbox).is_empty());
+}
+
 #[test]
 fn a_timeout_kills_what_ignores_sigterm() {
     times_out(DEAF, 5.9, 10);

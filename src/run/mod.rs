@@ -6,6 +6,7 @@ pub mod capture;
 pub mod child;
 pub mod engine;
 pub mod event;
+pub mod family;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;

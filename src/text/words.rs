@@ -31,7 +31,11 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
     };
     while let Some(item) = splitter.take() {
         match item {
-            Item::Char { c, .. } if c.is_whitespace() => splitter.end_word(),
+            // Not any white space: a shell takes a no-break space for a letter.
+            Item::Char {
+                c: ' ' | '\t' | '\n',
+                ..
+            } => splitter.end_word(),
             Item::Char { c: '\'', at, .. } => splitter.single(at)?,
             Item::Char { c: '"', at, .. } => splitter.double(at, environment)?,
             Item::Char {
@@ -240,6 +244,7 @@ mod tests {
             ["a b", "\\", "\"", "$x \\q \"", "\\n"]
         );
         assert_eq!(split("* ~ #x {a,b}"), ["*", "~", "#x", "{a,b}"]);
+        assert_eq!(split("a\u{a0}b\u{3000}c"), ["a\u{a0}b\u{3000}c"]);
         assert_eq!(split(""), Vec::<String>::new());
     }
 
