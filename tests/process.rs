@@ -614,6 +614,26 @@ fn tasker_needs_no_open_descriptors() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_raised_for_tasker_only() {
+    let sandbox = Sandbox::new();
+    let tasks = shell(
+        1,
+        "ulimit -Sn > soft; ulimit -Hn > hard; grep 'open files' /proc/$PPID/limits > limits",
+    );
+    sandbox.file("tasks.txt", tasks);
+    let script = "ulimit -Sn 77; ulimit -Hn 300; exec \"$0\" -r tasks.txt";
+    let ran = Ran::from(in_shell(&sandbox, script).output().expect("bash runs"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        (sandbox.read("soft").as_str(), sandbox.read("hard").as_str()),
+        ("77\n", "300\n")
+    );
+    let limits = sandbox.read("limits");
+    let numbers: Vec<&str> = limits.split_whitespace().skip(3).collect();
+    assert_eq!(numbers[..2], ["300", "300"], "{limits}");
+}
+
+#[test]
 fn nobody_needs_to_read_what_tasker_prints() {
     let sandbox = Sandbox::new();
     let tasks = shell(1, "seq 5000; echo err >&2") + &shell(2, "echo last > last; exit 3");

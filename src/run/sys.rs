@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
@@ -99,6 +100,21 @@ pub fn close_on_exec_above_2() {
     {
         // SAFETY: sets a flag of a descriptor; a wrong number only fails.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// How many files tasker could have open at first; commands get this limit back.
+static FILE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
+
+/// Lets tasker have as many files open as it may: a running command takes four.
+pub fn raise_file_limit() {
+    // SAFETY: rlimit is plain data, read and filled during the calls.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && FILE_LIMIT.set(limit).is_ok() {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
     }
 }
 
@@ -224,6 +240,7 @@ struct Start {
     workdir: *const libc::c_char,
     fds: [RawFd; 3],
     register: RawFd,
+    file_limit: *const libc::rlimit,
     error: libc::c_int,
 }
 
@@ -256,6 +273,7 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
             program.stderr.as_raw_fd(),
         ],
         register: program.register.map_or(-1, |fd| fd.as_raw_fd()),
+        file_limit: FILE_LIMIT.get().map_or(ptr::null(), ptr::from_ref),
         error: 0,
     };
     let mut stack = [0u128; 2048];
@@ -334,6 +352,9 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
         if !(*start).workdir.is_null() && libc::chdir((*start).workdir) == -1 {
             (*start).error = *libc::__errno_location();
             libc::_exit(126);
+        }
+        if !(*start).file_limit.is_null() {
+            libc::setrlimit(libc::RLIMIT_NOFILE, (*start).file_limit);
         }
         // tasker ignores and blocks some signals; a program expects neither.
         // What whoever started tasker ignores is reset as well: a shell cannot
