@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::{Capture, Captured, Spool};
+use super::family;
 use super::far::{Filter, is_refusal};
 use super::feed::{self, Feed};
 use super::guardian::Guardian;
@@ -220,7 +221,7 @@ impl<'a> Launch<'a> {
             None => (OwnedFd::from(stdin(&job.stdin)?), None),
             Some(far) => {
                 let (reader, writer) = io::pipe()?;
-                let line = far.line(feed::size(&job.stdin)?, around.kill_after);
+                let line = far.line(feed::size(&job.stdin), around.kill_after);
                 (
                     OwnedFd::from(reader),
                     Some(Feed::new(writer, line, &job.stdin)?),
@@ -355,7 +356,10 @@ fn stdin(from: &Stdin) -> io::Result<File> {
     match from {
         Stdin::Null => File::open("/dev/null"),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
-        Stdin::File(path) => File::open(path),
+        Stdin::Stream(stream) => match stream.path() {
+            Some(path) => File::open(path),
+            None => sys::memory_file(&stream.bytes()),
+        },
     }
 }
 
@@ -531,7 +535,7 @@ impl<'a> Watch<'a> {
     /// What was ended is over when nothing of its group is left.
     fn group_is_gone(&self) -> bool {
         let ended = !matches!(self.phase, Phase::Running) && self.exited.is_some();
-        ended && !group_has_others(self.pid)
+        ended && !family::lives(self.pid)
     }
 
     /// How long nothing can become due.
@@ -590,6 +594,8 @@ impl<'a> Watch<'a> {
             }
             (Phase::Ending(at), _) if now >= at => self.kill_group(),
             (Phase::Killed(at), _) if now >= at => self.given_up = true,
+            // What was being started at that moment may have been missed.
+            (Phase::Killed(_), _) => family::signal(self.pid, &[sys::SIGKILL]),
             _ => {}
         }
     }
@@ -604,14 +610,13 @@ impl<'a> Watch<'a> {
                 return;
             }
         }
-        sys::signal_group(self.pid, sys::SIGTERM);
         // A stopped process does not see SIGTERM before it goes on.
-        sys::signal_group(self.pid, sys::SIGCONT);
+        family::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
         self.phase = Phase::Ending(Instant::now() + around.kill_after);
     }
 
     fn kill_group(&mut self) {
-        sys::signal_group(self.pid, sys::SIGKILL);
+        family::signal(self.pid, &[sys::SIGKILL]);
         // What holds the pipes without being of the group is not waited for.
         let patience = if self.exited.is_some() {
             PIPES_AFTER_EXIT
@@ -664,39 +669,4 @@ impl<'a> Watch<'a> {
             warnings,
         }
     }
-}
-
-/// Whether the group has a living process beside its ended leader. Where /proc
-/// cannot tell, it may have.
-fn group_has_others(leader: i32) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return true;
-    };
-    let mut known = false;
-    for entry in entries.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        known = true;
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // `pid (name) state parent group …`; the name may hold anything.
-        let Some((_, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let mut fields = rest.split_whitespace();
-        let (state, group) = (
-            fields.next(),
-            fields.nth(1).and_then(|g| g.parse::<i32>().ok()),
-        );
-        if pid != leader && group == Some(leader) && !matches!(state, Some("Z" | "X")) {
-            return true;
-        }
-    }
-    !known
 }

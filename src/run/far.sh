@@ -20,17 +20,18 @@ if [ "$(wc -c <"$tk_data")" -ne "$tk_size" ]; then rm -f "$tk_data"; exit 255; f
 exec <"$tk_data"; rm -f "$tk_data";
 else exec </dev/null; fi;
 
-# Sends the signal $2 to the other processes of this group ($1 = all) or to those
-# of them that hold our output ($1 = holders); false where there is none.
+# Sends the signal $2 to the other processes of this session ($1 = all) or to
+# those of them that hold our output ($1 = holders); false where there is none.
+# A shell with `set -m`, or `timeout`, opens groups that `kill 0` does not reach.
 tk_others() {
 tk_found=1;
 for tk_proc in /proc/[0-9]*; do
 { IFS= read -r tk_stat <"$tk_proc/stat"; } 2>/dev/null || continue;
 tk_pid=${tk_proc#/proc/};
 tk_which=$1; tk_signal=$2;
-tk_state=${tk_stat##*") "}; tk_parent=${tk_state#* }; tk_group=${tk_parent#* };
-tk_state=${tk_state%% *}; tk_parent=${tk_parent%% *}; tk_group=${tk_group%% *};
-if [ "$tk_group" = "$$" ] && [ "$tk_pid" != "$$" ] && [ "$tk_pid" != "$tk_watch" ] && [ "$tk_parent" != "$tk_watch" ] && [ "$tk_state" != Z ]; then
+tk_state=${tk_stat##*") "}; tk_parent=${tk_state#* }; tk_session=${tk_parent#* * };
+tk_state=${tk_state%% *}; tk_parent=${tk_parent%% *}; tk_session=${tk_session%% *};
+if [ "$tk_session" = "$$" ] && [ "$tk_pid" != "$$" ] && [ "$tk_pid" != "$tk_watch" ] && [ "$tk_parent" != "$tk_watch" ] && [ "$tk_state" != Z ]; then
 if [ "$tk_which" = holders ]; then
 case " $(readlink "/proc/$tk_pid/fd/1") $(readlink "/proc/$tk_pid/fd/2") " in
 *" $tk_out "*|*" $tk_err "*) ;;
@@ -44,7 +45,10 @@ return "$tk_found"; };
 tk_out=$(readlink "/proc/$$/fd/1"); tk_err=$(readlink "/proc/$$/fd/2");
 
 # Standard input ends when tasker says so, or is gone, or the line is.
-(trap "" TERM HUP INT; read -r tk_end <&3; kill -s TERM 0; kill -s CONT 0; sleep "$tk_kill"; kill -s KILL 0) >/dev/null 2>&1 &
+(trap "" TERM HUP INT; read -r tk_end <&3;
+{ read -r tk_watch tk_end </proc/self/stat; } 2>/dev/null;
+kill -s TERM 0; tk_others all TERM; kill -s CONT 0; tk_others all CONT;
+sleep "$tk_kill"; tk_others all KILL; kill -s KILL 0) >/dev/null 2>&1 &
 tk_watch=$! ;
 exec 3<&-;
 tk_told=; trap "tk_told=1" TERM; trap : HUP INT;

@@ -22,11 +22,11 @@ pub struct Feed {
 }
 
 /// How many bytes the input has, to be told to the far end before them.
-pub fn size(stdin: &Stdin) -> io::Result<u64> {
+pub fn size(stdin: &Stdin) -> u64 {
     match stdin {
-        Stdin::Null => Ok(0),
-        Stdin::Bytes(bytes) => Ok(bytes.len() as u64),
-        Stdin::File(path) => Ok(std::fs::metadata(path)?.len()),
+        Stdin::Null => 0,
+        Stdin::Bytes(bytes) => bytes.len() as u64,
+        Stdin::Stream(stream) => stream.len(),
     }
 }
 
@@ -42,7 +42,10 @@ impl Feed {
         match stdin {
             Stdin::Null => {}
             Stdin::Bytes(bytes) => feed.pending.extend_from_slice(bytes),
-            Stdin::File(path) => feed.file = Some(File::open(path)?),
+            Stdin::Stream(stream) => match stream.path() {
+                Some(path) => feed.file = Some(File::open(path)?),
+                None => feed.pending.extend_from_slice(&stream.bytes()),
+            },
         }
         Ok(feed)
     }

@@ -10,7 +10,7 @@
 //! lost when a set-uid program is executed.
 #![forbid(unsafe_code)]
 
-use super::sys;
+use super::{family, sys};
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,15 +76,18 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
 /// Ends the groups: SIGTERM, then SIGKILL to those still there.
 fn end(mut groups: BTreeSet<i32>, kill_after: Duration) {
     for group in &groups {
-        sys::signal_group(*group, sys::SIGTERM);
-        sys::signal_group(*group, sys::SIGCONT);
+        family::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
     }
     let deadline = Instant::now() + kill_after;
     while !groups.is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
-        groups.retain(|g| sys::group_exists(*g));
+        match family::living() {
+            Some(all) => groups.retain(|g| all.iter().any(|p| p.is_of(*g))),
+            None => groups.retain(|g| sys::group_exists(*g)),
+        }
     }
-    for group in &groups {
-        sys::signal_group(*group, sys::SIGKILL);
+    // Twice, since what was being started at that moment may have been missed.
+    for group in groups.iter().chain(&groups) {
+        family::signal(*group, &[sys::SIGKILL]);
     }
 }

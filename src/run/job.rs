@@ -208,10 +208,7 @@ fn stdin(command: &Command, view: &View) -> Stdin {
         } else {
             &result.stderr
         };
-        return match stream.path() {
-            Some(path) => Stdin::File(path.to_path_buf()),
-            None => Stdin::Bytes(stream.bytes().into_owned()),
-        };
+        return Stdin::Stream(stream.clone());
     }
     Stdin::Bytes(value.fill(view))
 }

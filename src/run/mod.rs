@@ -10,6 +10,7 @@ pub mod capture;
 pub mod child;
 pub mod engine;
 pub mod event;
+pub mod family;
 pub mod far;
 pub mod feed;
 pub mod guardian;

@@ -56,6 +56,7 @@ impl Pool {
     /// Starts the thread that waits for signals; workers come with the jobs.
     /// The signals must be blocked already.
     pub fn new(around: Arc<Surroundings>) -> io::Result<Pool> {
+        sys::raise_file_limit();
         let shared = Arc::new(Shared {
             around,
             began: Instant::now(),

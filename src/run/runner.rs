@@ -9,7 +9,6 @@ use super::capture::Captured;
 use super::far::Far;
 use super::interrupt::Level;
 use std::ffi::CString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +36,9 @@ pub struct Job {
 pub enum Stdin {
     Null,
     Bytes(Vec<u8>),
-    File(PathBuf),
+    /// A result's stream, byte for byte; held, so that its file stays until it
+    /// is opened even if the result is replaced meanwhile.
+    Stream(Captured),
 }
 
 /// How a command ended.

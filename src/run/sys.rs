@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
@@ -99,6 +100,21 @@ pub fn close_on_exec_above_2() {
     {
         // SAFETY: sets a flag of a descriptor; a wrong number only fails.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// How many files tasker could have open at first; commands get this limit back.
+static FILE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
+
+/// Lets tasker have as many files open as it may: a running command takes four.
+pub fn raise_file_limit() {
+    // SAFETY: rlimit is plain data, read and filled during the calls.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && FILE_LIMIT.set(limit).is_ok() {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
     }
 }
 
@@ -239,6 +255,7 @@ struct Start {
     workdir: *const libc::c_char,
     fds: [RawFd; 3],
     register: RawFd,
+    file_limit: *const libc::rlimit,
     error: libc::c_int,
 }
 
@@ -271,6 +288,7 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
             program.stderr.as_raw_fd(),
         ],
         register: program.register.map_or(-1, |fd| fd.as_raw_fd()),
+        file_limit: FILE_LIMIT.get().map_or(ptr::null(), ptr::from_ref),
         error: 0,
     };
     let mut stack = [0u128; 2048];
@@ -325,19 +343,6 @@ pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
     }
 }
 
-/// Signals that a command gets with their default action, whatever tasker, or
-/// who started it, made of them: a shell cannot trap one that was ignored.
-const RESET: [libc::c_int; 8] = [
-    libc::SIGPIPE,
-    libc::SIGXFSZ,
-    libc::SIGCHLD,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-];
-
 /// Runs in the new process, on borrowed memory: system calls only.
 extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
     let start = start.cast::<Start>();
@@ -363,8 +368,13 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
             (*start).error = *libc::__errno_location();
             libc::_exit(126);
         }
+        if !(*start).file_limit.is_null() {
+            libc::setrlimit(libc::RLIMIT_NOFILE, (*start).file_limit);
+        }
         // tasker ignores and blocks some signals; a program expects neither.
-        for signal in RESET {
+        // What whoever started tasker ignores is reset as well: a shell cannot
+        // trap a signal that was ignored when it started.
+        for signal in 1..32 {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -502,5 +512,84 @@ pub fn detach(name: &CStr) {
             // SAFETY: replaces this process's standard descriptors.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read};
+    use std::os::fd::AsFd;
+
+    /// Starts the program; its id and its standard output.
+    fn start(
+        path: &CStr,
+        words: &[&CStr],
+        register: Option<BorrowedFd>,
+    ) -> io::Result<(i32, PipeReader)> {
+        let (reader, writer) = io::pipe()?;
+        let null = File::open("/dev/null")?;
+        let argv: Vec<CString> = words.iter().map(|w| (*w).into()).collect();
+        let (pid, _) = spawn(&Program {
+            path,
+            argv: &argv,
+            env: &[],
+            workdir: None,
+            stdin: null.as_fd(),
+            stdout: writer.as_fd(),
+            stderr: null.as_fd(),
+            register,
+        })?;
+        Ok((pid, reader))
+    }
+
+    #[test]
+    fn processes_started_at_once_get_nothing_of_each_other() -> io::Result<()> {
+        let one = || -> io::Result<()> {
+            for _ in 0..25 {
+                let (pid, mut output) = start(
+                    c"/bin/sh",
+                    &[c"sh", c"-c", c"echo /proc/$$/fd/*; exit 3"],
+                    None,
+                )?;
+                let mut text = String::new();
+                output.read_to_string(&mut text)?;
+                // The shell itself may hold the directory open while it reads it.
+                assert_eq!(reap(pid)?.status, Ok(3));
+                let open: Vec<&str> = text
+                    .trim()
+                    .split(' ')
+                    .filter_map(|f| f.rsplit('/').next())
+                    .collect();
+                assert_eq!(open[..3], ["0", "1", "2"], "{text}");
+                assert!(open.len() <= 4, "{text}");
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            threads
+                .into_iter()
+                .try_for_each(|t| t.join().unwrap_or(Ok(())))
+        })
+    }
+
+    #[test]
+    fn a_process_registers_itself_and_is_taken_back_when_it_cannot_start() -> io::Result<()> {
+        let message = |from: &mut PipeReader| {
+            let mut bytes = [0; 4];
+            from.read_exact(&mut bytes)
+                .map(|()| i32::from_ne_bytes(bytes))
+        };
+        let (mut reader, writer) = io::pipe()?;
+        let (pid, _) = start(c"/bin/true", &[c"true"], Some(writer.as_fd()))?;
+        assert_eq!(message(&mut reader)?, pid);
+        reap(pid)?;
+        let error = start(c"/no/such", &[c"such"], Some(writer.as_fd())).map(|_| ());
+        assert_eq!(error.map_err(|e| e.raw_os_error()), Err(Some(libc::ENOENT)));
+        let (id, back) = (message(&mut reader)?, message(&mut reader)?);
+        assert!(id > 0 && back == -id, "{id} {back}");
+        assert!(reap(id).is_err(), "it is reaped already");
+        Ok(())
     }
 }

@@ -89,14 +89,14 @@ struct Scanner<'a> {
     at_assignment: bool,
     after_for: bool,
     here_document: bool,
-    /// The `[[`, `[` and `test` commands that are open.
+    /// The `[[`, `[`, `test` and `let` commands that are open.
     tests: Vec<Test>,
     /// What `end_word` found wrong.
     refused: Option<BadScript>,
     script: Script,
 }
 
-/// A test command: a value must not meet an operator that evaluates it.
+/// A test command, or `let`: a value must not meet an operator that evaluates it.
 struct Test {
     /// How many contexts are open where it stands.
     level: usize,
@@ -321,7 +321,7 @@ impl<'a> Scanner<'a> {
         {
             self.refused = Some(BadScript {
                 at: *at,
-                message: "a value cannot stand in a test that evaluates it as arithmetic (`[[` with `-eq`, `-lt`, ...; `-v`); compare numbers with `[ ... ]`".into(),
+                message: "a value cannot stand in what bash evaluates as arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`".into(),
             });
         }
     }
@@ -413,7 +413,7 @@ impl<'a> Scanner<'a> {
                     self.push(Context::HereDocument, at);
                 }
             }
-            c if c.is_whitespace() => {
+            ' ' | '\t' => {
                 self.end_word();
                 self.at_word_start = true;
             }
@@ -483,11 +483,11 @@ impl<'a> Scanner<'a> {
     /// Follows the words of `[[ … ]]`, `[ … ]` and `test …`.
     fn test_word(&mut self, word: &str) {
         let level = self.open.len();
-        if self.at_command && matches!(word, "[[" | "[" | "test") {
+        if self.at_command && matches!(word, "[[" | "[" | "test" | "let") {
             self.tests.push(Test {
                 level,
                 double: word == "[[",
-                evaluates: false,
+                evaluates: word == "let",
                 value: None,
             });
             return;
@@ -726,6 +726,8 @@ mod tests {
             "[[ a = b && ( @D@ -gt 1 ) ]]",
             "[[ -v @D@ ]]",
             "[ -v @D@ ]",
+            "let x=@D@",
+            "let \"x = @D@\"",
             "x=1 && test -v '@D@'",
             "[[ 1 -eq @D@",
             "a[@D@]=1",

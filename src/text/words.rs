@@ -243,6 +243,7 @@ mod tests {
             ["a b", "\\", "\"", "$x \\q \"", "\\n"]
         );
         assert_eq!(split("* ~ #x {a,b}"), ["*", "~", "#x", "{a,b}"]);
+        assert_eq!(split("a\u{a0}b\u{3000}c"), ["a\u{a0}b\u{3000}c"]);
         assert_eq!(split(""), Vec::<String>::new());
     }
 

@@ -1,0 +1,87 @@
+//! All processes of a command: those of its group, and of its session.
+//!
+//! A command leads a session of its own, and most of what it starts stays in its
+//! group. But `timeout`, or a shell with `set -m`, opens further groups in the
+//! session, which a signal to the first does not reach. /proc tells them; where
+//! it cannot, the first group is all there is to signal.
+//!
+//! The first group's id is held by its leader, which is not reaped yet. Those of
+//! the others are read a moment before they are signalled: an id would have to
+//! be freed and come round again in that moment to mean another process.
+#![forbid(unsafe_code)]
+
+use super::sys;
+use std::collections::BTreeSet;
+
+/// A living process, as far as it matters here.
+pub struct Process {
+    group: i32,
+    session: i32,
+}
+
+impl Process {
+    /// Whether it belongs to the command with that id.
+    pub fn is_of(&self, leader: i32) -> bool {
+        self.session == leader || self.group == leader
+    }
+}
+
+/// All living processes; nothing where /proc cannot tell.
+pub fn living() -> Option<Vec<Process>> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let pids = entries.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
+    });
+    let mut known = false;
+    let mut found = Vec::new();
+    for entry in pids {
+        known = true;
+        let stat = std::fs::read(entry.path().join("stat"));
+        found.extend(stat.ok().and_then(|s| parse(&String::from_utf8_lossy(&s))));
+    }
+    known.then_some(found)
+}
+
+/// `pid (name) state parent group session …`; the name may hold anything.
+fn parse(stat: &str) -> Option<Process> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?;
+    let mut number = |skip| fields.nth(skip)?.parse().ok();
+    let (group, session) = (number(1)?, number(0)?);
+    (!matches!(state, "Z" | "X")).then_some(Process { group, session })
+}
+
+/// Whether anything of the command lives; where that is not known, it may.
+pub fn lives(leader: i32) -> bool {
+    living().is_none_or(|all| all.iter().any(|p| p.is_of(leader)))
+}
+
+/// Sends the signals to every process of the command.
+pub fn signal(leader: i32, signals: &[i32]) {
+    let all = living().unwrap_or_default();
+    let mut groups: BTreeSet<i32> = all
+        .iter()
+        .filter(|p| p.is_of(leader) && p.group > 1)
+        .map(|p| p.group)
+        .collect();
+    groups.insert(leader);
+    for group in groups {
+        for signal in signals {
+            sys::signal_group(group, *signal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_fields() {
+        let of = |stat: &str, leader| parse(stat).is_some_and(|p| p.is_of(leader));
+        assert!(of("7 (a) b) S 1 7 9 0", 7) && of("7 (a) b) S 1 7 9 0", 9));
+        assert!(!of("7 (x) S 1 7 9 0", 1) && !of("7 (x) Z 1 7 9 0", 7) && !of("7 (x", 7));
+    }
+}
