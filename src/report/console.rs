@@ -19,10 +19,14 @@ use std::io::Write as _;
 const OUTPUT: usize = 4 << 10;
 /// How many last lines of a failure's output are printed.
 const LAST_LINES: usize = 20;
+/// How many lines are printed about subtasks while their block runs.
+const WHILE_RUNNING: usize = 20;
 
 pub struct Console {
     quiet: bool,
     mask: Mask,
+    /// Lines about subtasks of the block that runs.
+    of_block: usize,
 }
 
 /// What the end of a run is told about.
@@ -39,13 +43,27 @@ pub struct Closing<'a> {
 
 impl Console {
     pub fn new(quiet: bool, mask: Mask) -> Console {
-        Console { quiet, mask }
+        Console {
+            quiet,
+            mask,
+            of_block: 0,
+        }
     }
 
     /// Prints to standard output unless quiet. A reader that is gone is no error.
     pub fn say(&self, text: &str) {
         if !self.quiet {
             let _ = std::io::stdout().write_all(self.mask.text(text).as_bytes());
+        }
+    }
+
+    /// Prints a line about a subtask; of thousands only the first few.
+    fn say_of_block(&mut self, line: &str) {
+        self.of_block += 1;
+        if self.of_block <= WHILE_RUNNING {
+            self.say(line);
+        } else if self.of_block == WHILE_RUNNING + 1 {
+            self.say("  ... more of this in the log, and all of it when the block ends\n");
         }
     }
 
@@ -60,7 +78,7 @@ impl Console {
             Event::Started { about, .. } if about.in_block => {}
             Event::Finished { about, result } if about.in_block => {
                 if result.outcome.is_failure() {
-                    self.say(&format!("  {}: {}\n", who(about), ended(result)));
+                    self.say_of_block(&format!("  {}: {}\n", who(about), ended(result)));
                 }
             }
             Event::Skipped { about } if about.in_block => {}
@@ -71,7 +89,7 @@ impl Console {
                 delay,
             } if about.in_block => {
                 let delay = duration::show(*delay);
-                self.say(&format!(
+                self.say_of_block(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
                     who(about)
                 ));
@@ -84,6 +102,7 @@ impl Console {
                 total,
                 at_once,
             } => {
+                self.of_block = 0;
                 let subtasks = Count(*total, "subtask");
                 self.say(&format!(
                     "{}  {subtasks}, at most {at_once} at once\n",
@@ -164,7 +183,7 @@ impl Console {
 
     fn block_finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
-        for group in fold::fold(result, &self.mask) {
+        for group in fold::fold_briefly(result, &self.mask, |_| true) {
             text.push_str(&group.text("  "));
         }
         text.push_str(&block_ended(about, result));
@@ -280,8 +299,7 @@ impl Console {
             let _ = writeln!(text, "     | {}", show::line(&result.command));
         }
         if !result.members.is_empty() {
-            let failed = |g: &fold::Group| g.outcome.is_failure();
-            for group in fold::fold(result, &self.mask).iter().filter(|g| failed(g)) {
+            for group in fold::fold_briefly(result, &self.mask, Outcome::is_failure) {
                 text.push_str(&group.text("     = "));
             }
             return;

@@ -14,7 +14,6 @@ pub struct Group {
     /// Their names, folded.
     pub names: String,
     pub count: usize,
-    pub outcome: Outcome,
     /// How they ended and what they said, the first line beside the names.
     pub lines: Vec<String>,
 }
@@ -23,13 +22,55 @@ pub struct Group {
 const COMPARED: usize = 4 << 10;
 /// How many lines of output a group shows.
 const LINES: usize = 10;
+/// How many groups a person is shown; the log has them all.
+const GROUPS: usize = 16;
 
 type Key = (Outcome, i32, String, u64, Vec<u8>, u64, Vec<u8>);
 
+/// Results that are alike, with the names of their subtasks.
+type Alike<'a> = (Vec<&'a str>, &'a TaskResult);
+
 /// The groups of a block, in the order of their first subtask.
 pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
+    let told = |(names, result): &Alike| group(names, lines(result, mask));
+    alike(block).iter().map(told).collect()
+}
+
+/// The same for a person: of many different outputs only a few, those of
+/// failures rather than others, then one line for the rest of each outcome.
+pub fn fold_briefly(block: &TaskResult, mask: &Mask, wanted: fn(Outcome) -> bool) -> Vec<Group> {
+    let mut all = alike(block);
+    all.retain(|(_, result)| wanted(result.outcome));
+    let many = all.len() > GROUPS;
+    if many {
+        // A stable sort: within an outcome the order stays.
+        all.sort_by_key(|(_, result)| !result.outcome.is_failure());
+    }
+    let rest = all.split_off(if many { GROUPS / 2 } else { all.len() });
+    let told = |(names, result): &Alike| group(names, lines(result, mask));
+    let mut groups: Vec<Group> = all.iter().map(told).collect();
+    for outcome in Outcome::ALL {
+        let of_it: Vec<&Alike> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
+        if !of_it.is_empty() {
+            let names: Vec<&str> = of_it.iter().flat_map(|(n, _)| n).copied().collect();
+            let line = format!("{outcome}: {} different results, see the log", of_it.len());
+            groups.push(group(&names, vec![line]));
+        }
+    }
+    groups
+}
+
+fn group(names: &[&str], lines: Vec<String>) -> Group {
+    Group {
+        count: names.len(),
+        names: nodeset::fold(names),
+        lines,
+    }
+}
+
+fn alike(block: &TaskResult) -> Vec<Alike<'_>> {
     let mut places: HashMap<Key, usize> = HashMap::new();
-    let mut groups: Vec<(Vec<&str>, &TaskResult)> = Vec::new();
+    let mut groups: Vec<Alike> = Vec::new();
     for member in &block.members {
         let place = *places.entry(key(&member.result)).or_insert(groups.len());
         match groups.get_mut(place) {
@@ -37,13 +78,7 @@ pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
             None => groups.push((vec![&member.name], &member.result)),
         }
     }
-    let group = |(names, result): (Vec<&str>, &TaskResult)| Group {
-        count: names.len(),
-        names: nodeset::fold(&names),
-        outcome: result.outcome,
-        lines: lines(result, mask),
-    };
-    groups.into_iter().map(group).collect()
+    groups
 }
 
 fn key(result: &TaskResult) -> Key {
@@ -108,24 +143,48 @@ mod tests {
     use super::*;
     use crate::run::result::Member;
 
-    #[test]
-    fn equal_results_are_told_once() {
-        let member = |name: &str, exit: i32, stderr: &str| Member {
+    fn member(name: &str, exit: i32, stderr: &str) -> Member {
+        let outcome = if exit == 0 {
+            Outcome::Ok
+        } else {
+            Outcome::Failed
+        };
+        Member {
             name: name.into(),
             result: TaskResult {
                 stderr: Captured::text(stderr),
-                exit,
-                ..TaskResult::without_process(
-                    if exit == 0 {
-                        Outcome::Ok
-                    } else {
-                        Outcome::Failed
-                    },
-                    exit,
-                    1,
-                )
+                ..TaskResult::without_process(outcome, exit, 1)
             },
+        }
+    }
+
+    #[test]
+    fn of_many_different_results_a_few_are_shown() {
+        let members = (1..=300)
+            .map(|i| match i {
+                7 | 70 => member(&format!("w{i}"), 3, &format!("no {i}\n")),
+                i => member(&format!("w{i}"), 0, &i.to_string()),
+            })
+            .collect();
+        let block = TaskResult {
+            members,
+            ..TaskResult::without_process(Outcome::Failed, 1, 1)
         };
+        let groups = fold_briefly(&block, &Mask::default(), |_| true);
+        let told: String = groups.iter().map(|g| g.text("")).collect();
+        assert_eq!(
+            told,
+            "w7 (1): exit 3: no 7\nw70 (1): exit 3: no 70\n\
+             w1 (1): ok: 1\nw2 (1): ok: 2\nw3 (1): ok: 3\nw4 (1): ok: 4\nw5 (1): ok: 5\nw6 (1): ok: 6\n\
+             w[8-69,71-300] (292): ok: 292 different results, see the log\n"
+        );
+        assert_eq!(groups.iter().map(|g| g.count).sum::<usize>(), 300);
+        let failed = fold_briefly(&block, &Mask::default(), Outcome::is_failure);
+        assert_eq!(failed.len(), 2);
+    }
+
+    #[test]
+    fn equal_results_are_told_once() {
         let mut members: Vec<Member> = (1..=99)
             .map(|i| member(&format!("web{i:02}"), 0, ""))
             .collect();

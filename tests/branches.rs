@@ -1,0 +1,286 @@
+//! Conditional blocks through the binary (SPEC §3.6): which branch runs, how it
+//! goes on after a failure, and where its tasks lead.
+
+mod support;
+
+use support::{Ran, Sandbox};
+
+/// A command that notes its id in `ran`, then ends with the code.
+fn note(id: u32, exit: u32, rest: &str) -> String {
+    format!("task={id}\nexec=shell\ncommand=echo {id} >>ran; exit {exit}\n{rest}")
+}
+
+/// Runs the file: exit code, what ran, the path, and the rest.
+fn run(tasks: &str) -> (i32, String, String, Ran, Sandbox) {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(tasks, &[]);
+    let notes = sandbox.read("ran");
+    let notes: Vec<&str> = notes.lines().collect();
+    (ran.code, notes.join(" "), sandbox.steps(), ran, sandbox)
+}
+
+/// Checks exit code, what ran and the path.
+#[track_caller]
+fn check(tasks: &str, code: i32, notes: &str, path: &str) -> (Ran, Sandbox) {
+    let (found, ran_notes, steps, ran, sandbox) = run(tasks);
+    assert_eq!(
+        (found, ran_notes.as_str(), steps.as_str()),
+        (code, notes, path),
+        "{ran:?}"
+    );
+    (ran, sandbox)
+}
+
+fn block(keys: &str) -> String {
+    format!("YES=yes\ntask=0\ntype=conditional\n{keys}")
+}
+
+#[test]
+fn the_branch_runs_in_the_listed_order() {
+    let members = note(1, 0, "") + &note(2, 0, "") + &note(3, 0, "") + &note(9, 0, "");
+    for (keys, notes) in [
+        (
+            "condition=@YES@=yes\nif_true_tasks=3,1\nif_false_tasks=2\n",
+            "3 1 9",
+        ),
+        (
+            "condition=@YES@=no\nif_true_tasks=3,1\nif_false_tasks=2\n",
+            "2 9",
+        ),
+        ("condition=@YES@=no\nif_true_tasks=3,1,2\n", "9"),
+        ("condition=@YES@=yes\nif_false_tasks=3,1,2\n", "9"),
+        ("condition=@YES@=yes\nif_true_tasks=1-3\n", "1 2 3 9"),
+    ] {
+        let (ran, _) = check(&(block(keys) + &members), 0, notes, "0 9");
+        assert!(!ran.stdout.contains("warning"), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_absent_branch_succeeds() {
+    let tasks = block("condition=@YES@=no\nif_true_tasks=1\nnext=success\n")
+        + &note(1, 0, "")
+        + "task=9\nexec=shell\ncommand=echo @0_success@ @0_exit@ @0_total_count@ >>ran\n";
+    check(&tasks, 0, "true 0 0", "0 9");
+}
+
+#[test]
+fn a_plain_if_goes_on_and_names_what_failed() {
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1-3\n")
+        + &note(1, 4, "")
+        + &note(2, 0, "")
+        + &note(3, 5, "")
+        + "task=9\nexec=shell\ncommand=echo @0_success@ @0_exit@ @0_failed_count@ @0_failed_hosts@ >>ran\n";
+    let (ran, sandbox) = check(&tasks, 0, "1 2 3 false 1 2 [1,3]", "0 9");
+    let warning = "in its branch: 1 failed, 3 failed; the flow goes on";
+    assert!(ran.stdout.contains(warning), "{ran:?}");
+    assert!(sandbox.log().contains(&format!("[WARN] Task 0: {warning}")));
+}
+
+#[test]
+fn a_conditional_that_says_when_to_go_on_decides_itself() {
+    let members = |exit| note(1, exit, "") + &note(2, 0, "") + &note(8, 0, "") + &note(90, 0, "");
+    let keys = "condition=@YES@=yes\nif_true_tasks=1,2\n";
+    for (more, exit, code, notes, path) in [
+        // A failed branch task does not stop the branch.
+        ("next=success\non_failure=90\n", 1, 0, "1 2 90", "0 90"),
+        ("next=success\non_failure=90\n", 0, 0, "1 2 8", "0 8"),
+        ("on_success=8\non_failure=90\n", 1, 0, "1 2 90", "0 90"),
+        ("next=success\n", 1, 10, "1 2", "0"),
+        ("success=any_success\n", 1, 0, "1 2 8 90", "0 8 90"),
+        ("success=max_failed=0\n", 1, 10, "1 2", "0"),
+        ("success=@2_exit@=0\n", 1, 0, "1 2 8 90", "0 8 90"),
+        ("next=always\n", 1, 0, "1 2 8 90", "0 8 90"),
+        ("next=never\n", 0, 0, "1 2", "0"),
+        // The exit code of a failed block is 1.
+        ("next=never\n", 1, 1, "1 2", "0"),
+        ("return=5\n", 0, 5, "1 2", "0"),
+    ] {
+        check(
+            &(block(&format!("{keys}{more}")) + &members(exit)),
+            code,
+            notes,
+            path,
+        );
+    }
+}
+
+#[test]
+fn a_task_whose_own_next_is_false_stops_the_branch() {
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1-3\non_failure=90\n")
+        + &note(1, 0, "")
+        + &note(2, 3, "next=exit_0\n")
+        + &note(3, 0, "")
+        + "task=90\nexec=shell\ncommand=echo @0_success@ @2_outcome@ @3_outcome@ @3_exit@ @0_not_started_count@ >>ran\n";
+    let (ran, sandbox) = check(&tasks, 0, "1 2 false failed not_started -1 1", "0 90");
+    let told = format!("{}{}", ran.stdout, sandbox.log());
+    assert!(told.contains("1 not_started"), "{told}");
+    // As a plain `if` it goes on, and says so.
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1,2\n")
+        + &note(1, 3, "next=success\n")
+        + &note(2, 0, "")
+        + &note(9, 0, "");
+    let (ran, _) = check(&tasks, 0, "1 9", "0 9");
+    assert!(
+        ran.stdout
+            .contains("in its branch: 1 failed, 2 not_started"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn the_last_tasks_false_next_fails_the_block_too() {
+    // It exited 0, but what it was to show did not hold.
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1\nnext=success\n")
+        + &note(1, 0, "next=stdout~ready\n")
+        + &note(9, 0, "");
+    check(&tasks, 10, "1", "0");
+}
+
+#[test]
+fn tasks_route_out_of_the_branch() {
+    let rest = note(3, 0, "") + &note(8, 0, "") + &note(9, 0, "return=0\n") + &note(90, 0, "");
+    let head = block("condition=@YES@=yes\nif_true_tasks=1-3\n");
+    for (one, two, code, notes, path) in [
+        (note(1, 0, "return=7\n"), note(2, 0, ""), 7, "1", "0"),
+        (note(1, 0, ""), note(2, 0, "goto=9\n"), 0, "1 2 9", "0 9"),
+        (note(1, 6, ""), note(2, 6, "goto=9\n"), 0, "1 2 9", "0 9"),
+        (
+            note(1, 0, "on_success=9\n"),
+            note(2, 0, ""),
+            0,
+            "1 9",
+            "0 9",
+        ),
+        (
+            note(1, 0, "next=success\non_failure=90\n"),
+            note(2, 1, "on_failure=90\n"),
+            0,
+            "1 2 90",
+            "0 90",
+        ),
+        (note(1, 0, "next=never\n"), note(2, 0, ""), 0, "1", "0"),
+        (note(1, 3, "next=never\n"), note(2, 0, ""), 3, "1", "0"),
+        (
+            note(1, 0, "next=never\nreturn=4\n"),
+            note(2, 0, ""),
+            4,
+            "1",
+            "0",
+        ),
+        // To a sibling: an ordinary step, then the main line.
+        (
+            note(1, 0, "goto=3\n"),
+            note(2, 0, ""),
+            0,
+            "1 3 8 9",
+            "0 3 8 9",
+        ),
+        (
+            note(1, 2, "on_failure=3\n"),
+            note(2, 0, ""),
+            0,
+            "1 3 8 9",
+            "0 3 8 9",
+        ),
+        // A condition skips the task and its routing.
+        (
+            note(1, 0, "condition=@YES@=no\nreturn=7\n"),
+            note(2, 0, "goto=9\n"),
+            0,
+            "2 9",
+            "0 9",
+        ),
+    ] {
+        check(&(head.clone() + &one + &two + &rest), code, notes, path);
+    }
+}
+
+#[test]
+fn a_branch_that_was_left_has_the_results_of_what_ran() {
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1-3\n")
+        + &note(1, 0, "")
+        + &note(2, 4, "on_failure=90\n")
+        + &note(3, 0, "")
+        + "task=90\nexec=shell\ncommand=echo @0_success@ @0_total_count@ @0_success_count@ @0_failed_count@ [@3_outcome@] >>ran\n";
+    check(&tasks, 0, "1 2 false 2 1 1 []", "0 90");
+}
+
+#[test]
+fn the_blocks_retries_are_those_of_each_failed_task() {
+    let flaky = |id: u32, at: u32, rest: &str| {
+        format!(
+            "task={id}\nexec=shell\ncommand=echo {id}.@attempt@ >>ran; [ @attempt@ -ge {at} ]\n{rest}"
+        )
+    };
+    let tasks = block(
+        "condition=@YES@=yes\nif_true_tasks=1-4\nretry_count=2\nretry_delay=0.01\nnext=success\non_failure=90\n",
+    ) + &flaky(1, 3, "")
+        + &flaky(2, 1, "")
+        + &flaky(3, 9, "retry_count=1\nretry_delay=0.01\n")
+        + &flaky(4, 9, "retry_failed=false\n")
+        + &note(90, 0, "");
+    check(&tasks, 0, "1.1 1.2 1.3 2.1 3.1 3.2 4.1 90", "0 90");
+}
+
+#[test]
+fn loops_and_pauses_work_inside_a_branch() {
+    let tasks = block("condition=@YES@=yes\nif_true_tasks=1,2\n")
+        + "task=1\nexec=shell\ncommand=echo l@loop@ >>ran\nnext=loop\nloop=5\nloop_break=@loop@=3\n"
+        + &note(2, 0, "sleep=0.01\n");
+    let (_, sandbox) = check(&tasks, 0, "l1 l2 l3 2", "0");
+    assert!(sandbox.log().contains("Executing Task 1.3"));
+}
+
+#[test]
+fn blocks_nest_as_members() {
+    let nested = |inner: u32, x: u32| {
+        format!(
+            "YES=yes\n\
+             task=0\ntype=conditional\ncondition=@YES@=yes\nif_true_tasks=1,10,20,2\nnext=success\non_failure=90\n\
+             {}{}\
+             task=10\ntype=conditional\ncondition=@1_exit@=0\nif_true_tasks=11,12\nnext=success\n{}{}\
+             task=20\ntype=parallel\ntasks=21-23\nmax_parallel=1\nsuccess=majority_success\n{}{}{}\
+             task=80\nexec=shell\ncommand=echo @10_success@ @20_stdout@ @0_success_count@ >>ran\nreturn=0\n{}",
+            note(1, 0, ""),
+            note(2, 0, ""),
+            note(11, 0, ""),
+            note(12, inner, ""),
+            note(21, 0, ""),
+            note(22, x, ""),
+            note(23, x, ""),
+            note(90, 0, "")
+        )
+    };
+    check(
+        &nested(0, 0),
+        0,
+        "1 11 12 21 22 23 2 true 3/3 succeeded 4",
+        "0 80",
+    );
+    // The inner block's own next stops the outer branch.
+    check(&nested(1, 0), 0, "1 11 12 90", "0 90");
+    // The parallel member fails without a next: the branch goes on, the block fails.
+    check(&nested(0, 1), 0, "1 11 12 21 22 23 2 90", "0 90");
+}
+
+#[test]
+fn a_route_leads_out_of_every_block_around_it() {
+    let tasks = |routing: &str| {
+        format!(
+            "YES=yes\ntask=0\ntype=conditional\ncondition=@YES@=yes\nif_true_tasks=1,10,2\n{}{}\
+             task=10\ntype=conditional\ncondition=@YES@=yes\nif_true_tasks=11,12\n{}{}{}{}",
+            note(1, 0, ""),
+            note(2, 0, ""),
+            note(11, 0, routing),
+            note(12, 0, ""),
+            note(50, 0, ""),
+            note(60, 0, "")
+        )
+    };
+    check(&tasks("return=3\n"), 3, "1 11", "0");
+    check(&tasks("goto=60\n"), 0, "1 11 60", "0 60");
+    check(&tasks("next=never\n"), 0, "1 11", "0");
+    // To a member of the outer block: an ordinary step, then the main line.
+    check(&tasks("goto=2\n"), 0, "1 11 2 50 60", "0 2 50 60");
+}
