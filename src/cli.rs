@@ -176,8 +176,9 @@ pub struct Invocation {
     pub run: bool,
     pub log_dir: Option<PathBuf>,
     pub log_level: Level,
-    /// The name of an exec type; checked when all types are known.
-    pub exec: Option<String>,
+    /// The name of an exec type; checked when all types are known. With its place
+    /// where the file names it.
+    pub exec: Option<(String, Option<Span>)>,
     pub timeout: Option<Duration>,
     pub project: Option<String>,
     pub start_from: Option<String>,
@@ -385,6 +386,9 @@ impl Invocation {
             {
                 diagnostics.error(*at, message);
             }
+            if let Some((_, place @ None)) = &mut invocation.exec {
+                *place = Some(*at);
+            }
         }
         for typed in typed {
             invocation
@@ -409,7 +413,7 @@ impl Invocation {
             "log-dir" => self.log_dir = Some(PathBuf::from(value)),
             "log-level" => self.log_level = log_level(text()?)?,
             "debug" => self.log_level = Level::Debug,
-            "type" => self.exec = Some(text()?.to_string()),
+            "type" => self.exec = Some((text()?.to_string(), None)),
             "timeout" => self.timeout = Some(crate::task::values::timeout(text()?)?),
             "project" => self.project = Some(project(text()?)?),
             "start-from" => self.start_from = Some(text()?.to_string()),
@@ -437,11 +441,9 @@ impl Invocation {
         Ok(())
     }
 
-    /// The exec type of tasks that name none, with where it was named: `-t`, else
-    /// the environment's.
-    pub fn default_exec(&self) -> Option<(String, &'static str)> {
-        let typed = self.exec.clone().map(|name| (name, "--type"));
-        typed.or_else(|| environment("TASK_EXECUTOR_TYPE").map(|name| (name, "TASK_EXECUTOR_TYPE")))
+    /// The exec type of tasks that name none where no option does.
+    pub fn exec_of_environment(&self) -> Option<String> {
+        environment("TASK_EXECUTOR_TYPE")
     }
 
     /// The timeout of tasks that name none: `-o`, else the environment's.

@@ -88,7 +88,7 @@ pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
         .iter()
         .map(|(name, count)| format!("{name}: {count}"))
         .collect();
-    if findings.code == exit::OK {
+    if findings.code == exit::OK && !counts.is_empty() {
         findings.checks.push((
             format!("Execution type validation passed ({})", counts.join(", ")),
             true,

@@ -58,7 +58,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let settings = settings(&invocation, &mut sources);
     let mut site =
         site::read(&invocation, &mut sources, &mut diagnostics).map_err(|m| usage(&m))?;
-    let defaults = site.defaults(&invocation).map_err(|m| usage(&m))?;
+    let defaults = site
+        .defaults(&invocation, &mut diagnostics)
+        .map_err(|m| usage(&m))?;
     let directory = directory(path, from_stdin);
     let tasks = build::build(
         &lines,

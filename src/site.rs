@@ -105,28 +105,41 @@ pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnosti
 }
 
 impl Site {
-    /// What tasks take that name nothing, in the order of SPEC §4.3 and §5.
+    /// What tasks take that name nothing, in the order of SPEC §4.3 and §5; a type
+    /// that the file names and that is none is reported.
     ///
     /// # Errors
-    /// An exec type or a timeout that is none.
-    pub fn defaults(&mut self, invocation: &Invocation) -> Result<Defaults, String> {
+    /// An exec type or a timeout of the command line or environment that is none.
+    pub fn defaults(
+        &mut self,
+        invocation: &Invocation,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Defaults, String> {
         let types = std::mem::replace(&mut self.types, Types::built_in());
-        let named = match invocation.default_exec() {
-            Some((name, from)) => Some(
-                types
-                    .named(&name)
-                    .map_err(|e| format!("{from}: {e}"))?
-                    .clone(),
-            ),
+        let named = |name: &str, from: &str| {
+            types
+                .named(name)
+                .cloned()
+                .map(Some)
+                .map_err(|e| format!("{from}: {e}"))
+        };
+        let exec = match (&invocation.exec, invocation.exec_of_environment()) {
+            (Some((name, Some(at))), _) => types
+                .named(name)
+                .cloned()
+                .map_err(|e| diagnostics.error(*at, e))
+                .ok(),
+            (Some((name, None)), _) => named(name, "--type")?,
+            (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,
             // One that is not there is an error of the configuration already.
-            None => self
+            (None, None) => self
                 .conf
                 .default_exec
                 .as_ref()
                 .and_then(|(name, _)| types.find(name).cloned()),
         };
         Ok(Defaults {
-            exec: named,
+            exec,
             timeout: invocation
                 .default_timeout()?
                 .or(self.conf.timeout)

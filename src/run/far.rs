@@ -187,8 +187,15 @@ mod tests {
         for bad in ["'", "\n", "\\\\"] {
             assert!(!inside.contains(bad), "{bad:?}");
         }
-        let after: Vec<char> = inside.split('!').skip(1).filter_map(|rest| rest.chars().next()).collect();
-        assert!(after.iter().all(|c| matches!(c, ' ' | '=')), "a csh would take them for history: {after:?}");
+        let after: Vec<char> = inside
+            .split('!')
+            .skip(1)
+            .filter_map(|rest| rest.chars().next())
+            .collect();
+        assert!(
+            after.iter().all(|c| matches!(c, ' ' | '=')),
+            "a csh would take them for history: {after:?}"
+        );
     }
 
     #[test]
