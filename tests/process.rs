@@ -448,6 +448,7 @@ fn no_polite_signal_ends_the_guardian() {
 fn every_kind_of_end_has_its_exit_code() {
     let sandbox = Sandbox::new();
     sandbox.program("bare", "exit 9\n");
+    sandbox.program("binary", "\x7fELF\0\ntouch PWNED\n");
     sandbox.program("odd", "#!/no/such/interpreter\n");
     sandbox.file("plain", "#!/bin/sh\n");
     std::fs::create_dir_all(sandbox.path.join("bin/inner")).expect("directories");
@@ -457,6 +458,7 @@ fn every_kind_of_end_has_its_exit_code() {
         ("sh -c 'exit 7'", 7),
         ("sh -c 'exit 255'", 255),
         ("./bare a b", 9),
+        ("./binary", 126),
         ("./plain", 126),
         ("/etc", 126),
         ("./", 126),
@@ -498,6 +500,7 @@ fn every_kind_of_end_has_its_exit_code() {
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
+    assert!(!sandbox.exists("PWNED"));
     nothing_left(&sandbox);
 }
 

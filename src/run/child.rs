@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -241,12 +241,10 @@ impl<'a> Launch<'a> {
             register: Some(around.guardian.registry()),
         };
         let mut spawned = sys::spawn(&program);
-        if spawned
-            .as_ref()
-            .is_err_and(|e| e.raw_os_error() == Some(libc::ENOEXEC))
-        {
+        let refused = spawned.as_ref().err().and_then(io::Error::raw_os_error);
+        if refused == Some(libc::ENOEXEC) && self.is_text() {
             // A script without `#!`: a shell would run it, and so do we.
-            let argv: Vec<CString> = [c"/bin/sh".into(), self.path.clone()]
+            let argv: Vec<CString> = [c"/bin/sh".into(), c"--".into(), self.path.clone()]
                 .into_iter()
                 .chain(self.argv[1..].iter().cloned())
                 .collect();
@@ -263,6 +261,24 @@ impl<'a> Launch<'a> {
             feed,
         })
     }
+}
+
+impl Launch<'_> {
+    /// Whether the program may be a script: as for bash, no NUL in its first line.
+    /// A shell would take a binary of another machine for commands.
+    fn is_text(&self) -> bool {
+        let mut head = [0; 128];
+        let path = placed(self.workdir.as_deref(), self.path.to_bytes());
+        let length = File::open(path).and_then(|mut f| f.read(&mut head));
+        let head = &head[..length.unwrap_or(0)];
+        let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
+        !first.contains(&0)
+    }
+}
+
+/// The path as it is from the working directory.
+fn placed(workdir: Option<&CStr>, path: &[u8]) -> PathBuf {
+    Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(path))
 }
 
 /// tasker's environment with the job's settings in place of variables of the same name.
@@ -307,7 +323,7 @@ fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CS
         ));
     }
     if word.contains(&b'/') {
-        let path = Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(word));
+        let path = placed(workdir, word);
         return match path.metadata() {
             Ok(data) if data.is_dir() => Err(Unstarted::because(
                 exit::NOT_EXECUTABLE,
@@ -332,8 +348,7 @@ fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CS
             directory
         };
         let candidate = [directory, b"/", word].concat();
-        let seen =
-            Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(&candidate));
+        let seen = placed(workdir, &candidate);
         if seen.is_file() {
             match c(seen.into_os_string().into_vec()) {
                 Ok(seen) if sys::may_execute(&seen) => return c(candidate),
