@@ -65,6 +65,8 @@ pub struct Engine<'a> {
     /// The first signal; nothing new starts any more.
     pub(super) stopped: Option<i32>,
     level: Level,
+    /// The deadline of the parallel block that runs, for all that it owns.
+    pub(super) deadline: Option<Time>,
     jobs: u64,
     run_outcome: &'static str,
 }
@@ -90,6 +92,7 @@ impl<'a> Engine<'a> {
             first_failure: None,
             stopped: None,
             level: Level::None,
+            deadline: None,
             jobs: 0,
             run_outcome: "",
         }
@@ -265,6 +268,9 @@ impl<'a> Engine<'a> {
                 return (choice, stepped.seen);
             }
             at = self.next_attempt(at, &stepped);
+            if self.stopped.is_some() || self.is_late() {
+                return (choice, stepped.seen);
+            }
         }
     }
 
@@ -316,8 +322,13 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Waits until the time or the first signal.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|d| self.runner.now() >= d)
+    }
+
+    /// Waits until the time, the block's deadline or the first signal.
     pub(super) fn wait_until(&mut self, until: Time) {
+        let until = self.deadline.map_or(until, |d| d.min(until));
         while self.stopped.is_none() {
             match self.runner.wait(Some(until)) {
                 Wake::Time => return,

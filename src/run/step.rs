@@ -438,6 +438,7 @@ impl Engine<'_> {
         } else {
             self.defaults.timeout
         };
+        let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
         self.look(own, |view| {
             if let Kind::Command(command) = &task.kind {
                 job::host_of(command, view)?;
@@ -448,7 +449,8 @@ impl Engine<'_> {
                 timeout: match command.and_then(|c| c.timeout.as_ref()) {
                     Some(timeout) => timeout.get(view)?,
                     None => default,
-                },
+                }
+                .min(left.unwrap_or(Duration::MAX)),
                 retries: retries(task, view, inherited)?,
                 iterations: task.repeat.as_ref().map_or(Ok(0), |r| r.count.get(view))?,
                 sleep: task
