@@ -245,6 +245,7 @@ fn fail_fast_counts_those_that_did_not_succeed() {
             ran.stdout.contains(&format!("failed ({counts})")),
             "{ran:?}"
         );
+        assert_eq!(ran.stdout.contains("started no more"), begun_then < 6);
         if begun_then < 6 {
             assert!(
                 ran.stdout.contains(&format!(
@@ -471,6 +472,35 @@ fn hosts_from_a_result_are_checked_before_anything_starts() {
         assert!(!told(&ran).ends_with("[]"), "{bad}: {ran:?}");
         assert_eq!(begun(&sandbox), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_host_that_a_result_names_twice_runs_once() {
+    let sandbox = sandbox();
+    let tasks = "task=0\nexec=local\ncommand=echo w1,w2,w1,w[1-2]\n\
+                 task=1\ntype=parallel\nhostnames=@0_stdout@\nexec=local\ncommand=./step @hostname@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut begun = begun(&sandbox);
+    begun.sort();
+    assert_eq!(begun, ["w1", "w2"]);
+    assert!(
+        ran.stdout
+            .contains("warning: task 1: given more than once: w[1-2]; each runs once\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_loop_over_a_block_ends_when_all_are_well() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=shell\n\
+                 command=echo \"+ @hostname@ @loop@\" >>events; [ @hostname@ != w2 -o @loop@ -ge 3 ]\n\
+                 next=loop\nloop=9\nloop_break=all_success\n\
+                 task=1\nexec=local\ncommand=echo @0_success@ @0_ok_hosts@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(told(&ran), "true w[1-3]", "{ran:?}");
+    assert_eq!(begun(&sandbox).len(), 9, "three rounds of three");
 }
 
 #[test]

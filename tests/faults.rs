@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
 /// Is over once the file `go` is there; its process id is kept.
@@ -272,6 +273,39 @@ fn a_signal_between_waves_starts_no_further_wave() {
         ran.stdout.contains("cancelled (2 ok, 2 not_started)"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_third_sigint_kills_what_does_not_end() {
+    let sandbox = Sandbox::new();
+    sandbox.program(
+        "gate",
+        &GATE.replace("echo \"$1\"", "trap '' TERM INT; echo \"$1\""),
+    );
+    let tasks = "task=0\ntype=parallel\nhostnames=h[1-20]\nexec=local\ncommand=./gate @hostname@\nmax_parallel=10\n";
+    let child = sandbox.start(tasks, &[]);
+    wait_for("ten that wait", || begun(&sandbox) == 10);
+    let began = Instant::now();
+    for level in ["(Drain)", "(End)", "(Kill)"] {
+        signal(child.id(), "INT");
+        // The last one may be over before its line is read.
+        if level != "(Kill)" {
+            wait_for(level, || sandbox.log().contains(level));
+        }
+    }
+    let ran = finish(child);
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "sooner than by itself"
+    );
+    assert!(
+        ran.stdout
+            .contains("cancelled (10 cancelled, 10 not_started)"),
+        "{ran:?}"
+    );
+    let home = sandbox.path.display().to_string();
+    wait_for("the end of all", || processes_with(&home).is_empty());
 }
 
 #[test]

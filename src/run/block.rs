@@ -190,9 +190,12 @@ impl Engine<'_> {
                 let text = self.look(own, |view| {
                     String::from_utf8_lossy(&set.fill(view)).into_owned()
                 });
-                let mut hosts = nodeset::expand(&text, &self.workflow.directory)
-                    .map_err(|bad| bad.message)?
-                    .hosts;
+                let set_of_hosts =
+                    nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
+                if set.known_text().is_none() {
+                    self.warn_of_repeated(own, &set_of_hosts.repeated);
+                }
+                let mut hosts = set_of_hosts.hosts;
                 hosts.retain(|h| self.settings.selection.allows(h));
                 let own = |(index, host): (usize, &String)| Own {
                     task: format!("{}.{}", task.id, index + 1),
@@ -207,6 +210,15 @@ impl Engine<'_> {
                     .map(|pair| subtask(ix, pair.1.clone(), own(pair)))
                     .collect())
             }
+        }
+    }
+
+    /// What the check of the file says of a set that is known then.
+    fn warn_of_repeated(&mut self, own: &Own, repeated: &[String]) {
+        if !repeated.is_empty() {
+            let hosts = nodeset::fold(repeated);
+            let text = format!("given more than once: {hosts}; each runs once");
+            self.warn(&own.task, &text);
         }
     }
 
@@ -305,7 +317,7 @@ impl Engine<'_> {
                 self.subtask_over(block, index, result);
             }
             Err(reason) => {
-                let result = self.unstarted(task, &own, &reason);
+                let result = self.unstarted(&own, &reason);
                 self.subtask_over(block, index, result);
             }
         }
@@ -457,7 +469,8 @@ impl Engine<'_> {
         } else {
             (Outcome::Ok, String::new())
         };
-        if let Some((cause, _)) = block.halted.as_ref().filter(|_| !cancelled) {
+        let halted = block.halted.as_ref().filter(|_| block.is_cut_short());
+        if let Some((cause, _)) = halted.filter(|_| !cancelled) {
             self.warn(&own.task, &format!("started no more: {cause}"));
         }
         let leave_out = block.leaves_out_unreachable();

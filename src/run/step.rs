@@ -100,7 +100,7 @@ impl Engine<'_> {
         let (performed, numbers) = match self.numbers(task, &own, inherited) {
             Ok(numbers) => (self.perform(at, task, &own, &numbers), numbers),
             Err(reason) => (
-                Performed::refused(self.unstarted(task, &own, &reason)),
+                Performed::refused(self.unstarted(&own, &reason)),
                 Numbers::none(),
             ),
         };
@@ -137,7 +137,7 @@ impl Engine<'_> {
             Kind::Parallel(parallel) => {
                 match self.parallel(at.task, task, parallel, own, numbers) {
                     Ok(result) => Performed::of(result),
-                    Err(reason) => Performed::refused(self.unstarted(task, own, &reason)),
+                    Err(reason) => Performed::refused(self.unstarted(own, &reason)),
                 }
             }
             Kind::Conditional(conditional) => {
@@ -161,7 +161,7 @@ impl Engine<'_> {
     ) -> TaskResult {
         let prepared = match self.prepare(ix, command, own, numbers.timeout) {
             Ok(prepared) => prepared,
-            Err(reason) => return self.unstarted(task, own, &reason),
+            Err(reason) => return self.unstarted(own, &reason),
         };
         self.tell_started(task, own, &prepared);
         let number = self.next_job();
@@ -366,11 +366,8 @@ impl Engine<'_> {
     }
 
     /// A task that fails before it starts (126).
-    pub(super) fn unstarted(&mut self, task: &Task, own: &Own, reason: &str) -> TaskResult {
-        self.warn(
-            &own.task,
-            &format!("task {} was not started: {reason}", task.id),
-        );
+    pub(super) fn unstarted(&mut self, own: &Own, reason: &str) -> TaskResult {
+        self.warn(&own.task, &format!("was not started: {reason}"));
         TaskResult {
             stderr: Captured::text(format!("{reason}\n")),
             hostname: own.hostname.clone(),
