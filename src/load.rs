@@ -76,17 +76,23 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let mask = Mask::new(&workflow.globals);
     if invocation.skip_task_validation {
         diagnostics.drop_warnings();
-        eprintln!("tasker: warning: the checks of the flow and all warnings are skipped");
+        crate::report::show::complain(format_args!(
+            "tasker: warning: the checks of the flow and all warnings are skipped"
+        ));
     }
     if invocation.skip_host_validation {
-        eprintln!("tasker: warning: hosts are neither resolved nor contacted before the run");
+        crate::report::show::complain(format_args!(
+            "tasker: warning: hosts are neither resolved nor contacted before the run"
+        ));
     }
     if diagnostics.has_errors() {
         return Err(refuse(&mut diagnostics, &sources, &mask, &name));
     }
     if none {
         let name = printable(&name);
-        eprintln!("tasker: {name}: it holds no tasks; nothing was run");
+        crate::report::show::complain(format_args!(
+            "tasker: {name}: it holds no tasks; nothing was run"
+        ));
         return Err(exit::NO_TASKS);
     }
     advise(&mut diagnostics, &sources, &mask, &invocation);
@@ -113,16 +119,19 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
         Err(e) if is_absent(&e) => {
-            eprintln!("tasker: there is no task file `{}`", printable(name));
+            crate::report::show::complain(format_args!(
+                "tasker: there is no task file `{}`",
+                printable(name)
+            ));
             return Err(exit::NO_FILE);
         }
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
         Err(e) => reason(&e),
     };
-    eprintln!(
+    crate::report::show::complain(format_args!(
         "tasker: cannot read the task file `{}`: {problem}",
         printable(name)
-    );
+    ));
     Err(exit::UNREADABLE)
 }
 
@@ -197,7 +206,7 @@ fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
 }
 
 fn usage(message: &str) -> i32 {
-    eprintln!("tasker: {message}; see tasker --help");
+    crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
     exit::USAGE
 }
 
@@ -207,13 +216,13 @@ fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, name: &
         diagnostics.count(Severity::Error),
         diagnostics.count(Severity::Warning),
     );
-    eprint!("{}", mask.text(&diagnostics.draw(sources)));
-    eprintln!(
+    crate::report::show::complain_raw(format_args!("{}", mask.text(&diagnostics.draw(sources))));
+    crate::report::show::complain(format_args!(
         "tasker: {}: {}, {}; nothing was run",
         printable(name),
         Count(errors, "error"),
         Count(warnings, "warning")
-    );
+    ));
     exit::INVALID
 }
 
@@ -228,13 +237,19 @@ fn advise(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, invocat
             .iter()
             .map(|o| format!("--{o}"))
             .collect();
-        eprintln!("tasker: note: no effect any more: {}", old.join(", "));
+        crate::report::show::complain(format_args!(
+            "tasker: note: no effect any more: {}",
+            old.join(", ")
+        ));
     }
     if !diagnostics.is_empty() {
-        eprint!("{}", mask.text(&diagnostics.draw(sources)));
-        eprintln!(
+        crate::report::show::complain_raw(format_args!(
+            "{}",
+            mask.text(&diagnostics.draw(sources))
+        ));
+        crate::report::show::complain(format_args!(
             "tasker: 0 errors, {}",
             Count(diagnostics.count(Severity::Warning), "warning")
-        );
+        ));
     }
 }

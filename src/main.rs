@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Err(message) => {
-            eprintln!("tasker: {message}; see tasker --help");
+            crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
             exit::USAGE
         }
     };

@@ -43,7 +43,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
         Err(Refusal { code, why }) => {
-            eprintln!("tasker: {why}; nothing was run");
+            crate::report::show::complain(format_args!("tasker: {why}; nothing was run"));
             code
         }
     }
@@ -91,6 +91,10 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
 
 /// Without `-r`: what the checks found and what would run; the exit code.
 pub fn dry_run(loaded: &Loaded) -> i32 {
+    if let Err(Refusal { code, why }) = start_task(loaded) {
+        crate::report::show::complain(format_args!("tasker: {why}"));
+        return code;
+    }
     let around = match loaded.invocation.connection_test {
         true => surroundings(loaded, std::env::temp_dir().join("tasker-connection-test")).map(Some),
         false => Ok(None),
@@ -98,7 +102,7 @@ pub fn dry_run(loaded: &Loaded) -> i32 {
     let around = match around {
         Ok(around) => around,
         Err(e) => {
-            eprintln!("tasker: {e}");
+            crate::report::show::complain(format_args!("tasker: {e}"));
             return exit::LOG_DIR;
         }
     };
@@ -185,7 +189,7 @@ fn check_hosts(loaded: &Loaded, around: &Arc<Surroundings>, log: &mut Log) -> Re
     for (name, reason) in &findings.failures {
         log.say(Level::Error, &format!("Host {name}: {reason}"));
     }
-    eprint!("{}", summary::lines(&findings));
+    crate::report::show::complain_raw(format_args!("{}", summary::lines(&findings)));
     Err(Refusal::new(
         findings.code,
         "the hosts are not as they should be (--skip-host-validation runs all the same)",
@@ -367,7 +371,9 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
             field(&report.log.path().display().to_string())
         );
         if let Err(e) = records.add_to_project(project, &line) {
-            eprintln!("tasker: cannot add to the summary of project {project}: {e}");
+            crate::report::show::complain(format_args!(
+                "tasker: cannot add to the summary of project {project}: {e}"
+            ));
         }
     }
     save_hosts(loaded, records, report, end);

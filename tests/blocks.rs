@@ -245,6 +245,7 @@ fn fail_fast_counts_those_that_did_not_succeed() {
             ran.stdout.contains(&format!("failed ({counts})")),
             "{ran:?}"
         );
+        assert_eq!(ran.stdout.contains("started no more"), begun_then < 6);
         if begun_then < 6 {
             assert!(
                 ran.stdout.contains(&format!(
@@ -281,7 +282,9 @@ fn a_deadline_meets_what_runs_waits_and_is_retried() {
                 .replace("1,[3-4]", "[1,3-4]"),
             "{deadline}"
         );
-        assert_eq!(begun(&sandbox), ["one", "two", "three", "four"]);
+        let mut begun = begun(&sandbox);
+        begun.sort();
+        assert_eq!(begun, ["four", "one", "three", "two"]);
     }
 }
 
@@ -300,6 +303,30 @@ fn over_hosts_a_timeout_is_each_copys_and_a_block_timeout_the_blocks() {
         let ran = sandbox.run(&tasks, &[]);
         let expected = expected.replace("[a-b]", "n[1-2]").replace('a', "n1");
         assert_eq!(told(&ran), expected, "{keys}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_deadline_of_a_block_holds_for_its_checks_and_pauses() {
+    for check in [
+        "./gate check",
+        "false\nretry_count=9\nretry_delay=5m",
+        "true",
+    ] {
+        let sandbox = sandbox();
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=n[1-3]\nexec=local\ncommand=./step @hostname@\n\
+             waves=1,rest\nwave_check=5\nwave_pause=5m\nblock_timeout=1\nnext=always\n\
+             task=5\nexec=local\ncommand={check}\n\
+             task=9\nexec=local\ncommand=echo @0_not_started_hosts@ @0_success_count@\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        assert_eq!(told(&ran), "n[2-3] 1", "{check}: {ran:?}");
+        assert!(
+            ran.stdout
+                .contains("n[2-3] (2): not_started (block_timeout)"),
+            "{check}: {ran:?}"
+        );
     }
 }
 
@@ -445,6 +472,35 @@ fn hosts_from_a_result_are_checked_before_anything_starts() {
         assert!(!told(&ran).ends_with("[]"), "{bad}: {ran:?}");
         assert_eq!(begun(&sandbox), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_host_that_a_result_names_twice_runs_once() {
+    let sandbox = sandbox();
+    let tasks = "task=0\nexec=local\ncommand=echo w1,w2,w1,w[1-2]\n\
+                 task=1\ntype=parallel\nhostnames=@0_stdout@\nexec=local\ncommand=./step @hostname@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut begun = begun(&sandbox);
+    begun.sort();
+    assert_eq!(begun, ["w1", "w2"]);
+    assert!(
+        ran.stdout
+            .contains("warning: task 1: given more than once: w[1-2]; each runs once\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_loop_over_a_block_ends_when_all_are_well() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=shell\n\
+                 command=echo \"+ @hostname@ @loop@\" >>events; [ @hostname@ != w2 -o @loop@ -ge 3 ]\n\
+                 next=loop\nloop=9\nloop_break=all_success\n\
+                 task=1\nexec=local\ncommand=echo @0_success@ @0_ok_hosts@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(told(&ran), "true w[1-3]", "{ran:?}");
+    assert_eq!(begun(&sandbox).len(), 9, "three rounds of three");
 }
 
 #[test]

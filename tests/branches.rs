@@ -114,7 +114,14 @@ fn a_task_whose_own_next_is_false_stops_the_branch() {
         + "task=90\nexec=shell\ncommand=echo @0_success@ @2_outcome@ @3_outcome@ @3_exit@ @0_not_started_count@ >>ran\n";
     let (ran, sandbox) = check(&tasks, 0, "1 2 false failed not_started -1 1", "0 90");
     let told = format!("{}{}", ran.stdout, sandbox.log());
-    assert!(told.contains("1 not_started"), "{told}");
+    assert!(
+        told.contains("failed (1 ok, 1 failed, 1 not_started)"),
+        "{told}"
+    );
+    assert!(
+        told.contains("Task 3 ended: not_started (block 0 was over)"),
+        "{told}"
+    );
     // As a plain `if` it goes on, and says so.
     let tasks = block("condition=@YES@=yes\nif_true_tasks=1,2\n")
         + &note(1, 3, "next=success\n")

@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
 /// Is over once the file `go` is there; its process id is kept.
@@ -272,6 +273,94 @@ fn a_signal_between_waves_starts_no_further_wave() {
         ran.stdout.contains("cancelled (2 ok, 2 not_started)"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_third_sigint_kills_what_does_not_end() {
+    let sandbox = Sandbox::new();
+    sandbox.program(
+        "gate",
+        &GATE.replace("echo \"$1\"", "trap '' TERM INT; echo \"$1\""),
+    );
+    let tasks = "task=0\ntype=parallel\nhostnames=h[1-20]\nexec=local\ncommand=./gate @hostname@\nmax_parallel=10\n";
+    let child = sandbox.start(tasks, &[]);
+    wait_for("ten that wait", || begun(&sandbox) == 10);
+    let began = Instant::now();
+    for level in ["(Drain)", "(End)", "(Kill)"] {
+        signal(child.id(), "INT");
+        // The last one may be over before its line is read.
+        if level != "(Kill)" {
+            wait_for(level, || sandbox.log().contains(level));
+        }
+    }
+    let ran = finish(child);
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "sooner than by itself"
+    );
+    assert!(
+        ran.stdout
+            .contains("cancelled (10 cancelled, 10 not_started)"),
+        "{ran:?}"
+    );
+    let home = sandbox.path.display().to_string();
+    wait_for("the end of all", || processes_with(&home).is_empty());
+}
+
+#[test]
+fn a_drain_that_took_nothing_leaves_the_block_as_it_is() {
+    for (exit, told) in [(0, "0: ok (2 ok)"), (4, "0: failed (2 failed)")] {
+        let sandbox = Sandbox::new();
+        sandbox.program("gate", &format!("{GATE}exit {exit}\n"));
+        let tasks = "task=0\ntype=parallel\nhostnames=h[1-2]\nexec=local\ncommand=./gate @hostname@\n\
+                     task=1\nexec=local\ncommand=touch never\n";
+        let child = sandbox.start(tasks, &[]);
+        wait_for("both that wait", || begun(&sandbox) == 2);
+        signal(child.id(), "INT");
+        wait_for("the signal in the log", || {
+            sandbox.log().contains("(Drain)")
+        });
+        sandbox.file("go", "");
+        let ran = finish(child);
+        assert_eq!(ran.code, 130, "{ran:?}");
+        assert!(ran.stdout.contains(told), "{ran:?}");
+        assert!(!sandbox.exists("never"));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_wave_check_and_its_retries() {
+    for (check, keys) in [
+        (GATE, ""),
+        (
+            "#!/bin/sh\necho $1 >>begun\nexit 3\n",
+            "retry_count=5\nretry_delay=10m\n",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.program("check", check);
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=h[1-4]\nexec=local\ncommand=true\nwaves=2,rest\nwave_check=5\n\
+             task=5\nexec=local\ncommand=./check one\n{keys}"
+        );
+        let child = sandbox.start(&tasks, &[]);
+        wait_for("the check", || begun(&sandbox) == 1);
+        if !keys.is_empty() {
+            wait_for("its retry", || {
+                sandbox_log(&sandbox).contains("retry 1 of 5")
+            });
+        }
+        signal(child.id(), "TERM");
+        let ran = finish(child);
+        assert_eq!(ran.code, 143, "{ran:?}");
+        assert!(
+            ran.stdout
+                .contains("h[3-4] (2): not_started (tasker got SIGTERM)"),
+            "{ran:?}"
+        );
+        assert_eq!(begun(&sandbox), 1, "it is not tried again");
+    }
 }
 
 #[test]

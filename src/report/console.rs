@@ -193,7 +193,7 @@ impl Console {
     fn output(&self, text: &mut String, output: &Captured) {
         let (lines, more) = show::head(output, &self.mask, OUTPUT);
         for line in lines {
-            let _ = writeln!(text, "  | {line}");
+            let _ = writeln!(text, "  | {}", show::short(&line));
         }
         if more > 0 {
             let _ = writeln!(text, "  | ... {} more, see the log", show::size(more));
@@ -314,7 +314,7 @@ impl Console {
                 } else {
                     String::new()
                 };
-                let _ = writeln!(text, "     = {name:<7} {line}");
+                let _ = writeln!(text, "     = {name:<7} {}", show::short(line));
             }
         }
     }

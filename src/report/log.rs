@@ -3,10 +3,11 @@
 
 use super::mask::Mask;
 use super::{clock, fold, show};
+use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::signal_name;
-use crate::run::result::TaskResult;
+use crate::run::result::{Member, TaskResult};
 use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;
@@ -80,10 +81,10 @@ impl Log {
         if let Err(e) = self.file.write_all(&masked)
             && !std::mem::replace(&mut self.told, true)
         {
-            eprintln!(
+            crate::report::show::complain(format_args!(
                 "tasker: cannot write the log `{}`: {e}; the run goes on without",
                 self.path.display()
-            );
+            ));
         }
     }
 
@@ -135,7 +136,10 @@ impl Log {
                 );
                 page.say(Level::Info, &text);
             }
-            Event::Finished { about, result } => self.finished(&mut page, about, result),
+            Event::Finished { about, result } => {
+                self.finished(&mut page, about, result);
+                branch(&mut page, about, result);
+            }
             Event::BlockFinished { about, result } => {
                 self.finished(&mut page, about, result);
                 self.folded(&mut page, about, result);
@@ -269,6 +273,23 @@ impl Log {
             );
         }
     }
+}
+
+/// What became of the members of a conditional block; those that ran were told.
+fn branch(page: &mut Page, about: &About, result: &TaskResult) {
+    if result.members.is_empty() {
+        return;
+    }
+    for Member { name, result } in &result.members {
+        if result.outcome == Outcome::NotStarted {
+            let text = format!("Task {name} ended: not_started ({})", result.cause);
+            page.say(Level::Warn, &text);
+        }
+    }
+    page.say(
+        Level::Info,
+        &format!("Task {}: {}", who(about), result.counts()),
+    );
 }
 
 fn who(about: &About) -> String {

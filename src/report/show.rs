@@ -24,6 +24,18 @@ pub fn line(text: &str) -> String {
     out
 }
 
+/// Prints a line to standard error. One that is closed or full is no failure:
+/// there is nobody left to tell (`eprintln!` would end the process).
+pub fn complain(text: std::fmt::Arguments) {
+    complain_raw(format_args!("{text}\n"));
+}
+
+/// The same for text that has its line ends.
+pub fn complain_raw(text: std::fmt::Arguments) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.to_string().as_bytes());
+}
+
 /// The first `limit` bytes of an output as lines, and how many bytes follow.
 pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
     // A little more is read, so that a secret across the cut is seen whole.
@@ -46,6 +58,15 @@ pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     };
     let all = lines(&masked[cut..]);
     all[all.len().saturating_sub(count)..].to_vec()
+}
+
+/// A line of at most so many characters, for what is read by people.
+pub fn short(line: &str) -> String {
+    const MOST: usize = 400;
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line.to_string(),
+    }
 }
 
 fn lines(bytes: &[u8]) -> Vec<String> {

@@ -11,7 +11,6 @@
 use super::capture::Captured;
 use super::engine::{Engine, retry_delay};
 use super::event::Event;
-use super::job::Timeout;
 use super::result::{Member, TaskResult};
 use super::runner::{Finished, Job, Time, Wake};
 use super::step::{Numbers, Retries, is_of_block, running};
@@ -61,7 +60,6 @@ struct Block<'w> {
     over_hosts: bool,
     limits: Limits,
     retries: &'w Retries,
-    deadline: Option<Time>,
     subtasks: Vec<Subtask>,
     running: HashMap<u64, Running>,
     /// Waiting for their next attempt, which is due at that time.
@@ -70,6 +68,8 @@ struct Block<'w> {
     resting: BinaryHeap<Reverse<Time>>,
     /// Why no subtask is started any more, and the exit code of those left.
     halted: Option<(String, i32)>,
+    /// Subtasks had no further attempt because the block was halted.
+    retries_lost: bool,
     /// How many are over without success; unreachable ones are counted apart.
     failed: u64,
     unreachable: u64,
@@ -98,10 +98,10 @@ impl Engine<'_> {
             total,
             at_once,
         });
+        self.deadline = limits.timeout.map(|t| began + t);
         let mut block = Block {
             task,
             over_hosts: matches!(parallel.members, Members::Hosts { .. }),
-            deadline: limits.timeout.map(|t| began + t),
             limits,
             retries: &numbers.retries,
             subtasks,
@@ -109,6 +109,7 @@ impl Engine<'_> {
             retrying: BinaryHeap::new(),
             resting: BinaryHeap::new(),
             halted: None,
+            retries_lost: false,
             failed: 0,
             unreachable: 0,
         };
@@ -119,6 +120,7 @@ impl Engine<'_> {
                 self.between_waves(&mut block, parallel.wave_check, wave);
             }
         }
+        self.deadline = None;
         self.leave_out_the_rest(&mut block);
         Ok(self.block_result(block, own, began))
     }
@@ -187,9 +189,12 @@ impl Engine<'_> {
                 let text = self.look(own, |view| {
                     String::from_utf8_lossy(&set.fill(view)).into_owned()
                 });
-                let mut hosts = nodeset::expand(&text, &self.workflow.directory)
-                    .map_err(|bad| bad.message)?
-                    .hosts;
+                let set_of_hosts =
+                    nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
+                if set.known_text().is_none() {
+                    self.warn_of_repeated(own, &set_of_hosts.repeated);
+                }
+                let mut hosts = set_of_hosts.hosts;
                 hosts.retain(|h| self.settings.selection.allows(h));
                 let own = |(index, host): (usize, &String)| Own {
                     task: format!("{}.{}", task.id, index + 1),
@@ -207,6 +212,15 @@ impl Engine<'_> {
         }
     }
 
+    /// What the check of the file says of a set that is known then.
+    fn warn_of_repeated(&mut self, own: &Own, repeated: &[String]) {
+        if !repeated.is_empty() {
+            let hosts = nodeset::fold(repeated);
+            let text = format!("given more than once: {hosts}; each runs once");
+            self.warn(&own.task, &text);
+        }
+    }
+
     /// Runs the subtasks of one wave until each is over or none may start.
     fn run_wave(&mut self, block: &mut Block, wave: Range<usize>) {
         let mut fresh: VecDeque<usize> = wave.collect();
@@ -217,7 +231,7 @@ impl Engine<'_> {
             if block.running.is_empty() && block.resting.is_empty() && !waiting {
                 return;
             }
-            match self.runner.wait(block.next_due()) {
+            match self.runner.wait(block.next_due(self.deadline)) {
                 Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
                 Wake::Time => {}
                 Wake::Interrupt { signal, level } => {
@@ -232,7 +246,7 @@ impl Engine<'_> {
     /// Starts subtasks while there is a slot: retries that are due, then new ones.
     fn start_what_may(&mut self, block: &mut Block, fresh: &mut VecDeque<usize>) {
         let now = self.runner.now();
-        if block.deadline.is_some_and(|d| now >= d) {
+        if self.is_late() {
             block.halt("block_timeout".into(), exit::TIMEOUT);
         }
         while block
@@ -274,12 +288,7 @@ impl Engine<'_> {
             let Some(command) = command_of(task) else {
                 return Ok(None);
             };
-            let left = block.deadline.map(|d| d.saturating_sub(self.runner.now()));
-            let timeout = Timeout {
-                left,
-                ..numbers.timeout
-            };
-            let prepared = self.prepare(ix, command, &own, timeout)?;
+            let prepared = self.prepare(ix, command, &own, numbers.timeout)?;
             Ok(Some((numbers, prepared)))
         });
         match started {
@@ -294,7 +303,7 @@ impl Engine<'_> {
                         shown: prepared.shown,
                     },
                 );
-                let deadline = block.deadline;
+                let deadline = self.deadline;
                 self.runner.start(Job {
                     number,
                     deadline,
@@ -309,7 +318,7 @@ impl Engine<'_> {
                 self.subtask_over(block, index, result);
             }
             Err(reason) => {
-                let result = self.unstarted(task, &own, &reason);
+                let result = self.unstarted(&own, &reason);
                 self.subtask_over(block, index, result);
             }
         }
@@ -336,7 +345,10 @@ impl Engine<'_> {
             let success = self.meets(block.criterion_of(task), &own, &mut result);
             result.settle(success);
         }
-        if block.halted.is_none() && is_tried_again(&own, &numbers.retries, &result) {
+        let again = is_tried_again(&own, &numbers.retries, &result);
+        if again && block.halted.is_some() {
+            block.retries_lost = true;
+        } else if again {
             let delay = retry_delay(numbers.retries.delay, own.attempt);
             self.tell_result(task, &own, &result);
             let (attempt, of) = (own.attempt, numbers.retries.count);
@@ -394,28 +406,30 @@ impl Engine<'_> {
             return;
         }
         if let Some(check) = check {
-            let (choice, _) = self.run_owned(check);
-            if !matches!(choice, Choice::FallThrough) {
-                block.halt(
-                    format!(
-                        "the wave_check, task {}, failed",
-                        self.workflow.tasks[check].id
-                    ),
-                    -1,
-                );
-            }
+            self.check_wave(block, check);
         }
-        if self.stopped.is_some() {
-            block.halt(self.stop_cause(), -1);
-        } else if block.halted.is_none() && block.limits.pause > Duration::ZERO {
+        if block.halted.is_none() && block.limits.pause > Duration::ZERO {
             let time = block.limits.pause;
             let own = self.own_of_block(block);
             self.tell(block.task, &own, |about| Event::Sleep { about, time });
-            let until = self.runner.now() + time;
-            self.wait_until(block.deadline.map_or(until, |d| d.min(until)));
+            self.wait_until(self.runner.now() + time);
             if self.stopped.is_some() {
                 block.halt(self.stop_cause(), -1);
             }
+        }
+    }
+
+    /// Runs the check; why it stops the block, if it does. A check that a signal
+    /// or the deadline ended says nothing of the wave.
+    fn check_wave(&mut self, block: &mut Block, check: Ix) {
+        let (choice, _) = self.run_owned(check);
+        if self.stopped.is_some() {
+            block.halt(self.stop_cause(), -1);
+        } else if self.is_late() {
+            block.halt("block_timeout".into(), exit::TIMEOUT);
+        } else if !matches!(choice, Choice::FallThrough) {
+            let id = self.workflow.tasks[check].id;
+            block.halt(format!("the wave_check, task {id}, failed"), -1);
         }
     }
 
@@ -435,6 +449,7 @@ impl Engine<'_> {
             .drain()
             .map(|Reverse((_, index))| index)
             .collect();
+        block.retries_lost |= !waited.is_empty();
         for (index, subtask) in block.subtasks.iter_mut().enumerate() {
             let fresh = subtask.result.is_none();
             let result = subtask.result.get_or_insert_with(|| TaskResult {
@@ -448,13 +463,15 @@ impl Engine<'_> {
     }
 
     fn block_result(&mut self, block: Block, own: &Own, began: Time) -> TaskResult {
-        let cancelled = self.stopped.is_some();
-        let outcome = if cancelled {
-            Outcome::Cancelled
+        // What a signal took nothing from is judged as ever.
+        let cancelled = self.stopped.is_some() && block.is_cut_short();
+        let (outcome, cause) = if cancelled {
+            (Outcome::Cancelled, self.stop_cause())
         } else {
-            Outcome::Ok
+            (Outcome::Ok, String::new())
         };
-        if let Some((cause, _)) = block.halted.as_ref().filter(|_| !cancelled) {
+        let halted = block.halted.as_ref().filter(|_| block.is_cut_short());
+        if let Some((cause, _)) = halted.filter(|_| !cancelled) {
             self.warn(&own.task, &format!("started no more: {cause}"));
         }
         let leave_out = block.leaves_out_unreachable();
@@ -468,7 +485,7 @@ impl Engine<'_> {
         }
         let mut result = TaskResult {
             took: self.runner.now().saturating_sub(began),
-            cause: self.stop_cause(),
+            cause,
             members,
             left_out,
             ..TaskResult::without_process(outcome, 0, own.attempt)
@@ -485,14 +502,14 @@ impl Engine<'_> {
 
 impl Block<'_> {
     /// When the block must look again though nothing has happened.
-    fn next_due(&self) -> Option<Time> {
+    fn next_due(&self, deadline: Option<Time>) -> Option<Time> {
         let retry = self
             .retrying
             .peek()
             .map(|Reverse((at, _))| *at)
             .filter(|_| self.halted.is_none() && self.has_slot());
         let rest = self.resting.peek().map(|Reverse(at)| *at);
-        let deadline = self.deadline.filter(|_| self.halted.is_none());
+        let deadline = deadline.filter(|_| self.halted.is_none());
         [retry, rest, deadline].into_iter().flatten().min()
     }
 
@@ -502,6 +519,13 @@ impl Block<'_> {
 
     fn halt(&mut self, cause: String, exit: i32) {
         self.halted.get_or_insert((cause, exit));
+    }
+
+    /// Whether subtasks or attempts are missing that were wanted.
+    fn is_cut_short(&self) -> bool {
+        let missing = |outcome| matches!(outcome, Outcome::Cancelled | Outcome::NotStarted);
+        let results = self.subtasks.iter().filter_map(|s| s.result.as_ref());
+        self.retries_lost || results.map(|r| r.outcome).any(missing)
     }
 
     fn look_at_fail_fast(&mut self) {

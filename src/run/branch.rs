@@ -89,7 +89,9 @@ impl Engine<'_> {
         members: Vec<Member>,
         began: super::runner::Time,
     ) -> TaskResult {
-        let cancelled = self.stopped.is_some();
+        // What a signal took nothing from is judged as ever.
+        let cancelled =
+            self.stopped.is_some() && members.iter().any(|m| m.result.outcome.is_failure());
         let failed = members.iter().any(|m| m.result.outcome.is_failure());
         let outcome = match (cancelled, failed) {
             (true, _) => Outcome::Cancelled,
@@ -99,7 +101,11 @@ impl Engine<'_> {
         TaskResult {
             stdout: super::capture::Captured::text(format!("condition {word}\n")),
             took: self.runner.now().saturating_sub(began),
-            cause: self.stop_cause(),
+            cause: if cancelled {
+                self.stop_cause()
+            } else {
+                String::new()
+            },
             members,
             ..TaskResult::without_process(outcome, 0, own.attempt)
         }

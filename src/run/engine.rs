@@ -70,6 +70,8 @@ pub struct Engine<'a> {
     /// The signal that ends the run.
     signal: Option<i32>,
     why: String,
+    /// The deadline of the parallel block that runs, for all that it owns.
+    pub(super) deadline: Option<Time>,
     jobs: u64,
     run_outcome: &'static str,
 }
@@ -97,6 +99,7 @@ impl<'a> Engine<'a> {
             level: Level::None,
             signal: None,
             why: String::new(),
+            deadline: None,
             jobs: 0,
             run_outcome: "",
         }
@@ -282,6 +285,9 @@ impl<'a> Engine<'a> {
                 return (choice, stepped.seen);
             }
             at = self.next_attempt(at, &stepped);
+            if self.stopped.is_some() || self.is_late() {
+                return (choice, stepped.seen);
+            }
         }
     }
 
@@ -333,8 +339,13 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Waits until the time or the first signal.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|d| self.runner.now() >= d)
+    }
+
+    /// Waits until the time, the block's deadline or the first signal.
     pub(super) fn wait_until(&mut self, until: Time) {
+        let until = self.deadline.map_or(until, |d| d.min(until));
         while self.stopped.is_none() {
             match self.runner.wait(Some(until)) {
                 Wake::Time => return,

@@ -104,7 +104,7 @@ impl Engine<'_> {
         let (performed, numbers) = match self.numbers(task, &own, inherited) {
             Ok(numbers) => (self.perform(at, task, &own, &numbers), numbers),
             Err(reason) => (
-                Performed::refused(self.unstarted(task, &own, &reason)),
+                Performed::refused(self.unstarted(&own, &reason)),
                 Numbers::none(),
             ),
         };
@@ -141,7 +141,7 @@ impl Engine<'_> {
             Kind::Parallel(parallel) => {
                 match self.parallel(at.task, task, parallel, own, numbers) {
                     Ok(result) => Performed::of(result),
-                    Err(reason) => Performed::refused(self.unstarted(task, own, &reason)),
+                    Err(reason) => Performed::refused(self.unstarted(own, &reason)),
                 }
             }
             Kind::Conditional(conditional) => {
@@ -165,12 +165,14 @@ impl Engine<'_> {
     ) -> TaskResult {
         let prepared = match self.prepare(ix, command, own, numbers.timeout) {
             Ok(prepared) => prepared,
-            Err(reason) => return self.unstarted(task, own, &reason),
+            Err(reason) => return self.unstarted(own, &reason),
         };
         self.tell_started(task, own, &prepared);
         let number = self.next_job();
+        let deadline = self.deadline;
         self.runner.start(Job {
             number,
+            deadline,
             ..prepared.job
         });
         let finished = self.await_job(number, own);
@@ -372,11 +374,8 @@ impl Engine<'_> {
     }
 
     /// A task that fails before it starts (126).
-    pub(super) fn unstarted(&mut self, task: &Task, own: &Own, reason: &str) -> TaskResult {
-        self.warn(
-            &own.task,
-            &format!("task {} was not started: {reason}", task.id),
-        );
+    pub(super) fn unstarted(&mut self, own: &Own, reason: &str) -> TaskResult {
+        self.warn(&own.task, &format!("was not started: {reason}"));
         TaskResult {
             stderr: Captured::text(format!("{reason}\n")),
             hostname: own.hostname.clone(),
@@ -444,6 +443,7 @@ impl Engine<'_> {
         } else {
             self.defaults.timeout
         };
+        let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
         self.look(own, |view| {
             if let Kind::Command(command) = &task.kind {
                 job::host_of(command, view)?;
@@ -457,7 +457,7 @@ impl Engine<'_> {
                         .map(|t| t.get(view))
                         .transpose()?,
                     default,
-                    left: None,
+                    left,
                 },
                 retries: retries(task, view, inherited)?,
                 iterations: task.repeat.as_ref().map_or(Ok(0), |r| r.count.get(view))?,

@@ -5,7 +5,8 @@ use super::result::{Results, TaskResult};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
 use crate::task::{Ix, nodeset};
-use crate::text::condition::{Op, Operand, Scope, State};
+use crate::text::condition::{Op, Operand, State};
+use crate::text::evaluate::Scope;
 use crate::text::template::{Counted, Field, Lookup, Reference};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -182,7 +183,20 @@ impl Scope for View<'_> {
         match (operand, self.result) {
             (Operand::Stdout, Some(result)) => result.stdout.contains(needle),
             (Operand::Stderr, Some(result)) => result.stderr.contains(needle),
-            _ => crate::text::condition::contains(&self.own(operand), needle),
+            _ => crate::text::evaluate::contains(&self.own(operand), needle),
+        }
+    }
+
+    fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
+        use crate::text::evaluate::contains;
+        let Reference::Field { task, field } = reference else {
+            return contains(&self.value(reference), needle);
+        };
+        // A spooled output is not loaded whole.
+        match (self.results.get(task), field) {
+            (Some(result), Field::Stdout) => result.stdout.contains(needle),
+            (Some(result), Field::Stderr) => result.stderr.contains(needle),
+            _ => contains(&self.value(reference), needle),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod globals;
 pub mod host;
 pub mod keys;
 pub mod nodeset;
+mod reader;
 pub mod resolve;
 pub mod values;
 

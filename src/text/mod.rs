@@ -6,6 +6,7 @@
 pub mod condition;
 pub mod diagnostic;
 pub mod duration;
+pub mod evaluate;
 pub mod nearest;
 pub mod quote;
 pub mod scanner;

@@ -81,6 +81,8 @@ struct Scanner<'a> {
     open: Vec<(Context, Span)>,
     /// Depths at which a `case` waits for its patterns' `)`.
     cases: Vec<(usize, usize)>,
+    /// Depths at which the elements of an array are listed.
+    lists: Vec<(usize, usize)>,
     /// The unquoted word so far, to see `case` and `esac`.
     word: String,
     at_word_start: bool,
@@ -128,6 +130,7 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
             start,
         )],
         cases: Vec::new(),
+        lists: Vec::new(),
         word: String::new(),
         at_word_start: true,
         at_command: true,
@@ -306,8 +309,15 @@ impl<'a> Scanner<'a> {
             return false;
         };
         let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let element =
-            self.at_assignment && !name.is_empty() || name.is_empty() && !subscript.is_empty();
+        // `[…]=` names an element only in a list; elsewhere it is a pattern.
+        let in_list = self
+            .lists
+            .iter()
+            .any(|(level, _)| *level == self.open.len());
+        let element = match name.is_empty() {
+            true => in_list && !subscript.is_empty(),
+            false => self.at_assignment,
+        };
         named && element && !subscript.contains(']')
     }
 
@@ -400,6 +410,9 @@ impl<'a> Scanner<'a> {
             '(' => {
                 // After a word it opens a list of elements, or nothing (`f()`).
                 let command = self.word.is_empty();
+                if self.word.ends_with('=') {
+                    self.lists.push((self.open.len(), depth + 1));
+                }
                 self.set_depth(depth + 1);
                 self.begin_command();
                 self.at_command = command;
@@ -446,6 +459,8 @@ impl<'a> Scanner<'a> {
         if self.cases.last() == Some(&(self.open.len(), depth)) {
             // A pattern's end.
         } else if depth > 0 {
+            let list = (self.open.len(), depth);
+            self.lists.retain(|l| *l != list);
             self.set_depth(depth - 1);
         } else if nested {
             self.pop();
