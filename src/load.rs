@@ -4,6 +4,7 @@
 
 use crate::cli::{self, Invocation, Typed};
 use crate::exit;
+use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::mask::Mask;
@@ -74,6 +75,12 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let mut workflow = Workflow::new(tasks, &mut diagnostics);
     recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
     let mask = Mask::new(&workflow.globals);
+    if !from_stdin {
+        site::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
+    }
+    if !diagnostics.has_errors() && !invocation.skip_task_validation {
+        check::check(&workflow, &mut diagnostics);
+    }
     if invocation.skip_task_validation {
         diagnostics.drop_warnings();
         crate::report::show::complain(format_args!(

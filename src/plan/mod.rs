@@ -2,9 +2,11 @@
 //! that would be executed. Starts nothing and contacts nobody.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod conf;
 pub mod exec;
 pub mod flow;
+pub mod graph;
 pub mod listing;
 pub mod recipe;
 pub mod waves;

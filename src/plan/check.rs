@@ -1,0 +1,373 @@
+//! What in a workflow is probably not meant (SPEC §3.2, §6.2): warnings only,
+//! for what cannot run at all is refused elsewhere.
+#![forbid(unsafe_code)]
+
+use super::graph::{Case, Graph, Node, To, can_be_false, node, task_of};
+use super::workflow::Workflow;
+use crate::task::globals::{Globals, is_secret};
+use crate::task::{Ix, Kind, Late, Members, Next, Task, nodeset};
+use crate::text::diagnostic::Diagnostics;
+use std::collections::HashSet;
+
+/// A fall-through over that many unused ids is worth a question.
+const WIDE: u32 = 10;
+
+/// Reports every doubt about the flow and the values.
+pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
+    let Some(first) = workflow.first() else {
+        return;
+    };
+    let graph = Graph::new(workflow);
+    let reached = graph.reachable(&[node(first, workflow.is_handler(first))]);
+    let is_reached = |ix: Ix| reached[node(ix, false)] || reached[node(ix, true)];
+    for (ix, task) in workflow.tasks.iter().enumerate() {
+        if workflow.is_main_line(ix) {
+            match is_reached(ix) {
+                true => falls(workflow, &graph, &reached, ix, diagnostics),
+                false => {
+                    diagnostics.warning(
+                        task.at,
+                        format!("task {} can never run: nothing leads to it", task.id),
+                    );
+                }
+            }
+        }
+        retries(task, diagnostics);
+        slots(workflow, task, diagnostics);
+    }
+    cycles(workflow, &graph, &reached, diagnostics);
+    uses(workflow, &graph, diagnostics);
+    values(&workflow.globals, diagnostics);
+}
+
+/// Where a task of the main line falls through to.
+fn falls(
+    workflow: &Workflow,
+    graph: &Graph,
+    reached: &[bool],
+    ix: Ix,
+    diagnostics: &mut Diagnostics,
+) {
+    let task = &workflow.tasks[ix];
+    let edges = |in_handlers: bool| {
+        graph
+            .from(node(ix, in_handlers))
+            .iter()
+            .filter(|e| e.case == Case::True)
+    };
+    if reached[node(ix, false)]
+        && edges(false).any(|e| e.before_handler)
+        && let Some(handler) = workflow.next_of(ix)
+    {
+        let handler = &workflow.tasks[handler];
+        diagnostics
+            .warning(
+                task.at,
+                format!(
+                    "after task {} the run ends with 0: task {} is a failure handler",
+                    task.id, handler.id
+                ),
+            )
+            .also(handler.at, "the handler")
+            .help("say so with `return=0`, or route around it");
+    }
+    let falls_to = |to: To| match to {
+        To::Node(next) => Some(task_of(next)),
+        To::End(_) => None,
+    };
+    if let Some(next) = edges(false)
+        .filter(|e| !e.jump)
+        .find_map(|e| falls_to(e.to))
+    {
+        let (from, to) = (task.id, workflow.tasks[next].id);
+        let unused = (to - from - 1).saturating_sub((next - ix - 1) as u32);
+        if unused >= WIDE {
+            let message = format!(
+                "after task {from} the flow falls through to task {to}, over {unused} unused ids"
+            );
+            diagnostics
+                .warning(task.at, message)
+                .also(workflow.tasks[next].at, "the next task");
+        }
+    }
+    if !reached[node(ix, true)] || !workflow.is_handler(ix) {
+        return;
+    }
+    for edge in edges(true).filter(|e| !e.jump) {
+        match edge.to {
+            To::Node(next) => {
+                let next = &workflow.tasks[task_of(next)];
+                let message = format!(
+                    "the failure handler {} falls through to task {}",
+                    task.id, next.id
+                );
+                diagnostics
+                    .warning(task.at, message)
+                    .also(next.at, "the next task")
+                    .help("`return=1` ends the run here");
+            }
+            To::End(0) => {
+                let message = format!(
+                    "a failure that ends in the handler {} ends the run with 0",
+                    task.id
+                );
+                diagnostics
+                    .warning(task.at, message)
+                    .help("`return=1` tells the caller of the failure");
+            }
+            To::End(_) => {}
+        }
+    }
+}
+
+/// Jumps that lead back to where they came from.
+fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mut Diagnostics) {
+    let mut told = HashSet::new();
+    for cycle in graph.cycles() {
+        if !cycle.iter().any(|n| reached[*n]) {
+            continue;
+        }
+        let mut tasks: Vec<Ix> = cycle.iter().map(|n| task_of(*n)).collect();
+        tasks.dedup();
+        let Some(back) = jump_back(graph, &cycle) else {
+            continue;
+        };
+        if !told.insert(tasks.clone()) {
+            continue;
+        }
+        let ids: Vec<String> = tasks
+            .iter()
+            .take(8)
+            .map(|ix| workflow.tasks[*ix].id.to_string())
+            .collect();
+        let more = if tasks.len() > 8 { ", ..." } else { "" };
+        let end = if graph.can_end(&cycle) {
+            ""
+        } else {
+            ", and nothing in it can end the run but --max-steps"
+        };
+        let task = &workflow.tasks[task_of(back)];
+        let key = ["goto", "on_failure", "on_success"]
+            .into_iter()
+            .find(|k| task.written.iter().any(|(w, _)| w == k));
+        let message = format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", "));
+        diagnostics.warning(key.map_or(task.at, |k| task.place(k)), message);
+    }
+}
+
+/// The last node of the cycle that jumps to one before it, or to itself.
+fn jump_back(graph: &Graph, cycle: &[Node]) -> Option<Node> {
+    let back = |from: Node| {
+        graph.from(from).iter().any(|e| e.jump && matches!(e.to, To::Node(to) if task_of(to) <= task_of(from) && cycle.contains(&to)))
+    };
+    cycle.iter().rev().copied().find(|n| back(*n))
+}
+
+/// Retries that no failure can reach.
+fn retries(task: &Task, diagnostics: &mut Diagnostics) {
+    let wanted = ["retry_count", "retry_failed"]
+        .into_iter()
+        .find(|k| task.written.iter().any(|(w, _)| w == k));
+    let Some(key) = wanted else { return };
+    let none = matches!(task.retry.count, Late::Known(0));
+    let commands_fail = can_be_false(task) || task.is_block();
+    if !none && !commands_fail && !matches!(task.routing.next, Next::Loop) {
+        diagnostics.warning(
+            task.place(key),
+            format!(
+                "`{key}` has no effect: the verdict of task {} is never false",
+                task.id
+            ),
+        );
+    }
+}
+
+/// More slots than subtasks.
+fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
+    let Kind::Parallel(parallel) = &task.kind else {
+        return;
+    };
+    let Some(Late::Known(slots)) = parallel.max_parallel else {
+        return;
+    };
+    let subtasks = match &parallel.members {
+        Members::Tasks(tasks) => Some(tasks.len()),
+        Members::Hosts { set, .. } => {
+            let set = set
+                .known_text()
+                .and_then(|text| nodeset::expand(&text, &workflow.directory).ok());
+            set.map(|s| s.hosts.len())
+        }
+    };
+    if let Some(subtasks) = subtasks.filter(|n| *n > 0 && (*n as u32) < slots) {
+        diagnostics.warning(
+            task.place("max_parallel"),
+            format!(
+                "more at once than block {} has subtasks ({subtasks})",
+                task.id
+            ),
+        );
+    }
+}
+
+/// How many questions about paths are asked at most, so that a huge file stays
+/// quick to check.
+const QUESTIONS: usize = 500;
+
+/// Results that are used where their task cannot have run.
+fn uses(workflow: &Workflow, graph: &Graph, diagnostics: &mut Diagnostics) {
+    let mut questions = 0;
+    for (ix, task) in workflow.tasks.iter().enumerate() {
+        for used in &task.uses {
+            let target = &workflow.tasks[used.task];
+            let (here, there) = (top(workflow, ix), top(workflow, used.task));
+            let impossible = if target.finally && !task.finally {
+                true
+            } else if task.finally {
+                target.finally && used.task >= ix
+            } else if here == there {
+                together(workflow, ix, used.task)
+            } else if there < here {
+                // Before it in the file: the ordinary case.
+                false
+            } else {
+                questions += 1;
+                questions <= QUESTIONS && !leads(graph, there, here)
+            };
+            if impossible {
+                let message = format!(
+                    "task {} uses a result of task {}, which cannot have run before it",
+                    task.id, target.id
+                );
+                diagnostics
+                    .warning(used.at, message)
+                    .also(target.at, "the task");
+            }
+        }
+    }
+}
+
+/// The task of the main line that a task belongs to, however deep.
+fn top(workflow: &Workflow, ix: Ix) -> Ix {
+    let mut at = ix;
+    for _ in 0..workflow.tasks.len().min(64) {
+        match workflow.owner_of(at) {
+            Some((block, _)) => at = block,
+            None => break,
+        }
+    }
+    at
+}
+
+/// Whether two tasks of one block, or a block and its task, cannot run one before
+/// the other.
+fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
+    if ix == used {
+        let task = &workflow.tasks[ix];
+        // Of an earlier iteration or attempt there is a result.
+        return task.repeat.is_none()
+            && matches!(task.retry.count, Late::Known(0))
+            && !own_criterion(task);
+    }
+    match (workflow.owner_of(ix), workflow.owner_of(used)) {
+        // Two subtasks of one parallel block run at the same time.
+        (Some((a, false)), Some((b, false))) if a == b => !is_check(workflow, a, ix),
+        _ => false,
+    }
+}
+
+fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
+    matches!(&workflow.tasks[block].kind, Kind::Parallel(p) if p.wave_check == Some(ix))
+}
+
+/// Whether the task judges itself by name, which is as good as a bare operand.
+fn own_criterion(task: &Task) -> bool {
+    task.success.is_some() || matches!(task.routing.next, Next::When(_)) || task.is_block()
+}
+
+fn leads(graph: &Graph, from: Ix, to: Ix) -> bool {
+    let seen = graph.reachable(&[node(from, false), node(from, true)]);
+    seen[node(to, false)] || seen[node(to, true)]
+}
+
+/// Values that look like secrets under an ordinary name.
+fn values(globals: &Globals, diagnostics: &mut Diagnostics) {
+    for (name, global, value) in globals.values() {
+        let value = String::from_utf8_lossy(&value);
+        if !is_secret(name)
+            && global.secrets().is_empty()
+            && (names_a_secret(name) || looks_random(&value))
+            && !value.is_empty()
+        {
+            diagnostics
+                .warning(
+                    global.at,
+                    format!(
+                        "the global `{name}` looks like a secret, but its name does not hide it"
+                    ),
+                )
+                .help("a name that begins with `SECRET_` is shown as *** everywhere");
+        }
+    }
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let words: Vec<&str> = name.split('_').collect();
+    [
+        "PASS",
+        "PASSWD",
+        "PASSWORD",
+        "PWD",
+        "SECRET",
+        "TOKEN",
+        "APIKEY",
+        "CREDENTIAL",
+        "CREDENTIALS",
+    ]
+    .iter()
+    .any(|w| words.contains(w))
+}
+
+/// A long run of letters of both cases and digits, as keys and tokens are.
+fn looks_random(value: &str) -> bool {
+    let plain = value
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "+/=_-".contains(c));
+    let has = |test: fn(&char) -> bool| value.chars().filter(test).count() >= 3;
+    let mixed =
+        has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase) && has(char::is_ascii_digit);
+    // A path or a sentence changes its kind of character seldom.
+    let kind = |c: char| (c.is_ascii_digit(), c.is_ascii_uppercase());
+    let changes = value
+        .chars()
+        .zip(value.chars().skip(1))
+        .filter(|(a, b)| kind(*a) != kind(*b))
+        .count();
+    value.len() >= 16 && plain && mixed && changes * 3 >= value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_recognized_by_their_look() {
+        assert!(
+            looks_random("Xk29sk20DKs02kd0")
+                && looks_random("ghp_16C7e42F292c6912E7710c838347Ae178B4a")
+        );
+        for ordinary in [
+            "/var/lib/postgresql/14/main",
+            "2024-01-15T14:30:15",
+            "release-4.2.1",
+            "WebServerPrimaryNode01",
+            "true",
+        ] {
+            assert!(!looks_random(ordinary), "{ordinary}");
+        }
+        assert!(
+            names_a_secret("DB_PASS") && !names_a_secret("PASSENGERS") && !names_a_secret("BYPASS")
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! The flow as a graph, made by asking the flow's own rules (`flow`) what they
+//! would do in every case that a task can end in. No second opinion: what the
+//! engine can do is an edge here, and the reverse.
+#![forbid(unsafe_code)]
+
+use super::flow::{self, Choice, Course, Policy, Position, Seen, Step};
+use super::workflow::Workflow;
+use crate::outcome::Outcome;
+use crate::task::values::RetryOn;
+use crate::task::{Ix, Kind, Next, Task};
+
+/// A task, and whether the flow falls through handlers there.
+pub type Node = usize;
+
+/// Why the flow goes along an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    Skipped,
+    True,
+    False,
+    /// A branch task left the block.
+    Left,
+}
+
+/// Where an edge leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    Node(Node),
+    End(i32),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    pub case: Case,
+    pub to: To,
+    /// It is a jump, not a fall-through.
+    pub jump: bool,
+    /// A handler stands where it would have fallen to.
+    pub before_handler: bool,
+}
+
+pub struct Graph {
+    edges: Vec<Vec<Edge>>,
+}
+
+pub fn node(task: Ix, in_handlers: bool) -> Node {
+    task * 2 + usize::from(in_handlers)
+}
+
+pub fn task_of(node: Node) -> Ix {
+    node / 2
+}
+
+impl Graph {
+    pub fn new(workflow: &Workflow) -> Graph {
+        let nodes = workflow.tasks.len() * 2;
+        Graph {
+            edges: (0..nodes)
+                .map(|n| edges(workflow, task_of(n), n % 2 == 1))
+                .collect(),
+        }
+    }
+
+    pub fn from(&self, node: Node) -> &[Edge] {
+        &self.edges[node]
+    }
+
+    fn next(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+        self.edges[node].iter().filter_map(|e| match e.to {
+            To::Node(next) => Some(next),
+            To::End(_) => None,
+        })
+    }
+
+    /// Every node that a run from these can come to, these included.
+    pub fn reachable(&self, from: &[Node]) -> Vec<bool> {
+        let mut seen = vec![false; self.edges.len()];
+        let mut waiting = from.to_vec();
+        while let Some(node) = waiting.pop() {
+            if !std::mem::replace(&mut seen[node], true) {
+                waiting.extend(self.next(node).filter(|n| !seen[*n]));
+            }
+        }
+        seen
+    }
+
+    /// The cycles: sets of nodes each of which leads to every other (Tarjan's
+    /// algorithm, with a stack of its own so that a long file cannot overflow).
+    pub fn cycles(&self) -> Vec<Vec<Node>> {
+        let mut search = Search {
+            graph: self,
+            index: vec![0; self.edges.len()],
+            low: vec![0; self.edges.len()],
+            on_stack: vec![false; self.edges.len()],
+            stack: Vec::new(),
+            count: 0,
+            found: Vec::new(),
+        };
+        for node in 0..self.edges.len() {
+            if search.index[node] == 0 {
+                search.from(node);
+            }
+        }
+        search.found
+    }
+
+    /// Whether the flow can leave the set, or the run end in it.
+    pub fn can_end(&self, cycle: &[Node]) -> bool {
+        let inside = |to: To| matches!(to, To::Node(n) if cycle.contains(&n));
+        cycle
+            .iter()
+            .any(|n| self.edges[*n].iter().any(|e| !inside(e.to)))
+    }
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    index: Vec<usize>,
+    low: Vec<usize>,
+    on_stack: Vec<bool>,
+    stack: Vec<Node>,
+    count: usize,
+    found: Vec<Vec<Node>>,
+}
+
+impl Search<'_> {
+    fn enter(&mut self, node: Node) {
+        self.count += 1;
+        self.index[node] = self.count;
+        self.low[node] = self.count;
+        self.stack.push(node);
+        self.on_stack[node] = true;
+    }
+
+    fn from(&mut self, start: Node) {
+        let mut path: Vec<(Node, Vec<Node>)> = Vec::new();
+        self.enter(start);
+        path.push((start, self.graph.next(start).collect()));
+        while let Some((node, next)) = path.last_mut() {
+            let node = *node;
+            match next.pop() {
+                Some(next) if self.index[next] == 0 => {
+                    self.enter(next);
+                    path.push((next, self.graph.next(next).collect()));
+                }
+                Some(next) if self.on_stack[next] => {
+                    self.low[node] = self.low[node].min(self.index[next])
+                }
+                Some(_) => {}
+                None => {
+                    path.pop();
+                    if let Some((before, _)) = path.last() {
+                        self.low[*before] = self.low[*before].min(self.low[node]);
+                    }
+                    if self.low[node] == self.index[node] {
+                        self.close(node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nodes above on the stack are one set; it is a cycle unless it is one
+    /// node that does not lead to itself.
+    fn close(&mut self, node: Node) {
+        let mut set = Vec::new();
+        while let Some(top) = self.stack.pop() {
+            self.on_stack[top] = false;
+            set.push(top);
+            if top == node {
+                break;
+            }
+        }
+        if set.len() > 1 || self.graph.next(node).any(|n| n == node) {
+            set.sort_unstable();
+            self.found.push(set);
+        }
+    }
+}
+
+/// The edges of a task: one for each way it can end.
+fn edges(workflow: &Workflow, ix: Ix, in_handlers: bool) -> Vec<Edge> {
+    let course = Course {
+        in_handlers,
+        ..Course::default()
+    };
+    let task = &workflow.tasks[ix];
+    let mut out = Vec::new();
+    for (case, at, seen) in endings(ix, task) {
+        let (choice, why) = flow::choose(task, at, &seen);
+        out.push(edge(
+            workflow,
+            course,
+            ix,
+            case,
+            choice,
+            why.into_owned(),
+            &seen,
+        ));
+    }
+    for (choice, seen) in leaving(workflow, ix, 0) {
+        out.push(edge(
+            workflow,
+            course,
+            ix,
+            Case::Left,
+            choice,
+            String::new(),
+            &seen,
+        ));
+    }
+    out
+}
+
+fn edge(
+    workflow: &Workflow,
+    course: Course,
+    from: Ix,
+    case: Case,
+    choice: Choice,
+    why: String,
+    seen: &Seen,
+) -> Edge {
+    let jump = matches!(choice, Choice::Jump { .. });
+    let falls = matches!(choice, Choice::FallThrough);
+    let failure = flow::failure_code(&workflow.tasks[from], seen);
+    let decision = flow::follow(
+        workflow,
+        Policy::default(),
+        course,
+        from,
+        choice,
+        why.into(),
+        failure,
+    );
+    let to = match decision.step {
+        Step::Go(to) => To::Node(node(to, decision.course.in_handlers)),
+        Step::End(code) => To::End(code),
+        Step::Retry | Step::Iterate => To::Node(node(from, course.in_handlers)),
+    };
+    let stopped = matches!(to, To::End(_)) && workflow.next_of(from).is_some();
+    Edge {
+        case,
+        to,
+        jump,
+        before_handler: falls && stopped,
+    }
+}
+
+/// Every way a task can end, with its retries and iterations used up.
+fn endings(ix: Ix, task: &Task) -> Vec<(Case, Position, Seen)> {
+    let at = Position::at(ix);
+    let returns = task
+        .routing
+        .return_
+        .as_ref()
+        .map(|code| Ok(code.known().copied().unwrap_or(1)));
+    let seen = |outcome, verdict: bool, loop_break| Seen {
+        outcome,
+        exit: i32::from(!verdict),
+        success: verdict,
+        verdict,
+        iterations: 1,
+        loop_break,
+        retries: 0,
+        retry_on: RetryOn::default(),
+        returns: returns.clone(),
+    };
+    let mut out = Vec::new();
+    if task.condition.is_some() {
+        out.push((Case::Skipped, at, seen(Outcome::Skipped, false, false)));
+    }
+    if matches!(task.routing.next, Next::Loop) {
+        out.push((Case::True, at, seen(Outcome::Ok, true, true)));
+    } else {
+        out.push((Case::True, at, seen(Outcome::Ok, true, false)));
+    }
+    if can_be_false(task) {
+        out.push((Case::False, at, seen(Outcome::Failed, false, false)));
+    }
+    out
+}
+
+/// Whether the verdict can be false: not with `next=always`, not where nothing
+/// runs, not for a conditional that says nothing itself.
+pub fn can_be_false(task: &Task) -> bool {
+    let plain_if = matches!(task.kind, Kind::Conditional(_))
+        && task.success.is_none()
+        && !task.routing.routes();
+    !matches!(task.routing.next, Next::Always) && !matches!(task.kind, Kind::Bare) && !plain_if
+}
+
+/// Deepest nesting that is looked into; a checked workflow has no deeper one.
+const DEEPEST: usize = 64;
+
+/// The choices by which a task of a branch can leave the conditional block.
+fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, Seen)> {
+    let Kind::Conditional(conditional) = &workflow.tasks[ix].kind else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    for member in [&conditional.if_true, &conditional.if_false]
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let task = &workflow.tasks[*member];
+        for (_, at, seen) in endings(*member, task) {
+            let (choice, _) = flow::choose(task, at, &seen);
+            if matches!(
+                choice,
+                Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_)
+            ) {
+                out.push((choice, seen));
+            }
+        }
+        if depth < DEEPEST {
+            out.extend(leaving(workflow, *member, depth + 1));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::workflow::tests::workflow;
+
+    fn graph(tasks: &[(&str, &str)]) -> (Workflow, Graph) {
+        let text: String = tasks
+            .iter()
+            .map(|(id, keys)| {
+                format!(
+                    "task={id}\nexec=local\ncommand=true\n{}\n",
+                    keys.replace(' ', "\n")
+                )
+            })
+            .collect();
+        let workflow = workflow(&text);
+        let graph = Graph::new(&workflow);
+        (workflow, graph)
+    }
+
+    #[test]
+    fn reachability_follows_the_rules_of_handlers() {
+        let (workflow, graph) = graph(&[
+            ("0", "on_failure=90"),
+            ("1", "next=never"),
+            ("2", ""),
+            ("90", ""),
+            ("99", ""),
+        ]);
+        let seen = graph.reachable(&[node(0, false)]);
+        let reached: Vec<u32> = (0..5)
+            .filter(|ix| seen[node(*ix, false)] || seen[node(*ix, true)])
+            .map(|ix| workflow.tasks[ix].id)
+            .collect();
+        assert_eq!(reached, [0, 1, 90, 99]);
+    }
+
+    #[test]
+    fn cycles_are_found_and_whether_they_end() {
+        let (_, g) = graph(&[("0", ""), ("1", "on_failure=0"), ("2", "")]);
+        let cycles = g.cycles();
+        assert_eq!(cycles.len(), 1 + usize::from(cycles.len() > 1));
+        assert!(cycles.iter().all(|c| g.can_end(c)));
+        let (_, g) = graph(&[("0", "next=always"), ("1", "goto=0")]);
+        assert!(g.cycles().iter().all(|c| !g.can_end(c)) && !g.cycles().is_empty());
+    }
+}
