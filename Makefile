@@ -18,6 +18,10 @@ lint:
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	mandoc -Tlint -Wwarning man/*.[0-9]
 
+# Runs task files through a real Slurm on this machine; as root, on Debian.
+test-engines: all
+	tests/engines.sh target/release/tasker
+
 bench: all
 	tests/bench.sh target/release/tasker
 
@@ -31,12 +35,14 @@ install: all
 	install -m 755 target/release/tasker $(DESTDIR)$(PREFIX)/bin/tasker
 	install -m 644 man/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1
 	install -m 644 man/tasker-file.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
+	install -m 644 man/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tasker
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
 
 clean:
 	$(CARGO) clean
 
-.PHONY: all test bless lint bench static install uninstall clean
+.PHONY: all test test-engines bless lint bench static install uninstall clean

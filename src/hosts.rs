@@ -9,6 +9,7 @@ use crate::exit;
 use crate::load::Loaded;
 use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
+use crate::report::summary::Findings;
 use crate::run::child::{self, Surroundings};
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
@@ -25,18 +26,6 @@ use std::time::Duration;
 struct Target {
     host: String,
     types: Vec<Arc<ExecType>>,
-}
-
-/// What was found, as the lines of the summary (SPEC §6.2).
-#[derive(Default)]
-pub struct Findings {
-    pub hosts: usize,
-    /// Each check: what it is, whether it passed, how many of how many.
-    pub checks: Vec<(String, bool)>,
-    /// Each failure: the host and the reason.
-    pub failures: Vec<(String, String)>,
-    /// 0, 60 or 61.
-    pub code: i32,
 }
 
 /// How many hosts are asked at once.
@@ -102,28 +91,6 @@ fn patience() -> Duration {
         .ok()
         .and_then(|t| crate::text::duration::parse(&t).ok());
     set.filter(|t| !t.is_zero()).unwrap_or(PATIENCE)
-}
-
-impl Findings {
-    fn add(
-        &mut self,
-        what: &str,
-        unit: &str,
-        all: usize,
-        failed: Vec<(String, String)>,
-        code: i32,
-    ) {
-        let passed = failed.is_empty();
-        let word = if passed { "passed" } else { "failed" };
-        self.checks.push((
-            format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
-            passed,
-        ));
-        if !passed && self.code == exit::OK {
-            self.code = code;
-        }
-        self.failures.extend(failed);
-    }
 }
 
 /// The distinct hosts that are known before the run, and how many commands use

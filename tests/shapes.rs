@@ -395,7 +395,11 @@ fn every_shipped_file_is_walked() {
         .flatten()
         .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".txt")?.to_string()))
         .collect();
-    let walked: BTreeSet<String> = WAYS.iter().map(|way| way.file.to_string()).collect();
+    let mut walked: BTreeSet<String> = WAYS.iter().map(|way| way.file.to_string()).collect();
+    // The long ones have tests of their own.
+    let workflows = include_str!("workflows.rs");
+    let named = |file: &&String| workflows.contains(&format!("\"{file}.txt\""));
+    walked.extend(shipped.iter().filter(named).cloned());
     assert_eq!(shipped, walked);
 }
 

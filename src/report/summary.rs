@@ -1,7 +1,42 @@
 //! The summary of the validation, one line a check (SPEC §6.2).
 #![forbid(unsafe_code)]
 
-use crate::hosts::Findings;
+use crate::exit;
+
+/// What the checks found.
+#[derive(Default)]
+pub struct Findings {
+    pub hosts: usize,
+    /// Each check: what it is, whether it passed, how many of how many.
+    pub checks: Vec<(String, bool)>,
+    /// Each failure: the host and the reason.
+    pub failures: Vec<(String, String)>,
+    /// 0, 60 or 61.
+    pub code: i32,
+}
+
+impl Findings {
+    /// Adds a check and what failed in it; the first that fails gives the code.
+    pub fn add(
+        &mut self,
+        what: &str,
+        unit: &str,
+        all: usize,
+        failed: Vec<(String, String)>,
+        code: i32,
+    ) {
+        let passed = failed.is_empty();
+        let word = if passed { "passed" } else { "failed" };
+        self.checks.push((
+            format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
+            passed,
+        ));
+        if !passed && self.code == exit::OK {
+            self.code = code;
+        }
+        self.failures.extend(failed);
+    }
+}
 
 /// The lines, with signs where the locale can show them.
 pub fn lines(findings: &Findings) -> String {
@@ -23,7 +58,7 @@ pub fn lines(findings: &Findings) -> String {
             super::show::line(reason)
         ));
     }
-    if findings.code == crate::exit::OK {
+    if findings.code == exit::OK {
         out.push_str(&format!(
             "{all}All validations passed - ready for execution\n"
         ));
