@@ -51,7 +51,7 @@ const WAYS: &[Way] = &[
         log: &[
             "[INFO] Task 0: local, timeout 10 s: echo status: UP",
             "[INFO] Task 0: goes to task 1: its verdict is true",
-            "[INFO] Task 1: the run ends with exit code 0: its verdict is true; task 90 is a failure handler, so the run ends",
+            "[INFO] Task 1: the run ends with exit code 0: return=0",
         ],
     },
     Way {
@@ -296,7 +296,7 @@ const WAYS: &[Way] = &[
         ],
         stderr: &[],
         log: &[
-            "[INFO] Task 3: the run ends with exit code 0: its verdict is true; task 90 is a failure handler, so the run ends",
+            "[INFO] Task 3: the run ends with exit code 0: return=0",
             "[INFO] Running the final tasks",
             "[INFO] Task 100: local, timeout 1 m: true",
         ],
@@ -371,7 +371,7 @@ const WAYS: &[Way] = &[
         code: 1,
         path: "0 1 2 3",
         stdout: &["task 100: Switch maintenance mode off"],
-        stderr: &["FILE:59: task 100 failed with exit code 1 after TIME"],
+        stderr: &["FILE:61: task 100 failed with exit code 1 after TIME"],
         log: &["[INFO] Running the final tasks"],
     },
 ];

@@ -90,12 +90,12 @@ fn falls(
                 .also(workflow.tasks[next].at, "the next task");
         }
     }
-    if !reached[node(ix, true)] || !workflow.is_handler(ix) {
+    if !reached[node(ix, true)] {
         return;
     }
     for edge in edges(true).filter(|e| !e.jump) {
         match edge.to {
-            To::Node(next) => {
+            To::Node(next) if workflow.is_handler(ix) => {
                 let next = &workflow.tasks[task_of(next)];
                 let message = format!(
                     "the failure handler {} falls through to task {}",
@@ -107,15 +107,12 @@ fn falls(
                     .help("`return=1` ends the run here");
             }
             To::End(0) => {
-                let message = format!(
-                    "a failure that ends in the handler {} ends the run with 0",
-                    task.id
-                );
+                let message = format!("after a failure, task {} ends the run with 0", task.id);
                 diagnostics
                     .warning(task.at, message)
                     .help("`return=1` tells the caller of the failure");
             }
-            To::End(_) => {}
+            To::Node(_) | To::End(_) => {}
         }
     }
 }

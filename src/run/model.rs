@@ -402,3 +402,87 @@ fn check(seen: &Seen, plans: &[Plan], at_once: usize, fail_fast: Option<u64>, ro
         format!("{ok}/{} succeeded\n", plans.len()).as_bytes()
     );
 }
+
+/// A random workflow that is well formed: commands with every kind of route.
+fn random_workflow(random: &mut Random) -> String {
+    let count = 3 + random.below(8);
+    let ids: Vec<u64> = (0..count).map(|i| i * (1 + random.below(3)) + i).collect();
+    let mut ids: Vec<u64> = ids
+        .into_iter()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    ids.sort_unstable();
+    let mut text = String::new();
+    for id in &ids {
+        let target = ids[random.below(ids.len() as u64) as usize];
+        let other = ids[random.below(ids.len() as u64) as usize];
+        let keys = match random.below(11) {
+            0 => format!("on_failure={target}"),
+            1 => format!("next=success\ngoto={target}"),
+            2 => format!("on_success={target}\non_failure={other}"),
+            3 => format!("goto={target}"),
+            4 => "next=always".into(),
+            5 => "next=never".into(),
+            6 => format!("return={}", random.below(4)),
+            7 => format!("next=loop\nloop=2\nloop_break=exit_0\non_failure={target}"),
+            8 => "condition=@TASKER_RUN@=1".replace("@TASKER_RUN@", "'1'"),
+            9 => "retry_count=1\nretry_delay=1".into(),
+            _ => String::new(),
+        };
+        text += &format!("task={id}\nexec=local\ncommand=job {id}\n{keys}\n");
+    }
+    text
+}
+
+#[test]
+fn what_a_run_does_is_a_path_of_the_graph() {
+    use crate::plan::graph::{Graph, To, node, task_of};
+    let mut random = Random(0x0dd_ba11);
+    let mut jumps = 0;
+    for round in 0..200 {
+        let text = random_workflow(&mut random);
+        let workflow = workflow(&text);
+        let graph = Graph::new(&workflow);
+        let first = workflow.first().expect("a task");
+        let reached = graph.reachable(&[node(first, workflow.is_handler(first))]);
+        for _ in 0..4 {
+            let seed = random.below(u64::MAX - 1) + 1;
+            let seen = run(&text, &|words, before| {
+                let mut own = Random(
+                    seed ^ (words.len() as u64 * 7919
+                        + words.as_bytes()[words.len() - 1] as u64 * 31
+                        + before as u64 * 104_729
+                        + 1),
+                );
+                own.below(3);
+                (Ending::Exited((own.below(3) == 0) as i32), seconds(1))
+            });
+            for ix in &seen.end.path {
+                assert!(
+                    reached[node(*ix, false)] || reached[node(*ix, true)],
+                    "round {round}: {} ran\n{text}",
+                    workflow.tasks[*ix].id
+                );
+            }
+            for pair in seen.end.path.windows(2) {
+                let goes = |h| {
+                    graph
+                        .from(node(pair[0], h))
+                        .iter()
+                        .any(|e| matches!(e.to, To::Node(n) if task_of(n) == pair[1]))
+                };
+                jumps += usize::from(pair[1] != pair[0] + 1);
+                assert!(
+                    goes(false) || goes(true),
+                    "round {round}: {:?}\n{text}",
+                    pair
+                );
+            }
+        }
+    }
+    assert!(
+        jumps > 200,
+        "the workflows must jump to show anything: {jumps}"
+    );
+}
