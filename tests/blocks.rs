@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use support::{Ran, Sandbox, finish, wait_for};
 
 /// Begins and is over; `step NAME EXIT`.
@@ -154,8 +155,12 @@ fn a_thousand_long_outputs_stay_out_of_memory() {
     let tasks = "task=0\ntype=parallel\nhostnames=n[0001-1000]\nexec=local\n\
                  command=cat mebibyte\nmax_parallel=50\n\
                  task=1\nexec=local\ncommand=./gate last\n";
-    let child = sandbox.start(tasks, &["--log-level=WARN"]);
-    wait_for("the task after the block", || sandbox.exists("events"));
+    let mut child = sandbox.start(tasks, &["--log-level=WARN"]);
+    // A gibibyte takes its time on a busy disk.
+    while !sandbox.exists("events") {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
     let peak = status
         .lines()
