@@ -23,7 +23,7 @@ test-engines: all
 	tests/engines.sh target/release/tasker
 
 bench: all
-	tests/bench.sh target/release/tasker
+	python3 tests/bench.py target/release/tasker
 
 # One file that needs nothing of the machine it runs on.
 static:

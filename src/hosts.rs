@@ -377,7 +377,7 @@ fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<A
 }
 
 fn probe(trial: &Trial, around: &Surroundings) -> Result<(), String> {
-    let finished = child::run(&trial.job, None, around);
+    let finished = child::run(&trial.job, None, true, around);
     let said = || {
         let stderr = String::from_utf8_lossy(&finished.stderr.tail(300)).into_owned();
         stderr

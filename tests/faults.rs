@@ -80,7 +80,6 @@ fn few_descriptors_slow_a_block_down_and_no_more() {
 }
 
 #[test]
-#[ignore = "the threads of the pool use the limit up themselves, so that no command can start"]
 fn few_processes_slow_a_block_down_and_no_more() {
     let sandbox = Sandbox::new();
     let id = Command::new("id").arg("-u").output().expect("id runs");

@@ -47,8 +47,9 @@ const REFUSALS: u32 = 3;
 const FAR_END: Duration = Duration::from_secs(2);
 
 /// Runs the job to its end; nothing of it outlasts `deadline` by more than it
-/// takes to end a command.
-pub fn run(job: &Job, deadline: Option<Instant>, around: &Surroundings) -> Finished {
+/// takes to end a command. Where the machine is short of processes, a `patient`
+/// call waits a while and another returns at once.
+pub fn run(job: &Job, deadline: Option<Instant>, patient: bool, around: &Surroundings) -> Finished {
     let mut refusals = 0;
     loop {
         let began = Instant::now();
@@ -59,7 +60,7 @@ pub fn run(job: &Job, deadline: Option<Instant>, around: &Surroundings) -> Finis
             },
             None => None,
         };
-        let finished = run_once(job, deadline, connecting, around, began);
+        let finished = run_once(job, deadline, patient, connecting, around, began);
         let refused = matches!(finished.ending, Ending::Unreachable(_))
             && is_refusal(&finished.stderr.head(4096));
         if !refused || refusals == REFUSALS {
@@ -83,11 +84,12 @@ fn random() -> f64 {
 fn run_once(
     job: &Job,
     deadline: Option<Instant>,
+    patient: bool,
     connecting: Option<Connecting>,
     around: &Surroundings,
     began: Instant,
 ) -> Finished {
-    match start(job, around) {
+    match start(job, patient, around) {
         Ok(started) => {
             let mut watch = Watch::new(started, job, deadline, connecting, around);
             watch.follow(around);
@@ -139,7 +141,7 @@ impl Unstarted {
 }
 
 /// Starts the program; waits a while where the machine is short of processes.
-fn start(job: &Job, around: &Surroundings) -> Result<Started, Unstarted> {
+fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started, Unstarted> {
     let name = String::from_utf8_lossy(&job.words[0]).into_owned();
     let launch = Launch::new(job)?;
     let patience = Instant::now() + SHORTAGE.min(job.timeout);
@@ -153,6 +155,12 @@ fn start(job: &Job, around: &Surroundings) -> Result<Started, Unstarted> {
             error.raw_os_error(),
             Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
         );
+        if short && !patient {
+            return Err(Unstarted {
+                ending: Ending::Shortage,
+                reason: String::new(),
+            });
+        }
         if !short || Instant::now() + nap > patience {
             return Err(refused(&name, &error));
         }

@@ -13,7 +13,7 @@
 
 use super::child::{self, Surroundings};
 use super::interrupt::{Level, lock};
-use super::runner::{Finished, Job, Runner, Time, Wake};
+use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
 use super::sys;
 use std::collections::VecDeque;
 use std::io;
@@ -25,7 +25,6 @@ const STACK: usize = 128 << 10;
 
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: usize,
     /// Jobs that are queued or run.
     busy: usize,
 }
@@ -39,14 +38,23 @@ struct Shared {
 }
 
 impl Shared {
-    fn run(&self, job: &Job) -> Finished {
-        child::run(job, job.deadline.map(|d| self.began + d), &self.around)
+    /// Runs the job; `patient` waits where the machine is short of processes.
+    fn run(&self, job: &Job, patient: bool) -> Finished {
+        child::run(
+            job,
+            job.deadline.map(|d| self.began + d),
+            patient,
+            &self.around,
+        )
     }
 }
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Threads that take jobs, and how many of them have one.
+    workers: usize,
+    at_work: usize,
     done: VecDeque<(u64, Box<Finished>)>,
     signals: VecDeque<(i32, Level)>,
     closed: bool,
@@ -68,11 +76,7 @@ impl Pool {
         std::thread::Builder::new()
             .stack_size(STACK)
             .spawn(move || watch_signals(&of_signals))?;
-        Ok(Pool {
-            shared,
-            workers: 0,
-            busy: 0,
-        })
+        Ok(Pool { shared, busy: 0 })
     }
 
     /// Ends the workers, then the guardian. Jobs must all be done.
@@ -90,24 +94,27 @@ impl Runner for Pool {
 
     fn start(&mut self, job: Job) {
         self.busy += 1;
-        if self.workers < self.busy {
+        let mut state = lock(&self.shared.state);
+        if state.workers < self.busy {
             let shared = self.shared.clone();
             let spawned = std::thread::Builder::new()
                 .stack_size(STACK)
                 .spawn(move || work(&shared));
             if spawned.is_ok() {
-                self.workers += 1;
-            } else if self.workers == 0 {
+                state.workers += 1;
+            } else if state.workers == 0 {
                 // No thread to be had at all: run it here, slowly but surely.
-                let (number, finished) = (job.number, self.shared.run(&job));
+                drop(state);
+                let finished = self.shared.run(&job, true);
                 lock(&self.shared.state)
                     .done
-                    .push_back((number, Box::new(finished)));
+                    .push_back((job.number, Box::new(finished)));
                 return;
             }
             // Else the job waits for a worker that is at work now.
         }
-        lock(&self.shared.state).jobs.push_back(job);
+        state.jobs.push_back(job);
+        drop(state);
         self.shared.work.notify_one();
     }
 
@@ -154,13 +161,30 @@ impl Runner for Pool {
 }
 
 /// A worker's life: take a job, run it, hand over the result.
+///
+/// When the machine is short of processes, threads are part of the shortage: a
+/// worker then gives its job back and ends, as long as another one is at work
+/// that will take it; only the last waits until there is room.
 fn work(shared: &Shared) {
     let mut state = lock(&shared.state);
     loop {
         if let Some(job) = state.jobs.pop_front() {
+            state.at_work += 1;
             drop(state);
-            let finished = shared.run(&job);
+            let mut finished = shared.run(&job, false);
             state = lock(&shared.state);
+            if finished.ending == Ending::Shortage && state.at_work > 1 {
+                state.jobs.push_front(job);
+                state.at_work -= 1;
+                state.workers -= 1;
+                return;
+            }
+            if finished.ending == Ending::Shortage {
+                drop(state);
+                finished = shared.run(&job, true);
+                state = lock(&shared.state);
+            }
+            state.at_work -= 1;
             state.done.push_back((job.number, Box::new(finished)));
             shared.news.notify_one();
         } else if state.closed {

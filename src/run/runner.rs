@@ -55,6 +55,9 @@ pub enum Ending {
     Unreachable(i32),
     /// A signal or the block's end came before its turn to connect.
     NotStarted,
+    /// Not even tried for long: the machine is short of processes. Only within
+    /// the pool, which tries again.
+    Shortage,
 }
 
 pub struct Finished {

@@ -222,7 +222,7 @@ impl Engine<'_> {
             Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
             Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
             Ending::Unreachable(code) => (code, Outcome::Unreachable),
-            Ending::NotStarted => (-1, Outcome::NotStarted),
+            Ending::NotStarted | Ending::Shortage => (-1, Outcome::NotStarted),
             Ending::Cancelled => (exit::SIGNAL + super::sys::SIGTERM, Outcome::Cancelled),
         };
         TaskResult {
