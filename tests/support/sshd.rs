@@ -1,0 +1,223 @@
+//! A real OpenSSH server for a test: its own keys, its own port, every loopback
+//! address a host. It ends with its value, and with the test's process.
+
+use crate::support::{Ran, Sandbox, finish, processes_with, wait_for};
+use std::ffi::OsStr;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// Says what a machine lacks for a test; on the project's own runs nothing may lack.
+pub fn skipped(what: &str, because: &str) {
+    let line = format!("skipped: {what}: {because}\n");
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{line}"
+    );
+    // Past the capture of `eprintln!`, so that it is seen.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+pub fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    id.stdout == b"0\n"
+}
+
+/// The sandbox of a server and of the runs against it.
+pub struct Server {
+    pub sandbox: Sandbox,
+    pub port: u16,
+    holder: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The holder waits for the end of its input.
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+        for pid in self.left() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+impl Server {
+    /// Starts it with further lines of its configuration; nothing where it cannot
+    /// be, which is said.
+    pub fn start(settings: &str) -> Option<Server> {
+        if !Path::new(SSHD).exists() || !Path::new("/usr/bin/ssh").exists() {
+            skipped("a test by ssh", "there is no OpenSSH here");
+            return None;
+        }
+        if !is_root() {
+            skipped("a test by ssh", "only root can start a server");
+            return None;
+        }
+        let sandbox = Sandbox::new();
+        std::fs::create_dir_all("/run/sshd").expect("sshd's directory");
+        for name in ["host", "other-host", "user", "other-user"] {
+            make_key(&sandbox, name);
+        }
+        sandbox.file("known", format!("* {}", sandbox.read("host.pub")));
+        sandbox.file("changed", format!("* {}", sandbox.read("other-host.pub")));
+        sandbox.file("authorized", sandbox.read("user.pub"));
+        sandbox.file(".config/tasker/tasker.conf", "kill_after=1\n");
+        let path = sandbox.path.display().to_string();
+        sandbox.program(
+            "bin/ssh",
+            &format!("#!/bin/sh\nexec /usr/bin/ssh -F {path}/ssh_config \"$@\"\n"),
+        );
+        let (holder, port) = start(&sandbox, settings);
+        let server = Server {
+            sandbox,
+            port,
+            holder,
+        };
+        server.configure("");
+        Some(server)
+    }
+
+    /// The clients' configuration, with hosts of the test's own in front. Every
+    /// name that begins with `node` is a host of this server's.
+    pub fn configure(&self, hosts: &str) {
+        let path = self.sandbox.path.display();
+        let port = self.port;
+        let text = format!(
+            "{hosts}
+Host node*
+  HostName 127.0.0.2
+Host *
+  Port {port}
+  IdentityFile {path}/user
+  IdentitiesOnly yes
+  StrictHostKeyChecking yes
+  UserKnownHostsFile {path}/known
+  GlobalKnownHostsFile /dev/null
+"
+        );
+        self.sandbox.file("ssh_config", text);
+    }
+
+    pub fn tasker<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = self.sandbox.tasker(arguments);
+        let bin = self.sandbox.path.join("bin");
+        command.env(
+            "PATH",
+            format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()),
+        );
+        command
+    }
+
+    /// Writes `tasks.txt` and starts it with `-r`.
+    pub fn begin(&self, tasks: &str, options: &[&str]) -> Child {
+        self.sandbox.file("tasks.txt", tasks);
+        let mut arguments = vec!["-r"];
+        arguments.extend(options);
+        arguments.push("tasks.txt");
+        self.tasker(&arguments).spawn().expect("tasker starts")
+    }
+
+    pub fn run(&self, tasks: &str, options: &[&str]) -> Ran {
+        finish(self.begin(tasks, options))
+    }
+
+    /// What the server logged.
+    pub fn log(&self) -> String {
+        self.sandbox.read("sshd.log")
+    }
+
+    /// What still runs of its sessions.
+    pub fn left(&self) -> Vec<u32> {
+        processes_with(&format!("TEST_SESSION={}\0", self.sandbox.path.display()))
+    }
+}
+
+fn make_key(sandbox: &Sandbox, name: &str) {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+        .arg(sandbox.path.join(name))
+        .status();
+    assert!(made.expect("ssh-keygen runs").success());
+}
+
+fn start(sandbox: &Sandbox, settings: &str) -> (Child, u16) {
+    let path = sandbox.path.display().to_string();
+    for _ in 0..20 {
+        let port = free_port();
+        // Only this machine may come in, though every loopback address listens.
+        let text = format!(
+            "{settings}
+Port {port}
+ListenAddress 0.0.0.0
+AllowUsers *@127.0.0.0/8
+HostKey {path}/host
+AuthorizedKeysFile {path}/authorized
+PidFile none
+UsePAM no
+StrictModes no
+UseDNS no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+LogLevel VERBOSE
+SetEnv TEST_SESSION={path} HOME={path}
+"
+        );
+        sandbox.file("sshd_config", text);
+        let script = format!(
+            "{SSHD} -D -f {path}/sshd_config -E {path}/sshd.log & read -r end; kill $!; wait"
+        );
+        let mut holder = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        let mut up = false;
+        wait_for("the server", || {
+            up = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            up || sandbox.read("sshd.log").contains("Cannot bind")
+        });
+        if up {
+            return (holder, port);
+        }
+        drop(holder.stdin.take());
+        let _ = holder.wait();
+    }
+    panic!("no port for the server: {}", sandbox.read("sshd.log"));
+}
+
+/// A port that nobody listens on, a moment ago at least.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// One connection that many ssh share, for tests of what passes through it.
+pub struct Shared {
+    master: Child,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = self.master.kill();
+        let _ = self.master.wait();
+    }
+}
+
+impl Server {
+    /// Opens it for every host; the server should have a large `MaxSessions`.
+    pub fn share_connections(&self) -> Shared {
+        let socket = self.sandbox.path.join("shared");
+        self.configure(&format!("Host *\n  ControlPath {}", socket.display()));
+        let master = Command::new(self.sandbox.path.join("bin/ssh"))
+            .args(["-M", "-N", "node1"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ssh starts");
+        wait_for("the shared connection", || socket.exists());
+        Shared { master }
+    }
+}
