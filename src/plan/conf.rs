@@ -241,6 +241,7 @@ impl Reader<'_> {
             timeout: section
                 .timeout
                 .or_else(|| before.as_ref().and_then(|b| b.timeout)),
+            resolves: before.as_ref().is_some_and(|b| b.resolves),
             port: before.and_then(|b| b.port),
         });
     }
