@@ -543,12 +543,14 @@ Exit codes:
   {}   the task file is invalid; {} it holds no tasks
   {}   the task file is not there; {} it cannot be read
   {}   the log directory cannot be written
-  {}   the program of an exec type is missing
+  {}   a host cannot be resolved or reached
+  {}   an exec type's program is missing, or its test failed
   {}  stopped by a task's timeout
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
 
-Environment: TASK_EXECUTOR_TYPE, TASK_EXECUTOR_TIMEOUT and TASK_EXECUTOR_LOG
-stand in for -t, -o and -l. See tasker(1) and tasker-file(5).
+Environment: TASK_EXECUTOR_TYPE, TASK_EXECUTOR_TIMEOUT, TASK_EXECUTOR_LOG and
+TASKER_CONFIG stand in for -t, -o, -l and --config.
+See tasker(1), tasker-file(5) and tasker.conf(5).
 ",
         exit::USAGE,
         exit::CRITERION,
@@ -559,6 +561,7 @@ stand in for -t, -o and -l. See tasker(1) and tasker-file(5).
         exit::NO_FILE,
         exit::UNREADABLE,
         exit::LOG_DIR,
+        exit::HOST,
         exit::EXEC_TYPE,
         exit::TIMEOUT,
     ));

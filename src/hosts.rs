@@ -43,34 +43,44 @@ pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
     let patience = patience();
     if !targets.is_empty() && !loaded.invocation.skip_host_validation {
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
-        let all = targets.len();
-        let failed = ask_all(&targets, patience, resolve);
-        findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
+        let named = targets
+            .iter()
+            .filter(|t| t.types.iter().any(|t| t.resolves));
+        let named: Vec<Arc<Target>> = named.cloned().collect();
+        let all = named.len();
+        if all > 0 {
+            let failed = ask_all(&named, patience, resolve);
+            findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
+        }
         if let Some(around) = around {
-            let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
-            let failed = ask_all(&targets, patience, {
-                let ways = ways.clone();
-                move |t| reach(t, &ways)
-            });
-            let ways: Vec<String> = ways
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .iter()
-                .map(|(w, n)| format!("{n} by {w}"))
-                .collect();
-            findings.add(
-                "Host connectivity validation",
-                &format!("hosts; {}", ways.join(", ")),
-                all,
-                failed,
-                exit::HOST,
-            );
+            if all > 0 {
+                let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
+                let failed = ask_all(&named, patience, {
+                    let ways = ways.clone();
+                    move |t| reach(t, &ways)
+                });
+                let ways: Vec<String> = ways
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .iter()
+                    .map(|(w, n)| format!("{n} by {w}"))
+                    .collect();
+                findings.add(
+                    "Host connectivity validation",
+                    &format!("hosts; {}", ways.join(", ")),
+                    all,
+                    failed,
+                    exit::HOST,
+                );
+            }
             let common = Common::new("connection-test");
             let jobs = probes(&targets, &common, patience);
             let all = jobs.len();
             let around = around.clone();
-            let failed = ask_all(&jobs, patience * 2, move |job| probe(job, &around));
-            findings.add("Exec type tests", "tests", all, failed, exit::EXEC_TYPE);
+            if all > 0 {
+                let failed = ask_all(&jobs, patience * 2, move |job| probe(job, &around));
+                findings.add("Exec type tests", "tests", all, failed, exit::EXEC_TYPE);
+            }
         }
     }
     let counts: Vec<String> = counts

@@ -240,11 +240,19 @@ fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
     let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
     let real = std::fs::canonicalize(&loaded.name)
         .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
+    let conf = loaded.site.file.map(|file| {
+        let source = loaded.sources.get(file);
+        format!(
+            "Configuration {}, SHA-256 {}",
+            source.name,
+            sha256::hex(source.text.as_bytes())
+        )
+    });
     let change = workflow
         .globals
         .get("CHANGE")
         .map(|g| format!("; CHANGE {}", g.shown()));
-    let lines = [
+    let mut lines = vec![
         format!(
             "tasker {} run {run_id}{}",
             env!("CARGO_PKG_VERSION"),
@@ -271,6 +279,7 @@ fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
             Count(workflow.tasks.len(), "task")
         ),
     ];
+    lines.splice(2..2, conf);
     for line in lines {
         log.say(Level::Info, &line);
     }

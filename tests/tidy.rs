@@ -17,6 +17,8 @@ const COMMON: [&str; 2] = ["exit", "outcome"];
 /// Imports against the order: the file, what it imports, and why.
 const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
+const PAGES: [&str; 3] = ["man/tasker.1", "man/tasker-file.5", "man/tasker.conf.5"];
+
 /// Files that may go without `#![forbid(unsafe_code)]`, and why.
 const NOT_SEALED: [(&str, &str); 3] = [
     ("src/run/sys.rs", "holds all that is unsafe"),
@@ -175,7 +177,7 @@ fn a_room_knows_only_those_before_it() {
         let allowed: Vec<&str> = match ROOMS.iter().position(|r| *r == room) {
             Some(place) => ROOMS[..=place].iter().chain(&COMMON).copied().collect(),
             None if COMMON.iter().any(|c| room == format!("{c}.rs")) => COMMON.to_vec(),
-            // main, cli, load and session wire the rooms.
+            // The files beside the rooms (main, cli, load, site, hosts, session) wire them.
             None => continue,
         };
         for line in &file.all {
@@ -274,6 +276,28 @@ fn every_key_is_in_the_man_page_and_no_other() {
     assert_eq!(keys, documented);
 }
 
+/// The keys of `tasker.conf`, of the settings and of a section.
+#[test]
+fn every_key_of_the_configuration_is_in_its_page_and_no_other() {
+    let source = read("src/plan/conf.rs");
+    for (list, heading) in [("SETTINGS", "SETTINGS"), ("SECTION", "EXEC TYPES")] {
+        let list = source
+            .split_once(&format!("pub const {list}: &[&str] = &["))
+            .and_then(|(_, rest)| Some(rest.split_once("];")?.0))
+            .expect("the list of keys");
+        let keys: BTreeSet<String> = words(list).map(String::from).collect();
+        assert!(keys.len() > 5, "{keys:?}");
+        let documented: BTreeSet<String> = section("man/tasker.conf.5", heading)
+            .iter()
+            .filter_map(|l| {
+                let (key, rest) = l.strip_prefix(".It Cm ")?.split_once(' ')?;
+                rest.starts_with("Ns = Ns ").then(|| key.to_string())
+            })
+            .collect();
+        assert_eq!(keys, documented, "{heading}");
+    }
+}
+
 /// An option as the help or the man page tells of it: `-l --log-dir DIR`.
 fn options_of_the_help() -> BTreeSet<String> {
     help()
@@ -319,7 +343,7 @@ fn every_option_is_in_the_man_page_and_no_other() {
 #[test]
 fn every_option_that_a_page_mentions_exists() {
     let help = help();
-    for page in ["man/tasker.1", "man/tasker-file.5"] {
+    for page in PAGES {
         let text = read(page);
         let mentioned: BTreeSet<&str> = text
             .lines()
@@ -411,7 +435,7 @@ fn every_exit_code_is_written_down_and_no_other() {
 
 #[test]
 fn the_man_pages_are_clean() {
-    for page in ["man/tasker.1", "man/tasker-file.5"] {
+    for page in PAGES {
         let lint = Command::new("mandoc")
             .args(["-Tlint", "-Wwarning"])
             .arg(project(page))
@@ -440,6 +464,44 @@ fn every_task_file_in_the_man_page_is_a_good_one() {
         }
     }
     assert!(tried > 5);
+}
+
+/// The configurations in their page can be read as they are, and each type of
+/// them used; a task file there goes with the section that it names.
+#[test]
+fn every_configuration_in_the_man_page_is_a_good_one() {
+    let page = read("man/tasker.conf.5");
+    let examples = page
+        .split(".Bd -literal -offset indent\n")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once(".Ed\n")?.0));
+    let (files, configurations): (Vec<&str>, Vec<&str>) = examples
+        .filter(|e| e.lines().any(|l| l.starts_with("exec=")))
+        .partition(|e| e.contains("task="));
+    let sandbox = Sandbox::new();
+    let types = |text: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|l| l.strip_prefix("exec="));
+        names.map(String::from).collect()
+    };
+    let mut tried = 0;
+    for conf in configurations {
+        for name in types(conf) {
+            let mut tasks = vec![format!("task=0\nhostname=x\nexec={name}\ncommand=true\n")];
+            let whole = files.iter().filter(|f| types(f).contains(&name));
+            tasks.extend(whole.map(|f| f.to_string()));
+            for text in tasks {
+                sandbox.file("tasker.conf", conf);
+                sandbox.file("tasks.txt", &text);
+                let mut tasker = sandbox.tasker(&["--config", "tasker.conf", "tasks.txt"]);
+                let ran = Ran::from(tasker.output().expect("tasker runs"));
+                let result = (ran.code, ran.stderr.as_str());
+                assert_eq!(result, (0, ""), "{conf}\n{text}\n{}", ran.stdout);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 8, "{tried}");
+    assert!(!files.is_empty());
 }
 
 /// The same of the README's.

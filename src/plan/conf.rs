@@ -68,6 +68,7 @@ pub fn read(
         diagnostics,
         conf: Conf::default(),
         seen: Vec::new(),
+        opened: Vec::new(),
         section: None,
     };
     for line in lines {
@@ -95,6 +96,8 @@ struct Reader<'a> {
     diagnostics: &'a mut Diagnostics,
     conf: Conf,
     seen: Vec<(String, Span)>,
+    /// The sections so far.
+    opened: Vec<(String, Span)>,
     section: Option<Section>,
 }
 
@@ -167,6 +170,15 @@ impl Reader<'_> {
             let message =
                 format!("expected a name of letters, digits, `-` and `_`, found `{name}`");
             self.diagnostics.error(pair.value, message);
+        }
+        match self.opened.iter().find(|(n, _)| *n == name) {
+            Some((_, first)) => {
+                let first = *first;
+                self.diagnostics
+                    .error(pair.value, format!("`exec={name}` is given twice"))
+                    .also(first, "first given here");
+            }
+            None => self.opened.push((name.clone(), pair.value)),
         }
         self.section = Some(Section {
             at: pair.key,
@@ -241,6 +253,7 @@ impl Reader<'_> {
             timeout: section
                 .timeout
                 .or_else(|| before.as_ref().and_then(|b| b.timeout)),
+            resolves: before.as_ref().is_some_and(|b| b.resolves),
             port: before.and_then(|b| b.port),
         });
     }

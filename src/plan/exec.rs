@@ -54,6 +54,9 @@ pub struct ExecType {
     pub timeout: Option<Duration>,
     /// The port to try where a host cannot be pinged.
     pub port: Option<u16>,
+    /// Whether its hosts have addresses that this machine knows. A pod, a
+    /// container or a job of a site's own type has none.
+    pub resolves: bool,
 }
 
 impl ExecType {
@@ -173,6 +176,7 @@ fn built_in(names: &[&str], way: Way, probe: Option<(&str, Option<&str>)>) -> Ex
         probe,
         timeout: None,
         port,
+        resolves: true,
     }
 }
 
@@ -206,6 +210,7 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
     let mut args = Vec::new();
     for word in words.words {
         let word = word.known_text().unwrap_or_default();
+        check_placeholders(&word)?;
         args.push(match word.as_str() {
             "{command}" => Arg::Command,
             "{arguments}" => Arg::Arguments,
@@ -232,6 +237,31 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
         return Err("`argv=` needs `{command}` and `{arguments}` as words of their own".into());
     }
     Ok(Way::Argv(args))
+}
+
+/// What stands in `{}` and would be passed on as it is by mistake.
+fn check_placeholders(word: &str) -> Result<(), String> {
+    const ALONE: [&str; 3] = ["{command}", "{arguments}", "{script}"];
+    if ALONE.contains(&word) {
+        return Ok(());
+    }
+    if let Some(part) = ALONE.iter().find(|p| word.contains(**p)) {
+        return Err(format!(
+            "`{part}` must be a word of its own, found `{word}`"
+        ));
+    }
+    let known = ["hostname", "command", "arguments", "script"];
+    for (at, _) in word.match_indices('{') {
+        let inside = &word[at + 1..];
+        let name = inside.split('}').next().unwrap_or("");
+        // `{{.Name}}` and `${x}` are the program's own.
+        let own = word[..at].ends_with(['{', '$']) || !inside.contains('}');
+        let near = did_you_mean(name, known.iter().copied());
+        if !own && name != "hostname" && !near.is_empty() {
+            return Err(format!("there is no `{{{name}}}`; {near}"));
+        }
+    }
+    Ok(())
 }
 
 fn with_host(word: &str) -> Vec<Option<String>> {
@@ -273,6 +303,7 @@ mod tests {
             ]))
         );
         assert!(read_argv("sudo -n sh -c {script}", true).is_ok());
+        assert!(read_argv("x {{.Name}} ${hostnam} {a,b} {script}", true).is_ok());
         for (bad, script) in [
             ("", false),
             ("{hostname} {command} {arguments}", false),
@@ -280,6 +311,8 @@ mod tests {
             ("x {script}", false),
             ("x", true),
             ("x 'y", true),
+            ("x {hostnam} {command} {arguments}", false),
+            ("x --run={command} {command} {arguments}", false),
         ] {
             assert!(read_argv(bad, script).is_err(), "{bad}");
         }
@@ -295,6 +328,7 @@ mod tests {
             probe: None,
             timeout: None,
             port: None,
+            resolves: false,
         });
         assert_eq!(
             types

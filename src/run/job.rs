@@ -140,7 +140,11 @@ pub fn of_words(
     common: &Common,
     timeout: Duration,
 ) -> Job {
-    let words: Vec<Vec<u8>> = words.iter().map(|w| w.clone().into_bytes()).collect();
+    let words: Vec<Vec<u8>> = match exec.way {
+        // What takes a script takes it as one word.
+        Way::Argv(_) if exec.takes_script() => vec![words.join(" ").into_bytes()],
+        _ => words.iter().map(|w| w.clone().into_bytes()).collect(),
+    };
     let (words, far) = match &exec.way {
         Way::Ssh { .. } => (ssh(host), Some(Far::words(&words, &[]))),
         Way::Argv(args) => (carried(args, &words, &[], host), None),
