@@ -51,7 +51,7 @@ const WAYS: &[Way] = &[
         log: &[
             "[INFO] Task 0: local, timeout 10 s: echo status: UP",
             "[INFO] Task 0: goes to task 1: its verdict is true",
-            "[INFO] Task 1: the run ends with exit code 0: return=0",
+            "[INFO] Task 1: the run ends with exit code 0: next=never",
         ],
     },
     Way {

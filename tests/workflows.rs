@@ -121,14 +121,14 @@ fn the_database_maintenance_on_every_path() {
                 failing: "",
                 flaky: "",
                 code: 0,
-                steps: "0 1 2 3 4",
+                steps: "0 1 2 3 4 5",
                 acts: "maintenance on, backup events, backup orders, backup users, vacuum, reindex, maintenance off",
             },
             Way {
                 failing: "backup users",
                 flaky: "",
                 code: 0,
-                steps: "0 1 2 3 4",
+                steps: "0 1 2 3 4 5",
                 acts: "maintenance on, backup events, backup orders, backup users, analyze without users, maintenance off",
             },
             // Too few backups: an alert, then the end, where the decision fails.

@@ -69,7 +69,7 @@ fn falls(
                 ),
             )
             .also(handler.at, "the handler")
-            .help("say so with `return=0`, or route around it");
+            .help("say so with `next=never`, or route around it");
     }
     let falls_to = |to: To| match to {
         To::Node(next) => Some(task_of(next)),
