@@ -389,7 +389,6 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
     let failed = end
         .first_failure
         .and_then(|ix| end.results.get(ix).map(|r| (&workflow.tasks[ix], r)));
-    let again = quote::word(&loaded.name);
     let closing = Closing {
         file: &loaded.name,
         place: end.first_failure.map_or(loaded.name.clone(), |ix| {
@@ -397,15 +396,30 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         }),
         failed,
         log: report.log.path().display().to_string(),
-        go_on: match end.first_failure {
-            Some(ix) if !loaded.from_stdin && can_start_at(loaded, ix) => {
-                format!("tasker -r --start-from {} {again}", workflow.tasks[ix].id)
-            }
-            _ => String::new(),
-        },
+        go_on: end
+            .first_failure
+            .map_or(String::new(), |ix| go_on(loaded, ix)),
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
+}
+
+/// The command line that goes on at a failed task; for a block over hosts, with
+/// those that failed.
+fn go_on(loaded: &Loaded, ix: Ix) -> String {
+    if loaded.from_stdin || !can_start_at(loaded, ix) {
+        return String::new();
+    }
+    let task = &loaded.workflow.tasks[ix];
+    let limit = match task.is_block() && task.command().is_some() {
+        true => " --limit last:failed",
+        false => "",
+    };
+    format!(
+        "tasker -r --start-from {}{limit} {}",
+        task.id,
+        quote::word(&loaded.name)
+    )
 }
 
 /// Keeps how each host of a block ended, for `--limit last:…`.
