@@ -265,12 +265,35 @@ impl Console {
         }
     }
 
+    /// A block: how many failed, the command of the first, and what they said.
+    fn failed_block(&self, text: &mut String, task: &Task, result: &TaskResult, closing: &Closing) {
+        let (counts, took) = (result.counts(), duration::show(result.took));
+        let _ = writeln!(
+            text,
+            "{}: task {} failed: {counts}, after {took}",
+            closing.place, task.id
+        );
+        let failed = result
+            .members
+            .iter()
+            .filter(|m| m.result.outcome.is_failure());
+        if let Some(command) = failed.map(|m| &m.result.command).find(|c| !c.is_empty()) {
+            let _ = writeln!(text, "     | {}", show::short(&show::line(command)));
+        }
+        for group in fold::fold_briefly(result, &self.mask, Outcome::is_failure) {
+            text.push_str(&group.text("     = "));
+        }
+    }
+
     fn failure(&self, text: &mut String, task: &Task, result: &TaskResult, closing: &Closing) {
         let host = if matches!(result.hostname.as_str(), "" | "localhost") {
             String::new()
         } else {
             format!(" on {}", result.hostname)
         };
+        if !result.members.is_empty() {
+            return self.failed_block(text, task, result, closing);
+        }
         let what = match result.outcome {
             Outcome::Timeout => format!("timed out after {}", duration::show(result.took)),
             _ if result.exit > 128 && result.exit < 165 => format!(
@@ -297,12 +320,6 @@ impl Console {
         );
         if !result.command.is_empty() {
             let _ = writeln!(text, "     | {}", show::line(&result.command));
-        }
-        if !result.members.is_empty() {
-            for group in fold::fold_briefly(result, &self.mask, Outcome::is_failure) {
-                text.push_str(&group.text("     = "));
-            }
-            return;
         }
         for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
             for (number, line) in show::tail(output, &self.mask, LAST_LINES)
