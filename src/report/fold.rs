@@ -108,6 +108,11 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         lines.extend(head.iter().map(|l| show::short(l)));
         more += rest;
     }
+    if result.outcome == Outcome::Unreachable && lines.len() > 1 {
+        // ssh tells the reason last, below banners and warnings.
+        lines.drain(..lines.len() - 1);
+        more += 1;
+    }
     if lines.len() > LINES || more > 0 {
         lines.truncate(LINES);
         lines.push("... more in the log".into());

@@ -58,7 +58,7 @@ impl Server {
         }
         let sandbox = Sandbox::new();
         std::fs::create_dir_all("/run/sshd").expect("sshd's directory");
-        for name in ["host", "other-host", "user", "other-user"] {
+        for name in ["host", "other-host", "user"] {
             make_key(&sandbox, name);
         }
         sandbox.file("known", format!("* {}", sandbox.read("host.pub")));
@@ -167,7 +167,7 @@ SetEnv TEST_SESSION={path} HOME={path}
         );
         sandbox.file("sshd_config", text);
         let script = format!(
-            "{SSHD} -D -f {path}/sshd_config -E {path}/sshd.log & read -r end; kill $!; wait"
+            "{SSHD} -D -f {path}/sshd_config -E {path}/sshd.log & read -r end; kill $! 2>/dev/null; wait"
         );
         let mut holder = Command::new("sh")
             .args(["-c", &script])
@@ -192,6 +192,34 @@ SetEnv TEST_SESSION={path} HOME={path}
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address").port()
+}
+
+impl Server {
+    /// Kills the server with all its sessions, as a machine that is switched off.
+    pub fn kill_sessions(&self) {
+        let ours = self.left();
+        // Those of the holder's session tree that are sshd: found by their parents.
+        for pid in ours.iter().flat_map(|p| ancestors(*p)) {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if name.trim() == "sshd" {
+                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            }
+        }
+    }
+}
+
+/// The parents of a process, up to the first.
+fn ancestors(pid: u32) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        rest.split(' ')
+            .nth(1)?
+            .parse::<u32>()
+            .ok()
+            .filter(|p| *p > 1)
+    };
+    std::iter::successors(parent(pid), |p| parent(*p)).collect()
 }
 
 /// One connection that many ssh share, for tests of what passes through it.
