@@ -103,25 +103,18 @@ SlurmdPort=$(free_port)
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$work/munge.socket
-CryptoType=crypto/munge
 StateSaveLocation=$work/state
 SlurmdSpoolDir=$work/spool
 SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
 # Nothing of the kernel's is needed but processes.
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
-SwitchType=switch/none
-MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=batch_sched_delay=1,sched_interval=5,max_rpc_cnt=0
+SchedulerParameters=sched_interval=5
 KillWait=2
-InactiveLimit=0
-MinJobAge=300
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$slots State=UNKNOWN
 PartitionName=all Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
@@ -147,7 +140,14 @@ exec=srun
 argv=srun --quiet --nodes=1 --ntasks=1 --job-name={hostname} {command} {arguments}
 probe=true
 timeout=2m
+
+# The host is the node that it runs on.
+exec=node
+argv=srun --quiet --nodes=1 --ntasks=1 --nodelist={hostname} {command} {arguments}
+probe=hostname -s
+probe_expect_output=@NODE@
 CONF
+sed -i "s/@NODE@/$node/" "$work/tasker.conf"
 cat >"$work/act" <<'ACT'
 #!/bin/sh
 # Notes that it began, does what it was asked for, and notes that it ended.
@@ -253,6 +253,31 @@ TASKS
 run
 check "words arrive unchanged" says '| <a b><it"s><><$HOME><*><; true><a\b>'
 check "standard input arrives" says '| 12'
+
+# the test of a type, and a node by its name
+cat >"$work/tasks.txt" <<TASKS
+task=0
+type=parallel
+hostnames=job[01-04]
+exec=srun
+command=true
+
+task=1
+hostname=$node
+exec=node
+command=hostname -s
+success=exit_0 & stdout = $node
+TASKS
+run -c
+check "each type is tested on its hosts: exit code 0, is $code" [ "$code" = 0 ]
+sed -i s/^probe=true/probe=false/ "$work/tasker.conf"
+run -c
+check "a test that fails: exit code 61, is $code" [ "$code" = 61 ]
+check "it names the host and the type" says "job04 (srun): its test ended with 1"
+printf 'task=0\nhostname=no-such-node\nexec=node\ncommand=true\n' >"$work/tasks.txt"
+run
+check "a node that Slurm does not know: exit code 1, is $code" [ "$code" = 1 ]
+check "Slurm says why" says "Invalid node name"
 
 # cancelled: some run, the others wait in the queue
 cat >"$work/tasks.txt" <<'TASKS'
