@@ -28,10 +28,30 @@ stop() {
     wait "$@" 2>/dev/null
 }
 
+# waits SECONDS COMMAND...: until it holds.
+waits() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.2
+    done
+}
+
+queue_is_empty() {
+    local queue
+    queue=$(squeue -h 2>/dev/null) && [ -z "$queue" ]
+}
+
 finish() {
     code=$?
     trap - EXIT
-    # The node first, so that nothing of a job is left.
+    # After a test that failed, jobs may be left.
+    if [ -n "$(squeue -h 2>/dev/null)" ]; then
+        scancel --user="$(id -un)" 2>/dev/null
+        waits 15 queue_is_empty
+    fi
+    # The node before the controller.
     [ ${#pids[@]} -eq 0 ] || for ((i = ${#pids[@]} - 1; i >= 0; i--)); do stop "${pids[i]}"; done
     if [ "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
     exit "$code"
@@ -58,16 +78,6 @@ give_up() {
     echo "tests/engines.sh: $1" >&2
     tail -n 20 "$work"/*.log >&2
     exit 1
-}
-
-# waits SECONDS COMMAND...: until it holds.
-waits() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.2
-    done
 }
 
 # A port that nothing listens on.
@@ -174,7 +184,6 @@ run() {
 }
 says() { grep -qF -- "$1" "$work/out"; }
 count() { grep -c -- "$1" "$work/acts"; }
-queue_is_empty() { [ -z "$(squeue -h)" ]; }
 nothing_left() { queue_is_empty && ! pgrep -f "^sleep 471[12]" >/dev/null; }
 
 # The most that ran at once, by their notes.
