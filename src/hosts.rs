@@ -15,7 +15,7 @@ use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
 use crate::task::{Kind, Members, Task, nodeset};
 use crate::text::template::Template;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -33,54 +33,20 @@ const AT_ONCE: usize = 64;
 /// How long one host may take when `VALIDATION_TEST_TIMEOUT` does not say.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Checks the hosts: resolves them, and with `around` also contacts them.
+/// Checks the hosts: resolves them, and with `around` also contacts them. A host
+/// that fails a check is not asked again: each is told of once.
 pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
     let (targets, counts) = targets(loaded);
     let mut findings = Findings {
         hosts: targets.len(),
         ..Findings::default()
     };
-    let patience = patience();
-    if !targets.is_empty() && !loaded.invocation.skip_host_validation {
-        let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
-        let named = targets
-            .iter()
-            .filter(|t| t.types.iter().any(|t| t.resolves));
-        let named: Vec<Arc<Target>> = named.cloned().collect();
-        let all = named.len();
-        if all > 0 {
-            let failed = ask_all(&named, patience, resolve);
-            findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
-        }
+    if !loaded.invocation.skip_host_validation {
+        let mut left: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
+        resolve_all(&mut left, &mut findings);
         if let Some(around) = around {
-            if all > 0 {
-                let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
-                let failed = ask_all(&named, patience, {
-                    let ways = ways.clone();
-                    move |t| reach(t, &ways)
-                });
-                let ways: Vec<String> = ways
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .iter()
-                    .map(|(w, n)| format!("{n} by {w}"))
-                    .collect();
-                findings.add(
-                    "Host connectivity validation",
-                    &format!("hosts; {}", ways.join(", ")),
-                    all,
-                    failed,
-                    exit::HOST,
-                );
-            }
-            let common = Common::new("connection-test");
-            let jobs = probes(&targets, &common, patience);
-            let all = jobs.len();
-            let around = around.clone();
-            if all > 0 {
-                let failed = ask_all(&jobs, patience * 2, move |job| probe(job, &around));
-                findings.add("Exec type tests", "tests", all, failed, exit::EXEC_TYPE);
-            }
+            reach_all(&mut left, &mut findings);
+            probe_all(&left, around, &mut findings);
         }
     }
     let counts: Vec<String> = counts
@@ -94,6 +60,72 @@ pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
         ));
     }
     findings
+}
+
+/// Those whose names mean something here.
+fn named(targets: &[Arc<Target>]) -> Vec<Arc<Target>> {
+    let named = |t: &&Arc<Target>| t.types.iter().any(|t| t.resolves);
+    targets.iter().filter(named).cloned().collect()
+}
+
+fn without(targets: &mut Vec<Arc<Target>>, failed: &[(String, String)]) {
+    let failed: HashSet<&str> = failed.iter().map(|(host, _)| host.as_str()).collect();
+    targets.retain(|t| !failed.contains(t.host.as_str()));
+}
+
+fn resolve_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
+    let asked = named(left);
+    if asked.is_empty() {
+        return;
+    }
+    let failed = ask_all(&asked, patience(), resolve);
+    without(left, &failed);
+    let all = asked.len();
+    findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
+}
+
+fn reach_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
+    let asked = named(left);
+    if asked.is_empty() {
+        return;
+    }
+    let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
+    let failed = ask_all(&asked, patience(), {
+        let ways = ways.clone();
+        move |t| reach(t, &ways)
+    });
+    without(left, &failed);
+    let ways: Vec<String> = ways
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .map(|(w, n)| format!("{n} by {w}"))
+        .collect();
+    let unit = format!("hosts; {}", ways.join(", "));
+    findings.add(
+        "Host connectivity validation",
+        &unit,
+        asked.len(),
+        failed,
+        exit::HOST,
+    );
+}
+
+fn probe_all(left: &[Arc<Target>], around: &Arc<Surroundings>, findings: &mut Findings) {
+    let common = Common::new("connection-test");
+    let jobs = probes(left, &common, patience());
+    if jobs.is_empty() {
+        return;
+    }
+    let around = around.clone();
+    let failed = ask_all(&jobs, patience() * 2, move |job| probe(job, &around));
+    findings.add(
+        "Exec type tests",
+        "tests",
+        jobs.len(),
+        failed,
+        exit::EXEC_TYPE,
+    );
 }
 
 fn patience() -> Duration {

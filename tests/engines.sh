@@ -28,10 +28,30 @@ stop() {
     wait "$@" 2>/dev/null
 }
 
+# waits SECONDS COMMAND...: until it holds.
+waits() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.2
+    done
+}
+
+queue_is_empty() {
+    local queue
+    queue=$(squeue -h 2>/dev/null) && [ -z "$queue" ]
+}
+
 finish() {
     code=$?
     trap - EXIT
-    # The node first, so that nothing of a job is left.
+    # After a test that failed, jobs may be left.
+    if [ -n "$(squeue -h 2>/dev/null)" ]; then
+        scancel --user="$(id -un)" 2>/dev/null
+        waits 15 queue_is_empty
+    fi
+    # The node before the controller.
     [ ${#pids[@]} -eq 0 ] || for ((i = ${#pids[@]} - 1; i >= 0; i--)); do stop "${pids[i]}"; done
     if [ "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
     exit "$code"
@@ -58,16 +78,6 @@ give_up() {
     echo "tests/engines.sh: $1" >&2
     tail -n 20 "$work"/*.log >&2
     exit 1
-}
-
-# waits SECONDS COMMAND...: until it holds.
-waits() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.2
-    done
 }
 
 # A port that nothing listens on.
@@ -103,25 +113,18 @@ SlurmdPort=$(free_port)
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$work/munge.socket
-CryptoType=crypto/munge
 StateSaveLocation=$work/state
 SlurmdSpoolDir=$work/spool
 SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
 # Nothing of the kernel's is needed but processes.
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
-SwitchType=switch/none
-MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=batch_sched_delay=1,sched_interval=5,max_rpc_cnt=0
+SchedulerParameters=sched_interval=5
 KillWait=2
-InactiveLimit=0
-MinJobAge=300
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$slots State=UNKNOWN
 PartitionName=all Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
@@ -147,7 +150,14 @@ exec=srun
 argv=srun --quiet --nodes=1 --ntasks=1 --job-name={hostname} {command} {arguments}
 probe=true
 timeout=2m
+
+# The host is the node that it runs on.
+exec=node
+argv=srun --quiet --nodes=1 --ntasks=1 --nodelist={hostname} {command} {arguments}
+probe=hostname -s
+probe_expect_output=@NODE@
 CONF
+sed -i "s/@NODE@/$node/" "$work/tasker.conf"
 cat >"$work/act" <<'ACT'
 #!/bin/sh
 # Notes that it began, does what it was asked for, and notes that it ended.
@@ -174,7 +184,6 @@ run() {
 }
 says() { grep -qF -- "$1" "$work/out"; }
 count() { grep -c -- "$1" "$work/acts"; }
-queue_is_empty() { [ -z "$(squeue -h)" ]; }
 nothing_left() { queue_is_empty && ! pgrep -f "^sleep 471[12]" >/dev/null; }
 
 # The most that ran at once, by their notes.
@@ -253,6 +262,31 @@ TASKS
 run
 check "words arrive unchanged" says '| <a b><it"s><><$HOME><*><; true><a\b>'
 check "standard input arrives" says '| 12'
+
+# the test of a type, and a node by its name
+cat >"$work/tasks.txt" <<TASKS
+task=0
+type=parallel
+hostnames=job[01-04]
+exec=srun
+command=true
+
+task=1
+hostname=$node
+exec=node
+command=hostname -s
+success=exit_0 & stdout = $node
+TASKS
+run -c
+check "each type is tested on its hosts: exit code 0, is $code" [ "$code" = 0 ]
+sed -i s/^probe=true/probe=false/ "$work/tasker.conf"
+run -c
+check "a test that fails: exit code 61, is $code" [ "$code" = 61 ]
+check "it names the host and the type" says "job04 (srun): its test ended with 1"
+printf 'task=0\nhostname=no-such-node\nexec=node\ncommand=true\n' >"$work/tasks.txt"
+run
+check "a node that Slurm does not know: exit code 1, is $code" [ "$code" = 1 ]
+check "Slurm says why" says "Invalid node name"
 
 # cancelled: some run, the others wait in the queue
 cat >"$work/tasks.txt" <<'TASKS'
