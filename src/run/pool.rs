@@ -6,9 +6,11 @@
 //! thread owns the level. They meet in one `Mutex` (`State`) with two
 //! condition variables, `work` for workers and `news` for the engine.
 //!
-//! It cannot deadlock: the only lock that is taken while `State` is held is that
-//! of `Interrupt`, which calls nothing, and nobody waits for anything but the
-//! condition variables while holding either.
+//! Locks: `State` and the ramp's are never held together; under either the level
+//! of `Interrupt` may be read or raised, and nothing is taken under that. The
+//! spool's lock is held alone, while a file is made or removed. So no circle of
+//! waiting can form, and nobody who holds a lock waits for anything but that
+//! lock's own condition variable.
 #![forbid(unsafe_code)]
 
 use super::child::{self, Surroundings};
