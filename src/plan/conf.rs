@@ -68,6 +68,7 @@ pub fn read(
         diagnostics,
         conf: Conf::default(),
         seen: Vec::new(),
+        sections: Vec::new(),
         section: None,
     };
     for line in lines {
@@ -95,6 +96,8 @@ struct Reader<'a> {
     diagnostics: &'a mut Diagnostics,
     conf: Conf,
     seen: Vec<(String, Span)>,
+    /// The names of the sections so far.
+    sections: Vec<(String, Span)>,
     section: Option<Section>,
 }
 
@@ -167,7 +170,13 @@ impl Reader<'_> {
             let message =
                 format!("expected a name of letters, digits, `-` and `_`, found `{name}`");
             self.diagnostics.error(pair.value, message);
+        } else if let Some((_, first)) = self.sections.iter().find(|(n, _)| *n == name) {
+            let message = format!("the exec type `{name}` is given twice");
+            self.diagnostics
+                .error(pair.value, message)
+                .also(*first, "first given here");
         }
+        self.sections.push((name.clone(), pair.value));
         self.section = Some(Section {
             at: pair.key,
             name,

@@ -210,7 +210,10 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
             "{command}" => Arg::Command,
             "{arguments}" => Arg::Arguments,
             "{script}" => Arg::Script,
-            _ => Arg::Word(with_host(&word)),
+            _ => {
+                check_places(&word)?;
+                Arg::Word(with_host(&word))
+            }
         });
     }
     let has = |arg: Arg| args.contains(&arg);
@@ -232,6 +235,27 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
         return Err("`argv=` needs `{command}` and `{arguments}` as words of their own".into());
     }
     Ok(Way::Argv(args))
+}
+
+/// Refuses a `{name}` within a word that nothing is put in for.
+fn check_places(word: &str) -> Result<(), String> {
+    for rest in word.split('{').skip(1) {
+        let name = rest.split('}').next().unwrap_or(rest);
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        match name {
+            _ if !is_name || name.len() == rest.len() => {}
+            "hostname" => {}
+            "command" | "arguments" | "script" => {
+                return Err(format!("`{{{name}}}` must be a word of its own"));
+            }
+            _ => {
+                return Err(format!(
+                    "there is no `{{{name}}}`, only `{{hostname}}`, `{{command}}`, `{{arguments}}` and `{{script}}`"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn with_host(word: &str) -> Vec<Option<String>> {
