@@ -89,19 +89,13 @@ fn reach_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
     if asked.is_empty() {
         return;
     }
-    let ways = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
-    let failed = ask_all(&asked, patience(), {
+    let (ways, patience) = (Arc::new(Ways::default()), patience());
+    let failed = ask_all(&asked, patience, {
         let ways = ways.clone();
-        move |t| reach(t, &ways)
+        move |t| reach(t, patience, &ways)
     });
     without(left, &failed);
-    let ways: Vec<String> = ways
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-        .map(|(w, n)| format!("{n} by {w}"))
-        .collect();
-    let unit = format!("hosts; {}", ways.join(", "));
+    let unit = format!("hosts; {}", ways.told());
     findings.add(
         "Host connectivity validation",
         &unit,
@@ -283,7 +277,10 @@ impl Target {
 
 /// The name without a user and without brackets.
 fn bare(host: &str) -> &str {
-    let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
+    unbracketed(host.rsplit_once('@').map_or(host, |(_, h)| h))
+}
+
+fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))
         .unwrap_or(host)
@@ -311,12 +308,26 @@ fn resolve(target: &Target) -> Result<(), String> {
 
 /// Whether ssh's configuration gives the host another name, or a way through others.
 fn known_to_ssh(host: &str) -> bool {
+    route_of_ssh(host).is_some_and(|r| r.through || !addresses(&r.name).is_empty())
+}
+
+/// Where ssh would connect to for a host.
+struct Route {
+    name: String,
+    port: Option<u16>,
+    /// By way of another host or a program, so not from here.
+    through: bool,
+}
+
+/// What ssh's configuration makes of the host.
+fn route_of_ssh(host: &str) -> Option<Route> {
     let output = Command::new("ssh")
-        .args(["-G", "--", host])
+        .args(["-G", "--", unbracketed(host)])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
-        .output();
-    let Ok(output) = output else { return false };
+        .output()
+        .ok()
+        .filter(|o| o.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let value = |key: &str| {
         text.lines()
@@ -325,8 +336,11 @@ fn known_to_ssh(host: &str) -> bool {
     let through = ["proxyjump", "proxycommand"]
         .iter()
         .any(|k| value(k).is_some_and(|v| v != "none"));
-    let other = value("hostname").filter(|name| *name != bare(host));
-    through || other.is_some_and(|name| !addresses(name).is_empty())
+    Some(Route {
+        name: value("hostname")?.to_string(),
+        port: value("port").and_then(|p| p.parse().ok()),
+        through,
+    })
 }
 
 fn succeeds(command: &mut Command) -> bool {
@@ -337,53 +351,86 @@ fn succeeds(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|s| s.success())
 }
 
+/// How long a ping or a connection may take, within a host's time.
+const CONTACT: Duration = Duration::from_secs(5);
+/// What is counted where a host was not contacted, and why.
+const NO_WAY: &str = "nothing: no ping here, and its exec type has no port";
+const BY_SSH: &str = "ssh alone: its way leads through another host";
+
 /// Pings the host with the system's `ping`; where that cannot be, connects to
-/// the exec type's port.
-fn reach(target: &Target, ways: &Mutex<BTreeMap<&'static str, usize>>) -> Result<(), String> {
-    let host = bare(&target.host);
-    let count = |way| {
-        *ways
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(way)
-            .or_insert(0) += 1
-    };
-    let ping = Command::new("ping")
-        .args(["-c", "1", "-W", "2", "-w", "5", "--", host])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output();
-    let unusable = match &ping {
-        Err(_) => true,
-        Ok(output) => {
-            let stderr = String::from_utf8_lossy(&output.stderr).to_lowercase();
-            stderr.contains("not permitted")
-                || stderr.contains("permission")
-                || stderr.contains("lacking privilege")
-        }
-    };
-    if !unusable {
-        count("ping");
-        return if ping.is_ok_and(|p| p.status.success()) {
-            Ok(())
-        } else {
-            Err("does not answer a ping".into())
+/// the exec type's port. Where ssh goes another way than the name says, that is
+/// the host to contact.
+fn reach(target: &Target, patience: Duration, ways: &Ways) -> Result<(), String> {
+    let route = Some(&target.host).filter(|_| target.uses_ssh());
+    let route = route.and_then(|host| route_of_ssh(host));
+    if route.as_ref().is_some_and(|r| r.through) {
+        ways.count(BY_SSH);
+        return Ok(());
+    }
+    let host = route.as_ref().map_or(bare(&target.host), |r| &r.name);
+    let patience = patience.min(CONTACT);
+    if let Some(answers) = ping(host, patience) {
+        ways.count("ping");
+        return match answers {
+            true => Ok(()),
+            false => Err("does not answer a ping".into()),
         };
     }
-    let Some(port) = target.types.iter().find_map(|t| t.port) else {
-        count("nothing: no ping here, and its exec type has no port");
-        return Ok(());
-    };
-    count("a TCP connection");
+    let of_ssh = route.as_ref().and_then(|r| r.port);
+    match of_ssh.or_else(|| target.types.iter().find_map(|t| t.port)) {
+        Some(port) => {
+            ways.count("a TCP connection");
+            connect(host, port, patience)
+        }
+        None => {
+            ways.count(NO_WAY);
+            Ok(())
+        }
+    }
+}
+
+/// Whether the host answers; nothing where `ping` is missing or not permitted.
+fn ping(host: &str, patience: Duration) -> Option<bool> {
+    let seconds = patience.as_secs().max(1).to_string();
+    let output = Command::new("ping")
+        .args(["-c", "1", "-W", &seconds, "-w", &seconds, "--", host])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .ok()?;
+    let stderr = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    let forbidden = ["not permitted", "permission", "lacking privilege"];
+    let usable = !forbidden.iter().any(|sign| stderr.contains(sign));
+    usable.then(|| output.status.success())
+}
+
+fn connect(host: &str, port: u16, patience: Duration) -> Result<(), String> {
     let mut last = "no address found".to_string();
     for mut address in addresses(host) {
         address.set_port(port);
-        match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(_) => return Ok(()),
             Err(e) => last = e.to_string(),
         }
     }
     Err(format!("no connection to port {port}: {last}"))
+}
+
+/// How many hosts were contacted which way.
+#[derive(Default)]
+struct Ways(Mutex<BTreeMap<&'static str, usize>>);
+
+impl Ways {
+    fn count(&self, way: &'static str) {
+        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *ways.entry(way).or_insert(0) += 1;
+    }
+
+    fn told(&self) -> String {
+        let ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each: Vec<String> = ways.iter().map(|(w, n)| format!("{n} by {w}")).collect();
+        each.join(", ")
+    }
 }
 
 /// The test of one exec type on one host.

@@ -326,7 +326,7 @@ fn exit_codes_pass_unchanged_for_every_login_shell() {
         .collect();
     let hosts = hosts.join(",");
     let odd = r#"'a  b' "it's" '$HOME!' '' '\\' "!x" '*' '`id`' @1_stdout@"#;
-    let mut tasks = format!("task=1\nexec=local\ncommand=printf 'two\\nlines ! \\\\ \\047'\n");
+    let mut tasks = "task=1\nexec=local\ncommand=printf 'two\\nlines ! \\\\ \\047'\n".to_string();
     for (id, exec, command, code) in [
         (10, "ssh", "true".to_string(), 0),
         (11, "ssh", "false".into(), 1),
@@ -653,7 +653,7 @@ fn a_server_that_dies_ends_what_runs_there() {
     let child = server.begin(&stubborn(&server, ""), &[]);
     wait_until_ready(&server);
     let told = Instant::now();
-    server.kill_sessions();
+    server.signal_sessions("KILL");
     let ran = finish(child);
     nothing_left(&server, told);
     let log = server.sandbox.log();
@@ -686,4 +686,705 @@ fn a_background_process_far_away_does_not_hang_the_run() {
     );
     assert!(!log.contains("[WARN] Task 2"), "{log}");
     nothing_left(&server, began);
+}
+
+/// A host that hangs, its connection open: the run goes on, and once the host
+/// is back nothing is left there.
+#[test]
+fn a_host_that_hangs_does_not_hang_the_run() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let child = server.begin(&stubborn(&server, "timeout=4"), &[]);
+    wait_until_ready(&server);
+    server.signal_sessions("STOP");
+    let began = Instant::now();
+    let ran = finish(child);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 10, "{log}");
+    assert_eq!(
+        log.matches(" ended: timeout, exit code 124").count(),
+        3,
+        "{log}"
+    );
+    server.signal_sessions("CONT");
+    nothing_left(&server, Instant::now());
+}
+
+// Many at once.
+
+#[test]
+fn the_ramp_stays_below_what_a_server_takes() {
+    let Some(server) = Server::start("MaxStartups 10:30:100") else {
+        return;
+    };
+    let tasks = "task=1\ntype=parallel\nhostnames=127.0.2.[1-100]\nmax_parallel=50\nexec=ssh\ncommand=true\n";
+    let ran = server.run(tasks, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(server.sandbox.log().contains("Task 1: 100 ok"));
+    assert!(!server.log().contains("MaxStartups"), "{}", server.log());
+    assert!(!server.sandbox.log().contains("turned away"));
+}
+
+/// The same without the ramp, before a server that takes less.
+#[test]
+fn without_the_ramp_a_server_turns_connections_away() {
+    let Some(server) = Server::start("MaxStartups 2:100:2") else {
+        return;
+    };
+    let conf = server.sandbox.file("wide.conf", "max_connecting=1000\n");
+    let tasks = "task=1\ntype=parallel\nhostnames=127.0.2.[1-30]\nexec=ssh\ncommand=true\nunreachable=skip\n";
+    let ran = server.run(tasks, &["--config", &conf.display().to_string()]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(server.log().contains("MaxStartups"), "{}", server.log());
+    // Some came through at a further try, which costs them no retry.
+    assert!(
+        log.contains("the connection was turned away 1 time"),
+        "{log}"
+    );
+    assert!(!log.contains(": retry "), "{log}");
+}
+
+// Engines that cannot be had: stand-ins that take one argument vector only.
+
+/// A program that compares its arguments with those in `expected-TASK`, then runs
+/// what stands after the host.
+fn stand_in(sandbox: &Sandbox, name: &str, before_command: u32) {
+    let path = sandbox.path.display();
+    sandbox.program(
+        &format!("bin/{name}"),
+        &format!(
+            "#!/bin/sh\nprintf '%s\\0' \"$@\" | cmp -s - \"{path}/expected-$TASKER_TASK\" || {{ echo \"{name}: wrong arguments: $*\" >&2; exit 99; }}\nshift {before_command}\nexec \"$@\"\n"
+        ),
+    );
+}
+
+fn run_with_bin(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Ran {
+    sandbox.file("tasks.txt", tasks);
+    let mut arguments = options.to_vec();
+    arguments.push("tasks.txt");
+    let mut command = sandbox.tasker(&arguments);
+    command.env(
+        "PATH",
+        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
+    );
+    Ran::from(command.output().expect("tasker runs"))
+}
+
+#[test]
+fn engines_get_their_exact_arguments() {
+    let sandbox = Sandbox::new();
+    stand_in(&sandbox, "pbrun", 3);
+    stand_in(&sandbox, "p7s", 1);
+    stand_in(&sandbox, "wwrs_clir", 1);
+    let mut tasks = "task=1\nexec=local\ncommand=printf 'x; y\\n$HOME \\047'\n".to_string();
+    let cases: [(u32, &str, &[&str]); 4] = [
+        (2, "", &["-n", "-h", "web1"]),
+        (3, "exec=pbrun\n", &["-n", "-h", "web1"]),
+        (4, "exec=p7s\n", &["web1"]),
+        (5, "exec=wwrs\n", &["web1"]),
+    ];
+    for (id, exec, before) in cases {
+        tasks += &format!(
+            "task={id}\nhostname=web1\n{exec}command=printf '<%s>'\narguments='a  b' @1_stdout@ '' \"it's\" -n\nstdin=data\n\
+             success=stdout=\"<a  b><x; y\\n$HOME '><><it's><-n>\"|stdout~\"<a  b><x; y\"\n"
+        );
+        let words = ["printf", "<%s>", "a  b", "x; y\n$HOME '", "", "it's", "-n"];
+        let all: Vec<u8> = before
+            .iter()
+            .chain(&words)
+            .flat_map(|w| [w.as_bytes(), b"\0"].concat())
+            .collect();
+        sandbox.file(&format!("expected-{id}"), all);
+    }
+    // The check itself can fail.
+    tasks += "task=6\nhostname=web2\nexec=p7s\ncommand=true\nsuccess=exit_99\n";
+    sandbox.file("expected-6", b"web1\0true\0");
+    // A far end that is not tasker's own.
+    tasks += "task=7\nhostname=web2\nexec=p7s\ncommand=sleep 30\ntimeout=1\n";
+    sandbox.file("expected-7", b"web2\0sleep\x0030\0");
+    let ran = run_with_bin(&sandbox, &tasks, &["-r", "--skip-host-validation"]);
+    let log = sandbox.log();
+    assert_eq!(ran.code, 124, "{log}");
+    assert_eq!(log.matches("success true").count(), 6, "{log}");
+    assert!(
+        log.contains("[WARN] Task 7: what was started on the host may still run there"),
+        "{log}"
+    );
+}
+
+#[test]
+fn engines_are_tested_with_their_probes() {
+    let sandbox = Sandbox::new();
+    // The name must be known, the host need not be.
+    let probe = |program: &str, before: u32, name: &str, says: &str| {
+        sandbox.program(
+            &format!("bin/{program}"),
+            &format!(
+                "#!/bin/sh\necho \"{program} $*\" >> {}/calls\nshift {before}\n[ \"$*\" = {name} ] || exit 98\n{says}\n",
+                sandbox.path.display()
+            ),
+        );
+    };
+    probe("pbrun", 3, "pbtest", "echo OK");
+    probe("p7s", 1, "pbtest", "echo OK; exit 0");
+    probe("wwrs_clir", 1, "wwrs_test", "echo OK");
+    sandbox.program(
+        "bin/ping",
+        "#!/bin/sh\n[ \"$1 $2 $7\" = '-c 1 --' ] && exec test \"$8\" != 127.0.0.9\nexit 2\n",
+    );
+    let task = |id: u32, host: &str, exec: &str| {
+        format!(
+            "task={id}\nhostname={host}\nexec={exec}\ncommand=touch {}/ran\n",
+            sandbox.path.display()
+        )
+    };
+    let good = task(1, "127.0.0.2", "pbrun")
+        + &task(2, "127.0.0.2", "pbrun")
+        + &task(3, "127.0.0.2", "p7s")
+        + &task(4, "127.0.0.3", "wwrs");
+    let ran = run_with_bin(&sandbox, &good, &["-c"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in [
+        "Host DNS resolution passed (2/2 hosts)",
+        "Host connectivity validation passed (2/2 hosts; 2 by ping)",
+        "Exec type tests passed (3/3 tests)",
+        "Execution type validation passed (p7s: 1, pbrun: 2, wwrs: 1)",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}\n{}", ran.stdout);
+    }
+    let mut calls: Vec<String> = sandbox.read("calls").lines().map(String::from).collect();
+    calls.sort();
+    assert_eq!(
+        calls,
+        [
+            "p7s 127.0.0.2 pbtest",
+            "pbrun -n -h 127.0.0.2 pbtest",
+            "wwrs_clir 127.0.0.3 wwrs_test"
+        ]
+    );
+
+    probe("pbrun", 3, "pbtest", "echo KO");
+    probe("p7s", 1, "pbtest", "echo OK; echo no licence >&2; exit 3");
+    probe("wwrs_clir", 1, "wwrs_test", "sleep 60");
+    sandbox.file("tasks.txt", &good);
+    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
+    command.env(
+        "PATH",
+        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
+    );
+    command.env("VALIDATION_TEST_TIMEOUT", "2");
+    let began = Instant::now();
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(ran.code, 61, "{ran:?}");
+    for line in [
+        "127.0.0.2 (pbrun): its test did not print `OK`",
+        "127.0.0.2 (p7s): its test ended with 3: no licence",
+        "127.0.0.3 (wwrs): its test timed out",
+        "Exec type tests failed (0/3 tests)",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}\n{}", ran.stderr);
+    }
+    assert!(!sandbox.exists("ran"));
+
+    let ran = run_with_bin(&sandbox, &task(1, "127.0.0.9", "pbrun"), &["-r", "-c"]);
+    assert_eq!(ran.code, 60, "{ran:?}");
+    assert!(
+        ran.stderr.contains("127.0.0.9: does not answer a ping"),
+        "{ran:?}"
+    );
+    assert!(!sandbox.exists("ran"));
+}
+
+/// With ssh the connection goes where ssh's configuration leads.
+#[test]
+fn ssh_hosts_are_contacted_where_ssh_goes() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let closed = sshd::free_port();
+    server.configure(&format!(
+        "Host dead\n  HostName 127.0.0.7\n  Port {closed}\nHost inner\n  HostName no-such-host.invalid\n  ProxyJump node1\n"
+    ));
+    let task =
+        |id: u32, host: &str| format!("task={id}\nhostname={host}\nexec=ssh\ncommand=true\n");
+    // Only what is in these two: no ping.
+    let bin = server.sandbox.path.join("bin");
+    let check = |tasks: &str| {
+        server.sandbox.file("tasks.txt", tasks);
+        let mut command = server.sandbox.tasker(&["-c", "tasks.txt"]);
+        command.env("PATH", &bin);
+        Ran::from(command.output().expect("tasker runs"))
+    };
+    let ran = check(&(task(1, "node1") + &task(2, "127.0.0.3") + &task(3, "root@node2")));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("passed (3/3 hosts; 3 by a TCP connection)"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout.contains("Exec type tests passed (3/3 tests)"),
+        "{ran:?}"
+    );
+    let ran = check(&(task(1, "node1") + &task(2, "dead")));
+    assert_eq!(ran.code, 60, "{ran:?}");
+    let all = ran.stdout + &ran.stderr;
+    assert!(
+        all.contains(&format!(
+            "dead: no connection to port {closed}: Connection refused"
+        )),
+        "{all}"
+    );
+    assert!(
+        all.contains("Host connectivity validation failed (1/2 hosts"),
+        "{all}"
+    );
+    let ran = check(&task(1, "inner"));
+    let all = ran.stdout + &ran.stderr;
+    assert!(all.contains("1/1 hosts; 1 by ssh alone"), "{all}");
+    if !Path::new("/usr/bin/ping").exists() && !Path::new("/bin/ping").exists() {
+        sshd::skipped("a real ping", "there is no ping here");
+        return;
+    }
+    server.sandbox.file("tasks.txt", task(1, "node1"));
+    let ran = Ran::from(
+        server
+            .tasker(&["-c", "tasks.txt"])
+            .output()
+            .expect("tasker runs"),
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let by_ping = ran.stdout.contains("(1/1 hosts; 1 by ping)");
+    assert!(
+        by_ping || ran.stdout.contains("(1/1 hosts; 1 by a TCP connection)"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn unknown_hosts_are_found_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/pbrun", "#!/bin/sh\nexit 0\n");
+    let path = sandbox.path.display();
+    let tasks = format!(
+        "task=1\nexec=shell\nhostname=label.invalid\ncommand=touch {path}/ran\n\
+         task=2\nhostname=a.invalid\ncommand=true\n\
+         task=3\ntype=parallel\nhostnames=b[1-2].invalid,127.0.0.1\nexec=pbrun\ncommand=true\n"
+    );
+    for options in [&["-r"][..], &[]] {
+        let ran = run_with_bin(&sandbox, &tasks, options);
+        assert_eq!(ran.code, 60, "{ran:?}");
+        let all = ran.stdout + &ran.stderr;
+        assert!(
+            all.contains("Host DNS resolution failed (1/4 hosts)"),
+            "{all}"
+        );
+        for host in ["a", "b1", "b2"] {
+            assert!(
+                all.contains(&format!("{host}.invalid: no address found")),
+                "{all}"
+            );
+        }
+        assert!(!all.contains("label.invalid:"), "{all}");
+        assert!(!sandbox.exists("ran"));
+    }
+    let ran = run_with_bin(&sandbox, &tasks, &["-r", "--skip-host-validation"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn a_missing_program_of_an_exec_type_is_found_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path.display();
+    let first = format!("task=1\nexec=shell\ncommand=/bin/sh -c ': > {path}/ran'\n");
+    for (more, program, exec) in [
+        (
+            "task=2\nhostname=127.0.0.2\nexec=ssh\ncommand=true\n",
+            "ssh",
+            "ssh",
+        ),
+        ("task=2\nhostname=web1\ncommand=true\n", "pbrun", "pbrun"),
+        (
+            "task=2\ntype=parallel\nhostnames=localhost,web[1-3]\ncommand=true\n",
+            "pbrun",
+            "pbrun",
+        ),
+        (
+            "task=2\nhostname=web1\nexec=wwrs\ncommand=true\n",
+            "wwrs_clir",
+            "wwrs",
+        ),
+    ] {
+        sandbox.file("tasks.txt", first.clone() + more);
+        let mut command = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+        command.env("PATH", "/nowhere");
+        let ran = Ran::from(command.output().expect("tasker runs"));
+        assert_eq!(ran.code, 61, "{ran:?}");
+        assert!(
+            ran.stderr
+                .contains(&format!("`{program}` for exec type `{exec}`")),
+            "{ran:?}"
+        );
+        assert!(!sandbox.exists("ran"), "{more}");
+    }
+}
+
+/// What is meant for another host never runs here because nothing was said.
+#[test]
+fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/pbrun", "#!/bin/sh\necho \"pbrun $3\"\n");
+    let tasks = "task=1\nexec=local\ncommand=echo web7\n\
+        task=2\nhostname=@1_stdout@\ncommand=echo here\nsuccess=stdout=\"pbrun web7\"\n\
+        task=3\nhostname=web1\ncommand=echo here\nsuccess=stdout=\"pbrun web1\"\n\
+        task=4\nhostname=127.0.0.5\ncommand=echo here\nsuccess=stdout=here\n\
+        task=5\ntype=parallel\nhostnames=localhost,web[1-2],[::1]\ncommand=echo here\nsuccess=stdout=\"pbrun @hostname@\"|stdout=here\n\
+        task=6\nexec=local\ncommand=echo localhost\n\
+        task=7\nhostname=@6_stdout@\ncommand=echo here\nsuccess=stdout=here\n\
+        task=8\nexec=local\ncommand=echo 'bad;host'\n\
+        task=9\nhostname=@8_stdout@\ncommand=echo here\n";
+    let ran = run_with_bin(&sandbox, tasks, &["-r", "--skip-host-validation"]);
+    let log = sandbox.log();
+    assert_eq!(ran.code, 126, "{log}");
+    for line in [
+        "Task 5.1: local",
+        "Task 5.2 web1: pbrun",
+        "Task 5.3 web2: pbrun",
+        "Task 5.4 [::1]: local",
+        "a host name cannot hold `;`",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    // Each way to name another type.
+    let task = "task=1\nhostname=web1\ncommand=echo here\n";
+    sandbox.program("bin/p7s", "#!/bin/sh\necho p7s\n");
+    let ran = run_with_bin(
+        &sandbox,
+        task,
+        &["-r", "--skip-host-validation", "-t", "p7s"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        sandbox.log().contains("Task 1 web1: p7s, "),
+        "{}",
+        sandbox.log()
+    );
+    let ran = run_with_bin(&sandbox, task, &["-r", "-t", "p8s"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("--type: there is no exec type `p8s`; did you mean `p7s`?"),
+        "{ran:?}"
+    );
+}
+
+// tasker.conf.
+
+/// A sandbox with a configuration at the user's place.
+fn configured(conf: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.file(".config/tasker/tasker.conf", conf);
+    sandbox
+}
+
+const PLAIN: &str = "task=1\nexec=local\ncommand=true\n";
+
+#[test]
+fn the_configuration_is_searched_in_order() {
+    let sandbox = configured("timeout=11s\n");
+    sandbox.file("tasks.txt", PLAIN);
+    sandbox.file("environment.conf", "timeout=22s\n");
+    sandbox.file("option.conf", "timeout=33s\n");
+    let timeout = |variable: Option<&str>, options: &[&str]| {
+        let mut arguments = vec!["-r"];
+        arguments.extend(options);
+        arguments.push("tasks.txt");
+        let mut command = sandbox.tasker(&arguments);
+        command.envs(variable.map(|v| ("TASKER_CONFIG", v)));
+        let ran = Ran::from(command.output().expect("tasker runs"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let log = sandbox.log();
+        let (_, rest) = log.split_once("Task 1: local, timeout ").expect("the task");
+        rest.split(':').next().unwrap_or("").to_string()
+    };
+    assert_eq!(timeout(None, &[]), "11 s");
+    assert_eq!(timeout(Some(""), &[]), "11 s");
+    assert_eq!(timeout(Some("environment.conf"), &[]), "22 s");
+    let named = ["--config", "option.conf"];
+    assert_eq!(timeout(Some("environment.conf"), &named), "33 s");
+    // Options win over every configuration.
+    assert_eq!(
+        timeout(None, &["--config=option.conf", "-o", "44s"]),
+        "44 s"
+    );
+    for (variable, options) in [
+        (None, &["--config", "gone.conf"][..]),
+        (Some("gone.conf"), &[]),
+    ] {
+        let mut arguments = options.to_vec();
+        arguments.push("tasks.txt");
+        let mut command = sandbox.tasker(&arguments);
+        command.envs(variable.map(|v| ("TASKER_CONFIG", v)));
+        let ran = Ran::from(command.output().expect("tasker runs"));
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(
+            ran.stderr.contains("there is no configuration `gone.conf`"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn every_setting_of_the_configuration_has_its_effect() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path.display().to_string();
+    sandbox.file(
+        ".config/tasker/tasker.conf",
+        format!(
+            "# a comment\n\ndefault_exec = site # the site's own\ntimeout=90s\nkill_after=500ms\nlog_dir=~/elsewhere\nmax_parallel=2\nmax_connecting=3\n\n\
+             exec=site\n  argv={path}/carry --to={{hostname}} -- {{command}} {{arguments}} 'the end' $HOME\n  probe=check it\n  probe_expect_exit=3\n  probe_expect_output=all well\n  timeout=70s\n\
+             exec=script\n  script={path}/carry {{hostname}} sh -c {{script}}\n\
+             exec=here\n  argv=env A=1 {{command}} {{arguments}}\n\
+             exec=wwrs\n  timeout=60s\n"
+        ),
+    );
+    sandbox.program(
+        "carry",
+        "#!/bin/sh\nprintf '<%s>' \"$@\"\ncase \"$*\" in *check*) echo all well; exit 3;; esac\n",
+    );
+    sandbox.program("bin/wwrs_clir", "#!/bin/sh\nexit 0\n");
+    let tasks = "task=1\nhostname=web1\ncommand=run\narguments=\"a  b\" c\n\
+        task=2\nhostname=web1\nexec=script\ncommand=echo 'it''s' @1_exit@\n\
+        task=3\nexec=here\ncommand=sh -c 'echo $A'\nsuccess=stdout=1\n\
+        task=4\nhostname=web2\nexec=wwrs\ncommand=true\n\
+        task=5\ntype=parallel\nhostnames=web[1-4]\ncommand=true\n\
+        task=6\nexec=shell\ncommand=trap '' TERM; sleep 30\ntimeout=1\nnext=always\n";
+    let began = Instant::now();
+    let ran = run_with_bin(&sandbox, tasks, &["-r", "--skip-host-validation"]);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let logs: Vec<_> = std::fs::read_dir(sandbox.path.join("elsewhere/logs"))
+        .expect("the log directory")
+        .flatten()
+        .collect();
+    let log = std::fs::read_to_string(logs[0].path()).expect("a log");
+    for line in [
+        &format!(
+            "Task 1 web1: site, timeout 70 s: {path}/carry --to=web1 -- run 'a  b' c 'the end' '$HOME'"
+        ),
+        "Task 1 web1 stdout| <--to=web1><--><run><a  b><c><the end><$HOME>",
+        "Task 2 web1: script, timeout 90 s: ",
+        "Task 3: here, timeout 90 s: env A=1 sh -c 'echo $A'",
+        "Task 4 web2: wwrs, timeout 1 m: wwrs_clir web2 true",
+        "Executing Task 5: 4 subtasks, at most 2 at once",
+        "Task 6: shell, timeout 1 s",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    let ran = run_with_bin(
+        &sandbox,
+        "task=1\nhostname=127.0.0.2\ncommand=run\n",
+        &["-c"],
+    );
+    // Whatever the machine has to ping with, the probe passes.
+    assert!((ran.stdout + &ran.stderr).contains("Exec type tests passed (1/1 tests)"));
+}
+
+/// Scripts through an engine get their data as variables before the text.
+#[test]
+fn scripts_through_an_engine_take_data_as_data() {
+    let sandbox = configured("exec=far\nscript=sh -c {script} {hostname}\n");
+    let data = hostile();
+    let mut tasks = producers(&sandbox, &data);
+    for number in 0..data.len() {
+        let d = format!("@{}_stdout@", 100 + number);
+        tasks += &format!(
+            "task={}\nhostname=web1\nexec=far\ncommand=./argv out/{number} {d} \"{d}\" '{d}' a{d}b \"$(printf %s {d})\"\n",
+            300 + number
+        );
+    }
+    let ran = sandbox.run(&tasks, &["-q", "--skip-host-validation"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for (number, bytes) in data.iter().enumerate() {
+        let d = trimmed(bytes);
+        let around = [b"a", &d[..], b"b"].concat();
+        let what = String::from_utf8_lossy(bytes);
+        same(
+            &sandbox,
+            &format!("out/{number}"),
+            &words(&[&d, &d, &d, &around, &d]),
+            &what,
+        );
+    }
+    nothing_was_run(&sandbox);
+}
+
+#[test]
+fn a_section_overrides_a_built_in_type() {
+    let sandbox = configured(
+        "exec=pbrun\nargv=sudo-like -u op {hostname} {command} {arguments}\nexec=shell\nscript=dash-like {script}\n",
+    );
+    sandbox.program("bin/sudo-like", "#!/bin/sh\necho \"$*\"\n");
+    sandbox.program("bin/dash-like", "#!/bin/sh\necho \"script: $*\"\n");
+    let tasks = "task=1\nhostname=web1\ncommand=id -u\nsuccess=stdout=\"-u op web1 id -u\"\n\
+        task=2\nexec=bash\ncommand=id | wc\nsuccess=stdout=\"script: id | wc\"\n";
+    let ran = run_with_bin(&sandbox, tasks, &["-r", "--skip-host-validation"]);
+    assert_eq!(ran.code, 0, "{}", sandbox.log());
+}
+
+/// Each mistake: the configuration, and what is said of it, with its place.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "timeot=5\n",
+        "bad.conf:1:1: error: unknown key `timeot` in the settings before the first `exec=`",
+    ),
+    (
+        "exec=x\nargv=a {command} {arguments}\nprob=1\n",
+        "bad.conf:3:1: error: unknown key `prob` in the section `exec=x`",
+    ),
+    (
+        "timeout=5\ntimeout=6\n",
+        "bad.conf:2:1: error: `timeout` is given twice",
+    ),
+    (
+        "default_exec=nosuch\n",
+        "bad.conf:1:14: error: there is no exec type `nosuch`",
+    ),
+    ("default_exec=shel\n", "did you mean `shell`?"),
+    ("timeout=never\n", "bad.conf:1:9: error: "),
+    (
+        "kill_after=2h\n",
+        "bad.conf:1:12: error: at most 1 h, found `2h`",
+    ),
+    ("max_parallel=0\n", "bad.conf:1:14: error: "),
+    ("max_connecting=x\n", "bad.conf:1:16: error: "),
+    ("log_dir=\n", "error: expected a directory, found nothing"),
+    (
+        "--debug\n",
+        "bad.conf:1:1: error: an option line has no place in tasker.conf",
+    ),
+    ("just words\n", "bad.conf:1:1: error: "),
+    (
+        "exec=a b\nargv=a {command} {arguments}\n",
+        "bad.conf:1:6: error: expected a name of letters, digits, `-` and `_`, found `a b`",
+    ),
+    (
+        "exec=x\n",
+        "bad.conf:1:1: error: the exec type `x` has no `argv` and no `script`",
+    ),
+    (
+        "exec=x\nargv=a {command}\n",
+        "bad.conf:2:6: error: `argv=` needs `{command}` and `{arguments}` as words of their own",
+    ),
+    (
+        "exec=x\nscript=a\n",
+        "bad.conf:2:8: error: `script=` needs `{script}` as a word of its own",
+    ),
+    (
+        "exec=x\nargv=a {command} {arguments}\nscript=a {script}\n",
+        "bad.conf:3:8: error: a type has `argv` or `script`, not both",
+    ),
+    (
+        "exec=x\nargv={hostname} {command} {arguments}\n",
+        "bad.conf:2:6: error: it must begin with the program to run",
+    ),
+    (
+        "exec=x\nargv=a 'b {command} {arguments}\n",
+        "bad.conf:2:6: error: a quote is never closed",
+    ),
+    (
+        "exec=x\nargv=a {command} {arguments}\nprobe_expect_exit=300\n",
+        "bad.conf:3:19: error: ",
+    ),
+    (
+        "exec=x\nargv=a {command} {arguments}\nexec=x\nargv=a {command} {arguments}\n",
+        "bad.conf:3:6: error: the exec type `x` is given twice",
+    ),
+    (
+        "exec=x\nargv=a {host} {command} {arguments}\n",
+        "bad.conf:2:6: error: there is no `{host}`",
+    ),
+];
+
+#[test]
+fn mistakes_in_the_configuration_are_told_with_their_place() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", PLAIN);
+    for (conf, message) in MISTAKES {
+        sandbox.file("bad.conf", conf);
+        let ran = Ran::from(
+            sandbox
+                .tasker(&["-r", "--config", "bad.conf", "tasks.txt"])
+                .output()
+                .expect("tasker runs"),
+        );
+        assert_eq!(ran.code, 20, "{conf}\n{ran:?}");
+        assert!(
+            ran.stderr.contains(message),
+            "{conf}\n{message}\n{}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.contains("1 error, 0 warnings"),
+            "{conf}\n{}",
+            ran.stderr
+        );
+    }
+    sandbox.file("bad.conf", b"timeout=5\n\xff\n");
+    let ran = Ran::from(
+        sandbox
+            .tasker(&["--config", "bad.conf", "tasks.txt"])
+            .output()
+            .expect("tasker runs"),
+    );
+    assert_eq!(ran.code, 20, "{ran:?}");
+    assert!(ran.stderr.contains("bad.conf:2:1: error: "), "{ran:?}");
+}
+
+#[test]
+fn a_configuration_that_others_may_write_is_not_trusted() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", PLAIN);
+    let conf = sandbox.file("open.conf", "timeout=5\n");
+    let check = || {
+        Ran::from(
+            sandbox
+                .tasker(&["--config", "open.conf", "tasks.txt"])
+                .output()
+                .expect("tasker runs"),
+        )
+    };
+    assert_eq!(check().code, 0);
+    for mode in [0o646, 0o666] {
+        std::fs::set_permissions(&conf, std::fs::Permissions::from_mode(mode)).expect("mode");
+        let ran = check();
+        let said = "everyone may write this file, and so decide what is run";
+        let (code, kind) = if sshd::is_root() {
+            (20, "error")
+        } else {
+            (0, "warning")
+        };
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(
+            ran.stderr.contains(&format!("open.conf: {kind}: {said}")),
+            "{ran:?}"
+        );
+    }
 }

@@ -15,6 +15,7 @@ use super::ramp::{Connecting, Ramp};
 use super::runner::{Ending, Finished, Job, Stdin};
 use super::sys;
 use crate::exit;
+use crate::text::diagnostic::Count;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
@@ -51,27 +52,37 @@ const FAR_END: Duration = Duration::from_secs(2);
 /// call waits a while and another returns at once.
 pub fn run(job: &Job, deadline: Option<Instant>, patient: bool, around: &Surroundings) -> Finished {
     let mut refusals = 0;
+    let mut last = None;
     loop {
-        let began = Instant::now();
         let connecting = match job.far {
             Some(_) => match around.ramp.enter(deadline, &around.interrupt) {
                 Some(connecting) => Some(connecting),
-                None => return not_started("its turn to connect did not come"),
+                // One that was tried already is unreachable, not unstarted.
+                None => {
+                    return last.unwrap_or_else(|| not_started("its turn to connect did not come"));
+                }
             },
             None => None,
         };
-        let finished = run_once(job, deadline, patient, connecting, around, began);
+        // The wait for its turn is none of the command's time.
+        let mut finished = run_once(job, deadline, patient, connecting, around, Instant::now());
         let refused = matches!(finished.ending, Ending::Unreachable(_))
             && is_refusal(&finished.stderr.head(4096));
-        if !refused || refusals == REFUSALS {
+        refusals += u32::from(refused);
+        if refusals > 0 {
+            let times = Count(refusals as usize, "time");
+            let warning = format!("the connection was turned away {times}");
+            finished.warnings.push(warning);
+        }
+        if !refused || refusals > REFUSALS {
             return finished;
         }
-        refusals += 1;
         // Before a server that drops what is too many, all must not return at once.
         let pause = Duration::from_millis(200 * u64::from(refusals)).mul_f64(0.5 + random());
         if sys::poll(&[around.interrupt.end_fd()], -1, Some(pause)).unwrap_or(0) != 0 {
             return finished;
         }
+        last = Some(finished);
     }
 }
 
@@ -404,6 +415,7 @@ struct Watch<'a> {
     feed: Option<Feed>,
     /// Takes the far end's own lines out of standard error.
     filter: Option<Filter>,
+    carried: bool,
     /// The place among those that connect, until the far end answers.
     connecting: Option<Connecting<'a>>,
     timeout_at: Instant,
@@ -463,6 +475,7 @@ impl<'a> Watch<'a> {
             stderr: stream(started.stderr),
             feed: started.feed,
             filter: job.far.as_ref().map(|far| Filter::new(&far.nonce)),
+            carried: job.carried,
             connecting,
             timeout_at: deadline.map_or(timeout_at, |d| d.min(timeout_at)),
             exited: None,
@@ -663,6 +676,9 @@ impl<'a> Watch<'a> {
         }
         if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
             warnings.push("a background process held the output open after the command had ended; its group was ended".into());
+        }
+        if self.carried && self.cut_short.is_some() {
+            warnings.push("what was started on the host may still run there".into());
         }
         if ended.is_none() {
             warnings.push(format!(

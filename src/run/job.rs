@@ -124,6 +124,7 @@ pub fn prepare(
         timeout: timeout.of(&exec),
         deadline: None,
         far: filled.far,
+        carried: is_carried(&exec),
     };
     Ok(Prepared {
         job,
@@ -160,7 +161,12 @@ pub fn of_words(
         timeout,
         deadline: None,
         far,
+        carried: is_carried(exec),
     }
+}
+
+fn is_carried(exec: &ExecType) -> bool {
+    matches!(exec.way, Way::Argv(_)) && !exec.is_local()
 }
 
 /// The exec type of a task whose type or host comes from a result.

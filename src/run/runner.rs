@@ -31,6 +31,8 @@ pub struct Job {
     pub deadline: Option<Time>,
     /// The far end of an `ssh` job; its standard input is then the channel.
     pub far: Option<Far>,
+    /// Another program carries it to its host, where nothing of ours can end it.
+    pub carried: bool,
 }
 
 pub enum Stdin {

@@ -195,14 +195,16 @@ pub fn free_port() -> u16 {
 }
 
 impl Server {
-    /// Kills the server with all its sessions, as a machine that is switched off.
-    pub fn kill_sessions(&self) {
+    /// Signals the server with all its sessions.
+    pub fn signal_sessions(&self, signal: &str) {
         let ours = self.left();
         // Those of the holder's session tree that are sshd: found by their parents.
         for pid in ours.iter().flat_map(|p| ancestors(*p)) {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             if name.trim() == "sshd" {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+                let _ = Command::new("kill")
+                    .args([&format!("-{signal}"), &pid.to_string()])
+                    .status();
             }
         }
     }
