@@ -106,7 +106,7 @@ fn reach_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
 }
 
 fn probe_all(left: &[Arc<Target>], around: &Arc<Surroundings>, findings: &mut Findings) {
-    let common = Common::new("connection-test");
+    let common = Common::new("connection-test", Default::default());
     let jobs = probes(left, &common, patience());
     if jobs.is_empty() {
         return;

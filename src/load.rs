@@ -7,7 +7,7 @@ use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
-use crate::report::mask::Mask;
+use crate::task::mask::Mask;
 use crate::site::{self, Site};
 use crate::task::build::{self, Setting};
 use crate::task::globals::is_secret;

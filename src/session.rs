@@ -11,7 +11,7 @@ use crate::plan::flow::Policy;
 use crate::plan::listing;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
-use crate::report::mask::Mask;
+use crate::task::mask::Mask;
 use crate::report::records::{self, Records};
 use crate::report::{Report, clock, show, summary};
 use crate::run::capture::Spool;
@@ -323,7 +323,7 @@ fn walk(
         debug: invocation.log_level == Level::Debug,
         selection,
     };
-    let common = Common::new(run_id);
+    let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));
     let mut emit = |event: crate::run::event::Event| report.event(&event);
     Engine::new(
         &loaded.workflow,

@@ -257,7 +257,9 @@ fn check_placeholders(word: &str) -> Result<(), String> {
         // `{{.Name}}` and `${x}` are the program's own.
         let own = word[..at].ends_with(['{', '$']) || !inside.contains('}');
         let near = did_you_mean(name, known.iter().copied());
-        if !own && name != "hostname" && !near.is_empty() {
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        if !own && name != "hostname" && (is_name || !near.is_empty()) {
+            let near = if near.is_empty() { "there are `{hostname}`, `{command}`, `{arguments}` and `{script}`" } else { &near };
             return Err(format!("there is no `{{{name}}}`; {near}"));
         }
     }

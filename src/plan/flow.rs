@@ -55,6 +55,8 @@ pub struct Seen {
     pub exit: i32,
     pub success: bool,
     pub verdict: bool,
+    /// It could not be started for what its values are: not retried, not repeated.
+    pub refused: bool,
     /// How many iterations `loop` asks for, and whether `loop_break` holds.
     pub iterations: u32,
     pub loop_break: bool,
@@ -153,21 +155,21 @@ pub fn follow(
         }
         Choice::Return(code) | Choice::Never(code) => go(Step::End(ending(course, code)), course),
         Choice::FallThrough => fall_through(workflow, policy, course, from, why),
-        Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
-            let first = course.handler_failed.or(Some(failure));
-            let course = Course {
-                handler_failed: first,
-                ..course
-            };
-            let why = "failed in a failure handler; the next one follows";
-            fall_through(workflow, policy, course, from, why.into())
-        }
         Choice::Fail if policy.keep_going => {
             let course = Course {
                 kept_going: true,
                 ..course
             };
             let why = "failed; going on as --keep-going says";
+            fall_through(workflow, policy, course, from, why.into())
+        }
+        Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
+            let first = course.handler_failed.or(Some(failure));
+            let course = Course {
+                handler_failed: first,
+                ..course
+            };
+            let why = "failed in a failure handler, and nothing handles that";
             fall_through(workflow, policy, course, from, why.into())
         }
         Choice::Fail => go(Step::End(failure), course),
@@ -179,10 +181,11 @@ pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, s
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
     }
-    if matches!(task.routing.next, Next::Loop) {
+    if matches!(task.routing.next, Next::Loop) && !seen.refused {
         return choose_in_loop(task, at, seen);
     }
-    if !seen.verdict && at.attempt <= seen.retries && is_retried(seen) {
+    let again = !seen.refused && is_retried(seen.outcome, seen.exit, &seen.retry_on);
+    if !seen.verdict && at.attempt <= seen.retries && again {
         let why = format!(
             "its verdict is false; retry {} of {}",
             at.attempt, seen.retries
@@ -203,16 +206,15 @@ pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, s
 }
 
 /// Whether the outcome or exit code is one that is tried again (SPEC §3.3).
-pub fn is_retried(seen: &Seen) -> bool {
-    let on = &seen.retry_on;
-    let by_outcome = match seen.outcome {
+pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
+    let by_outcome = match outcome {
         Outcome::Timeout => on.timeout,
         Outcome::Unreachable => on.unreachable,
         // A false verdict of a command that exited 0 counts as failed.
         Outcome::Failed | Outcome::Ok => on.failed,
         _ => false,
     };
-    by_outcome || on.codes.contains(&seen.exit)
+    by_outcome || on.codes.contains(&exit)
 }
 
 fn choose_in_loop(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, str>) {
@@ -373,6 +375,7 @@ mod tests {
                 },
                 exit,
                 success: exit == 0,
+                refused: false,
                 verdict: exit == 0 || matches!(task.routing.next, Next::Always),
                 iterations: task.repeat.as_ref().map_or(0, |r| known(r.count.known())),
                 loop_break: exit == 0 && task.repeat.as_ref().is_some_and(|r| r.until.is_some()),

@@ -259,6 +259,7 @@ fn endings(ix: Ix, task: &Task) -> Vec<(Case, Position, Seen)> {
         outcome,
         exit: i32::from(!verdict),
         success: verdict,
+        refused: false,
         verdict,
         iterations: 1,
         loop_break,

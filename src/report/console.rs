@@ -1,7 +1,7 @@
 //! What a run prints: plain lines, readable in a mail (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use super::mask::Mask;
+use crate::task::mask::Mask;
 use super::{fold, show};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;

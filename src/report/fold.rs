@@ -1,7 +1,7 @@
 //! Equal results of a block's subtasks, told once: `web[01-97,99] (98): ok`.
 #![forbid(unsafe_code)]
 
-use super::mask::Mask;
+use crate::task::mask::Mask;
 use super::show;
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;

@@ -1,7 +1,7 @@
 //! The log file of a run (SPEC §6.3): complete, greppable, one event a line.
 #![forbid(unsafe_code)]
 
-use super::mask::Mask;
+use crate::task::mask::Mask;
 use super::{clock, fold, show};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;

@@ -7,7 +7,6 @@ pub mod clock;
 pub mod console;
 pub mod fold;
 pub mod log;
-pub mod mask;
 pub mod records;
 pub mod show;
 pub mod summary;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::clock;
-use super::mask::Mask;
+use crate::task::mask::Mask;
 use crate::outcome::Outcome;
 use crate::text::sha256;
 use std::collections::{BTreeSet, HashSet};

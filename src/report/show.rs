@@ -2,7 +2,7 @@
 //! nor drive a terminal.
 #![forbid(unsafe_code)]
 
-use super::mask::Mask;
+use crate::task::mask::Mask;
 use crate::run::capture::Captured;
 
 /// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
@@ -39,24 +39,17 @@ pub fn complain_raw(text: std::fmt::Arguments) {
 /// The first `limit` bytes of an output as lines, and how many bytes follow.
 pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
     // A little more is read, so that a secret across the cut is seen whole.
-    let bytes = output.head(limit + mask.longest());
-    let masked = mask.bytes(&bytes);
-    let kept = &masked[..limit.min(masked.len())];
+    let bytes = output.head(limit + mask.reach());
     let more = output.len().saturating_sub(limit.min(bytes.len()) as u64);
-    (lines(kept), more)
+    (lines(&mask.part(&bytes, 0, limit)), more)
 }
 
 /// The last `count` lines of an output.
 pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     const BYTES: usize = 16 << 10;
-    let bytes = output.tail(BYTES + mask.longest());
-    let masked = mask.bytes(&bytes);
-    let cut = if (bytes.len() as u64) < output.len() {
-        masked.len().saturating_sub(BYTES)
-    } else {
-        0
-    };
-    let all = lines(&masked[cut..]);
+    let bytes = output.tail(BYTES + mask.reach());
+    let from = if (bytes.len() as u64) < output.len() { mask.reach() } else { 0 };
+    let all = lines(&mask.part(&bytes, from, bytes.len()));
     all[all.len().saturating_sub(count)..].to_vec()
 }
 

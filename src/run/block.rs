@@ -17,10 +17,10 @@ use super::step::{Numbers, Retries, is_of_block, running};
 use super::view::Own;
 use crate::exit;
 use crate::outcome::Outcome;
-use crate::plan::flow::{self, Choice, Position, Seen};
+use crate::plan::flow::{self, Choice, Position};
 use crate::plan::waves;
 use crate::task::values::{Share, Unreachable, Wave};
-use crate::task::{Command, Criterion, Ix, Kind, Members, Parallel, Task, nodeset};
+use crate::task::{Command, Criterion, Ix, Kind, Members, Parallel, Task, nodeset, now};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ops::Range;
@@ -128,34 +128,15 @@ impl Engine<'_> {
     fn limits(&mut self, parallel: &Parallel, own: &Own) -> Result<Limits, String> {
         let default = self.defaults.max_parallel;
         self.look(own, |view| {
-            let at_once = parallel
-                .max_parallel
-                .as_ref()
-                .map_or(Ok(default), |n| n.get(view))?;
+            let at_once = now("max_parallel", parallel.max_parallel.as_ref(), view)?;
+            let unreachable = now("unreachable", parallel.unreachable.as_ref(), view)?;
             Ok(Limits {
-                at_once: at_once as usize,
-                timeout: parallel
-                    .block_timeout
-                    .as_ref()
-                    .map(|t| t.get(view))
-                    .transpose()?,
-                unreachable: parallel
-                    .unreachable
-                    .as_ref()
-                    .map_or(Ok(Unreachable::Fail), |u| u.get(view))?,
-                fail_fast: parallel
-                    .fail_fast
-                    .as_ref()
-                    .map(|f| f.get(view))
-                    .transpose()?,
-                waves: parallel
-                    .waves
-                    .as_ref()
-                    .map_or(Ok(vec![Wave::Rest]), |w| w.get(view))?,
-                pause: parallel
-                    .wave_pause
-                    .as_ref()
-                    .map_or(Ok(Duration::ZERO), |p| p.get(view))?,
+                at_once: at_once.unwrap_or(default) as usize,
+                timeout: now("block_timeout", parallel.block_timeout.as_ref(), view)?,
+                unreachable: unreachable.unwrap_or(Unreachable::Fail),
+                fail_fast: now("fail_fast", parallel.fail_fast.as_ref(), view)?,
+                waves: now("waves", parallel.waves.as_ref(), view)?.unwrap_or(vec![Wave::Rest]),
+                pause: now("wave_pause", parallel.wave_pause.as_ref(), view)?.unwrap_or_default(),
             })
         })
     }
@@ -341,7 +322,7 @@ impl Engine<'_> {
         let task = &self.workflow.tasks[ix];
         let mut result = self.result_of(finished, &own, shown);
         self.split(&mut result, &own, &numbers);
-        if result.outcome != Outcome::Cancelled {
+        if result.is_judged() {
             let success = self.meets(block.criterion_of(task), &own, &mut result);
             result.settle(success);
         }
@@ -400,8 +381,9 @@ impl Engine<'_> {
             .filter_map(|s| s.result.as_ref())
             .map(|r| r.outcome)
             .collect();
-        let none_ok = !outcomes.contains(&Outcome::Ok);
-        if none_ok && outcomes.iter().any(|o| o.is_failure()) {
+        let left_out = block.leaves_out_unreachable();
+        let failed = |o: &Outcome| o.is_failure() && !(left_out && *o == Outcome::Unreachable);
+        if !outcomes.contains(&Outcome::Ok) && outcomes.iter().any(failed) {
             block.halt("nothing of the wave before succeeded".into(), -1);
             return;
         }
@@ -588,16 +570,6 @@ fn command_of(task: &Task) -> Option<&Command> {
 
 /// Whether the result is one that is tried again (SPEC §3.3).
 fn is_tried_again(own: &Own, retries: &Retries, result: &TaskResult) -> bool {
-    let seen = Seen {
-        outcome: result.outcome,
-        exit: result.exit,
-        success: result.success,
-        verdict: result.success,
-        iterations: 0,
-        loop_break: false,
-        retries: retries.count,
-        retry_on: retries.on.clone(),
-        returns: None,
-    };
-    !result.success && own.attempt <= retries.count && flow::is_retried(&seen)
+    let again = flow::is_retried(result.outcome, result.exit, &retries.on);
+    !result.success && own.attempt <= retries.count && again
 }

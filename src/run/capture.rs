@@ -288,9 +288,10 @@ impl Captured {
         let mut window: Vec<u8> = Vec::new();
         self.chunks(&mut |chunk| {
             window.extend_from_slice(chunk);
-            found = found || contains(&window, needle);
+            found = contains(&window, needle);
             let keep = needle.len().saturating_sub(1).min(window.len());
             window.drain(..window.len() - keep);
+            !found
         });
         found
     }
@@ -301,13 +302,17 @@ impl Captured {
         self.chunks(&mut |chunk| {
             lines += chunk.iter().filter(|b| **b == b'\n').count() as u64;
             last = chunk.last().copied().unwrap_or(last);
+            true
         });
         lines + u64::from(last != b'\n')
     }
 
-    fn chunks(&self, see: &mut dyn FnMut(&[u8])) {
+    /// Shows the stream piece by piece, as long as `see` wants more.
+    fn chunks(&self, see: &mut dyn FnMut(&[u8]) -> bool) {
         match self {
-            Captured::Memory(kept) => see(&kept.bytes),
+            Captured::Memory(kept) => {
+                see(&kept.bytes);
+            }
             Captured::File(file) => {
                 let Ok(mut file) = File::open(&file.path) else {
                     return;
@@ -315,7 +320,11 @@ impl Captured {
                 let mut buffer = vec![0; 1 << 16];
                 loop {
                     match file.read(&mut buffer) {
-                        Ok(length @ 1..) => see(&buffer[..length]),
+                        Ok(length @ 1..) => {
+                            if !see(&buffer[..length]) {
+                                return;
+                            }
+                        }
                         Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                         _ => return,
                     }

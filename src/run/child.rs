@@ -59,7 +59,7 @@ pub fn run(job: &Job, deadline: Option<Instant>, patient: bool, around: &Surroun
                 Some(connecting) => Some(connecting),
                 // One that was tried already is unreachable, not unstarted.
                 None => {
-                    return last.unwrap_or_else(|| not_started("its turn to connect did not come"));
+                    return last.unwrap_or_else(|| without_process(Ending::NotStarted, ""));
                 }
             },
             None => None,
@@ -113,15 +113,11 @@ fn run_once(
     }
 }
 
-fn not_started(reason: &str) -> Finished {
-    without_process(Ending::NotStarted, reason)
-}
-
 fn without_process(ending: Ending, reason: &str) -> Finished {
     Finished {
         ending,
         stdout: Captured::text(""),
-        stderr: Captured::text(format!("{reason}\n")),
+        stderr: Captured::text(if reason.is_empty() { String::new() } else { format!("{reason}\n") }),
         took: Duration::ZERO,
         cpu: Duration::ZERO,
         peak_kib: 0,

@@ -362,6 +362,7 @@ impl<'a> Engine<'a> {
             workflow: self.workflow,
             results: &self.results,
             own,
+            mask: &self.common.mask,
             run_outcome: self.run_outcome,
             result,
             doubts: RefCell::default(),

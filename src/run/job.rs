@@ -6,6 +6,7 @@ use super::runner::{Job, Stdin};
 use super::view::View;
 use crate::plan::exec::{Arg, ExecType, Way};
 use crate::plan::recipe::{self, Defaults, Payload, Recipe};
+use crate::task::mask::Mask;
 use crate::task::{Command, host};
 use crate::text::quote;
 use crate::text::script::{Script, variable};
@@ -32,10 +33,12 @@ pub struct Prepared {
 pub struct Common {
     pub environment: Arc<Vec<CString>>,
     pub run_id: String,
+    /// Secrets, to keep them out of shown command lines.
+    pub mask: Mask,
 }
 
 impl Common {
-    pub fn new(run_id: &str) -> Common {
+    pub fn new(run_id: &str, mask: Mask) -> Common {
         use std::os::unix::ffi::OsStrExt;
         let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
@@ -44,6 +47,7 @@ impl Common {
         Common {
             environment: Arc::new(environment),
             run_id: run_id.to_string(),
+            mask,
         }
     }
 }
@@ -55,13 +59,17 @@ pub struct Timeout {
     pub own: Option<Duration>,
     /// What tasks take that say nothing, when their exec type does not either.
     pub default: Duration,
+    /// The most that one may take which says nothing: a final task.
+    pub most: Option<Duration>,
     /// What is left of its block's time.
     pub left: Option<Duration>,
 }
 
 impl Timeout {
     fn of(self, exec: &ExecType) -> Duration {
-        let timeout = self.own.or(exec.timeout).unwrap_or(self.default);
+        let default = exec.timeout.unwrap_or(self.default);
+        let default = self.most.map_or(default, |most| most.min(default));
+        let timeout = self.own.unwrap_or(default);
         self.left.map_or(timeout, |left| left.min(timeout))
     }
 }
@@ -467,11 +475,15 @@ fn assignments(values: &[Variable]) -> Vec<u8> {
 /// How many characters of one word a log line shows.
 const SHOWN: usize = 2000;
 
+/// The word as it may be shown: secrets are masked in the values as they are,
+/// before anything is quoted or cut.
 fn shown(word: &Template, view: &View) -> String {
     struct Short<'a>(&'a View<'a>);
     impl Lookup for Short<'_> {
         fn value(&self, reference: Reference) -> std::borrow::Cow<'_, [u8]> {
-            self.0.value_within(reference, SHOWN)
+            let mask = self.0.mask;
+            let value = self.0.value_within(reference, SHOWN + mask.reach());
+            std::borrow::Cow::Owned(mask.part(&value, 0, SHOWN))
         }
     }
     let text = word.shown(Some(&Short(view)));

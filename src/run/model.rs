@@ -51,7 +51,7 @@ fn run(text: &str, script: &dyn Fn(&str, usize) -> (Ending, Duration)) -> Seen {
         debug: false,
         selection: Selection::default(),
     };
-    let (defaults, common) = (defaults(), Common::new("test"));
+    let (defaults, common) = (defaults(), Common::new("test", Default::default()));
     let end = Engine::new(
         &workflow,
         &defaults,

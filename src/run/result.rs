@@ -12,6 +12,8 @@ pub struct TaskResult {
     /// -1 where nothing ran (SPEC §3.2, §3.5).
     pub exit: i32,
     pub success: bool,
+    /// Its time was up, whatever its criterion makes of that.
+    pub timed_out: bool,
     pub stdout: Captured,
     pub stderr: Captured,
     pub hostname: String,
@@ -45,6 +47,7 @@ impl TaskResult {
             outcome,
             exit,
             success: outcome == Outcome::Ok,
+            timed_out: outcome == Outcome::Timeout,
             stdout: Captured::text(""),
             stderr: Captured::text(""),
             hostname: String::new(),
@@ -65,6 +68,11 @@ impl TaskResult {
             cause: cause.to_string(),
             ..TaskResult::without_process(Outcome::NotStarted, exit, 0)
         }
+    }
+
+    /// Whether a criterion can be asked: not for what never ran or was cut short.
+    pub fn is_judged(&self) -> bool {
+        !matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled)
     }
 
     /// Takes in whether it was a success; a timeout stays one unless it was.

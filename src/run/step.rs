@@ -12,7 +12,7 @@ use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{Choice, Position, Seen};
 use crate::task::values::{Delay, RetryOn, Split};
-use crate::task::{Command, Criterion, Ix, Kind, Late, Next, Task};
+use crate::task::{Command, Criterion, Ix, Kind, Next, Task, now};
 use crate::text::condition::Expr;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -58,11 +58,7 @@ impl Numbers {
             last: None,
         };
         Numbers {
-            timeout: Timeout {
-                own: None,
-                default: Duration::ZERO,
-                left: None,
-            },
+            timeout: Timeout { own: None, default: Duration::ZERO, most: None, left: None },
             retries: Retries {
                 count: 0,
                 delay,
@@ -114,12 +110,14 @@ impl Engine<'_> {
             left,
         } = performed;
         self.judge(at.task, task, &own, result, refused);
-        let cancelled = self
-            .results
-            .get(at.task)
-            .is_some_and(|r| r.outcome == Outcome::Cancelled);
-        let verdict = !cancelled && !refused && self.verdict(at.task, task, &own, left.is_some());
+        let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
+        let verdict = match (judged, refused) {
+            (false, _) => false,
+            (true, true) => matches!(task.routing.next, Next::Always),
+            (true, false) => self.verdict(at.task, task, &own, left.is_some()),
+        };
         let seen = self.seen(at.task, task, &own, &numbers, verdict);
+        let seen = Seen { refused, ..seen };
         self.tell_finished(at.task, task, &own);
         Stepped {
             seen,
@@ -132,9 +130,10 @@ impl Engine<'_> {
     /// Does what the task's kind asks for.
     fn perform(&mut self, at: Position, task: &Task, own: &Own, numbers: &Numbers) -> Performed {
         match &task.kind {
-            Kind::Command(command) => {
-                Performed::of(self.command(at.task, task, command, own, numbers))
-            }
+            Kind::Command(command) => match self.command(at.task, task, command, own, numbers) {
+                Ok(result) => Performed::of(result),
+                Err(reason) => Performed::refused(self.unstarted(own, &reason)),
+            },
             Kind::Decision | Kind::Bare => {
                 Performed::of(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
             }
@@ -162,11 +161,8 @@ impl Engine<'_> {
         command: &Command,
         own: &Own,
         numbers: &Numbers,
-    ) -> TaskResult {
-        let prepared = match self.prepare(ix, command, own, numbers.timeout) {
-            Ok(prepared) => prepared,
-            Err(reason) => return self.unstarted(own, &reason),
-        };
+    ) -> Result<TaskResult, String> {
+        let prepared = self.prepare(ix, command, own, numbers.timeout)?;
         self.tell_started(task, own, &prepared);
         let number = self.next_job();
         let deadline = self.deadline;
@@ -178,7 +174,7 @@ impl Engine<'_> {
         let finished = self.await_job(number, own);
         let mut result = self.result_of(finished, own, prepared.shown);
         self.split(&mut result, own, numbers);
-        result
+        Ok(result)
     }
 
     pub(super) fn prepare(
@@ -222,6 +218,8 @@ impl Engine<'_> {
             Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
             Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
             Ending::Unreachable(code) => (code, Outcome::Unreachable),
+            // Its turn to connect did not come, for want of time or for a signal.
+            Ending::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
             Ending::NotStarted | Ending::Shortage => (-1, Outcome::NotStarted),
             Ending::Cancelled => (exit::SIGNAL + super::sys::SIGTERM, Outcome::Cancelled),
         };
@@ -233,10 +231,10 @@ impl Engine<'_> {
             took: finished.took,
             cpu: finished.cpu,
             peak_kib: finished.peak_kib,
-            cause: if matches!(outcome, Outcome::Cancelled | Outcome::NotStarted) {
-                self.stop_cause()
-            } else {
-                String::new()
+            cause: match outcome {
+                Outcome::NotStarted if exit == exit::TIMEOUT => "block_timeout".into(),
+                Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
+                _ => String::new(),
             },
             ..TaskResult::without_process(outcome, exit, own.attempt)
         }
@@ -266,7 +264,7 @@ impl Engine<'_> {
 
     /// Decides success and records the result.
     fn judge(&mut self, ix: Ix, task: &Task, own: &Own, mut result: TaskResult, refused: bool) {
-        if !refused && result.outcome != Outcome::Cancelled {
+        if !refused && result.is_judged() {
             let success = self.success(task, own, &mut result);
             result.settle(success);
         }
@@ -279,6 +277,10 @@ impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
     /// its kind (SPEC §3.2).
     fn success(&mut self, task: &Task, own: &Own, result: &mut TaskResult) -> bool {
+        if matches!(task.kind, Kind::Parallel(_)) && result.members.is_empty() && result.left_out.is_empty() {
+            // An empty set is 0 of 0, whatever the criterion (SPEC §1.1).
+            return true;
+        }
         match (&task.kind, block_criterion(task)) {
             (Kind::Parallel(_), Some((expr, negated))) => {
                 self.look_at(own, Some(result), |v| expr.eval(v)) != negated
@@ -357,6 +359,7 @@ impl Engine<'_> {
             exit,
             success,
             verdict,
+            refused: false,
             iterations: numbers.iterations,
             loop_break: !over && until.is_some_and(|e| self.holds(e, own, Some(ix))),
             // A block hands its retries down to its subtasks.
@@ -438,35 +441,24 @@ impl Engine<'_> {
         own: &Own,
         inherited: Option<&Retries>,
     ) -> Result<Numbers, String> {
-        let default = if task.finally {
-            FINAL_TIMEOUT
-        } else {
-            self.defaults.timeout
-        };
+        let default = self.defaults.timeout;
+        let most = task.finally.then_some(FINAL_TIMEOUT);
         let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
         self.look(own, |view| {
             if let Kind::Command(command) = &task.kind {
                 job::host_of(command, view)?;
             }
             let command = task.command();
-            let split = |s: Option<&Late<Split>>| s.map(|s| s.get(view)).transpose();
+            let own = command.and_then(|c| c.timeout.as_ref());
+            let sleep = now("sleep", task.sleep.as_ref(), view)?;
+            let count = task.repeat.as_ref().map(|r| &r.count);
             Ok(Numbers {
-                timeout: Timeout {
-                    own: command
-                        .and_then(|c| c.timeout.as_ref())
-                        .map(|t| t.get(view))
-                        .transpose()?,
-                    default,
-                    left,
-                },
+                timeout: Timeout { own: now("timeout", own, view)?, default, most, left },
                 retries: retries(task, view, inherited)?,
-                iterations: task.repeat.as_ref().map_or(Ok(0), |r| r.count.get(view))?,
-                sleep: task
-                    .sleep
-                    .as_ref()
-                    .map_or(Ok(Duration::ZERO), |s| s.get(view))?,
-                stdout_split: split(command.and_then(|c| c.stdout_split.as_ref()))?,
-                stderr_split: split(command.and_then(|c| c.stderr_split.as_ref()))?,
+                iterations: now("loop", count, view)?.unwrap_or(0),
+                sleep: sleep.unwrap_or_default(),
+                stdout_split: now("stdout_split", command.and_then(|c| c.stdout_split.as_ref()), view)?,
+                stderr_split: now("stderr_split", command.and_then(|c| c.stderr_split.as_ref()), view)?,
             })
         })
     }
@@ -551,19 +543,30 @@ fn is_plain_if(task: &Task) -> bool {
     matches!(task.kind, Kind::Conditional(_)) && task.success.is_none() && !task.routing.routes()
 }
 
+/// The task's own retries, each key for itself, else those of its block; none in
+/// a loop (SPEC §3.4).
 fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retries, String> {
-    let names_some = task
-        .written
-        .iter()
-        .any(|(k, _)| matches!(*k, "retry_count" | "retry_failed"));
-    match inherited {
-        Some(retries) if !names_some => Ok(retries.clone()),
-        _ => Ok(Retries {
-            count: task.retry.count.get(view)?,
-            delay: task.retry.delay.get(view)?,
-            on: task.retry.on.get(view)?,
-        }),
+    let written = |keys: &[&str]| task.written.iter().any(|(k, _)| keys.contains(k));
+    let mut retries = Retries {
+        count: task.retry.count.get(view).map_err(|e| format!("retry_count: {e}"))?,
+        delay: task.retry.delay.get(view).map_err(|e| format!("retry_delay: {e}"))?,
+        on: task.retry.on.get(view).map_err(|e| format!("retry_on: {e}"))?,
+    };
+    if let Some(block) = inherited {
+        if !written(&["retry_count", "retry_failed"]) {
+            retries.count = block.count;
+        }
+        if !written(&["retry_delay"]) {
+            retries.delay = block.delay;
+        }
+        if !written(&["retry_on"]) {
+            retries.on = block.on.clone();
+        }
     }
+    if matches!(task.routing.next, Next::Loop) {
+        retries.count = 0;
+    }
+    Ok(retries)
 }
 
 /// How a running task is named to someone who waits for it.

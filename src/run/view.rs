@@ -4,6 +4,7 @@
 use super::result::{Results, TaskResult};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
+use crate::task::mask::Mask;
 use crate::task::{Ix, nodeset};
 use crate::text::condition::{Op, Operand, State};
 use crate::text::evaluate::Scope;
@@ -27,6 +28,7 @@ pub struct View<'a> {
     pub workflow: &'a Workflow,
     pub results: &'a Results,
     pub own: &'a Own,
+    pub mask: &'a Mask,
     /// `ok`, `failed`, `interrupted` or `deadline`; empty before the end.
     pub run_outcome: &'static str,
     /// The result that a condition is about.
@@ -44,6 +46,12 @@ impl View<'_> {
             self.doubts.into_inner(),
             self.trace.map(RefCell::into_inner).unwrap_or_default(),
         )
+    }
+
+    /// The beginning of a value, for a DEBUG line.
+    fn traced(&self, value: &[u8]) -> String {
+        const TRACED: usize = 200;
+        String::from_utf8_lossy(&self.mask.part(value, 0, TRACED)).into_owned()
     }
 
     fn doubt_once(&self, text: String) {
@@ -97,7 +105,7 @@ impl Lookup for View<'_> {
             },
         };
         if let (Some(trace), Reference::Field { task, field }) = (&self.trace, reference) {
-            let shown = String::from_utf8_lossy(&value[..value.len().min(200)]).into_owned();
+            let shown = self.traced(&value);
             let line = format!(
                 "@{}_{}@ is `{shown}`",
                 self.workflow.tasks[task].id,
@@ -207,7 +215,7 @@ impl Scope for View<'_> {
         match state {
             State::Success => result.success,
             State::Failure => !result.success,
-            State::Timeout => result.outcome == Outcome::Timeout,
+            State::Timeout => result.timed_out,
             State::Skipped => result.outcome == Outcome::Skipped,
         }
     }
@@ -220,14 +228,16 @@ impl Scope for View<'_> {
         self.result.map_or(0, |r| counted(&r.counts(), what))
     }
 
+    fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
     fn compared(&self, left: &[u8], op: Op, right: &[u8], holds: bool) {
         if let Some(trace) = &self.trace {
-            let shown =
-                |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
             trace.borrow_mut().push(format!(
                 "`{}` {op} `{}`: {holds}",
-                shown(left),
-                shown(right)
+                self.traced(left),
+                self.traced(right)
             ));
         }
     }

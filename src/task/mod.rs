@@ -7,6 +7,7 @@ pub mod build;
 pub mod globals;
 pub mod host;
 pub mod keys;
+pub mod mask;
 pub mod nodeset;
 mod reader;
 pub mod resolve;
@@ -179,6 +180,14 @@ impl<T: Clone> Late<T> {
             Late::Later { .. } => None,
         }
     }
+}
+
+/// The value of a key now, where it is written.
+///
+/// # Errors
+/// What is wrong with it, with the key's name.
+pub fn now<T: Clone>(key: &str, value: Option<&Late<T>>, values: &dyn Lookup) -> Result<Option<T>, String> {
+    value.map(|v| v.get(values).map_err(|e| format!("{key}: {e}"))).transpose()
 }
 
 impl Task {

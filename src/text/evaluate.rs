@@ -24,6 +24,10 @@ pub trait Scope: Lookup {
     fn is(&self, state: State) -> bool;
     fn exit(&self) -> i32;
     fn count(&self, what: Counted) -> u64;
+    /// Whether anyone reads what `compared` is told.
+    fn is_traced(&self) -> bool {
+        false
+    }
     /// A comparison that was made, for the DEBUG log.
     fn compared(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
     /// A doubtful case, for a WARN line.
@@ -105,11 +109,13 @@ fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
             ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_ge)
         }
     };
-    match left {
-        // A long output is not loaded to be shown.
-        Operand::Stdout => scope.compared(b"stdout", op, &pattern, holds),
-        Operand::Stderr => scope.compared(b"stderr", op, &pattern, holds),
-        left => scope.compared(&operand_value(left, scope), op, &pattern, holds),
+    if scope.is_traced() {
+        match left {
+            // A long output is not loaded to be shown.
+            Operand::Stdout => scope.compared(b"stdout", op, &pattern, holds),
+            Operand::Stderr => scope.compared(b"stderr", op, &pattern, holds),
+            left => scope.compared(&operand_value(left, scope), op, &pattern, holds),
+        }
     }
     holds
 }

@@ -1,7 +1,7 @@
 //! Keeps secrets out of everything that is shown (SPEC §2.2).
 #![forbid(unsafe_code)]
 
-use crate::task::globals::Globals;
+use super::globals::Globals;
 use crate::text::template::MASK;
 use std::borrow::Cow;
 
@@ -34,8 +34,32 @@ impl Mask {
     }
 
     /// How many bytes beyond a cut must be looked at to see a secret across it.
-    pub fn longest(&self) -> usize {
-        self.secrets.first().map_or(0, Vec::len)
+    pub fn reach(&self) -> usize {
+        self.secrets.first().map_or(0, |s| s.len() - 1)
+    }
+
+    /// The bytes from `from` to `to`, secrets masked; also one that crosses either
+    /// end, of which nothing is shown. `bytes` should hold `reach` more at both.
+    pub fn part(&self, bytes: &[u8], from: usize, to: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut at = 0;
+        while at < to.min(bytes.len()) {
+            match self.secrets.iter().find(|s| bytes[at..].starts_with(s)) {
+                Some(secret) => {
+                    at += secret.len();
+                    if at > from {
+                        out.extend_from_slice(MASK.as_bytes());
+                    }
+                }
+                None => {
+                    if at >= from {
+                        out.push(bytes[at]);
+                    }
+                    at += 1;
+                }
+            }
+        }
+        out
     }
 
     pub fn bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
@@ -79,6 +103,18 @@ fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_across_a_cut_leaves_nothing() {
+        let mask = Mask { secrets: vec![b"0123456789".to_vec()] };
+        let text = b"ab0123456789cd0123456789ef";
+        let part = |from, to| String::from_utf8_lossy(&mask.part(text, from, to)).into_owned();
+        assert_eq!(part(0, 26), "ab***cd***ef");
+        assert_eq!(part(0, 5), "ab***");
+        assert_eq!(part(5, 14), "***cd");
+        assert_eq!(part(12, 14), "cd");
+        assert_eq!(part(20, 26), "***ef");
+    }
 
     #[test]
     fn every_occurrence_is_masked_the_longest_first() {
