@@ -10,7 +10,7 @@ use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
 /// Is over once the file `go` is there; its process id is kept.
 const GATE: &str = "#!/bin/sh\necho \"$1\" >>begun\n\
-     while ! [ -e go ]; do sleep 0.02; done\necho \"$1 is over\"\n";
+     while ! [ -e go ]; do sleep 0.3; done\necho \"$1 is over\"\n";
 
 fn begun(sandbox: &Sandbox) -> usize {
     sandbox.read("begun").lines().count()

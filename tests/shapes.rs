@@ -346,13 +346,13 @@ const WAYS: &[Way] = &[
         code: 1,
         path: "0 1 2 90 99",
         stdout: &[
-            "  goes to task 99: failed in a failure handler; the next one follows",
+            "  goes to task 99: failed in a failure handler, and nothing handles that",
             "  | maintenance failed, update exit code: 1",
             "task 100: Switch maintenance mode off",
         ],
         stderr: &["FILE:30: task 2 failed with exit code 1 after TIME, at attempt 2"],
         log: &[
-            "[INFO] Task 90: goes to task 99: failed in a failure handler; the next one follows",
+            "[INFO] Task 90: goes to task 99: failed in a failure handler, and nothing handles that",
         ],
     },
     Way {

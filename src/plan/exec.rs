@@ -259,7 +259,11 @@ fn check_placeholders(word: &str) -> Result<(), String> {
         let near = did_you_mean(name, known.iter().copied());
         let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         if !own && name != "hostname" && (is_name || !near.is_empty()) {
-            let near = if near.is_empty() { "there are `{hostname}`, `{command}`, `{arguments}` and `{script}`" } else { &near };
+            let near = if near.is_empty() {
+                "there are `{hostname}`, `{command}`, `{arguments}` and `{script}`"
+            } else {
+                &near
+            };
             return Err(format!("there is no `{{{name}}}`; {near}"));
         }
     }

@@ -1,7 +1,6 @@
 //! What a run prints: plain lines, readable in a mail (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use crate::task::mask::Mask;
 use super::{fold, show};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
@@ -10,6 +9,7 @@ use crate::run::event::{About, Event};
 use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
 use crate::task::Task;
+use crate::task::mask::Mask;
 use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;

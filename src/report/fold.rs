@@ -1,11 +1,11 @@
 //! Equal results of a block's subtasks, told once: `web[01-97,99] (98): ok`.
 #![forbid(unsafe_code)]
 
-use crate::task::mask::Mask;
 use super::show;
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::result::TaskResult;
+use crate::task::mask::Mask;
 use crate::task::nodeset;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

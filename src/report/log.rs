@@ -1,13 +1,13 @@
 //! The log file of a run (SPEC §6.3): complete, greppable, one event a line.
 #![forbid(unsafe_code)]
 
-use crate::task::mask::Mask;
 use super::{clock, fold, show};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::signal_name;
 use crate::run::result::{Member, TaskResult};
+use crate::task::mask::Mask;
 use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::clock;
-use crate::task::mask::Mask;
 use crate::outcome::Outcome;
+use crate::task::mask::Mask;
 use crate::text::sha256;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};

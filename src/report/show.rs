@@ -2,8 +2,8 @@
 //! nor drive a terminal.
 #![forbid(unsafe_code)]
 
-use crate::task::mask::Mask;
 use crate::run::capture::Captured;
+use crate::task::mask::Mask;
 
 /// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
 pub fn line(text: &str) -> String {
@@ -48,7 +48,11 @@ pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) 
 pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     const BYTES: usize = 16 << 10;
     let bytes = output.tail(BYTES + mask.reach());
-    let from = if (bytes.len() as u64) < output.len() { mask.reach() } else { 0 };
+    let from = if (bytes.len() as u64) < output.len() {
+        mask.reach()
+    } else {
+        0
+    };
     let all = lines(&mask.part(&bytes, from, bytes.len()));
     all[all.len().saturating_sub(count)..].to_vec()
 }

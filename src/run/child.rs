@@ -117,7 +117,11 @@ fn without_process(ending: Ending, reason: &str) -> Finished {
     Finished {
         ending,
         stdout: Captured::text(""),
-        stderr: Captured::text(if reason.is_empty() { String::new() } else { format!("{reason}\n") }),
+        stderr: Captured::text(if reason.is_empty() {
+            String::new()
+        } else {
+            format!("{reason}\n")
+        }),
         took: Duration::ZERO,
         cpu: Duration::ZERO,
         peak_kib: 0,
@@ -566,8 +570,10 @@ impl<'a> Watch<'a> {
 
     /// What was ended is over when nothing of its group is left.
     fn group_is_gone(&self) -> bool {
-        let ended = !matches!(self.phase, Phase::Running) && self.exited.is_some();
-        ended && !family::lives(self.pid)
+        match self.exited {
+            Some(at) if !matches!(self.phase, Phase::Running) => !family::lives(self.pid, at),
+            _ => false,
+        }
     }
 
     /// How long nothing can become due.

@@ -10,8 +10,11 @@
 //! be freed and come round again in that moment to mean another process.
 #![forbid(unsafe_code)]
 
+use super::interrupt::lock;
 use super::sys;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A living process, as far as it matters here.
 pub struct Process {
@@ -23,6 +26,27 @@ impl Process {
     /// Whether it belongs to the command with that id.
     pub fn is_of(&self, leader: i32) -> bool {
         self.session == leader || self.group == leader
+    }
+}
+
+/// How long one look at /proc serves all who ask.
+const FRESH: Duration = Duration::from_millis(50);
+
+/// The last look, and when it began.
+static LAST: Mutex<Option<(Instant, Arc<Vec<Process>>)>> = Mutex::new(None);
+
+/// All processes that lived at some moment after `since`. Hundreds of commands
+/// that are ended at once share one look: each by itself would read all of /proc.
+fn living_since(since: Instant) -> Option<Arc<Vec<Process>>> {
+    let mut last = lock(&LAST);
+    match &*last {
+        Some((at, all)) if *at >= since && at.elapsed() < FRESH => Some(all.clone()),
+        _ => {
+            let began = Instant::now();
+            let all = Arc::new(living()?);
+            *last = Some((began, all.clone()));
+            Some(all)
+        }
     }
 }
 
@@ -53,14 +77,18 @@ fn parse(stat: &str) -> Option<Process> {
     (!matches!(state, "Z" | "X")).then_some(Process { group, session })
 }
 
-/// Whether anything of the command lives; where that is not known, it may.
-pub fn lives(leader: i32) -> bool {
-    living().is_none_or(|all| all.iter().any(|p| p.is_of(leader)))
+/// Whether anything of the command lived after `since`, when its leader had ended
+/// (nothing of it can come to life afterwards); where that is not known, it may.
+pub fn lives(leader: i32, since: Instant) -> bool {
+    living_since(since).is_none_or(|all| all.iter().any(|p| p.is_of(leader)))
 }
 
 /// Sends the signals to every process of the command.
 pub fn signal(leader: i32, signals: &[i32]) {
-    let all = living().unwrap_or_default();
+    let soon = Instant::now()
+        .checked_sub(FRESH)
+        .unwrap_or_else(Instant::now);
+    let all = living_since(soon).unwrap_or_default();
     let mut groups: BTreeSet<i32> = all
         .iter()
         .filter(|p| p.is_of(leader) && p.group > 1)

@@ -58,7 +58,12 @@ impl Numbers {
             last: None,
         };
         Numbers {
-            timeout: Timeout { own: None, default: Duration::ZERO, most: None, left: None },
+            timeout: Timeout {
+                own: None,
+                default: Duration::ZERO,
+                most: None,
+                left: None,
+            },
             retries: Retries {
                 count: 0,
                 delay,
@@ -277,7 +282,10 @@ impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
     /// its kind (SPEC §3.2).
     fn success(&mut self, task: &Task, own: &Own, result: &mut TaskResult) -> bool {
-        if matches!(task.kind, Kind::Parallel(_)) && result.members.is_empty() && result.left_out.is_empty() {
+        if matches!(task.kind, Kind::Parallel(_))
+            && result.members.is_empty()
+            && result.left_out.is_empty()
+        {
             // An empty set is 0 of 0, whatever the criterion (SPEC §1.1).
             return true;
         }
@@ -453,12 +461,25 @@ impl Engine<'_> {
             let sleep = now("sleep", task.sleep.as_ref(), view)?;
             let count = task.repeat.as_ref().map(|r| &r.count);
             Ok(Numbers {
-                timeout: Timeout { own: now("timeout", own, view)?, default, most, left },
+                timeout: Timeout {
+                    own: now("timeout", own, view)?,
+                    default,
+                    most,
+                    left,
+                },
                 retries: retries(task, view, inherited)?,
                 iterations: now("loop", count, view)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),
-                stdout_split: now("stdout_split", command.and_then(|c| c.stdout_split.as_ref()), view)?,
-                stderr_split: now("stderr_split", command.and_then(|c| c.stderr_split.as_ref()), view)?,
+                stdout_split: now(
+                    "stdout_split",
+                    command.and_then(|c| c.stdout_split.as_ref()),
+                    view,
+                )?,
+                stderr_split: now(
+                    "stderr_split",
+                    command.and_then(|c| c.stderr_split.as_ref()),
+                    view,
+                )?,
             })
         })
     }
@@ -548,9 +569,21 @@ fn is_plain_if(task: &Task) -> bool {
 fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retries, String> {
     let written = |keys: &[&str]| task.written.iter().any(|(k, _)| keys.contains(k));
     let mut retries = Retries {
-        count: task.retry.count.get(view).map_err(|e| format!("retry_count: {e}"))?,
-        delay: task.retry.delay.get(view).map_err(|e| format!("retry_delay: {e}"))?,
-        on: task.retry.on.get(view).map_err(|e| format!("retry_on: {e}"))?,
+        count: task
+            .retry
+            .count
+            .get(view)
+            .map_err(|e| format!("retry_count: {e}"))?,
+        delay: task
+            .retry
+            .delay
+            .get(view)
+            .map_err(|e| format!("retry_delay: {e}"))?,
+        on: task
+            .retry
+            .on
+            .get(view)
+            .map_err(|e| format!("retry_on: {e}"))?,
     };
     if let Some(block) = inherited {
         if !written(&["retry_count", "retry_failed"]) {

@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_secret_across_a_cut_leaves_nothing() {
-        let mask = Mask { secrets: vec![b"0123456789".to_vec()] };
+        let mask = Mask {
+            secrets: vec![b"0123456789".to_vec()],
+        };
         let text = b"ab0123456789cd0123456789ef";
         let part = |from, to| String::from_utf8_lossy(&mask.part(text, from, to)).into_owned();
         assert_eq!(part(0, 26), "ab***cd***ef");

@@ -186,8 +186,14 @@ impl<T: Clone> Late<T> {
 ///
 /// # Errors
 /// What is wrong with it, with the key's name.
-pub fn now<T: Clone>(key: &str, value: Option<&Late<T>>, values: &dyn Lookup) -> Result<Option<T>, String> {
-    value.map(|v| v.get(values).map_err(|e| format!("{key}: {e}"))).transpose()
+pub fn now<T: Clone>(
+    key: &str,
+    value: Option<&Late<T>>,
+    values: &dyn Lookup,
+) -> Result<Option<T>, String> {
+    value
+        .map(|v| v.get(values).map_err(|e| format!("{key}: {e}")))
+        .transpose()
 }
 
 impl Task {
