@@ -504,6 +504,42 @@ fn what_cannot_be_reached_is_told_apart() {
     assert!(log.contains(counted), "{log}");
 }
 
+/// A host that answers, yet runs something else: that is no success.
+#[test]
+fn a_command_that_never_began_did_not_succeed() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let sandbox = &server.sandbox;
+    let nologin = ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"];
+    let nologin = nologin
+        .iter()
+        .find(|p| Path::new(p).exists())
+        .expect("a shell that refuses");
+    let user = User::new("nologin", nologin, &sandbox.path);
+    let tasks = format!(
+        "task=1\nhostname={}@127.0.0.2\nexec=ssh\ncommand=true\n\
+         task=2\nhostname=127.0.0.2\nexec=ssh-shell\ncommand=exit 7\nretry_on=unreachable\nretry_count=1\nretry_delay=0.1\n",
+        user.name
+    );
+    let forced = format!("command=\"echo forced\" {}", sandbox.read("user.pub"));
+    sandbox.file("authorized", forced);
+    let ran = server.run(&tasks, &["-k"]);
+    let log = sandbox.log();
+    assert_eq!(ran.code, 1, "{log}");
+    assert_eq!(
+        log.matches(" ended: unreachable, exit code 255").count(),
+        3,
+        "{log}"
+    );
+    for line in [
+        "Task 1: the host ended the session with exit code 1 before",
+        "Task 2: the host ended the session with exit code 0 before",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+}
+
 // What is left at the far end: nothing.
 
 /// A child, a grandchild, a pipeline and a group of its own that all stay.
@@ -1002,6 +1038,40 @@ fn unknown_hosts_are_found_before_anything_runs() {
     }
     let ran = run_with_bin(&sandbox, &tasks, &["-r", "--skip-host-validation"]);
     assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// The hosts are asked many at a time: the time-outs do not add up.
+#[test]
+fn many_dead_hosts_take_no_time_each() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/pbrun", "#!/bin/sh\nexit 0\n");
+    sandbox.program("bin/ping", "#!/bin/sh\nsleep 1\nexit 1\n");
+    sandbox.file(
+        "tasks.txt",
+        "task=1\ntype=parallel\nhostnames=127.1.[1-2].[1-100]\nexec=pbrun\ncommand=true\n",
+    );
+    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
+    command.env(
+        "PATH",
+        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
+    );
+    let began = Instant::now();
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(ran.code, 60, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("Host connectivity validation failed (0/200 hosts; 200 by ping)"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr.contains("127.1.2.100: does not answer a ping"),
+        "{ran:?}"
+    );
 }
 
 #[test]

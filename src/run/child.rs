@@ -44,6 +44,8 @@ const SHORTAGE: Duration = Duration::from_secs(60);
 
 /// How often a connection that a server turned away is tried again.
 const REFUSALS: u32 = 3;
+/// What ssh exits with when it is its own failure.
+const UNREACHABLE: i32 = 255;
 /// How much longer than the far end ssh may take to end, once told.
 const FAR_END: Duration = Duration::from_secs(2);
 
@@ -693,8 +695,15 @@ impl<'a> Watch<'a> {
         let (stderr, lost) = self.stderr.capture.finish();
         warnings.extend(lost.map(|l| format!("stderr: {l}")));
         let natural = match ended.map(|e| e.status) {
-            Some(Ok(code @ 255)) if self.filter.is_some() && !connected => {
-                Ending::Unreachable(code)
+            // Whatever ended there, a login shell that refuses or a forced
+            // command, it was not the command: it never ran.
+            Some(Ok(code)) if self.filter.is_some() && !connected => {
+                if code != UNREACHABLE {
+                    warnings.push(format!(
+                        "the host ended the session with exit code {code} before the command began"
+                    ));
+                }
+                Ending::Unreachable(UNREACHABLE)
             }
             Some(Ok(code)) => Ending::Exited(code),
             Some(Err(signal)) => Ending::Signaled(signal),

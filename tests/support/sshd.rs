@@ -80,7 +80,7 @@ impl Server {
         Some(server)
     }
 
-    /// The clients' configuration, with hosts of the test's own in front. Every
+    /// The clients' configuration (a quick exchange of keys: many are made here), with hosts of the test's own in front. Every
     /// name that begins with `node` is a host of this server's.
     pub fn configure(&self, hosts: &str) {
         let path = self.sandbox.path.display();
@@ -93,6 +93,7 @@ Host *
   Port {port}
   IdentityFile {path}/user
   IdentitiesOnly yes
+  KexAlgorithms curve25519-sha256
   StrictHostKeyChecking yes
   UserKnownHostsFile {path}/known
   GlobalKnownHostsFile /dev/null
