@@ -11,16 +11,18 @@ use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
 use crate::report::summary::Findings;
 use crate::run::child::{self, Surroundings};
+use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
-use crate::task::{Kind, Members, Task, nodeset};
+use crate::task::nodeset::{self, Selection};
+use crate::task::{Kind, Members, Task};
 use crate::text::template::Template;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A host and the types of the commands that run on it.
 struct Target {
@@ -33,20 +35,32 @@ const AT_ONCE: usize = 64;
 /// How long one host may take when `VALIDATION_TEST_TIMEOUT` does not say.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Checks the hosts: resolves them, and with `around` also contacts them. A host
-/// that fails a check is not asked again: each is told of once.
-pub fn check(loaded: &Loaded, around: Option<&Arc<Surroundings>>) -> Findings {
-    let (targets, counts) = targets(loaded);
+/// What is to be checked, and how far.
+pub struct Check<'a> {
+    pub loaded: &'a Loaded,
+    /// What `--limit` and `--exclude` leave.
+    pub selection: &'a Selection,
+    /// With it the hosts are contacted, not only resolved.
+    pub around: Option<&'a Arc<Surroundings>>,
+    /// Says when nobody wants the answers any more.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// Checks the hosts. One that fails a check is not asked again: each is told of
+/// once.
+pub fn check(check: &Check) -> Findings {
+    let (loaded, stop) = (check.loaded, check.stop);
+    let (targets, counts) = targets(loaded, check.selection);
     let mut findings = Findings {
         hosts: targets.len(),
         ..Findings::default()
     };
     if !loaded.invocation.skip_host_validation {
         let mut left: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
-        resolve_all(&mut left, &mut findings);
-        if let Some(around) = around {
-            reach_all(&mut left, &mut findings);
-            probe_all(&left, around, &mut findings);
+        resolve_all(&mut left, stop, &mut findings);
+        if let Some(around) = check.around {
+            reach_all(&mut left, stop, &mut findings);
+            probe_all(&left, around, stop, &mut findings);
         }
     }
     let counts: Vec<String> = counts
@@ -73,24 +87,24 @@ fn without(targets: &mut Vec<Arc<Target>>, failed: &[(String, String)]) {
     targets.retain(|t| !failed.contains(t.host.as_str()));
 }
 
-fn resolve_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
+fn resolve_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &mut Findings) {
     let asked = named(left);
     if asked.is_empty() {
         return;
     }
-    let failed = ask_all(&asked, patience(), resolve);
+    let failed = ask_all(&asked, patience(), stop, resolve);
     without(left, &failed);
     let all = asked.len();
     findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
 }
 
-fn reach_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
+fn reach_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &mut Findings) {
     let asked = named(left);
     if asked.is_empty() {
         return;
     }
     let (ways, patience) = (Arc::new(Ways::default()), patience());
-    let failed = ask_all(&asked, patience, {
+    let failed = ask_all(&asked, patience, stop, {
         let ways = ways.clone();
         move |t| reach(t, patience, &ways)
     });
@@ -105,14 +119,19 @@ fn reach_all(left: &mut Vec<Arc<Target>>, findings: &mut Findings) {
     );
 }
 
-fn probe_all(left: &[Arc<Target>], around: &Arc<Surroundings>, findings: &mut Findings) {
+fn probe_all(
+    left: &[Arc<Target>],
+    around: &Arc<Surroundings>,
+    stop: &dyn Fn() -> bool,
+    findings: &mut Findings,
+) {
     let common = Common::new("connection-test", Default::default());
     let jobs = probes(left, &common, patience());
     if jobs.is_empty() {
         return;
     }
     let around = around.clone();
-    let failed = ask_all(&jobs, patience() * 2, move |job| probe(job, &around));
+    let failed = ask_all(&jobs, patience() * 2, stop, move |job| probe(job, &around));
     findings.add(
         "Exec type tests",
         "tests",
@@ -131,12 +150,12 @@ fn patience() -> Duration {
 
 /// The distinct hosts that are known before the run, and how many commands use
 /// each exec type.
-fn targets(loaded: &Loaded) -> (Vec<Target>, BTreeMap<String, usize>) {
+fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, BTreeMap<String, usize>) {
     let mut order: Vec<Target> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut counts = BTreeMap::new();
     for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
-        for host in hosts_of(loaded, task) {
+        for host in hosts_of(loaded, selection, task) {
             let exec = match recipe {
                 Recipe::Ready { exec, .. } => Some(exec.clone()),
                 Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
@@ -165,7 +184,7 @@ fn targets(loaded: &Loaded) -> (Vec<Target>, BTreeMap<String, usize>) {
 }
 
 /// The hosts of a task's command; `None` for one that is not known yet, or none.
-fn hosts_of(loaded: &Loaded, task: &Task) -> Vec<Option<String>> {
+fn hosts_of(loaded: &Loaded, selection: &Selection, task: &Task) -> Vec<Option<String>> {
     match &task.kind {
         Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
         Kind::Parallel(parallel) => match &parallel.members {
@@ -174,7 +193,11 @@ fn hosts_of(loaded: &Loaded, task: &Task) -> Vec<Option<String>> {
                 let hosts = nodeset::expand(&text, &loaded.workflow.directory)
                     .map(|s| s.hosts)
                     .unwrap_or_default();
-                hosts.into_iter().map(Some).collect()
+                hosts
+                    .into_iter()
+                    .filter(|h| selection.allows(h))
+                    .map(Some)
+                    .collect()
             }
             Members::Tasks(_) => Vec::new(),
         },
@@ -182,9 +205,26 @@ fn hosts_of(loaded: &Loaded, task: &Task) -> Vec<Option<String>> {
     }
 }
 
+/// The hosts that commands are meant for, as far as they are known; folded.
+pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
+    let tasks = loaded.workflow.tasks.iter();
+    let hosts: Vec<String> = tasks
+        .flat_map(|t| hosts_of(loaded, selection, t))
+        .flatten()
+        .collect();
+    if hosts.is_empty() {
+        "this machine".into()
+    } else {
+        nodeset::fold(&hosts)
+    }
+}
+
 /// The programs that carry commands to their hosts and are not there.
-pub fn missing_programs(loaded: &Loaded) -> Vec<String> {
-    let of_hosts = targets(loaded).0.into_iter().flat_map(|t| t.types);
+pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
+    let of_hosts = targets(loaded, selection)
+        .0
+        .into_iter()
+        .flat_map(|t| t.types);
     let of_tasks = loaded.workflow.recipes.iter().filter_map(|r| match r {
         Recipe::Ready { exec, .. } => Some(exec.clone()),
         _ => None,
@@ -203,58 +243,87 @@ pub fn missing_programs(loaded: &Loaded) -> Vec<String> {
     missing
 }
 
+/// What a worker says: it begins with an item, or has its answer.
+enum News {
+    Asking(usize),
+    Answer(usize, Result<(), String>),
+}
+
 /// Asks about every item, many at a time; the failures in the order of the items.
-/// When nothing is heard for `patience`, the rest is given up.
+///
+/// A question that hangs holds its thread. When nothing is heard for `patience`,
+/// those that were asked are given up and others take over; when `stop` says so,
+/// all is.
 fn ask_all<T: Named + Send + Sync + 'static>(
     items: &[Arc<T>],
     patience: Duration,
+    stop: &dyn Fn() -> bool,
     ask: impl Fn(&T) -> Result<(), String> + Send + Sync + 'static,
 ) -> Vec<(String, String)> {
-    let queue = Arc::new(Mutex::new((0, items.to_vec())));
-    let (sender, answers) = mpsc::channel();
+    let queue = Arc::new(Mutex::new(VecDeque::from_iter(
+        items.iter().cloned().enumerate(),
+    )));
+    let (sender, news) = mpsc::channel();
     let ask = Arc::new(ask);
-    for _ in 0..items.len().min(AT_ONCE) {
-        let (queue, sender, ask) = (queue.clone(), sender.clone(), ask.clone());
-        let worker = move || {
-            loop {
-                let (index, item) = {
-                    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                    let index = queue.0;
-                    let Some(item) = queue.1.get(index).cloned() else {
+    let start = || {
+        for _ in 0..items.len().min(AT_ONCE) {
+            let (queue, sender, ask) = (queue.clone(), sender.clone(), ask.clone());
+            let worker = move || {
+                while let Some((index, item)) = lock(&queue).pop_front() {
+                    let gone = sender.send(News::Asking(index)).is_err();
+                    if gone || sender.send(News::Answer(index, ask(&item))).is_err() {
                         return;
-                    };
-                    queue.0 += 1;
-                    (index, item)
-                };
-                if sender.send((index, ask(&item))).is_err() {
-                    return;
+                    }
                 }
+            };
+            // Fewer threads than wished for only take longer.
+            let _ = std::thread::Builder::new()
+                .stack_size(256 << 10)
+                .spawn(worker);
+        }
+    };
+    start();
+    let mut open: BTreeMap<usize, &str> = (0..items.len()).map(|i| (i, "was not asked")).collect();
+    let mut failures: BTreeMap<usize, String> = BTreeMap::new();
+    let silence = format!("no answer within {} s", patience.as_secs_f64());
+    let mut heard = Instant::now();
+    while !open.is_empty() && !stop() {
+        match news.recv_timeout(Duration::from_millis(100)) {
+            Ok(News::Asking(index)) => drop(open.insert(index, &silence)),
+            // What was given up already stays so.
+            Ok(News::Answer(index, result)) if open.remove(&index).is_some() => {
+                heard = Instant::now();
+                failures.extend(result.err().map(|why| (index, why)));
             }
-        };
-        // Fewer threads than wished for only take longer.
-        let _ = std::thread::Builder::new()
-            .stack_size(256 << 10)
-            .spawn(worker);
-    }
-    drop(sender);
-    let mut failures: Vec<Option<String>> =
-        vec![Some(format!("no answer within {} s", patience.as_secs())); items.len()];
-    let mut left = items.len();
-    while left > 0 {
-        let Ok((index, result)) = answers.recv_timeout(patience + Duration::from_secs(1)) else {
-            break;
-        };
-        failures[index] = result.err();
-        left -= 1;
+            Ok(News::Answer(..)) => {}
+            Err(_) if heard.elapsed() > patience => {
+                let given_up: Vec<usize> = open
+                    .iter()
+                    .filter(|(_, why)| **why == silence)
+                    .map(|(i, _)| *i)
+                    .collect();
+                for index in &given_up {
+                    open.remove(index);
+                    failures.insert(*index, silence.clone());
+                }
+                if given_up.is_empty() {
+                    break;
+                }
+                heard = Instant::now();
+                start();
+            }
+            Err(_) => {}
+        }
     }
     // Nobody takes up what is left.
-    queue
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .1
-        .clear();
-    let told = items.iter().zip(failures);
-    told.filter_map(|(item, failure)| Some((item.name().to_string(), failure?)))
+    lock(&queue).clear();
+    failures.extend(
+        open.into_iter()
+            .map(|(index, why)| (index, why.to_string())),
+    );
+    failures
+        .into_iter()
+        .map(|(index, why)| (items[index].name().to_string(), why))
         .collect()
 }
 
@@ -422,12 +491,12 @@ struct Ways(Mutex<BTreeMap<&'static str, usize>>);
 
 impl Ways {
     fn count(&self, way: &'static str) {
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ways = lock(&self.0);
         *ways.entry(way).or_insert(0) += 1;
     }
 
     fn told(&self) -> String {
-        let ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ways = lock(&self.0);
         let each: Vec<String> = ways.iter().map(|(w, n)| format!("{n} by {w}")).collect();
         each.join(", ")
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::hosts;
+use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
@@ -12,15 +12,17 @@ use crate::plan::listing;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
+use crate::report::summary::Findings;
 use crate::report::{Report, clock, show, summary};
 use crate::run::capture::Spool;
 use crate::run::child::Surroundings;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
-use crate::run::interrupt::Interrupt;
+use crate::run::interrupt::{self, Interrupt};
 use crate::run::job::Common;
 use crate::run::pool::Pool;
 use crate::run::ramp::Ramp;
+use crate::run::runner::{Runner, Wake};
 use crate::run::sys;
 use crate::task::Ix;
 use crate::task::mask::Mask;
@@ -66,58 +68,118 @@ impl Refusal {
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let began = SystemTime::now();
-    let run_id = format!("{}-{}", clock::compact(began), std::process::id());
+    let run_id = run_id(began);
     let start = start_task(loaded)?;
-    let missing = hosts::missing_programs(loaded);
+    let records = Records::new(log_directory(loaded)?, began);
+    let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
+    let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         return Err(Refusal::new(
             exit::EXEC_TYPE,
             format!("not in PATH: {}", missing.join(", ")),
         ));
     }
-    let records = Records::new(log_directory(loaded)?, began);
-    let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
     let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
-    head(&mut report.log, loaded, &run_id);
-    check_hosts(loaded, &around, &mut report.log)?;
+    head(&mut report.log, loaded, &selection, &run_id);
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
+    if let Err(refusal) = check_hosts(loaded, &selection, &around, &mut pool, &mut report.log) {
+        pool.close();
+        return Err(refusal);
+    }
     let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
     pool.close();
     close(loaded, &records, &mut report, &end);
     Ok(end.exit)
 }
 
+fn run_id(began: SystemTime) -> String {
+    format!("{}-{}", clock::compact(began), std::process::id())
+}
+
 /// Without `-r`: what the checks found and what would run; the exit code.
 pub fn dry_run(loaded: &Loaded) -> i32 {
-    if let Err(Refusal { code, why }) = start_task(loaded) {
-        crate::report::show::complain(format_args!("tasker: {why}"));
-        return code;
-    }
-    let around = match loaded.invocation.connection_test {
-        true => surroundings(loaded, std::env::temp_dir().join("tasker-connection-test")).map(Some),
-        false => Ok(None),
-    };
-    let around = match around {
-        Ok(around) => around,
-        Err(e) => {
-            crate::report::show::complain(format_args!("tasker: {e}"));
-            return exit::LOG_DIR;
+    match try_dry_run(loaded) {
+        Ok(code) => code,
+        Err(Refusal { code, why }) => {
+            crate::report::show::complain(format_args!("tasker: {why}"));
+            code
         }
-    };
-    let findings = hosts::check(loaded, around.as_ref());
-    if let Some(around) = around {
-        around.guardian.finish();
     }
+}
+
+fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
+    let began = SystemTime::now();
+    start_task(loaded)?;
+    let limited = loaded.invocation.limit.is_some() || loaded.invocation.exclude.is_some();
+    let selection = match limited {
+        true => {
+            let records = Records::new(log_directory(loaded)?, began);
+            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?
+        }
+        false => Selection::default(),
+    };
+    let findings = match loaded.invocation.connection_test {
+        true => test_connections(loaded, &selection, began)?,
+        false => hosts::check(&Check {
+            loaded,
+            selection: &selection,
+            around: None,
+            stop: &|| false,
+        }),
+    };
     let mut text = summary::lines(&findings);
     if findings.code == exit::OK {
         text.push('\n');
-        let list = listing::list(&loaded.workflow, &loaded.defaults, &loaded.name);
+        let list = listing::list(&loaded.workflow, &loaded.defaults, &selection, &loaded.name);
         text.push_str(&Mask::new(&loaded.workflow.globals).text(&list));
     }
     let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
-    findings.code
+    Ok(findings.code)
+}
+
+/// `-c` without `-r`: contacts the hosts with all that guards a run.
+fn test_connections(
+    loaded: &Loaded,
+    selection: &Selection,
+    began: SystemTime,
+) -> Result<Findings, Refusal> {
+    let unusable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
+    let private = Records::new(log_directory(loaded)?, began).private(&run_id(began));
+    let around = surroundings(loaded, private).map_err(unusable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unusable)?;
+    let findings = contact(loaded, selection, Some(&around), &around, &mut pool);
+    pool.close();
+    findings
+}
+
+/// Asks about the hosts until a signal comes; the signal is the refusal.
+fn contact(
+    loaded: &Loaded,
+    selection: &Selection,
+    contacted: Option<&Arc<Surroundings>>,
+    around: &Arc<Surroundings>,
+    pool: &mut Pool,
+) -> Result<Findings, Refusal> {
+    let stop = || around.interrupt.level() > interrupt::Level::None;
+    let findings = hosts::check(&Check {
+        loaded,
+        selection,
+        around: contacted,
+        stop: &stop,
+    });
+    let now = pool.now();
+    match pool.wait(Some(now)) {
+        Wake::Interrupt { signal, .. } => {
+            let name = interrupt::signal_name(signal);
+            Err(Refusal::new(
+                exit::SIGNAL + signal,
+                format!("ended by {name}"),
+            ))
+        }
+        _ => Ok(findings),
+    }
 }
 
 /// What every command shares; starts the guardian, so before any thread and
@@ -169,9 +231,15 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
 }
 
 /// Resolves the hosts, and with `-c` contacts them; nothing runs where one fails.
-fn check_hosts(loaded: &Loaded, around: &Arc<Surroundings>, log: &mut Log) -> Result<(), Refusal> {
-    let around = Some(around).filter(|_| loaded.invocation.connection_test);
-    let findings = hosts::check(loaded, around);
+fn check_hosts(
+    loaded: &Loaded,
+    selection: &Selection,
+    around: &Arc<Surroundings>,
+    pool: &mut Pool,
+    log: &mut Log,
+) -> Result<(), Refusal> {
+    let contacted = Some(around).filter(|_| loaded.invocation.connection_test);
+    let findings = contact(loaded, selection, contacted, around, pool)?;
     if loaded.invocation.skip_host_validation {
         log.say(
             Level::Warn,
@@ -230,7 +298,7 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 }
 
 /// The head of the log: who runs what, from where (SPEC §6.3).
-fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
+fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str) {
     let workflow = &loaded.workflow;
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
     let (user, effective) = sys::user_ids();
@@ -272,7 +340,7 @@ fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),
-            targets(loaded)
+            hosts::named_targets(loaded, selection)
         ),
         format!(
             "Task validation passed ({})",
@@ -288,19 +356,6 @@ fn head(log: &mut Log, loaded: &Loaded, run_id: &str) {
             Level::Warn,
             "The checks of the flow and all warnings were skipped",
         );
-    }
-}
-
-/// The hosts that are known before the run, folded.
-fn targets(loaded: &Loaded) -> String {
-    let commands = loaded.workflow.tasks.iter().filter_map(|t| t.command());
-    let hosts: Vec<String> = commands
-        .filter_map(|c| c.hostname.as_ref()?.known_text())
-        .collect();
-    if hosts.is_empty() {
-        "this machine".into()
-    } else {
-        crate::task::nodeset::fold(&hosts)
     }
 }
 

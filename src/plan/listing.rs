@@ -4,6 +4,7 @@
 use super::exec::{Arg, ExecType, Way};
 use super::recipe::{Defaults, Payload, Recipe};
 use super::workflow::Workflow;
+use crate::task::nodeset::{self, Selection};
 use crate::task::{Conditional, Ix, Kind, Late, Members, Next, Parallel, Task};
 use crate::text::diagnostic::{Count, printable};
 use crate::text::duration;
@@ -14,10 +15,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// The whole listing.
-pub fn list(workflow: &Workflow, defaults: &Defaults, file: &str) -> String {
+pub fn list(workflow: &Workflow, defaults: &Defaults, selection: &Selection, file: &str) -> String {
     let mut lister = Lister {
         workflow,
         defaults,
+        selection,
         out: String::new(),
     };
     let _ = writeln!(
@@ -43,6 +45,8 @@ pub fn list(workflow: &Workflow, defaults: &Defaults, file: &str) -> String {
 struct Lister<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
+    /// What `--limit` and `--exclude` leave of blocks over hosts.
+    selection: &'a Selection,
     out: String,
 }
 
@@ -144,16 +148,34 @@ impl Lister<'_> {
                 }
             }
             Members::Hosts { set, .. } => {
-                self.line(
-                    depth,
-                    &format!("parallel, {at_once}, on each of {}", set.shown(None)),
-                );
+                let on = self.hosts(set);
+                self.line(depth, &format!("parallel, {at_once}, on each of {on}"));
                 self.command(ix, depth);
             }
         }
         if let Some(check) = parallel.wave_check {
             self.line(depth, "between waves:");
             self.task(check, depth + 1);
+        }
+    }
+
+    /// A node set; where it is known, what the command line leaves of it.
+    fn hosts(&self, set: &Template) -> String {
+        let written = set.shown(None);
+        let known = set
+            .known_text()
+            .and_then(|t| nodeset::expand(&t, &self.workflow.directory).ok());
+        let Some(mut known) = known else {
+            return written;
+        };
+        let all = known.hosts.len();
+        known.hosts.retain(|h| self.selection.allows(h));
+        match known.hosts.len() {
+            left if left == all => written,
+            left => format!(
+                "{} ({left} of {all}, as the command line says)",
+                nodeset::fold(&known.hosts)
+            ),
         }
     }
 

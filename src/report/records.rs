@@ -126,11 +126,13 @@ impl Records {
         let real = std::fs::canonicalize(task_file)?;
         let name = sha256::hex(real.as_os_str().as_encoded_bytes());
         Ok(self
-            .directory("state")?
+            .directory
+            .join("state")
             .join(format!("last_{}.hosts", &name[..16])))
     }
 
     pub fn save_hosts(&self, task_file: &str, hosts: &BTreeSet<(Outcome, &str)>) -> io::Result<()> {
+        self.directory("state")?;
         let path = self.last_run(task_file)?;
         let text: String = hosts
             .iter()
