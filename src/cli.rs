@@ -12,6 +12,7 @@ use crate::task::keys;
 use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
+use crate::text::quote;
 use crate::text::source::{Sources, Span};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -199,6 +200,8 @@ pub struct Invocation {
     pub strict_env: bool,
     /// Options without effect that were given.
     pub ignored: Vec<&'static str>,
+    /// The words of the command line that a run which goes on needs again.
+    pub again: Vec<String>,
 }
 
 impl Default for Invocation {
@@ -226,6 +229,7 @@ impl Default for Invocation {
             no_task_backup: false,
             strict_env: false,
             ignored: Vec::new(),
+            again: Vec::new(),
         }
     }
 }
@@ -368,6 +372,28 @@ pub fn secret_value(line: &str) -> Option<usize> {
     (name_in(line) == "--set" && is_secret(name.trim())).then_some(line.len() - value.len())
 }
 
+impl Typed {
+    /// The option as it would be typed again to go on; a secret only by its name.
+    fn again(&self) -> Option<String> {
+        let long = self.opt.long;
+        let value = self.value.as_ref().map(|v| v.to_string_lossy());
+        match (long, value) {
+            ("run" | "start-from" | "limit", _) => None,
+            (_, None) => Some(format!("--{long}")),
+            ("set", Some(set)) => {
+                let name = set.split('=').next().unwrap_or("");
+                let shown = if is_secret(name) {
+                    format!("{name}=...")
+                } else {
+                    set.to_string()
+                };
+                Some(format!("--set {}", quote::word(&shown)))
+            }
+            (_, Some(value)) => Some(format!("--{long} {}", quote::word(&value))),
+        }
+    }
+}
+
 impl Invocation {
     /// Applies the file's option lines, then the command line's.
     ///
@@ -391,6 +417,7 @@ impl Invocation {
             }
         }
         for typed in typed {
+            invocation.again.extend(typed.again());
             invocation
                 .apply(typed)
                 .map_err(|message| match typed.opt.value {

@@ -269,7 +269,10 @@ fn ask_all<T: Named + Send + Sync + 'static>(
         for _ in 0..items.len().min(AT_ONCE) {
             let (queue, sender, ask) = (queue.clone(), sender.clone(), ask.clone());
             let worker = move || {
-                while let Some((index, item)) = lock(&queue).pop_front() {
+                loop {
+                    // Its own statement: the lock must not be held while asking.
+                    let next = lock(&queue).pop_front();
+                    let Some((index, item)) = next else { return };
                     let gone = sender.send(News::Asking(index)).is_err();
                     if gone || sender.send(News::Answer(index, ask(&item))).is_err() {
                         return;

@@ -466,15 +466,21 @@ fn go_on(loaded: &Loaded, ix: Ix) -> String {
         return String::new();
     }
     let task = &loaded.workflow.tasks[ix];
-    let limit = match task.is_block() && task.command().is_some() {
-        true => " --limit last:failed",
-        false => "",
+    let over_hosts = task.is_block() && task.command().is_some();
+    let limit = match &loaded.invocation.limit {
+        _ if over_hosts => Some("--limit last:failed".to_string()),
+        Some(set) => Some(format!("--limit {}", quote::word(set))),
+        None => None,
     };
-    format!(
-        "tasker -r --start-from {}{limit} {}",
-        task.id,
-        quote::word(&loaded.name)
-    )
+    let again = loaded.invocation.again.iter().cloned();
+    let words = [format!("tasker -r --start-from {}", task.id)]
+        .into_iter()
+        .chain(limit)
+        .chain(again);
+    words
+        .chain([quote::word(&loaded.name)])
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Keeps how each host of a block ended, for `--limit last:…`.

@@ -175,7 +175,7 @@ impl Reader<'_> {
             Some((_, first)) => {
                 let first = *first;
                 self.diagnostics
-                    .error(pair.value, format!("`exec={name}` is given twice"))
+                    .error(pair.value, format!("the exec type `{name}` is given twice"))
                     .also(first, "first given here");
             }
             None => self.opened.push((name.clone(), pair.value)),

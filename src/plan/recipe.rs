@@ -320,6 +320,15 @@ impl Findings<'_> {
         payload: &Payload,
         programs: &mut Programs,
     ) {
+        let host = command
+            .hostname
+            .iter()
+            .flat_map(|h| &h.pieces)
+            .find(|p| p.is_secret());
+        if let Some(at) = host.map(Piece::at) {
+            self.diagnostics
+                .warning(at, "a secret as a host name stands in every log and report");
+        }
         let written = [Some(&command.command), command.arguments.as_ref()];
         let words: &[Template] = match payload {
             Payload::Words { words, .. } => words,

@@ -208,6 +208,9 @@ impl Console {
             format!("still running: {}", running.join(", "))
         };
         let text = match level {
+            Level::None | Level::Drain if running.is_empty() => {
+                format!("tasker: {name}: nothing new starts\n")
+            }
             Level::None | Level::Drain => format!(
                 "tasker: {name}: nothing new starts; {runs}; press Ctrl-C again to end it\n"
             ),

@@ -163,7 +163,7 @@ impl Engine<'_> {
                         in_block: true,
                         ..self.own(Position::at(*member))
                     };
-                    subtask(*member, own.task.clone(), own)
+                    subtask(*member, own.label.clone(), own)
                 })
                 .collect()),
             Members::Hosts { set, .. } => {
@@ -179,6 +179,7 @@ impl Engine<'_> {
                 hosts.retain(|h| self.settings.selection.allows(h));
                 let own = |(index, host): (usize, &String)| Own {
                     task: format!("{}.{}", task.id, index + 1),
+                    label: format!("{}.{}", task.id, index + 1),
                     hostname: host.clone(),
                     iteration: own.iteration,
                     attempt: 1,
@@ -198,7 +199,7 @@ impl Engine<'_> {
         if !repeated.is_empty() {
             let hosts = nodeset::fold(repeated);
             let text = format!("given more than once: {hosts}; each runs once");
-            self.warn(&own.task, &text);
+            self.warn(&own.label, &text);
         }
     }
 
@@ -418,6 +419,7 @@ impl Engine<'_> {
     fn own_of_block(&self, block: &Block) -> Own {
         Own {
             task: block.task.id.to_string(),
+            label: block.task.id.to_string(),
             ..Own::default()
         }
     }
@@ -454,7 +456,7 @@ impl Engine<'_> {
         };
         let halted = block.halted.as_ref().filter(|_| block.is_cut_short());
         if let Some((cause, _)) = halted.filter(|_| !cancelled) {
-            self.warn(&own.task, &format!("started no more: {cause}"));
+            self.warn(&own.label, &format!("started no more: {cause}"));
         }
         let leave_out = block.leaves_out_unreachable();
         let (mut members, mut left_out) = (Vec::new(), Vec::new());

@@ -256,7 +256,7 @@ impl<'a> Engine<'a> {
             let (choice, seen) = self.run_owned(*ix);
             if !matches!(choice, Choice::FallThrough) {
                 self.note_first_failure(*ix);
-                if code == exit::OK {
+                if code == exit::OK && !self.settings.policy.forgive {
                     code = flow::failure_code(&self.workflow.tasks[*ix], &seen);
                 }
             }
@@ -401,13 +401,13 @@ impl<'a> Engine<'a> {
     fn tell_observed(&mut self, own: &Own, doubts: Vec<String>, trace: Vec<String>) {
         for text in doubts {
             (self.emit)(Event::Warning {
-                label: &own.task,
+                label: &own.label,
                 text: &text,
             });
         }
         for text in trace {
             (self.emit)(Event::Debug {
-                label: &own.task,
+                label: &own.label,
                 text: &text,
             });
         }
@@ -437,7 +437,7 @@ impl<'a> Engine<'a> {
     ) {
         let title = self.title(task, own);
         let about = About {
-            label: &own.task,
+            label: &own.label,
             title: &title,
             host: &own.hostname,
             in_block: own.in_block,

@@ -32,7 +32,8 @@ pub enum OnInterrupt {
     Kill,
 }
 
-/// The levels' shared state. Locks: `level` alone, held for no call that waits.
+/// The levels' shared state. Locks: `level`, then `before`; held for no call that
+/// waits.
 pub struct Interrupt {
     level: Mutex<Level>,
     end: (PipeReader, PipeWriter),
@@ -40,6 +41,8 @@ pub struct Interrupt {
     on_interrupt: OnInterrupt,
     /// The next signal is only taken in and ends nothing.
     shielded: AtomicBool,
+    /// How far the signals had gone when the levels began anew.
+    before: Mutex<Level>,
 }
 
 impl Interrupt {
@@ -50,6 +53,7 @@ impl Interrupt {
             kill: io::pipe()?,
             on_interrupt,
             shielded: AtomicBool::new(false),
+            before: Mutex::default(),
         })
     }
 
@@ -57,8 +61,11 @@ impl Interrupt {
     pub fn raise(&self, signal: i32) -> Level {
         let mut level = lock(&self.level);
         let before = *level;
+        let earlier = *lock(&self.before);
         *level = match (before, signal) {
             (Level::None, _) if self.shielded.load(Relaxed) => Level::Drain,
+            (Level::None, _) if earlier >= Level::End => Level::Kill,
+            (Level::None, _) if earlier == Level::Drain => Level::End,
             (Level::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => Level::Drain,
             (Level::None | Level::Drain, _) => Level::End,
             (Level::End | Level::Kill, _) => Level::Kill,
@@ -97,6 +104,7 @@ impl Interrupt {
                 let _ = { pipe }.read_exact(&mut byte);
             }
         }
+        *lock(&self.before) = *level;
         *level = Level::None;
     }
 }
@@ -144,9 +152,17 @@ mod tests {
             )?,
             0
         );
+        assert_eq!(raise(sys::SIGTERM), Level::Kill, "signals came before");
+        let other = Interrupt::new(OnInterrupt::Drain)?;
         assert_eq!(
-            [raise(sys::SIGTERM), raise(sys::SIGHUP)],
+            [other.raise(sys::SIGTERM), other.raise(sys::SIGHUP)],
             [Level::End, Level::Kill]
+        );
+        let shielded = Interrupt::new(OnInterrupt::Drain)?;
+        shielded.rearm(true);
+        assert_eq!(
+            [shielded.raise(sys::SIGTERM), shielded.raise(sys::SIGTERM)],
+            [Level::Drain, Level::End]
         );
         assert_eq!(
             Interrupt::new(OnInterrupt::Kill)?.raise(sys::SIGINT),

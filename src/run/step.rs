@@ -216,7 +216,7 @@ impl Engine<'_> {
         command: String,
     ) -> TaskResult {
         for warning in &finished.warnings {
-            self.warn(&own.task, warning);
+            self.warn(&own.label, warning);
         }
         let (exit, outcome) = match finished.ending {
             Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
@@ -261,7 +261,7 @@ impl Engine<'_> {
                         "{name}_split: there is no field {}; the output stays whole",
                         split.index
                     );
-                    self.warn(&own.task, &text);
+                    self.warn(&own.label, &text);
                 }
             }
         }
@@ -345,7 +345,7 @@ impl Engine<'_> {
             "in its branch: {}; the flow goes on",
             failed.unwrap_or_default()
         );
-        self.warn(&own.task, &text);
+        self.warn(&own.label, &text);
     }
 
     /// Everything the flow must know of the recorded result.
@@ -386,7 +386,7 @@ impl Engine<'_> {
 
     /// A task that fails before it starts (126).
     pub(super) fn unstarted(&mut self, own: &Own, reason: &str) -> TaskResult {
-        self.warn(&own.task, &format!("was not started: {reason}"));
+        self.warn(&own.label, &format!("was not started: {reason}"));
         TaskResult {
             stderr: Captured::text(format!("{reason}\n")),
             hostname: own.hostname.clone(),
@@ -424,7 +424,8 @@ impl Engine<'_> {
             _ => task.id.to_string(),
         };
         let mut own = Own {
-            task: label,
+            task: task.id.to_string(),
+            label,
             iteration: at.iteration,
             attempt: at.attempt,
             ..Own::default()
@@ -489,7 +490,7 @@ impl Engine<'_> {
     pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) {
         let title = self.title(task, own);
         let about = About {
-            label: &own.task,
+            label: &own.label,
             title: &title,
             host: &own.hostname,
             in_block: own.in_block,
@@ -512,7 +513,7 @@ impl Engine<'_> {
     pub(super) fn tell_result(&mut self, task: &Task, own: &Own, result: &TaskResult) {
         let title = self.title(task, own);
         let about = About {
-            label: &own.task,
+            label: &own.label,
             title: &title,
             host: &own.hostname,
             in_block: own.in_block,
@@ -605,7 +606,7 @@ fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retr
 /// How a running task is named to someone who waits for it.
 pub(super) fn running(own: &Own) -> String {
     match own.hostname.as_str() {
-        "" | "localhost" => format!("task {}", own.task),
-        host => format!("task {} on {host}", own.task),
+        "" | "localhost" => format!("task {}", own.label),
+        host => format!("task {} on {host}", own.label),
     }
 }

@@ -17,6 +17,8 @@ use std::cell::RefCell;
 pub struct Own {
     /// `5`, or `10.3` in a block over hosts.
     pub task: String,
+    /// What it is told as: also with its iteration, `5.2`.
+    pub label: String,
     pub hostname: String,
     pub iteration: u32,
     pub attempt: u32,
