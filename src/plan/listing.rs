@@ -73,13 +73,13 @@ impl Lister<'_> {
         if let Some(name) = task.name.as_ref().filter(|n| **n != head) {
             head = format!("[{name}] {head}");
         }
-        let _ = writeln!(
-            self.out,
+        let line = format!(
             "{}{:>4}  {}",
             "    ".repeat(depth),
             task.id,
             printable(head.trim_end())
         );
+        let _ = writeln!(self.out, "{}", line.trim_end());
         match &task.kind {
             Kind::Command(_) => self.command(ix, depth),
             Kind::Parallel(parallel) => self.parallel(ix, parallel, depth),
