@@ -8,20 +8,16 @@
 use super::capture::{Capture, Captured, Spool};
 use super::family;
 use super::far::{Filter, is_refusal};
-use super::feed::{self, Feed};
+use super::feed::Feed;
 use super::guardian::Guardian;
 use super::interrupt::Interrupt;
+use super::launch::{Started, start};
 use super::ramp::{Connecting, Ramp};
-use super::runner::{Ending, Finished, Job, Stdin};
+use super::runner::{Ending, Finished, Job};
 use super::sys;
-use crate::exit;
 use crate::text::diagnostic::Count;
-use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,8 +35,6 @@ pub struct Surroundings {
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How long a killed process may take to vanish before it is given up.
 const AFTER_KILL: Duration = Duration::from_secs(10);
-/// How long starting is tried again while the machine is short of processes or files.
-const SHORTAGE: Duration = Duration::from_secs(60);
 
 /// How often a connection that a server turned away is tried again.
 const REFUSALS: u32 = 3;
@@ -128,274 +122,6 @@ fn without_process(ending: Ending, reason: &str) -> Finished {
         cpu: Duration::ZERO,
         peak_kib: 0,
         warnings: Vec::new(),
-    }
-}
-
-struct Started {
-    pid: i32,
-    pidfd: Option<OwnedFd>,
-    stdout: PipeReader,
-    stderr: PipeReader,
-    feed: Option<Feed>,
-}
-
-struct Unstarted {
-    ending: Ending,
-    reason: String,
-}
-
-impl Unstarted {
-    fn because(code: i32, reason: String) -> Unstarted {
-        Unstarted {
-            ending: Ending::Unstarted(code),
-            reason,
-        }
-    }
-}
-
-/// Starts the program; waits a while where the machine is short of processes.
-fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started, Unstarted> {
-    let name = String::from_utf8_lossy(&job.words[0]).into_owned();
-    let launch = Launch::new(job)?;
-    let patience = Instant::now() + SHORTAGE.min(job.timeout);
-    let mut nap = Duration::from_millis(10);
-    loop {
-        let error = match launch.attempt(job, around) {
-            Ok(started) => return Ok(started),
-            Err(error) => error,
-        };
-        let short = matches!(
-            error.raw_os_error(),
-            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
-        );
-        if short && !patient {
-            return Err(Unstarted {
-                ending: Ending::Shortage,
-                reason: String::new(),
-            });
-        }
-        if !short || Instant::now() + nap > patience {
-            return Err(refused(&name, &error));
-        }
-        let told_to_end = sys::poll(&[around.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
-        if told_to_end {
-            return Err(Unstarted {
-                ending: Ending::Cancelled,
-                reason: "ended before it could start".into(),
-            });
-        }
-        nap = (nap * 2).min(Duration::from_secs(1));
-    }
-}
-
-fn refused(name: &str, error: &io::Error) -> Unstarted {
-    match error.raw_os_error() {
-        Some(libc::ENOENT) => Unstarted::because(
-            exit::NOT_FOUND,
-            format!(
-                "{name}: cannot be started: {error} (it, its interpreter, or the working directory)"
-            ),
-        ),
-        Some(libc::E2BIG) => Unstarted::because(
-            exit::NOT_EXECUTABLE,
-            format!("{name}: the command line is too long; hand data over with `stdin=`"),
-        ),
-        _ => Unstarted::because(
-            exit::NOT_EXECUTABLE,
-            format!("{name}: cannot be started: {error}"),
-        ),
-    }
-}
-
-/// Everything `execve` needs, made before the process is.
-struct Launch<'a> {
-    path: CString,
-    argv: Vec<CString>,
-    env: Vec<&'a CStr>,
-    workdir: Option<CString>,
-}
-
-impl<'a> Launch<'a> {
-    fn new(job: &'a Job) -> Result<Launch<'a>, Unstarted> {
-        let c = |bytes: &[u8]| {
-            CString::new(bytes).map_err(|_| {
-                Unstarted::because(exit::NOT_EXECUTABLE, "a word holds a NUL byte".into())
-            })
-        };
-        let env = environment(job);
-        let workdir = job.workdir.as_deref().map(c).transpose()?;
-        if let Some(workdir) = &workdir {
-            check_directory(workdir.to_bytes())?;
-        }
-        let path = find_program(&job.words[0], &env, workdir.as_deref())?;
-        let argv = job.words.iter().map(|w| c(w)).collect::<Result<_, _>>()?;
-        Ok(Launch {
-            path,
-            argv,
-            env,
-            workdir,
-        })
-    }
-
-    fn attempt(&self, job: &Job, around: &Surroundings) -> io::Result<Started> {
-        let (stdin, feed) = match &job.far {
-            None => (OwnedFd::from(stdin(&job.stdin)?), None),
-            Some(far) => {
-                let (reader, writer) = io::pipe()?;
-                let line = far.line(feed::size(&job.stdin), around.kill_after);
-                (
-                    OwnedFd::from(reader),
-                    Some(Feed::new(writer, line, &job.stdin)?),
-                )
-            }
-        };
-        let (stdout, stdout_end) = io::pipe()?;
-        let (stderr, stderr_end) = io::pipe()?;
-        let mut program = sys::Program {
-            path: &self.path,
-            argv: &self.argv,
-            env: &self.env,
-            workdir: self.workdir.as_deref(),
-            stdin: stdin.as_fd(),
-            stdout: stdout_end.as_fd(),
-            stderr: stderr_end.as_fd(),
-            register: Some(around.guardian.registry()),
-        };
-        let mut spawned = sys::spawn(&program);
-        let refused = spawned.as_ref().err().and_then(io::Error::raw_os_error);
-        if refused == Some(libc::ENOEXEC) && self.is_text() {
-            // A script without `#!`: a shell would run it, and so do we.
-            let argv: Vec<CString> = [c"/bin/sh".into(), c"--".into(), self.path.clone()]
-                .into_iter()
-                .chain(self.argv[1..].iter().cloned())
-                .collect();
-            program.path = c"/bin/sh";
-            program.argv = &argv;
-            spawned = sys::spawn(&program);
-        }
-        let (pid, pidfd) = spawned?;
-        Ok(Started {
-            pid,
-            pidfd,
-            stdout,
-            stderr,
-            feed,
-        })
-    }
-}
-
-impl Launch<'_> {
-    /// Whether the program may be a script: as for bash, no NUL in its first line.
-    /// A shell would take a binary of another machine for commands.
-    fn is_text(&self) -> bool {
-        let mut head = [0; 128];
-        let path = placed(self.workdir.as_deref(), self.path.to_bytes());
-        let length = File::open(path).and_then(|mut f| f.read(&mut head));
-        let head = &head[..length.unwrap_or(0)];
-        let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
-        !first.contains(&0)
-    }
-}
-
-/// The path as it is from the working directory.
-fn placed(workdir: Option<&CStr>, path: &[u8]) -> PathBuf {
-    Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(path))
-}
-
-/// tasker's environment with the job's settings in place of variables of the same name.
-fn environment(job: &Job) -> Vec<&CStr> {
-    let name = |variable: &CStr| {
-        variable
-            .to_bytes()
-            .split(|b| *b == b'=')
-            .next()
-            .map(<[u8]>::to_vec)
-    };
-    let set: Vec<_> = job.settings.iter().map(|s| name(s)).collect();
-    let kept = job.environment.iter().filter(|v| !set.contains(&name(v)));
-    kept.chain(&job.settings).map(CString::as_c_str).collect()
-}
-
-/// A working directory that cannot be entered has its own reason to tell.
-fn check_directory(path: &[u8]) -> Result<(), Unstarted> {
-    let error = match Path::new(as_path(path)).metadata() {
-        Ok(data) if data.is_dir() => return Ok(()),
-        Ok(_) => io::Error::from_raw_os_error(libc::ENOTDIR),
-        Err(error) => error,
-    };
-    let path = String::from_utf8_lossy(path);
-    Err(Unstarted::because(
-        exit::NOT_EXECUTABLE,
-        format!("the working directory `{path}`: {error}"),
-    ))
-}
-
-/// Finds the program in the PATH that it will see, from where it will be.
-fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CString, Unstarted> {
-    let name = String::from_utf8_lossy(word).into_owned();
-    let c = |bytes: Vec<u8>| {
-        CString::new(bytes)
-            .map_err(|_| Unstarted::because(exit::NOT_FOUND, "the command holds a NUL byte".into()))
-    };
-    if word.is_empty() {
-        return Err(Unstarted::because(
-            exit::NOT_FOUND,
-            "the command is empty".into(),
-        ));
-    }
-    if word.contains(&b'/') {
-        let path = placed(workdir, word);
-        return match path.metadata() {
-            Ok(data) if data.is_dir() => Err(Unstarted::because(
-                exit::NOT_EXECUTABLE,
-                format!("{name}: is a directory"),
-            )),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Unstarted::because(
-                exit::NOT_FOUND,
-                format!("{name}: no such program"),
-            )),
-            _ => c(word.to_vec()),
-        };
-    }
-    let path = env
-        .iter()
-        .find_map(|v| v.to_bytes().strip_prefix(b"PATH="))
-        .unwrap_or(b"/usr/bin:/bin");
-    let mut forbidden = false;
-    for directory in path.split(|b| *b == b':') {
-        let directory: &[u8] = if directory.is_empty() {
-            b"."
-        } else {
-            directory
-        };
-        let candidate = [directory, b"/", word].concat();
-        let seen = placed(workdir, &candidate);
-        if seen.is_file() {
-            match c(seen.into_os_string().into_vec()) {
-                Ok(seen) if sys::may_execute(&seen) => return c(candidate),
-                _ => forbidden = true,
-            }
-        }
-    }
-    let (code, reason) = match forbidden {
-        true => (exit::NOT_EXECUTABLE, "permission denied"),
-        false => (exit::NOT_FOUND, "command not found"),
-    };
-    Err(Unstarted::because(code, format!("{name}: {reason}")))
-}
-
-fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
-    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
-}
-
-fn stdin(from: &Stdin) -> io::Result<File> {
-    match from {
-        Stdin::Null => File::open("/dev/null"),
-        Stdin::Bytes(bytes) => sys::memory_file(bytes),
-        Stdin::Stream(stream) => match stream.path() {
-            Some(path) => File::open(path),
-            None => sys::memory_file(&stream.bytes()),
-        },
     }
 }
 

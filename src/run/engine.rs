@@ -436,12 +436,7 @@ impl<'a> Engine<'a> {
         event: impl for<'e> FnOnce(About<'e>) -> Event<'e>,
     ) {
         let title = self.title(task, own);
-        let about = About {
-            label: &own.label,
-            title: &title,
-            host: &own.hostname,
-            in_block: own.in_block,
-        };
+        let about = own.about(&title);
         (self.emit)(event(about));
     }
 

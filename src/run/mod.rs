@@ -16,6 +16,7 @@ pub mod feed;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;
+pub mod launch;
 #[cfg(test)]
 mod model;
 pub mod pool;

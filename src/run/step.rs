@@ -3,7 +3,7 @@
 
 use super::capture::Captured;
 use super::engine::Engine;
-use super::event::{About, Event};
+use super::event::Event;
 use super::job::{self, Prepared, Timeout};
 use super::result::TaskResult;
 use super::runner::{Ending, Finished, Job, Wake};
@@ -489,12 +489,7 @@ impl Engine<'_> {
 
     pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) {
         let title = self.title(task, own);
-        let about = About {
-            label: &own.label,
-            title: &title,
-            host: &own.hostname,
-            in_block: own.in_block,
-        };
+        let about = own.about(&title);
         let (exec, timeout) = (prepared.exec.name(), prepared.job.timeout);
         self.emit(Event::Started {
             about,
@@ -512,12 +507,7 @@ impl Engine<'_> {
 
     pub(super) fn tell_result(&mut self, task: &Task, own: &Own, result: &TaskResult) {
         let title = self.title(task, own);
-        let about = About {
-            label: &own.label,
-            title: &title,
-            host: &own.hostname,
-            in_block: own.in_block,
-        };
+        let about = own.about(&title);
         // A copy for a host is told with the block's task, but is no block.
         self.emit(match &task.kind {
             Kind::Parallel(_) if !own.in_block => Event::BlockFinished { about, result },

@@ -1,6 +1,7 @@
 //! What references and conditions see at one moment of the run.
 #![forbid(unsafe_code)]
 
+use super::event::About;
 use super::result::{Results, TaskResult};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
@@ -24,6 +25,18 @@ pub struct Own {
     pub attempt: u32,
     /// A subtask of a parallel block.
     pub in_block: bool,
+}
+
+impl Own {
+    /// Who an event about this task is about.
+    pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
+        About {
+            label: &self.label,
+            title,
+            host: &self.hostname,
+            in_block: self.in_block,
+        }
+    }
 }
 
 pub struct View<'a> {
