@@ -327,6 +327,8 @@ impl Engine<'_> {
         }
         match &task.routing.next {
             Next::Always => true,
+            // The criterion of a parallel block, judged already.
+            Next::When(expr) if is_criterion(task, expr) => success,
             Next::When(expr) => self.holds(expr, own, Some(ix)),
             _ => success,
         }
@@ -543,6 +545,12 @@ fn block_criterion(task: &Task) -> Option<(&Expr, bool)> {
         (None, Next::When(expr)) if expr.is_about_block() => Some((expr, false)),
         _ => None,
     }
+}
+
+/// Whether the condition of `next` is what makes the block succeed.
+fn is_criterion(task: &Task, next: &Expr) -> bool {
+    let own = block_criterion(task).is_some_and(|(expr, _)| std::ptr::eq(expr, next));
+    own && matches!(task.kind, Kind::Parallel(_))
 }
 
 /// Whether the block's `success=` is about the block, not about each host.

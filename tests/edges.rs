@@ -1,0 +1,223 @@
+//! Where two rules meet: each case was wrong once.
+
+mod support;
+
+use support::{Sandbox, finish, signal, wait_for};
+
+fn run(tasks: &str, options: &[&str]) -> (Sandbox, support::Ran) {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(tasks, options);
+    (sandbox, ran)
+}
+
+/// A stand-in for ssh in a sandbox: hosts that begin with `bad` are unreachable.
+fn with_ssh(tasks: &str) -> (Sandbox, support::Ran) {
+    let sandbox = Sandbox::new();
+    let ssh = "#!/bin/sh\nfor a; do case $a in bad*) echo 'no route' >&2; exit 255;; good*) host=$a;; esac; done\n\
+               shift $(($# - 1)); exec setsid -w sh -c \"$1\"\n";
+    sandbox.program("bin/ssh", ssh);
+    sandbox.file("tasks.txt", tasks);
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let mut tasker = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+    let ran = support::Ran::from(tasker.env("PATH", path).output().expect("tasker runs"));
+    (sandbox, ran)
+}
+
+#[test]
+fn a_loop_whose_number_is_unusable_is_a_failure() {
+    let tasks = "task=0\nexec=local\ncommand=echo many\n\
+                 task=1\nexec=local\ncommand=true\nnext=loop\nloop=@0_stdout@\n\
+                 task=2\nexec=local\ncommand=touch ran\n";
+    let (sandbox, ran) = run(tasks, &[]);
+    assert_eq!((ran.code, sandbox.exists("ran")), (126, false), "{ran:?}");
+    assert!(ran.stderr.contains("loop: expected a number"), "{ran:?}");
+}
+
+#[test]
+fn next_always_goes_on_past_what_cannot_start() {
+    for key in [
+        "hostname=@0_stdout@",
+        "exec=@0_stdout@",
+        "timeout=@0_stdout@",
+    ] {
+        let exec = if key.starts_with("exec") {
+            ""
+        } else {
+            "exec=local\n"
+        };
+        let tasks = format!(
+            "task=0\nexec=local\ncommand=echo 'not usable!'\n\
+             task=1\n{exec}command=true\n{key}\nnext=always\nretry_count=3\nretry_delay=9\nsuccess=exit_126\n\
+             task=2\nexec=local\ncommand=echo @1_exit@ @1_success@ >>ran\n"
+        )
+        .replace("exec=local\ncommand=echo @1", "exec=shell\ncommand=echo @1");
+        let (sandbox, ran) = run(&tasks, &[]);
+        assert_eq!(ran.code, 0, "{key}: {ran:?}");
+        assert_eq!(sandbox.read("ran"), "126 false\n", "{key}");
+    }
+}
+
+#[test]
+fn a_secret_with_a_quote_is_masked_before_it_is_quoted() {
+    let tasks = "SECRET_A=pa'ss\"word\ntask=0\nexec=shell\ncommand=printenv S\nenv.S=@SECRET_A@\n\
+                 task=1\nexec=local\ncommand=echo @0_stdout@\n";
+    let (sandbox, ran) = run(tasks, &["-d"]);
+    let all = format!("{}{}{}", ran.stdout, ran.stderr, sandbox.log());
+    assert!(
+        all.contains("echo '***'") && !all.contains("ss\"word"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_cut_through_a_secret_shows_nothing_of_it() {
+    let secret = "QabcdefghijRklmnopqrsSuvwxyz0123456789XY";
+    // 3000 times, without anything between, so that every cut meets one.
+    let tasks = format!(
+        "SECRET_A={secret}\ntask=0\nexec=shell\ncommand=for i in $(seq 3000); do printf %s \"$S\"; done; exit 3\nenv.S=@SECRET_A@\nnext=always\n\
+         task=1\nexec=local\ncommand=true x@0_stdout@\nnext=always\ntask=2\nexec=shell\ncommand=for i in $(seq 3000); do printf %s \"$S\"; done; exit 3\nenv.S=@SECRET_A@\n"
+    );
+    let (sandbox, ran) = run(&tasks, &["-d"]);
+    let all = format!("{}{}{}", ran.stdout, ran.stderr, sandbox.log());
+    assert_eq!(ran.code, 3);
+    for at in 0..secret.len() - 5 {
+        assert!(
+            !all.contains(&secret[at..at + 5]),
+            "{}",
+            &secret[at..at + 5]
+        );
+    }
+}
+
+#[test]
+fn a_timeout_stays_a_timeout_for_next_and_loop_break() {
+    let tasks = "task=0\nexec=local\ncommand=sleep 30\ntimeout=1\nsuccess=exit_124\nnext=timeout\non_failure=9\n\
+                 task=1\nexec=local\ncommand=touch ran\ntask=2\nnext=never\ntask=9\nreturn=9\n";
+    let (sandbox, ran) = run(tasks, &[]);
+    assert_eq!((ran.code, sandbox.exists("ran")), (0, true), "{ran:?}");
+}
+
+#[test]
+fn a_block_in_a_loop_retries_nothing() {
+    let tasks = "task=0\ntype=parallel\nhostnames=a\nexec=shell\ncommand=echo x >>ran; exit 1\nnext=loop\nloop=3\nretry_count=2\nretry_delay=0.01\n";
+    let (sandbox, _) = run(tasks, &[]);
+    assert_eq!(sandbox.read("ran").lines().count(), 3);
+}
+
+#[test]
+fn an_empty_set_is_success_whatever_the_criterion() {
+    for criterion in [
+        "success=any_success",
+        "success=min_success=1",
+        "next=any_success",
+    ] {
+        let tasks = format!(
+            "task=0\nexec=local\ncommand=true\ntask=1\ntype=parallel\nhostnames=@0_stdout@\nexec=local\ncommand=touch ran\n{criterion}\n"
+        );
+        let (sandbox, ran) = run(&tasks, &[]);
+        assert_eq!(
+            (ran.code, sandbox.exists("ran")),
+            (0, false),
+            "{criterion}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unreachable_canary_that_is_left_out_stops_nothing() {
+    let tasks = "task=0\ntype=parallel\nhostnames=bad1,good[1-3]\nexec=ssh\ncommand=true\nwaves=1,rest\nunreachable=skip\n";
+    let (_, ran) = with_ssh(tasks);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("task 0: ok (3 ok)"), "{ran:?}");
+}
+
+#[test]
+fn a_final_task_keeps_to_its_minute_under_any_exec_type() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "c",
+        "exec=carry\nargv=env {command} {arguments}\ntimeout=20m\n",
+    );
+    let tasks =
+        "task=0\nexec=carry\ncommand=true\ntask=1\nexec=carry\ncommand=true\nfinally=true\n";
+    let ran = sandbox.run(tasks, &["--config", "c"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let log = sandbox.log();
+    assert!(
+        log.contains("Task 0: carry, timeout 20 m") && log.contains("Task 1: carry, timeout 1 m"),
+        "{log}"
+    );
+}
+
+#[test]
+fn limits_hold_for_the_check_of_the_hosts_and_for_what_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/ssh", "#!/bin/sh\nexit 255\n");
+    let tasks = "X=1\ntask=0\ntype=parallel\nhostnames=localhost,no-such-host.invalid\nexec=ssh\ncommand=echo @X@\n";
+    sandbox.file("tasks.txt", tasks);
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let tasker = |words: &[&str]| {
+        let mut command = sandbox.tasker(words);
+        support::Ran::from(command.env("PATH", &path).output().expect("tasker runs"))
+    };
+    let ran = tasker(&[
+        "-r",
+        "--limit",
+        "localhost",
+        "--set",
+        "X=2 3",
+        "-k",
+        "tasks.txt",
+    ]);
+    assert_eq!(
+        ran.code, 1,
+        "not 60, for the dead host is not asked: {ran:?}"
+    );
+    assert!(
+        ran.stderr.contains(
+            "tasker -r --start-from 0 --limit last:failed --set 'X=2 3' --keep-going tasks.txt"
+        ),
+        "{ran:?}"
+    );
+    assert_eq!(tasker(&["-r", "tasks.txt"]).code, 60);
+    let listed = tasker(&["--limit", "localhost", "tasks.txt"]);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(
+        listed
+            .stdout
+            .contains("localhost (1 of 2, as the command line says)"),
+        "{listed:?}"
+    );
+    assert_eq!(tasker(&["--limit", "nosuch", "tasks.txt"]).code, 2);
+}
+
+#[test]
+fn a_signal_ends_the_check_of_the_hosts() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/ping", "#!/bin/sh\necho asked >>asked\nexec sleep 9\n");
+    sandbox.program("bin/pbrun", "#!/bin/sh\ntouch ran\n");
+    sandbox.file(
+        "tasks.txt",
+        "task=0\nhostname=127.0.0.9\nexec=pbrun\ncommand=true\n",
+    );
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let began = std::time::Instant::now();
+    let child = sandbox
+        .tasker(&["-r", "-c", "tasks.txt"])
+        .env("PATH", path)
+        .spawn()
+        .expect("tasker starts");
+    wait_for("the ping", || sandbox.exists("asked"));
+    signal(child.id(), "TERM");
+    let ran = finish(child);
+    assert_eq!((ran.code, sandbox.exists("ran")), (143, false), "{ran:?}");
+    assert!(began.elapsed().as_secs() < 9, "it waited for the ping");
+}
+
+#[test]
+fn the_task_is_its_id_in_a_loop_too() {
+    let tasks =
+        "task=5\nexec=shell\ncommand=echo @task@-@loop@ $TASKER_TASK >>ran\nnext=loop\nloop=2\n";
+    let (sandbox, _) = run(tasks, &[]);
+    assert_eq!(sandbox.read("ran"), "5-1 5\n5-2 5\n");
+}
