@@ -129,6 +129,13 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
             stop: &|| false,
         }),
     };
+    let missing = hosts::missing_programs(loaded, &selection);
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        crate::report::show::complain(format_args!(
+            "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
+        ));
+    }
     let mut text = summary::lines(&findings);
     if findings.code == exit::OK {
         text.push('\n');
