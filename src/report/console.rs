@@ -349,7 +349,7 @@ fn who(about: &About) -> String {
 
 /// `task 5 on web1: Title`, the line that begins a task.
 fn headline(about: &About) -> String {
-    format!("task {}{}\n", who(about), titled(about))
+    format!("task {}{}\n", who(about), show::titled(about))
 }
 
 /// `task 5: failed (3 ok, 1 failed), 0.120 s`
@@ -371,14 +371,6 @@ fn ended(result: &TaskResult) -> String {
             "{} ({}), exit {}, {took}",
             result.outcome, result.cause, result.exit
         ),
-    }
-}
-
-fn titled(about: &About) -> String {
-    if about.title.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", show::line(about.title))
     }
 }
 

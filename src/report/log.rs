@@ -99,7 +99,7 @@ impl Log {
             } => {
                 page.say(
                     Level::Info,
-                    &format!("Executing Task {}{}", who(about), titled(about)),
+                    &format!("Executing Task {}{}", who(about), show::titled(about)),
                 );
                 page.say(
                     Level::Info,
@@ -118,7 +118,7 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: {}, at most {at_once} at once",
                     who(about),
-                    titled(about),
+                    show::titled(about),
                     Count(*total, "subtask")
                 );
                 page.say(Level::Info, &text);
@@ -131,7 +131,7 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: its condition is {holds}, {} to run",
                     who(about),
-                    titled(about),
+                    show::titled(about),
                     Count(*tasks, "task")
                 );
                 page.say(Level::Info, &text);
@@ -149,7 +149,7 @@ impl Log {
                 &format!(
                     "Task {}{} skipped: its condition is false",
                     who(about),
-                    titled(about)
+                    show::titled(about)
                 ),
             ),
             Event::Retry {
@@ -296,14 +296,6 @@ fn who(about: &About) -> String {
     match about.host.is_empty() || about.host == "localhost" {
         true => about.label.to_string(),
         false => format!("{} {}", about.label, about.host),
-    }
-}
-
-fn titled(about: &About) -> String {
-    if about.title.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", about.title)
     }
 }
 

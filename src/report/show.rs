@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::run::capture::Captured;
+use crate::run::event::About;
 use crate::task::mask::Mask;
 
 /// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
@@ -55,6 +56,15 @@ pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     };
     let all = lines(&mask.part(&bytes, from, bytes.len()));
     all[all.len().saturating_sub(count)..].to_vec()
+}
+
+/// `: Title` of a task, where it has one.
+pub fn titled(about: &About) -> String {
+    if about.title.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", line(about.title))
+    }
 }
 
 /// A line of at most so many characters, for what is read by people.

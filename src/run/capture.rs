@@ -283,7 +283,7 @@ impl Captured {
 
     /// Whether the bytes occur in it; a spooled stream is not loaded whole.
     pub fn contains(&self, needle: &[u8]) -> bool {
-        use crate::text::evaluate::contains;
+        use crate::text::search::contains;
         let mut found = false;
         let mut window: Vec<u8> = Vec::new();
         self.chunks(&mut |chunk| {

@@ -10,6 +10,7 @@
 //! in quotes, a fish reads backslashes in them.
 #![forbid(unsafe_code)]
 
+use crate::text::{quote, search};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -88,16 +89,7 @@ fn assignments(list: &[(String, Vec<u8>)], before: &str) -> Vec<u8> {
 /// The word for `sh`, on one line: a newline stands outside the quotes, as the
 /// variable that the wrapper holds it in.
 fn quoted(word: &[u8]) -> Vec<u8> {
-    let mut out = vec![b'\''];
-    for byte in word {
-        match byte {
-            b'\'' => out.extend_from_slice(b"'\\''"),
-            b'\n' => out.extend_from_slice(b"'\"$tk_nl\"'"),
-            byte => out.push(*byte),
-        }
-    }
-    out.push(b'\'');
-    out
+    quote::bytes(word, b"'\"$tk_nl\"'")
 }
 
 fn nonce() -> String {
@@ -129,7 +121,7 @@ impl Filter {
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut out = Vec::new();
-        while let Some(at) = find(&self.held, &self.nonce) {
+        while let Some(at) = search::find(&self.held, &self.nonce) {
             let Some(end) = self.held[at..].iter().position(|b| *b == b'\n') else {
                 // The line is not whole yet.
                 out.extend(self.held.drain(..at));
@@ -155,10 +147,6 @@ impl Filter {
     }
 }
 
-fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    text.windows(needle.len()).position(|w| w == needle)
-}
-
 /// Whether ssh says that the server turned the connection away for now.
 pub fn is_refusal(stderr: &[u8]) -> bool {
     const SIGNS: [&str; 4] = [
@@ -169,7 +157,7 @@ pub fn is_refusal(stderr: &[u8]) -> bool {
     ];
     SIGNS
         .iter()
-        .any(|sign| find(stderr, sign.as_bytes()).is_some())
+        .any(|sign| search::contains(stderr, sign.as_bytes()))
 }
 
 #[cfg(test)]

@@ -460,14 +460,9 @@ fn with_host(parts: &[Option<String>], host: &str) -> String {
 fn assignments(values: &[Variable]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in values {
-        out.extend_from_slice(format!("{name}='").as_bytes());
-        for byte in value {
-            match byte {
-                b'\'' => out.extend_from_slice(b"'\\''"),
-                byte => out.push(*byte),
-            }
-        }
-        out.extend_from_slice(b"'\n");
+        out.extend_from_slice(format!("{name}=").as_bytes());
+        out.extend(quote::bytes(value, b"\n"));
+        out.push(b'\n');
     }
     out
 }

@@ -206,12 +206,12 @@ impl Scope for View<'_> {
         match (operand, self.result) {
             (Operand::Stdout, Some(result)) => result.stdout.contains(needle),
             (Operand::Stderr, Some(result)) => result.stderr.contains(needle),
-            _ => crate::text::evaluate::contains(&self.own(operand), needle),
+            _ => crate::text::search::contains(&self.own(operand), needle),
         }
     }
 
     fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
-        use crate::text::evaluate::contains;
+        use crate::text::search::contains;
         let Reference::Field { task, field } = reference else {
             return contains(&self.value(reference), needle);
         };

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::globals::Globals;
+use crate::text::search;
 use crate::text::template::MASK;
 use std::borrow::Cow;
 
@@ -79,24 +80,17 @@ impl Mask {
 
 /// The text with every occurrence masked; nothing where there is none.
 fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text;
     let mut out = Vec::new();
-    let mut from = 0;
-    let mut at = 0;
-    while let Some(found) = text[at..].iter().position(|b| *b == secret[0]) {
-        at += found;
-        if text[at..].starts_with(secret) {
-            out.extend_from_slice(&text[from..at]);
-            out.extend_from_slice(MASK.as_bytes());
-            at += secret.len();
-            from = at;
-        } else {
-            at += 1;
-        }
+    while let Some(at) = search::find(rest, secret) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(MASK.as_bytes());
+        rest = &rest[at + secret.len()..];
     }
-    if from == 0 {
+    if rest.len() == text.len() {
         return None;
     }
-    out.extend_from_slice(&text[from..]);
+    out.extend_from_slice(rest);
     Some(out)
 }
 

@@ -3,7 +3,7 @@
 
 use crate::text::condition::parse_bound;
 use crate::text::diagnostic::Found;
-use crate::text::duration;
+use crate::text::{duration, search};
 use std::time::Duration;
 
 /// `stdout_split=DELIMITER,INDEX` (SPEC §2.3).
@@ -290,18 +290,12 @@ impl Split {
 
 fn split_text<'a>(text: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
     let mut fields = Vec::new();
-    let mut from = 0;
-    let mut at = 0;
-    while at + by.len() <= text.len() {
-        if text[at..].starts_with(by) {
-            fields.push(&text[from..at]);
-            at += by.len();
-            from = at;
-        } else {
-            at += 1;
-        }
+    let mut rest = text;
+    while let Some(at) = search::find(rest, by) {
+        fields.push(&rest[..at]);
+        rest = &rest[at + by.len()..];
     }
-    fields.push(&text[from..]);
+    fields.push(rest);
     fields
 }
 

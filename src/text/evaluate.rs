@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::condition::{Expr, Op, Operand, Pattern, State, Test, parse_bound};
+use super::search::contains;
 use super::template::{Counted, Lookup, Piece, Reference};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -135,21 +136,6 @@ fn holds_text(left: &Operand, right: &Pattern, pattern: &[u8], scope: &dyn Scope
         },
         own => scope.own_contains(own, pattern),
     }
-}
-
-/// Whether `needle` is part of `text`.
-pub fn contains(text: &[u8], needle: &[u8]) -> bool {
-    let Some(first) = needle.first() else {
-        return true;
-    };
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|b| b == first) {
-        if rest[at..].starts_with(needle) {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
 }
 
 fn equal(left: &[u8], right: &[u8], quoted: bool) -> bool {

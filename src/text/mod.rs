@@ -11,6 +11,7 @@ pub mod nearest;
 pub mod quote;
 pub mod scanner;
 pub mod script;
+pub mod search;
 pub mod sha256;
 pub mod source;
 pub mod template;
