@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::plan::identity;
+use crate::plan::picture::Language;
 use crate::report::log::Level;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
@@ -15,6 +17,7 @@ use crate::text::nearest::did_you_mean;
 use crate::text::quote;
 use crate::text::source::{Sources, Span};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,12 +25,19 @@ use std::time::Duration;
 pub struct Opt {
     pub long: &'static str,
     pub short: Option<char>,
-    /// What its value is called; nothing for a flag.
+    /// What its value is called; nothing for a flag. In brackets where it may be
+    /// left out; it is then only taken after a `=`.
     pub value: Option<&'static str>,
     /// Whether a task file may hold it.
     pub in_file: bool,
     /// Empty for options of old files, which are accepted without effect.
     pub help: &'static str,
+}
+
+impl Opt {
+    fn value_is_optional(&self) -> bool {
+        self.value.is_some_and(|v| v.starts_with('['))
+    }
 }
 
 const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
@@ -118,6 +128,25 @@ pub const OPTIONS: &[Opt] = &[
         "also ping every host and try every exec type on it",
     ),
     valued(
+        "show-plan",
+        None,
+        "[=FORM]",
+        "print the plan as text, dot, mermaid or json; with -r, then ask",
+    ),
+    valued(
+        "plan",
+        None,
+        "ID",
+        "run only if the plan is still the one with this id",
+    ),
+    valued(
+        "expect-hosts",
+        None,
+        "N",
+        "run only on N distinct hosts, or on N..M",
+    ),
+    never_in_file(flag("yes", Some('y'), "ask nothing before the run")),
+    valued(
         "config",
         None,
         "FILE",
@@ -186,6 +215,11 @@ pub struct Invocation {
     pub limit: Option<String>,
     pub exclude: Option<String>,
     pub connection_test: bool,
+    pub show_plan: Option<Form>,
+    /// The digits of the reviewed plan's id.
+    pub plan: Option<String>,
+    pub expect_hosts: Option<RangeInclusive<usize>>,
+    pub yes: bool,
     pub config: Option<PathBuf>,
     pub skip_host_validation: bool,
     pub skip_task_validation: bool,
@@ -217,6 +251,10 @@ impl Default for Invocation {
             limit: None,
             exclude: None,
             connection_test: false,
+            show_plan: None,
+            plan: None,
+            expect_hosts: None,
+            yes: false,
             config: None,
             skip_host_validation: false,
             skip_task_validation: false,
@@ -279,6 +317,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
         match (opt.long, opt.value) {
             ("help", _) => return Ok(Request::Help { short: is_short }),
             ("version", _) => return Ok(Request::Version),
+            (_, Some(_)) if opt.value_is_optional() => typed.push(Typed {
+                opt,
+                value: parser.optional_value(),
+            }),
             (_, Some(what)) => match parser.value() {
                 Ok(value) if !value.is_empty() => typed.push(Typed {
                     opt,
@@ -351,7 +393,9 @@ fn read_line(line: &str) -> Result<Typed, String> {
         ));
     }
     match (opt.value, value) {
-        (Some(what), None | Some("")) => Err(format!("`--{}` needs a value: {what}", opt.long)),
+        (Some(what), None | Some("")) if !opt.value_is_optional() => {
+            Err(format!("`--{}` needs a value: {what}", opt.long))
+        }
         (None, Some(_)) => Err(format!("`--{}` takes no value", opt.long)),
         (_, value) => Ok(Typed {
             opt,
@@ -378,7 +422,8 @@ impl Typed {
         let long = self.opt.long;
         let value = self.value.as_ref().map(|v| v.to_string_lossy());
         match (long, value) {
-            ("run" | "start-from" | "limit", _) => None,
+            // What is said anew, or was about the plan of the whole run.
+            ("run" | "start-from" | "limit" | "show-plan" | "plan" | "expect-hosts", _) => None,
             (_, None) => Some(format!("--{long}")),
             ("set", Some(set)) => {
                 let name = set.split('=').next().unwrap_or("");
@@ -447,6 +492,10 @@ impl Invocation {
             "limit" => self.limit = Some(text()?.to_string()),
             "exclude" => self.exclude = Some(text()?.to_string()),
             "connection-test" => self.connection_test = true,
+            "show-plan" => self.show_plan = Some(form(text()?)?),
+            "plan" => self.plan = Some(identity::digits(text()?)?),
+            "expect-hosts" => self.expect_hosts = Some(expect_hosts(text()?)?),
+            "yes" => self.yes = true,
             "config" => self.config = Some(PathBuf::from(value)),
             "skip-host-validation" => self.skip_host_validation = true,
             "skip-task-validation" => self.skip_task_validation = true,
@@ -499,6 +548,39 @@ fn log_level(text: &str) -> Result<Level, String> {
         .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
 }
 
+/// How the plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    Text,
+    Picture(Language),
+    Json,
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    match text {
+        "" | "text" => Ok(Form::Text),
+        "dot" => Ok(Form::Picture(Language::Dot)),
+        "mermaid" => Ok(Form::Picture(Language::Mermaid)),
+        "json" => Ok(Form::Json),
+        _ => Err(format!(
+            "expected text, dot, mermaid or json, found {}",
+            Found(text)
+        )),
+    }
+}
+
+fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    match (number(from), number(to)) {
+        (Some(from), Some(to)) if from <= to => Ok(from..=to),
+        _ => Err(format!(
+            "expected a number of hosts, or N..M, found {}",
+            Found(text)
+        )),
+    }
+}
+
 fn project(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
@@ -547,7 +629,8 @@ pub fn help(short: bool) -> String {
     out.push_str("Runs the tasks of a file; `-` reads standard input.\n\n");
     for opt in OPTIONS.iter().filter(|o| !o.help.is_empty()) {
         let letter = opt.short.map_or("    ".into(), |c| format!("-{c}, "));
-        let value = opt.value.map_or(String::new(), |v| format!(" {v}"));
+        let space = if opt.value_is_optional() { "" } else { " " };
+        let value = opt.value.map_or(String::new(), |v| format!("{space}{v}"));
         out.push_str(&format!(
             "  {letter}--{:<28} {}\n",
             format!("{}{value}", opt.long),
@@ -565,7 +648,8 @@ Exit codes:
   1    --keep-going went past failures
   {}    the command line is wrong
   {}   the run stopped at a criterion, a block or a decision
-  {}   --start-from is not possible
+  {}   --start-from is not possible, or the plan is not the one of --plan
+  {}   not the number of hosts that --expect-hosts says
   {}   --max-steps was reached
   {}   the task file is invalid; {} it holds no tasks
   {}   the task file is not there; {} it cannot be read
@@ -582,6 +666,7 @@ See tasker(1), tasker-file(5) and tasker.conf(5).
         exit::USAGE,
         exit::CRITERION,
         exit::POSITION,
+        exit::EXPECTED_HOSTS,
         exit::MAX_STEPS,
         exit::INVALID,
         exit::NO_TASKS,

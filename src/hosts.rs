@@ -9,14 +9,13 @@ use crate::exit;
 use crate::load::Loaded;
 use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
+use crate::plan::targets::hosts_of;
 use crate::report::summary::Findings;
 use crate::run::child::{self, Surroundings};
 use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
 use crate::task::nodeset::{self, Selection};
-use crate::task::{Kind, Members, Task};
-use crate::text::template::Template;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
@@ -155,7 +154,7 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, BTreeMap<Str
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut counts = BTreeMap::new();
     for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
-        for host in hosts_of(loaded, selection, task) {
+        for host in hosts_of(&loaded.workflow, selection, task) {
             let exec = match recipe {
                 Recipe::Ready { exec, .. } => Some(exec.clone()),
                 Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
@@ -183,33 +182,11 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, BTreeMap<Str
     (order, counts)
 }
 
-/// The hosts of a task's command; `None` for one that is not known yet, or none.
-fn hosts_of(loaded: &Loaded, selection: &Selection, task: &Task) -> Vec<Option<String>> {
-    match &task.kind {
-        Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
-        Kind::Parallel(parallel) => match &parallel.members {
-            Members::Hosts { set, .. } => {
-                let text = set.known_text().unwrap_or_default();
-                let hosts = nodeset::expand(&text, &loaded.workflow.directory)
-                    .map(|s| s.hosts)
-                    .unwrap_or_default();
-                hosts
-                    .into_iter()
-                    .filter(|h| selection.allows(h))
-                    .map(Some)
-                    .collect()
-            }
-            Members::Tasks(_) => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
-}
-
 /// The hosts that commands are meant for, as far as they are known; folded.
 pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
     let tasks = loaded.workflow.tasks.iter();
     let hosts: Vec<String> = tasks
-        .flat_map(|t| hosts_of(loaded, selection, t))
+        .flat_map(|t| hosts_of(&loaded.workflow, selection, t))
         .flatten()
         .collect();
     if hosts.is_empty() {

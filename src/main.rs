@@ -12,6 +12,7 @@ mod load;
 mod outcome;
 mod plan;
 mod report;
+mod review;
 mod run;
 mod session;
 mod site;

@@ -2,18 +2,19 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
+use crate::cli::Form;
 use crate::exit;
 use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
-use crate::plan::listing;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
 use crate::report::summary::Findings;
 use crate::report::{Report, clock, show, summary};
+use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::Surroundings;
 use crate::run::engine::{Engine, RunEnd, Settings};
@@ -44,24 +45,29 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
-        Err(Refusal { code, why }) => {
-            crate::report::show::complain(format_args!("tasker: {why}; nothing was run"));
-            code
+        Err(refusal) => {
+            show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
+            show::complain_raw(format_args!("{}", refusal.detail));
+            refusal.code
         }
     }
 }
 
 /// Why a run did not begin.
-struct Refusal {
-    code: i32,
-    why: String,
+pub struct Refusal {
+    pub code: i32,
+    /// One sentence.
+    pub why: String,
+    /// Lines that follow it; mostly none.
+    pub detail: String,
 }
 
 impl Refusal {
-    fn new(code: i32, why: impl Into<String>) -> Refusal {
+    pub fn new(code: i32, why: impl Into<String>) -> Refusal {
         Refusal {
             code,
             why: why.into(),
+            detail: String::new(),
         }
     }
 }
@@ -79,10 +85,13 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
             format!("not in PATH: {}", missing.join(", ")),
         ));
     }
+    let plan = Plan::new(loaded, &selection, &records)?;
+    review::check(loaded, &selection, &plan, &records)?;
+    review::confirm(loaded, &selection, &plan)?;
     let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
-    head(&mut report.log, loaded, &selection, &run_id);
+    head(&mut report.log, loaded, &selection, &run_id, &plan);
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     if let Err(refusal) = check_hosts(loaded, &selection, &around, &mut pool, &mut report.log) {
         pool.close();
@@ -102,9 +111,10 @@ fn run_id(began: SystemTime) -> String {
 pub fn dry_run(loaded: &Loaded) -> i32 {
     match try_dry_run(loaded) {
         Ok(code) => code,
-        Err(Refusal { code, why }) => {
-            crate::report::show::complain(format_args!("tasker: {why}"));
-            code
+        Err(refusal) => {
+            show::complain(format_args!("tasker: {}", refusal.why));
+            show::complain_raw(format_args!("{}", refusal.detail));
+            refusal.code
         }
     }
 }
@@ -132,18 +142,49 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        crate::report::show::complain(format_args!(
+        show::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
         ));
     }
     let mut text = summary::lines(&findings);
-    if findings.code == exit::OK {
-        text.push('\n');
-        let list = listing::list(&loaded.workflow, &loaded.defaults, &selection, &loaded.name);
-        text.push_str(&Mask::new(&loaded.workflow.globals).text(&list));
+    let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
+    // A picture is for a program, which must not find anything else there.
+    if form != Form::Text {
+        if findings.code != exit::OK {
+            show::complain_raw(format_args!("{text}"));
+        }
+        text.clear();
     }
-    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
+    print(&text);
+    if findings.code != exit::OK {
+        return Ok(findings.code);
+    }
+    show_plan(loaded, &selection, form, began)?;
     Ok(findings.code)
+}
+
+/// Prints the plan, and says whether it is what the command line expects.
+fn show_plan(
+    loaded: &Loaded,
+    selection: &Selection,
+    form: Form,
+    began: SystemTime,
+) -> Result<(), Refusal> {
+    let records = Records::new(log_directory(loaded)?, began);
+    let plan = Plan::new(loaded, selection, &records)?;
+    if form == Form::Text {
+        print("\nDry run: nothing is executed; -r runs it.\n");
+    }
+    print(&review::draw(loaded, selection, &plan, form));
+    // Looking at a file leaves no trace where no log directory is in use.
+    if records.exists() {
+        plan.keep(&records);
+    }
+    review::check(loaded, selection, &plan, &records)
+}
+
+fn print(text: &str) {
+    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
@@ -264,7 +305,7 @@ fn check_hosts(
     for (name, reason) in &findings.failures {
         log.say(Level::Error, &format!("Host {name}: {reason}"));
     }
-    crate::report::show::complain_raw(format_args!("{}", summary::lines(&findings)));
+    show::complain_raw(format_args!("{}", summary::lines(&findings)));
     Err(Refusal::new(
         findings.code,
         "the hosts are not as they should be (--skip-host-validation runs all the same)",
@@ -305,7 +346,7 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 }
 
 /// The head of the log: who runs what, from where (SPEC §6.3).
-fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str) {
+fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
     let workflow = &loaded.workflow;
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
     let (user, effective) = sys::user_ids();
@@ -354,6 +395,7 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str) {
             Count(workflow.tasks.len(), "task")
         ),
     ];
+    lines.insert(3, format!("Plan {}", plan.shown_id()));
     lines.splice(2..2, conf);
     for line in lines {
         log.say(Level::Info, &line);
@@ -442,7 +484,7 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
             field(&report.log.path().display().to_string())
         );
         if let Err(e) = records.add_to_project(project, &line) {
-            crate::report::show::complain(format_args!(
+            show::complain(format_args!(
                 "tasker: cannot add to the summary of project {project}: {e}"
             ));
         }

@@ -4,8 +4,9 @@
 //! `args` holds the arguments before the file, one a line; `environment` holds
 //! `NAME=VALUE` lines; `path` the ids of the steps a run took. A file that is
 //! not there stands for nothing (for `exit`, 0). A case `broken-NAME` is a file
-//! that must be refused: its commands would leave a file `ran`. Times and the log's path are
-//! written as `TIME` and `LOG`. `make bless` writes what is printed now.
+//! that must be refused: its commands would leave a file `ran`. Times and the log's
+//! path are written as `TIME` and `LOG`, a plan's id as `PLAN`. `make bless` writes
+//! what is printed now.
 
 mod support;
 
@@ -127,6 +128,10 @@ fn neutral(text: &str, home: &str) -> String {
             Some((before, _)) => format!("{before}log: LOG\n"),
             None => line,
         };
+        if line.starts_with("plan: ") {
+            out += "plan: PLAN\n";
+            continue;
+        }
         out += &without_times(&line);
     }
     out

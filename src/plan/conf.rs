@@ -6,7 +6,7 @@
 
 use super::exec::{ExecType, Probe, Types, Way, read_argv};
 use crate::task::{keys, values};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Diagnostics, Found};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
@@ -23,6 +23,8 @@ pub struct Conf {
     pub log_dir: Option<PathBuf>,
     pub max_parallel: Option<u32>,
     pub max_connecting: Option<u32>,
+    /// On how many hosts a run asks for their number first, on a terminal.
+    pub confirm_above: Option<u32>,
 }
 
 /// Settings before the first section.
@@ -33,6 +35,7 @@ pub const SETTINGS: &[&str] = &[
     "log_dir",
     "max_parallel",
     "max_connecting",
+    "confirm_above",
 ];
 /// Keys of an `exec=NAME` section.
 pub const SECTION: &[&str] = &[
@@ -158,7 +161,8 @@ impl Reader<'_> {
             "kill_after" => self.conf.kill_after = Some(kill_after(&text)?),
             "log_dir" => self.conf.log_dir = Some(directory(self.sources.text(pair.value))?),
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
-            _ => self.conf.max_connecting = Some(values::max_parallel(&text)?),
+            "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
+            _ => self.conf.confirm_above = Some(confirm_above(&text)?),
         }
         Ok(())
     }
@@ -253,10 +257,16 @@ impl Reader<'_> {
             timeout: section
                 .timeout
                 .or_else(|| before.as_ref().and_then(|b| b.timeout)),
+            built_in: false,
             resolves: before.as_ref().is_some_and(|b| b.resolves),
             port: before.and_then(|b| b.port),
         });
     }
+}
+
+fn confirm_above(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("expected a number of hosts, found {}", Found(text)))
 }
 
 fn kill_after(text: &str) -> Result<Duration, String> {

@@ -57,6 +57,8 @@ pub struct ExecType {
     /// Whether its hosts have addresses that this machine knows. A pod, a
     /// container or a job of a site's own type has none.
     pub resolves: bool,
+    /// `tasker.conf` says nothing of it.
+    pub built_in: bool,
 }
 
 impl ExecType {
@@ -144,6 +146,10 @@ impl Types {
         self.list.iter().find(|t| t.names.iter().any(|n| n == name))
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &ExecType> {
+        self.list.iter().map(Arc::as_ref)
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.list
             .iter()
@@ -177,6 +183,7 @@ fn built_in(names: &[&str], way: Way, probe: Option<(&str, Option<&str>)>) -> Ex
         timeout: None,
         port,
         resolves: true,
+        built_in: true,
     }
 }
 
@@ -335,6 +342,7 @@ mod tests {
             timeout: None,
             port: None,
             resolves: false,
+            built_in: false,
         });
         assert_eq!(
             types

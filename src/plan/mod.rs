@@ -2,12 +2,17 @@
 //! that would be executed. Starts nothing and contacts nobody.
 #![forbid(unsafe_code)]
 
+pub mod as_json;
 pub mod check;
 pub mod conf;
 pub mod exec;
 pub mod flow;
 pub mod graph;
+pub mod identity;
 pub mod listing;
+pub mod outline;
+pub mod picture;
 pub mod recipe;
+pub mod targets;
 pub mod waves;
 pub mod workflow;

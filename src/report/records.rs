@@ -119,6 +119,71 @@ impl Records {
     }
 }
 
+/// Plans that were shown, so that a later one can be compared with them: text by
+/// id in `state/plans/`, and the key of the hashes that stand for secrets.
+impl Records {
+    pub fn exists(&self) -> bool {
+        self.directory.is_dir()
+    }
+
+    /// The key of this log directory; made when it is first needed.
+    pub fn plan_key(&self) -> io::Result<Vec<u8>> {
+        let path = self.directory("state")?.join("plan.key");
+        let mut key = vec![0; 32];
+        io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut key)?;
+        // Made whole under a name of its own: whoever links it first has made it.
+        let own = path.with_extension(format!("key.{}", std::process::id()));
+        let made = private_file(&own).and_then(|mut file| file.write_all(&key));
+        let linked = made.and_then(|()| match path.exists() {
+            true => Ok(()),
+            false => std::fs::hard_link(&own, &path),
+        });
+        let _ = std::fs::remove_file(&own);
+        match linked {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists && !path.exists() => Err(e),
+            _ => std::fs::read(&path),
+        }
+    }
+
+    /// Keeps a plan's text; the oldest ones go.
+    pub fn keep_plan(&self, id: &str, text: &str) -> io::Result<()> {
+        let directory = self.directory("state/plans")?;
+        let new = directory.join(format!("new.{}", std::process::id()));
+        private_file(&new)?.write_all(text.as_bytes())?;
+        std::fs::rename(&new, directory.join(id))?;
+        let mut kept: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(&directory)?
+            .flatten()
+            .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+            .collect();
+        kept.sort();
+        let surplus = kept.len().saturating_sub(PLANS_KEPT);
+        for (_, path) in &kept[..surplus] {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    /// The text of the kept plan whose id begins with these digits.
+    pub fn kept_plan(&self, digits: &str) -> Option<String> {
+        let plans = std::fs::read_dir(self.directory.join("state/plans")).ok()?;
+        let named = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().starts_with(digits);
+        let found = plans.flatten().find(named)?;
+        std::fs::read_to_string(found.path()).ok()
+    }
+}
+
+/// How many plans are kept for later comparison.
+const PLANS_KEPT: usize = 200;
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
 /// The hosts of a file's last run by outcome, for `--limit last:failed`: one
 /// `OUTCOME HOST` a line, in `state/`, named by the file's real path.
 impl Records {
@@ -139,13 +204,7 @@ impl Records {
             .map(|(outcome, host)| format!("{outcome} {host}\n"))
             .collect();
         let new = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(text.as_bytes())?;
+        private_file(&new)?.write_all(text.as_bytes())?;
         std::fs::rename(new, path)
     }
 

@@ -7,6 +7,7 @@ pub mod condition;
 pub mod diagnostic;
 pub mod duration;
 pub mod evaluate;
+pub mod json;
 pub mod nearest;
 pub mod quote;
 pub mod scanner;

@@ -1,0 +1,130 @@
+//! The plan for programs (SPEC §6.1): one JSON object, its schema in tasker(1).
+#![forbid(unsafe_code)]
+
+use super::outline::{Entry, Group, Outline, Route, Target, What, When};
+use super::workflow::Workflow;
+use crate::task::{Late, Task};
+use crate::text::json::Json;
+
+/// What is known of the plan as a whole.
+pub struct Whole<'a> {
+    pub file: &'a str,
+    /// All 64 digits.
+    pub id: &'a str,
+}
+
+/// The object, with a line end.
+pub fn write(outline: &Outline, workflow: &Workflow, whole: &Whole) -> String {
+    let mut text = Json::object(|j| {
+        j.number("version", 1);
+        j.text("task_file", whole.file);
+        j.text("plan_id", whole.id);
+        j.array("hosts", |j| {
+            outline.targets.hosts.iter().for_each(|h| j.word(h));
+        });
+        j.array("tasks_with_hosts_known_in_the_run", |j| {
+            let late = outline.targets.late.iter();
+            late.for_each(|ix| j.word(&workflow.tasks[*ix].id.to_string()));
+        });
+        for (part, entries) in [
+            ("main", &outline.main),
+            ("failure_handlers", &outline.handlers),
+            ("final_tasks", &outline.finals),
+        ] {
+            j.array(part, |j| entries.iter().for_each(|e| entry(j, e, workflow)));
+        }
+    });
+    text.push('\n');
+    text
+}
+
+fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow) {
+    let task = &workflow.tasks[entry.ix];
+    json.item(|j| {
+        j.number("id", i64::from(entry.id));
+        j.maybe_text("name", task.name.as_deref());
+        j.text("title", &entry.title);
+        j.text("type", kind(&entry.what));
+        j.maybe_text("condition", entry.only_if.as_deref());
+        command(j, entry);
+        numbers(j, task);
+        for (group, members) in &entry.groups {
+            let key = match group {
+                Group::Subtasks => "subtasks",
+                Group::Check => "wave_check",
+                Group::IfTrue => "if_true",
+                Group::IfFalse => "if_false",
+            };
+            j.array(key, |j| {
+                members.iter().for_each(|m| self::entry(j, m, workflow))
+            });
+        }
+        j.array("routes", |j| entry.routes.iter().for_each(|r| route(j, r)));
+    });
+}
+
+fn kind(what: &What) -> &'static str {
+    match what {
+        What::Command => "command",
+        What::Tasks { .. } | What::Hosts { .. } => "parallel",
+        What::Conditional => "conditional",
+        What::Decision => "decision",
+        What::Bare => "end",
+    }
+}
+
+fn command(json: &mut Json, entry: &Entry) {
+    if let What::Tasks { at_once } | What::Hosts { at_once, .. } = &entry.what {
+        json.text("max_parallel", at_once);
+    }
+    if let What::Hosts { set, left, .. } = &entry.what {
+        let set = left.as_ref().map_or(set, |(left, ..)| left);
+        json.text("hostnames", set);
+    }
+    let Some(runs) = &entry.runs else { return };
+    json.maybe_text("hostname", runs.host.as_deref());
+    json.text("exec", &runs.exec);
+    json.text("words", &runs.words);
+    match runs.timeout_known {
+        Some(timeout) => json.seconds("timeout_seconds", Some(timeout)),
+        None => json.text("timeout", &runs.timeout),
+    }
+}
+
+/// Those that are known before the run.
+fn numbers(json: &mut Json, task: &Task) {
+    if let Late::Known(count @ 1..) = &task.retry.count {
+        json.number("retry_count", i64::from(*count));
+    }
+    if let Some(Late::Known(count)) = task.repeat.as_ref().map(|r| &r.count) {
+        json.number("loop", i64::from(*count));
+    }
+    if let Some(Late::Known(sleep)) = &task.sleep {
+        json.seconds("sleep_seconds", Some(*sleep));
+    }
+}
+
+fn route(json: &mut Json, route: &Route) {
+    json.item(|j| {
+        j.text("when", when(route.when));
+        match route.to {
+            Target::Task { id, jump } => {
+                j.number("task", i64::from(id));
+                j.truth("jump", jump);
+            }
+            Target::End(Some(code)) => j.number("exit_code", i64::from(code)),
+            Target::End(None) => j.null("exit_code"),
+        }
+    });
+}
+
+/// The word for it, the same in every form of the plan.
+pub fn when(when: When) -> &'static str {
+    match when {
+        When::Always => "always",
+        When::Success => "success",
+        When::Failure => "failure",
+        When::Skipped => "skipped",
+        When::Left => "out of the branch",
+    }
+}

@@ -1,0 +1,284 @@
+//! The plan's id (SPEC §6.1): a SHA-256 over a text that holds everything which
+//! decides what would run, a line each, in an order of its own. Two plans with
+//! the same id run the same; where the ids differ, the lines tell what differs.
+//! Titles and comments are not in it.
+#![forbid(unsafe_code)]
+
+use super::exec::{Arg, ExecType, Way};
+use super::recipe::{Defaults, Payload, Recipe};
+use super::targets::hosts_of;
+use super::workflow::Workflow;
+use crate::task::mask::Mask;
+use crate::task::nodeset::{self, Selection};
+use crate::task::{Ix, Task, keys};
+use crate::text::diagnostic::printable;
+use crate::text::sha256;
+use crate::text::source::Sources;
+use crate::text::template::{Piece, Template};
+use std::fmt::Write;
+
+/// The fewest digits by which a plan may be named.
+pub const FEWEST_DIGITS: usize = 8;
+/// How many digits are shown, in groups of four.
+const SHOWN_DIGITS: usize = 32;
+/// How many lines of a difference are shown.
+const MOST_LINES: usize = 40;
+const MOST_CHARACTERS: usize = 300;
+
+/// What the plan is made of.
+pub struct Basis<'a> {
+    pub workflow: &'a Workflow,
+    pub defaults: &'a Defaults,
+    pub selection: &'a Selection,
+    pub sources: &'a Sources,
+    /// Options that decide how it runs, a line each.
+    pub options: &'a [String],
+    /// Keys the hashes of secrets, so that nobody can try values against the id.
+    pub key: &'a [u8],
+}
+
+/// The plan as text; no secret is in it.
+pub fn text(basis: &Basis) -> String {
+    let mut out = String::from("tasker plan 1\n");
+    let defaults = basis.defaults;
+    let _ = writeln!(out, "default timeout: {} s", defaults.timeout.as_secs_f64());
+    let _ = writeln!(out, "default at once: {}", defaults.max_parallel);
+    for line in basis.options {
+        let _ = writeln!(out, "option: {line}");
+    }
+    for exec in defaults.types.all().filter(|t| !t.built_in) {
+        let _ = writeln!(out, "exec type {}: {}", exec.name(), exec_line(exec));
+    }
+    globals(&mut out, basis);
+    let mask = Mask::new(&basis.workflow.globals);
+    for ix in 0..basis.workflow.tasks.len() {
+        task(&mut out, basis, &mask, ix);
+    }
+    out
+}
+
+fn globals(out: &mut String, basis: &Basis) {
+    let mut lines: Vec<String> = basis
+        .workflow
+        .globals
+        .values()
+        .map(|(name, global, value)| {
+            let shown = match global.secrets().is_empty() {
+                true => printable(&String::from_utf8_lossy(&value)),
+                false => format!("*** ({})", keyed_hash(basis.key, name, &value)),
+            };
+            format!("global {name}: {shown}\n")
+        })
+        .collect();
+    lines.sort();
+    out.extend(lines);
+}
+
+/// What stands for a secret: the same for the same value, and of no use to one
+/// who has not the key.
+fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
+    let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
+    let outer = sha256::hex(&[key, inner.as_bytes()].concat());
+    outer[..16].to_string()
+}
+
+fn exec_line(exec: &ExecType) -> String {
+    let way = match &exec.way {
+        Way::Words => "words".into(),
+        Way::Script => "script".into(),
+        Way::Ssh { script } => format!("ssh, script {script}"),
+        Way::Argv(args) => {
+            let args: Vec<String> = args.iter().map(arg_text).collect();
+            format!("argv {}", args.join(" "))
+        }
+    };
+    let timeout = exec.timeout.map_or(String::new(), |t| {
+        format!(", timeout {} s", t.as_secs_f64())
+    });
+    format!("{}{timeout}", printable(&way))
+}
+
+fn arg_text(arg: &Arg) -> String {
+    match arg {
+        Arg::Word(parts) => {
+            let parts = parts.iter().map(|p| p.as_deref().unwrap_or("{hostname}"));
+            format!("{:?}", parts.collect::<String>())
+        }
+        Arg::Command => "{command}".into(),
+        Arg::Arguments => "{arguments}".into(),
+        Arg::Script => "{script}".into(),
+    }
+}
+
+/// Every key of the task as written, but those that only tell; then what the
+/// file does not say itself: its exec type, its hosts, words of the environment.
+fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
+    let task = &basis.workflow.tasks[ix];
+    let id = task.id;
+    for (key, value) in written(task, basis.sources) {
+        let _ = writeln!(out, "task {id} {key}: {}", printable(&mask.text(&value)));
+    }
+    if let Recipe::Ready { exec, payload } = &basis.workflow.recipes[ix] {
+        let _ = writeln!(out, "task {id} runs by: {}", exec.name());
+        if let Some(words) = words_of_environment(payload) {
+            let _ = writeln!(out, "task {id} words: {}", printable(&mask.text(&words)));
+        }
+    }
+    if task.is_block() && task.command().is_some() {
+        let hosts: Vec<String> = hosts_of(basis.workflow, basis.selection, task)
+            .into_iter()
+            .flatten()
+            .collect();
+        let folded = nodeset::fold(&hosts);
+        let _ = writeln!(
+            out,
+            "task {id} hosts: {} ({})",
+            printable(&folded),
+            hosts.len()
+        );
+        // Their order decides who is in which wave; the folded set is sorted.
+        let sorted = nodeset::expand(&folded, &basis.workflow.directory);
+        if sorted.is_ok_and(|s| s.hosts != hosts) {
+            let order = printable(&hosts.join(","));
+            let _ = writeln!(out, "task {id} hosts in this order: {order}");
+        }
+    }
+}
+
+fn written(task: &Task, sources: &Sources) -> Vec<(String, String)> {
+    let mut names = task.command().map_or(&[][..], |c| &c.env).iter();
+    let mut lines: Vec<(String, String)> = task
+        .written
+        .iter()
+        .map(|(key, at)| {
+            let text = sources.text(*at);
+            let comment = keys::find(key).is_some_and(|k| k.comment);
+            let value = if comment {
+                keys::without_comment(text)
+            } else {
+                text
+            };
+            let name = match *key == keys::ENV.name {
+                true => names.next().map_or("", |(n, _)| n.as_str()),
+                false => "",
+            };
+            (format!("{key}{name}"), value.to_string())
+        })
+        .filter(|(key, _)| key != "description")
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// The words, where values of the environment are in them.
+fn words_of_environment(payload: &Payload) -> Option<String> {
+    let Payload::Words { words, .. } = payload else {
+        return None;
+    };
+    let from_outside = |w: &Template| w.pieces.iter().any(|p| matches!(p, Piece::Data { .. }));
+    words.iter().any(from_outside).then(|| {
+        let words: Vec<String> = words
+            .iter()
+            .map(|w| format!("{:?}", w.shown(None)))
+            .collect();
+        words.join(" ")
+    })
+}
+
+/// The id of the plan with this text: 64 digits.
+pub fn id(text: &str) -> String {
+    sha256::hex(text.as_bytes())
+}
+
+/// The id as it is shown: `7f3a-91c2-…`, 32 digits.
+pub fn shown(id: &str) -> String {
+    let digits = &id[..id.len().min(SHOWN_DIGITS)];
+    let groups: Vec<&str> = (0..digits.len())
+        .step_by(4)
+        .map(|at| &digits[at..(at + 4).min(digits.len())])
+        .collect();
+    groups.join("-")
+}
+
+/// Reads the digits of a plan's id.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn digits(given: &str) -> Result<String, String> {
+    let digits: String = given.chars().filter(|c| *c != '-').collect();
+    let digits = digits.to_ascii_lowercase();
+    let good = digits.chars().all(|c| c.is_ascii_hexdigit());
+    match good && (FEWEST_DIGITS..=64).contains(&digits.len()) {
+        true => Ok(digits),
+        false => Err(format!(
+            "expected the id of a plan, {FEWEST_DIGITS} hexadecimal digits or more, as the dry run prints it, found `{}`",
+            printable(given)
+        )),
+    }
+}
+
+/// What differs between two plans: `-` lines of the old one, `+` of the new one.
+pub fn difference(old: &str, new: &str) -> String {
+    let (before, after): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let in_old: std::collections::HashSet<&str> = before.iter().copied().collect();
+    let in_new: std::collections::HashSet<&str> = after.iter().copied().collect();
+    let (mut at_old, mut at_new) = (0, 0);
+    let mut lines = Vec::new();
+    while at_old < before.len() || at_new < after.len() {
+        while at_old < before.len() && !in_new.contains(before[at_old]) {
+            lines.push(format!("- {}", before[at_old]));
+            at_old += 1;
+        }
+        while at_new < after.len() && !in_old.contains(after[at_new]) {
+            lines.push(format!("+ {}", after[at_new]));
+            at_new += 1;
+        }
+        at_old += 1;
+        at_new += 1;
+    }
+    for line in &mut lines {
+        if let Some((end, _)) = line.char_indices().nth(MOST_CHARACTERS) {
+            line.replace_range(end.., " ...");
+        }
+    }
+    let more = lines.len().saturating_sub(MOST_LINES);
+    lines.truncate(MOST_LINES);
+    if more > 0 {
+        lines.push(format!("... and {more} more lines"));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_and_shown() {
+        let id = id("");
+        assert_eq!(shown(&id), "e3b0-c442-98fc-1c14-9afb-f4c8-996f-b924");
+        assert_eq!(digits("E3B0-C442"), Ok("e3b0c442".into()));
+        assert!(digits("e3b0-c44").is_err() && digits("e3b0c44g").is_err());
+    }
+
+    #[test]
+    fn differences_name_what_changed() {
+        let old = "a: 1\nb: 2\nc: 3\n";
+        assert_eq!(
+            difference(old, "a: 1\nb: 4\nc: 3\nd: 5\n"),
+            "- b: 2\n+ b: 4\n+ d: 5"
+        );
+        assert_eq!(difference(old, "c: 3\n"), "- a: 1\n- b: 2");
+        assert_eq!(difference(old, old), "");
+        let many: String = (0..100).map(|n| format!("{n}\n")).collect();
+        assert!(difference("", &many).ends_with("... and 60 more lines"));
+    }
+
+    #[test]
+    fn a_secret_is_told_apart_only_with_the_key() {
+        let hash = |key: &[u8], value: &[u8]| keyed_hash(key, "SECRET_A", value);
+        assert_eq!(hash(b"k", b"x"), hash(b"k", b"x"));
+        assert_ne!(hash(b"k", b"x"), hash(b"k", b"y"));
+        assert_ne!(hash(b"k", b"x"), hash(b"l", b"x"));
+    }
+}

@@ -1,0 +1,421 @@
+//! The plan as a tree (SPEC §6.1): every task where a reader looks for it, with
+//! what would run and where the flow goes next. Each form of the plan (`listing`,
+//! `picture`, `as_json`) draws this and decides nothing itself.
+#![forbid(unsafe_code)]
+
+use super::exec::{Arg, ExecType, Way};
+use super::graph::{Case, Graph, To, node, task_of};
+use super::recipe::{Defaults, Payload, Recipe};
+use super::targets::Targets;
+use super::workflow::Workflow;
+use crate::task::nodeset::{self, Selection};
+use crate::task::{Conditional, Ix, Kind, Late, Members, Parallel, Task};
+use crate::text::duration;
+use crate::text::quote;
+use crate::text::script::{Script, variable};
+use crate::text::source::Sources;
+use crate::text::template::{Piece, Template};
+use std::time::Duration;
+
+/// The default timeout of a final task (SPEC §3.7).
+const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The plan of a checked workflow.
+pub struct Outline {
+    /// The tasks of the main line in order; blocks hold their members.
+    pub main: Vec<Entry>,
+    /// Tasks that only a failure leads to.
+    pub handlers: Vec<Entry>,
+    /// Tasks that run whenever the run ends.
+    pub finals: Vec<Entry>,
+    pub targets: Targets,
+}
+
+/// One task of the plan.
+pub struct Entry {
+    pub ix: Ix,
+    pub id: u32,
+    pub title: String,
+    pub what: What,
+    /// The text of its `condition=`; of a conditional it is what chooses.
+    pub only_if: Option<String>,
+    /// The command it runs, or runs on each of its hosts.
+    pub runs: Option<Runs>,
+    pub groups: Vec<(Group, Vec<Entry>)>,
+    pub routes: Vec<Route>,
+}
+
+/// What kind of task it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    Command,
+    /// At most so many at once.
+    Tasks {
+        at_once: String,
+    },
+    Hosts {
+        at_once: String,
+        /// The node set as written, and what the command line leaves of it.
+        set: String,
+        left: Option<(String, usize, usize)>,
+    },
+    Conditional,
+    Decision,
+    Bare,
+}
+
+/// How a command would be run.
+pub struct Runs {
+    pub host: Option<String>,
+    pub exec: String,
+    /// The exact words, quoted for a shell; what the run decides is left as
+    /// written, secrets are masked.
+    pub words: String,
+    pub timeout: String,
+    /// In seconds, where it is known.
+    pub timeout_known: Option<Duration>,
+}
+
+/// What a block's members are to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Group {
+    Subtasks,
+    /// Between waves.
+    Check,
+    IfTrue,
+    IfFalse,
+}
+
+/// When a route is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum When {
+    /// On a true verdict.
+    Success,
+    Failure,
+    /// Whatever the verdict.
+    Always,
+    Skipped,
+    /// A branch task left the block.
+    Left,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// To a task: by a jump, or by falling through.
+    Task { id: u32, jump: bool },
+    /// The run ends, with this exit code; without one, with the task's own.
+    End(Option<i32>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Route {
+    pub when: When,
+    pub to: Target,
+}
+
+impl Outline {
+    pub fn new(
+        workflow: &Workflow,
+        defaults: &Defaults,
+        selection: &Selection,
+        sources: &Sources,
+    ) -> Outline {
+        let maker = Maker {
+            workflow,
+            defaults,
+            selection,
+            sources,
+            graph: Graph::new(workflow),
+        };
+        let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| maker.entry(ix)).collect();
+        let main = (0..workflow.tasks.len()).filter(|ix| workflow.is_main_line(*ix));
+        let (handlers, line): (Vec<Ix>, Vec<Ix>) = main.partition(|ix| workflow.is_handler(*ix));
+        Outline {
+            main: entries(line),
+            handlers: entries(handlers),
+            finals: entries(workflow.finals().collect()),
+            targets: Targets::of(workflow, defaults, selection),
+        }
+    }
+
+    /// Every entry with its part, blocks before their members.
+    pub fn all(&self) -> Vec<&Entry> {
+        let mut out = Vec::new();
+        let mut waiting: Vec<&Entry> = Vec::new();
+        let parts = [&self.finals, &self.handlers, &self.main];
+        parts.iter().for_each(|p| waiting.extend(p.iter().rev()));
+        while let Some(entry) = waiting.pop() {
+            out.push(entry);
+            let members = entry.groups.iter().rev().flat_map(|(_, m)| m.iter().rev());
+            waiting.extend(members);
+        }
+        out
+    }
+}
+
+struct Maker<'a> {
+    workflow: &'a Workflow,
+    defaults: &'a Defaults,
+    /// What `--limit` and `--exclude` leave of blocks over hosts.
+    selection: &'a Selection,
+    sources: &'a Sources,
+    graph: Graph,
+}
+
+impl Maker<'_> {
+    fn entry(&self, ix: Ix) -> Entry {
+        let task = &self.workflow.tasks[ix];
+        let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
+        let mut groups = Vec::new();
+        let what = match &task.kind {
+            Kind::Command(_) => What::Command,
+            Kind::Decision => What::Decision,
+            Kind::Bare => What::Bare,
+            Kind::Parallel(parallel) => {
+                if let Members::Tasks(tasks) = &parallel.members {
+                    groups.push((Group::Subtasks, members(tasks)));
+                }
+                if let Some(check) = parallel.wave_check {
+                    groups.push((Group::Check, members(&[check])));
+                }
+                self.parallel(parallel)
+            }
+            Kind::Conditional(Conditional {
+                if_true, if_false, ..
+            }) => {
+                for (group, branch) in [(Group::IfTrue, if_true), (Group::IfFalse, if_false)] {
+                    if let Some(branch) = branch {
+                        groups.push((group, members(branch)));
+                    }
+                }
+                What::Conditional
+            }
+        };
+        let condition = task.written.iter().find(|(k, _)| *k == "condition");
+        Entry {
+            ix,
+            id: task.id,
+            title: task.title.shown(None),
+            what,
+            only_if: condition.map(|(_, at)| self.sources.text(*at).to_string()),
+            runs: self.runs(ix, task),
+            groups,
+            routes: self.routes(ix, task),
+        }
+    }
+
+    fn parallel(&self, parallel: &Parallel) -> What {
+        let at_once = match &parallel.max_parallel {
+            Some(Late::Known(n)) => n.to_string(),
+            Some(Late::Later { value, .. }) => value.shown(None),
+            None => self.defaults.max_parallel.to_string(),
+        };
+        match &parallel.members {
+            Members::Tasks(_) => What::Tasks { at_once },
+            Members::Hosts { set, .. } => What::Hosts {
+                at_once,
+                set: set.shown(None),
+                left: self.left_of(set),
+            },
+        }
+    }
+
+    /// What the command line leaves of a known node set, of how many.
+    fn left_of(&self, set: &Template) -> Option<(String, usize, usize)> {
+        let text = set.known_text()?;
+        let mut known = nodeset::expand(&text, &self.workflow.directory).ok()?;
+        let all = known.hosts.len();
+        known.hosts.retain(|h| self.selection.allows(h));
+        let left = known.hosts.len();
+        (left != all).then(|| (nodeset::fold(&known.hosts), left, all))
+    }
+
+    fn runs(&self, ix: Ix, task: &Task) -> Option<Runs> {
+        let command = task.command()?;
+        let host = command.hostname.as_ref().map(|h| h.shown(None));
+        let mut exec_timeout = None;
+        let (exec, words) = match &self.workflow.recipes[ix] {
+            Recipe::Ready { exec, payload } => {
+                exec_timeout = exec.timeout;
+                let on = host.as_deref().unwrap_or("{hostname}");
+                (exec.name().to_string(), words(exec, payload, on))
+            }
+            _ => {
+                let exec = command.exec.as_ref();
+                let arguments = command.arguments.as_ref();
+                let arguments = arguments.map_or(String::new(), |a| format!(" {}", a.shown(None)));
+                (
+                    exec.map_or("type known in the run".into(), |e| e.shown(None)),
+                    format!("{}{arguments}", command.command.shown(None)),
+                )
+            }
+        };
+        let default = exec_timeout.unwrap_or(self.defaults.timeout);
+        let (timeout, timeout_known) = match &command.timeout {
+            Some(Late::Later { value, .. }) => (value.shown(None), None),
+            known => {
+                let default = match task.finally {
+                    true => default.min(FINAL_TIMEOUT),
+                    false => default,
+                };
+                let timeout = known.as_ref().and_then(Late::known).copied();
+                let timeout = timeout.unwrap_or(default);
+                (duration::setting(timeout), Some(timeout))
+            }
+        };
+        Some(Runs {
+            host,
+            exec,
+            words,
+            timeout,
+            timeout_known,
+        })
+    }
+
+    /// Where the flow goes from the task: for a task of the main line every edge
+    /// of the graph, for a subtask what its own keys say.
+    fn routes(&self, ix: Ix, task: &Task) -> Vec<Route> {
+        if task.finally || !(self.workflow.is_main_line(ix) || task.routing.routes()) {
+            return Vec::new();
+        }
+        let mut out: Vec<Route> = Vec::new();
+        for edge in self.graph.from(node(ix, self.workflow.is_handler(ix))) {
+            let when = match edge.case {
+                Case::True => When::Success,
+                Case::False => When::Failure,
+                Case::Skipped => When::Skipped,
+                Case::Left => When::Left,
+            };
+            let to = match edge.to {
+                To::Node(to) => Target::Task {
+                    id: self.workflow.tasks[task_of(to)].id,
+                    jump: edge.jump,
+                },
+                // Where nothing names a code, it is the task's own.
+                To::End(_) if when == When::Failure && task.routing.return_.is_none() => {
+                    Target::End(None)
+                }
+                To::End(_)
+                    if task
+                        .routing
+                        .return_
+                        .as_ref()
+                        .is_some_and(|c| c.known().is_none()) =>
+                {
+                    Target::End(None)
+                }
+                To::End(code) => Target::End(Some(code)),
+            };
+            let route = Route { when, to };
+            if !out.contains(&route) {
+                out.push(route);
+            }
+        }
+        if !self.workflow.is_main_line(ix) {
+            // A branch task that does not jump or end the run stays in its branch.
+            out.retain(|r| matches!(r.to, Target::Task { jump: true, .. }) || ends(task, r));
+        }
+        simpler(out)
+    }
+}
+
+/// Whether a branch task itself ends the run there.
+fn ends(task: &Task, route: &Route) -> bool {
+    let own =
+        task.routing.return_.is_some() || matches!(task.routing.next, crate::task::Next::Never);
+    own && matches!(route.to, Target::End(_)) && route.when != When::Skipped
+}
+
+/// Success and failure to the same place are one; skipped needs no word where
+/// it goes where success goes.
+fn simpler(mut routes: Vec<Route>) -> Vec<Route> {
+    let to = |routes: &[Route], when| routes.iter().find(|r| r.when == when).map(|r| r.to);
+    let success = to(&routes, When::Success);
+    if success.is_some() && success == to(&routes, When::Skipped) {
+        routes.retain(|r| r.when != When::Skipped);
+    }
+    let failure = to(&routes, When::Failure);
+    if success.is_some() && (success == failure || failure.is_none()) {
+        routes.retain(|r| r.when != When::Failure);
+        for route in &mut routes {
+            if route.when == When::Success {
+                route.when = When::Always;
+            }
+        }
+    }
+    routes.sort_by_key(|r| r.when as u8);
+    routes
+}
+
+/// The words as they would be executed; what the run decides is left as written.
+pub fn words(exec: &ExecType, payload: &Payload, host: &str) -> String {
+    let (of_command, of_arguments): (Vec<String>, Vec<String>) = match payload {
+        Payload::Words { words, of_command } => {
+            let own: Vec<String> = words.iter().map(shown_word).collect();
+            (own[..*of_command].to_vec(), own[*of_command..].to_vec())
+        }
+        Payload::Script(script) => (vec![shown_script(exec, script)], Vec::new()),
+    };
+    let own = || {
+        [of_command.clone(), of_arguments.clone()]
+            .concat()
+            .join(" ")
+    };
+    match &exec.way {
+        Way::Words | Way::Script => own(),
+        Way::Ssh { .. } => format!("ssh {} {}", quote::word(host), own()),
+        Way::Argv(args) => {
+            let part = |arg: &Arg| match arg {
+                Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
+                Arg::Command | Arg::Script => of_command.join(" "),
+                Arg::Arguments => of_arguments.join(" "),
+            };
+            let shown: Vec<String> = args
+                .iter()
+                .map(part)
+                .filter(|p: &String| !p.is_empty())
+                .collect();
+            shown.join(" ")
+        }
+    }
+}
+
+/// Quoted, unless only a reference makes it look as if it needed that.
+fn shown_word(word: &Template) -> String {
+    let literal: String = word
+        .pieces
+        .iter()
+        .filter(|p| !matches!(p, Piece::Reference { .. }))
+        .map(|p| {
+            Template {
+                pieces: vec![p.clone()],
+            }
+            .shown(None)
+        })
+        .collect();
+    let text = word.shown(None);
+    if !text.is_empty()
+        && (literal.is_empty() || quote::word(&literal) == literal || word.has_secret())
+    {
+        text
+    } else {
+        quote::word(&text)
+    }
+}
+
+/// The script with the values it uses, as a local shell gets it; elsewhere as
+/// one word.
+fn shown_script(exec: &ExecType, script: &Script) -> String {
+    let values: String = script
+        .values
+        .iter()
+        .enumerate()
+        .map(|(i, v)| format!("{}={} ", variable(i + 1), v.shown(None)))
+        .collect();
+    let text = quote::word(&script.text.shown(None));
+    match exec.way {
+        Way::Script => format!("{values}/bin/bash -c {text}"),
+        _ => format!("{values}{text}"),
+    }
+}

@@ -1,0 +1,72 @@
+//! Which hosts the tasks are meant for, as far as that is known before the run.
+#![forbid(unsafe_code)]
+
+use super::recipe::Defaults;
+use super::workflow::Workflow;
+use crate::task::host::is_this_machine;
+use crate::task::nodeset::{self, Selection};
+use crate::task::{Ix, Kind, Members, Task};
+use crate::text::template::Template;
+use std::collections::HashSet;
+
+/// The distinct hosts of a run, this machine not among them.
+#[derive(Default)]
+pub struct Targets {
+    /// In the order of the tasks.
+    pub hosts: Vec<String>,
+    /// Tasks whose hosts come from results.
+    pub late: Vec<Ix>,
+}
+
+impl Targets {
+    pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &Selection) -> Targets {
+        let mut targets = Targets::default();
+        let mut seen = HashSet::new();
+        for (ix, task) in workflow.tasks.iter().enumerate() {
+            if is_late(task) {
+                targets.late.push(ix);
+                continue;
+            }
+            for host in hosts_of(workflow, selection, task).into_iter().flatten() {
+                if !is_this_machine(&host, &defaults.own_name) && seen.insert(host.clone()) {
+                    targets.hosts.push(host);
+                }
+            }
+        }
+        targets
+    }
+}
+
+fn is_late(task: &Task) -> bool {
+    match &task.kind {
+        Kind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
+        Kind::Parallel(parallel) => match &parallel.members {
+            Members::Hosts { set, .. } => set.is_late(),
+            Members::Tasks(_) => false,
+        },
+        _ => false,
+    }
+}
+
+/// The hosts of a task's command, as `--limit` and `--exclude` leave them; `None`
+/// for one that is not known yet, or none.
+pub fn hosts_of(workflow: &Workflow, selection: &Selection, task: &Task) -> Vec<Option<String>> {
+    match &task.kind {
+        Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
+        Kind::Parallel(parallel) => match &parallel.members {
+            Members::Hosts { set, .. } => {
+                let text = set.known_text().unwrap_or_default();
+                let hosts = nodeset::expand(&text, &workflow.directory)
+                    .map(|s| s.hosts)
+                    .unwrap_or_default();
+                hosts
+                    .into_iter()
+                    .filter(|h| selection.allows(h))
+                    .map(Some)
+                    .collect()
+            }
+            Members::Tasks(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,241 @@
+//! The plan before the run (SPEC §6.1): how it is shown, whether it is still the
+//! reviewed one, and whom to ask before it runs.
+#![forbid(unsafe_code)]
+
+use crate::cli::Form;
+use crate::exit;
+use crate::load::Loaded;
+use crate::plan::as_json::{self, Whole};
+use crate::plan::identity::{self, Basis};
+use crate::plan::outline::Outline;
+use crate::plan::targets::Targets;
+use crate::plan::{listing, picture};
+use crate::report::records::Records;
+use crate::report::show;
+use crate::session::Refusal;
+use crate::task::mask::Mask;
+use crate::task::nodeset::{self, Selection};
+use crate::text::diagnostic::Count;
+use std::io::{self, IsTerminal, Write};
+
+/// On more hosts than this a run asks first, on a terminal (SPEC §6.1).
+const CONFIRM_ABOVE: u32 = 50;
+
+/// The plan of a loaded file and what names it.
+pub struct Plan {
+    /// Everything that decides what would run; see `plan::identity`.
+    text: String,
+    /// 64 digits.
+    pub id: String,
+}
+
+impl Plan {
+    /// # Errors
+    /// That the key for the hashes of secrets cannot be read or made (32).
+    pub fn new(loaded: &Loaded, selection: &Selection, records: &Records) -> Result<Plan, Refusal> {
+        let globals = &loaded.workflow.globals;
+        let has_secret = globals.values().any(|(_, g, _)| !g.secrets().is_empty());
+        let key = match has_secret {
+            true => records.plan_key().map_err(|e| {
+                let why = format!("the key for the plan's id, in the log directory: {e}");
+                Refusal::new(exit::LOG_DIR, why)
+            })?,
+            false => Vec::new(),
+        };
+        let text = identity::text(&Basis {
+            workflow: &loaded.workflow,
+            defaults: &loaded.defaults,
+            selection,
+            sources: &loaded.sources,
+            options: &options(loaded, selection),
+            key: &key,
+        });
+        let id = identity::id(&text);
+        Ok(Plan { text, id })
+    }
+
+    /// The id as people read it.
+    pub fn shown_id(&self) -> String {
+        identity::shown(&self.id)
+    }
+
+    /// Keeps the plan's text, so that a later plan can be compared with it. That
+    /// it cannot be kept is no failure: only the comparison will be missing.
+    pub fn keep(&self, records: &Records) {
+        if let Err(e) = records.keep_plan(&self.id, &self.text) {
+            show::complain(format_args!(
+                "tasker: warning: the plan is not kept for a later comparison: {e}"
+            ));
+        }
+    }
+}
+
+/// What the command line and `tasker.conf` say about how it runs, a line each.
+fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
+    let (invocation, conf) = (&loaded.invocation, &loaded.site.conf);
+    let flag = |set: bool, name: &str| set.then(|| name.to_string());
+    let mut lines: Vec<String> = [
+        flag(invocation.keep_going, "--keep-going"),
+        flag(invocation.fire_and_forget, "--fire-and-forget"),
+        flag(invocation.strict_env, "--strict-env-validation"),
+        invocation
+            .start_from
+            .as_ref()
+            .map(|id| format!("--start-from {id}")),
+        Some(format!("--max-steps {}", invocation.max_steps)),
+        Some(format!("--on-interrupt {:?}", invocation.on_interrupt)),
+        conf.kill_after
+            .map(|t| format!("kill_after {} s", t.as_secs_f64())),
+        conf.max_connecting.map(|n| format!("max_connecting {n}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let set = |hosts: &std::collections::HashSet<String>| {
+        let hosts: Vec<&String> = hosts.iter().collect();
+        nodeset::fold(&hosts)
+    };
+    lines.extend(
+        selection
+            .limit
+            .as_ref()
+            .map(|l| format!("--limit {}", set(l))),
+    );
+    if !selection.exclude.is_empty() {
+        lines.push(format!("--exclude {}", set(&selection.exclude)));
+    }
+    lines
+}
+
+/// The plan in the form that is asked for, secrets masked.
+pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: Form) -> String {
+    let workflow = &loaded.workflow;
+    let outline = Outline::new(workflow, &loaded.defaults, selection, &loaded.sources);
+    let text = match form {
+        Form::Text => {
+            let mut text = listing::list(&outline, workflow, &loaded.name);
+            text.push_str(&format!("plan: {}\n", plan.shown_id()));
+            text
+        }
+        Form::Picture(language) => picture::draw(&outline, &loaded.name, language),
+        Form::Json => as_json::write(
+            &outline,
+            workflow,
+            &Whole {
+                file: &loaded.name,
+                id: &plan.id,
+            },
+        ),
+    };
+    Mask::new(&workflow.globals).text(&text)
+}
+
+/// Checks what the command line says the plan must be.
+///
+/// # Errors
+/// 12 where it is not the reviewed plan, 13 where it has not the expected hosts.
+pub fn check(
+    loaded: &Loaded,
+    selection: &Selection,
+    plan: &Plan,
+    records: &Records,
+) -> Result<(), Refusal> {
+    if let Some(digits) = &loaded.invocation.plan
+        && !plan.id.starts_with(digits.as_str())
+    {
+        return Err(other_plan(plan, digits, records));
+    }
+    let Some(expected) = &loaded.invocation.expect_hosts else {
+        return Ok(());
+    };
+    let targets = Targets::of(&loaded.workflow, &loaded.defaults, selection);
+    let found = targets.hosts.len();
+    let late = match targets.late.is_empty() {
+        true => String::new(),
+        false => ", and hosts that results name cannot be counted before the run".into(),
+    };
+    if expected.contains(&found) && late.is_empty() {
+        return Ok(());
+    }
+    let wanted = match expected.start() == expected.end() {
+        true => expected.start().to_string(),
+        false => format!("{} to {}", expected.start(), expected.end()),
+    };
+    let hosts = match found {
+        0 => "no host but this machine".to_string(),
+        n => format!("{} ({})", Count(n, "host"), nodeset::fold(&targets.hosts)),
+    };
+    Err(Refusal::new(
+        exit::EXPECTED_HOSTS,
+        format!("--expect-hosts: expected {wanted}, the plan has {hosts}{late}"),
+    ))
+}
+
+fn other_plan(plan: &Plan, digits: &str, records: &Records) -> Refusal {
+    let named = identity::shown(digits);
+    let why = format!(
+        "--plan: this is not the plan {named} but {}",
+        plan.shown_id()
+    );
+    let detail = match records.kept_plan(digits) {
+        Some(old) => format!(
+            "What differs (- then, + now):\n{}\n",
+            identity::difference(&old, &plan.text)
+        ),
+        None => "The reviewed plan was not kept in this log directory, so what differs cannot be shown.\n"
+            .into(),
+    };
+    Refusal {
+        detail,
+        ..Refusal::new(exit::POSITION, why)
+    }
+}
+
+/// Asks whoever sits there, where the plan is to be confirmed.
+///
+/// # Errors
+/// That the answer is no (2), or not the number of hosts (13).
+pub fn confirm(loaded: &Loaded, selection: &Selection, plan: &Plan) -> Result<(), Refusal> {
+    let invocation = &loaded.invocation;
+    let somebody = !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
+    if let Some(form) = invocation.show_plan {
+        let _ = io::stdout().write_all(draw(loaded, selection, plan, form).as_bytes());
+        if !invocation.yes {
+            if !somebody {
+                let why = "--show-plan with -r asks first, and there is no terminal to ask on; -y runs without asking";
+                return Err(Refusal::new(exit::USAGE, why));
+            }
+            let answer = ask("Run this? [y/N] ");
+            if !matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
+                return Err(Refusal::new(exit::USAGE, "not confirmed"));
+            }
+        }
+    }
+    if invocation.yes || invocation.expect_hosts.is_some() || !somebody {
+        return Ok(());
+    }
+    let targets = Targets::of(&loaded.workflow, &loaded.defaults, selection);
+    let (hosts, most) = (targets.hosts.len(), loaded.site.conf.confirm_above);
+    if hosts <= most.unwrap_or(CONFIRM_ABOVE) as usize {
+        return Ok(());
+    }
+    let folded = nodeset::fold(&targets.hosts);
+    let answer = ask(&format!(
+        "This runs on {hosts} hosts: {folded}\nType their number to go on: "
+    ));
+    match answer.parse() == Ok(hosts) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            exit::EXPECTED_HOSTS,
+            format!("that is not the number of hosts, {hosts}"),
+        )),
+    }
+}
+
+/// The answer of the terminal, without white space around it; empty at its end.
+fn ask(question: &str) -> String {
+    show::complain_raw(format_args!("{question}"));
+    let mut answer = String::new();
+    let _ = io::stdin().read_line(&mut answer);
+    answer.trim().to_string()
+}

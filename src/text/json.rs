@@ -1,0 +1,151 @@
+//! Writes JSON: values in the order in which they are given.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+
+/// A JSON text that is being written. Objects and arrays are filled by closures,
+/// so that each is closed.
+#[derive(Default)]
+pub struct Json {
+    out: String,
+    /// The next value is the first of its object or array.
+    first: bool,
+}
+
+impl Json {
+    /// An object as a text of its own.
+    pub fn object(fill: impl FnOnce(&mut Json)) -> String {
+        let mut json = Json::default();
+        json.braces(fill);
+        json.out
+    }
+
+    fn braces(&mut self, fill: impl FnOnce(&mut Json)) {
+        self.within('{', '}', fill);
+    }
+
+    fn within(&mut self, open: char, close: char, fill: impl FnOnce(&mut Json)) {
+        self.out.push(open);
+        self.first = true;
+        fill(self);
+        self.out.push(close);
+        self.first = false;
+    }
+
+    fn separate(&mut self) {
+        if !std::mem::replace(&mut self.first, false) {
+            self.out.push(',');
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        self.separate();
+        quote(&mut self.out, key);
+        self.out.push(':');
+    }
+
+    pub fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        quote(&mut self.out, value);
+    }
+
+    /// A text, or null.
+    pub fn maybe_text(&mut self, key: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.null(key),
+        }
+    }
+
+    pub fn null(&mut self, key: &str) {
+        self.key(key);
+        self.out.push_str("null");
+    }
+
+    pub fn number(&mut self, key: &str, value: i64) {
+        self.key(key);
+        let _ = write!(self.out, "{value}");
+    }
+
+    /// Seconds with up to three decimals; null where there are none.
+    pub fn seconds(&mut self, key: &str, value: Option<std::time::Duration>) {
+        let Some(value) = value else {
+            return self.null(key);
+        };
+        self.key(key);
+        let text = format!("{:.3}", value.as_secs_f64());
+        self.out
+            .push_str(text.trim_end_matches('0').trim_end_matches('.'));
+    }
+
+    pub fn truth(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.push_str(if value { "true" } else { "false" });
+    }
+
+    /// An array; filled by `item` and `word`.
+    pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
+        self.key(key);
+        self.within('[', ']', fill);
+    }
+
+    /// An object in an array.
+    pub fn item(&mut self, fill: impl FnOnce(&mut Json)) {
+        self.separate();
+        self.braces(fill);
+    }
+
+    /// A text in an array.
+    pub fn word(&mut self, value: &str) {
+        self.separate();
+        quote(&mut self.out, value);
+    }
+}
+
+/// A string of JSON. What is no printable ASCII control is kept as UTF-8; the
+/// characters that end a line in some readers, and `<`, are escaped, so that the
+/// text is safe within a line and within HTML.
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() || matches!(c, '<' | '\u{2028}' | '\u{2029}') => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn values_stand_in_their_order() {
+        let text = Json::object(|j| {
+            j.text("a", "x\"\\\n\u{1}</script>é");
+            j.number("b", -1);
+            j.seconds("c", Some(Duration::from_millis(1500)));
+            j.seconds("d", Some(Duration::from_secs(300)));
+            j.maybe_text("e", None);
+            j.array("f", |j| {
+                j.word("1");
+                j.item(|j| j.truth("g", true));
+                j.item(|_| {});
+            });
+        });
+        assert_eq!(
+            text,
+            "{\"a\":\"x\\\"\\\\\\n\\u0001\\u003c/script>é\",\"b\":-1,\"c\":1.5,\"d\":300,\"e\":null,\
+             \"f\":[\"1\",{\"g\":true},{}]}"
+        );
+    }
+}
