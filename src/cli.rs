@@ -122,6 +122,17 @@ pub const OPTIONS: &[Opt] = &[
         "SET",
         "cut this node set out of every block over hosts",
     ),
+    never_in_file(valued(
+        "assume",
+        None,
+        "RESULT",
+        "rehearse, this being the result: TASK=exit 3",
+    )),
+    never_in_file(flag(
+        "assume-each-fails",
+        None,
+        "rehearse one failure of each task, and list where it leads",
+    )),
     flag(
         "connection-test",
         Some('c'),
@@ -214,6 +225,9 @@ pub struct Invocation {
     pub start_from: Option<String>,
     pub limit: Option<String>,
     pub exclude: Option<String>,
+    /// What a rehearsal is to assume, as typed.
+    pub assume: Vec<String>,
+    pub assume_each_fails: bool,
     pub connection_test: bool,
     pub show_plan: Option<Form>,
     /// The digits of the reviewed plan's id.
@@ -250,6 +264,8 @@ impl Default for Invocation {
             start_from: None,
             limit: None,
             exclude: None,
+            assume: Vec::new(),
+            assume_each_fails: false,
             connection_test: false,
             show_plan: None,
             plan: None,
@@ -470,6 +486,9 @@ impl Invocation {
                     None => message,
                 })?;
         }
+        if invocation.run && crate::rehearsal::is_wanted(&invocation) {
+            return Err("a rehearsal (--assume) runs nothing; leave -r out".into());
+        }
         Ok(invocation)
     }
 
@@ -491,6 +510,8 @@ impl Invocation {
             "start-from" => self.start_from = Some(text()?.to_string()),
             "limit" => self.limit = Some(text()?.to_string()),
             "exclude" => self.exclude = Some(text()?.to_string()),
+            "assume" => self.assume.push(text()?.to_string()),
+            "assume-each-fails" => self.assume_each_fails = true,
             "connection-test" => self.connection_test = true,
             "show-plan" => self.show_plan = Some(form(text()?)?),
             "plan" => self.plan = Some(identity::digits(text()?)?),

@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod outcome;
 mod plan;
+mod rehearsal;
 mod report;
 mod review;
 mod run;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
+            Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
             Ok(loaded) => session::dry_run(&loaded),
             Err(code) => code,

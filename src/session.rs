@@ -247,7 +247,7 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
 }
 
 /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
-fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
+pub fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
     let named = loaded
         .invocation
         .log_dir
@@ -313,7 +313,7 @@ fn check_hosts(
 }
 
 /// The task to begin at.
-fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
+pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
     let workflow = &loaded.workflow;
     let Some(word) = &loaded.invocation.start_from else {
         let why = "every task belongs to a block or is a final task, so there is none to begin at";

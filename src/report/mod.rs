@@ -9,6 +9,7 @@ pub mod fold;
 pub mod log;
 pub mod records;
 pub mod show;
+pub mod story;
 pub mod summary;
 
 use crate::run::event::Event;

@@ -124,6 +124,8 @@ pub fn prepare(
         .map(|(name, value)| setting(name, value));
     let job = Job {
         number: 0,
+        task: None,
+        host: view.own.hostname.clone(),
         words: filled.words,
         environment: common.environment.clone(),
         settings: settings.collect(),
@@ -161,6 +163,8 @@ pub fn of_words(
     };
     Job {
         number: 0,
+        task: None,
+        host: host.to_string(),
         words,
         environment: common.environment.clone(),
         settings: vec![setting("TASKER_HOSTNAME", host.as_bytes())],

@@ -20,8 +20,7 @@ pub mod launch;
 #[cfg(test)]
 mod model;
 pub mod pool;
-#[cfg(test)]
-mod pretend;
+pub mod pretend;
 pub mod ramp;
 pub mod result;
 pub mod runner;

@@ -5,8 +5,8 @@
 use super::engine::{Engine, RunEnd, Settings};
 use super::event::Event;
 use super::job::Common;
-use super::pretend::Pretend;
-use super::runner::{Ending, Time};
+use super::pretend::{Answer, Pretend};
+use super::runner::{Ending, Job, Time};
 use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
 use crate::plan::workflow::tests::{defaults, workflow};
@@ -29,11 +29,17 @@ fn run(text: &str, script: &dyn Fn(&str, usize) -> (Ending, Duration)) -> Seen {
     let workflow = workflow(text);
     let mut starts: Vec<(String, Time)> = Vec::new();
     let mut told = Vec::new();
-    let mut answer = |words: &[String], now: Time| {
+    let mut answer = |job: &Job, now: Time| {
+        let words: Vec<_> = job
+            .words
+            .iter()
+            .map(|w| String::from_utf8_lossy(w))
+            .collect();
         let words = words.join(" ");
         let before = starts.iter().filter(|(w, _)| *w == words).count();
         starts.push((words.clone(), now));
-        script(&words, before)
+        let (ending, took) = script(&words, before);
+        Answer::new(ending, took)
     };
     let mut runner = Pretend::new(&mut answer);
     let mut emit = |event: Event| match event {

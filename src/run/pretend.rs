@@ -1,19 +1,45 @@
-//! A runner that starts nothing: commands take the time and give the result
-//! that the test says, on a clock that jumps from event to event.
+//! A runner that starts nothing: each command takes the time and gives the answer
+//! that somebody made up, on a clock that jumps from event to event. The engine
+//! cannot tell it from real processes, so what it does here it does in a run.
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
 use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
 use std::time::Duration;
 
-/// What a pretended command does, by its words and its attempt so far.
-pub type Script<'a> = dyn FnMut(&[String], Time) -> (Ending, Duration) + 'a;
+/// How a pretended command ends.
+pub struct Answer {
+    pub ending: Ending,
+    pub took: Duration,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Answer {
+    pub fn new(ending: Ending, took: Duration) -> Answer {
+        Answer {
+            ending,
+            took,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        }
+    }
+}
+
+/// Makes up the answer of a command that starts at this time.
+pub type Script<'a> = dyn FnMut(&Job, Time) -> Answer + 'a;
 
 pub struct Pretend<'a> {
     now: Time,
     script: &'a mut Script<'a>,
-    running: Vec<(Time, u64, Ending, Duration)>,
+    running: Vec<Running>,
     pub most_at_once: usize,
+}
+
+struct Running {
+    ends: Time,
+    number: u64,
+    answer: Answer,
 }
 
 impl<'a> Pretend<'a> {
@@ -25,6 +51,13 @@ impl<'a> Pretend<'a> {
             most_at_once: 0,
         }
     }
+
+    /// The place of the command that ends first, if that is not after `until`.
+    fn first(&self, until: Option<Time>) -> Option<usize> {
+        let by_end = |(_, r): &(usize, &Running)| (r.ends, r.number);
+        let (index, first) = self.running.iter().enumerate().min_by_key(by_end)?;
+        until.is_none_or(|u| first.ends <= u).then_some(index)
+    }
 }
 
 impl Runner for Pretend<'_> {
@@ -33,50 +66,41 @@ impl Runner for Pretend<'_> {
     }
 
     fn start(&mut self, job: Job) {
-        let words: Vec<String> = job
-            .words
-            .iter()
-            .map(|w| String::from_utf8_lossy(w).into_owned())
-            .collect();
-        let (ending, took) = (self.script)(&words, self.now);
-        let (ending, took) = if took > job.timeout {
-            (Ending::TimedOut, job.timeout)
-        } else {
-            (ending, took)
-        };
-        self.running
-            .push((self.now + took, job.number, ending, took));
+        let mut answer = (self.script)(&job, self.now);
+        if answer.took > job.timeout {
+            answer.ending = Ending::TimedOut;
+            answer.took = job.timeout;
+        }
+        self.running.push(Running {
+            ends: self.now + answer.took,
+            number: job.number,
+            answer,
+        });
         self.most_at_once = self.most_at_once.max(self.running.len());
     }
 
     fn wait(&mut self, until: Option<Time>) -> Wake {
-        let first = self
-            .running
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, r)| (r.0, r.1))
-            .map(|(i, r)| (i, r.0));
-        match (first, until) {
-            (Some((index, at)), until) if until.is_none_or(|u| at <= u) => {
-                let (at, number, ending, took) = self.running.remove(index);
-                self.now = self.now.max(at);
-                let finished = Finished {
-                    ending,
-                    stdout: Captured::text(""),
-                    stderr: Captured::text(""),
-                    took,
-                    cpu: Duration::ZERO,
-                    peak_kib: 0,
-                    warnings: Vec::new(),
-                };
-                Wake::Done(number, Box::new(finished))
-            }
-            (_, Some(until)) => {
-                self.now = self.now.max(until);
-                Wake::Time
-            }
-            (_, None) => panic!("the engine waits for nothing"),
-        }
+        let Some(index) = self.first(until) else {
+            // The engine waits without a time only for a command that runs.
+            self.now = self.now.max(until.unwrap_or(self.now));
+            return Wake::Time;
+        };
+        let Running {
+            ends,
+            number,
+            answer,
+        } = self.running.remove(index);
+        self.now = self.now.max(ends);
+        let finished = Finished {
+            ending: answer.ending,
+            stdout: Captured::text(answer.stdout),
+            stderr: Captured::text(answer.stderr),
+            took: answer.took,
+            cpu: Duration::ZERO,
+            peak_kib: 0,
+            warnings: Vec::new(),
+        };
+        Wake::Done(number, Box::new(finished))
     }
 
     fn rearm(&mut self, _: bool) {}

@@ -8,6 +8,7 @@
 use super::capture::Captured;
 use super::far::Far;
 use super::interrupt::Level;
+use crate::task::Ix;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,10 @@ pub type Time = Duration;
 pub struct Job {
     /// Comes back with the result.
     pub number: u64,
+    /// The task it is of; none for the test of an exec type.
+    pub task: Option<Ix>,
+    /// The host it is meant for.
+    pub host: String,
     pub words: Vec<Vec<u8>>,
     /// tasker's own environment, shared by all jobs.
     pub environment: Arc<Vec<CString>>,

@@ -190,9 +190,11 @@ impl Engine<'_> {
         timeout: Timeout,
     ) -> Result<Prepared, String> {
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
-        self.look(own, |view| {
+        let mut prepared = self.look(own, |view| {
             job::prepare(command, recipe, defaults, common, view, timeout)
-        })
+        })?;
+        prepared.job.task = Some(ix);
+        Ok(prepared)
     }
 
     /// Waits for the one job that runs; signals are taken in meanwhile.

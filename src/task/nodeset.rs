@@ -40,7 +40,7 @@ pub struct NodeSet {
 }
 
 /// What `--limit` and `--exclude` leave of every block over hosts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Selection {
     pub limit: Option<HashSet<String>>,
     pub exclude: HashSet<String>,

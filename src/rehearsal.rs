@@ -1,0 +1,348 @@
+//! The rehearsal (SPEC §6.1): a walk on the engine's own code with a pretended
+//! runner. No process, no pause, nothing written, nobody contacted.
+#![forbid(unsafe_code)]
+
+use crate::cli::Invocation;
+use crate::exit;
+use crate::limits;
+use crate::load::Loaded;
+use crate::outcome::Outcome;
+use crate::plan::flow::Policy;
+use crate::plan::targets;
+use crate::report::records::Records;
+use crate::report::show;
+use crate::report::story::Story;
+use crate::run::engine::{Engine, RunEnd, Settings};
+use crate::run::event::Event;
+use crate::run::job::Common;
+use crate::run::pretend::{Answer, Pretend};
+use crate::run::runner::{Ending, Job};
+use crate::session::{self, Refusal};
+use crate::task::mask::Mask;
+use crate::task::nodeset::{self, Selection};
+use crate::task::{Ix, Kind, Task};
+use crate::text::diagnostic::{Found, printable};
+use crate::text::duration;
+use crate::text::nearest::did_you_mean;
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+/// How many steps one of many rehearsals takes at most; a cycle ends there.
+const STEPS_OF_ONE: u64 = 10_000;
+
+/// What somebody assumes of a task.
+struct Assumption {
+    task: Ix,
+    /// Only on these hosts; nothing for all.
+    hosts: Option<HashSet<String>>,
+    effect: Effect,
+}
+
+enum Effect {
+    Ends(Ending),
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
+}
+
+/// Rehearses and prints what would happen; the exit code of the rehearsal, not
+/// of the run.
+pub fn run(loaded: &Loaded) -> i32 {
+    match rehearse(loaded) {
+        Ok(text) => {
+            let text = Mask::new(&loaded.workflow.globals).text(&text);
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+            exit::OK
+        }
+        Err(refusal) => {
+            show::complain(format_args!("tasker: {}", refusal.why));
+            refusal.code
+        }
+    }
+}
+
+fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
+    let start = session::start_task(loaded)?;
+    let limited = loaded.invocation.limit.is_some() || loaded.invocation.exclude.is_some();
+    let selection = match limited {
+        true => {
+            let records = Records::new(session::log_directory(loaded)?, SystemTime::now());
+            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?
+        }
+        false => Selection::default(),
+    };
+    let mut rehearsal = Rehearsal {
+        loaded,
+        start,
+        selection,
+        assumptions: Vec::new(),
+        used: Vec::new(),
+    };
+    for text in &loaded.invocation.assume {
+        let assumption = rehearsal
+            .read(text)
+            .map_err(|why| Refusal::new(exit::USAGE, format!("--assume {}: {why}", Found(text))))?;
+        rehearsal.assumptions.push(assumption);
+    }
+    Ok(match loaded.invocation.assume_each_fails {
+        true => rehearsal.each_fails(),
+        false => rehearsal.whole(),
+    })
+}
+
+struct Rehearsal<'a> {
+    loaded: &'a Loaded,
+    start: Ix,
+    selection: Selection,
+    assumptions: Vec<Assumption>,
+    /// Which assumptions had an effect.
+    used: Vec<bool>,
+}
+
+impl Rehearsal<'_> {
+    /// Reads `5=exit 3`, `10:web[01-03]=timeout`, `8=stdout:standby`.
+    fn read(&self, text: &str) -> Result<Assumption, String> {
+        let (who, what) = text
+            .split_once('=')
+            .ok_or("expected TASK=RESULT or TASK:HOSTS=RESULT")?;
+        let (word, hosts) = match who.split_once(':') {
+            Some((word, hosts)) => (word.trim(), Some(hosts.trim())),
+            None => (who.trim(), None),
+        };
+        let workflow = &self.loaded.workflow;
+        let task = workflow.find(word).ok_or_else(|| {
+            let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
+            let near = did_you_mean(word, names);
+            let semicolon = if near.is_empty() { "" } else { "; " };
+            format!("there is no task {}{semicolon}{near}", Found(word))
+        })?;
+        if workflow.tasks[task].command().is_none() {
+            return Err(runs_nothing(&workflow.tasks[task]));
+        }
+        let hosts = match hosts {
+            Some(set) => Some(self.hosts(task, set)?),
+            None => None,
+        };
+        Ok(Assumption {
+            task,
+            hosts,
+            effect: effect(what)?,
+        })
+    }
+
+    /// The hosts of a node set, each of which the task must have.
+    fn hosts(&self, task: Ix, set: &str) -> Result<HashSet<String>, String> {
+        let expanded = nodeset::expand(set, std::path::Path::new(".")).map_err(|e| e.message)?;
+        let workflow = &self.loaded.workflow;
+        let known = targets::hosts_of(workflow, &self.selection, &workflow.tasks[task]);
+        let known: HashSet<String> = known.into_iter().flatten().collect();
+        let id = workflow.tasks[task].id;
+        for host in &expanded.hosts {
+            // Where a result names the hosts, none is known yet.
+            if !known.is_empty() && !known.contains(host) {
+                let near = did_you_mean(host, known.iter().map(String::as_str));
+                let semicolon = if near.is_empty() { "" } else { "; " };
+                return Err(format!(
+                    "task {id} does not run on {}{semicolon}{near}",
+                    Found(host)
+                ));
+            }
+        }
+        Ok(expanded.hosts.into_iter().collect())
+    }
+
+    /// One walk; `failing` fails beside what is assumed.
+    fn walk(&mut self, failing: Option<Ix>, max_steps: u64, emit: &mut dyn FnMut(Event)) -> RunEnd {
+        let (loaded, invocation) = (self.loaded, &self.loaded.invocation);
+        let settings = Settings {
+            policy: Policy {
+                keep_going: invocation.keep_going || invocation.fire_and_forget,
+                forgive: invocation.fire_and_forget,
+            },
+            max_steps,
+            start: self.start,
+            debug: false,
+            selection: self.selection.clone(),
+        };
+        let common = Common::new("rehearsal", Mask::new(&loaded.workflow.globals));
+        let mut used = vec![false; self.assumptions.len()];
+        let assumptions = &self.assumptions;
+        let mut script = |job: &Job, _| answer(assumptions, failing, job, &mut used);
+        let mut runner = Pretend::new(&mut script);
+        let engine = Engine::new(
+            &loaded.workflow,
+            &loaded.defaults,
+            &settings,
+            &common,
+            &mut runner,
+            emit,
+        );
+        let end = engine.run();
+        self.used = used;
+        end
+    }
+
+    /// The story of one walk and its end.
+    fn whole(&mut self) -> String {
+        let mut story = Story::default();
+        let end = self.walk(None, self.loaded.invocation.max_steps, &mut |event| {
+            story.event(&event)
+        });
+        let name = printable(&self.loaded.name);
+        let mut out = format!(
+            "{name}: a rehearsal; nothing is executed, what is not assumed succeeds and prints nothing\n"
+        );
+        out.push_str(&story.text);
+        let _ = writeln!(out, "\npath: {}", self.path(&end.path));
+        let _ = writeln!(out, "tasks: {}", end.counts);
+        let _ = writeln!(
+            out,
+            "time: {} in pauses and timeouts",
+            duration::setting(end.took)
+        );
+        for (text, _) in self.unused() {
+            let _ = writeln!(out, "no effect: --assume {}", quoted(text));
+        }
+        let _ = writeln!(out, "exit code: {}", end.exit);
+        out
+    }
+
+    /// One line for every task that could fail: where that leads.
+    fn each_fails(&mut self) -> String {
+        let name = printable(&self.loaded.name);
+        let mut out = format!("{name}: one failure at a time; nothing is executed\n");
+        let workflow = &self.loaded.workflow;
+        for (ix, task) in workflow.tasks.iter().enumerate() {
+            if task.command().is_none() {
+                continue;
+            }
+            let most = self.loaded.invocation.max_steps.min(STEPS_OF_ONE);
+            let end = self.walk(Some(ix), most, &mut |_| {});
+            let ran = end.results.get(ix);
+            let ran =
+                ran.is_some_and(|r| !matches!(r.outcome, Outcome::Skipped | Outcome::NotStarted));
+            let way = match ran {
+                true if task.finally => format!("after the end -> exit {}", end.exit),
+                true => format!(
+                    "{} -> exit {}",
+                    self.path(self.from(ix, &end.path)),
+                    end.exit
+                ),
+                false => "is not reached".into(),
+            };
+            let title = printable(&task.title.shown(None));
+            let title = if title.is_empty() {
+                title
+            } else {
+                format!(" ({title})")
+            };
+            let _ = writeln!(out, "{:>6}{title}: {way}", task.id);
+        }
+        out
+    }
+
+    /// The path from the step in which the task failed.
+    fn from<'p>(&self, ix: Ix, path: &'p [Ix]) -> &'p [Ix] {
+        let mut at = ix;
+        while !path.contains(&at) {
+            match self.loaded.workflow.owner_of(at) {
+                Some((block, _)) => at = block,
+                None => return &path[path.len()..],
+            }
+        }
+        let first = path.iter().position(|step| *step == at).unwrap_or(0);
+        &path[first..]
+    }
+
+    fn path(&self, path: &[Ix]) -> String {
+        let ids = path
+            .iter()
+            .map(|ix| self.loaded.workflow.tasks[*ix].id.to_string());
+        ids.collect::<Vec<_>>().join(" ")
+    }
+
+    fn unused(&self) -> impl Iterator<Item = (&String, &bool)> {
+        let all = self.loaded.invocation.assume.iter().zip(&self.used);
+        all.filter(|(_, used)| !**used)
+    }
+}
+
+/// Why nothing can be assumed of a task without a command.
+fn runs_nothing(task: &Task) -> String {
+    let id = task.id;
+    match task.kind {
+        Kind::Parallel(_) | Kind::Conditional(_) => {
+            format!("task {id} is a block; assume something of its subtasks")
+        }
+        _ => format!("task {id} runs no command"),
+    }
+}
+
+fn effect(what: &str) -> Result<Effect, String> {
+    if let Some(text) = what.strip_prefix("stdout:") {
+        return Ok(Effect::Stdout(text.as_bytes().to_vec()));
+    }
+    if let Some(text) = what.strip_prefix("stderr:") {
+        return Ok(Effect::Stderr(text.as_bytes().to_vec()));
+    }
+    let what = what.trim();
+    let ending = match what {
+        "ok" => Ending::Exited(0),
+        "failed" => Ending::Exited(1),
+        "timeout" => Ending::TimedOut,
+        "unreachable" => Ending::Unreachable(255),
+        _ => {
+            let code = what.strip_prefix("exit").map(str::trim);
+            let code = code.and_then(|c| c.parse::<u8>().ok());
+            let words = ["ok", "failed", "timeout", "unreachable", "exit 1"];
+            let near = did_you_mean(what, words);
+            Ending::Exited(i32::from(code.ok_or_else(|| {
+                let near = if near.is_empty() { near } else { format!("; {near}") };
+                format!(
+                    "expected `exit N`, `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
+                    Found(what)
+                )
+            })?))
+        }
+    };
+    Ok(Effect::Ends(ending))
+}
+
+/// What the job is assumed to do; of two assumptions that say the same of it
+/// differently the later one holds.
+fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut [bool]) -> Answer {
+    let fails = failing.is_some() && job.task == failing;
+    let mut answer = Answer::new(Ending::Exited(i32::from(fails)), Duration::ZERO);
+    for (assumption, used) in assumptions.iter().zip(used) {
+        let on_host = assumption
+            .hosts
+            .as_ref()
+            .is_none_or(|h| h.contains(&job.host));
+        if job.task != Some(assumption.task) || !on_host {
+            continue;
+        }
+        *used = true;
+        match &assumption.effect {
+            Effect::Ends(Ending::TimedOut) => {
+                answer.ending = Ending::TimedOut;
+                answer.took = job.timeout;
+            }
+            Effect::Ends(ending) => {
+                answer.ending = *ending;
+                answer.took = Duration::ZERO;
+            }
+            Effect::Stdout(text) => answer.stdout.clone_from(text),
+            Effect::Stderr(text) => answer.stderr.clone_from(text),
+        }
+    }
+    answer
+}
+
+/// Whether the command line asks for a rehearsal.
+pub fn is_wanted(invocation: &Invocation) -> bool {
+    !invocation.assume.is_empty() || invocation.assume_each_fails
+}
+
+fn quoted(text: &str) -> String {
+    crate::text::quote::word(&printable(text))
+}
