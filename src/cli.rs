@@ -6,6 +6,7 @@
 
 use crate::exit;
 use crate::report::log::Level;
+use crate::report::paint::Color;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
 use crate::task::keys;
@@ -124,6 +125,11 @@ pub const OPTIONS: &[Opt] = &[
         "read this instead of the usual tasker.conf",
     ),
     never_in_file(flag(
+        "validate-only",
+        None,
+        "check as a run would, show what was found and no plan",
+    )),
+    never_in_file(flag(
         "skip-host-validation",
         None,
         "do not resolve or contact hosts before the run",
@@ -158,6 +164,12 @@ pub const OPTIONS: &[Opt] = &[
     ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
+    valued(
+        "color",
+        None,
+        "WHEN",
+        "colour on standard error: auto (default), always, never",
+    ),
     flag("no-task-backup", None, "keep no copy of the task file"),
     flag(
         "strict-env-validation",
@@ -187,6 +199,7 @@ pub struct Invocation {
     pub exclude: Option<String>,
     pub connection_test: bool,
     pub config: Option<PathBuf>,
+    pub validate_only: bool,
     pub skip_host_validation: bool,
     pub skip_task_validation: bool,
     pub keep_going: bool,
@@ -196,6 +209,7 @@ pub struct Invocation {
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
     pub quiet: bool,
+    pub color: Color,
     pub no_task_backup: bool,
     pub strict_env: bool,
     /// Options without effect that were given.
@@ -218,6 +232,7 @@ impl Default for Invocation {
             exclude: None,
             connection_test: false,
             config: None,
+            validate_only: false,
             skip_host_validation: false,
             skip_task_validation: false,
             keep_going: false,
@@ -226,6 +241,7 @@ impl Default for Invocation {
             on_interrupt: OnInterrupt::Drain,
             settings: Vec::new(),
             quiet: false,
+            color: Color::Auto,
             no_task_backup: false,
             strict_env: false,
             ignored: Vec::new(),
@@ -425,6 +441,9 @@ impl Invocation {
                     None => message,
                 })?;
         }
+        if invocation.run && invocation.validate_only {
+            return Err("--validate-only runs nothing; leave -r out".into());
+        }
         Ok(invocation)
     }
 
@@ -448,6 +467,7 @@ impl Invocation {
             "exclude" => self.exclude = Some(text()?.to_string()),
             "connection-test" => self.connection_test = true,
             "config" => self.config = Some(PathBuf::from(value)),
+            "validate-only" => self.validate_only = true,
             "skip-host-validation" => self.skip_host_validation = true,
             "skip-task-validation" => self.skip_task_validation = true,
             "skip-validation" => {
@@ -460,6 +480,7 @@ impl Invocation {
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
+            "color" => self.color = color(text()?)?,
             "no-task-backup" => self.no_task_backup = true,
             "strict-env-validation" => self.strict_env = true,
             old if !self.ignored.contains(&old) => self.ignored.push(old),
@@ -497,6 +518,13 @@ fn log_level(text: &str) -> Result<Level, String> {
     found
         .map(|(_, level)| *level)
         .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
+}
+
+fn color(text: &str) -> Result<Color, String> {
+    let found = Color::NAMES.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, color)| *color)
+        .ok_or_else(|| format!("expected auto, always or never, found {}", Found(text)))
 }
 
 fn project(text: &str) -> Result<String, String> {
@@ -537,6 +565,12 @@ fn setting(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{name}` cannot be the name of a global"));
     }
     Ok((name.to_string(), value.trim().to_string()))
+}
+
+/// Says what is wrong with the command line; the exit code.
+pub fn refuse(message: &str) -> i32 {
+    crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
+    exit::USAGE
 }
 
 const USAGE: &str = "usage: tasker [OPTIONS] TASK_FILE\n";

@@ -17,6 +17,7 @@ mod session;
 mod site;
 mod task;
 mod text;
+mod validation;
 
 use cli::Request;
 use std::process::ExitCode;
@@ -30,10 +31,7 @@ fn main() -> ExitCode {
             Ok(loaded) => session::dry_run(&loaded),
             Err(code) => code,
         },
-        Err(message) => {
-            crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
-            exit::USAGE
-        }
+        Err(message) => cli::refuse(&message),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

@@ -12,7 +12,7 @@ use crate::plan::listing;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
-use crate::report::summary::Findings;
+use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
 use crate::run::capture::Spool;
 use crate::run::child::Surroundings;
@@ -74,10 +74,14 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
-        return Err(Refusal::new(
-            exit::EXEC_TYPE,
-            format!("not in PATH: {}", missing.join(", ")),
-        ));
+        let why = format!("not in PATH: {}", missing.join(", "));
+        let mut findings = Findings::default();
+        let what = "Execution type validation failed";
+        let line = format!("{what} ({why})");
+        findings.checks.push((line, Sign::Failed));
+        let findings = loaded.validation.of_file.with(&findings);
+        loaded.validation.keep(&findings, exit::EXEC_TYPE);
+        return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
     let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
@@ -130,19 +134,21 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }),
     };
     let missing = hosts::missing_programs(loaded, &selection);
-    if !missing.is_empty() {
+    if !missing.is_empty() && findings.code == exit::OK {
         let missing = missing.join(", ");
         crate::report::show::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
         ));
     }
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     let mut text = summary::lines(&findings);
-    if findings.code == exit::OK {
+    if findings.code == exit::OK && !loaded.invocation.validate_only {
         text.push('\n');
         let list = listing::list(&loaded.workflow, &loaded.defaults, &selection, &loaded.name);
         text.push_str(&Mask::new(&loaded.workflow.globals).text(&list));
     }
-    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
+    crate::print(&text);
     Ok(findings.code)
 }
 
@@ -205,22 +211,14 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
     }))
 }
 
-/// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
 fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
-    let named = loaded
-        .invocation
-        .log_dir
-        .clone()
-        .or_else(records::directory_of_environment);
-    let configured = named.or_else(|| loaded.site.conf.log_dir.clone());
-    configured
-        .or_else(records::default_directory)
-        .ok_or_else(|| {
-            Refusal::new(
-                exit::LOG_DIR,
-                "no home directory to keep the log in; name a directory with -l DIR",
-            )
-        })
+    let directory = loaded.validation.log_directory.as_ref();
+    directory.map(|(path, _)| path.clone()).ok_or_else(|| {
+        Refusal::new(
+            exit::LOG_DIR,
+            "no home directory to keep the log in; name a directory with -l DIR",
+        )
+    })
 }
 
 fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
@@ -247,6 +245,8 @@ fn check_hosts(
 ) -> Result<(), Refusal> {
     let contacted = Some(around).filter(|_| loaded.invocation.connection_test);
     let findings = contact(loaded, selection, contacted, around, pool)?;
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     if loaded.invocation.skip_host_validation {
         log.say(
             Level::Warn,
@@ -307,12 +307,6 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str) {
     let workflow = &loaded.workflow;
-    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
-    let (user, effective) = sys::user_ids();
-    let terminal = std::fs::read_link("/proc/self/fd/0")
-        .ok()
-        .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
-    let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
     let real = std::fs::canonicalize(&loaded.name)
         .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
     let conf = loaded.site.file.map(|file| {
@@ -338,12 +332,7 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str) {
             real.display(),
             sha256::hex(loaded.sources.get(loaded.file).text.as_bytes())
         ),
-        format!(
-            "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {}",
-            variable("SUDO_USER"),
-            variable("SSH_CONNECTION"),
-            loaded.defaults.own_name
-        ),
+        records::who(&loaded.defaults.own_name),
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),
