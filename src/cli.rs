@@ -4,6 +4,7 @@
 //! file's options are applied first, then those of the command line, which win.
 #![forbid(unsafe_code)]
 
+use crate::completions::Shell;
 use crate::exit;
 use crate::report::log::Level;
 use crate::report::paint::Color;
@@ -176,6 +177,12 @@ pub const OPTIONS: &[Opt] = &[
         None,
         "use only environment variables that begin with TASKER_",
     ),
+    never_in_file(valued(
+        "completions",
+        None,
+        "SHELL",
+        "print a script that completes options: bash, zsh or fish",
+    )),
     never_in_file(flag("help", Some('h'), "print help (-h: only the options)")),
     never_in_file(flag("version", Some('V'), "print the version")),
     flag("skip-command-validation", None, ""),
@@ -263,6 +270,7 @@ pub enum Request {
         short: bool,
     },
     Version,
+    Completions(Shell),
     Run {
         file: OsString,
         typed: Vec<Typed>,
@@ -295,12 +303,16 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
         match (opt.long, opt.value) {
             ("help", _) => return Ok(Request::Help { short: is_short }),
             ("version", _) => return Ok(Request::Version),
+            ("completions", Some(what)) => {
+                let value = parser.value().map_err(|_| needs(opt, what))?;
+                return shell(&value.to_string_lossy()).map(Request::Completions);
+            }
             (_, Some(what)) => match parser.value() {
                 Ok(value) if !value.is_empty() => typed.push(Typed {
                     opt,
                     value: Some(value),
                 }),
-                _ => return Err(format!("`--{}` needs a value: {what}", opt.long)),
+                _ => return Err(needs(opt, what)),
             },
             (_, None) => typed.push(Typed { opt, value: None }),
         }
@@ -309,6 +321,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
     }
+}
+
+fn needs(opt: &Opt, what: &str) -> String {
+    format!("`--{}` needs a value: {what}", opt.long)
 }
 
 fn explain(error: lexopt::Error) -> String {
@@ -367,7 +383,7 @@ fn read_line(line: &str) -> Result<Typed, String> {
         ));
     }
     match (opt.value, value) {
-        (Some(what), None | Some("")) => Err(format!("`--{}` needs a value: {what}", opt.long)),
+        (Some(what), None | Some("")) => Err(needs(opt, what)),
         (None, Some(_)) => Err(format!("`--{}` takes no value", opt.long)),
         (_, value) => Ok(Typed {
             opt,
@@ -525,6 +541,16 @@ fn color(text: &str) -> Result<Color, String> {
     found
         .map(|(_, color)| *color)
         .ok_or_else(|| format!("expected auto, always or never, found {}", Found(text)))
+}
+
+fn shell(text: &str) -> Result<Shell, String> {
+    let found = Shell::NAMES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, shell)| *shell).ok_or_else(|| {
+        format!(
+            "--completions: expected bash, zsh or fish, found {}",
+            Found(text)
+        )
+    })
 }
 
 fn project(text: &str) -> Result<String, String> {

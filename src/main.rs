@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod completions;
 mod exit;
 mod hosts;
 mod limits;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let code = match cli::read(std::env::args_os().skip(1)) {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Completions(shell)) => print(&completions::script(shell)),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
             Ok(loaded) => session::dry_run(&loaded),
