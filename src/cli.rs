@@ -4,10 +4,12 @@
 //! file's options are applied first, then those of the command line, which win.
 #![forbid(unsafe_code)]
 
+use crate::completions::Shell;
 use crate::exit;
 use crate::plan::identity;
 use crate::plan::picture::Language;
 use crate::report::log::Level;
+use crate::report::paint::Color;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
 use crate::task::keys;
@@ -164,6 +166,11 @@ pub const OPTIONS: &[Opt] = &[
         "read this instead of the usual tasker.conf",
     ),
     never_in_file(flag(
+        "validate-only",
+        None,
+        "check as a run would, show what was found and no plan",
+    )),
+    never_in_file(flag(
         "skip-host-validation",
         None,
         "do not resolve or contact hosts before the run",
@@ -198,12 +205,24 @@ pub const OPTIONS: &[Opt] = &[
     ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
+    valued(
+        "color",
+        None,
+        "WHEN",
+        "colour on standard error: auto (default), always, never",
+    ),
     flag("no-task-backup", None, "keep no copy of the task file"),
     flag(
         "strict-env-validation",
         None,
         "use only environment variables that begin with TASKER_",
     ),
+    never_in_file(valued(
+        "completions",
+        None,
+        "SHELL",
+        "print a script that completes options: bash, zsh or fish",
+    )),
     never_in_file(flag("help", Some('h'), "print help (-h: only the options)")),
     never_in_file(flag("version", Some('V'), "print the version")),
     flag("skip-command-validation", None, ""),
@@ -235,6 +254,7 @@ pub struct Invocation {
     pub expect_hosts: Option<RangeInclusive<usize>>,
     pub yes: bool,
     pub config: Option<PathBuf>,
+    pub validate_only: bool,
     pub skip_host_validation: bool,
     pub skip_task_validation: bool,
     pub keep_going: bool,
@@ -244,6 +264,7 @@ pub struct Invocation {
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
     pub quiet: bool,
+    pub color: Color,
     pub no_task_backup: bool,
     pub strict_env: bool,
     /// Options without effect that were given.
@@ -272,6 +293,7 @@ impl Default for Invocation {
             expect_hosts: None,
             yes: false,
             config: None,
+            validate_only: false,
             skip_host_validation: false,
             skip_task_validation: false,
             keep_going: false,
@@ -280,6 +302,7 @@ impl Default for Invocation {
             on_interrupt: OnInterrupt::Drain,
             settings: Vec::new(),
             quiet: false,
+            color: Color::Auto,
             no_task_backup: false,
             strict_env: false,
             ignored: Vec::new(),
@@ -301,6 +324,7 @@ pub enum Request {
         short: bool,
     },
     Version,
+    Completions(Shell),
     Run {
         file: OsString,
         typed: Vec<Typed>,
@@ -337,12 +361,16 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
                 opt,
                 value: parser.optional_value(),
             }),
+            ("completions", Some(what)) => {
+                let value = parser.value().map_err(|_| needs(opt, what))?;
+                return shell(&value.to_string_lossy()).map(Request::Completions);
+            }
             (_, Some(what)) => match parser.value() {
                 Ok(value) if !value.is_empty() => typed.push(Typed {
                     opt,
                     value: Some(value),
                 }),
-                _ => return Err(format!("`--{}` needs a value: {what}", opt.long)),
+                _ => return Err(needs(opt, what)),
             },
             (_, None) => typed.push(Typed { opt, value: None }),
         }
@@ -351,6 +379,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
     }
+}
+
+fn needs(opt: &Opt, what: &str) -> String {
+    format!("`--{}` needs a value: {what}", opt.long)
 }
 
 fn explain(error: lexopt::Error) -> String {
@@ -409,9 +441,7 @@ fn read_line(line: &str) -> Result<Typed, String> {
         ));
     }
     match (opt.value, value) {
-        (Some(what), None | Some("")) if !opt.value_is_optional() => {
-            Err(format!("`--{}` needs a value: {what}", opt.long))
-        }
+        (Some(what), None | Some("")) if !opt.value_is_optional() => Err(needs(opt, what)),
         (None, Some(_)) => Err(format!("`--{}` takes no value", opt.long)),
         (_, value) => Ok(Typed {
             opt,
@@ -489,6 +519,9 @@ impl Invocation {
         if invocation.run && crate::rehearsal::is_wanted(&invocation) {
             return Err("a rehearsal (--assume) runs nothing; leave -r out".into());
         }
+        if invocation.run && invocation.validate_only {
+            return Err("--validate-only runs nothing; leave -r out".into());
+        }
         Ok(invocation)
     }
 
@@ -518,6 +551,7 @@ impl Invocation {
             "expect-hosts" => self.expect_hosts = Some(expect_hosts(text()?)?),
             "yes" => self.yes = true,
             "config" => self.config = Some(PathBuf::from(value)),
+            "validate-only" => self.validate_only = true,
             "skip-host-validation" => self.skip_host_validation = true,
             "skip-task-validation" => self.skip_task_validation = true,
             "skip-validation" => {
@@ -530,6 +564,7 @@ impl Invocation {
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
+            "color" => self.color = color(text()?)?,
             "no-task-backup" => self.no_task_backup = true,
             "strict-env-validation" => self.strict_env = true,
             old if !self.ignored.contains(&old) => self.ignored.push(old),
@@ -602,6 +637,23 @@ fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
     }
 }
 
+fn color(text: &str) -> Result<Color, String> {
+    let found = Color::NAMES.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, color)| *color)
+        .ok_or_else(|| format!("expected auto, always or never, found {}", Found(text)))
+}
+
+fn shell(text: &str) -> Result<Shell, String> {
+    let found = Shell::NAMES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, shell)| *shell).ok_or_else(|| {
+        format!(
+            "--completions: expected bash, zsh or fish, found {}",
+            Found(text)
+        )
+    })
+}
+
 fn project(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
@@ -640,6 +692,12 @@ fn setting(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{name}` cannot be the name of a global"));
     }
     Ok((name.to_string(), value.trim().to_string()))
+}
+
+/// Says what is wrong with the command line; the exit code.
+pub fn refuse(message: &str) -> i32 {
+    crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
+    exit::USAGE
 }
 
 const USAGE: &str = "usage: tasker [OPTIONS] TASK_FILE\n";

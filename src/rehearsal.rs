@@ -51,8 +51,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match rehearse(loaded) {
         Ok(text) => {
             let text = Mask::new(&loaded.workflow.globals).text(&text);
-            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-            exit::OK
+            crate::print(&text)
         }
         Err(refusal) => {
             show::complain(format_args!("tasker: {}", refusal.why));

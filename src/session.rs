@@ -12,7 +12,7 @@ use crate::plan::flow::Policy;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
-use crate::report::summary::Findings;
+use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
@@ -80,10 +80,14 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
-        return Err(Refusal::new(
-            exit::EXEC_TYPE,
-            format!("not in PATH: {}", missing.join(", ")),
-        ));
+        let why = format!("not in PATH: {}", missing.join(", "));
+        let mut findings = Findings::default();
+        let what = "Execution type validation failed";
+        let line = format!("{what} ({why})");
+        findings.checks.push((line, Sign::Failed));
+        let findings = loaded.validation.of_file.with(&findings);
+        loaded.validation.keep(&findings, exit::EXEC_TYPE);
+        return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
@@ -140,12 +144,14 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }),
     };
     let missing = hosts::missing_programs(loaded, &selection);
-    if !missing.is_empty() {
+    if !missing.is_empty() && findings.code == exit::OK {
         let missing = missing.join(", ");
         show::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
         ));
     }
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     let mut text = summary::lines(&findings);
     let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
     // A picture is for a program, which must not find anything else there.
@@ -155,8 +161,8 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }
         text.clear();
     }
-    print(&text);
-    if findings.code != exit::OK {
+    crate::print(&text);
+    if findings.code != exit::OK || loaded.invocation.validate_only {
         return Ok(findings.code);
     }
     show_plan(loaded, &selection, form, began)?;
@@ -173,18 +179,14 @@ fn show_plan(
     let records = Records::new(log_directory(loaded)?, began);
     let plan = Plan::new(loaded, selection, &records)?;
     if form == Form::Text {
-        print("\nDry run: nothing is executed; -r runs it.\n");
+        crate::print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    print(&review::draw(loaded, selection, &plan, form));
+    crate::print(&review::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
     if records.exists() {
         plan.keep(&records);
     }
     review::check(loaded, selection, &plan, &records)
-}
-
-fn print(text: &str) {
-    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
@@ -246,22 +248,18 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
     }))
 }
 
-/// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
+/// Where logs and records go.
+///
+/// # Errors
+/// That there is no home directory to keep them in (32).
 pub fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
-    let named = loaded
-        .invocation
-        .log_dir
-        .clone()
-        .or_else(records::directory_of_environment);
-    let configured = named.or_else(|| loaded.site.conf.log_dir.clone());
-    configured
-        .or_else(records::default_directory)
-        .ok_or_else(|| {
-            Refusal::new(
-                exit::LOG_DIR,
-                "no home directory to keep the log in; name a directory with -l DIR",
-            )
-        })
+    let directory = loaded.validation.log_directory.as_ref();
+    directory.map(|(path, _)| path.clone()).ok_or_else(|| {
+        Refusal::new(
+            exit::LOG_DIR,
+            "no home directory to keep the log in; name a directory with -l DIR",
+        )
+    })
 }
 
 fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
@@ -288,6 +286,8 @@ fn check_hosts(
 ) -> Result<(), Refusal> {
     let contacted = Some(around).filter(|_| loaded.invocation.connection_test);
     let findings = contact(loaded, selection, contacted, around, pool)?;
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     if loaded.invocation.skip_host_validation {
         log.say(
             Level::Warn,
@@ -348,12 +348,6 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
     let workflow = &loaded.workflow;
-    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
-    let (user, effective) = sys::user_ids();
-    let terminal = std::fs::read_link("/proc/self/fd/0")
-        .ok()
-        .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
-    let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
     let real = std::fs::canonicalize(&loaded.name)
         .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
     let conf = loaded.site.file.map(|file| {
@@ -379,12 +373,7 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
             real.display(),
             sha256::hex(loaded.sources.get(loaded.file).text.as_bytes())
         ),
-        format!(
-            "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {}",
-            variable("SUDO_USER"),
-            variable("SSH_CONNECTION"),
-            loaded.defaults.own_name
-        ),
+        records::who(&loaded.defaults.own_name),
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),

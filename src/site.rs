@@ -6,6 +6,7 @@ use crate::cli::Invocation;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
 use crate::plan::recipe::Defaults;
+use crate::report::records;
 use crate::run::sys;
 use crate::text::diagnostic::Diagnostics;
 use crate::text::scanner;
@@ -22,6 +23,10 @@ pub struct Site {
     /// The configuration's number among the sources.
     pub file: Option<u32>,
 }
+
+/// Where logs go, and whether the user named the directory; nothing where there
+/// is not even a home.
+pub type LogDirectory = Option<(PathBuf, bool)>;
 
 /// How many subtasks of a block run at once when nothing says.
 const AT_ONCE: u32 = 50;
@@ -105,6 +110,16 @@ pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnosti
 }
 
 impl Site {
+    /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
+    pub fn log_directory(&self, invocation: &Invocation) -> LogDirectory {
+        let named = invocation.log_dir.clone();
+        let named = named
+            .or_else(records::directory_of_environment)
+            .or_else(|| self.conf.log_dir.clone());
+        let default = || records::default_directory().map(|d| (d, false));
+        named.map(|d| (d, true)).or_else(default)
+    }
+
     /// What tasks take that name nothing, in the order of SPEC §4.3 and §5; a type
     /// that the file names and that is none is reported.
     ///
