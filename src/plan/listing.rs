@@ -28,6 +28,7 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
     );
     lister.part("final tasks, run whenever the run ends", &outline.finals);
     lister.hosts(outline);
+    lister.time(outline);
     lister.out
 }
 
@@ -134,6 +135,16 @@ impl Lister<'_> {
             _ => format!(", and those that results name (tasks {})", ids.join(", ")),
         };
         let _ = writeln!(self.out, "\nhosts: {}{late}", printable(&hosts));
+    }
+
+    fn time(&mut self, outline: &Outline) {
+        let whole = outline.durations.whole;
+        let worst = match whole.worst {
+            Some(worst) => format!("at most {}", duration::show(worst)),
+            None => "no bound (a cycle of jumps, or a number that is known only in the run)".into(),
+        };
+        let likely = duration::show(whole.likely);
+        let _ = writeln!(self.out, "time: {worst}, likely {likely}");
     }
 }
 
