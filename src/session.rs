@@ -34,12 +34,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// How many hosts are between start and nonce at once (SPEC §5).
 const MAX_CONNECTING: u32 = 10;
-/// From SIGTERM to SIGKILL (SPEC §4.3).
-const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs the workflow; the exit code.
 pub fn run(loaded: &Loaded) -> i32 {
@@ -238,7 +236,7 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
     sys::close_on_exec_above_2();
     sys::block_signals();
     let conf = &loaded.site.conf;
-    let kill_after = conf.kill_after.unwrap_or(KILL_AFTER);
+    let kill_after = loaded.defaults.kill_after;
     Ok(Arc::new(Surroundings {
         guardian: Guardian::start(kill_after)?,
         interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,

@@ -32,6 +32,8 @@ pub type LogDirectory = Option<(PathBuf, bool)>;
 const AT_ONCE: u32 = 50;
 /// The timeout of tasks when nothing names one (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a command has to end by itself when nothing says (SPEC §4.3).
+const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
 /// system's. One that was named must be there.
@@ -159,6 +161,7 @@ impl Site {
                 .default_timeout()?
                 .or(self.conf.timeout)
                 .unwrap_or(TIMEOUT),
+            kill_after: self.conf.kill_after.unwrap_or(KILL_AFTER),
             max_parallel: self.conf.max_parallel.unwrap_or(AT_ONCE),
             own_name: sys::own_name(),
             strict_env: invocation.strict_env,

@@ -152,6 +152,8 @@ p=json.load(sys.stdin)
 t={e['id']:e for e in p['main']+p['failure_handlers']+p['final_tasks']}
 assert p['version']==1 and len(p['plan_id'])==64, p
 assert p['hosts']==['web01','web02','web03'], p
+assert p['likely_seconds']>0 and p['worst_seconds']>100, p
+assert t[1]['worst_seconds']==108 and t[1]['likely_seconds']==10, t[1]
 assert t[1]['words']=='echo -n /srv/a /srv/stage' and t[1]['timeout_seconds']==100, t[1]
 assert t[1]['routes']==[{'when':'success','task':2,'jump':False},{'when':'failure','exit_code':None}], t[1]
 assert {'when':'failure','task':90,'jump':True} in t[2]['routes'], t[2]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod as_json;
+pub mod bounds;
 pub mod check;
 pub mod conf;
 pub mod exec;

@@ -29,6 +29,8 @@ pub struct Defaults {
     pub exec: Option<Arc<ExecType>>,
     /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else `tasker.conf`, else 300 s.
     pub timeout: Duration,
+    /// How long a command has between SIGTERM and SIGKILL (SPEC §4.3).
+    pub kill_after: Duration,
     /// How many subtasks of a block run at once when it does not say.
     pub max_parallel: u32,
     /// The name of this machine.
