@@ -208,7 +208,7 @@ fn zsh_offers_tasks_and_reads_every_specification() {
                 .next()
                 .is_some_and(|o| o.rsplit([')', '*']).next() == Some(option.as_str()))
         };
-        assert!(lines.iter().any(|l| is_its(l)), "{option}: {lines:?}");
+        assert!(lines.iter().any(is_its), "{option}: {lines:?}");
     }
     assert!(
         lines
