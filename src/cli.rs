@@ -442,7 +442,7 @@ impl Invocation {
             if let Err(message) =
                 read_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed))
             {
-                diagnostics.error(*at, message);
+                diagnostics.near_miss(*at, &message);
             }
             if let Some((_, place @ None)) = &mut invocation.exec {
                 *place = Some(*at);

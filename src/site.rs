@@ -186,7 +186,7 @@ impl Site {
             (Some((name, Some(at))), _) => types
                 .named(name)
                 .cloned()
-                .map_err(|e| diagnostics.error(*at, e))
+                .map_err(|e| diagnostics.near_miss(*at, &e))
                 .ok(),
             (Some((name, None)), _) => named(name, "--type")?,
             (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,

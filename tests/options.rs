@@ -48,8 +48,14 @@ fn refused(arguments: &[&str], sentence: &str) {
 fn refused_in_file(line: &str, message: &str) {
     let (_, ran) = of(&format!("{line}\n{HELLO}"), &[]);
     assert_eq!(ran.code, 20, "{ran:?}");
-    let first = ran.stderr.lines().next().unwrap_or("");
-    assert_eq!(first, format!("tasks.txt:1:1: error: {message}"));
+    let (message, near) = match message.split_once("; ") {
+        Some((message, near)) => (message, format!(" {near}")),
+        None => (message, String::new()),
+    };
+    let lines: Vec<&str> = ran.stderr.lines().take(3).collect();
+    assert_eq!(lines[0], format!("tasks.txt:1:1: error: {message}"));
+    // What is probably meant stands beside the carets.
+    assert!(lines[2].ends_with(&format!("^{near}")), "{lines:?}");
 }
 
 #[test]
