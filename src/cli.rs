@@ -13,7 +13,7 @@ use crate::report::paint::Color;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
 use crate::task::keys;
-use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::diagnostic::{Diagnostics, Found, printable};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::quote;
@@ -501,7 +501,7 @@ impl Invocation {
             if let Err(message) =
                 read_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed))
             {
-                diagnostics.error(*at, message);
+                diagnostics.near_miss(*at, &message);
             }
             if let Some((_, place @ None)) = &mut invocation.exec {
                 *place = Some(*at);
@@ -599,9 +599,22 @@ fn log_level(text: &str) -> Result<Level, String> {
     let found = Level::NAMES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
-    found
-        .map(|(_, level)| *level)
-        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
+    let near = || near(text, Level::NAMES.map(|(name, _)| name));
+    found.map(|(_, level)| *level).ok_or_else(|| {
+        format!(
+            "expected ERROR, WARN, INFO or DEBUG, found {}{}",
+            Found(text),
+            near()
+        )
+    })
+}
+
+/// The word that is probably meant, at the end of a sentence.
+fn near<const N: usize>(text: &str, words: [&str; N]) -> String {
+    match did_you_mean(text, words) {
+        near if near.is_empty() => near,
+        near => format!("; {near}"),
+    }
 }
 
 /// How the plan is printed.
@@ -639,17 +652,23 @@ fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
 
 fn color(text: &str) -> Result<Color, String> {
     let found = Color::NAMES.iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, color)| *color)
-        .ok_or_else(|| format!("expected auto, always or never, found {}", Found(text)))
+    let near = || near(text, Color::NAMES.map(|(name, _)| name));
+    found.map(|(_, color)| *color).ok_or_else(|| {
+        format!(
+            "expected auto, always or never, found {}{}",
+            Found(text),
+            near()
+        )
+    })
 }
 
 fn shell(text: &str) -> Result<Shell, String> {
     let found = Shell::NAMES.iter().find(|(name, _)| *name == text);
     found.map(|(_, shell)| *shell).ok_or_else(|| {
         format!(
-            "--completions: expected bash, zsh or fish, found {}",
-            Found(text)
+            "--completions: expected bash, zsh or fish, found {}{}",
+            Found(text),
+            near(text, Shell::NAMES.map(|(name, _)| name))
         )
     })
 }
@@ -676,7 +695,11 @@ fn on_interrupt(text: &str) -> Result<OnInterrupt, String> {
     match text {
         "drain" => Ok(OnInterrupt::Drain),
         "kill" => Ok(OnInterrupt::Kill),
-        _ => Err(format!("expected `drain` or `kill`, found {}", Found(text))),
+        _ => Err(format!(
+            "expected `drain` or `kill`, found {}{}",
+            Found(text),
+            near(text, ["drain", "kill"])
+        )),
     }
 }
 
@@ -694,9 +717,18 @@ fn setting(text: &str) -> Result<(String, String), String> {
     Ok((name.to_string(), value.trim().to_string()))
 }
 
-/// Says what is wrong with the command line; the exit code.
+/// Says what is wrong with the command line, in the form of other mistakes; the
+/// exit code. What is probably meant is the remedy.
 pub fn refuse(message: &str) -> i32 {
-    crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
+    let (message, help) = match message.rfind("; did you mean `") {
+        Some(at) => (&message[..at], &message[at + 2..]),
+        None => (message, "see tasker --help"),
+    };
+    crate::report::show::complain(format_args!(
+        "tasker: error: {}\n     = help: {}",
+        printable(message),
+        printable(help)
+    ));
     exit::USAGE
 }
 

@@ -29,6 +29,7 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
+use crate::text::nearest::did_you_mean;
 use crate::text::{quote, sha256};
 use std::collections::BTreeSet;
 use std::io;
@@ -320,9 +321,12 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
             .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
     };
     let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
-    let ix = workflow
-        .find(word)
-        .ok_or_else(|| refuse(format!("there is no task `{word}`")))?;
+    let ix = workflow.find(word).ok_or_else(|| {
+        let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
+        let near = did_you_mean(word, names);
+        let and = if near.is_empty() { "" } else { "; " };
+        refuse(format!("there is no task `{word}`{and}{near}"))
+    })?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end"

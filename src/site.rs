@@ -9,6 +9,7 @@ use crate::plan::recipe::Defaults;
 use crate::report::records;
 use crate::run::sys;
 use crate::text::diagnostic::Diagnostics;
+use crate::text::quote;
 use crate::text::scanner;
 use crate::text::source::{Source, Sources, Span};
 use std::io;
@@ -100,15 +101,58 @@ pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnosti
     let Ok(data) = std::fs::metadata(path) else {
         return;
     };
-    if data.mode() & 0o002 == 0 || !data.is_file() {
+    if !data.is_file() {
         return;
     }
-    let message = "everyone may write this file, and so decide what is run";
-    let help = format!("chmod o-w {}", path.display());
+    let (who, letter) = match data.mode() {
+        mode if mode & 0o002 != 0 => ("everyone".to_string(), 'o'),
+        mode if mode & 0o020 != 0 && !is_private(data.gid(), data.uid()) => {
+            (format!("the group {}", group_name(data.gid())), 'g')
+        }
+        _ => return,
+    };
+    let message = format!("{who} may write this file, and so decide what is run");
+    let help = format!(
+        "chmod {letter}-w {}",
+        quote::word(&path.display().to_string())
+    );
     match sys::user_ids().1 {
         0 => diagnostics.error(at, message).help(help),
         _ => diagnostics.warning(at, message).help(help),
     };
+}
+
+/// The fields of a line of `/etc/group` or `/etc/passwd`.
+fn entries(file: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let fields = |l: &str| l.split(':').map(String::from).collect();
+    text.lines().map(fields).collect()
+}
+
+fn group_name(gid: u32) -> String {
+    let groups = entries("/etc/group");
+    let found = groups.iter().find(|f| f.get(2) == Some(&gid.to_string()));
+    found.map_or(gid.to_string(), |f| format!("`{}`", f[0]))
+}
+
+/// Whether a group is known to hold the file's owner and nobody else, as where
+/// every user has a group of his own. One that this machine does not list may
+/// hold anyone.
+fn is_private(gid: u32, owner: u32) -> bool {
+    let (gid, owner) = (gid.to_string(), owner.to_string());
+    let (groups, users) = (entries("/etc/group"), entries("/etc/passwd"));
+    let Some(group) = groups.iter().find(|f| f.get(2) == Some(&gid)) else {
+        return false;
+    };
+    let name = users
+        .iter()
+        .find(|f| f.get(2) == Some(&owner))
+        .map(|f| &f[0]);
+    let members = group.get(3).map_or("", String::as_str).split(',');
+    let mut others = members.filter(|m| !m.is_empty() && Some(*m) != name.map(String::as_str));
+    // Its members by their own entry.
+    let mut by_entry = users.iter().filter(|f| f.get(3) == Some(&gid));
+    others.next().is_none() && by_entry.all(|f| f.get(2) == Some(&owner))
 }
 
 impl Site {
@@ -144,7 +188,7 @@ impl Site {
             (Some((name, Some(at))), _) => types
                 .named(name)
                 .cloned()
-                .map_err(|e| diagnostics.error(*at, e))
+                .map_err(|e| diagnostics.near_miss(*at, &e))
                 .ok(),
             (Some((name, None)), _) => named(name, "--type")?,
             (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,

@@ -1183,7 +1183,7 @@ fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
         ran.stderr
-            .contains("--type: there is no exec type `p8s`; did you mean `p7s`?"),
+            .contains("--type: there is no exec type `p8s`\n     = help: did you mean `p7s`?"),
         "{ran:?}"
     );
 }

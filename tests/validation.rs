@@ -334,3 +334,30 @@ fn skipped_checks_are_told() {
         assert_eq!(skipped, told.len());
     }
 }
+
+/// A group may write where it is the owner's alone, not where others are in it.
+#[test]
+fn a_file_that_a_group_may_write_is_doubted() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file("tasks.txt", GOOD);
+    let mode = std::fs::Permissions::from_mode(0o664);
+    std::fs::set_permissions(&path, mode).expect("mode");
+    let me = std::fs::metadata(&path).expect("metadata");
+    if std::os::unix::fs::chown(&path, None, Some(65534)).is_err() {
+        // Only root can give it to a group; for others their own is enough.
+        return assert_ne!(std::os::unix::fs::MetadataExt::uid(&me), 0);
+    }
+    let check = || {
+        let output = sandbox.tasker(&["tasks.txt"]).output();
+        Ran::from(output.expect("tasker runs"))
+    };
+    // `nogroup` is the group of `nobody`.
+    let ran = check();
+    assert_eq!(ran.code, 20, "{ran:?}");
+    let message = "tasks.txt: error: the group `nogroup` may write this file, and so decide what is run\n     = help: chmod g-w tasks.txt\n";
+    assert!(ran.stderr.starts_with(message), "{ran:?}");
+    // Root's own group holds root alone.
+    std::os::unix::fs::chown(&path, None, Some(0)).expect("chown");
+    let ran = check();
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+}

@@ -88,6 +88,15 @@ impl Diagnostics {
         self.add(Severity::Error, at, message.into())
     }
 
+    /// An error whose sentence may end with what is probably meant, which then
+    /// stands beside the caret.
+    pub fn near_miss(&mut self, at: Span, message: &str) -> &mut Diagnostic {
+        match message.rfind("; did you mean `") {
+            Some(end) => self.error(at, &message[..end]).label(&message[end + 2..]),
+            None => self.error(at, message),
+        }
+    }
+
     pub fn warning(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Warning, at, message.into())
     }
