@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::graph::{Case, Graph, Node, To, can_be_false, node, task_of};
+use super::uses;
 use super::workflow::Workflow;
 use crate::task::globals::{Globals, is_secret};
 use crate::task::{Ix, Kind, Late, Members, Next, Task, nodeset};
@@ -36,7 +37,7 @@ pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
         slots(workflow, task, diagnostics);
     }
     cycles(workflow, &graph, &reached, diagnostics);
-    uses(workflow, &graph, diagnostics);
+    uses::check(workflow, &graph, &reached, diagnostics);
     values(&workflow.globals, diagnostics);
 }
 
@@ -205,86 +206,6 @@ fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
             ),
         );
     }
-}
-
-/// How many questions about paths are asked at most, so that a huge file stays
-/// quick to check.
-const QUESTIONS: usize = 500;
-
-/// Results that are used where their task cannot have run.
-fn uses(workflow: &Workflow, graph: &Graph, diagnostics: &mut Diagnostics) {
-    let mut questions = 0;
-    for (ix, task) in workflow.tasks.iter().enumerate() {
-        for used in &task.uses {
-            let target = &workflow.tasks[used.task];
-            let (here, there) = (top(workflow, ix), top(workflow, used.task));
-            let impossible = if target.finally && !task.finally {
-                true
-            } else if task.finally {
-                target.finally && used.task >= ix
-            } else if here == there {
-                together(workflow, ix, used.task)
-            } else if there < here {
-                // Before it in the file: the ordinary case.
-                false
-            } else {
-                questions += 1;
-                questions <= QUESTIONS && !leads(graph, there, here)
-            };
-            if impossible {
-                let message = format!(
-                    "task {} uses a result of task {}, which cannot have run before it",
-                    task.id, target.id
-                );
-                diagnostics
-                    .warning(used.at, message)
-                    .also(target.at, "the task");
-            }
-        }
-    }
-}
-
-/// The task of the main line that a task belongs to, however deep.
-fn top(workflow: &Workflow, ix: Ix) -> Ix {
-    let mut at = ix;
-    for _ in 0..workflow.tasks.len().min(64) {
-        match workflow.owner_of(at) {
-            Some((block, _)) => at = block,
-            None => break,
-        }
-    }
-    at
-}
-
-/// Whether two tasks of one block, or a block and its task, cannot run one before
-/// the other.
-fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
-    if ix == used {
-        let task = &workflow.tasks[ix];
-        // Of an earlier iteration or attempt there is a result.
-        return task.repeat.is_none()
-            && matches!(task.retry.count, Late::Known(0))
-            && !own_criterion(task);
-    }
-    match (workflow.owner_of(ix), workflow.owner_of(used)) {
-        // Two subtasks of one parallel block run at the same time.
-        (Some((a, false)), Some((b, false))) if a == b => !is_check(workflow, a, ix),
-        _ => false,
-    }
-}
-
-fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
-    matches!(&workflow.tasks[block].kind, Kind::Parallel(p) if p.wave_check == Some(ix))
-}
-
-/// Whether the task judges itself by name, which is as good as a bare operand.
-fn own_criterion(task: &Task) -> bool {
-    task.success.is_some() || matches!(task.routing.next, Next::When(_)) || task.is_block()
-}
-
-fn leads(graph: &Graph, from: Ix, to: Ix) -> bool {
-    let seen = graph.reachable(&[node(from, false), node(from, true)]);
-    seen[node(to, false)] || seen[node(to, true)]
 }
 
 /// Values that look like secrets under an ordinary name.
