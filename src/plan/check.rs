@@ -2,12 +2,14 @@
 //! for what cannot run at all is refused elsewhere.
 #![forbid(unsafe_code)]
 
-use super::graph::{Case, Graph, Node, To, can_be_false, node, task_of};
+use super::graph::{Case, Graph, Node, To, node, task_of};
+use super::idle;
 use super::uses;
 use super::workflow::Workflow;
 use crate::task::globals::{Globals, is_secret};
 use crate::task::{Ix, Kind, Late, Members, Next, Task, nodeset};
 use crate::text::diagnostic::Diagnostics;
+use crate::text::source::Span;
 use std::collections::HashSet;
 
 /// A fall-through over that many unused ids is worth a question.
@@ -26,19 +28,43 @@ pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
             match is_reached(ix) {
                 true => falls(workflow, &graph, &reached, ix, diagnostics),
                 false => {
-                    diagnostics.warning(
-                        task.at,
-                        format!("task {} can never run: nothing leads to it", task.id),
-                    );
+                    let message = format!("task {} can never run: nothing leads to it", task.id);
+                    let warning = diagnostics.warning(task.at, message);
+                    if let Some((at, why)) = ended_before(workflow, ix, &is_reached) {
+                        warning.also(at, why);
+                    }
                 }
             }
         }
-        retries(task, diagnostics);
+        idle::check(workflow, ix, diagnostics);
         slots(workflow, task, diagnostics);
     }
     cycles(workflow, &graph, &reached, diagnostics);
     uses::check(workflow, &graph, &reached, diagnostics);
     values(&workflow.globals, diagnostics);
+}
+
+/// Why the flow does not fall through to the task: what the one before it says.
+fn ended_before(
+    workflow: &Workflow,
+    ix: Ix,
+    is_reached: &dyn Fn(Ix) -> bool,
+) -> Option<(Span, &'static str)> {
+    let before = (0..ix).rev().find(|b| workflow.is_main_line(*b))?;
+    let before = Some(before).filter(|b| is_reached(*b))?;
+    let task = &workflow.tasks[before];
+    let written = |key: &str| task.written.iter().any(|(k, _)| *k == key);
+    if matches!(task.routing.next, Next::Never) {
+        return Some((task.place("next"), "the run ends here before it"));
+    }
+    [
+        ("goto", "the flow jumps past it here"),
+        ("on_success", "the flow jumps past it here"),
+        ("return", "the run ends here before it"),
+    ]
+    .into_iter()
+    .find(|(key, _)| written(key))
+    .map(|(key, why)| (task.place(key), why))
 }
 
 /// Where a task of the main line falls through to.
@@ -159,25 +185,6 @@ fn jump_back(graph: &Graph, cycle: &[Node]) -> Option<Node> {
         graph.from(from).iter().any(|e| e.jump && matches!(e.to, To::Node(to) if task_of(to) <= task_of(from) && cycle.contains(&to)))
     };
     cycle.iter().rev().copied().find(|n| back(*n))
-}
-
-/// Retries that no failure can reach.
-fn retries(task: &Task, diagnostics: &mut Diagnostics) {
-    let wanted = ["retry_count", "retry_failed"]
-        .into_iter()
-        .find(|k| task.written.iter().any(|(w, _)| w == k));
-    let Some(key) = wanted else { return };
-    let none = matches!(task.retry.count, Late::Known(0));
-    let commands_fail = can_be_false(task) || task.is_block();
-    if !none && !commands_fail && !matches!(task.routing.next, Next::Loop) {
-        diagnostics.warning(
-            task.place(key),
-            format!(
-                "`{key}` has no effect: the verdict of task {} is never false",
-                task.id
-            ),
-        );
-    }
 }
 
 /// More slots than subtasks.

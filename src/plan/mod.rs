@@ -11,6 +11,7 @@ pub mod exec;
 pub mod flow;
 pub mod graph;
 pub mod identity;
+mod idle;
 pub mod listing;
 pub mod outline;
 pub mod picture;
