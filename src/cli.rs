@@ -203,6 +203,12 @@ pub const OPTIONS: &[Opt] = &[
         "HOW",
         "what a first Ctrl-C does: drain (default) or kill",
     ),
+    valued(
+        "alert-on-failure",
+        None,
+        "PROGRAM",
+        "run this program once when a real run fails",
+    ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
     valued(
@@ -261,6 +267,7 @@ pub struct Invocation {
     pub fire_and_forget: bool,
     pub max_steps: u64,
     pub on_interrupt: OnInterrupt,
+    pub alert_on_failure: Option<PathBuf>,
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
     pub quiet: bool,
@@ -300,6 +307,7 @@ impl Default for Invocation {
             fire_and_forget: false,
             max_steps: 100_000,
             on_interrupt: OnInterrupt::Drain,
+            alert_on_failure: None,
             settings: Vec::new(),
             quiet: false,
             color: Color::Auto,
@@ -450,6 +458,14 @@ fn read_line(line: &str) -> Result<Typed, String> {
     }
 }
 
+/// The program to alert when a file cannot even be read: its own options are not
+/// known then.
+pub fn alert_typed(typed: &[Typed]) -> Option<PathBuf> {
+    let value = |long: &str| typed.iter().rev().find(|t| t.opt.long == long);
+    value("run")?;
+    value("alert-on-failure")?.value.clone().map(PathBuf::from)
+}
+
 /// The option that a line of a file names, without its value.
 pub fn name_in(line: &str) -> &str {
     line.split(['=', ' ', '\t']).next().unwrap_or(line)
@@ -562,6 +578,7 @@ impl Invocation {
             "fire-and-forget" => self.fire_and_forget = true,
             "max-steps" => self.max_steps = max_steps(text()?)?,
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
+            "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,

@@ -2,6 +2,7 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
+use crate::alert::Alert;
 use crate::cli::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::check;
@@ -46,7 +47,12 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     } else {
         path.to_string_lossy().into_owned()
     };
-    let bytes = read(path, &name)?;
+    let bytes = read(path, &name).inspect_err(|code| {
+        if let Some(program) = cli::alert_typed(typed) {
+            let error = "the task file cannot be read";
+            Alert::of_refusal(&program, &name, *code, error).send_alone();
+        }
+    })?;
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);

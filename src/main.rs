@@ -4,6 +4,7 @@
 //! room imports only those to its left: `text`, `task`, `plan`, `run`, `report`.
 #![deny(unsafe_code)]
 
+mod alert;
 mod cli;
 mod completions;
 mod exit;

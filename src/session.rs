@@ -2,6 +2,7 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
+use crate::alert::Alert;
 use crate::cli::Form;
 use crate::exit;
 use crate::hosts::{self, Check};
@@ -47,6 +48,10 @@ pub fn run(loaded: &Loaded) -> i32 {
         Err(refusal) => {
             show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
             show::complain_raw(format_args!("{}", refusal.detail));
+            if let Some(program) = &loaded.invocation.alert_on_failure {
+                let error = Mask::new(&loaded.workflow.globals).text(&refusal.why);
+                Alert::of_refusal(program, &loaded.name, refusal.code, &error).send_alone();
+            }
             refusal.code
         }
     }
@@ -103,6 +108,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
     pool.close();
     close(loaded, &records, &mut report, &end);
+    alert(loaded, &mut report, &end, &around.interrupt);
     Ok(end.exit)
 }
 
@@ -497,6 +503,36 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
+}
+
+/// Tells the alert program of a run that failed; how that went is only logged.
+fn alert(loaded: &Loaded, report: &mut Report, end: &RunEnd, interrupt: &Interrupt) {
+    let Some(program) = &loaded.invocation.alert_on_failure else {
+        return;
+    };
+    if end.exit == exit::OK {
+        return;
+    }
+    let tasks = &loaded.workflow.tasks;
+    let failed = end.first_failure.unwrap_or(end.last);
+    let error = match end.first_failure.and_then(|ix| end.results.get(ix)) {
+        Some(result) => format!(
+            "task {}: {}, exit code {}",
+            tasks[failed].id, result.outcome, result.exit
+        ),
+        None => end.why.clone(),
+    };
+    let alert = Alert {
+        log_file: report.log.path().to_path_buf(),
+        failed_task: tasks[failed].id.to_string(),
+        ..Alert::of_refusal(program, &loaded.name, end.exit, &error)
+    };
+    // A further signal ends the alert.
+    let before = interrupt.level();
+    match alert.send(&|| interrupt.level() > before) {
+        Ok(()) => report.log.say(Level::Info, "The alert program was run"),
+        Err(why) => report.log.say(Level::Warn, &why),
+    }
 }
 
 /// The command line that goes on at a failed task; for a block over hosts, with

@@ -2,6 +2,7 @@
 //! the day's report (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
+use crate::alert::Alert;
 use crate::cli::Invocation;
 use crate::exit;
 use crate::report::clock;
@@ -80,6 +81,14 @@ impl Validation {
             crate::print(&summary::lines(&self.of_file));
         }
         self.keep(&self.of_file, self.of_file.code);
+        if let (true, Some(program)) = (invocation.run, &invocation.alert_on_failure) {
+            let error = match self.of_file.code {
+                exit::NO_TASKS => "it holds no tasks".to_string(),
+                _ => format!("the task file is invalid: {}", self.counts),
+            };
+            let code = self.of_file.code;
+            Alert::of_refusal(program, &self.name, code, &self.mask.text(&error)).send_alone();
+        }
         self.of_file.code
     }
 
