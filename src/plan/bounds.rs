@@ -94,8 +94,13 @@ impl Durations {
     }
 }
 
-/// Works out the bounds of a checked workflow.
-pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &Selection) -> Durations {
+/// Works out the bounds of a checked workflow and its graph.
+pub fn of(
+    workflow: &Workflow,
+    graph: &Graph,
+    defaults: &Defaults,
+    selection: &Selection,
+) -> Durations {
     let mut measure = Measure {
         workflow,
         defaults,
@@ -108,11 +113,10 @@ pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &Selection) -> Du
     let finals = workflow.finals().map(|ix| tasks[ix]);
     let finals = finals.fold(Bounds::NOTHING, Bounds::then);
     let flow = workflow.first().map_or(Bounds::NOTHING, |first| {
-        let graph = Graph::new(workflow);
         let start = node(first, workflow.is_handler(first));
         Bounds {
-            worst: longest(&graph, start, &tasks),
-            likely: likely(&graph, start, &tasks),
+            worst: longest(graph, start, &tasks),
+            likely: likely(graph, start, &tasks),
         }
     });
     Durations {
@@ -457,7 +461,13 @@ mod tests {
     /// Worst and likely seconds of a file; `;` ends a line.
     fn bounds(text: &str) -> (Option<u64>, u64) {
         let workflow = workflow(&text.replace(';', "\n"));
-        let whole = of(&workflow, &defaults(), &Selection::default()).whole;
+        let whole = of(
+            &workflow,
+            &Graph::new(&workflow),
+            &defaults(),
+            &Selection::default(),
+        )
+        .whole;
         (whole.worst.map(|w| w.as_secs()), whole.likely.as_secs())
     }
 
@@ -540,7 +550,13 @@ mod tests {
             .collect();
         let workflow = workflow(&text.replace(';', "\n"));
         let began = std::time::Instant::now();
-        let whole = of(&workflow, &defaults(), &Selection::default()).whole;
+        let whole = of(
+            &workflow,
+            &Graph::new(&workflow),
+            &defaults(),
+            &Selection::default(),
+        )
+        .whole;
         assert_eq!(whole.worst, Some(Duration::from_secs(50_000 * 308)));
         assert!(
             began.elapsed() < Duration::from_secs(5),

@@ -135,7 +135,7 @@ impl Outline {
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
             targets: Targets::of(workflow, defaults, selection),
-            durations: bounds::of(workflow, defaults, selection),
+            durations: bounds::of(workflow, &maker.graph, defaults, selection),
         }
     }
 
