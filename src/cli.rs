@@ -37,7 +37,8 @@ pub struct Opt {
 }
 
 impl Opt {
-    fn value_is_optional(&self) -> bool {
+    /// Whether the value may be left out, and can only follow a `=`.
+    pub fn value_is_optional(&self) -> bool {
         self.value.is_some_and(|v| v.starts_with('['))
     }
 }
