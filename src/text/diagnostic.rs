@@ -146,6 +146,12 @@ impl Diagnostics {
         self.list.len() > SHOWN
     }
 
+    /// The sentence of each finding that is kept.
+    #[cfg(test)]
+    pub fn messages(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|d| d.message.as_str())
+    }
+
     /// The first error's sentence.
     pub fn first_message(&self) -> Option<String> {
         self.list
