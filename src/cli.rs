@@ -633,8 +633,9 @@ fn form(text: &str) -> Result<Form, String> {
         "mermaid" => Ok(Form::Picture(Language::Mermaid)),
         "json" => Ok(Form::Json),
         _ => Err(format!(
-            "expected text, dot, mermaid or json, found {}",
-            Found(text)
+            "expected text, dot, mermaid or json, found {}{}",
+            Found(text),
+            near(text, ["text", "dot", "mermaid", "json"])
         )),
     }
 }
