@@ -37,7 +37,8 @@ pub struct Opt {
 }
 
 impl Opt {
-    fn value_is_optional(&self) -> bool {
+    /// Whether the value may be left out, and can only follow a `=`.
+    pub fn value_is_optional(&self) -> bool {
         self.value.is_some_and(|v| v.starts_with('['))
     }
 }
@@ -649,8 +650,9 @@ fn form(text: &str) -> Result<Form, String> {
         "mermaid" => Ok(Form::Picture(Language::Mermaid)),
         "json" => Ok(Form::Json),
         _ => Err(format!(
-            "expected text, dot, mermaid or json, found {}",
-            Found(text)
+            "expected text, dot, mermaid or json, found {}{}",
+            Found(text),
+            near(text, ["text", "dot", "mermaid", "json"])
         )),
     }
 }

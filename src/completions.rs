@@ -49,7 +49,7 @@ enum Values {
 
 fn values(opt: &Opt) -> Values {
     let joined = |words: &[&str]| Values::Words(words.join(" "));
-    match (opt.long, opt.value.unwrap_or("")) {
+    match (opt.long, value_name(opt)) {
         ("log-level", _) => joined(&Level::NAMES.map(|(name, _)| name)),
         ("color", _) => joined(&Color::NAMES.map(|(name, _)| name)),
         ("completions", _) => joined(&Shell::NAMES.map(|(name, _)| name)),
@@ -62,6 +62,11 @@ fn values(opt: &Opt) -> Values {
         (_, value) if value.starts_with("FILE") || value == "PROGRAM" => Values::Files,
         _ => Values::Any,
     }
+}
+
+/// What the value is called: `FORM` of `[=FORM]`.
+fn value_name(opt: &Opt) -> &'static str {
+    opt.value.unwrap_or("").trim_matches(['[', '=', ']'])
 }
 
 /// The options that are offered: not those of old files.
@@ -78,10 +83,16 @@ fn names(opt: &Opt) -> Vec<String> {
         .collect()
 }
 
-/// The names of every option with a value, for a `case`.
+/// The names of every option whose value is the next word, for a `case`.
 fn valued() -> String {
-    let valued = offered().filter(|o| o.value.is_some());
+    let valued = offered().filter(|o| o.value.is_some() && !o.value_is_optional());
     valued.flat_map(names).collect::<Vec<_>>().join("|")
+}
+
+/// The same of those whose value can only follow a `=`.
+fn optional() -> String {
+    let optional = offered().filter(|o| o.value_is_optional());
+    optional.flat_map(names).collect::<Vec<_>>().join("|")
 }
 
 /// Prints the ids and names of a task file, one a line. Only those that may be
@@ -130,9 +141,15 @@ _tasker() {
     # `--option=value` comes as three words.
     if [[ $cur == '=' ]]; then
         cur=
+        prev+='='
     elif [[ $prev == '=' ]]; then
-        prev=${COMP_WORDS[COMP_CWORD - 2]}
+        prev=${COMP_WORDS[COMP_CWORD - 2]}=
     fi
+    # Where the value may as well be the next word, the `=` says nothing.
+    case $prev in
+    OPTIONAL) ;;
+    *) prev=${prev%=} ;;
+    esac
     COMPREPLY=()
     case $prev in
 VALUES    VALUED)
@@ -160,7 +177,10 @@ fn bash() -> String {
             Values::Directories => ("compgen -d -- \"$cur\"".into(), true),
             Values::Any => continue,
         };
-        let names = names(opt).join("|");
+        let mut names = names(opt).join("|");
+        if opt.value_is_optional() {
+            names.push('=');
+        }
         let filenames = match are_files {
             true => "        compopt -o filenames 2>/dev/null\n",
             false => "",
@@ -172,8 +192,14 @@ fn bash() -> String {
     let all: Vec<String> = offered().flat_map(names).collect();
     BASH.replace("VALUES", &cases)
         .replace("VALUED", &valued())
+        .replace("OPTIONAL", &with_equals(&optional()))
         .replace("NAMES", &all.join(" "))
         .replace("AWK", AWK)
+}
+
+/// `--a=|--b=` of `--a|--b`.
+fn with_equals(names: &str) -> String {
+    format!("{}=", names.replace('|', "=|"))
 }
 
 const ZSH: &str = r#"#compdef tasker
@@ -218,7 +244,8 @@ fn zsh() -> String {
         .map(|opt| {
             let help = opt.help.replace('\\', "\\\\").replace('[', "\\[");
             let help = help.replace(']', "\\]").replace('\'', "'\\''");
-            let value = match (opt.value, values(opt)) {
+            let named = opt.value.map(|_| value_name(opt));
+            let value = match (named, values(opt)) {
                 (None, _) => String::new(),
                 (Some(what), Values::Words(words)) => {
                     format!(":{what}:({words})").replace("last:", "last\\:")
@@ -228,7 +255,10 @@ fn zsh() -> String {
                 (Some(what), Values::Tasks) => format!(":{what}:_tasker_tasks"),
                 (Some(what), Values::Any) => format!(":{what}: "),
             };
+            let optional = if opt.value_is_optional() { ":" } else { "" };
+            let value = format!("{optional}{value}");
             let (plus, equals) = match opt.value {
+                Some(_) if opt.value_is_optional() => ("", "=-"),
                 Some(_) => ("+", "="),
                 None => ("", ""),
             };
@@ -285,6 +315,8 @@ fn fish() -> String {
         let letter = opt.short.map_or(String::new(), |c| format!(" -s {c}"));
         let value = match (opt.value, values(opt)) {
             (None, _) => String::new(),
+            (_, Values::Words(words)) if opt.value_is_optional() => format!(" -a '{words}'"),
+            (_, _) if opt.value_is_optional() => String::new(),
             (_, Values::Words(words)) => format!(" -x -a '{words}'"),
             (_, Values::Files) => " -r -F".into(),
             (_, Values::Directories) => " -x -a '(__fish_complete_directories)'".into(),

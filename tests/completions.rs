@@ -108,6 +108,14 @@ fn bash_offers_every_option_and_its_values() {
         ["deploy tasks.txt"]
     );
     assert_eq!(bash(&sandbox, &["tasker", "--set", ""]), [""]);
+    // A value that may be left out follows a `=` alone.
+    assert_eq!(
+        bash(&sandbox, &["tasker", "--show-plan", "=", "d"]),
+        ["dot"]
+    );
+    assert_eq!(bash(&sandbox, &["tasker", "--show-plan", "="]).len(), 4);
+    let file = bash(&sandbox, &["tasker", "--show-plan", "d"]);
+    assert_eq!(file, ["deploy tasks.txt"]);
 }
 
 /// A task file is data: what it holds is offered or not, never executed.
@@ -118,6 +126,8 @@ fn bash_offers_the_tasks_of_the_file_on_the_line() {
     let file = "deploy\\ tasks.txt";
     assert_eq!(bash(&sandbox, &["tasker", file, "--start-from", ""]), all);
     // No option's value is taken for the file.
+    let words = ["tasker", "--show-plan", file, "--start-from", "pre"];
+    assert_eq!(bash(&sandbox, &words), ["prepare"]);
     let words = [
         "tasker",
         "--config",
@@ -158,6 +168,8 @@ fn fish_offers_options_values_and_tasks() {
     }
     assert_eq!(fish(&sandbox, "tasker --log-level D"), ["DEBUG"]);
     assert_eq!(fish(&sandbox, "tasker -t ssh-"), ["ssh-shell"]);
+    let plan = fish(&sandbox, "tasker --show-plan=d");
+    assert!(plan.contains(&"--show-plan=dot".to_string()), "{plan:?}");
     let tasks = fish(
         &sandbox,
         "tasker --config conf/other.conf deploy\\\\ tasks.txt --start-from ",
