@@ -233,9 +233,13 @@ fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
     matches!(&workflow.tasks[block].kind, Kind::Parallel(p) if p.wave_check == Some(ix))
 }
 
-/// Whether the task judges itself by name, which is as good as a bare operand.
+/// Whether the task judges itself by name, which is as good as a bare operand, or
+/// returns what it found.
 fn own_criterion(task: &Task) -> bool {
-    task.success.is_some() || matches!(task.routing.next, Next::When(_)) || task.is_block()
+    task.success.is_some()
+        || task.routing.return_.is_some()
+        || matches!(task.routing.next, Next::When(_))
+        || task.is_block()
 }
 
 fn leads(graph: &Graph, from: Ix, to: Ix) -> bool {
