@@ -210,6 +210,33 @@ pub const OPTIONS: &[Opt] = &[
         "PROGRAM",
         "run this program once when a real run fails",
     ),
+    flag(
+        "instance-check",
+        None,
+        "refuse to run beside another instance of this run",
+    ),
+    never_in_file(flag(
+        "force-instance",
+        None,
+        "run beside another instance all the same",
+    )),
+    valued(
+        "lock-wait",
+        None,
+        "TIME",
+        "wait so long for another instance to end",
+    ),
+    flag(
+        "lock-skip",
+        None,
+        "end quietly with 0 where another instance runs",
+    ),
+    valued(
+        "splay",
+        None,
+        "TIME",
+        "wait a random time up to this before the run",
+    ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
     valued(
@@ -269,6 +296,11 @@ pub struct Invocation {
     pub max_steps: u64,
     pub on_interrupt: OnInterrupt,
     pub alert_on_failure: Option<PathBuf>,
+    pub instance_check: bool,
+    pub force_instance: bool,
+    pub lock_wait: Option<Duration>,
+    pub lock_skip: bool,
+    pub splay: Option<Duration>,
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
     pub quiet: bool,
@@ -309,6 +341,11 @@ impl Default for Invocation {
             max_steps: 100_000,
             on_interrupt: OnInterrupt::Drain,
             alert_on_failure: None,
+            instance_check: false,
+            force_instance: false,
+            lock_wait: None,
+            lock_skip: false,
+            splay: None,
             settings: Vec::new(),
             quiet: false,
             color: Color::Auto,
@@ -580,6 +617,11 @@ impl Invocation {
             "max-steps" => self.max_steps = max_steps(text()?)?,
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
             "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
+            "instance-check" => self.instance_check = true,
+            "force-instance" => self.force_instance = true,
+            "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),
+            "lock-skip" => self.lock_skip = true,
+            "splay" => self.splay = Some(duration::parse(text()?)?),
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,
@@ -782,6 +824,7 @@ Exit codes:
   {}   not the number of hosts that --expect-hosts says
   {}   --max-steps was reached
   {}   the task file is invalid; {} it holds no tasks
+  {}   another instance of this run is active
   {}   the task file is not there; {} it cannot be read
   {}   the log directory cannot be written
   {}   a host cannot be resolved or reached
@@ -800,6 +843,7 @@ See tasker(1), tasker-file(5) and tasker.conf(5).
         exit::MAX_STEPS,
         exit::INVALID,
         exit::NO_TASKS,
+        exit::ACTIVE,
         exit::NO_FILE,
         exit::UNREADABLE,
         exit::LOG_DIR,

@@ -11,6 +11,7 @@ mod exit;
 mod hosts;
 mod limits;
 mod load;
+mod lock;
 mod outcome;
 mod plan;
 mod rehearsal;

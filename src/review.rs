@@ -27,6 +27,8 @@ pub struct Plan {
     text: String,
     /// 64 digits.
     pub id: String,
+    /// The same for every run of this file with these globals.
+    pub instance: String,
 }
 
 impl Plan {
@@ -42,16 +44,21 @@ impl Plan {
             })?,
             false => Vec::new(),
         };
-        let text = identity::text(&Basis {
+        let basis = Basis {
             workflow: &loaded.workflow,
             defaults: &loaded.defaults,
             selection,
             sources: &loaded.sources,
             options: &options(loaded, selection),
             key: &key,
-        });
-        let id = identity::id(&text);
-        Ok(Plan { text, id })
+        };
+        let text = identity::text(&basis);
+        let file = &loaded.sources.get(loaded.file).text;
+        Ok(Plan {
+            id: identity::id(&text),
+            instance: identity::instance(&basis, file),
+            text,
+        })
     }
 
     /// The id as people read it.

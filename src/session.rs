@@ -8,6 +8,7 @@ use crate::exit;
 use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
+use crate::lock::{self, Instance};
 use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
 use crate::report::console::{Closing, Console};
@@ -17,7 +18,7 @@ use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
-use crate::run::child::Surroundings;
+use crate::run::child::{self, Surroundings};
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
@@ -36,7 +37,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How many hosts are between start and nonce at once (SPEC §5).
 const MAX_CONNECTING: u32 = 10;
@@ -96,20 +97,81 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
     review::confirm(loaded, &selection, &plan)?;
-    let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
+    let begun = Begun {
+        run_id,
+        start,
+        records,
+        selection,
+        plan,
+        around,
+    };
+    let code = begin(loaded, begun, &mut pool);
+    pool.close();
+    code
+}
+
+/// A run whose command line and plan are as they should be.
+struct Begun {
+    run_id: String,
+    start: Ix,
+    records: Records,
+    selection: Selection,
+    plan: Plan,
+    around: Arc<Surroundings>,
+}
+
+/// Waits for its time and its lock, then runs to the end.
+fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal> {
+    let Begun {
+        run_id,
+        start,
+        records,
+        selection,
+        plan,
+        around,
+    } = begun;
+    if let Some(most) = loaded.invocation.splay {
+        pause(pool, most.mul_f64(child::random()))?;
+    }
+    // Held until the run has ended.
+    let lock = match lock::instance(loaded, &records, &plan, pool)? {
+        Instance::Another => return Ok(exit::OK),
+        Instance::Ours(lock) => lock,
+    };
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
     head(&mut report.log, loaded, &selection, &run_id, &plan);
-    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
-    if let Err(refusal) = check_hosts(loaded, &selection, &around, &mut pool, &mut report.log) {
-        pool.close();
-        return Err(refusal);
+    if let Some(holder) = lock.beside() {
+        let text =
+            format!("Another instance is active ({holder}); --force-instance runs beside it");
+        show::complain(format_args!("tasker: warning: {text}"));
+        report.log.say(Level::Warn, &text);
     }
-    let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
-    pool.close();
+    check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
+    let end = walk(loaded, start, selection, &run_id, pool, &mut report);
     close(loaded, &records, &mut report, &end);
     alert(loaded, &mut report, &end, &around.interrupt);
     Ok(end.exit)
+}
+
+/// What was to be written in the log directory cannot be.
+pub fn unwritable(e: io::Error) -> Refusal {
+    Refusal::new(exit::LOG_DIR, e.to_string())
+}
+
+/// Waits; a signal is the refusal.
+pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
+    let until = pool.now() + time;
+    match pool.wait(Some(until)) {
+        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
+        _ => Ok(()),
+    }
+}
+
+fn ended_by(signal: i32) -> Refusal {
+    let name = interrupt::signal_name(signal);
+    Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
 }
 
 fn run_id(began: SystemTime) -> String {
@@ -200,10 +262,9 @@ fn test_connections(
     selection: &Selection,
     began: SystemTime,
 ) -> Result<Findings, Refusal> {
-    let unusable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let private = Records::new(log_directory(loaded)?, began).private(&run_id(began));
-    let around = surroundings(loaded, private).map_err(unusable)?;
-    let mut pool = Pool::new(around.clone()).map_err(unusable)?;
+    let around = surroundings(loaded, private).map_err(unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     let findings = contact(loaded, selection, Some(&around), &around, &mut pool);
     pool.close();
     findings
@@ -226,13 +287,7 @@ fn contact(
     });
     let now = pool.now();
     match pool.wait(Some(now)) {
-        Wake::Interrupt { signal, .. } => {
-            let name = interrupt::signal_name(signal);
-            Err(Refusal::new(
-                exit::SIGNAL + signal,
-                format!("ended by {name}"),
-            ))
-        }
+        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
         _ => Ok(findings),
     }
 }

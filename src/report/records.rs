@@ -93,6 +93,11 @@ impl Records {
         )
     }
 
+    /// The file of a lock, by the name of what it locks.
+    pub fn lock_file(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(self.directory("locks")?.join(format!("{name}.lock")))
+    }
+
     /// Where a run's private files go.
     pub fn private(&self, run_id: &str) -> PathBuf {
         self.directory.join("state").join(run_id)
