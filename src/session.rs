@@ -14,6 +14,7 @@ use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
 use crate::report::summary::Findings;
 use crate::report::{Report, clock, show, summary};
+use crate::resume::{self, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::Surroundings;
@@ -21,6 +22,7 @@ use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::job::Common;
+use crate::run::journal::Journal;
 use crate::run::pool::Pool;
 use crate::run::ramp::Ramp;
 use crate::run::runner::{Runner, Wake};
@@ -74,10 +76,18 @@ impl Refusal {
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let began = SystemTime::now();
-    let run_id = run_id(began);
-    let start = start_task(loaded)?;
     let records = Records::new(log_directory(loaded)?, began);
-    let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
+    let going = resume::find(loaded, &records)?;
+    let run_id = going
+        .as_ref()
+        .map_or_else(|| run_id(began), |g| g.run_id.clone());
+    let (start, selection) = match &going {
+        Some(going) => (going.start, going.selection.clone()),
+        None => (
+            start_task(loaded)?,
+            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
+        ),
+    };
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         return Err(Refusal::new(
@@ -92,15 +102,70 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
     head(&mut report.log, loaded, &selection, &run_id, &plan);
+    tell_going(&mut report, going.as_ref());
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     if let Err(refusal) = check_hosts(loaded, &selection, &around, &mut pool, &mut report.log) {
         pool.close();
         return Err(refusal);
     }
-    let end = walk(loaded, start, selection, &run_id, &mut pool, &mut report);
+    let spool = &around.spool;
+    let journal = match &going {
+        Some(going) => going.take(loaded, spool),
+        None => resume::header(loaded, &records, &run_id, began, start, &selection)
+            .and_then(|header| resume::begin(loaded, &records, &header, spool)),
+    };
+    let journal = match journal {
+        Ok(journal) => journal,
+        Err(refusal) => {
+            pool.close();
+            return Err(refusal);
+        }
+    };
+    let settings = Settings {
+        policy: going.as_ref().map_or(policy(loaded), |g| g.policy),
+        max_steps: loaded.invocation.max_steps,
+        start,
+        debug: loaded.invocation.log_level == Level::Debug,
+        selection,
+    };
+    let mut end = walk(loaded, &settings, &run_id, journal, &mut pool, &mut report);
     pool.close();
-    close(loaded, &records, &mut report, &end);
+    let option = close_journal(loaded, &records, &mut report, &mut end);
+    close(loaded, &records, &mut report, &end, option);
     Ok(end.exit)
+}
+
+/// Says at the beginning what the run goes on with.
+fn tell_going(report: &mut Report, going: Option<&Going>) {
+    if let Some(going) = going {
+        report.log.say(Level::Info, &going.said);
+        report.console.say(&format!("{}\n", going.said));
+    }
+}
+
+/// Keeps or removes the journal; the option that goes on with the run.
+fn close_journal(
+    loaded: &Loaded,
+    records: &Records,
+    report: &mut Report,
+    end: &mut RunEnd,
+) -> Option<&'static str> {
+    let (option, said) = resume::close(loaded, records, end);
+    for line in said {
+        report.log.say(Level::Error, &line);
+        let line = Mask::new(&loaded.workflow.globals).text(&line);
+        show::complain(format_args!("tasker: {line}"));
+    }
+    option
+}
+
+/// What the command line says about failures that nothing handles.
+pub fn policy(loaded: &Loaded) -> Policy {
+    let invocation = &loaded.invocation;
+    Policy {
+        keep_going: invocation.keep_going || invocation.fire_and_forget,
+        forgive: invocation.fire_and_forget,
+    }
 }
 
 fn run_id(began: SystemTime) -> String {
@@ -410,38 +475,34 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
 
 fn walk(
     loaded: &Loaded,
-    start: Ix,
-    selection: Selection,
+    settings: &Settings,
     run_id: &str,
+    journal: Journal,
     pool: &mut Pool,
     report: &mut Report,
 ) -> RunEnd {
-    let invocation = &loaded.invocation;
-    let settings = Settings {
-        policy: Policy {
-            keep_going: invocation.keep_going || invocation.fire_and_forget,
-            forgive: invocation.fire_and_forget,
-        },
-        max_steps: invocation.max_steps,
-        start,
-        debug: invocation.log_level == Level::Debug,
-        selection,
-    };
     let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));
     let mut emit = |event: crate::run::event::Event| report.event(&event);
     Engine::new(
         &loaded.workflow,
         &loaded.defaults,
-        &settings,
+        settings,
         &common,
         pool,
         &mut emit,
     )
+    .with_journal(journal, loaded.invocation.finish_only)
     .run()
 }
 
 /// The last words: log, project summary, recap.
-fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
+fn close(
+    loaded: &Loaded,
+    records: &Records,
+    report: &mut Report,
+    end: &RunEnd,
+    option: Option<&str>,
+) {
     let workflow = &loaded.workflow;
     let last = &workflow.tasks[end.last];
     let host = end
@@ -500,9 +561,12 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         }),
         failed,
         log: report.log.path().display().to_string(),
-        go_on: end
-            .first_failure
-            .map_or(String::new(), |ix| go_on(loaded, ix)),
+        go_on: match option {
+            Some(option) => command_line(loaded, format!("tasker -r {option}"), None),
+            None => end
+                .first_failure
+                .map_or(String::new(), |ix| go_on(loaded, ix)),
+        },
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
@@ -521,11 +585,14 @@ fn go_on(loaded: &Loaded, ix: Ix) -> String {
         Some(set) => Some(format!("--limit {}", quote::word(set))),
         None => None,
     };
+    let begin = format!("tasker -r --start-from {}", task.id);
+    command_line(loaded, begin, limit)
+}
+
+/// A command line about this file, with the options that are needed again.
+fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
     let again = loaded.invocation.again.iter().cloned();
-    let words = [format!("tasker -r --start-from {}", task.id)]
-        .into_iter()
-        .chain(limit)
-        .chain(again);
+    let words = [begin].into_iter().chain(limit).chain(again);
     words
         .chain([quote::word(&loaded.name)])
         .collect::<Vec<_>>()
