@@ -113,6 +113,22 @@ pub const OPTIONS: &[Opt] = &[
         "add a line to this project's summary",
     ),
     valued("start-from", None, "ID", "begin at this task"),
+    flag(
+        "resume",
+        None,
+        "go on with the interrupted or failed run of this file",
+    ),
+    flag(
+        "auto-recovery",
+        None,
+        "--resume where there is such a run, else a fresh one",
+    ),
+    flag("show-recovery-info", None, "print what --resume would do"),
+    flag(
+        "finish-only",
+        None,
+        "run just the final tasks of the interrupted run",
+    ),
     valued(
         "limit",
         None,
@@ -276,6 +292,10 @@ pub struct Invocation {
     pub timeout: Option<Duration>,
     pub project: Option<String>,
     pub start_from: Option<String>,
+    pub resume: bool,
+    pub auto_recovery: bool,
+    pub show_recovery_info: bool,
+    pub finish_only: bool,
     pub limit: Option<String>,
     pub exclude: Option<String>,
     /// What a rehearsal is to assume, as typed.
@@ -323,6 +343,10 @@ impl Default for Invocation {
             timeout: None,
             project: None,
             start_from: None,
+            resume: false,
+            auto_recovery: false,
+            show_recovery_info: false,
+            finish_only: false,
             limit: None,
             exclude: None,
             assume: Vec::new(),
@@ -523,6 +547,7 @@ impl Typed {
         let value = self.value.as_ref().map(|v| v.to_string_lossy());
         match (long, value) {
             // What is said anew, or was about the plan of the whole run.
+            ("resume" | "auto-recovery" | "show-recovery-info" | "finish-only", _) => None,
             ("run" | "start-from" | "limit" | "show-plan" | "plan" | "expect-hosts", _) => None,
             (_, None) => Some(format!("--{long}")),
             ("set", Some(set)) => {
@@ -595,6 +620,10 @@ impl Invocation {
             "timeout" => self.timeout = Some(crate::task::values::timeout(text()?)?),
             "project" => self.project = Some(project(text()?)?),
             "start-from" => self.start_from = Some(text()?.to_string()),
+            "resume" => self.resume = true,
+            "auto-recovery" => self.auto_recovery = true,
+            "show-recovery-info" => self.show_recovery_info = true,
+            "finish-only" => self.finish_only = true,
             "limit" => self.limit = Some(text()?.to_string()),
             "exclude" => self.exclude = Some(text()?.to_string()),
             "assume" => self.assume.push(text()?.to_string()),

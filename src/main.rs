@@ -16,6 +16,7 @@ mod outcome;
 mod plan;
 mod rehearsal;
 mod report;
+mod resume;
 mod review;
 mod run;
 mod session;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Request::Completions(shell)) => print(&completions::script(shell)),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
+            Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
             Ok(loaded) => session::dry_run(&loaded),
             Err(code) => code,

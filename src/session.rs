@@ -16,6 +16,7 @@ use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
 use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
+use crate::resume::{self, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::{self, Surroundings};
@@ -23,6 +24,7 @@ use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::job::Common;
+use crate::run::journal::Journal;
 use crate::run::pool::Pool;
 use crate::run::ramp::Ramp;
 use crate::run::runner::{Runner, Wake};
@@ -79,10 +81,18 @@ impl Refusal {
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let began = SystemTime::now();
-    let run_id = run_id(began);
-    let start = start_task(loaded)?;
     let records = Records::new(log_directory(loaded)?, began);
-    let selection = limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?;
+    let going = resume::find(loaded, &records)?;
+    let run_id = going
+        .as_ref()
+        .map_or_else(|| run_id(began), |g| g.run_id.clone());
+    let (start, selection) = match &going {
+        Some(going) => (going.start, going.selection.clone()),
+        None => (
+            start_task(loaded)?,
+            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
+        ),
+    };
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         let why = format!("not in PATH: {}", missing.join(", "));
@@ -100,6 +110,8 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     let begun = Begun {
+        began,
+        going,
         run_id,
         start,
         records,
@@ -114,6 +126,9 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
 
 /// A run whose command line and plan are as they should be.
 struct Begun {
+    began: SystemTime,
+    /// The earlier run that it goes on with.
+    going: Option<Going>,
     run_id: String,
     start: Ix,
     records: Records,
@@ -125,6 +140,8 @@ struct Begun {
 /// Waits for its time and its lock, then runs to the end.
 fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal> {
     let Begun {
+        began,
+        going,
         run_id,
         start,
         records,
@@ -148,10 +165,26 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         show::complain(format_args!("tasker: warning: {text}"));
         report.log.say(Level::Warn, &text);
     }
+    tell_going(&mut report, going.as_ref());
     check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
-    let end = walk(loaded, start, selection, &run_id, pool, &mut report);
-    close(loaded, &records, &mut report, &end);
-    alert(loaded, &mut report, &end, &around.interrupt);
+    let spool = &around.spool;
+    let journal = match &going {
+        Some(going) => going.take(loaded, spool)?,
+        None => resume::header(loaded, &records, &run_id, began, start, &selection)
+            .and_then(|header| resume::begin(loaded, &records, &header, spool))?,
+    };
+    let state_file = journal.path().to_path_buf();
+    let settings = Settings {
+        policy: going.as_ref().map_or(policy(loaded), |g| g.policy),
+        max_steps: loaded.invocation.max_steps,
+        start,
+        debug: loaded.invocation.log_level == Level::Debug,
+        selection,
+    };
+    let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
+    let option = close_journal(loaded, &records, &mut report, &mut end);
+    close(loaded, &records, &mut report, &end, option);
+    alert(loaded, &mut report, &end, state_file, &around.interrupt);
     Ok(end.exit)
 }
 
@@ -172,6 +205,39 @@ pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
 fn ended_by(signal: i32) -> Refusal {
     let name = interrupt::signal_name(signal);
     Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
+}
+
+/// Says at the beginning what the run goes on with.
+fn tell_going(report: &mut Report, going: Option<&Going>) {
+    if let Some(going) = going {
+        report.log.say(Level::Info, &going.said);
+        report.console.say(&format!("{}\n", going.said));
+    }
+}
+
+/// Keeps or removes the journal; the option that goes on with the run.
+fn close_journal(
+    loaded: &Loaded,
+    records: &Records,
+    report: &mut Report,
+    end: &mut RunEnd,
+) -> Option<&'static str> {
+    let (option, said) = resume::close(loaded, records, end);
+    for line in said {
+        report.log.say(Level::Error, &line);
+        let line = Mask::new(&loaded.workflow.globals).text(&line);
+        show::complain(format_args!("tasker: {line}"));
+    }
+    option
+}
+
+/// What the command line says about failures that nothing handles.
+pub fn policy(loaded: &Loaded) -> Policy {
+    let invocation = &loaded.invocation;
+    Policy {
+        keep_going: invocation.keep_going || invocation.fire_and_forget,
+        forgive: invocation.fire_and_forget,
+    }
 }
 
 fn run_id(began: SystemTime) -> String {
@@ -462,38 +528,34 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
 
 fn walk(
     loaded: &Loaded,
-    start: Ix,
-    selection: Selection,
+    settings: &Settings,
     run_id: &str,
+    journal: Journal,
     pool: &mut Pool,
     report: &mut Report,
 ) -> RunEnd {
-    let invocation = &loaded.invocation;
-    let settings = Settings {
-        policy: Policy {
-            keep_going: invocation.keep_going || invocation.fire_and_forget,
-            forgive: invocation.fire_and_forget,
-        },
-        max_steps: invocation.max_steps,
-        start,
-        debug: invocation.log_level == Level::Debug,
-        selection,
-    };
     let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));
     let mut emit = |event: crate::run::event::Event| report.event(&event);
     Engine::new(
         &loaded.workflow,
         &loaded.defaults,
-        &settings,
+        settings,
         &common,
         pool,
         &mut emit,
     )
+    .with_journal(journal, loaded.invocation.finish_only)
     .run()
 }
 
 /// The last words: log, project summary, recap.
-fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
+fn close(
+    loaded: &Loaded,
+    records: &Records,
+    report: &mut Report,
+    end: &RunEnd,
+    option: Option<&str>,
+) {
     let workflow = &loaded.workflow;
     let last = &workflow.tasks[end.last];
     let host = end
@@ -552,16 +614,25 @@ fn close(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) 
         }),
         failed,
         log: report.log.path().display().to_string(),
-        go_on: end
-            .first_failure
-            .map_or(String::new(), |ix| go_on(loaded, ix)),
+        go_on: match option {
+            Some(option) => command_line(loaded, format!("tasker -r {option}"), None),
+            None => end
+                .first_failure
+                .map_or(String::new(), |ix| go_on(loaded, ix)),
+        },
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
 }
 
 /// Tells the alert program of a run that failed; how that went is only logged.
-fn alert(loaded: &Loaded, report: &mut Report, end: &RunEnd, interrupt: &Interrupt) {
+fn alert(
+    loaded: &Loaded,
+    report: &mut Report,
+    end: &RunEnd,
+    state_file: PathBuf,
+    interrupt: &Interrupt,
+) {
     let Some(program) = &loaded.invocation.alert_on_failure else {
         return;
     };
@@ -578,6 +649,10 @@ fn alert(loaded: &Loaded, report: &mut Report, end: &RunEnd, interrupt: &Interru
         None => end.why.clone(),
     };
     let alert = Alert {
+        state_file: match state_file.exists() {
+            true => state_file,
+            false => PathBuf::new(),
+        },
         log_file: report.log.path().to_path_buf(),
         failed_task: tasks[failed].id.to_string(),
         ..Alert::of_refusal(program, &loaded.name, end.exit, &error)
@@ -603,11 +678,14 @@ fn go_on(loaded: &Loaded, ix: Ix) -> String {
         Some(set) => Some(format!("--limit {}", quote::word(set))),
         None => None,
     };
+    let begin = format!("tasker -r --start-from {}", task.id);
+    command_line(loaded, begin, limit)
+}
+
+/// A command line about this file, with the options that are needed again.
+fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
     let again = loaded.invocation.again.iter().cloned();
-    let words = [format!("tasker -r --start-from {}", task.id)]
-        .into_iter()
-        .chain(limit)
-        .chain(again);
+    let words = [begin].into_iter().chain(limit).chain(again);
     words
         .chain([quote::word(&loaded.name)])
         .collect::<Vec<_>>()

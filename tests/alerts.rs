@@ -163,3 +163,14 @@ fn a_secret_is_not_told() {
     assert_eq!(code, 12);
     has(&lines, "TASKER_ERROR=--start-from: there is no task `***`");
 }
+
+#[test]
+fn the_journal_that_is_left_is_named() {
+    let (sandbox, _, lines) = told(FAILS, &[]);
+    let state = lines
+        .iter()
+        .find_map(|l| l.strip_prefix("TASKER_STATE_FILE="));
+    let state = state.expect("the variable");
+    assert!(std::path::Path::new(state).is_file(), "{state:?}");
+    drop(sandbox);
+}

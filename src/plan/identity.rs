@@ -83,7 +83,7 @@ pub fn instance(basis: &Basis, file: &str) -> String {
 
 /// What stands for a secret: the same for the same value, and of no use to one
 /// who has not the key.
-fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
+pub fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
     let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
     let outer = sha256::hex(&[key, inner.as_bytes()].concat());
     outer[..16].to_string()

@@ -82,6 +82,7 @@ impl Console {
                 }
             }
             Event::Skipped { about } if about.in_block => {}
+            Event::Restored { .. } => {}
             Event::Retry {
                 about,
                 attempt,

@@ -144,6 +144,16 @@ impl Log {
                 self.finished(&mut page, about, result);
                 self.folded(&mut page, about, result);
             }
+            Event::Restored { about, result } => page.say(
+                Level::Info,
+                &format!(
+                    "Restored task {}{}: {}, exit code {}",
+                    who(about),
+                    show::titled(about),
+                    result.outcome,
+                    result.exit
+                ),
+            ),
             Event::Skipped { about } => page.say(
                 Level::Info,
                 &format!(

@@ -103,6 +103,22 @@ impl Records {
         self.directory.join("state").join(run_id)
     }
 
+    /// Where a run's journal goes.
+    pub fn journal(&self, run_id: &str) -> io::Result<PathBuf> {
+        Ok(self.directory("state")?.join(format!("{run_id}.journal")))
+    }
+
+    /// The journals that there are.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.directory.join("state"));
+        let mut paths: Vec<PathBuf> = entries
+            .map(|e| e.flatten().map(|e| e.path()).collect())
+            .unwrap_or_default();
+        paths.retain(|p| p.extension().is_some_and(|e| e == "journal"));
+        paths.sort();
+        paths
+    }
+
     /// Keeps a copy of the task file, secrets masked.
     pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
         let directory = self.directory("tasks")?;

@@ -59,6 +59,7 @@ impl Story {
                 writeln!(out, "  warning: task {label}: {}", show::line(text))
             }
             Event::Started { .. }
+            | Event::Restored { .. }
             | Event::Block { .. }
             | Event::Debug { .. }
             | Event::Interrupted { .. } => Ok(()),

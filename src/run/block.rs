@@ -46,6 +46,10 @@ struct Subtask {
     name: String,
     own: Own,
     result: Option<TaskResult>,
+    /// The journal has the result.
+    recorded: bool,
+    /// It was over when the block was begun before.
+    kept: bool,
 }
 
 /// A command of the block that runs.
@@ -56,6 +60,8 @@ struct Running {
 }
 
 struct Block<'w> {
+    /// The journal's number of this block.
+    turn: u64,
     task: &'w Task,
     over_hosts: bool,
     limits: Limits,
@@ -90,7 +96,12 @@ impl Engine<'_> {
     ) -> Result<TaskResult, String> {
         let began = self.runner.now();
         let limits = self.limits(parallel, own)?;
-        let subtasks = self.subtasks(ix, task, parallel, own)?;
+        if let Some(result) = self.restored_block(ix, parallel) {
+            return Ok(result);
+        }
+        self.memory.muted = false;
+        let mut subtasks = self.subtasks(ix, task, parallel, own)?;
+        self.keep_what_succeeded(ix, &mut subtasks);
         let waves = waves::divide(&limits.waves, subtasks.len());
         let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
         self.tell(task, own, |about| Event::Block {
@@ -100,6 +111,7 @@ impl Engine<'_> {
         });
         self.deadline = limits.timeout.map(|t| began + t);
         let mut block = Block {
+            turn: self.turn(),
             task,
             over_hosts: matches!(parallel.members, Members::Hosts { .. }),
             limits,
@@ -116,13 +128,30 @@ impl Engine<'_> {
         let last = waves.len().saturating_sub(1);
         for (number, wave) in waves.into_iter().enumerate() {
             self.run_wave(&mut block, wave.clone());
-            if number < last && block.halted.is_none() {
+            let passed = block.passed_before(&wave) && self.memory.redo;
+            if number < last && block.halted.is_none() && !passed {
                 self.between_waves(&mut block, parallel.wave_check, wave);
             }
         }
         self.deadline = None;
         self.leave_out_the_rest(&mut block);
         Ok(self.block_result(block, own, began))
+    }
+
+    /// Gives their results to the subtasks that need not run again.
+    fn keep_what_succeeded(&mut self, ix: Ix, subtasks: &mut [Subtask]) {
+        let mut kept = self.kept_subtasks(ix);
+        for subtask in subtasks {
+            let Some((result, recorded)) = kept.remove(&subtask.name) else {
+                continue;
+            };
+            if subtask.task != ix {
+                self.results.set(subtask.task, result.clone());
+            }
+            subtask.kept = !recorded;
+            subtask.recorded = recorded;
+            subtask.result = Some(result);
+        }
     }
 
     fn limits(&mut self, parallel: &Parallel, own: &Own) -> Result<Limits, String> {
@@ -154,6 +183,8 @@ impl Engine<'_> {
             name,
             own,
             result: None,
+            recorded: false,
+            kept: false,
         };
         match &parallel.members {
             Members::Tasks(tasks) => Ok(tasks
@@ -205,15 +236,19 @@ impl Engine<'_> {
 
     /// Runs the subtasks of one wave until each is over or none may start.
     fn run_wave(&mut self, block: &mut Block, wave: Range<usize>) {
-        let mut fresh: VecDeque<usize> = wave.collect();
+        let open = |index: &usize| block.subtasks[*index].result.is_none();
+        let mut fresh: VecDeque<usize> = wave.filter(open).collect();
         loop {
+            if self.is_blocked() {
+                block.halt(self.block_cause(), -1);
+            }
             self.start_what_may(block, &mut fresh);
             let waiting =
                 block.halted.is_none() && !(fresh.is_empty() && block.retrying.is_empty());
             if block.running.is_empty() && block.resting.is_empty() && !waiting {
                 return;
             }
-            match self.runner.wait(block.next_due(self.deadline)) {
+            match self.next_of_block(block) {
                 Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
                 Wake::Time => {}
                 Wake::Interrupt { signal, level } => {
@@ -223,6 +258,21 @@ impl Engine<'_> {
                 }
             }
         }
+    }
+
+    /// Waits for what comes next; what is recorded is synced, all of a batch at
+    /// once, when there is nothing else to do.
+    fn next_of_block(&mut self, block: &Block) -> Wake {
+        if self.is_unsynced() {
+            let now = self.runner.now();
+            let wake = self.runner.wait(Some(now));
+            if !matches!(wake, Wake::Time) {
+                return wake;
+            }
+            self.sync();
+            return Wake::Time;
+        }
+        self.runner.wait(block.next_due(self.deadline))
     }
 
     /// Starts subtasks while there is a slot: retries that are due, then new ones.
@@ -361,7 +411,10 @@ impl Engine<'_> {
         let subtask = &mut block.subtasks[index];
         let (ix, own) = (subtask.task, subtask.own.clone());
         subtask.result = Some(result.clone());
+        subtask.recorded = true;
+        let name = subtask.name.clone();
         self.tell_result(&self.workflow.tasks[ix], &own, &result);
+        self.record_sub(block.turn, ix, &name, &own.label, &result);
         let outcome = result.outcome;
         if !block.over_hosts {
             self.results.set(ix, result);
@@ -446,10 +499,26 @@ impl Engine<'_> {
         }
     }
 
+    /// Records those that were left out or skipped, before the block itself.
+    fn record_the_rest(&mut self, block: &Block) {
+        for subtask in block.subtasks.iter().filter(|s| !s.recorded) {
+            if let Some(result) = &subtask.result {
+                let label = &subtask.own.label;
+                self.record_sub(block.turn, subtask.task, &subtask.name, label, result);
+            }
+        }
+    }
+
     fn block_result(&mut self, block: Block, own: &Own, began: Time) -> TaskResult {
         // What a signal took nothing from is judged as ever.
-        let cancelled = self.stopped.is_some() && block.is_cut_short();
-        let (outcome, cause) = if cancelled {
+        let stopped = self.stopped.is_some() || self.is_blocked();
+        let cancelled = stopped && block.is_cut_short();
+        if !cancelled {
+            self.record_the_rest(&block);
+        }
+        let (outcome, cause) = if cancelled && self.is_blocked() {
+            (Outcome::Cancelled, self.block_cause())
+        } else if cancelled {
             (Outcome::Cancelled, self.stop_cause())
         } else {
             (Outcome::Ok, String::new())
@@ -499,6 +568,13 @@ impl Block<'_> {
 
     fn has_slot(&self) -> bool {
         self.running.len() + self.resting.len() < self.limits.at_once
+    }
+
+    /// Whether all of the wave and something after it was over before, so that
+    /// its check had passed.
+    fn passed_before(&self, wave: &Range<usize>) -> bool {
+        self.subtasks[wave.clone()].iter().all(|s| s.kept)
+            && self.subtasks[wave.end..].iter().any(|s| s.kept)
     }
 
     fn halt(&mut self, cause: String, exit: i32) {

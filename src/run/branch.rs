@@ -28,7 +28,9 @@ impl Engine<'_> {
         numbers: &Numbers,
     ) -> (TaskResult, Option<Left>) {
         let began = self.runner.now();
-        let chosen = self.holds(&conditional.condition, own, None);
+        let (known, done) = self.kept_branch(task.id).unzip();
+        let done = done.unwrap_or_default();
+        let chosen = known.unwrap_or_else(|| self.holds(&conditional.condition, own, None));
         let branch = if chosen {
             &conditional.if_true
         } else {
@@ -45,9 +47,16 @@ impl Engine<'_> {
         let mut stopped = false;
         let mut members = Vec::new();
         for ix in branch {
-            if left.is_some() || stopped || self.stopped.is_some() {
+            let name = self.workflow.tasks[*ix].id.to_string();
+            if done.contains(&name) {
+                members.extend(self.member(*ix));
+                continue;
+            }
+            if left.is_some() || stopped || self.stopped.is_some() || self.is_blocked() {
                 let cause = if self.stopped.is_some() {
                     self.stop_cause()
+                } else if self.is_blocked() {
+                    self.block_cause()
                 } else {
                     format!("block {} was over", task.id)
                 };
@@ -59,14 +68,15 @@ impl Engine<'_> {
                 After::Stop => stopped = true,
                 After::Leave(to) => left = Some(to),
             }
-            if let Some(result) = self.results.get(*ix) {
-                members.push(Member {
-                    name: self.workflow.tasks[*ix].id.to_string(),
-                    result: result.clone(),
-                });
-            }
+            members.extend(self.member(*ix));
         }
         (self.branch_result(word, own, members, began), left)
+    }
+
+    fn member(&self, ix: Ix) -> Option<Member> {
+        let result = self.results.get(ix)?.clone();
+        let name = self.workflow.tasks[ix].id.to_string();
+        Some(Member { name, result })
     }
 
     /// A task that the branch did not come to. A flow that left the block may
@@ -90,8 +100,8 @@ impl Engine<'_> {
         began: super::runner::Time,
     ) -> TaskResult {
         // What a signal took nothing from is judged as ever.
-        let cancelled =
-            self.stopped.is_some() && members.iter().any(|m| m.result.outcome.is_failure());
+        let stopped = self.stopped.is_some() || self.is_blocked();
+        let cancelled = stopped && members.iter().any(|m| m.result.outcome.is_failure());
         let failed = members.iter().any(|m| m.result.outcome.is_failure());
         let outcome = match (cancelled, failed) {
             (true, _) => Outcome::Cancelled,
@@ -101,7 +111,9 @@ impl Engine<'_> {
         TaskResult {
             stdout: super::capture::Captured::text(format!("condition {word}\n")),
             took: self.runner.now().saturating_sub(began),
-            cause: if cancelled {
+            cause: if cancelled && self.is_blocked() {
+                self.block_cause()
+            } else if cancelled {
                 self.stop_cause()
             } else {
                 String::new()
@@ -117,7 +129,7 @@ impl Engine<'_> {
         let mut at = Position::at(ix);
         loop {
             let stepped = self.step(at, inherited);
-            if self.stopped.is_some() {
+            if self.stopped.is_some() || self.is_blocked() {
                 return After::Stop;
             }
             if let Some(left) = stepped.left {

@@ -11,7 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// The most that one stream keeps in memory, in bytes.
@@ -27,6 +27,8 @@ pub struct Spool {
     directory: PathBuf,
     in_memory: AtomicUsize,
     files: Mutex<Files>,
+    /// A journal refers to the files, so they outlast the results.
+    keep: AtomicBool,
 }
 
 #[derive(Default)]
@@ -41,7 +43,18 @@ impl Spool {
             directory,
             in_memory: AtomicUsize::new(0),
             files: Mutex::default(),
+            keep: AtomicBool::new(false),
         })
+    }
+
+    /// From now on no file is removed with its result; `clear` does that.
+    pub fn keep(&self) {
+        self.keep.store(true, Relaxed);
+    }
+
+    /// Removes the directory and all that is in it.
+    pub fn clear(&self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 
     /// A new file, readable by its owner only.
@@ -52,14 +65,22 @@ impl Spool {
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
-        let path = self.directory.join(format!("output-{}", files.made));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        files.made += 1;
+        let (file, path) = loop {
+            let path = self.directory.join(format!("output-{}", files.made));
+            let made = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
+            files.made += 1;
+            match made {
+                Ok(file) => break (file, path),
+                // Of the run that this one goes on with.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        };
         files.left += 1;
         let spooled = Spooled {
             path,
@@ -70,6 +91,9 @@ impl Spool {
     }
 
     fn remove(&self, path: &Path) {
+        if self.keep.load(Relaxed) {
+            return;
+        }
         let mut files = lock(&self.files);
         let _ = std::fs::remove_file(path);
         files.left -= 1;
@@ -219,6 +243,27 @@ impl Captured {
             bytes: text.into(),
             spool: None,
         }))
+    }
+
+    /// A stream that an earlier process spooled; nothing where its file is not as
+    /// it was.
+    pub fn spooled(path: PathBuf, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
+        let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == length);
+        same.then(|| {
+            Captured::File(Arc::new(Spooled {
+                path,
+                length,
+                spool: spool.clone(),
+            }))
+        })
+    }
+
+    /// Brings a spooled stream to the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        match self {
+            Captured::Memory(_) => Ok(()),
+            Captured::File(file) => File::open(&file.path)?.sync_data(),
+        }
     }
 
     fn kept(bytes: Vec<u8>, spool: &Arc<Spool>) -> Captured {

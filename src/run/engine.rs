@@ -7,6 +7,8 @@
 use super::event::{About, Event};
 use super::interrupt::{Level, signal_name};
 use super::job::Common;
+use super::journal::Journal;
+use super::restore::{Memory, is_stop};
 use super::result::{Results, TaskResult};
 use super::runner::{Runner, Time, Wake};
 use super::step::Stepped;
@@ -52,6 +54,11 @@ pub struct RunEnd {
     /// Why the flow ended where it did.
     pub why: String,
     pub took: Duration,
+    /// The flow reached its end or a `return`.
+    pub complete: bool,
+    pub journal: Option<Journal>,
+    /// Why the journal cannot be of this run; nothing was run then.
+    pub diverged: Option<String>,
 }
 
 pub struct Engine<'a> {
@@ -74,6 +81,9 @@ pub struct Engine<'a> {
     pub(super) deadline: Option<Time>,
     jobs: u64,
     run_outcome: &'static str,
+    pub(super) memory: Memory,
+    /// The flow reached its end or a `return`.
+    complete: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -102,6 +112,8 @@ impl<'a> Engine<'a> {
             deadline: None,
             jobs: 0,
             run_outcome: "",
+            memory: Memory::default(),
+            complete: false,
         }
     }
 
@@ -109,7 +121,9 @@ impl<'a> Engine<'a> {
     pub fn run(mut self) -> RunEnd {
         let (exit, last) = self.walk();
         self.signal = self.stopped;
+        self.record_flow(exit, self.complete, last);
         let exit = self.finals(exit);
+        self.record_over();
         RunEnd {
             exit,
             last,
@@ -120,6 +134,9 @@ impl<'a> Engine<'a> {
             why: self.why,
             took: self.runner.now(),
             results: self.results,
+            complete: self.complete,
+            journal: self.memory.journal,
+            diverged: self.memory.diverged,
         }
     }
 
@@ -136,7 +153,16 @@ impl<'a> Engine<'a> {
             if let Some(signal) = self.stopped {
                 return (exit::SIGNAL + signal, at.task);
             }
-            if at == Position::at(at.task) {
+            if self.is_blocked() {
+                self.why = self.block_cause();
+                return (self.blocked_exit(), at.task);
+            }
+            if self.is_at_the_end() {
+                self.why = "only the final tasks were wanted".into();
+                self.restore_the_rest();
+                return (exit::OK, at.task);
+            }
+            if at == Position::at(at.task) && !self.is_restoring() {
                 steps += 1;
                 if steps > self.settings.max_steps {
                     let most = Count(self.settings.max_steps as usize, "task");
@@ -145,19 +171,29 @@ impl<'a> Engine<'a> {
                     return (exit::MAX_STEPS, at.task);
                 }
             }
+            let turn = self.turn() + 1;
             let stepped = self.step(at, None);
+            self.memory.redo = false;
             if at == Position::at(at.task) && stepped.seen.outcome != Outcome::Skipped {
                 self.path.push(at.task);
             }
             if let Some(signal) = self.stopped {
                 return (exit::SIGNAL + signal, at.task);
             }
+            if self.is_blocked() {
+                continue;
+            }
             let decision = self.decide(course, at, &stepped);
+            if self.stopped_here(turn, &decision) {
+                at = self.again(at);
+                continue;
+            }
             course = decision.course;
             self.note_failure(at.task, &stepped.seen, &decision);
             self.tell_route(at.task, &decision.step, &decision.why);
             match decision.step {
                 Step::End(code) => {
+                    self.complete = !is_stop(&decision);
                     self.why = decision.why.into_owned();
                     return (code, at.task);
                 }
@@ -169,6 +205,15 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+    }
+
+    /// Where a resumed run does the task again that had stopped it.
+    fn again(&mut self, at: Position) -> Position {
+        self.memory.redo = self.workflow.tasks[at.task].is_block();
+        if self.path.last() == Some(&at.task) && at.iteration == 1 {
+            self.path.pop();
+        }
+        Position { attempt: 1, ..at }
     }
 
     /// Where the flow goes: as the task says, or as a branch task said that left
@@ -236,7 +281,8 @@ impl<'a> Engine<'a> {
     /// Runs the final tasks (SPEC §3.7); the run's exit code after them.
     fn finals(&mut self, exit: i32) -> i32 {
         let finals: Vec<Ix> = self.workflow.finals().collect();
-        if self.path.is_empty() || finals.is_empty() {
+        let begun = !self.path.is_empty() || self.memory.finish_only;
+        if !begun || finals.is_empty() || self.memory.diverged.is_some() {
             return exit;
         }
         if self.level == Level::Kill {
@@ -244,13 +290,15 @@ impl<'a> Engine<'a> {
             return exit;
         }
         self.run_outcome = match (self.stopped, exit) {
+            _ if self.memory.finish_only && !self.complete => "interrupted",
             (Some(_), _) => "interrupted",
             (None, exit::OK) => "ok",
             _ => "failed",
         };
         let mut warned = self.stopped.take().is_some();
         self.runner.rearm(!warned);
-        (self.emit)(Event::Finals);
+        self.memory.in_finals = true;
+        self.emit(Event::Finals);
         let mut code = exit;
         for (done, ix) in finals.iter().enumerate() {
             let (choice, seen) = self.run_owned(*ix);
@@ -293,6 +341,7 @@ impl<'a> Engine<'a> {
 
     fn leave_out_finals(&mut self, left: &[Ix]) {
         if !left.is_empty() {
+            self.memory.finals_left = true;
             let ids: Vec<String> = left
                 .iter()
                 .map(|ix| self.workflow.tasks[*ix].id.to_string())
@@ -345,6 +394,9 @@ impl<'a> Engine<'a> {
 
     /// Waits until the time, the block's deadline or the first signal.
     pub(super) fn wait_until(&mut self, until: Time) {
+        if self.is_restoring() {
+            return;
+        }
         let until = self.deadline.map_or(until, |d| d.min(until));
         while self.stopped.is_none() {
             match self.runner.wait(Some(until)) {
@@ -400,13 +452,13 @@ impl<'a> Engine<'a> {
 
     fn tell_observed(&mut self, own: &Own, doubts: Vec<String>, trace: Vec<String>) {
         for text in doubts {
-            (self.emit)(Event::Warning {
+            self.emit(Event::Warning {
                 label: &own.label,
                 text: &text,
             });
         }
         for text in trace {
-            (self.emit)(Event::Debug {
+            self.emit(Event::Debug {
                 label: &own.label,
                 text: &text,
             });
@@ -421,11 +473,13 @@ impl<'a> Engine<'a> {
     // Telling.
 
     pub(super) fn emit(&mut self, event: Event) {
-        (self.emit)(event);
+        if !self.memory.muted {
+            (self.emit)(event);
+        }
     }
 
     pub(super) fn warn(&mut self, label: &str, text: &str) {
-        (self.emit)(Event::Warning { label, text });
+        self.emit(Event::Warning { label, text });
     }
 
     /// Emits an event about a task.
@@ -437,7 +491,7 @@ impl<'a> Engine<'a> {
     ) {
         let title = self.title(task, own);
         let about = own.about(&title);
-        (self.emit)(event(about));
+        self.emit(event(about));
     }
 
     pub(super) fn note_first_failure(&mut self, task: Ix) {
@@ -459,11 +513,8 @@ impl<'a> Engine<'a> {
             Step::End(code) => Err(*code),
             Step::Retry | Step::Iterate => return,
         };
-        (self.emit)(Event::Routed {
-            from: id(from),
-            to,
-            why,
-        });
+        let from = id(from);
+        self.emit(Event::Routed { from, to, why });
     }
 }
 

@@ -49,6 +49,11 @@ pub enum Event<'a> {
     Skipped {
         about: About<'a>,
     },
+    /// A task that an interrupted run had done, on its resumption.
+    Restored {
+        about: About<'a>,
+        result: &'a TaskResult,
+    },
     /// It is tried again after the delay.
     Retry {
         about: About<'a>,

@@ -16,12 +16,15 @@ pub mod feed;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;
+pub mod journal;
 pub mod launch;
 #[cfg(test)]
 mod model;
 pub mod pool;
 pub mod pretend;
 pub mod ramp;
+pub mod record;
+pub mod restore;
 pub mod result;
 pub mod runner;
 pub mod step;

@@ -100,6 +100,7 @@ impl Engine<'_> {
                 left: None,
             };
         }
+        let turn = self.next_turn();
         let (performed, numbers) = match self.numbers(task, &own, inherited) {
             Ok(numbers) => (self.perform(at, task, &own, &numbers), numbers),
             Err(reason) => (
@@ -122,6 +123,7 @@ impl Engine<'_> {
         let seen = self.seen(at.task, task, &own, &numbers, verdict);
         let seen = Seen { refused, ..seen };
         self.tell_finished(at.task, task, &own);
+        self.record_step(turn, at, refused);
         Stepped {
             seen,
             delay: numbers.retries.delay,
@@ -132,6 +134,19 @@ impl Engine<'_> {
 
     /// Does what the task's kind asks for.
     fn perform(&mut self, at: Position, task: &Task, own: &Own, numbers: &Numbers) -> Performed {
+        if !task.is_block() {
+            if let Some((result, refused)) = self.restored_task(at) {
+                return Performed {
+                    result,
+                    refused,
+                    left: None,
+                };
+            }
+            if self.is_blocked() {
+                let cause = self.block_cause();
+                return Performed::of(TaskResult::not_started(-1, &cause));
+            }
+        }
         match &task.kind {
             Kind::Command(command) => match self.command(at.task, task, command, own, numbers) {
                 Ok(result) => Performed::of(result),
@@ -147,7 +162,11 @@ impl Engine<'_> {
                 }
             }
             Kind::Conditional(conditional) => {
-                let (result, left) = self.conditional(task, conditional, own, numbers);
+                let turn = self.turn();
+                let (mut result, left) = self.conditional(task, conditional, own, numbers);
+                if let Some(took) = self.restored_time(turn, task.id) {
+                    result.took = took;
+                }
                 Performed {
                     result,
                     refused: false,

@@ -34,6 +34,11 @@ impl Mask {
         Mask { secrets }
     }
 
+    /// The secrets, in an order that depends on nothing but their values.
+    pub fn secrets(&self) -> &[Vec<u8>] {
+        &self.secrets
+    }
+
     /// How many bytes beyond a cut must be looked at to see a secret across it.
     pub fn reach(&self) -> usize {
         self.secrets.first().map_or(0, |s| s.len() - 1)

@@ -1,0 +1,294 @@
+//! How a record of the journal is written as bytes, and read back.
+//!
+//! A record is one line: `LENGTH CHECKSUM GUARD FIELDS\n`, the first three as
+//! eight hexadecimal digits. LENGTH counts the bytes of FIELDS; CHECKSUM is the
+//! CRC-32 of the checksum before it and FIELDS, so that no record can be lost,
+//! doubled or moved unseen; GUARD is the CRC-32 of LENGTH and CHECKSUM, so that
+//! a damaged length is told from a record that was cut off. FIELDS are separated
+//! by tabs; in them `\t`, `\n`, `\\` stand for these bytes and `\sN;` for the
+//! N-th secret, which is never written itself.
+#![forbid(unsafe_code)]
+
+use super::capture::{Captured, Spool};
+use super::result::TaskResult;
+use crate::outcome::Outcome;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The length of what stands before the fields.
+const HEAD: usize = 27;
+
+/// The next record of a journal, from the bytes after the one before.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Where its fields are, and its checksum.
+    Record(Range<usize>, u32),
+    /// The file ends here, with a record that was not written to its end.
+    Torn,
+    End,
+    Corrupt,
+}
+
+/// CRC-32 as in zip files, going on from an earlier one.
+fn crc32(before: u32, bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!before, |crc, byte| {
+        (crc >> 8) ^ TABLE[(crc as u8 ^ byte) as usize]
+    })
+}
+
+/// What each byte does to the checksum.
+const TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+/// The record as it is written after one with that checksum, and its own.
+pub fn frame(fields: &[u8], before: u32) -> (Vec<u8>, u32) {
+    let checksum = crc32(before, fields);
+    let head = format!("{:08x} {checksum:08x} ", fields.len());
+    let guard = crc32(before, head.as_bytes());
+    let mut out = format!("{head}{guard:08x} ").into_bytes();
+    out.extend_from_slice(fields);
+    out.push(b'\n');
+    (out, checksum)
+}
+
+/// Reads the record that begins at `at`.
+pub fn next(bytes: &[u8], at: usize, before: u32) -> Next {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.is_empty() {
+        return Next::End;
+    }
+    // After a power cut a file may have got its length but not its bytes.
+    if rest.iter().all(|b| *b == 0) {
+        return Next::Torn;
+    }
+    let Some(head) = rest.get(..HEAD) else {
+        return Next::Torn;
+    };
+    let number = |range: Range<usize>| {
+        let digits = std::str::from_utf8(&head[range]).ok()?;
+        let plain = digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u32::from_str_radix(digits, 16).ok().filter(|_| plain)
+    };
+    let (Some(length), Some(checksum), Some(guard)) = (number(0..8), number(9..17), number(18..26))
+    else {
+        return Next::Corrupt;
+    };
+    if crc32(before, &head[..18]) != guard || head[26] != b' ' {
+        return Next::Corrupt;
+    }
+    let Some(body) = rest.get(HEAD..HEAD + length as usize + 1) else {
+        return Next::Torn;
+    };
+    let (fields, newline) = body.split_at(length as usize);
+    if newline != b"\n" || crc32(before, fields) != checksum {
+        return Next::Corrupt;
+    }
+    let from = at + HEAD;
+    Next::Record(from..from + length as usize, checksum)
+}
+
+/// Puts fields together.
+pub struct Fields<'s> {
+    pub bytes: Vec<u8>,
+    secrets: &'s [Vec<u8>],
+}
+
+impl<'s> Fields<'s> {
+    pub fn new(kind: &str, secrets: &'s [Vec<u8>]) -> Fields<'s> {
+        Fields {
+            bytes: kind.as_bytes().to_vec(),
+            secrets,
+        }
+    }
+
+    pub fn add(&mut self, value: impl AsRef<[u8]>) -> &mut Self {
+        let value = value.as_ref();
+        self.bytes.push(b'\t');
+        let mut at = 0;
+        while at < value.len() {
+            let rest = &value[at..];
+            if let Some(n) = self.secrets.iter().position(|s| rest.starts_with(s)) {
+                self.bytes.extend_from_slice(format!("\\s{n};").as_bytes());
+                at += self.secrets[n].len();
+                continue;
+            }
+            match rest[0] {
+                b'\t' => self.bytes.extend_from_slice(b"\\t"),
+                b'\n' => self.bytes.extend_from_slice(b"\\n"),
+                b'\\' => self.bytes.extend_from_slice(b"\\\\"),
+                other => self.bytes.push(other),
+            }
+            at += 1;
+        }
+        self
+    }
+
+    pub fn number(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        // A number is never taken for a secret.
+        self.bytes
+            .extend_from_slice(format!("\t{value}").as_bytes());
+        self
+    }
+
+    /// All of a result but its members.
+    pub fn result(&mut self, result: &TaskResult) -> &mut Self {
+        self.number(result.outcome)
+            .number(result.exit)
+            .number(result.success)
+            .number(result.timed_out)
+            .number(result.took.as_nanos())
+            .number(result.attempts)
+            .number(result.cpu.as_nanos())
+            .number(result.peak_kib)
+            .add(&result.hostname)
+            .add(&result.command)
+            .add(&result.cause);
+        self.stream(&result.stdout).stream(&result.stderr)
+    }
+
+    /// An output: its bytes, or where they are spooled.
+    fn stream(&mut self, stream: &Captured) -> &mut Self {
+        match stream.path() {
+            None => self.number("memory").add(stream.bytes()),
+            Some(path) => self
+                .number(format!("file {}", stream.len()))
+                .add(path.as_os_str().as_encoded_bytes()),
+        }
+    }
+}
+
+/// Takes fields apart.
+pub struct Reader<'a> {
+    fields: std::slice::Split<'a, u8, fn(&u8) -> bool>,
+    secrets: &'a [Vec<u8>],
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8], secrets: &'a [Vec<u8>]) -> Reader<'a> {
+        let is_tab: fn(&u8) -> bool = |b| *b == b'\t';
+        Reader {
+            fields: bytes.split(is_tab),
+            secrets,
+        }
+    }
+
+    pub fn bytes(&mut self) -> Option<Vec<u8>> {
+        let field = self.fields.next()?;
+        let mut out = Vec::with_capacity(field.len());
+        let mut rest = field.iter();
+        while let Some(byte) = rest.next() {
+            if *byte != b'\\' {
+                out.push(*byte);
+                continue;
+            }
+            match rest.next()? {
+                b't' => out.push(b'\t'),
+                b'n' => out.push(b'\n'),
+                b'\\' => out.push(b'\\'),
+                b's' => {
+                    let digits: Vec<u8> =
+                        rest.by_ref().take_while(|b| **b != b';').copied().collect();
+                    let n: usize = std::str::from_utf8(&digits).ok()?.parse().ok()?;
+                    out.extend_from_slice(self.secrets.get(n)?);
+                }
+                _ => return None,
+            }
+        }
+        Some(out)
+    }
+
+    pub fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?).ok()
+    }
+
+    pub fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+        std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
+    }
+
+    pub fn result(&mut self, spool: &Arc<Spool>) -> Option<TaskResult> {
+        let word = self.text()?;
+        let outcome = Outcome::ALL.into_iter().find(|o| o.word() == word)?;
+        let exit = self.number()?;
+        let (success, timed_out) = (self.number()?, self.number()?);
+        let took = Duration::from_nanos(self.number()?);
+        let attempts = self.number()?;
+        let cpu = Duration::from_nanos(self.number()?);
+        let peak_kib = self.number()?;
+        let (hostname, command, cause) = (self.text()?, self.text()?, self.text()?);
+        Some(TaskResult {
+            success,
+            timed_out,
+            took,
+            cpu,
+            peak_kib,
+            hostname,
+            command,
+            cause,
+            stdout: self.stream(spool)?,
+            stderr: self.stream(spool)?,
+            ..TaskResult::without_process(outcome, exit, attempts)
+        })
+    }
+
+    fn stream(&mut self, spool: &Arc<Spool>) -> Option<Captured> {
+        use std::os::unix::ffi::OsStringExt;
+        let kind = self.text()?;
+        let bytes = self.bytes()?;
+        match kind.strip_prefix("file ") {
+            None => Some(Captured::text(bytes)),
+            Some(length) => {
+                let path = std::ffi::OsString::from_vec(bytes).into();
+                Captured::spooled(path, length.parse().ok()?, spool)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_and_a_secret_is_not_written() {
+        let secrets = [b"hunter2".to_vec()];
+        let mut fields = Fields::new("done", &secrets);
+        fields.add("a\tb\n\\s0;hunter2x").number(7);
+        assert!(!fields.bytes.windows(7).any(|w| w == b"hunter2"));
+        let mut reader = Reader::new(&fields.bytes, &secrets);
+        assert_eq!(reader.text().as_deref(), Some("done"));
+        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;hunter2x"));
+        assert_eq!(reader.number::<u32>(), Some(7));
+        assert_eq!(reader.bytes(), None);
+    }
+
+    #[test]
+    fn a_cut_is_torn_and_a_flip_is_corrupt() {
+        assert_eq!(crc32(0, b"123456789"), 0xcbf4_3926);
+        let (record, sum) = frame(b"some fields", 5);
+        assert_eq!(next(&record, 0, 5), Next::Record(HEAD..HEAD + 11, sum));
+        assert_eq!(next(&record, 0, 6), Next::Corrupt);
+        for length in 1..record.len() {
+            assert_eq!(next(&record[..length], 0, 5), Next::Torn, "{length}");
+        }
+        for bit in 0..record.len() * 8 {
+            let mut flipped = record.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(next(&flipped, 0, 5), Next::Corrupt, "bit {bit}");
+        }
+    }
+}
