@@ -27,6 +27,10 @@ lint:
 test-engines: all
 	tests/engines.sh target/release/tasker
 
+# Kills a long run at every point, and damages its journal in every way; minutes.
+test-crash:
+	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
+
 bench: all
 	python3 tests/bench.py target/release/tasker
 
@@ -56,4 +60,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-engines bless lint bench static install uninstall clean
+.PHONY: all test test-crash test-engines bless lint bench static install uninstall clean

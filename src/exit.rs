@@ -7,7 +7,7 @@ pub const FAILURES: i32 = 1;
 pub const USAGE: i32 = 2;
 /// A criterion did not hold though the command exited 0; a block or decision failed.
 pub const CRITERION: i32 = 10;
-/// `--start-from` is not possible, or the plan is not the reviewed one.
+/// `--start-from` or `--resume` is not possible, or the plan is not the reviewed one.
 pub const POSITION: i32 = 12;
 /// Not the number of hosts that was expected.
 pub const EXPECTED_HOSTS: i32 = 13;

@@ -210,17 +210,21 @@ impl Journal {
         secrets: &[Vec<u8>],
         spool: &Arc<Spool>,
     ) -> io::Result<Journal> {
+        // It gets its name when it says whose it is.
+        let unnamed = path.with_extension("journal.new");
         let file = OpenOptions::new()
             .append(true)
-            .create_new(true)
+            .create(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&unnamed)?;
         file.lock()?;
         let mut journal = Journal::of(path, file, secrets, spool);
         let (bytes, checksum) = record::frame(&header.fields().bytes, 0);
+        journal.file.set_len(0)?;
         journal.file.write_all(&[MAGIC, &bytes].concat())?;
         journal.checksum = checksum;
         journal.file.sync_all()?;
+        std::fs::rename(unnamed, path)?;
         // Its name must outlive a power cut as well.
         if let Some(directory) = path.parent() {
             File::open(directory)?.sync_all()?;
@@ -268,6 +272,8 @@ impl Journal {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unusable)?;
         let (header, at, checksum) = first(&bytes)?;
+        // Before an output is looked at, whose end would else be that of its file.
+        spool.keep();
         let mut journal = Journal::of(path, file, secrets, spool);
         journal.checksum = checksum;
         journal.kept.bytes = bytes;
@@ -520,7 +526,6 @@ impl Journal {
     /// That the file cannot be changed.
     pub fn go_on(&mut self, finish_only: bool) -> io::Result<()> {
         self.file.set_len(self.kept.bytes.len() as u64)?;
-        self.spool.keep();
         let stopped = self.kept.flow.clone().filter(|f| !f.complete);
         if let Some(flow) = stopped.filter(|_| !finish_only) {
             let mut fields = Fields::new("cut", &[]);

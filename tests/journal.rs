@@ -1,0 +1,424 @@
+//! Going on with a run that failed or was interrupted (SPEC §6.4, §3.7).
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
+
+/// Runs `tasks.txt` again as it stands.
+fn again(sandbox: &Sandbox, options: &[&str]) -> Ran {
+    let mut arguments = options.to_vec();
+    arguments.push("tasks.txt");
+    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+}
+
+fn resume(sandbox: &Sandbox) -> Ran {
+    again(sandbox, &["-r", "--resume"])
+}
+
+fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(sandbox.path.join("TASKER/state")).expect("a state directory");
+    let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
+    found
+}
+
+/// Kills tasker alone, and waits until its guardian has ended what it ran.
+fn kill_hard(sandbox: &Sandbox, child: std::process::Child) {
+    signal(child.id(), "KILL");
+    finish(child);
+    let home = format!("HOME={}", sandbox.path.display());
+    wait_for("no process is left", || processes_with(&home).is_empty());
+}
+
+/// A shell task that says in `effects` that it ran, then does the rest.
+fn task(id: u32, rest: &str) -> String {
+    format!("task={id}\nexec=shell\ncommand=echo {id} >>effects; {rest}\n")
+}
+
+#[test]
+fn what_was_done_is_restored_and_the_task_that_stopped_runs_again() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "echo from one")
+        + &task(2, "test -e fine && echo got @1_stdout@")
+        + &task(
+            3,
+            "echo @1_stdout@ @2_stdout@ @1_attempts@ @2_attempts@ >sum",
+        );
+    let first = sandbox.run(&text, &[]);
+    assert_eq!(first.code, 1);
+    assert!(
+        first
+            .stderr
+            .contains("to go on from there: tasker -r --resume tasks.txt"),
+        "{first:?}"
+    );
+    assert_eq!(journals(&sandbox).len(), 1);
+    sandbox.file("fine", "");
+    let second = resume(&sandbox);
+    assert_eq!(second.code, 0, "{second:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n2\n3\n");
+    assert_eq!(sandbox.read("sum"), "from one got from one 1 1\n");
+    assert!(journals(&sandbox).is_empty(), "it is removed on success");
+    assert!(
+        second.stdout.starts_with("Going on with run "),
+        "{second:?}"
+    );
+    let log = sandbox.log();
+    assert!(
+        log.contains("Going on with run ") && log.contains("Restored task 1: ok"),
+        "{log}"
+    );
+    assert_eq!(sandbox.steps(), "1 2 3");
+    let third = resume(&sandbox);
+    assert_eq!(third.code, 12, "{third:?}");
+    assert!(
+        third
+            .stderr
+            .contains("there is no interrupted or failed run of tasks.txt"),
+        "{third:?}"
+    );
+}
+
+#[test]
+fn of_a_block_only_what_did_not_succeed_runs_again() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\ntype=parallel\nhostnames=h[1-6]\nexec=shell\nmax_parallel=2\n\
+        command=echo @hostname@ >>effects; test -e fine || test @hostname@ != h3 -a @hostname@ != h5\n\
+        task=2\ntype=parallel\ntasks=3,4\n"
+        .to_string()
+        + &task(3, "true")
+        + &task(4, "test -e better")
+        + &task(5, "echo @1_ok_hosts@ @1_total_count@ @2_success_count@ >sum");
+    assert_eq!(sandbox.run(&text, &[]).code, 10);
+    sandbox.file("fine", "");
+    sandbox.file("effects", "");
+    let second = resume(&sandbox);
+    assert_eq!(second.code, 10, "{second:?}");
+    let mut ran: Vec<String> = sandbox
+        .read("effects")
+        .lines()
+        .map(str::to_string)
+        .collect();
+    ran.sort();
+    assert_eq!(ran, ["3", "4", "h3", "h5"]);
+    // Once more: a run that was gone on with can be gone on with.
+    sandbox.file("better", "");
+    sandbox.file("effects", "");
+    let third = resume(&sandbox);
+    assert_eq!(third.code, 0, "{third:?}");
+    assert_eq!(sandbox.read("effects"), "4\n5\n");
+    assert_eq!(sandbox.read("sum"), "h[1-6] 6 2\n");
+}
+
+#[test]
+fn a_block_that_was_killed_goes_on_with_the_rest_of_its_waves() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\ntype=parallel\nhostnames=h[1-6]\nexec=shell\nwaves=2,2,rest\nwave_check=9\n\
+        command=echo @hostname@ >>effects; test -e fine -o @hostname@ != h4 || { echo x >ready; sleep 60; }\n"
+        .to_string()
+        + &task(9, "true");
+    let child = sandbox.start(&text, &[]);
+    wait_for("h4 runs and h3 is over", || {
+        sandbox.exists("ready")
+            && std::fs::read_to_string(&journals(&sandbox)[0]).is_ok_and(|j| j.contains("\th3\t"))
+    });
+    kill_hard(&sandbox, child);
+    sandbox.file("fine", "");
+    sandbox.file("effects", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let effects = sandbox.read("effects");
+    let mut ran: Vec<&str> = effects.lines().collect();
+    ran.sort_unstable();
+    assert_eq!(
+        ran,
+        ["9", "h4", "h5", "h6"],
+        "the first check is not run again, the second is"
+    );
+}
+
+#[test]
+fn a_loop_goes_on_with_the_iteration_that_was_cut_short() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\nexec=shell\nnext=loop\nloop=4\n\
+        command=echo @loop@ >>effects; test -e fine -o @loop@ != 3 || { echo x >ready; sleep 60; }\n\
+        task=2\nexec=shell\ncommand=echo two >>effects\n";
+    let child = sandbox.start(text, &[]);
+    wait_for("the third iteration", || sandbox.exists("ready"));
+    signal(child.id(), "TERM");
+    assert_eq!(finish(child).code, 143);
+    sandbox.file("fine", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n3\n3\n4\ntwo\n");
+}
+
+#[test]
+fn a_retry_that_was_cut_short_is_not_begun_anew() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\nexec=shell\nretry_count=3\nretry_delay=0.01\n\
+        command=echo @attempt@ >>effects; test @attempt@ != 1 || exit 1; \
+        test -e fine || { echo x >ready; sleep 60; }; test @attempt@ = 3\n";
+    let child = sandbox.start(text, &[]);
+    wait_for("the second attempt", || sandbox.exists("ready"));
+    kill_hard(&sandbox, child);
+    sandbox.file("fine", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n2\n3\n");
+}
+
+#[test]
+fn a_conditional_goes_on_with_the_member_that_failed_however_deep() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true")
+        + "task=2\ntype=conditional\ncondition=@1_success@\nif_true_tasks=3,4,8\nnext=success\n"
+        + &task(3, "true")
+        + "task=4\ntype=conditional\ncondition=@3_success@\nif_true_tasks=5,6,7\nnext=success\n"
+        + &task(5, "true")
+        + &task(6, "test -e fine")
+        + "next=success\n"
+        + &task(7, "true")
+        + &task(8, "true")
+        + &task(9, "true");
+    let first = sandbox.run(&text, &[]);
+    assert_eq!(first.code, 10, "{first:?}");
+    assert_eq!(sandbox.read("effects"), "1\n3\n5\n6\n");
+    sandbox.file("fine", "");
+    sandbox.file("effects", "");
+    let second = resume(&sandbox);
+    assert_eq!(second.code, 0, "{second:?}");
+    assert_eq!(sandbox.read("effects"), "6\n7\n8\n9\n");
+}
+
+#[test]
+fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
+    let sandbox = Sandbox::new();
+    let head = "A=one\nSECRET_B=correct-horse\n";
+    let text = format!(
+        "{head}{}{}",
+        task(1, "echo @A@ is @SECRET_B@"),
+        task(2, "test -e fine && echo \"@1_stdout@\" >sum")
+    );
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    let journal = std::fs::read_to_string(&journals(&sandbox)[0]).expect("a journal");
+    assert!(
+        !journal.contains("correct-horse") && journal.contains("is \\s0;"),
+        "{journal}"
+    );
+    sandbox.file("tasks.txt", text.replace("task=2", "task=3"));
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("the task file has changed: line 6 is not what it was"),
+        "{ran:?}"
+    );
+    sandbox.file("tasks.txt", &text);
+    let ran = again(
+        &sandbox,
+        &["-r", "--resume", "--set", "SECRET_B=other-horse"],
+    );
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(
+        ran.stderr.contains("the global SECRET_B has another value"),
+        "{ran:?}"
+    );
+    let ran = again(&sandbox, &["-r", "--resume", "-k"]);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(ran.stderr.contains("it had no --keep-going"), "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n", "nothing ran");
+    sandbox.file("fine", "");
+    assert_eq!(resume(&sandbox).code, 0);
+    assert_eq!(
+        sandbox.read("sum"),
+        "one is correct-horse\n",
+        "the secret is put back"
+    );
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_is_refused() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true") + &task(2, "false") + "next=success\nreturn=7\n";
+    assert_eq!(sandbox.run(&text, &[]).code, 7);
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("reached its end, at task 2 with exit code 7"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr.contains("tasker -r --start-from 2 tasks.txt"),
+        "{ran:?}"
+    );
+    assert_eq!(
+        again(&sandbox, &["-r", "--resume", "--start-from", "2"]).code,
+        2
+    );
+    let mut piped = sandbox.tasker(&["-r", "--resume", "-"]);
+    let piped = piped.stdin(std::fs::File::open(sandbox.path.join("tasks.txt")).expect("a file"));
+    assert_eq!(Ran::from(piped.output().expect("tasker runs")).code, 2);
+    assert_eq!(sandbox.read("effects"), "1\n2\n");
+    let fresh = again(&sandbox, &["-r", "--auto-recovery"]);
+    assert_eq!(fresh.code, 7, "{fresh:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n1\n2\n");
+}
+
+#[test]
+fn a_run_that_is_alive_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let text = task(
+        1,
+        "echo x >ready; while ! test -e fine; do sleep 0.01; done",
+    );
+    let child = sandbox.start(&text, &[]);
+    wait_for("it runs", || sandbox.exists("ready"));
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(ran.stderr.contains("is still active"), "{ran:?}");
+    sandbox.file("fine", "");
+    assert_eq!(finish(child).code, 0);
+}
+
+#[test]
+fn only_the_final_tasks_can_be_run_after_a_kill() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "echo on")
+        + &task(2, "test -e fine || { echo x >ready; sleep 60; }")
+        + &task(9, "echo off @1_stdout@ @run_outcome@ >>effects")
+        + "finally=true\n";
+    let child = sandbox.start(&text, &[]);
+    wait_for("the second task", || sandbox.exists("ready"));
+    kill_hard(&sandbox, child);
+    let ran = again(&sandbox, &["-r", "--finish-only"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n2\n9\noff on interrupted\n");
+    let twice = again(&sandbox, &["-r", "--finish-only"]);
+    assert_eq!(twice.code, 12, "{twice:?}");
+    assert!(
+        twice.stderr.contains("its final tasks have run already"),
+        "{twice:?}"
+    );
+    sandbox.file("fine", "");
+    let rest = resume(&sandbox);
+    assert_eq!(rest.code, 0, "{rest:?}");
+    assert_eq!(
+        sandbox.read("effects"),
+        "1\n2\n9\noff on interrupted\n2\n9\noff on ok\n"
+    );
+}
+
+#[test]
+fn final_tasks_that_were_killed_are_run_and_no_other() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true")
+        + &task(8, "true")
+        + "finally=true\n"
+        + &task(9, "test -e fine || { echo x >ready; sleep 60; }")
+        + "finally=true\n";
+    let child = sandbox.start(&text, &[]);
+    wait_for("the last final task", || sandbox.exists("ready"));
+    kill_hard(&sandbox, child);
+    sandbox.file("fine", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n8\n9\n9\n");
+}
+
+#[test]
+fn a_spooled_output_is_restored_whole() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "head -c 3000000 /dev/zero | tr '\\0' x")
+        + "task=2\nexec=shell\nstdin=@1_stdout@\ncommand=test -e fine && wc -c >sum\n";
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    sandbox.file("fine", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("sum").trim(), "3000000");
+    assert_eq!(sandbox.read("effects"), "1\n");
+    let left: Vec<_> = std::fs::read_dir(sandbox.path.join("TASKER/state"))
+        .expect("a state directory")
+        .flatten()
+        .filter(|e| e.path().is_dir() && e.file_name() != "plans")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn recovery_info_says_what_is_done_and_what_comes() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true") + &task(2, "false") + "description=the second\n";
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    let ran = again(&sandbox, &["--show-recovery-info"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for part in [
+        "stopped at task 2 with exit code 1",
+        "done: 1 ok",
+        "task 1: ok, exit code 0",
+        "goes on with task 2: the second",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {ran:?}");
+    }
+    assert_eq!(sandbox.read("effects"), "1\n2\n", "nothing ran");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_the_run_with_32() {
+    for (call, error) in [("fdatasync", "EIO"), ("fdatasync", "ENOSPC")] {
+        let sandbox = Sandbox::new();
+        let text = task(1, "true")
+            + &task(2, "true")
+            + &task(3, "true")
+            + &task(9, "true")
+            + "finally=true\n";
+        sandbox.file("tasks.txt", text);
+        let mut command = Command::new("strace");
+        command.args([
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+        ]);
+        command.arg(format!("inject={call}:error={error}:when=2+"));
+        command.args([env!("CARGO_BIN_EXE_tasker"), "-r", "tasks.txt"]);
+        command
+            .current_dir(&sandbox.path)
+            .env("HOME", &sandbox.path)
+            .stdin(Stdio::null());
+        let ran = Ran::from(command.output().expect("strace runs"));
+        assert_eq!(ran.code, 32, "{ran:?}");
+        assert!(ran.stderr.contains("cannot write the journal"), "{ran:?}");
+        assert!(
+            ran.stderr.contains("done but not recorded: task 2: ok"),
+            "{ran:?}"
+        );
+        assert_eq!(
+            sandbox.read("effects"),
+            "1\n2\n9\n",
+            "nothing new but the final task"
+        );
+    }
+}
+
+#[test]
+fn the_hosts_of_the_first_run_are_those_of_the_rest() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "test -e fine")
+        + "task=2\ntype=parallel\nhostnames=h[1-9]\nexec=shell\ncommand=echo @hostname@ >>effects\n";
+    assert_eq!(sandbox.run(&text, &["--limit", "h[2-3]"]).code, 1);
+    sandbox.file("fine", "");
+    let ran = again(&sandbox, &["-r", "--resume", "--limit", "h4"]);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    sandbox.file("effects", "");
+    assert_eq!(resume(&sandbox).code, 0);
+    let effects = sandbox.read("effects");
+    let mut ran: Vec<&str> = effects.lines().collect();
+    ran.sort_unstable();
+    assert_eq!(ran, ["1", "h2", "h3"]);
+}
