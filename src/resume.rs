@@ -212,6 +212,10 @@ fn look_at(
         }
         return Err(over(loaded, &id, flow.exit, flow.task));
     }
+    if journal.missing {
+        let why = "an output that it kept in a file is gone or not as it was";
+        return Err(explain(&id, &Problem::Unusable(why.into())));
+    }
     if loaded.invocation.finish_only && journal.is_over() {
         let why = format!("run {id}: its final tasks have run already");
         return Err(refuse(why));
@@ -552,6 +556,9 @@ pub fn close(
         return (None, said);
     }
     let over = end.complete && journal.is_over();
+    if over {
+        journal.release_outputs();
+    }
     ((!over).then_some("--resume"), said)
 }
 
