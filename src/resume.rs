@@ -100,9 +100,9 @@ pub fn header(
     records: &Records,
     run_id: &str,
     began: SystemTime,
-    start: Ix,
-    selection: &Selection,
+    settings: &Settings,
 ) -> Result<Header, Refusal> {
+    let selection = &settings.selection;
     let key = records.plan_key().map_err(|e| {
         let why = format!("the key for the journal's hashes, in the log directory: {e}");
         Refusal::new(exit::LOG_DIR, why)
@@ -119,8 +119,8 @@ pub fn header(
             .as_nanos(),
         file: real_path(loaded),
         sha256: sha256::hex(text.as_bytes()),
-        start: loaded.workflow.tasks[start].id,
-        policy: policy_word(session::policy(loaded)).into(),
+        start: loaded.workflow.tasks[settings.start].id,
+        policy: policy_word(settings.policy).into(),
         limit: selection.limit.as_ref().map_or("-".into(), list),
         exclude: list(&selection.exclude),
         lines: text.lines().map(line).collect(),
@@ -298,8 +298,8 @@ fn modified(path: &Path) -> SystemTime {
 /// The header that a run like this would have now.
 fn header_now(loaded: &Loaded, records: &Records, then: &Header) -> Result<Header, Refusal> {
     let start = loaded.workflow.find(&then.start.to_string()).unwrap_or(0);
-    let none = Selection::default();
-    header(loaded, records, &then.run_id, UNIX_EPOCH, start, &none)
+    let settings = settings(loaded, start, Selection::default(), Policy::default());
+    header(loaded, records, &then.run_id, UNIX_EPOCH, &settings)
 }
 
 /// What is not as it was, in one sentence.

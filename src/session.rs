@@ -108,11 +108,11 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         pool.close();
         return Err(refusal);
     }
-    let spool = &around.spool;
+    let settings = settings(loaded, going.as_ref(), start, selection);
     let journal = match &going {
-        Some(going) => going.take(loaded, spool),
-        None => resume::header(loaded, &records, &run_id, began, start, &selection)
-            .and_then(|header| resume::begin(loaded, &records, &header, spool)),
+        Some(going) => going.take(loaded, &around.spool),
+        None => resume::header(loaded, &records, &run_id, began, &settings)
+            .and_then(|header| resume::begin(loaded, &records, &header, &around.spool)),
     };
     let journal = match journal {
         Ok(journal) => journal,
@@ -121,18 +121,21 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
             return Err(refusal);
         }
     };
-    let settings = Settings {
-        policy: going.as_ref().map_or(policy(loaded), |g| g.policy),
-        max_steps: loaded.invocation.max_steps,
-        start,
-        debug: loaded.invocation.log_level == Level::Debug,
-        selection,
-    };
     let mut end = walk(loaded, &settings, &run_id, journal, &mut pool, &mut report);
     pool.close();
     let option = close_journal(loaded, &records, &mut report, &mut end);
     close(loaded, &records, &mut report, &end, option);
     Ok(end.exit)
+}
+
+fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Selection) -> Settings {
+    Settings {
+        policy: going.map_or(policy(loaded), |g| g.policy),
+        max_steps: loaded.invocation.max_steps,
+        start,
+        debug: loaded.invocation.log_level == Level::Debug,
+        selection,
+    }
 }
 
 /// Says at the beginning what the run goes on with.

@@ -4,7 +4,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
