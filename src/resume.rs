@@ -206,7 +206,9 @@ fn look_at(
     let spool = Spool::new(records.private(&id));
     let (_, journal) =
         Journal::open(&path, &secrets(loaded), &spool).map_err(|p| explain(&id, &p))?;
-    if let Some(flow) = journal.flow().filter(|f| f.complete && journal.is_over()) {
+    // One that ended well and was killed before it could say so: that is done now.
+    let failed = journal.flow().filter(|f| f.complete && f.exit != exit::OK);
+    if let Some(flow) = failed.filter(|_| journal.is_over()) {
         if !asked {
             return Ok(None);
         }
@@ -216,7 +218,8 @@ fn look_at(
         let why = "an output that it kept in a file is gone or not as it was";
         return Err(explain(&id, &Problem::Unusable(why.into())));
     }
-    if loaded.invocation.finish_only && journal.is_over() {
+    let succeeded = journal.flow().is_some_and(|f| f.complete);
+    if loaded.invocation.finish_only && journal.is_over() && !succeeded {
         let why = format!("run {id}: its final tasks have run already");
         return Err(refuse(why));
     }

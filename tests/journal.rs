@@ -467,3 +467,28 @@ fn a_success_makes_earlier_journals_pointless() {
     assert!(journals(&sandbox).is_empty());
     assert_eq!(resume(&sandbox).code, 12);
 }
+
+#[test]
+fn a_run_that_ended_well_but_for_its_journal_is_not_run_again() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", task(1, "true"));
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=unlink", "-e"]);
+    command.args([
+        "inject=unlink:error=EPERM",
+        env!("CARGO_BIN_EXE_tasker"),
+        "-r",
+        "tasks.txt",
+    ]);
+    command
+        .current_dir(&sandbox.path)
+        .env("HOME", &sandbox.path)
+        .stdin(Stdio::null());
+    let ran = Ran::from(command.output().expect("strace runs"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("cannot remove the journal"), "{ran:?}");
+    let ran = again(&sandbox, &["-r", "--auto-recovery"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n");
+    assert!(journals(&sandbox).is_empty());
+}

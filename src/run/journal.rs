@@ -674,8 +674,10 @@ impl Journal {
 
     /// Removes it, and the outputs that it refers to: the run needs it no more.
     pub fn remove(self) -> io::Result<()> {
+        // In this order: without its outputs it could not be gone on with.
+        let removed = std::fs::remove_file(&self.path);
         self.spool.clear();
-        std::fs::remove_file(&self.path)
+        removed
     }
 }
 
