@@ -100,9 +100,9 @@ pub fn header(
     records: &Records,
     run_id: &str,
     began: SystemTime,
-    start: Ix,
-    selection: &Selection,
+    settings: &Settings,
 ) -> Result<Header, Refusal> {
+    let selection = &settings.selection;
     let key = records.plan_key().map_err(|e| {
         let why = format!("the key for the journal's hashes, in the log directory: {e}");
         Refusal::new(exit::LOG_DIR, why)
@@ -119,8 +119,8 @@ pub fn header(
             .as_nanos(),
         file: real_path(loaded),
         sha256: sha256::hex(text.as_bytes()),
-        start: loaded.workflow.tasks[start].id,
-        policy: policy_word(session::policy(loaded)).into(),
+        start: loaded.workflow.tasks[settings.start].id,
+        policy: policy_word(settings.policy).into(),
         limit: selection.limit.as_ref().map_or("-".into(), list),
         exclude: list(&selection.exclude),
         lines: text.lines().map(line).collect(),
@@ -206,13 +206,20 @@ fn look_at(
     let spool = Spool::new(records.private(&id));
     let (_, journal) =
         Journal::open(&path, &secrets(loaded), &spool).map_err(|p| explain(&id, &p))?;
-    if let Some(flow) = journal.flow().filter(|f| f.complete && journal.is_over()) {
+    // One that ended well and was killed before it could say so: that is done now.
+    let failed = journal.flow().filter(|f| f.complete && f.exit != exit::OK);
+    if let Some(flow) = failed.filter(|_| journal.is_over()) {
         if !asked {
             return Ok(None);
         }
         return Err(over(loaded, &id, flow.exit, flow.task));
     }
-    if loaded.invocation.finish_only && journal.is_over() {
+    if journal.missing {
+        let why = "an output that it kept in a file is gone or not as it was";
+        return Err(explain(&id, &Problem::Unusable(why.into())));
+    }
+    let succeeded = journal.flow().is_some_and(|f| f.complete);
+    if loaded.invocation.finish_only && journal.is_over() && !succeeded {
         let why = format!("run {id}: its final tasks have run already");
         return Err(refuse(why));
     }
@@ -294,8 +301,8 @@ fn modified(path: &Path) -> SystemTime {
 /// The header that a run like this would have now.
 fn header_now(loaded: &Loaded, records: &Records, then: &Header) -> Result<Header, Refusal> {
     let start = loaded.workflow.find(&then.start.to_string()).unwrap_or(0);
-    let none = Selection::default();
-    header(loaded, records, &then.run_id, UNIX_EPOCH, start, &none)
+    let settings = settings(loaded, start, Selection::default(), Policy::default());
+    header(loaded, records, &then.run_id, UNIX_EPOCH, &settings)
 }
 
 /// What is not as it was, in one sentence.
@@ -552,6 +559,9 @@ pub fn close(
         return (None, said);
     }
     let over = end.complete && journal.is_over();
+    if over {
+        journal.release_outputs();
+    }
     ((!over).then_some("--resume"), said)
 }
 

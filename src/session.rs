@@ -167,20 +167,13 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
     }
     tell_going(&mut report, going.as_ref());
     check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
-    let spool = &around.spool;
+    let settings = settings(loaded, going.as_ref(), start, selection);
     let journal = match &going {
-        Some(going) => going.take(loaded, spool)?,
-        None => resume::header(loaded, &records, &run_id, began, start, &selection)
-            .and_then(|header| resume::begin(loaded, &records, &header, spool))?,
+        Some(going) => going.take(loaded, &around.spool)?,
+        None => resume::header(loaded, &records, &run_id, began, &settings)
+            .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
     };
     let state_file = journal.path().to_path_buf();
-    let settings = Settings {
-        policy: going.as_ref().map_or(policy(loaded), |g| g.policy),
-        max_steps: loaded.invocation.max_steps,
-        start,
-        debug: loaded.invocation.log_level == Level::Debug,
-        selection,
-    };
     let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
     let option = close_journal(loaded, &records, &mut report, &mut end);
     close(loaded, &records, &mut report, &end, option);
@@ -205,6 +198,16 @@ pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
 fn ended_by(signal: i32) -> Refusal {
     let name = interrupt::signal_name(signal);
     Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
+}
+
+fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Selection) -> Settings {
+    Settings {
+        policy: going.map_or(policy(loaded), |g| g.policy),
+        max_steps: loaded.invocation.max_steps,
+        start,
+        debug: loaded.invocation.log_level == Level::Debug,
+        selection,
+    }
 }
 
 /// Says at the beginning what the run goes on with.

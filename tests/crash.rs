@@ -188,13 +188,23 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
     if !killed(&sandbox, point, &[]) {
         return false;
     }
+    let mut over = false;
+    if let Point::Call(call, n) = point
+        && n % 3 == 0
+    {
+        // What goes on is killed as well, if it is not over before.
+        let second = Point::Call(call, 25 + n % 50);
+        over = !killed(&sandbox, second, &["--auto-recovery"]);
+    }
     let before = effects(&sandbox);
     let journal = journals(&sandbox)
         .first()
         .map(|p| std::fs::read(p).unwrap_or_default());
     let recorded = recorded(&journal.unwrap_or_default());
-    let ran = tasker(&sandbox, &["--auto-recovery"]);
-    assert_eq!(ran.code, 0, "{point:?}: {ran:?}");
+    if !over {
+        let ran = tasker(&sandbox, &["--auto-recovery"]);
+        assert_eq!(ran.code, 0, "{point:?}: {ran:?}");
+    }
     compare(
         &sandbox,
         &before,
@@ -225,7 +235,7 @@ fn compare(
     assert_eq!(names(&after), names(&expected.effects), "{what}");
     let again = after.values().filter(|n| **n > 1).count();
     assert!(
-        again <= 5,
+        again <= 10,
         "{what}: {again} tasks ran again, more than ran at once"
     );
     assert_eq!(sandbox.read("sum"), expected.sum, "{what}");

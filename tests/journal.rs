@@ -422,3 +422,73 @@ fn the_hosts_of_the_first_run_are_those_of_the_rest() {
     ran.sort_unstable();
     assert_eq!(ran, ["1", "h2", "h3"]);
 }
+
+#[test]
+fn a_run_in_its_handlers_goes_on_there() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "false")
+        + "on_failure=90\n"
+        + &task(2, "true")
+        + &task(90, "true")
+        + &task(92, "test -e fine || { echo x >ready; sleep 60; }");
+    let child = sandbox.start(&text, &[]);
+    wait_for("the last handler", || sandbox.exists("ready"));
+    kill_hard(&sandbox, child);
+    sandbox.file("fine", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n90\n92\n92\n");
+    assert_eq!(sandbox.steps(), "1 90 92");
+}
+
+#[test]
+fn hosts_are_known_by_their_names_when_their_file_has_changed() {
+    let sandbox = Sandbox::new();
+    sandbox.file("hosts", "h1\nh2\n");
+    let text = "task=1\ntype=parallel\nhostnames=file:hosts\nexec=shell\n\
+        command=echo @hostname@ >>effects; test -e fine -o @hostname@ = h1\n";
+    assert_eq!(sandbox.run(text, &[]).code, 10);
+    // A host that has gone meanwhile is left alone, a new one gets its turn.
+    sandbox.file("hosts", "h1\nh3\n");
+    sandbox.file("fine", "");
+    sandbox.file("effects", "");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "h3\n");
+}
+
+#[test]
+fn a_success_makes_earlier_journals_pointless() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true") + &task(2, "test -e fine");
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    sandbox.file("fine", "");
+    assert_eq!(sandbox.run(&text, &[]).code, 0);
+    assert!(journals(&sandbox).is_empty());
+    assert_eq!(resume(&sandbox).code, 12);
+}
+
+#[test]
+fn a_run_that_ended_well_but_for_its_journal_is_not_run_again() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", task(1, "true"));
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=unlink", "-e"]);
+    command.args([
+        "inject=unlink:error=EPERM",
+        env!("CARGO_BIN_EXE_tasker"),
+        "-r",
+        "tasks.txt",
+    ]);
+    command
+        .current_dir(&sandbox.path)
+        .env("HOME", &sandbox.path)
+        .stdin(Stdio::null());
+    let ran = Ran::from(command.output().expect("strace runs"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("cannot remove the journal"), "{ran:?}");
+    let ran = again(&sandbox, &["-r", "--auto-recovery"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n");
+    assert!(journals(&sandbox).is_empty());
+}

@@ -153,14 +153,8 @@ impl<'a> Engine<'a> {
             if let Some(signal) = self.stopped {
                 return (exit::SIGNAL + signal, at.task);
             }
-            if self.is_blocked() {
-                self.why = self.block_cause();
-                return (self.blocked_exit(), at.task);
-            }
-            if self.is_at_the_end() {
-                self.why = "only the final tasks were wanted".into();
-                self.restore_the_rest();
-                return (exit::OK, at.task);
+            if let Some(code) = self.end_of_memory() {
+                return (code, at.task);
             }
             if at == Position::at(at.task) && !self.is_restoring() {
                 steps += 1;
@@ -205,6 +199,20 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+    }
+
+    /// The exit code where the walk is over for its journal: it cannot be
+    /// written, or only the final tasks are wanted.
+    fn end_of_memory(&mut self) -> Option<i32> {
+        if self.is_blocked() {
+            self.why = self.block_cause();
+            return Some(self.blocked_exit());
+        }
+        self.is_at_the_end().then(|| {
+            self.why = "only the final tasks were wanted".into();
+            self.restore_the_rest();
+            exit::OK
+        })
     }
 
     /// Where a resumed run does the task again that had stopped it.

@@ -168,6 +168,8 @@ pub struct Journal {
     kept: Kept,
     /// It stopped in the middle of a record, which was cut off.
     pub torn: bool,
+    /// An output that was kept in a file is gone or not as it was.
+    pub missing: bool,
     pretends: bool,
 }
 
@@ -246,6 +248,7 @@ impl Journal {
             unsynced: Vec::new(),
             kept: Kept::default(),
             torn: false,
+            missing: false,
             pretends: false,
         }
     }
@@ -291,9 +294,7 @@ impl Journal {
                     let number = self.kept.count + 2;
                     let fields = &bytes[range.clone()];
                     if self.take_in(fields, &range).is_none() {
-                        let why = format!(
-                            "its record {number} cannot be used: an output that was kept in a file is gone or changed, or it is of another version"
-                        );
+                        let why = format!("its record {number} is of another version");
                         return Err(Problem::Unusable(why));
                     }
                     self.kept.count += 1;
@@ -364,6 +365,7 @@ impl Journal {
             _ => return None,
         }
         kept.last = kept.last.max(turn);
+        self.missing |= reader.missing;
         Some(())
     }
 
@@ -664,10 +666,18 @@ impl Journal {
         self.kept.over = true;
     }
 
+    /// Removes the outputs that it refers to: the run is over, and nobody goes on
+    /// with it.
+    pub fn release_outputs(&self) {
+        self.spool.clear();
+    }
+
     /// Removes it, and the outputs that it refers to: the run needs it no more.
     pub fn remove(self) -> io::Result<()> {
+        // In this order: without its outputs it could not be gone on with.
+        let removed = std::fs::remove_file(&self.path);
         self.spool.clear();
-        std::fs::remove_file(&self.path)
+        removed
     }
 }
 

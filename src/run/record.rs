@@ -176,6 +176,8 @@ impl<'s> Fields<'s> {
 pub struct Reader<'a> {
     fields: std::slice::Split<'a, u8, fn(&u8) -> bool>,
     secrets: &'a [Vec<u8>],
+    /// An output that was kept in a file is gone or not as it was.
+    pub missing: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -184,6 +186,7 @@ impl<'a> Reader<'a> {
         Reader {
             fields: bytes.split(is_tab),
             secrets,
+            missing: false,
         }
     }
 
@@ -253,7 +256,9 @@ impl<'a> Reader<'a> {
             None => Some(Captured::text(bytes)),
             Some(length) => {
                 let path = std::ffi::OsString::from_vec(bytes).into();
-                Captured::spooled(path, length.parse().ok()?, spool)
+                let stream = Captured::spooled(path, length.parse().ok()?, spool);
+                self.missing |= stream.is_none();
+                Some(stream.unwrap_or(Captured::text("")))
             }
         }
     }
