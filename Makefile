@@ -3,6 +3,11 @@ DESTDIR ?=
 CARGO ?= cargo
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
 
+# Where the shells look for completions.
+BASH_DIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH_DIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH_DIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
 all:
 	$(CARGO) build --release --locked
 
@@ -40,11 +45,17 @@ install: all
 	install -m 644 man/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1
 	install -m 644 man/tasker-file.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
 	install -m 644 man/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
+	install -d $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
+	target/release/tasker --completions bash > $(BASH_DIR)/tasker
+	target/release/tasker --completions zsh > $(ZSH_DIR)/_tasker
+	target/release/tasker --completions fish > $(FISH_DIR)/tasker.fish
+	chmod 644 $(BASH_DIR)/tasker $(ZSH_DIR)/_tasker $(FISH_DIR)/tasker.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tasker
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
+	rm -f $(BASH_DIR)/tasker $(ZSH_DIR)/_tasker $(FISH_DIR)/tasker.fish
 
 clean:
 	$(CARGO) clean

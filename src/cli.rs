@@ -4,14 +4,16 @@
 //! file's options are applied first, then those of the command line, which win.
 #![forbid(unsafe_code)]
 
+use crate::completions::Shell;
 use crate::exit;
 use crate::plan::identity;
 use crate::plan::picture::Language;
 use crate::report::log::Level;
+use crate::report::paint::Color;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
 use crate::task::keys;
-use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::diagnostic::{Diagnostics, Found, printable};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::quote;
@@ -35,7 +37,8 @@ pub struct Opt {
 }
 
 impl Opt {
-    fn value_is_optional(&self) -> bool {
+    /// Whether the value may be left out, and can only follow a `=`.
+    pub fn value_is_optional(&self) -> bool {
         self.value.is_some_and(|v| v.starts_with('['))
     }
 }
@@ -180,6 +183,11 @@ pub const OPTIONS: &[Opt] = &[
         "read this instead of the usual tasker.conf",
     ),
     never_in_file(flag(
+        "validate-only",
+        None,
+        "check as a run would, show what was found and no plan",
+    )),
+    never_in_file(flag(
         "skip-host-validation",
         None,
         "do not resolve or contact hosts before the run",
@@ -212,14 +220,59 @@ pub const OPTIONS: &[Opt] = &[
         "HOW",
         "what a first Ctrl-C does: drain (default) or kill",
     ),
+    valued(
+        "alert-on-failure",
+        None,
+        "PROGRAM",
+        "run this program once when a real run fails",
+    ),
+    flag(
+        "instance-check",
+        None,
+        "refuse to run beside another instance of this run",
+    ),
+    never_in_file(flag(
+        "force-instance",
+        None,
+        "run beside another instance all the same",
+    )),
+    valued(
+        "lock-wait",
+        None,
+        "TIME",
+        "wait so long for another instance to end",
+    ),
+    flag(
+        "lock-skip",
+        None,
+        "end quietly with 0 where another instance runs",
+    ),
+    valued(
+        "splay",
+        None,
+        "TIME",
+        "wait a random time up to this before the run",
+    ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
+    valued(
+        "color",
+        None,
+        "WHEN",
+        "colour on standard error: auto (default), always, never",
+    ),
     flag("no-task-backup", None, "keep no copy of the task file"),
     flag(
         "strict-env-validation",
         None,
         "use only environment variables that begin with TASKER_",
     ),
+    never_in_file(valued(
+        "completions",
+        None,
+        "SHELL",
+        "print a script that completes options: bash, zsh or fish",
+    )),
     never_in_file(flag("help", Some('h'), "print help (-h: only the options)")),
     never_in_file(flag("version", Some('V'), "print the version")),
     flag("skip-command-validation", None, ""),
@@ -255,15 +308,23 @@ pub struct Invocation {
     pub expect_hosts: Option<RangeInclusive<usize>>,
     pub yes: bool,
     pub config: Option<PathBuf>,
+    pub validate_only: bool,
     pub skip_host_validation: bool,
     pub skip_task_validation: bool,
     pub keep_going: bool,
     pub fire_and_forget: bool,
     pub max_steps: u64,
     pub on_interrupt: OnInterrupt,
+    pub alert_on_failure: Option<PathBuf>,
+    pub instance_check: bool,
+    pub force_instance: bool,
+    pub lock_wait: Option<Duration>,
+    pub lock_skip: bool,
+    pub splay: Option<Duration>,
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
     pub quiet: bool,
+    pub color: Color,
     pub no_task_backup: bool,
     pub strict_env: bool,
     /// Options without effect that were given.
@@ -296,14 +357,22 @@ impl Default for Invocation {
             expect_hosts: None,
             yes: false,
             config: None,
+            validate_only: false,
             skip_host_validation: false,
             skip_task_validation: false,
             keep_going: false,
             fire_and_forget: false,
             max_steps: 100_000,
             on_interrupt: OnInterrupt::Drain,
+            alert_on_failure: None,
+            instance_check: false,
+            force_instance: false,
+            lock_wait: None,
+            lock_skip: false,
+            splay: None,
             settings: Vec::new(),
             quiet: false,
+            color: Color::Auto,
             no_task_backup: false,
             strict_env: false,
             ignored: Vec::new(),
@@ -325,6 +394,7 @@ pub enum Request {
         short: bool,
     },
     Version,
+    Completions(Shell),
     Run {
         file: OsString,
         typed: Vec<Typed>,
@@ -361,12 +431,16 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
                 opt,
                 value: parser.optional_value(),
             }),
+            ("completions", Some(what)) => {
+                let value = parser.value().map_err(|_| needs(opt, what))?;
+                return shell(&value.to_string_lossy()).map(Request::Completions);
+            }
             (_, Some(what)) => match parser.value() {
                 Ok(value) if !value.is_empty() => typed.push(Typed {
                     opt,
                     value: Some(value),
                 }),
-                _ => return Err(format!("`--{}` needs a value: {what}", opt.long)),
+                _ => return Err(needs(opt, what)),
             },
             (_, None) => typed.push(Typed { opt, value: None }),
         }
@@ -375,6 +449,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
     }
+}
+
+fn needs(opt: &Opt, what: &str) -> String {
+    format!("`--{}` needs a value: {what}", opt.long)
 }
 
 fn explain(error: lexopt::Error) -> String {
@@ -433,15 +511,21 @@ fn read_line(line: &str) -> Result<Typed, String> {
         ));
     }
     match (opt.value, value) {
-        (Some(what), None | Some("")) if !opt.value_is_optional() => {
-            Err(format!("`--{}` needs a value: {what}", opt.long))
-        }
+        (Some(what), None | Some("")) if !opt.value_is_optional() => Err(needs(opt, what)),
         (None, Some(_)) => Err(format!("`--{}` takes no value", opt.long)),
         (_, value) => Ok(Typed {
             opt,
             value: value.map(OsString::from),
         }),
     }
+}
+
+/// The program to alert when a file cannot even be read: its own options are not
+/// known then.
+pub fn alert_typed(typed: &[Typed]) -> Option<PathBuf> {
+    let value = |long: &str| typed.iter().rev().find(|t| t.opt.long == long);
+    value("run")?;
+    value("alert-on-failure")?.value.clone().map(PathBuf::from)
 }
 
 /// The option that a line of a file names, without its value.
@@ -496,7 +580,7 @@ impl Invocation {
             if let Err(message) =
                 read_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed))
             {
-                diagnostics.error(*at, message);
+                diagnostics.near_miss(*at, &message);
             }
             if let Some((_, place @ None)) = &mut invocation.exec {
                 *place = Some(*at);
@@ -513,6 +597,9 @@ impl Invocation {
         }
         if invocation.run && crate::rehearsal::is_wanted(&invocation) {
             return Err("a rehearsal (--assume) runs nothing; leave -r out".into());
+        }
+        if invocation.run && invocation.validate_only {
+            return Err("--validate-only runs nothing; leave -r out".into());
         }
         Ok(invocation)
     }
@@ -547,6 +634,7 @@ impl Invocation {
             "expect-hosts" => self.expect_hosts = Some(expect_hosts(text()?)?),
             "yes" => self.yes = true,
             "config" => self.config = Some(PathBuf::from(value)),
+            "validate-only" => self.validate_only = true,
             "skip-host-validation" => self.skip_host_validation = true,
             "skip-task-validation" => self.skip_task_validation = true,
             "skip-validation" => {
@@ -557,8 +645,15 @@ impl Invocation {
             "fire-and-forget" => self.fire_and_forget = true,
             "max-steps" => self.max_steps = max_steps(text()?)?,
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
+            "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
+            "instance-check" => self.instance_check = true,
+            "force-instance" => self.force_instance = true,
+            "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),
+            "lock-skip" => self.lock_skip = true,
+            "splay" => self.splay = Some(duration::parse(text()?)?),
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
+            "color" => self.color = color(text()?)?,
             "no-task-backup" => self.no_task_backup = true,
             "strict-env-validation" => self.strict_env = true,
             old if !self.ignored.contains(&old) => self.ignored.push(old),
@@ -593,9 +688,22 @@ fn log_level(text: &str) -> Result<Level, String> {
     let found = Level::NAMES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
-    found
-        .map(|(_, level)| *level)
-        .ok_or_else(|| format!("expected ERROR, WARN, INFO or DEBUG, found {}", Found(text)))
+    let near = || near(text, Level::NAMES.map(|(name, _)| name));
+    found.map(|(_, level)| *level).ok_or_else(|| {
+        format!(
+            "expected ERROR, WARN, INFO or DEBUG, found {}{}",
+            Found(text),
+            near()
+        )
+    })
+}
+
+/// The word that is probably meant, at the end of a sentence.
+fn near<const N: usize>(text: &str, words: [&str; N]) -> String {
+    match did_you_mean(text, words) {
+        near if near.is_empty() => near,
+        near => format!("; {near}"),
+    }
 }
 
 /// How the plan is printed.
@@ -613,8 +721,9 @@ fn form(text: &str) -> Result<Form, String> {
         "mermaid" => Ok(Form::Picture(Language::Mermaid)),
         "json" => Ok(Form::Json),
         _ => Err(format!(
-            "expected text, dot, mermaid or json, found {}",
-            Found(text)
+            "expected text, dot, mermaid or json, found {}{}",
+            Found(text),
+            near(text, ["text", "dot", "mermaid", "json"])
         )),
     }
 }
@@ -629,6 +738,29 @@ fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
             Found(text)
         )),
     }
+}
+
+fn color(text: &str) -> Result<Color, String> {
+    let found = Color::NAMES.iter().find(|(name, _)| *name == text);
+    let near = || near(text, Color::NAMES.map(|(name, _)| name));
+    found.map(|(_, color)| *color).ok_or_else(|| {
+        format!(
+            "expected auto, always or never, found {}{}",
+            Found(text),
+            near()
+        )
+    })
+}
+
+fn shell(text: &str) -> Result<Shell, String> {
+    let found = Shell::NAMES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, shell)| *shell).ok_or_else(|| {
+        format!(
+            "--completions: expected bash, zsh or fish, found {}{}",
+            Found(text),
+            near(text, Shell::NAMES.map(|(name, _)| name))
+        )
+    })
 }
 
 fn project(text: &str) -> Result<String, String> {
@@ -653,7 +785,11 @@ fn on_interrupt(text: &str) -> Result<OnInterrupt, String> {
     match text {
         "drain" => Ok(OnInterrupt::Drain),
         "kill" => Ok(OnInterrupt::Kill),
-        _ => Err(format!("expected `drain` or `kill`, found {}", Found(text))),
+        _ => Err(format!(
+            "expected `drain` or `kill`, found {}{}",
+            Found(text),
+            near(text, ["drain", "kill"])
+        )),
     }
 }
 
@@ -669,6 +805,21 @@ fn setting(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{name}` cannot be the name of a global"));
     }
     Ok((name.to_string(), value.trim().to_string()))
+}
+
+/// Says what is wrong with the command line, in the form of other mistakes; the
+/// exit code. What is probably meant is the remedy.
+pub fn refuse(message: &str) -> i32 {
+    let (message, help) = match message.rfind("; did you mean `") {
+        Some(at) => (&message[..at], &message[at + 2..]),
+        None => (message, "see tasker --help"),
+    };
+    crate::report::show::complain(format_args!(
+        "tasker: error: {}\n     = help: {}",
+        printable(message),
+        printable(help)
+    ));
+    exit::USAGE
 }
 
 const USAGE: &str = "usage: tasker [OPTIONS] TASK_FILE\n";
@@ -702,6 +853,7 @@ Exit codes:
   {}   not the number of hosts that --expect-hosts says
   {}   --max-steps was reached
   {}   the task file is invalid; {} it holds no tasks
+  {}   another instance of this run is active
   {}   the task file is not there; {} it cannot be read
   {}   the log directory cannot be written
   {}   a host cannot be resolved or reached
@@ -720,6 +872,7 @@ See tasker(1), tasker-file(5) and tasker.conf(5).
         exit::MAX_STEPS,
         exit::INVALID,
         exit::NO_TASKS,
+        exit::ACTIVE,
         exit::NO_FILE,
         exit::UNREADABLE,
         exit::LOG_DIR,

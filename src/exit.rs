@@ -14,6 +14,8 @@ pub const EXPECTED_HOSTS: i32 = 13;
 pub const MAX_STEPS: i32 = 14;
 pub const INVALID: i32 = 20;
 pub const NO_TASKS: i32 = 24;
+/// Another instance of this run is active.
+pub const ACTIVE: i32 = 25;
 pub const NO_FILE: i32 = 30;
 pub const UNREADABLE: i32 = 31;
 pub const LOG_DIR: i32 = 32;

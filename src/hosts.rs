@@ -10,7 +10,7 @@ use crate::load::Loaded;
 use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
 use crate::plan::targets::hosts_of;
-use crate::report::summary::Findings;
+use crate::report::summary::{Findings, Sign};
 use crate::run::child::{self, Surroundings};
 use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
@@ -54,7 +54,9 @@ pub fn check(check: &Check) -> Findings {
         hosts: targets.len(),
         ..Findings::default()
     };
-    if !loaded.invocation.skip_host_validation {
+    if loaded.invocation.skip_host_validation {
+        findings.skip("Host DNS resolution", "--skip-host-validation");
+    } else {
         let mut left: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         resolve_all(&mut left, stop, &mut findings);
         if let Some(around) = check.around {
@@ -66,13 +68,39 @@ pub fn check(check: &Check) -> Findings {
         .iter()
         .map(|(name, count)| format!("{name}: {count}"))
         .collect();
-    if findings.code == exit::OK && !counts.is_empty() {
-        findings.checks.push((
-            format!("Execution type validation passed ({})", counts.join(", ")),
-            true,
-        ));
+    test_programs(check, &mut findings);
+    if !counts.is_empty() {
+        let (word, sign) = match findings.code {
+            exit::EXEC_TYPE => ("failed", Sign::Failed),
+            _ => ("passed", Sign::Passed),
+        };
+        let counts = counts.join(", ");
+        findings
+            .checks
+            .push((format!("Execution type validation {word} ({counts})"), sign));
     }
     findings
+}
+
+/// With `-c` every program must be there; where only the validation is asked for,
+/// those without which a real run would not begin.
+fn test_programs(check: &Check, findings: &mut Findings) {
+    let loaded = check.loaded;
+    let contacting = check.around.is_some() && !loaded.invocation.skip_host_validation;
+    let mut missing = Vec::new();
+    if contacting || loaded.invocation.validate_only {
+        missing.extend(missing_programs(loaded, check.selection));
+    }
+    if contacting {
+        let local = recipe::missing_local_programs(&loaded.workflow);
+        missing.extend(local.iter().map(|p| format!("`{p}`")));
+    }
+    if !missing.is_empty() && findings.code == exit::OK {
+        findings.code = exit::EXEC_TYPE;
+    }
+    let why = || "there is no such program".to_string();
+    let failures = missing.into_iter().map(|program| (program, why()));
+    findings.failures.extend(failures);
 }
 
 /// Those whose names mean something here.

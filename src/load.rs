@@ -2,19 +2,23 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
+use crate::alert::Alert;
 use crate::cli::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
+use crate::report::show::complain;
+use crate::report::summary::Findings;
 use crate::site::{self, Site};
 use crate::task::build::{self, Setting};
 use crate::task::globals::is_secret;
 use crate::task::keys;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::{Count, Diagnostics, Severity, printable, reason};
+use crate::text::diagnostic::{Check, Diagnostics, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{MAX_BYTES, Source, Sources, Span};
+use crate::validation::{self, Validation};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,6 +36,7 @@ pub struct Loaded {
     pub defaults: Defaults,
     pub site: Site,
     pub workflow: Workflow,
+    pub validation: Validation,
 }
 
 /// Reads, builds and checks; says what is wrong and returns the exit code.
@@ -42,16 +47,23 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     } else {
         path.to_string_lossy().into_owned()
     };
-    let bytes = read(path, &name)?;
+    let bytes = read(path, &name).inspect_err(|code| {
+        if let Some(program) = cli::alert_typed(typed) {
+            let error = "the task file cannot be read";
+            Alert::of_refusal(&program, &name, *code, error).send_alone();
+        }
+    })?;
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);
     let file = sources.add(source);
-    if let Some(bad) = bad {
-        diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
-        return Err(refuse(&mut diagnostics, &sources, &Mask::default(), &name));
-    }
-    let lines = scanner::scan(file, sources.get(file), &mut diagnostics);
+    let lines = match bad {
+        Some(bad) => {
+            diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
+            Vec::new()
+        }
+        None => scanner::scan(file, sources.get(file), &mut diagnostics),
+    };
     hide_secrets(&lines, &mut sources);
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation =
@@ -78,31 +90,37 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     if !from_stdin {
         site::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
     }
+    diagnostics.begin(Check::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
         check::check(&workflow, &mut diagnostics);
     }
-    if invocation.skip_task_validation {
+    warn_of_skipped(&invocation, &mut diagnostics);
+    let empty = none && !diagnostics.has_errors();
+    if empty {
+        // Nothing else matters then.
         diagnostics.drop_warnings();
-        crate::report::show::complain(format_args!(
-            "tasker: warning: the checks of the flow and all warnings are skipped"
-        ));
     }
-    if invocation.skip_host_validation {
-        crate::report::show::complain(format_args!(
-            "tasker: warning: hosts are neither resolved nor contacted before the run"
-        ));
+    let change = workflow.globals.get("CHANGE").map(|g| g.shown());
+    let mut validation = Validation::new(
+        &name,
+        &invocation,
+        site.log_directory(&invocation),
+        validation::who(&defaults.own_name, change),
+        mask,
+        &mut diagnostics,
+        &sources,
+    );
+    if empty {
+        validation.of_file = Findings::of_empty_file();
     }
-    if diagnostics.has_errors() {
-        return Err(refuse(&mut diagnostics, &sources, &mask, &name));
+    if validation.of_file.code != exit::OK {
+        return Err(validation.refuse(&invocation));
     }
-    if none {
-        let name = printable(&name);
-        crate::report::show::complain(format_args!(
-            "tasker: {name}: it holds no tasks; nothing was run"
-        ));
-        return Err(exit::NO_TASKS);
+    // A quiet run keeps warnings to itself.
+    if !(invocation.run && invocation.quiet) {
+        note_old_options(&invocation);
+        validation.advise();
     }
-    advise(&mut diagnostics, &sources, &mask, &invocation);
     Ok(Loaded {
         name,
         from_stdin,
@@ -112,7 +130,23 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         defaults,
         site,
         workflow,
+        validation,
     })
+}
+
+/// What is not checked is said, whatever else is silent.
+fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut Diagnostics) {
+    if invocation.skip_task_validation {
+        diagnostics.drop_warnings();
+        complain(format_args!(
+            "tasker: warning: the checks of the flow and all warnings are skipped"
+        ));
+    }
+    if invocation.skip_host_validation {
+        complain(format_args!(
+            "tasker: warning: hosts are neither resolved nor contacted before the run"
+        ));
+    }
 }
 
 fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
@@ -126,7 +160,7 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
         Err(e) if is_absent(&e) => {
-            crate::report::show::complain(format_args!(
+            complain(format_args!(
                 "tasker: there is no task file `{}`",
                 printable(name)
             ));
@@ -135,7 +169,7 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
         Err(e) => reason(&e),
     };
-    crate::report::show::complain(format_args!(
+    complain(format_args!(
         "tasker: cannot read the task file `{}`: {problem}",
         printable(name)
     ));
@@ -213,50 +247,20 @@ fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
 }
 
 fn usage(message: &str) -> i32 {
-    crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
-    exit::USAGE
+    cli::refuse(message)
 }
 
-/// Shows all findings of a file that cannot be run.
-fn refuse(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, name: &str) -> i32 {
-    let (errors, warnings) = (
-        diagnostics.count(Severity::Error),
-        diagnostics.count(Severity::Warning),
-    );
-    crate::report::show::complain_raw(format_args!("{}", mask.text(&diagnostics.draw(sources))));
-    crate::report::show::complain(format_args!(
-        "tasker: {}: {}, {}; nothing was run",
-        printable(name),
-        Count(errors, "error"),
-        Count(warnings, "warning")
-    ));
-    exit::INVALID
-}
-
-/// Shows the warnings of a file that can be run; a quiet run keeps them to itself.
-fn advise(diagnostics: &mut Diagnostics, sources: &Sources, mask: &Mask, invocation: &Invocation) {
-    if invocation.run && invocation.quiet {
-        return;
-    }
+/// Old files may hold options that do nothing any more.
+fn note_old_options(invocation: &Invocation) {
     if !invocation.ignored.is_empty() {
         let old: Vec<String> = invocation
             .ignored
             .iter()
             .map(|o| format!("--{o}"))
             .collect();
-        crate::report::show::complain(format_args!(
+        complain(format_args!(
             "tasker: note: no effect any more: {}",
             old.join(", ")
-        ));
-    }
-    if !diagnostics.is_empty() {
-        crate::report::show::complain_raw(format_args!(
-            "{}",
-            mask.text(&diagnostics.draw(sources))
-        ));
-        crate::report::show::complain(format_args!(
-            "tasker: 0 errors, {}",
-            Count(diagnostics.count(Severity::Warning), "warning")
         ));
     }
 }

@@ -4,11 +4,14 @@
 //! room imports only those to its left: `text`, `task`, `plan`, `run`, `report`.
 #![deny(unsafe_code)]
 
+mod alert;
 mod cli;
+mod completions;
 mod exit;
 mod hosts;
 mod limits;
 mod load;
+mod lock;
 mod outcome;
 mod plan;
 mod rehearsal;
@@ -20,6 +23,7 @@ mod session;
 mod site;
 mod task;
 mod text;
+mod validation;
 
 use cli::Request;
 use std::process::ExitCode;
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
     let code = match cli::read(std::env::args_os().skip(1)) {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Completions(shell)) => print(&completions::script(shell)),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
             Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),
@@ -35,10 +40,7 @@ fn main() -> ExitCode {
             Ok(loaded) => session::dry_run(&loaded),
             Err(code) => code,
         },
-        Err(message) => {
-            crate::report::show::complain(format_args!("tasker: {message}; see tasker --help"));
-            exit::USAGE
-        }
+        Err(message) => cli::refuse(&message),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

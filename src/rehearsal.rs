@@ -31,6 +31,9 @@ use std::time::{Duration, SystemTime};
 /// How many steps one of many rehearsals takes at most; a cycle ends there.
 const STEPS_OF_ONE: u64 = 10_000;
 
+/// How many steps are shown of each end of a path that is too long to read.
+const END_OF_PATH: usize = 20;
+
 /// What somebody assumes of a task.
 struct Assumption {
     task: Ix,
@@ -51,8 +54,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match rehearse(loaded) {
         Ok(text) => {
             let text = Mask::new(&loaded.workflow.globals).text(&text);
-            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-            exit::OK
+            crate::print(&text)
         }
         Err(refusal) => {
             show::complain(format_args!("tasker: {}", refusal.why));
@@ -133,13 +135,15 @@ impl Rehearsal<'_> {
     /// The hosts of a node set, each of which the task must have.
     fn hosts(&self, task: Ix, set: &str) -> Result<HashSet<String>, String> {
         let expanded = nodeset::expand(set, std::path::Path::new(".")).map_err(|e| e.message)?;
-        let workflow = &self.loaded.workflow;
-        let known = targets::hosts_of(workflow, &self.selection, &workflow.tasks[task]);
-        let known: HashSet<String> = known.into_iter().flatten().collect();
-        let id = workflow.tasks[task].id;
+        if expanded.hosts.is_empty() {
+            return Err("expected a host or node set after `:`, found nothing".into());
+        }
+        let Some(known) = self.known_hosts(task) else {
+            return Ok(expanded.hosts.into_iter().collect());
+        };
+        let id = self.loaded.workflow.tasks[task].id;
         for host in &expanded.hosts {
-            // Where a result names the hosts, none is known yet.
-            if !known.is_empty() && !known.contains(host) {
+            if !known.contains(host) {
                 let near = did_you_mean(host, known.iter().map(String::as_str));
                 let semicolon = if near.is_empty() { "" } else { "; " };
                 return Err(format!(
@@ -149,6 +153,23 @@ impl Rehearsal<'_> {
             }
         }
         Ok(expanded.hosts.into_iter().collect())
+    }
+
+    /// Where the task would run; `None` where only a result will tell.
+    fn known_hosts(&self, task: Ix) -> Option<HashSet<String>> {
+        let workflow = &self.loaded.workflow;
+        let task = &workflow.tasks[task];
+        if targets::is_late(task) {
+            return None;
+        }
+        match &task.kind {
+            Kind::Command(command) if command.hostname.is_none() => {
+                Some(HashSet::from(["localhost".to_string()]))
+            }
+            _ => targets::hosts_of(workflow, &self.selection, task)
+                .into_iter()
+                .collect(),
+        }
     }
 
     /// One walk; `failing` fails beside what is assumed.
@@ -218,17 +239,14 @@ impl Rehearsal<'_> {
             }
             let most = self.loaded.invocation.max_steps.min(STEPS_OF_ONE);
             let end = self.walk(Some(ix), most, &mut |_| {});
-            let ran = end.results.get(ix);
-            let ran =
-                ran.is_some_and(|r| !matches!(r.outcome, Outcome::Skipped | Outcome::NotStarted));
-            let way = match ran {
-                true if task.finally => format!("after the end -> exit {}", end.exit),
-                true => format!(
-                    "{} -> exit {}",
-                    self.path(self.from(ix, &end.path)),
-                    end.exit
-                ),
-                false => "is not reached".into(),
+            let way = match end.results.get(ix).map(|r| r.outcome) {
+                None | Some(Outcome::NotStarted) => "is not reached".into(),
+                Some(Outcome::Skipped) => "is skipped, its condition is false".into(),
+                _ if task.finally => format!("after the end -> exit {}", end.exit),
+                _ => {
+                    let path = self.path(self.from(ix, &end.path));
+                    format!("{path} -> exit {}", end.exit)
+                }
             };
             let title = printable(&task.title.shown(None));
             let title = if title.is_empty() {
@@ -254,11 +272,21 @@ impl Rehearsal<'_> {
         &path[first..]
     }
 
+    /// The ids of the steps; of a long way, as in a cycle, its two ends.
     fn path(&self, path: &[Ix]) -> String {
-        let ids = path
-            .iter()
-            .map(|ix| self.loaded.workflow.tasks[*ix].id.to_string());
-        ids.collect::<Vec<_>>().join(" ")
+        let ids = |part: &[Ix]| {
+            let tasks = &self.loaded.workflow.tasks;
+            let ids = part.iter().map(|ix| tasks[*ix].id.to_string());
+            ids.collect::<Vec<_>>().join(" ")
+        };
+        match path.len().checked_sub(2 * END_OF_PATH) {
+            None | Some(0) => ids(path),
+            Some(left_out) => format!(
+                "{} ... ({left_out} more) ... {}",
+                ids(&path[..END_OF_PATH]),
+                ids(&path[path.len() - END_OF_PATH..])
+            ),
+        }
     }
 
     fn unused(&self) -> impl Iterator<Item = (&String, &bool)> {

@@ -16,7 +16,7 @@ use crate::session::Refusal;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, Selection};
 use crate::text::diagnostic::Count;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 /// On more hosts than this a run asks first, on a terminal (SPEC §6.1).
 const CONFIRM_ABOVE: u32 = 50;
@@ -27,6 +27,8 @@ pub struct Plan {
     text: String,
     /// 64 digits.
     pub id: String,
+    /// The same for every run of this file with these globals.
+    pub instance: String,
 }
 
 impl Plan {
@@ -42,16 +44,21 @@ impl Plan {
             })?,
             false => Vec::new(),
         };
-        let text = identity::text(&Basis {
+        let basis = Basis {
             workflow: &loaded.workflow,
             defaults: &loaded.defaults,
             selection,
             sources: &loaded.sources,
             options: &options(loaded, selection),
             key: &key,
-        });
-        let id = identity::id(&text);
-        Ok(Plan { text, id })
+        };
+        let text = identity::text(&basis);
+        let file = &loaded.sources.get(loaded.file).text;
+        Ok(Plan {
+            id: identity::id(&text),
+            instance: identity::instance(&basis, file),
+            text,
+        })
     }
 
     /// The id as people read it.
@@ -199,7 +206,7 @@ pub fn confirm(loaded: &Loaded, selection: &Selection, plan: &Plan) -> Result<()
     let invocation = &loaded.invocation;
     let somebody = !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
     if let Some(form) = invocation.show_plan {
-        let _ = io::stdout().write_all(draw(loaded, selection, plan, form).as_bytes());
+        crate::print(&draw(loaded, selection, plan, form));
         if !invocation.yes {
             if !somebody {
                 let why = "--show-plan with -r asks first, and there is no terminal to ask on; -y runs without asking";

@@ -2,22 +2,24 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
+use crate::alert::Alert;
 use crate::cli::Form;
 use crate::exit;
 use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
+use crate::lock::{self, Instance};
 use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
 use crate::report::console::{Closing, Console};
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
-use crate::report::summary::Findings;
+use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
 use crate::resume::{self, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
-use crate::run::child::Surroundings;
+use crate::run::child::{self, Surroundings};
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
@@ -31,6 +33,7 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
+use crate::text::nearest::did_you_mean;
 use crate::text::{quote, sha256};
 use std::collections::BTreeSet;
 use std::io;
@@ -40,8 +43,6 @@ use std::time::{Duration, SystemTime};
 
 /// How many hosts are between start and nonce at once (SPEC §5).
 const MAX_CONNECTING: u32 = 10;
-/// From SIGTERM to SIGKILL (SPEC §4.3).
-const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs the workflow; the exit code.
 pub fn run(loaded: &Loaded) -> i32 {
@@ -50,6 +51,10 @@ pub fn run(loaded: &Loaded) -> i32 {
         Err(refusal) => {
             show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
             show::complain_raw(format_args!("{}", refusal.detail));
+            if let Some(program) = &loaded.invocation.alert_on_failure {
+                let error = Mask::new(&loaded.workflow.globals).text(&refusal.why);
+                Alert::of_refusal(program, &loaded.name, refusal.code, &error).send_alone();
+            }
             refusal.code
         }
     }
@@ -90,41 +95,89 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     };
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
-        return Err(Refusal::new(
-            exit::EXEC_TYPE,
-            format!("not in PATH: {}", missing.join(", ")),
-        ));
+        let why = format!("not in PATH: {}", missing.join(", "));
+        let mut findings = Findings::default();
+        let what = "Execution type validation failed";
+        let line = format!("{what} ({why})");
+        findings.checks.push((line, Sign::Failed));
+        let findings = loaded.validation.of_file.with(&findings);
+        loaded.validation.keep(&findings, exit::EXEC_TYPE);
+        return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
     review::confirm(loaded, &selection, &plan)?;
-    let unwritable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
+    let begun = Begun {
+        began,
+        going,
+        run_id,
+        start,
+        records,
+        selection,
+        plan,
+        around,
+    };
+    let code = begin(loaded, begun, &mut pool);
+    pool.close();
+    code
+}
+
+/// A run whose command line and plan are as they should be.
+struct Begun {
+    began: SystemTime,
+    /// The earlier run that it goes on with.
+    going: Option<Going>,
+    run_id: String,
+    start: Ix,
+    records: Records,
+    selection: Selection,
+    plan: Plan,
+    around: Arc<Surroundings>,
+}
+
+/// Waits for its time and its lock, then runs to the end.
+fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal> {
+    let Begun {
+        began,
+        going,
+        run_id,
+        start,
+        records,
+        selection,
+        plan,
+        around,
+    } = begun;
+    if let Some(most) = loaded.invocation.splay {
+        pause(pool, most.mul_f64(child::random()))?;
+    }
+    // Held until the run has ended.
+    let lock = match lock::instance(loaded, &records, &plan, pool)? {
+        Instance::Another => return Ok(exit::OK),
+        Instance::Ours(lock) => lock,
+    };
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
     head(&mut report.log, loaded, &selection, &run_id, &plan);
-    tell_going(&mut report, going.as_ref());
-    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
-    if let Err(refusal) = check_hosts(loaded, &selection, &around, &mut pool, &mut report.log) {
-        pool.close();
-        return Err(refusal);
+    if let Some(holder) = lock.beside() {
+        let text =
+            format!("Another instance is active ({holder}); --force-instance runs beside it");
+        show::complain(format_args!("tasker: warning: {text}"));
+        report.log.say(Level::Warn, &text);
     }
+    tell_going(&mut report, going.as_ref());
+    check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
     let settings = settings(loaded, going.as_ref(), start, selection);
     let journal = match &going {
-        Some(going) => going.take(loaded, &around.spool),
+        Some(going) => going.take(loaded, &around.spool)?,
         None => resume::header(loaded, &records, &run_id, began, &settings)
-            .and_then(|header| resume::begin(loaded, &records, &header, &around.spool)),
+            .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
     };
-    let journal = match journal {
-        Ok(journal) => journal,
-        Err(refusal) => {
-            pool.close();
-            return Err(refusal);
-        }
-    };
-    let mut end = walk(loaded, &settings, &run_id, journal, &mut pool, &mut report);
-    pool.close();
+    let state_file = journal.path().to_path_buf();
+    let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
     let option = close_journal(loaded, &records, &mut report, &mut end);
     close(loaded, &records, &mut report, &end, option);
+    alert(loaded, &mut report, &end, state_file, &around.interrupt);
     Ok(end.exit)
 }
 
@@ -136,6 +189,25 @@ fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Select
         debug: loaded.invocation.log_level == Level::Debug,
         selection,
     }
+}
+
+/// What was to be written in the log directory cannot be.
+pub fn unwritable(e: io::Error) -> Refusal {
+    Refusal::new(exit::LOG_DIR, e.to_string())
+}
+
+/// Waits; a signal is the refusal.
+pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
+    let until = pool.now() + time;
+    match pool.wait(Some(until)) {
+        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
+        _ => Ok(()),
+    }
+}
+
+fn ended_by(signal: i32) -> Refusal {
+    let name = interrupt::signal_name(signal);
+    Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
 }
 
 /// Says at the beginning what the run goes on with.
@@ -208,12 +280,14 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }),
     };
     let missing = hosts::missing_programs(loaded, &selection);
-    if !missing.is_empty() {
+    if !missing.is_empty() && findings.code == exit::OK {
         let missing = missing.join(", ");
         show::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
         ));
     }
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     let mut text = summary::lines(&findings);
     let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
     // A picture is for a program, which must not find anything else there.
@@ -223,8 +297,8 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }
         text.clear();
     }
-    print(&text);
-    if findings.code != exit::OK {
+    crate::print(&text);
+    if findings.code != exit::OK || loaded.invocation.validate_only {
         return Ok(findings.code);
     }
     show_plan(loaded, &selection, form, began)?;
@@ -241,18 +315,14 @@ fn show_plan(
     let records = Records::new(log_directory(loaded)?, began);
     let plan = Plan::new(loaded, selection, &records)?;
     if form == Form::Text {
-        print("\nDry run: nothing is executed; -r runs it.\n");
+        crate::print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    print(&review::draw(loaded, selection, &plan, form));
+    crate::print(&review::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
     if records.exists() {
         plan.keep(&records);
     }
     review::check(loaded, selection, &plan, &records)
-}
-
-fn print(text: &str) {
-    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
@@ -261,10 +331,9 @@ fn test_connections(
     selection: &Selection,
     began: SystemTime,
 ) -> Result<Findings, Refusal> {
-    let unusable = |e: io::Error| Refusal::new(exit::LOG_DIR, e.to_string());
     let private = Records::new(log_directory(loaded)?, began).private(&run_id(began));
-    let around = surroundings(loaded, private).map_err(unusable)?;
-    let mut pool = Pool::new(around.clone()).map_err(unusable)?;
+    let around = surroundings(loaded, private).map_err(unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     let findings = contact(loaded, selection, Some(&around), &around, &mut pool);
     pool.close();
     findings
@@ -287,13 +356,7 @@ fn contact(
     });
     let now = pool.now();
     match pool.wait(Some(now)) {
-        Wake::Interrupt { signal, .. } => {
-            let name = interrupt::signal_name(signal);
-            Err(Refusal::new(
-                exit::SIGNAL + signal,
-                format!("ended by {name}"),
-            ))
-        }
+        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
         _ => Ok(findings),
     }
 }
@@ -304,7 +367,7 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
     sys::close_on_exec_above_2();
     sys::block_signals();
     let conf = &loaded.site.conf;
-    let kill_after = conf.kill_after.unwrap_or(KILL_AFTER);
+    let kill_after = loaded.defaults.kill_after;
     Ok(Arc::new(Surroundings {
         guardian: Guardian::start(kill_after)?,
         interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
@@ -314,22 +377,18 @@ fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surrounding
     }))
 }
 
-/// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
+/// Where logs and records go.
+///
+/// # Errors
+/// That there is no home directory to keep them in (32).
 pub fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
-    let named = loaded
-        .invocation
-        .log_dir
-        .clone()
-        .or_else(records::directory_of_environment);
-    let configured = named.or_else(|| loaded.site.conf.log_dir.clone());
-    configured
-        .or_else(records::default_directory)
-        .ok_or_else(|| {
-            Refusal::new(
-                exit::LOG_DIR,
-                "no home directory to keep the log in; name a directory with -l DIR",
-            )
-        })
+    let directory = loaded.validation.log_directory.as_ref();
+    directory.map(|(path, _)| path.clone()).ok_or_else(|| {
+        Refusal::new(
+            exit::LOG_DIR,
+            "no home directory to keep the log in; name a directory with -l DIR",
+        )
+    })
 }
 
 fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
@@ -356,6 +415,8 @@ fn check_hosts(
 ) -> Result<(), Refusal> {
     let contacted = Some(around).filter(|_| loaded.invocation.connection_test);
     let findings = contact(loaded, selection, contacted, around, pool)?;
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
     if loaded.invocation.skip_host_validation {
         log.say(
             Level::Warn,
@@ -390,9 +451,12 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
             .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
     };
     let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
-    let ix = workflow
-        .find(word)
-        .ok_or_else(|| refuse(format!("there is no task `{word}`")))?;
+    let ix = workflow.find(word).ok_or_else(|| {
+        let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
+        let near = did_you_mean(word, names);
+        let and = if near.is_empty() { "" } else { "; " };
+        refuse(format!("there is no task `{word}`{and}{near}"))
+    })?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end"
@@ -416,12 +480,6 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
     let workflow = &loaded.workflow;
-    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
-    let (user, effective) = sys::user_ids();
-    let terminal = std::fs::read_link("/proc/self/fd/0")
-        .ok()
-        .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
-    let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
     let real = std::fs::canonicalize(&loaded.name)
         .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
     let conf = loaded.site.file.map(|file| {
@@ -447,12 +505,7 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
             real.display(),
             sha256::hex(loaded.sources.get(loaded.file).text.as_bytes())
         ),
-        format!(
-            "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {}",
-            variable("SUDO_USER"),
-            variable("SSH_CONNECTION"),
-            loaded.defaults.own_name
-        ),
+        records::who(&loaded.defaults.own_name),
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),
@@ -573,6 +626,46 @@ fn close(
         total: workflow.tasks.len(),
     };
     report.console.end(end, &closing);
+}
+
+/// Tells the alert program of a run that failed; how that went is only logged.
+fn alert(
+    loaded: &Loaded,
+    report: &mut Report,
+    end: &RunEnd,
+    state_file: PathBuf,
+    interrupt: &Interrupt,
+) {
+    let Some(program) = &loaded.invocation.alert_on_failure else {
+        return;
+    };
+    if end.exit == exit::OK {
+        return;
+    }
+    let tasks = &loaded.workflow.tasks;
+    let failed = end.first_failure.unwrap_or(end.last);
+    let error = match end.first_failure.and_then(|ix| end.results.get(ix)) {
+        Some(result) => format!(
+            "task {}: {}, exit code {}",
+            tasks[failed].id, result.outcome, result.exit
+        ),
+        None => end.why.clone(),
+    };
+    let alert = Alert {
+        state_file: match state_file.exists() {
+            true => state_file,
+            false => PathBuf::new(),
+        },
+        log_file: report.log.path().to_path_buf(),
+        failed_task: tasks[failed].id.to_string(),
+        ..Alert::of_refusal(program, &loaded.name, end.exit, &error)
+    };
+    // A further signal ends the alert.
+    let before = interrupt.level();
+    match alert.send(&|| interrupt.level() > before) {
+        Ok(()) => report.log.say(Level::Info, "The alert program was run"),
+        Err(why) => report.log.say(Level::Warn, &why),
+    }
 }
 
 /// The command line that goes on at a failed task; for a block over hosts, with

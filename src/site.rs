@@ -6,8 +6,10 @@ use crate::cli::Invocation;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
 use crate::plan::recipe::Defaults;
+use crate::report::records;
 use crate::run::sys;
 use crate::text::diagnostic::Diagnostics;
+use crate::text::quote;
 use crate::text::scanner;
 use crate::text::source::{Source, Sources, Span};
 use std::io;
@@ -23,10 +25,16 @@ pub struct Site {
     pub file: Option<u32>,
 }
 
+/// Where logs go, and whether the user named the directory; nothing where there
+/// is not even a home.
+pub type LogDirectory = Option<(PathBuf, bool)>;
+
 /// How many subtasks of a block run at once when nothing says.
 const AT_ONCE: u32 = 50;
 /// The timeout of tasks when nothing names one (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a command has to end by itself when nothing says (SPEC §4.3).
+const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
 /// system's. One that was named must be there.
@@ -93,18 +101,71 @@ pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnosti
     let Ok(data) = std::fs::metadata(path) else {
         return;
     };
-    if data.mode() & 0o002 == 0 || !data.is_file() {
+    if !data.is_file() {
         return;
     }
-    let message = "everyone may write this file, and so decide what is run";
-    let help = format!("chmod o-w {}", path.display());
+    let (who, letter) = match data.mode() {
+        mode if mode & 0o002 != 0 => ("everyone".to_string(), 'o'),
+        mode if mode & 0o020 != 0 && !is_private(data.gid(), data.uid()) => {
+            (format!("the group {}", group_name(data.gid())), 'g')
+        }
+        _ => return,
+    };
+    let message = format!("{who} may write this file, and so decide what is run");
+    let help = format!(
+        "chmod {letter}-w {}",
+        quote::word(&path.display().to_string())
+    );
     match sys::user_ids().1 {
         0 => diagnostics.error(at, message).help(help),
         _ => diagnostics.warning(at, message).help(help),
     };
 }
 
+/// The fields of a line of `/etc/group` or `/etc/passwd`.
+fn entries(file: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let fields = |l: &str| l.split(':').map(String::from).collect();
+    text.lines().map(fields).collect()
+}
+
+fn group_name(gid: u32) -> String {
+    let groups = entries("/etc/group");
+    let found = groups.iter().find(|f| f.get(2) == Some(&gid.to_string()));
+    found.map_or(gid.to_string(), |f| format!("`{}`", f[0]))
+}
+
+/// Whether a group is known to hold the file's owner and nobody else, as where
+/// every user has a group of his own. One that this machine does not list may
+/// hold anyone.
+fn is_private(gid: u32, owner: u32) -> bool {
+    let (gid, owner) = (gid.to_string(), owner.to_string());
+    let (groups, users) = (entries("/etc/group"), entries("/etc/passwd"));
+    let Some(group) = groups.iter().find(|f| f.get(2) == Some(&gid)) else {
+        return false;
+    };
+    let name = users
+        .iter()
+        .find(|f| f.get(2) == Some(&owner))
+        .map(|f| &f[0]);
+    let members = group.get(3).map_or("", String::as_str).split(',');
+    let mut others = members.filter(|m| !m.is_empty() && Some(*m) != name.map(String::as_str));
+    // Its members by their own entry.
+    let mut by_entry = users.iter().filter(|f| f.get(3) == Some(&gid));
+    others.next().is_none() && by_entry.all(|f| f.get(2) == Some(&owner))
+}
+
 impl Site {
+    /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
+    pub fn log_directory(&self, invocation: &Invocation) -> LogDirectory {
+        let named = invocation.log_dir.clone();
+        let named = named
+            .or_else(records::directory_of_environment)
+            .or_else(|| self.conf.log_dir.clone());
+        let default = || records::default_directory().map(|d| (d, false));
+        named.map(|d| (d, true)).or_else(default)
+    }
+
     /// What tasks take that name nothing, in the order of SPEC §4.3 and §5; a type
     /// that the file names and that is none is reported.
     ///
@@ -127,7 +188,7 @@ impl Site {
             (Some((name, Some(at))), _) => types
                 .named(name)
                 .cloned()
-                .map_err(|e| diagnostics.error(*at, e))
+                .map_err(|e| diagnostics.near_miss(*at, &e))
                 .ok(),
             (Some((name, None)), _) => named(name, "--type")?,
             (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,
@@ -144,6 +205,7 @@ impl Site {
                 .default_timeout()?
                 .or(self.conf.timeout)
                 .unwrap_or(TIMEOUT),
+            kill_after: self.conf.kill_after.unwrap_or(KILL_AFTER),
             max_parallel: self.conf.max_parallel.unwrap_or(AT_ONCE),
             own_name: sys::own_name(),
             strict_env: invocation.strict_env,

@@ -24,15 +24,21 @@ fn of(text: &str, arguments: &[&str]) -> (Sandbox, Ran) {
     (sandbox, ran)
 }
 
+/// How a mistake of the command line is shown: what is probably meant is the help.
+fn mistake(sentence: &str) -> String {
+    let (sentence, help) = match sentence.split_once("; did you mean") {
+        Some((sentence, rest)) => (sentence, format!("did you mean{rest}")),
+        None => (sentence, "see tasker --help".into()),
+    };
+    format!("tasker: error: {sentence}\n     = help: {help}\n")
+}
+
 /// The command line is refused with exactly this sentence.
 #[track_caller]
 fn refused(arguments: &[&str], sentence: &str) {
     let (sandbox, ran) = of(HELLO, arguments);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert_eq!(
-        ran.stderr,
-        format!("tasker: {sentence}; see tasker --help\n")
-    );
+    assert_eq!(ran.stderr, mistake(sentence));
     assert_eq!(ran.stdout, "");
     assert!(!sandbox.exists("TASKER"), "nothing is written");
 }
@@ -42,12 +48,18 @@ fn refused(arguments: &[&str], sentence: &str) {
 fn refused_in_file(line: &str, message: &str) {
     let (_, ran) = of(&format!("{line}\n{HELLO}"), &[]);
     assert_eq!(ran.code, 20, "{ran:?}");
-    let first = ran.stderr.lines().next().unwrap_or("");
-    assert_eq!(first, format!("tasks.txt:1:1: error: {message}"));
+    let (message, near) = match message.split_once("; ") {
+        Some((message, near)) => (message, format!(" {near}")),
+        None => (message, String::new()),
+    };
+    let lines: Vec<&str> = ran.stderr.lines().take(3).collect();
+    assert_eq!(lines[0], format!("tasks.txt:1:1: error: {message}"));
+    // What is probably meant stands beside the carets.
+    assert!(lines[2].ends_with(&format!("^{near}")), "{lines:?}");
 }
 
 #[test]
-fn mistakes_are_one_line_and_exit_2() {
+fn mistakes_have_a_remedy_and_exit_2() {
     refused(
         &["--runn"],
         "unknown option `--runn`; did you mean `--run`?",
@@ -122,10 +134,7 @@ fn without_a_file_there_is_nothing_to_do() {
     for arguments in [&[][..], &["-r"], &["--"]] {
         let ran = tasker(&sandbox, arguments);
         assert_eq!(ran.code, 2);
-        assert_eq!(
-            ran.stderr,
-            "tasker: no task file given; see tasker --help\n"
-        );
+        assert_eq!(ran.stderr, mistake("no task file given"));
     }
     for option in ["--set", "-p", "--project"] {
         let ran = tasker(&sandbox, &[option]);
@@ -493,10 +502,7 @@ fn the_environment_stands_in_for_options() {
     ] {
         let ran = run(&[(name, value)], &[]);
         assert_eq!(ran.code, 2);
-        assert_eq!(
-            ran.stderr,
-            format!("tasker: {name}: {why}; see tasker --help\n")
-        );
+        assert_eq!(ran.stderr, mistake(&format!("{name}: {why}")));
     }
     // What the command line says makes a bad one not matter.
     let ran = run(&[("TASK_EXECUTOR_TYPE", "shel")], &["-t", "local"]);
@@ -616,7 +622,7 @@ fn names_and_values_that_are_not_utf_8() {
     assert_eq!(ran.code, 2);
     assert_eq!(
         ran.stderr,
-        "tasker: --project: the value is not UTF-8 text; see tasker --help\n"
+        mistake("--project: the value is not UTF-8 text")
     );
     let ran = run(&[OsStr::from_bytes(b"--\xff"), name]);
     assert_eq!(ran.code, 2, "{ran:?}");

@@ -287,6 +287,10 @@ fn one_failure_at_a_time_shows_where_each_leads() {
 
 #[test]
 fn mistakes_in_assumptions_are_one_line() {
+    let more = "task=4\ntype=parallel\ntasks=6\ntask=5\ntype=decision\nsuccess=true\nreturn=0\n\
+                task=6\nexec=local\ncommand=true\n";
+    let text = WEB.replacen("return=0\n", more, 1);
+    assert!(text.contains(more));
     for (option, sentence) in [
         ("--assume=7=exit 3", "there is no task `7`"),
         (
@@ -297,12 +301,19 @@ fn mistakes_in_assumptions_are_one_line() {
             "--assume=2:web1=ok",
             "task 2 does not run on `web1`; did you mean `web01`?",
         ),
-        ("--assume=2:web[1=ok", ""),
+        ("--assume=2:web[1=ok", "`[` without `]` in `web[1`"),
+        ("--assume=2:=ok", "expected a host or node set after `:`"),
+        ("--assume=1:web01=ok", "task 1 does not run on `web01`"),
+        (
+            "--assume=4=ok",
+            "task 4 is a block; assume something of its subtasks",
+        ),
+        ("--assume=5=ok", "task 5 runs no command"),
         ("--assume=1=exit 256", "expected `exit N`"),
         ("--assume=1=timout", "did you mean `timeout`?"),
         ("--assume=1", "expected TASK=RESULT or TASK:HOSTS=RESULT"),
     ] {
-        let ran = rehearse(WEB, &[option]);
+        let ran = rehearse(&text, &[option]);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(ran.stderr.contains(sentence), "{sentence}: {ran:?}");
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
@@ -321,4 +332,28 @@ fn a_cycle_ends_with_max_steps() {
     let text = "task=1\nexec=local\ncommand=true\ntask=2\nexec=local\ncommand=true\ngoto=1\n";
     let ran = rehearse(text, &["--assume=1=ok", "--max-steps=500"]);
     assert!(ran.stdout.ends_with("exit code: 14\n"), "{}", ran.stdout);
+    let ends = "path: 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 ... (460 more) ... 1 2 ";
+    assert!(ran.stdout.contains(ends), "{}", ran.stdout);
+}
+
+#[test]
+fn hosts_that_a_result_names_may_be_assumed() {
+    let text = "task=1\nexec=local\ncommand=true\n\
+                task=2\ntype=parallel\nhostnames=@1_stdout@\nexec=ssh\ncommand=deploy\n\
+                task=3\nexec=local\ncommand=true\n";
+    let ran = rehearse(
+        text,
+        &[
+            "--assume=1=stdout:a,b",
+            "--assume=2:b=exit 4",
+            "--assume=3:localhost=ok",
+        ],
+    );
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(
+        ran.stdout.contains("task 2: failed (1 ok; 1 failed: b)\n"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.ends_with("exit code: 10\n"), "{}", ran.stdout);
 }

@@ -1183,7 +1183,7 @@ fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
         ran.stderr
-            .contains("--type: there is no exec type `p8s`; did you mean `p7s`?"),
+            .contains("--type: there is no exec type `p8s`\n     = help: did you mean `p7s`?"),
         "{ran:?}"
     );
 }
@@ -1280,6 +1280,7 @@ fn every_setting_of_the_configuration_has_its_effect() {
     let logs: Vec<_> = std::fs::read_dir(sandbox.path.join("elsewhere/logs"))
         .expect("the log directory")
         .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with("tasker_"))
         .collect();
     let log = std::fs::read_to_string(logs[0].path()).expect("a log");
     for line in [

@@ -583,7 +583,8 @@ fn the_readme_shows_what_is_printed() {
         // The next log is to have no number.
         let _ = std::fs::remove_dir_all(sandbox.path.join("TASKER"));
         let home = sandbox.path.display().to_string();
-        let printed = format!("{}{}", ran.stdout, ran.stderr).replace(&home, "/home/ann");
+        // Findings come first, then what was made of them.
+        let printed = format!("{}{}", ran.stderr, ran.stdout).replace(&home, "/home/ann");
         assert!(
             without_digits(&readme).contains(&format!("```\n{}```\n", without_digits(&printed))),
             "{arguments:?}: {printed}"

@@ -1,6 +1,7 @@
 //! The plan for programs (SPEC §6.1): one JSON object, its schema in tasker(1).
 #![forbid(unsafe_code)]
 
+use super::bounds::{Bounds, Durations};
 use super::outline::{Entry, Group, Outline, Route, Target, What, When};
 use super::workflow::Workflow;
 use crate::task::{Late, Task};
@@ -15,6 +16,7 @@ pub struct Whole<'a> {
 
 /// The object, with a line end.
 pub fn write(outline: &Outline, workflow: &Workflow, whole: &Whole) -> String {
+    let durations = &outline.durations;
     let mut text = Json::object(|j| {
         j.number("version", 1);
         j.text("task_file", whole.file);
@@ -26,19 +28,30 @@ pub fn write(outline: &Outline, workflow: &Workflow, whole: &Whole) -> String {
             let late = outline.targets.late.iter();
             late.for_each(|ix| j.word(&workflow.tasks[*ix].id.to_string()));
         });
+        bounds(j, outline.durations.whole);
         for (part, entries) in [
             ("main", &outline.main),
             ("failure_handlers", &outline.handlers),
             ("final_tasks", &outline.finals),
         ] {
-            j.array(part, |j| entries.iter().for_each(|e| entry(j, e, workflow)));
+            j.array(part, |j| {
+                entries
+                    .iter()
+                    .for_each(|e| entry(j, e, workflow, durations))
+            });
         }
     });
     text.push('\n');
     text
 }
 
-fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow) {
+/// The longest time, where there is one, and the likely one.
+fn bounds(json: &mut Json, bounds: Bounds) {
+    json.seconds("worst_seconds", bounds.worst);
+    json.seconds("likely_seconds", Some(bounds.likely));
+}
+
+fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durations) {
     let task = &workflow.tasks[entry.ix];
     json.item(|j| {
         j.number("id", i64::from(entry.id));
@@ -48,6 +61,7 @@ fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow) {
         j.maybe_text("condition", entry.only_if.as_deref());
         command(j, entry);
         numbers(j, task);
+        bounds(j, durations.task(entry.ix));
         for (group, members) in &entry.groups {
             let key = match group {
                 Group::Subtasks => "subtasks",
@@ -56,7 +70,9 @@ fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow) {
                 Group::IfFalse => "if_false",
             };
             j.array(key, |j| {
-                members.iter().for_each(|m| self::entry(j, m, workflow))
+                members
+                    .iter()
+                    .for_each(|m| self::entry(j, m, workflow, durations))
             });
         }
         j.array("routes", |j| entry.routes.iter().for_each(|r| route(j, r)));

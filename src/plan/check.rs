@@ -2,11 +2,14 @@
 //! for what cannot run at all is refused elsewhere.
 #![forbid(unsafe_code)]
 
-use super::graph::{Case, Graph, Node, To, can_be_false, node, task_of};
+use super::graph::{Case, Graph, Node, To, node, task_of};
+use super::idle;
+use super::uses;
 use super::workflow::Workflow;
 use crate::task::globals::{Globals, is_secret};
 use crate::task::{Ix, Kind, Late, Members, Next, Task, nodeset};
 use crate::text::diagnostic::Diagnostics;
+use crate::text::source::Span;
 use std::collections::HashSet;
 
 /// A fall-through over that many unused ids is worth a question.
@@ -25,19 +28,43 @@ pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
             match is_reached(ix) {
                 true => falls(workflow, &graph, &reached, ix, diagnostics),
                 false => {
-                    diagnostics.warning(
-                        task.at,
-                        format!("task {} can never run: nothing leads to it", task.id),
-                    );
+                    let message = format!("task {} can never run: nothing leads to it", task.id);
+                    let warning = diagnostics.warning(task.at, message);
+                    if let Some((at, why)) = ended_before(workflow, ix, &is_reached) {
+                        warning.also(at, why);
+                    }
                 }
             }
         }
-        retries(task, diagnostics);
+        idle::check(workflow, ix, diagnostics);
         slots(workflow, task, diagnostics);
     }
     cycles(workflow, &graph, &reached, diagnostics);
-    uses(workflow, &graph, diagnostics);
+    uses::check(workflow, &graph, &reached, diagnostics);
     values(&workflow.globals, diagnostics);
+}
+
+/// Why the flow does not fall through to the task: what the one before it says.
+fn ended_before(
+    workflow: &Workflow,
+    ix: Ix,
+    is_reached: &dyn Fn(Ix) -> bool,
+) -> Option<(Span, &'static str)> {
+    let before = (0..ix).rev().find(|b| workflow.is_main_line(*b))?;
+    let before = Some(before).filter(|b| is_reached(*b))?;
+    let task = &workflow.tasks[before];
+    let written = |key: &str| task.written.iter().any(|(k, _)| *k == key);
+    if matches!(task.routing.next, Next::Never) {
+        return Some((task.place("next"), "the run ends here before it"));
+    }
+    [
+        ("goto", "the flow jumps past it here"),
+        ("on_success", "the flow jumps past it here"),
+        ("return", "the run ends here before it"),
+    ]
+    .into_iter()
+    .find(|(key, _)| written(key))
+    .map(|(key, why)| (task.place(key), why))
 }
 
 /// Where a task of the main line falls through to.
@@ -160,25 +187,6 @@ fn jump_back(graph: &Graph, cycle: &[Node]) -> Option<Node> {
     cycle.iter().rev().copied().find(|n| back(*n))
 }
 
-/// Retries that no failure can reach.
-fn retries(task: &Task, diagnostics: &mut Diagnostics) {
-    let wanted = ["retry_count", "retry_failed"]
-        .into_iter()
-        .find(|k| task.written.iter().any(|(w, _)| w == k));
-    let Some(key) = wanted else { return };
-    let none = matches!(task.retry.count, Late::Known(0));
-    let commands_fail = can_be_false(task) || task.is_block();
-    if !none && !commands_fail && !matches!(task.routing.next, Next::Loop) {
-        diagnostics.warning(
-            task.place(key),
-            format!(
-                "`{key}` has no effect: the verdict of task {} is never false",
-                task.id
-            ),
-        );
-    }
-}
-
 /// More slots than subtasks.
 fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
     let Kind::Parallel(parallel) = &task.kind else {
@@ -205,86 +213,6 @@ fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
             ),
         );
     }
-}
-
-/// How many questions about paths are asked at most, so that a huge file stays
-/// quick to check.
-const QUESTIONS: usize = 500;
-
-/// Results that are used where their task cannot have run.
-fn uses(workflow: &Workflow, graph: &Graph, diagnostics: &mut Diagnostics) {
-    let mut questions = 0;
-    for (ix, task) in workflow.tasks.iter().enumerate() {
-        for used in &task.uses {
-            let target = &workflow.tasks[used.task];
-            let (here, there) = (top(workflow, ix), top(workflow, used.task));
-            let impossible = if target.finally && !task.finally {
-                true
-            } else if task.finally {
-                target.finally && used.task >= ix
-            } else if here == there {
-                together(workflow, ix, used.task)
-            } else if there < here {
-                // Before it in the file: the ordinary case.
-                false
-            } else {
-                questions += 1;
-                questions <= QUESTIONS && !leads(graph, there, here)
-            };
-            if impossible {
-                let message = format!(
-                    "task {} uses a result of task {}, which cannot have run before it",
-                    task.id, target.id
-                );
-                diagnostics
-                    .warning(used.at, message)
-                    .also(target.at, "the task");
-            }
-        }
-    }
-}
-
-/// The task of the main line that a task belongs to, however deep.
-fn top(workflow: &Workflow, ix: Ix) -> Ix {
-    let mut at = ix;
-    for _ in 0..workflow.tasks.len().min(64) {
-        match workflow.owner_of(at) {
-            Some((block, _)) => at = block,
-            None => break,
-        }
-    }
-    at
-}
-
-/// Whether two tasks of one block, or a block and its task, cannot run one before
-/// the other.
-fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
-    if ix == used {
-        let task = &workflow.tasks[ix];
-        // Of an earlier iteration or attempt there is a result.
-        return task.repeat.is_none()
-            && matches!(task.retry.count, Late::Known(0))
-            && !own_criterion(task);
-    }
-    match (workflow.owner_of(ix), workflow.owner_of(used)) {
-        // Two subtasks of one parallel block run at the same time.
-        (Some((a, false)), Some((b, false))) if a == b => !is_check(workflow, a, ix),
-        _ => false,
-    }
-}
-
-fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
-    matches!(&workflow.tasks[block].kind, Kind::Parallel(p) if p.wave_check == Some(ix))
-}
-
-/// Whether the task judges itself by name, which is as good as a bare operand.
-fn own_criterion(task: &Task) -> bool {
-    task.success.is_some() || matches!(task.routing.next, Next::When(_)) || task.is_block()
-}
-
-fn leads(graph: &Graph, from: Ix, to: Ix) -> bool {
-    let seen = graph.reachable(&[node(from, false), node(from, true)]);
-    seen[node(to, false)] || seen[node(to, true)]
 }
 
 /// Values that look like secrets under an ordinary name.

@@ -89,7 +89,7 @@ pub fn read(
     if let Some((name, at)) = &conf.default_exec
         && let Err(message) = types.named(name)
     {
-        diagnostics.error(*at, message);
+        diagnostics.near_miss(*at, &message);
     }
     conf
 }

@@ -187,27 +187,11 @@ fn edges(workflow: &Workflow, ix: Ix, in_handlers: bool) -> Vec<Edge> {
     let task = &workflow.tasks[ix];
     let mut out = Vec::new();
     for (case, at, seen) in endings(ix, task) {
-        let (choice, why) = flow::choose(task, at, &seen);
-        out.push(edge(
-            workflow,
-            course,
-            ix,
-            case,
-            choice,
-            why.into_owned(),
-            &seen,
-        ));
+        let (choice, _) = flow::choose(task, at, &seen);
+        out.push(edge(workflow, course, ix, case, choice, &seen));
     }
     for (choice, seen) in leaving(workflow, ix, 0) {
-        out.push(edge(
-            workflow,
-            course,
-            ix,
-            Case::Left,
-            choice,
-            String::new(),
-            &seen,
-        ));
+        out.push(edge(workflow, course, ix, Case::Left, choice, &seen));
     }
     out
 }
@@ -218,7 +202,6 @@ fn edge(
     from: Ix,
     case: Case,
     choice: Choice,
-    why: String,
     seen: &Seen,
 ) -> Edge {
     let jump = matches!(choice, Choice::Jump { .. });
@@ -230,7 +213,7 @@ fn edge(
         course,
         from,
         choice,
-        why.into(),
+        "".into(),
         failure,
     );
     let to = match decision.step {

@@ -74,6 +74,13 @@ fn globals(out: &mut String, basis: &Basis) {
     out.extend(lines);
 }
 
+/// What tells runs of the same file with the same globals from all others.
+pub fn instance(basis: &Basis, file: &str) -> String {
+    let mut text = format!("{file}\0");
+    globals(&mut text, basis);
+    id(&text)
+}
+
 /// What stands for a secret: the same for the same value, and of no use to one
 /// who has not the key.
 pub fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {

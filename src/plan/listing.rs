@@ -28,6 +28,7 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
     );
     lister.part("final tasks, run whenever the run ends", &outline.finals);
     lister.hosts(outline);
+    lister.time(outline);
     lister.out
 }
 
@@ -134,6 +135,17 @@ impl Lister<'_> {
             _ => format!(", and those that results name (tasks {})", ids.join(", ")),
         };
         let _ = writeln!(self.out, "\nhosts: {}{late}", printable(&hosts));
+    }
+
+    fn time(&mut self, outline: &Outline) {
+        let whole = outline.durations.whole;
+        let worst = match whole.worst {
+            Some(worst) => format!("at worst {}", duration::rough(worst)),
+            None => "at worst without end (a cycle of jumps, or a number that only the run knows)"
+                .into(),
+        };
+        let likely = duration::rough(whole.likely);
+        let _ = writeln!(self.out, "time: likely {likely}, {worst}");
     }
 }
 

@@ -3,16 +3,20 @@
 #![forbid(unsafe_code)]
 
 pub mod as_json;
+pub mod bounds;
 pub mod check;
 pub mod conf;
+mod dominators;
 pub mod exec;
 pub mod flow;
 pub mod graph;
 pub mod identity;
+mod idle;
 pub mod listing;
 pub mod outline;
 pub mod picture;
 pub mod recipe;
 pub mod targets;
+mod uses;
 pub mod waves;
 pub mod workflow;

@@ -3,6 +3,7 @@
 //! `picture`, `as_json`) draws this and decides nothing itself.
 #![forbid(unsafe_code)]
 
+use super::bounds::{self, Durations, FINAL_TIMEOUT};
 use super::exec::{Arg, ExecType, Way};
 use super::graph::{Case, Graph, To, node, task_of};
 use super::recipe::{Defaults, Payload, Recipe};
@@ -17,9 +18,6 @@ use crate::text::source::Sources;
 use crate::text::template::{Piece, Template};
 use std::time::Duration;
 
-/// The default timeout of a final task (SPEC §3.7).
-const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The plan of a checked workflow.
 pub struct Outline {
     /// The tasks of the main line in order; blocks hold their members.
@@ -29,6 +27,7 @@ pub struct Outline {
     /// Tasks that run whenever the run ends.
     pub finals: Vec<Entry>,
     pub targets: Targets,
+    pub durations: Durations,
 }
 
 /// One task of the plan.
@@ -136,6 +135,7 @@ impl Outline {
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
             targets: Targets::of(workflow, defaults, selection),
+            durations: bounds::of(workflow, &maker.graph, defaults, selection),
         }
     }
 

@@ -8,13 +8,13 @@ use super::exec::{self, ExecType, Types, Way};
 use super::workflow::Workflow;
 use crate::task::globals::environment;
 use crate::task::{Command, Task, host};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Check, Diagnostics};
 use crate::text::nearest::did_you_mean;
 use crate::text::script::{self, Script};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Defaults {
     pub exec: Option<Arc<ExecType>>,
     /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else `tasker.conf`, else 300 s.
     pub timeout: Duration,
+    /// How long a command has between SIGTERM and SIGKILL (SPEC §4.3).
+    pub kill_after: Duration,
     /// How many subtasks of a block run at once when it does not say.
     pub max_parallel: u32,
     /// The name of this machine.
@@ -62,6 +64,7 @@ pub enum Payload {
 
 /// Makes the recipe of every task; mistakes in commands are reported.
 pub fn prepare(workflow: &mut Workflow, defaults: &Defaults, diagnostics: &mut Diagnostics) {
+    diagnostics.begin(Check::Syntax);
     let mut programs = Programs::default();
     let recipes = workflow
         .tasks
@@ -87,7 +90,7 @@ fn recipe(
     let of_block = task.is_block();
     let exec = match &command.exec {
         Some(name) => match name.known_text() {
-            None => return Recipe::Late,
+            None => return late(command, defaults, diagnostics),
             Some(name) => match defaults.types.find(name.trim()) {
                 Some(exec) => exec.clone(),
                 None => {
@@ -96,6 +99,7 @@ fn recipe(
                         false => format!("there is no exec type `{}`", name.trim()),
                     };
                     let error = diagnostics.error(task.place("exec"), message);
+                    error.of(Check::ExecType);
                     error.label(did_you_mean(name.trim(), defaults.types.names()));
                     return Recipe::Late;
                 }
@@ -103,10 +107,12 @@ fn recipe(
         },
         None if of_block => match &defaults.exec {
             Some(exec) => exec.clone(),
-            None => return Recipe::Late,
+            None => return late(command, defaults, diagnostics),
         },
         None => match &command.hostname {
-            Some(host) if host.is_late() && defaults.exec.is_none() => return Recipe::Late,
+            Some(host) if host.is_late() && defaults.exec.is_none() => {
+                return late(command, defaults, diagnostics);
+            }
             host => match default_exec(
                 host.as_ref().and_then(Template::known_text).as_deref(),
                 defaults,
@@ -161,6 +167,25 @@ fn recipe(
         }
         None => Recipe::Late,
     }
+}
+
+/// The recipe of a command whose exec type is known only in the run. What no type
+/// could take, neither as words nor as a script, is a mistake now.
+fn late(command: &Command, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Recipe {
+    let strict = defaults.strict_env;
+    let mut scratch = Diagnostics::default();
+    let mut trial = Findings {
+        diagnostics: &mut scratch,
+        strict,
+    };
+    if trial.words(command).is_none() && trial.script(command).is_none() {
+        let mut findings = Findings {
+            diagnostics,
+            strict,
+        };
+        findings.words(command);
+    }
+    Recipe::Late
 }
 
 /// The type where the task names none (SPEC §5); nothing where there is no host
@@ -365,16 +390,10 @@ impl Findings<'_> {
         word: &Template,
         programs: &mut Programs,
     ) {
-        let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
-        let workdir = command.workdir.as_ref();
-        let Some(program) = word.known_text().filter(|_| !has_own_path) else {
+        let Some(key) = known_program(command, word) else {
             return;
         };
-        if workdir.is_some_and(Template::is_late) {
-            return;
-        }
-        let in_path = !program.contains('/');
-        let key = (program, workdir.and_then(Template::known_text));
+        let in_path = !key.0.contains('/');
         let found = match programs.get(&key) {
             Some(found) => *found,
             None => {
@@ -397,6 +416,36 @@ impl Findings<'_> {
                 .warning(at, format!("there is no program `{name}`"));
         }
     }
+}
+
+/// A command's program and its working directory, as far as both are known and
+/// the program is looked for in our own PATH.
+fn known_program(command: &Command, word: &Template) -> Option<(String, Option<String>)> {
+    let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
+    let workdir = command.workdir.as_ref();
+    if has_own_path || workdir.is_some_and(Template::is_late) {
+        return None;
+    }
+    Some((word.known_text()?, workdir.and_then(Template::known_text)))
+}
+
+/// The programs of `local` commands that are not there (`-c`).
+pub fn missing_local_programs(workflow: &Workflow) -> BTreeSet<String> {
+    let tasks = workflow.tasks.iter().zip(&workflow.recipes);
+    let programs: BTreeSet<_> = tasks
+        .filter_map(|(task, recipe)| match recipe {
+            Recipe::Ready {
+                exec,
+                payload: Payload::Words { words, .. },
+            } if exec.way == Way::Words => known_program(task.command()?, &words[0]),
+            _ => None,
+        })
+        .collect();
+    let missing = |(program, workdir): &(String, Option<String>)| {
+        find_program(program, workdir.as_deref()).is_none()
+    };
+    let missing = programs.into_iter().filter(missing);
+    missing.map(|(program, _)| program).collect()
 }
 
 /// A reference in the words after a `-c`.

@@ -37,7 +37,8 @@ impl Targets {
     }
 }
 
-fn is_late(task: &Task) -> bool {
+/// Whether the task's hosts come from results.
+pub fn is_late(task: &Task) -> bool {
     match &task.kind {
         Kind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
         Kind::Parallel(parallel) => match &parallel.members {

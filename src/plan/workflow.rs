@@ -6,7 +6,7 @@ use super::recipe::Recipe;
 use crate::task::build::TaskFile;
 use crate::task::globals::Globals;
 use crate::task::{Ix, Kind, Task};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Check, Diagnostics};
 use std::path::PathBuf;
 
 pub struct Workflow {
@@ -33,8 +33,10 @@ struct Owner {
 impl Workflow {
     /// Checks the structure; what is wrong is reported and left out.
     pub fn new(file: TaskFile, diagnostics: &mut Diagnostics) -> Workflow {
+        diagnostics.begin(Check::Dependency);
         let owners = owners(&file.tasks, diagnostics);
         check_nesting(&file.tasks, &owners, diagnostics);
+        diagnostics.begin(Check::Flow);
         for (ix, task) in file.tasks.iter().enumerate() {
             check_member(&file.tasks, ix, owners[ix], diagnostics);
             check_targets(&file.tasks, task, &owners, diagnostics);
@@ -310,6 +312,7 @@ fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut Diagnostics) {
                     used.at,
                     format!("task {} is no block and has no such field", target.id),
                 )
+                .of(Check::Dependency)
                 .also(target.at, "the task");
         }
     }
@@ -356,6 +359,7 @@ pub mod tests {
             max_parallel: 50,
             exec: None,
             timeout: Duration::from_secs(300),
+            kill_after: Duration::from_secs(5),
             own_name: "here".into(),
             strict_env: false,
         }

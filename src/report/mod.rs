@@ -7,6 +7,7 @@ pub mod clock;
 pub mod console;
 pub mod fold;
 pub mod log;
+pub mod paint;
 pub mod records;
 pub mod show;
 pub mod story;

@@ -36,6 +36,21 @@ fn set(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// Who runs tasker, from where: one line for the head of a record.
+pub fn who(own_name: &str) -> String {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "-".into());
+    let (user, effective) = crate::run::sys::user_ids();
+    let terminal = std::fs::read_link("/proc/self/fd/0")
+        .ok()
+        .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
+    let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
+    super::show::line(&format!(
+        "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {own_name}",
+        variable("SUDO_USER"),
+        variable("SSH_CONNECTION"),
+    ))
+}
+
 /// The home directory that the user database names, for a cron without HOME.
 fn home_of_user() -> Option<PathBuf> {
     let uid = crate::run::sys::user_ids().0.to_string();
@@ -78,6 +93,11 @@ impl Records {
         )
     }
 
+    /// The file of a lock, by the name of what it locks.
+    pub fn lock_file(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(self.directory("locks")?.join(format!("{name}.lock")))
+    }
+
     /// Where a run's private files go.
     pub fn private(&self, run_id: &str) -> PathBuf {
         self.directory.join("state").join(run_id)
@@ -114,24 +134,37 @@ impl Records {
         Ok(path)
     }
 
-    /// Appends a line to the project's summary: in one write, under a lock, so
-    /// that runs at the same time never mix lines.
+    /// Appends a line to the project's summary.
     pub fn add_to_project(&self, project: &str, line: &str) -> io::Result<()> {
-        let path = self
-            .directory("logs")?
-            .join(format!("project_{project}_summary.log"));
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)?;
-        file.lock()?;
+        let mut file = self.shared(&format!("project_{project}_summary.log"))?;
         let header = if file.metadata()?.len() == 0 {
             PROJECT_HEADER
         } else {
             ""
         };
         file.write_all(format!("{header}{line}\n").as_bytes())
+    }
+
+    /// Appends an entry to the day's validation report.
+    pub fn add_to_validations(&self, entry: &str) -> io::Result<()> {
+        let day = clock::compact(self.began);
+        let day = day.split('_').next().unwrap_or_default();
+        let mut file = self.shared(&format!("validation_report_{day}.log"))?;
+        file.write_all(entry.as_bytes())
+    }
+
+    /// A file in `logs` that several runs append to: each in one write, under
+    /// this lock, so that runs at the same time never mix lines.
+    fn shared(&self, name: &str) -> io::Result<File> {
+        let path = self.directory("logs")?.join(name);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| io::Error::new(e.kind(), format!("`{}`: {e}", path.display())))?;
+        file.lock()?;
+        Ok(file)
     }
 }
 
@@ -145,6 +178,9 @@ impl Records {
     /// The key of this log directory; made when it is first needed.
     pub fn plan_key(&self) -> io::Result<Vec<u8>> {
         let path = self.directory("state")?.join("plan.key");
+        if let Ok(key) = std::fs::read(&path) {
+            return Ok(key);
+        }
         let mut key = vec![0; 32];
         io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut key)?;
         // Made whole under a name of its own: whoever links it first has made it.

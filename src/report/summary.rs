@@ -2,20 +2,77 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::text::diagnostic::{Check, Count, Diagnostics};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    Passed,
+    Failed,
+    /// It was not made, and the line says why.
+    Skipped,
+}
 
 /// What the checks found.
 #[derive(Default)]
 pub struct Findings {
     pub hosts: usize,
-    /// Each check: what it is, whether it passed, how many of how many.
-    pub checks: Vec<(String, bool)>,
+    /// Each check: what it is and how it ended.
+    pub checks: Vec<(String, Sign)>,
     /// Each failure: the host and the reason.
     pub failures: Vec<(String, String)>,
-    /// 0, 60 or 61.
+    /// 0, 20, 24, 60 or 61.
     pub code: i32,
 }
 
+/// What is said of checks that need a file without errors.
+const HAS_ERRORS: &str = "the file has errors";
+
 impl Findings {
+    /// The checks of the file itself; `skipped` with `--skip-task-validation`.
+    pub fn of_file(diagnostics: &Diagnostics, skipped: bool) -> Findings {
+        let mut findings = Findings::default();
+        let has_errors = diagnostics.has_errors();
+        for (check, what) in [
+            (Check::Syntax, "Task file syntax validation"),
+            (Check::Dependency, "Dependency validation"),
+            (Check::Flow, "Flow control validation"),
+        ] {
+            match diagnostics.errors_of(check) {
+                0 if check == Check::Flow && skipped => {
+                    findings.skip(what, "--skip-task-validation");
+                }
+                // The flow of a file that is not understood is not followed.
+                0 if check == Check::Flow && has_errors => findings.skip(what, HAS_ERRORS),
+                0 => findings
+                    .checks
+                    .push((format!("{what} passed"), Sign::Passed)),
+                errors => findings.fail(what, errors),
+            }
+        }
+        if has_errors {
+            findings.code = exit::INVALID;
+            findings.skip("Host DNS resolution", HAS_ERRORS);
+            match diagnostics.errors_of(Check::ExecType) {
+                0 => findings.skip("Execution type validation", HAS_ERRORS),
+                errors => findings.fail("Execution type validation", errors),
+            }
+        }
+        findings
+    }
+
+    /// A file that says nothing.
+    pub fn of_empty_file() -> Findings {
+        Findings {
+            checks: vec![(
+                "Task file syntax validation failed (no tasks)".into(),
+                Sign::Failed,
+            )],
+            code: exit::NO_TASKS,
+            ..Findings::default()
+        }
+    }
+
     /// Adds a check and what failed in it; the first that fails gives the code.
     pub fn add(
         &mut self,
@@ -25,31 +82,71 @@ impl Findings {
         failed: Vec<(String, String)>,
         code: i32,
     ) {
-        let passed = failed.is_empty();
-        let word = if passed { "passed" } else { "failed" };
+        let (word, sign) = match failed.is_empty() {
+            true => ("passed", Sign::Passed),
+            false => ("failed", Sign::Failed),
+        };
         self.checks.push((
             format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
-            passed,
+            sign,
         ));
-        if !passed && self.code == exit::OK {
+        if sign == Sign::Failed && self.code == exit::OK {
             self.code = code;
         }
         self.failures.extend(failed);
+    }
+
+    /// Adds a check that was not made.
+    pub fn skip(&mut self, what: &str, why: &str) {
+        self.checks
+            .push((format!("{what} skipped ({why})"), Sign::Skipped));
+    }
+
+    fn fail(&mut self, what: &str, errors: usize) {
+        self.checks.push((
+            format!("{what} failed ({})", Count(errors, "error")),
+            Sign::Failed,
+        ));
+    }
+
+    /// These, and then what was found of the hosts.
+    pub fn with(&self, hosts: &Findings) -> Findings {
+        let both = self.checks.iter().chain(&hosts.checks);
+        Findings {
+            hosts: hosts.hosts,
+            checks: both.cloned().collect(),
+            failures: hosts.failures.clone(),
+            code: match self.code {
+                exit::OK => hosts.code,
+                code => code,
+            },
+        }
     }
 }
 
 /// The lines, with signs where the locale can show them.
 pub fn lines(findings: &Findings) -> String {
-    let (good, bad, all) = match is_utf8() {
-        true => ("\u{2705} ", "\u{274c} ", "\u{1f389} "),
-        false => ("OK ", "FAILED ", "OK "),
+    drawn(findings, is_utf8())
+}
+
+/// The lines as they stand in a file: without signs, whatever the locale.
+pub fn plain_lines(findings: &Findings) -> String {
+    drawn(findings, false)
+}
+
+fn drawn(findings: &Findings, signs: bool) -> String {
+    let [good, bad, skipped, all] = match signs {
+        true => ["\u{2705} ", "\u{274c} ", "\u{2796} ", "\u{1f389} "],
+        false => ["OK ", "FAILED ", "SKIPPED ", "OK "],
     };
     let mut out = String::new();
-    for what in ["Task file syntax", "Dependency", "Flow control"] {
-        out.push_str(&format!("{good}{what} validation passed\n"));
-    }
-    for (text, passed) in &findings.checks {
-        out.push_str(&format!("{}{text}\n", if *passed { good } else { bad }));
+    for (text, sign) in &findings.checks {
+        let sign = match sign {
+            Sign::Passed => good,
+            Sign::Failed => bad,
+            Sign::Skipped => skipped,
+        };
+        out.push_str(&format!("{sign}{text}\n"));
     }
     for (name, reason) in &findings.failures {
         out.push_str(&format!(
@@ -58,10 +155,19 @@ pub fn lines(findings: &Findings) -> String {
             super::show::line(reason)
         ));
     }
-    if findings.code == exit::OK {
-        out.push_str(&format!(
-            "{all}All validations passed - ready for execution\n"
-        ));
+    let was_skipped = findings.checks.iter().any(|(_, s)| *s == Sign::Skipped);
+    match (findings.code, was_skipped) {
+        (exit::OK, false) => {
+            out.push_str(&format!(
+                "{all}All validations passed - ready for execution\n"
+            ));
+        }
+        (exit::OK, true) => out.push_str(&format!(
+            "{all}All validations that were made passed - ready for execution\n"
+        )),
+        _ => out.push_str(&format!(
+            "{bad}Validation failed - not ready for execution\n"
+        )),
     }
     out
 }

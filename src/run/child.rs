@@ -83,7 +83,7 @@ pub fn run(job: &Job, deadline: Option<Instant>, patient: bool, around: &Surroun
 }
 
 /// A number from 0 to 1.
-fn random() -> f64 {
+pub fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     (RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0
 }

@@ -8,9 +8,12 @@ use super::job::Common;
 use super::pretend::{Answer, Pretend};
 use super::runner::{Ending, Job, Time};
 use crate::outcome::Outcome;
+use crate::plan::check;
 use crate::plan::flow::Policy;
+use crate::plan::workflow::Workflow;
 use crate::plan::workflow::tests::{defaults, workflow};
 use crate::task::nodeset::Selection;
+use crate::text::diagnostic::Diagnostics;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -331,11 +334,11 @@ fn random_blocks_agree_with_the_model() {
             let (exit, took) = plans[i].attempts[before];
             (Ending::Exited(exit), seconds(took))
         });
-        check(&seen, &plans, at_once as usize, fail_fast, round);
+        check_block(&seen, &plans, at_once as usize, fail_fast, round);
     }
 }
 
-fn check(seen: &Seen, plans: &[Plan], at_once: usize, fail_fast: Option<u64>, round: usize) {
+fn check_block(seen: &Seen, plans: &[Plan], at_once: usize, fail_fast: Option<u64>, round: usize) {
     let found = outcomes(seen, 0);
     let block = seen.end.results.get(0).expect("the block");
     assert_eq!(
@@ -438,12 +441,50 @@ fn random_workflow(random: &mut Random) -> String {
         };
         text += &format!("task={id}\nexec=local\ncommand=job {id}\n{keys}\n");
     }
+    let last = ids[ids.len() - 1];
+    let any = ids[random.below(ids.len() as u64) as usize];
+    if random.below(2) == 0 {
+        text += &format!(
+            "task=200\ntype=parallel\ntasks=211,212\non_failure={any}\n\
+             task=211\nexec=local\ncommand=job 211\ntask=212\nexec=local\ncommand=job 212\n"
+        );
+    }
+    if random.below(2) == 0 {
+        text += &format!(
+            "task=201\ntype=conditional\ncondition=@{last}_exit@ = 0\n\
+             if_true_tasks=221,222\nif_false_tasks=223\n\
+             task=221\nexec=local\ncommand=job 221\non_failure={any}\n\
+             task=222\nexec=local\ncommand=job 222\nnext=success\n\
+             task=223\nexec=local\ncommand=job 223\nreturn=4\n"
+        );
+    }
     text
+}
+
+/// The ids of the tasks of which the validator says that they can never run.
+fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
+    let mut diagnostics = Diagnostics::default();
+    check::check(workflow, &mut diagnostics);
+    let id = |message: &str| {
+        let rest = message.strip_prefix("task ")?;
+        let (id, _) = rest.split_once(" can never run")?;
+        id.parse().ok()
+    };
+    diagnostics.messages().filter_map(id).collect()
+}
+
+/// The ids of the tasks of the flow that ran, and of all commands started.
+fn ids_that_ran(workflow: &Workflow, seen: &Seen) -> Vec<u32> {
+    let steps = seen.end.path.iter().map(|ix| workflow.tasks[*ix].id);
+    let words = seen.starts.iter().map(|(words, _)| words.as_str());
+    let started = words.filter_map(|w| w.strip_prefix("job ")?.parse().ok());
+    steps.chain(started).collect()
 }
 
 #[test]
 fn what_a_run_does_is_a_path_of_the_graph() {
     use crate::plan::graph::{Graph, To, node, task_of};
+    let mut unreachable = 0;
     let mut random = Random(0x0dd_ba11);
     let mut jumps = 0;
     for round in 0..200 {
@@ -452,6 +493,8 @@ fn what_a_run_does_is_a_path_of_the_graph() {
         let graph = Graph::new(&workflow);
         let first = workflow.first().expect("a task");
         let reached = graph.reachable(&[node(first, workflow.is_handler(first))]);
+        let never = called_unreachable(&workflow);
+        unreachable += never.len();
         for _ in 0..4 {
             let seed = random.below(u64::MAX - 1) + 1;
             let seen = run(&text, &|words, before| {
@@ -464,6 +507,9 @@ fn what_a_run_does_is_a_path_of_the_graph() {
                 own.below(3);
                 (Ending::Exited((own.below(3) == 0) as i32), seconds(1))
             });
+            for id in ids_that_ran(&workflow, &seen) {
+                assert!(!never.contains(&id), "round {round}: {id} ran\n{text}");
+            }
             for ix in &seen.end.path {
                 assert!(
                     reached[node(*ix, false)] || reached[node(*ix, true)],
@@ -491,4 +537,5 @@ fn what_a_run_does_is_a_path_of_the_graph() {
         jumps > 200,
         "the workflows must jump to show anything: {jumps}"
     );
+    assert!(unreachable > 50, "too few unreachable: {unreachable}");
 }

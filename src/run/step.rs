@@ -10,15 +10,13 @@ use super::runner::{Ending, Finished, Job, Wake};
 use super::view::{Own, View};
 use crate::exit;
 use crate::outcome::Outcome;
+use crate::plan::bounds::FINAL_TIMEOUT;
 use crate::plan::flow::{Choice, Position, Seen};
 use crate::task::values::{Delay, RetryOn, Split};
 use crate::task::{Command, Criterion, Ix, Kind, Next, Task, now};
 use crate::text::condition::Expr;
 use std::borrow::Cow;
 use std::time::Duration;
-
-/// How long a final task may take when it does not say (SPEC §3.7).
-const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a step leaves for the flow.
 pub struct Stepped {

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::keys::is_identifier;
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Check, Diagnostics};
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
 use crate::text::template::{Piece, reference_name};
@@ -437,6 +437,7 @@ impl Expansion<'_> {
             };
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
+                .of(Check::Dependency)
                 .label(near)
                 .help("a global may use other globals and the environment; a task's result only in a task; `@@` is a literal `@`");
             return;
@@ -620,7 +621,9 @@ fn report_cycle(path: &[Visit], name: &str, at: Span, diagnostics: &mut Diagnost
     /// More names than this are only counted.
     const MOST: usize = 12;
     if diagnostics.are_many() {
-        diagnostics.error(at, "these globals define each other");
+        diagnostics
+            .error(at, "these globals define each other")
+            .of(Check::Dependency);
         return;
     }
     let from = path.iter().position(|v| v.name == name).unwrap_or(0);
@@ -629,10 +632,12 @@ fn report_cycle(path: &[Visit], name: &str, at: Span, diagnostics: &mut Diagnost
     if cycle.len() > MOST {
         names.push_str(&format!(" -> ({} more)", cycle.len() - MOST));
     }
-    diagnostics.error(
-        at,
-        format!("these globals define each other: {names} -> {name}"),
-    );
+    diagnostics
+        .error(
+            at,
+            format!("these globals define each other: {names} -> {name}"),
+        )
+        .of(Check::Dependency);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     Routing, Task, host, nodeset,
 };
 use crate::text::condition::{self, Expr, Test};
-use crate::text::diagnostic::Found;
+use crate::text::diagnostic::{Check, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::Pair;
 use crate::text::source::Span;
@@ -631,7 +631,8 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
     }
 
-    /// Warns of jumps that the `next` beside them rules out.
+    /// Jumps that the `next` beside them rules out: a failure target beside one that
+    /// knows no failure is a mistake (SPEC §3.2), the others are doubts.
     fn never_taken(&mut self, next: &Next) {
         let (word, keys): (&str, &[&str]) = match next {
             Next::Always => ("always", &["goto", "on_failure"]),
@@ -643,13 +644,20 @@ impl<'r, 'a> Reader<'r, 'a> {
             if !self.has(key) {
                 continue;
             }
-            let at = self.raw_key(key);
-            let warning = self
-                .r
-                .diagnostics
-                .warning(at, format!("`{key}` is never taken beside `next={word}`"));
+            let (at, beside) = (self.raw_key(key), self.raw_key("next"));
+            let message = format!("`{key}` is never taken beside `next={word}`");
+            let diagnostics = &mut self.r.diagnostics;
             if matches!(next, Next::Loop) {
-                warning.help("only a `loop_break` that never held leads there");
+                diagnostics
+                    .warning(at, message)
+                    .help("only a `loop_break` that never held leads there");
+            } else if *key == "on_success" {
+                diagnostics.warning(at, message);
+            } else {
+                diagnostics
+                    .error(at, message)
+                    .of(Check::Flow)
+                    .also(beside, "which knows no failure");
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::globals::{Globals, RESERVED};
 use super::{Ix, Use};
 use crate::text::condition::{self, Expr};
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::{Check, Diagnostics};
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{Sources, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
@@ -72,6 +72,7 @@ impl Resolver<'_> {
             let error = self
                 .diagnostics
                 .error(at, format!("there is no task `{word}`"))
+                .of(Check::Dependency)
                 .label(near);
             if word.contains('@') {
                 error.help("an id cannot come from a reference");
@@ -189,12 +190,14 @@ impl Resolver<'_> {
             let near = did_you_mean(field, FIELDS.iter().map(|(n, _)| *n));
             self.diagnostics
                 .error(at, format!("a task's result has no field `{field}`"))
+                .of(Check::Dependency)
                 .label(near);
         } else if let Some((cut, _)) = unknown_task {
             let task = &name[..cut];
             let near = self.near_task(task);
             self.diagnostics
                 .error(at, format!("there is no task `{task}`"))
+                .of(Check::Dependency)
                 .label(near);
         } else {
             let known = self.globals.names().chain(RESERVED.iter().copied());
@@ -205,6 +208,7 @@ impl Resolver<'_> {
             let error = self
                 .diagnostics
                 .error(at, format!("there is no global `{name}`"))
+                .of(Check::Dependency)
                 .label(near);
             error.help("`@@` stands for a literal `@`");
         }

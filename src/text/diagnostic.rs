@@ -13,12 +13,27 @@ pub enum Severity {
     Warning,
 }
 
+/// Which check of a file a finding belongs to (SPEC §6.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Check {
+    /// Lines, keys and their values.
+    #[default]
+    Syntax,
+    /// What refers to what: tasks, results, globals, blocks and their members.
+    Dependency,
+    /// Where the flow goes.
+    Flow,
+    /// How commands are carried out.
+    ExecType,
+}
+
 /// One finding: the sentence, its place, and at most one second place and remedy.
 #[derive(Debug)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub at: Span,
     pub message: String,
+    check: Check,
     label: String,
     also: Option<(Span, String)>,
     help: Option<String>,
@@ -28,6 +43,12 @@ impl Diagnostic {
     /// Words beside the caret.
     pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
         self.label = text.into();
+        self
+    }
+
+    /// The check that it belongs to, where that is not the one at hand.
+    pub fn of(&mut self, check: Check) -> &mut Self {
+        self.check = check;
         self
     }
 
@@ -52,6 +73,8 @@ pub struct Diagnostics {
     spare: Option<Diagnostic>,
     /// How many errors and warnings are counted without being kept.
     more: [usize; 2],
+    /// The check at hand.
+    check: Check,
 }
 
 /// How many findings are drawn before the rest is only counted.
@@ -65,8 +88,28 @@ impl Diagnostics {
         self.add(Severity::Error, at, message.into())
     }
 
+    /// An error whose sentence may end with what is probably meant, which then
+    /// stands beside the caret.
+    pub fn near_miss(&mut self, at: Span, message: &str) -> &mut Diagnostic {
+        match message.rfind("; did you mean `") {
+            Some(end) => self.error(at, &message[..end]).label(&message[end + 2..]),
+            None => self.error(at, message),
+        }
+    }
+
     pub fn warning(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Warning, at, message.into())
+    }
+
+    /// What is found from now on belongs to this check.
+    pub fn begin(&mut self, check: Check) {
+        self.check = check;
+    }
+
+    /// How many errors a check found, of those that are kept.
+    pub fn errors_of(&self, check: Check) -> usize {
+        let errors = self.list.iter().filter(|d| d.severity == Severity::Error);
+        errors.filter(|d| d.check == check).count()
     }
 
     fn add(&mut self, severity: Severity, at: Span, message: String) -> &mut Diagnostic {
@@ -74,6 +117,7 @@ impl Diagnostics {
             severity,
             at,
             message,
+            check: self.check,
             label: String::new(),
             also: None,
             help: None,
@@ -97,13 +141,15 @@ impl Diagnostics {
             || self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// Whether so much is wrong that looking for remedies is a waste of time.
     pub fn are_many(&self) -> bool {
         self.list.len() > SHOWN
+    }
+
+    /// The sentence of each finding that is kept.
+    #[cfg(test)]
+    pub fn messages(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|d| d.message.as_str())
     }
 
     /// The first error's sentence.

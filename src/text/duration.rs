@@ -55,6 +55,24 @@ pub fn show(duration: Duration) -> String {
     }
 }
 
+/// A duration as it is told of a plan, by its two largest units: `40 s`, `12 m`,
+/// `2 h 5 m`, `3 d 4 h`; what is cut off is rounded up.
+pub fn rough(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000);
+    let minutes = seconds.div_ceil(60);
+    let hours = minutes.div_ceil(60);
+    let two = |large: u128, a: &str, small: u128, b: &str| match small {
+        0 => format!("{large} {a}"),
+        _ => format!("{large} {a} {small} {b}"),
+    };
+    match (seconds, minutes, hours) {
+        (0..120, ..) => format!("{seconds} s"),
+        (_, 0..60, _) => two(seconds / 60, "m", seconds % 60, "s"),
+        (_, _, 0..48) => two(minutes / 60, "h", minutes % 60, "m"),
+        _ => two(hours / 24, "d", hours % 24, "h"),
+    }
+}
+
 /// A duration as it could be written in a task file: `90 s`, `1.5 s`, `5 m`.
 pub fn setting(duration: Duration) -> String {
     let ms = duration.as_millis();
@@ -72,6 +90,17 @@ pub fn setting(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plans_are_told_roughly() {
+        let told = |s: u64| rough(Duration::from_secs(s));
+        let all = [0, 119, 120, 3599, 3600, 7501, 172_800].map(told);
+        assert_eq!(
+            all,
+            ["0 s", "119 s", "2 m", "1 h", "1 h", "2 h 6 m", "2 d"].map(String::from)
+        );
+        assert_eq!(rough(Duration::from_millis(1)), "1 s");
+    }
 
     #[test]
     fn every_form_is_read() {

@@ -103,7 +103,7 @@ mod tests {
                 "[a]=[b=c # d] None"
             ]
         );
-        assert!(diagnostics.is_empty());
+        assert!(!diagnostics.has_errors());
     }
 
     #[test]

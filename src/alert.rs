@@ -1,0 +1,110 @@
+//! The program that is told when a real run fails (SPEC §6.4): once, for at most
+//! 30 seconds, whatever became of the run.
+#![forbid(unsafe_code)]
+
+use crate::report::clock;
+use crate::run::sys;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long the program may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the program is told, in its environment.
+pub struct Alert {
+    pub program: PathBuf,
+    /// As the user named it.
+    pub task_file: OsString,
+    /// Empty where there is none.
+    pub log_file: PathBuf,
+    pub state_file: PathBuf,
+    /// The id of the task that failed; empty where none ran.
+    pub failed_task: String,
+    pub exit_code: i32,
+    /// One line, secrets masked.
+    pub error: String,
+}
+
+impl Alert {
+    /// Runs the program and waits for it; `stop` says when nobody will wait.
+    ///
+    /// # Errors
+    /// One line: why it could not be run, or how it failed.
+    pub fn send(&self, stop: &dyn Fn() -> bool) -> Result<(), String> {
+        let name = self.program.display();
+        let mut child = self
+            .command()
+            .spawn()
+            .map_err(|e| format!("the alert program `{name}` cannot be run: {e}"))?;
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("the alert program `{name}`: {status}")),
+                Err(e) => return Err(format!("the alert program `{name}`: {e}")),
+                Ok(None) => {}
+            }
+            let why = match (stop(), Instant::now() >= deadline) {
+                (true, _) => "was ended by a signal to tasker",
+                (_, true) => "was ended after 30 s",
+                _ => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            end(&mut child);
+            return Err(format!("the alert program `{name}` {why}"));
+        }
+    }
+
+    /// The program in a process group of its own, so that all of it can be ended.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .env("TASKER_LOG_FILE", &self.log_file)
+            .env("TASKER_STATE_FILE", &self.state_file)
+            .env("TASKER_TASK_FILE", &self.task_file)
+            .env("TASKER_FAILED_TASK", &self.failed_task)
+            .env("TASKER_EXIT_CODE", self.exit_code.to_string())
+            .env("TASKER_ERROR", &self.error)
+            .env("TASKER_TIMESTAMP", clock::stamp(SystemTime::now()));
+        command
+    }
+
+    /// One about a run that did not begin.
+    pub fn of_refusal(program: &Path, task_file: &str, code: i32, error: &str) -> Alert {
+        Alert {
+            program: program.to_path_buf(),
+            task_file: task_file.into(),
+            log_file: PathBuf::new(),
+            state_file: PathBuf::new(),
+            failed_task: String::new(),
+            exit_code: code,
+            // No variable of the environment can hold it.
+            error: error.replace('\0', ""),
+        }
+    }
+
+    /// Sends it and tells of a failure on standard error: there is no log yet.
+    pub fn send_alone(&self) {
+        if let Err(why) = self.send(&|| false) {
+            crate::report::show::complain(format_args!("tasker: warning: {why}"));
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    if let Ok(group) = i32::try_from(child.id()) {
+        sys::signal_group(group, sys::SIGKILL);
+    }
+    let _ = child.wait();
+}

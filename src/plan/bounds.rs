@@ -1,0 +1,567 @@
+//! How long a run can take, and how long it probably takes (SPEC §6.1).
+//!
+//! Worst: every command uses up its timeout and every attempt, is slow to end,
+//! and the flow takes its longest path. Likely: every command succeeds at once.
+//! Of how long a command took before nothing is known here, so that a likely
+//! command takes `LIKELY`, or its timeout where that is shorter. How long ssh
+//! connections wait for each other is in neither.
+#![forbid(unsafe_code)]
+
+use super::graph::{Case, Graph, Node, To, node, task_of};
+use super::recipe::{Defaults, Recipe};
+use super::targets::hosts_of;
+use super::waves;
+use super::workflow::Workflow;
+use crate::task::nodeset::Selection;
+use crate::task::values::{Delay, Wave};
+use crate::task::{Command, Conditional, Ix, Kind, Late, Members, Next, Parallel, Task};
+use std::time::Duration;
+
+/// How long a final task may take when it does not say (SPEC §3.7).
+pub const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a command probably takes of which nothing is known.
+pub const LIKELY: Duration = Duration::from_secs(10);
+/// What a command may take to end beyond `kill_after`: the wait for pipes that
+/// its children hold, and for the far end of a connection.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// The longest time, and the likely one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// Nothing where there is no bound: a cycle of jumps, or a number that is
+    /// known only in the run.
+    pub worst: Option<Duration>,
+    pub likely: Duration,
+}
+
+impl Bounds {
+    const NOTHING: Bounds = Bounds::exactly(Duration::ZERO);
+
+    const fn exactly(time: Duration) -> Bounds {
+        Bounds {
+            worst: Some(time),
+            likely: time,
+        }
+    }
+
+    /// One after the other.
+    fn then(self, after: Bounds) -> Bounds {
+        Bounds {
+            worst: sum(self.worst, after.worst),
+            likely: self.likely.saturating_add(after.likely),
+        }
+    }
+
+    fn times(self, count: usize) -> Bounds {
+        Bounds {
+            worst: self.worst.map(|w| times(w, count)),
+            likely: times(self.likely, count),
+        }
+    }
+
+    /// One or the other, whichever takes longer.
+    fn or(self, other: Bounds) -> Bounds {
+        Bounds {
+            worst: longer(self.worst, other.worst),
+            likely: self.likely.max(other.likely),
+        }
+    }
+}
+
+fn sum(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    Some(a?.saturating_add(b?))
+}
+
+fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    Some(a?.max(b?))
+}
+
+fn times(time: Duration, count: usize) -> Duration {
+    time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The bounds of every task, one visit each, and of the whole run.
+pub struct Durations {
+    tasks: Vec<Bounds>,
+    /// From the first task to an end, by the longest path, and the final tasks.
+    pub whole: Bounds,
+}
+
+impl Durations {
+    /// One visit of the task, with its retries, iterations and sleeps.
+    pub fn task(&self, ix: Ix) -> Bounds {
+        self.tasks[ix]
+    }
+}
+
+/// Works out the bounds of a checked workflow and its graph.
+pub fn of(
+    workflow: &Workflow,
+    graph: &Graph,
+    defaults: &Defaults,
+    selection: &Selection,
+) -> Durations {
+    let mut measure = Measure {
+        workflow,
+        defaults,
+        selection,
+        known: vec![None; workflow.tasks.len()],
+    };
+    let tasks: Vec<Bounds> = (0..workflow.tasks.len())
+        .map(|ix| measure.task(ix))
+        .collect();
+    let finals = workflow.finals().map(|ix| tasks[ix]);
+    let finals = finals.fold(Bounds::NOTHING, Bounds::then);
+    let flow = workflow.first().map_or(Bounds::NOTHING, |first| {
+        let start = node(first, workflow.is_handler(first));
+        Bounds {
+            worst: longest(graph, start, &tasks),
+            likely: likely(graph, start, &tasks),
+        }
+    });
+    Durations {
+        tasks,
+        whole: flow.then(finals),
+    }
+}
+
+/// The longest path from a node to an end; nothing where there is a cycle. Each
+/// node is settled when all that it leads to are.
+fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
+    #[derive(Clone, Copy)]
+    enum Seen {
+        Open,
+        Settled(Duration),
+    }
+    let mut seen: Vec<Option<Seen>> = vec![None; tasks.len() * 2];
+    // The nodes of the path so far, with how many of their edges are followed.
+    let mut path = vec![(start, 0)];
+    seen[start] = Some(Seen::Open);
+    while let Some((at, followed)) = path.last_mut() {
+        let at = *at;
+        let Some(edge) = graph.from(at).get(*followed) else {
+            let after = graph.from(at).iter().filter_map(|e| match e.to {
+                To::Node(next) => match seen[next] {
+                    Some(Seen::Settled(time)) => Some(time),
+                    _ => None,
+                },
+                To::End(_) => None,
+            });
+            let after = after.max().unwrap_or_default();
+            let time = tasks[task_of(at)].worst?.saturating_add(after);
+            seen[at] = Some(Seen::Settled(time));
+            path.pop();
+            continue;
+        };
+        *followed += 1;
+        let To::Node(next) = edge.to else { continue };
+        match seen[next] {
+            None => {
+                seen[next] = Some(Seen::Open);
+                path.push((next, 0));
+            }
+            Some(Seen::Open) => return None,
+            Some(Seen::Settled(_)) => {}
+        }
+    }
+    match seen[start] {
+        Some(Seen::Settled(time)) => Some(time),
+        _ => None,
+    }
+}
+
+/// The path on which every task succeeds; a cycle is gone through once.
+fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
+    let mut seen = vec![false; tasks.len() * 2];
+    let mut time = Duration::ZERO;
+    let mut at = Some(start);
+    while let Some(node) = at.filter(|n| !seen[*n]) {
+        seen[node] = true;
+        time = time.saturating_add(tasks[task_of(node)].likely);
+        let mut edges = graph.from(node).iter();
+        at = edges
+            .find(|e| e.case == Case::True)
+            .and_then(|e| match e.to {
+                To::Node(next) => Some(next),
+                To::End(_) => None,
+            });
+    }
+    time
+}
+
+/// A task's attempts as they weigh on a block: what holds a slot, and the waits
+/// between attempts, which hold none.
+#[derive(Clone, Copy)]
+struct Tries {
+    busy: Bounds,
+    waits: Option<Duration>,
+}
+
+impl Tries {
+    fn in_all(self) -> Bounds {
+        Bounds {
+            worst: sum(self.busy.worst, self.waits),
+            likely: self.busy.likely,
+        }
+    }
+}
+
+struct Measure<'a> {
+    workflow: &'a Workflow,
+    defaults: &'a Defaults,
+    selection: &'a Selection,
+    known: Vec<Option<Bounds>>,
+}
+
+impl Measure<'_> {
+    fn task(&mut self, ix: Ix) -> Bounds {
+        if let Some(known) = self.known[ix] {
+            return known;
+        }
+        let task = &self.workflow.tasks[ix];
+        let once = match &task.kind {
+            Kind::Parallel(parallel) => self.parallel(ix, task, parallel),
+            Kind::Conditional(conditional) => self.conditional(conditional),
+            Kind::Command(_) | Kind::Decision | Kind::Bare => self.tries(ix).in_all(),
+        };
+        let bounds = repeated(task, once);
+        self.known[ix] = Some(bounds);
+        bounds
+    }
+
+    /// All attempts of what a task does itself, without its sleeps.
+    fn tries(&self, ix: Ix) -> Tries {
+        let task = &self.workflow.tasks[ix];
+        let once = task
+            .command()
+            .map_or(Bounds::NOTHING, |c| self.attempt(ix, task, c));
+        let retries = match &task.routing.next {
+            Next::Loop => Some(0),
+            _ => self.retries(ix).copied().map(|n| n as usize),
+        };
+        Tries {
+            busy: Bounds {
+                worst: once.worst.zip(retries).map(|(w, n)| times(w, n + 1)),
+                likely: once.likely,
+            },
+            waits: match retries {
+                Some(0) => Some(Duration::ZERO),
+                _ => retries.zip(self.delay(ix)).map(|(n, d)| waits(*d, n)),
+            },
+        }
+    }
+
+    /// One run of the task's command, till its processes are gone.
+    fn attempt(&self, ix: Ix, task: &Task, command: &Command) -> Bounds {
+        let timeout = match &command.timeout {
+            Some(timeout) => timeout.known().copied(),
+            None => {
+                let of_type = match &self.workflow.recipes[ix] {
+                    Recipe::Ready { exec, .. } => exec.timeout,
+                    _ => None,
+                };
+                let most = if task.finally {
+                    FINAL_TIMEOUT
+                } else {
+                    Duration::MAX
+                };
+                Some(of_type.unwrap_or(self.defaults.timeout).min(most))
+            }
+        };
+        let ending = self.defaults.kill_after.saturating_add(ENDING);
+        Bounds {
+            worst: timeout.map(|t| t.saturating_add(ending)),
+            likely: timeout.map_or(LIKELY, |t| t.min(LIKELY)),
+        }
+    }
+
+    /// The task's own retries, else those of the blocks it stands in (SPEC §3.3).
+    fn retries(&self, ix: Ix) -> Option<&u32> {
+        let task = self.inherited(ix, &["retry_count", "retry_failed"]);
+        task.retry.count.known()
+    }
+
+    fn delay(&self, ix: Ix) -> Option<&Delay> {
+        self.inherited(ix, &["retry_delay"]).retry.delay.known()
+    }
+
+    /// The task whose keys of that kind hold for this one.
+    fn inherited(&self, ix: Ix, keys: &[&str]) -> &Task {
+        let mut at = ix;
+        loop {
+            let task = &self.workflow.tasks[at];
+            if task.written.iter().any(|(k, _)| keys.contains(k)) {
+                return task;
+            }
+            match self.workflow.owner_of(at) {
+                Some((block, _)) => at = block,
+                None => return task,
+            }
+        }
+    }
+
+    /// The longer branch, one task after another.
+    fn conditional(&mut self, conditional: &Conditional) -> Bounds {
+        let branches = [&conditional.if_true, &conditional.if_false];
+        branches.into_iter().fold(Bounds::NOTHING, |most, branch| {
+            let mut whole = Bounds::NOTHING;
+            for member in branch.iter().flatten() {
+                whole = whole.then(self.task(*member));
+            }
+            most.or(whole)
+        })
+    }
+
+    fn parallel(&mut self, ix: Ix, task: &Task, parallel: &Parallel) -> Bounds {
+        let subtasks = match &parallel.members {
+            Members::Tasks(members) => Some(
+                members
+                    .iter()
+                    .map(|m| {
+                        let tries = self.tries(*m);
+                        let busy = repeated(&self.workflow.tasks[*m], tries.busy);
+                        Tries { busy, ..tries }
+                    })
+                    .collect(),
+            ),
+            Members::Hosts { set, .. } if set.known_text().is_none() => None,
+            Members::Hosts { .. } => {
+                let hosts = hosts_of(self.workflow, self.selection, task).len();
+                Some(vec![self.tries(ix); hosts])
+            }
+        };
+        let whole = match subtasks {
+            Some(subtasks) => self.in_waves(parallel, &subtasks),
+            // As many as a result says: as if all run at once, and no bound.
+            None => Bounds {
+                worst: None,
+                likely: self.tries(ix).busy.likely,
+            },
+        };
+        let Some(Late::Known(limit)) = parallel.block_timeout else {
+            return whole;
+        };
+        let ending = self.defaults.kill_after.saturating_add(ENDING);
+        let cut = limit.saturating_add(ending);
+        Bounds {
+            worst: Some(whole.worst.map_or(cut, |w| w.min(cut))),
+            likely: whole.likely.min(limit),
+        }
+    }
+
+    fn in_waves(&mut self, parallel: &Parallel, subtasks: &[Tries]) -> Bounds {
+        let default = self.defaults.max_parallel as usize;
+        // A number that is not known yet may turn out to be 1.
+        let (least, usual) = match &parallel.max_parallel {
+            Some(Late::Known(n)) => (*n as usize, *n as usize),
+            Some(Late::Later { .. }) => (1, default),
+            None => (default, default),
+        };
+        let waves = match &parallel.waves {
+            None => vec![Wave::Rest],
+            Some(Late::Known(waves)) => waves.clone(),
+            // One after another takes longest.
+            Some(Late::Later { .. }) => vec![Wave::Count(1)],
+        };
+        let pause = match &parallel.wave_pause {
+            None => Bounds::NOTHING,
+            Some(Late::Known(pause)) => Bounds::exactly(*pause),
+            Some(Late::Later { .. }) => Bounds::default(),
+        };
+        let check = parallel
+            .wave_check
+            .map_or(Bounds::NOTHING, |c| self.task(c));
+        let waves = waves::divide(&waves, subtasks.len());
+        let between = pause.then(check).times(waves.len().saturating_sub(1));
+        waves
+            .into_iter()
+            .map(|wave| &subtasks[wave])
+            .map(|wave| Bounds {
+                worst: worst_of_wave(wave, least),
+                likely: likely_of_wave(wave, usual),
+            })
+            .fold(between, Bounds::then)
+    }
+}
+
+/// A task's sleeps and iterations. A sleep comes once, after the last attempt.
+fn repeated(task: &Task, once: Bounds) -> Bounds {
+    let sleep = match &task.sleep {
+        None => Bounds::NOTHING,
+        Some(Late::Known(sleep)) => Bounds::exactly(*sleep),
+        Some(Late::Later { .. }) => Bounds::default(),
+    };
+    let visit = once.then(sleep);
+    match task.repeat.as_ref().map(|r| (&r.count, r.until.is_some())) {
+        None => visit,
+        Some((Late::Known(count), waits)) => Bounds {
+            // What waits for something is taken to see it at once.
+            likely: times(visit.likely, if waits { 1 } else { *count as usize }),
+            ..visit.times(*count as usize)
+        },
+        Some((Late::Later { .. }, _)) => Bounds {
+            worst: None,
+            ..visit
+        },
+    }
+}
+
+/// The longest waits between attempts: doubled from the first to the last, and
+/// never longer than that.
+fn waits(delay: Delay, retries: usize) -> Duration {
+    let Some(last) = delay.last else {
+        return times(delay.first, retries);
+    };
+    let mut all = Duration::ZERO;
+    let mut next = delay.first;
+    for _ in 0..retries {
+        // Jitter adds a fifth, up to the last.
+        all = all.saturating_add((next + next / 5).min(last));
+        next = next.saturating_mul(2).min(last);
+    }
+    all
+}
+
+/// No order that starts a subtask whenever a slot is free takes longer: when the
+/// last one ends, the slots were all busy but while it ran or waited itself.
+fn worst_of_wave(wave: &[Tries], slots: usize) -> Option<Duration> {
+    let slots = slots.clamp(1, wave.len().max(1));
+    let mut busy = Duration::ZERO;
+    let mut longest = Duration::ZERO;
+    let mut no_waits = true;
+    for subtask in wave {
+        let time = subtask.busy.worst?;
+        busy = busy.saturating_add(time);
+        longest = longest.max(time.saturating_add(subtask.waits?));
+        no_waits &= subtask.waits == Some(Duration::ZERO);
+    }
+    let share = busy / u32::try_from(slots).unwrap_or(u32::MAX);
+    let any = share.saturating_add(longest);
+    // Without waits each slot ends one subtask in the time of the longest.
+    let rounds = times(longest, wave.len().div_ceil(slots));
+    Some(if no_waits { any.min(rounds) } else { any })
+}
+
+fn likely_of_wave(wave: &[Tries], slots: usize) -> Duration {
+    let slots = slots.clamp(1, wave.len().max(1));
+    let mut longest = Duration::ZERO;
+    let mut busy = Duration::ZERO;
+    for subtask in wave {
+        busy = busy.saturating_add(subtask.busy.likely);
+        longest = longest.max(subtask.busy.likely);
+    }
+    longest.max(busy / u32::try_from(slots).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::workflow::tests::{defaults, workflow};
+
+    /// Worst and likely seconds of a file; `;` ends a line.
+    fn bounds(text: &str) -> (Option<u64>, u64) {
+        let workflow = workflow(&text.replace(';', "\n"));
+        let whole = of(
+            &workflow,
+            &Graph::new(&workflow),
+            &defaults(),
+            &Selection::default(),
+        )
+        .whole;
+        (whole.worst.map(|w| w.as_secs()), whole.likely.as_secs())
+    }
+
+    /// A command that is ended after 10 s and gone 8 s later.
+    const C: &str = "exec=local;command=true;timeout=10";
+
+    #[test]
+    fn a_visit_has_attempts_delays_and_iterations() {
+        assert_eq!(bounds("task=0;exec=local;command=true"), (Some(308), 10));
+        assert_eq!(bounds(&format!("task=0;{C};sleep=5")), (Some(23), 15));
+        let retries = format!("task=0;{C};retry_count=3;retry_delay=10s..30s");
+        assert_eq!(bounds(&retries), (Some(4 * 18 + 12 + 24 + 30), 10));
+        assert_eq!(
+            bounds(&format!("task=0;{C};sleep=1;next=loop;loop=3")),
+            (Some(3 * 19), 33)
+        );
+        assert_eq!(
+            bounds(&format!(
+                "task=0;{C};sleep=1;next=loop;loop=3;loop_break=exit_0"
+            )),
+            (Some(3 * 19), 11)
+        );
+        let late = format!("task=0;{C};task=1;exec=local;command=true;timeout=@0_stdout@");
+        assert_eq!(bounds(&late), (None, 20));
+        assert_eq!(
+            bounds(
+                "task=0;exec=local;command=true;timeout=2;task=1;finally=true;exec=local;command=true"
+            ),
+            (Some(10 + 68), 12)
+        );
+    }
+
+    #[test]
+    fn the_longest_path_counts_and_a_cycle_has_no_bound() {
+        let path =
+            format!("task=0;{C};on_failure=90;task=1;{C};task=90;{C};task=91;{C};timeout=40");
+        // Falling over 1 would take 36 s, failing over 90 and 91 takes longer.
+        let text = path.replace(";timeout=10;timeout=40", ";timeout=40");
+        assert_eq!(bounds(&text), (Some(18 + 18 + 48), 20));
+        assert_eq!(
+            bounds(&format!("task=0;{C};task=1;{C};on_failure=0")),
+            (None, 20)
+        );
+    }
+
+    #[test]
+    fn blocks_share_slots() {
+        let block =
+            "task=0;type=parallel;hostnames=h[1-5];exec=ssh;command=x;timeout=10;max_parallel=2";
+        assert_eq!(bounds(block), (Some(54), 25));
+        assert_eq!(bounds(&format!("{block};block_timeout=20")), (Some(28), 20));
+        let waves = format!("{block};waves=1,2,rest;wave_pause=100;wave_check=1;task=1;{C}");
+        assert_eq!(bounds(&waves), (Some(3 * 18 + 2 * 118), 30 + 2 * 110));
+        // Waiting holds no slot: 5 commands twice over 2 slots, and one wait.
+        let retries = format!("{block};retry_count=1;retry_delay=100");
+        assert_eq!(bounds(&retries), (Some(5 * 36 / 2 + 136), 25));
+        let late =
+            format!("task=9;{C};task=10;type=parallel;hostnames=@9_stdout@;exec=ssh;command=x");
+        assert_eq!(bounds(&late), (None, 20));
+        assert_eq!(
+            bounds(&format!("{late};block_timeout=60")),
+            (Some(18 + 68), 20)
+        );
+    }
+
+    #[test]
+    fn a_conditional_takes_its_longer_branch_with_its_retries() {
+        let text = format!(
+            "task=0;type=conditional;condition=true;if_true_tasks=1,2;if_false_tasks=3;retry_count=1;retry_delay=2;\
+             task=1;{C};task=2;{C};retry_count=0;task=3;{C}"
+        );
+        assert_eq!(bounds(&text), (Some(38 + 18), 20));
+    }
+
+    #[test]
+    fn a_long_file_is_quick() {
+        let text: String = (0..50_000)
+            .map(|i| format!("task={i};exec=local;command=true;on_failure=60000;"))
+            .chain(["task=60000;return=1".to_string()])
+            .collect();
+        let workflow = workflow(&text.replace(';', "\n"));
+        let began = std::time::Instant::now();
+        let whole = of(
+            &workflow,
+            &Graph::new(&workflow),
+            &defaults(),
+            &Selection::default(),
+        )
+        .whole;
+        assert_eq!(whole.worst, Some(Duration::from_secs(50_000 * 308)));
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! Keys that are written and can have no effect where they stand.
+#![forbid(unsafe_code)]
+
+use super::graph::can_be_false;
+use super::recipe::Recipe;
+use super::workflow::Workflow;
+use crate::task::{Ix, Kind, Late, Members, Next, Task};
+use crate::text::diagnostic::Diagnostics;
+use crate::text::duration;
+
+/// Reports them for one task.
+pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
+    let task = &workflow.tasks[ix];
+    hidden_return(task, diagnostics);
+    sleep_at_the_end(task, diagnostics);
+    retries(task, diagnostics);
+    retry_settings(workflow, ix, diagnostics);
+    deadline(workflow, task, diagnostics);
+}
+
+fn is_written(task: &Task, key: &str) -> bool {
+    task.written.iter().any(|(k, _)| *k == key)
+}
+
+/// A `return` that a jump hides whatever the verdict (SPEC §3.2, rules 4 and 5).
+fn hidden_return(task: &Task, diagnostics: &mut Diagnostics) {
+    let routing = &task.routing;
+    if routing.return_.is_none() || matches!(routing.next, Next::Never) {
+        return;
+    }
+    let loops_on = matches!(routing.next, Next::Loop)
+        && task.repeat.as_ref().is_none_or(|r| r.until.is_none());
+    let never_fails = loops_on || !can_be_false(task);
+    let jumps_on_success = routing.on_success.is_some();
+    let jumps_on_failure = never_fails || routing.on_failure.is_some();
+    if routing.goto.is_some() || jumps_on_success && jumps_on_failure {
+        let key = ["goto", "on_success"]
+            .into_iter()
+            .find(|k| is_written(task, k));
+        let message = format!(
+            "`return` has no effect: task {} jumps whatever its verdict",
+            task.id
+        );
+        diagnostics
+            .warning(task.place("return"), message)
+            .also(key.map_or(task.at, |k| task.place(k)), "it jumps here");
+    }
+}
+
+/// A `sleep` of a task that ends the run: it comes before a jump only.
+fn sleep_at_the_end(task: &Task, diagnostics: &mut Diagnostics) {
+    let routing = &task.routing;
+    let jumps =
+        routing.on_success.is_some() || routing.on_failure.is_some() || routing.goto.is_some();
+    let ends = match routing.next {
+        Next::Never => true,
+        Next::Loop => false,
+        _ => routing.return_.is_some() && !jumps,
+    };
+    if ends && is_written(task, "sleep") {
+        let message = format!("`sleep` has no effect: task {} ends the run", task.id);
+        diagnostics.warning(task.place("sleep"), message);
+    }
+}
+
+/// Retries that no failure can reach.
+fn retries(task: &Task, diagnostics: &mut Diagnostics) {
+    let wanted = ["retry_count", "retry_failed"]
+        .into_iter()
+        .find(|k| is_written(task, k));
+    let Some(key) = wanted else { return };
+    if matches!(task.retry.count, Late::Known(0)) || matches!(task.routing.next, Next::Loop) {
+        return;
+    }
+    if !can_be_false(task) && !task.is_block() {
+        let message = format!(
+            "`{key}` has no effect: the verdict of task {} is never false",
+            task.id
+        );
+        diagnostics.warning(task.place(key), message);
+    }
+}
+
+/// `retry_on` and `retry_delay` without a retry, or for what cannot happen.
+fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
+    let task = &workflow.tasks[ix];
+    let counts = |t: &Task| is_written(t, "retry_count") || is_written(t, "retry_failed");
+    let mut tried_again = counts(task);
+    let mut at = ix;
+    while let Some((block, _)) = workflow.owner_of(at).filter(|_| !tried_again) {
+        tried_again = counts(&workflow.tasks[block]);
+        at = block;
+    }
+    for key in ["retry_on", "retry_delay"] {
+        if is_written(task, key) && !tried_again && !matches!(task.routing.next, Next::Loop) {
+            let message = format!("`{key}` has no effect without `retry_count`");
+            diagnostics.warning(task.place(key), message);
+        }
+    }
+    let Late::Known(on) = &task.retry.on else {
+        return;
+    };
+    let only_unreachable = on.unreachable && !on.failed && !on.timeout && on.codes.is_empty();
+    let Recipe::Ready { exec, .. } = &workflow.recipes[ix] else {
+        return;
+    };
+    if only_unreachable && tried_again && exec.is_local() {
+        let message = format!(
+            "task {} is never tried again: a command on this machine is never `unreachable`",
+            task.id
+        );
+        diagnostics.warning(task.place("retry_on"), message);
+    }
+}
+
+/// A block's deadline that comes before a timeout of what it runs.
+fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
+    let Kind::Parallel(parallel) = &task.kind else {
+        return;
+    };
+    let Some(Late::Known(limit)) = parallel.block_timeout else {
+        return;
+    };
+    let key = match is_written(task, "block_timeout") {
+        true => "block_timeout",
+        false => "timeout",
+    };
+    let longer = |task: &Task| match task.command()?.timeout {
+        Some(Late::Known(timeout)) if timeout > limit => Some(timeout),
+        _ => None,
+    };
+    let shown = duration::setting(limit);
+    if let Members::Hosts { .. } = &parallel.members
+        && let Some(timeout) = longer(task)
+    {
+        let message = format!(
+            "block {} is over after {shown}, before the timeout of its commands ({})",
+            task.id,
+            duration::setting(timeout)
+        );
+        diagnostics
+            .warning(task.place(key), message)
+            .also(task.place("timeout"), "their timeout");
+    }
+    for member in task.owned() {
+        let member = &workflow.tasks[member];
+        let Some(timeout) = longer(member) else {
+            continue;
+        };
+        let message = format!(
+            "block {} is over after {shown}, before the timeout of task {} ({})",
+            task.id,
+            member.id,
+            duration::setting(timeout)
+        );
+        diagnostics
+            .warning(member.place("timeout"), message)
+            .also(task.place(key), "the block's deadline");
+    }
+}

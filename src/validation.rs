@@ -1,0 +1,145 @@
+//! The end of every validation: what it found is shown, and kept as one entry of
+//! the day's report (SPEC §6.2, §6.3).
+#![forbid(unsafe_code)]
+
+use crate::alert::Alert;
+use crate::cli::Invocation;
+use crate::exit;
+use crate::report::clock;
+use crate::report::paint::{self, Color};
+use crate::report::records::{self, Records};
+use crate::report::show::{complain, complain_raw};
+use crate::report::summary::{self, Findings};
+use crate::site::LogDirectory;
+use crate::task::mask::Mask;
+use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
+use crate::text::source::Sources;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What was found in the file, before any host is asked.
+pub struct Validation {
+    /// The task file as the user named it.
+    pub name: String,
+    /// All findings as they are drawn, secrets masked.
+    findings: String,
+    /// `N errors, M warnings`
+    counts: String,
+    pub of_file: Findings,
+    pub log_directory: LogDirectory,
+    /// Whether the report is written even where it needs a new directory.
+    always_kept: bool,
+    /// Who asked, from where.
+    who: String,
+    mask: Mask,
+    color: Color,
+}
+
+impl Validation {
+    /// Draws what was found in the file.
+    pub fn new(
+        name: &str,
+        invocation: &Invocation,
+        log_directory: LogDirectory,
+        who: String,
+        mask: Mask,
+        diagnostics: &mut Diagnostics,
+        sources: &Sources,
+    ) -> Validation {
+        let count = |severity| diagnostics.count(severity);
+        Validation {
+            name: name.to_string(),
+            counts: format!(
+                "{}, {}",
+                Count(count(Severity::Error), "error"),
+                Count(count(Severity::Warning), "warning")
+            ),
+            of_file: Findings::of_file(diagnostics, invocation.skip_task_validation),
+            findings: mask.text(&diagnostics.draw(sources)),
+            always_kept: invocation.run || invocation.validate_only,
+            log_directory,
+            who,
+            mask,
+            color: invocation.color,
+        }
+    }
+
+    /// Shows what is wrong with a file that cannot be run; the exit code.
+    pub fn refuse(&self, invocation: &Invocation) -> i32 {
+        self.show_findings();
+        let name = printable(&self.name);
+        match self.of_file.code {
+            exit::NO_TASKS => complain(format_args!(
+                "tasker: {name}: it holds no tasks; nothing was run"
+            )),
+            _ => complain(format_args!(
+                "tasker: {name}: {}; nothing was run",
+                self.counts
+            )),
+        }
+        if !invocation.run {
+            crate::print(&summary::lines(&self.of_file));
+        }
+        self.keep(&self.of_file, self.of_file.code);
+        if let (true, Some(program)) = (invocation.run, &invocation.alert_on_failure) {
+            let error = match self.of_file.code {
+                exit::NO_TASKS => "it holds no tasks".to_string(),
+                _ => format!("the task file is invalid: {}", self.counts),
+            };
+            let code = self.of_file.code;
+            Alert::of_refusal(program, &self.name, code, &self.mask.text(&error)).send_alone();
+        }
+        self.of_file.code
+    }
+
+    /// Shows the warnings of a file that can be run.
+    pub fn advise(&self) {
+        if !self.findings.is_empty() {
+            self.show_findings();
+            complain(format_args!("tasker: {}", self.counts));
+        }
+    }
+
+    fn show_findings(&self) {
+        match self.color.on_stderr() {
+            true => complain_raw(format_args!("{}", paint::findings(&self.findings))),
+            false => complain_raw(format_args!("{}", self.findings)),
+        }
+    }
+
+    /// Adds an entry to the report: when, what, by whom, what was found, and how
+    /// it ended. That it cannot be written is told and changes nothing.
+    pub fn keep(&self, findings: &Findings, code: i32) {
+        let Some((directory, named)) = &self.log_directory else {
+            return;
+        };
+        // Looking at a file leaves no traces where there are none yet.
+        if !self.always_kept && !named && !directory.exists() {
+            return;
+        }
+        let now = SystemTime::now();
+        let real = std::fs::canonicalize(&self.name);
+        let file = real.unwrap_or_else(|_| Path::new(&self.name).to_path_buf());
+        let entry = format!(
+            "[{}] Validation of {}\n{}\n{}{}\n{}Exit code {code}\n\n",
+            clock::stamp(now),
+            printable(&file.display().to_string()),
+            self.who,
+            self.findings,
+            self.counts,
+            summary::plain_lines(findings),
+        );
+        let records = Records::new(directory.clone(), now);
+        if let Err(e) = records.add_to_validations(&self.mask.text(&entry)) {
+            complain(format_args!(
+                "tasker: warning: cannot add to the validation report: {e}"
+            ));
+        }
+    }
+}
+
+/// Who asked for this, from where, for the heads of records.
+pub fn who(own_name: &str, change: Option<String>) -> String {
+    let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
+    format!("{}{change}", records::who(own_name))
+}
