@@ -87,6 +87,13 @@ fn falls(
         && let Some(handler) = workflow.next_of(ix)
     {
         let handler = &workflow.tasks[handler];
+        // Beside a `next=never` no failure target is allowed, and without one a
+        // `return=0` would hide the failure.
+        let handled = task.routing.on_failure.is_some() || task.routing.goto.is_some();
+        let help = match handled {
+            true => "say so with `return=0`, or route around it",
+            false => "say so with `next=never`, or route around it",
+        };
         diagnostics
             .warning(
                 task.at,
@@ -96,7 +103,7 @@ fn falls(
                 ),
             )
             .also(handler.at, "the handler")
-            .help("say so with `next=never`, or route around it");
+            .help(help);
     }
     let falls_to = |to: To| match to {
         To::Node(next) => Some(task_of(next)),
@@ -174,7 +181,10 @@ fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mu
         let key = ["goto", "on_failure", "on_success"]
             .into_iter()
             .find(|k| task.written.iter().any(|(w, _)| w == k));
-        let message = format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", "));
+        let message = match ids.as_slice() {
+            [id] => format!("task {id} jumps to itself{end}"),
+            _ => format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", ")),
+        };
         diagnostics.warning(key.map_or(task.at, |k| task.place(k)), message);
     }
 }

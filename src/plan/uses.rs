@@ -46,6 +46,14 @@ pub fn check(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: 
 
 fn cannot_have_run(workflow: &Workflow, task: &Task, used: &Use, diagnostics: &mut Diagnostics) {
     let target = &workflow.tasks[used.task];
+    if target.id == task.id {
+        let message = format!(
+            "task {} uses its own result, which is not there before it has run",
+            task.id
+        );
+        diagnostics.warning(used.at, message);
+        return;
+    }
     let message = format!(
         "task {} uses a result of task {}, which cannot have run before it",
         task.id, target.id
@@ -97,7 +105,7 @@ impl Uses<'_> {
         } else if task.finally {
             target.finally && used >= ix
         } else if here == there {
-            together(self.workflow, ix, used)
+            together(self.workflow, ix, used) && !self.comes_again(here)
         } else if !self.can_run(there) && !self.can_run(used) {
             true
         } else if there < here {
@@ -109,6 +117,26 @@ impl Uses<'_> {
             self.questions -= 1;
             !leads(self.graph, there, here)
         }
+    }
+
+    /// Whether the flow can come back to the task, so that there may be a result
+    /// of the last time.
+    fn comes_again(&mut self, ix: Ix) -> bool {
+        let next: Vec<Node> = [node(ix, false), node(ix, true)]
+            .into_iter()
+            .filter(|n| self.reached[*n])
+            .flat_map(|n| self.graph.from(n))
+            .filter_map(|e| match e.to {
+                To::Node(to) => Some(to),
+                To::End(_) => None,
+            })
+            .collect();
+        match self.questions.checked_sub(1) {
+            Some(left) => self.questions = left,
+            None => return true,
+        }
+        let seen = self.graph.reachable(&next);
+        seen[node(ix, false)] || seen[node(ix, true)]
     }
 
     fn can_run(&self, ix: Ix) -> bool {

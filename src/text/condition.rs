@@ -107,6 +107,26 @@ const DEEPEST: usize = 100;
 const OPERATORS: &str =
     "`AND`, `OR` and `NOT` are in upper case and stand between spaces or parentheses";
 
+const SIGNS: &str =
+    "`~` and `!~` ask whether a text is contained; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
+
+/// What reads as an operator that there is not: an operator and, before a blank,
+/// the first character of a pattern that nobody means.
+const NO_OPERATORS: [(&str, char); 5] =
+    [("=", '~'), ("~", '='), ("=", '>'), ("=", '<'), ("<", '>')];
+
+/// What other programs call the operands.
+const ALIASES: &[(&str, &str)] = &[
+    ("exit_code", "exit"),
+    ("exitcode", "exit"),
+    ("exit_status", "exit"),
+    ("status", "exit"),
+    ("rc", "exit"),
+    ("code", "exit"),
+    ("output", "stdout"),
+    ("error", "stderr"),
+];
+
 /// Keywords that stand for the task's own result.
 const OPERANDS: &[(&str, Operand)] = &[
     ("exit", Operand::Exit),
@@ -179,8 +199,11 @@ pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
     match parser.peek(0) {
         None if parser.next >= items.len() => Ok(expr),
         _ => {
+            let mut compares = true;
+            expr.tests(&mut |test, _| compares = !matches!(test, Test::Truth(_)));
             let help = match parser.at_lower_operator() {
                 true => OPERATORS,
+                false if !compares && parser.peek(0).is_some_and(char::is_alphanumeric) => SIGNS,
                 false => "",
             };
             Err(parser.wrong("expected `&`, `|` or the end", help))
@@ -220,7 +243,15 @@ impl Parser<'_> {
     /// An error at the next item: what was expected, and what is there.
     fn wrong(&self, expected: &str, help: &'static str) -> BadCondition {
         let found = match self.items.get(self.next) {
-            Some(Item::Char { c, .. }) => format!("found `{c}`"),
+            Some(Item::Char { c, .. }) => {
+                let word = |c: &char| c.is_alphanumeric() || *c == '_';
+                let rest = (0..40).map_while(|i| self.peek(i));
+                let found: String = rest.take_while(word).collect();
+                match found.is_empty() {
+                    true => format!("found `{c}`"),
+                    false => format!("found `{found}`"),
+                }
+            }
             Some(Item::Atom(_)) => "found a reference".into(),
             None => "found the end".into(),
         };
@@ -501,6 +532,22 @@ impl Parser<'_> {
     /// The right side; only `~` and `=` mean something before nothing.
     fn right(&mut self, op: Op) -> Result<Pattern, BadCondition> {
         let sign = self.before();
+        let known = op.to_string();
+        let after = self.peek(1).is_none_or(char::is_whitespace);
+        if let Some((one, two)) = NO_OPERATORS
+            .iter()
+            .find(|(one, two)| *one == known && self.peek(0) == Some(*two))
+            .filter(|_| after)
+        {
+            return Err(BadCondition {
+                at: Span {
+                    end: self.here().end.max(sign.end),
+                    ..sign
+                },
+                message: format!("there is no operator `{one}{two}`"),
+                help: SIGNS,
+            });
+        }
         let pattern = self.pattern()?;
         let ordered = matches!(
             op,
@@ -624,18 +671,27 @@ fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
             help: "",
         };
     }
-    let near = super::nearest::did_you_mean(word, known_words());
+    let lower = word.to_ascii_lowercase();
+    let result = word.split_once('_').filter(|(id, field)| {
+        !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && !field.is_empty()
+    });
+    let near = match ALIASES.iter().find(|(alias, _)| *alias == lower) {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None if result.is_some() => format!("did you mean `@{word}@`?"),
+        None => super::nearest::did_you_mean(word, known_words()),
+    };
     let mut message = match op {
         Some(_) => format!("`{word}` is nothing that can be compared"),
         None => format!("`{word}` is no condition"),
     };
-    if !near.is_empty() {
+    let suggested = !near.is_empty();
+    if suggested {
         message = format!("{message}; {near}");
     }
     BadCondition {
         at,
         message,
-        help: if op.is_some() {
+        help: if op.is_some() && !suggested {
             "to compare a literal text, put it into quotes"
         } else {
             ""
