@@ -181,16 +181,6 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
     Ok(end.exit)
 }
 
-fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Selection) -> Settings {
-    Settings {
-        policy: going.map_or(policy(loaded), |g| g.policy),
-        max_steps: loaded.invocation.max_steps,
-        start,
-        debug: loaded.invocation.log_level == Level::Debug,
-        selection,
-    }
-}
-
 /// What was to be written in the log directory cannot be.
 pub fn unwritable(e: io::Error) -> Refusal {
     Refusal::new(exit::LOG_DIR, e.to_string())
@@ -208,6 +198,16 @@ pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
 fn ended_by(signal: i32) -> Refusal {
     let name = interrupt::signal_name(signal);
     Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
+}
+
+fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Selection) -> Settings {
+    Settings {
+        policy: going.map_or(policy(loaded), |g| g.policy),
+        max_steps: loaded.invocation.max_steps,
+        start,
+        debug: loaded.invocation.log_level == Level::Debug,
+        selection,
+    }
 }
 
 /// Says at the beginning what the run goes on with.
