@@ -320,11 +320,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     fn kinds(&mut self) -> Kinds {
         // Where it says neither, a command of its own is meant for hosts.
         let hosts = self.has("hostnames") || (self.has("command") && !self.has("tasks"));
-        let parallel = if hosts {
-            keys::HOSTS
-        } else {
-            keys::TASKS
-        };
+        let parallel = if hosts { keys::HOSTS } else { keys::TASKS };
         if let Some(at) = self.value("type") {
             let word = self.text(at).to_string();
             match word.to_ascii_lowercase().as_str() {

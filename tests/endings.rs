@@ -1,0 +1,109 @@
+//! Maintenance on, work, maintenance off (SPEC §3.7): however the run ends, `off`
+//! runs exactly once.
+
+mod support;
+
+use std::process::Command;
+use support::{Ran, Sandbox, finish, signal, wait_for};
+
+/// The file: what `work` is, and keys of its task.
+fn maintenance(work: &str, keys: &str) -> String {
+    format!(
+        "task=1\nexec=shell\ncommand=echo on >> acts\n\
+         # Work\ntask=2\nexec=shell\ncommand={work}\n{keys}\n\
+         task=3\nexec=shell\ncommand=echo more >> acts\n\
+         task=9\nexec=shell\ncommand=echo off @run_outcome@ >> acts\nfinally=true\n"
+    )
+}
+
+/// Work that goes on until it is ended, or the file `go` is there.
+const LONG: &str = "echo work >> acts; while [ ! -e go ]; do sleep 0.01; done";
+
+#[track_caller]
+fn acts(sandbox: &Sandbox, expected: &str) {
+    let acts = sandbox.read("acts");
+    assert_eq!(acts.lines().collect::<Vec<_>>().join(", "), expected);
+}
+
+#[test]
+fn off_runs_once_where_the_run_ends_by_itself() {
+    for (work, keys, options, code, expected) in [
+        ("true", "", &[][..], 0, "on, more, off ok"),
+        ("exit 4", "", &[], 4, "on, off failed"),
+        ("true", "return=7", &[], 7, "on, off failed"),
+        ("true", "return=0", &[], 0, "on, off ok"),
+        ("true", "", &["--max-steps=2"], 14, "on, off failed"),
+        ("exit 4", "", &["--keep-going"], 1, "on, more, off failed"),
+    ] {
+        let sandbox = Sandbox::new();
+        let ran = sandbox.run(&maintenance(work, keys), options);
+        assert_eq!(ran.code, code, "{ran:?}");
+        acts(&sandbox, expected);
+    }
+}
+
+#[test]
+fn off_runs_once_after_each_signal() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let sandbox = Sandbox::new();
+        let child = sandbox.start(&maintenance(LONG, ""), &[]);
+        wait_for("the work", || sandbox.read("acts").contains("work"));
+        signal(child.id(), name);
+        if name == "INT" {
+            // It drains: what runs may finish.
+            sandbox.file("go", "");
+        }
+        assert_eq!(finish(child).code, code, "{name}");
+        acts(&sandbox, "on, work, off interrupted");
+    }
+}
+
+#[test]
+fn off_runs_once_when_the_terminal_is_closed() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", maintenance(LONG, ""));
+    // Closes the terminal once the work has begun; tasker is its session's leader.
+    let program = "
+import os,pty,sys,time
+pid,fd=pty.fork()
+if pid==0: os.execv(sys.argv[1],sys.argv[1:])
+while not (os.path.exists('acts') and 'work' in open('acts').read()): time.sleep(0.005)
+os.close(fd)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))";
+    let ran = Command::new("python3")
+        .args([
+            "-c",
+            program,
+            env!("CARGO_BIN_EXE_tasker"),
+            "-r",
+            "tasks.txt",
+        ])
+        .current_dir(&sandbox.path)
+        .env("HOME", &sandbox.path)
+        .output();
+    let ran = Ran::from(ran.expect("python runs"));
+    assert_eq!(ran.code, 129, "{ran:?}");
+    acts(&sandbox, "on, work, off interrupted");
+}
+
+#[test]
+fn off_runs_once_after_sigkill_and_finish_only() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox.start(&maintenance(LONG, ""), &[]);
+    wait_for("the work", || sandbox.read("acts").contains("work"));
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    acts(&sandbox, "on, work");
+    let finish_only = || {
+        let output = sandbox
+            .tasker(&["-r", "--finish-only", "tasks.txt"])
+            .output();
+        Ran::from(output.expect("tasker runs"))
+    };
+    let ran = finish_only();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    acts(&sandbox, "on, work, off interrupted");
+    // And not again.
+    assert_eq!(finish_only().code, 12);
+    acts(&sandbox, "on, work, off interrupted");
+}
