@@ -171,3 +171,35 @@ fn of_twenty_at_once_one_runs() {
     assert_eq!(codes[1..], [25; 19]);
     assert_eq!(sandbox.read("began").lines().count(), 1);
 }
+
+#[test]
+fn twenty_runs_of_one_project_leave_twenty_whole_lines() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
+    let start = |_| {
+        let arguments = ["-q", "-r", "-p", "SITE", "tasks.txt"];
+        sandbox.tasker(&arguments).spawn().expect("it starts")
+    };
+    let all: Vec<Child> = (0..20).map(start).collect();
+    for child in all {
+        assert_eq!(finish(child).code, 0);
+    }
+    let summary = sandbox.read("TASKER/logs/project_SITE_summary.log");
+    let mut lines = summary.lines();
+    let header = lines.next().expect("a header");
+    assert!(header.starts_with("Timestamp | Task_File | "), "{summary}");
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 20, "{summary}");
+    let mut logs = std::collections::BTreeSet::new();
+    for line in lines {
+        let fields: Vec<&str> = line.split(" | ").collect();
+        assert_eq!(fields.len(), 7, "{line}");
+        assert_eq!(
+            fields[1..6],
+            ["tasks.txt", "1", "localhost", "0", "SUCCESS"],
+            "{line}"
+        );
+        logs.insert(fields[6].to_string());
+    }
+    assert_eq!(logs.len(), 20, "each has a log of its own");
+}
