@@ -7,6 +7,7 @@
 use super::exec::{self, ExecType, Types, Way};
 use super::workflow::Workflow;
 use crate::task::globals::environment;
+use crate::task::keys::is_identifier;
 use crate::task::{Command, Task, host};
 use crate::text::diagnostic::{Check, Diagnostics};
 use crate::text::nearest::did_you_mean;
@@ -258,7 +259,10 @@ impl Findings<'_> {
                 Some(Payload::Script(script))
             }
             Err(bad) => {
-                self.diagnostics.error(bad.at, bad.message);
+                let error = self.diagnostics.error(bad.at, bad.message);
+                if !bad.help.is_empty() {
+                    error.help(bad.help);
+                }
                 None
             }
         }
@@ -289,7 +293,10 @@ impl Findings<'_> {
             match split {
                 Ok(split) => {
                     for (at, word) in split.operators {
-                        let message = format!("`{word}` is passed literally, no shell sees it");
+                        let message = match word.contains('`') {
+                            true => format!("{word} is passed literally, no shell sees it"),
+                            false => format!("`{word}` is passed literally, no shell sees it"),
+                        };
                         self.diagnostics
                             .warning(at, message)
                             .help("use `exec=shell` for pipes, redirections and substitutions");
@@ -410,11 +417,27 @@ impl Findings<'_> {
             let path = std::env::var("PATH").unwrap_or_default();
             self.diagnostics
                 .warning(at, format!("the program `{name}` is not in PATH"))
-                .help(format!("PATH is {path}"));
+                .help(match remedy(&name) {
+                    Some(remedy) => remedy.to_string(),
+                    None => format!("PATH is {path}"),
+                });
         } else {
             self.diagnostics
                 .warning(at, format!("there is no program `{name}`"));
         }
+    }
+}
+
+/// What to do about a first word that only a shell understands.
+fn remedy(word: &str) -> Option<&'static str> {
+    let assigns = word.split_once('=').is_some_and(|(n, _)| is_identifier(n));
+    match word {
+        _ if assigns => Some("only a shell sets a variable so; use `env.NAME=`, or `exec=shell`"),
+        "cd" | "pushd" => Some("only a shell knows it; use `workdir=`, or `exec=shell`"),
+        "alias" | "eval" | "exec" | "exit" | "export" | "for" | "if" | "set" | "source"
+        | "trap" | "type" | "ulimit" | "umask" | "unset" | "until" | "wait" | "while" | "{"
+        | "." | "(" | "[[" => Some("only a shell knows it; use `exec=shell`"),
+        _ => None,
     }
 }
 

@@ -151,6 +151,20 @@ fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> R
     }
 }
 
+/// What other programs call the keys.
+const ALIASES: &[(&str, &str)] = &[
+    ("host", "hostname"),
+    ("hosts", "hostnames"),
+    ("cmd", "command"),
+    ("args", "arguments"),
+    ("cwd", "workdir"),
+    ("retry", "retry_count"),
+    ("retries", "retry_count"),
+    ("delay", "retry_delay"),
+    ("when", "condition"),
+    ("title", "description"),
+];
+
 fn add_global(
     globals: &mut Globals,
     pair: &Pair,
@@ -176,7 +190,10 @@ fn add_global(
     if in_tasks && !upper {
         diagnostics
             .error(pair.key, format!("unknown key `{name}`"))
-            .label(did_you_mean(name, known()));
+            .label(match ALIASES.iter().find(|(alias, _)| *alias == name) {
+                Some((_, key)) => format!("did you mean `{key}`?"),
+                None => did_you_mean(name, known()),
+            });
         return;
     }
     if RESERVED.contains(&name) {

@@ -193,6 +193,10 @@ impl<'r, 'a> Reader<'r, 'a> {
     fn target(&mut self, key: &str) -> Option<Ix> {
         let at = self.value(key)?;
         let word = self.text(at).to_string();
+        if word.contains(',') && !word.contains('@') {
+            self.error(at, format!("`{key}` names one task, found `{word}`"));
+            return None;
+        }
         self.r.task(&word, at)
     }
 
@@ -314,11 +318,9 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// The one kind of task that the keys make.
     fn kinds(&mut self) -> Kinds {
-        let parallel = if self.has("hostnames") {
-            keys::HOSTS
-        } else {
-            keys::TASKS
-        };
+        // Where it says neither, a command of its own is meant for hosts.
+        let hosts = self.has("hostnames") || (self.has("command") && !self.has("tasks"));
+        let parallel = if hosts { keys::HOSTS } else { keys::TASKS };
         if let Some(at) = self.value("type") {
             let word = self.text(at).to_string();
             match word.to_ascii_lowercase().as_str() {
@@ -435,7 +437,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             && let Err(message) = host::check(&host)
         {
             let error = self.error(at, without_secret(&value, message));
-            if host.contains(',') {
+            if host.contains([',', ' ', '!']) || host.find('[').is_some_and(|at| at > 0) {
                 error.help("for several hosts use `type=parallel` with `hostnames=`");
             }
         }
@@ -468,7 +470,12 @@ impl<'r, 'a> Reader<'r, 'a> {
             if let Some((_, pair)) = self.raw.pairs.iter().find(|(k, _)| k.name == "tasks") {
                 self.error(pair.key, "a block runs `tasks` or `hostnames`, not both");
             }
-            if !self.has("command") {
+            if !self.has("hostnames") {
+                self.error(
+                    self.raw.at,
+                    "a parallel block needs `tasks=` or `hostnames=`",
+                );
+            } else if !self.has("command") {
                 self.error(
                     self.raw.at,
                     "a block over `hostnames=` needs a `command` to run on each host",
@@ -574,9 +581,13 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// Warns of a decision that has nothing to decide and nowhere to lead.
     fn decides(&mut self, kinds: Kinds) {
         let says = ["success", "failure", "next", "goto", "return"];
+        let asks = self.has("condition");
         if kinds == keys::DECISION && !says.iter().any(|k| self.has(k)) {
             let message = format!("decision {} has no `success` and always holds", self.raw.id);
-            self.r.diagnostics.warning(self.raw.at, message);
+            let warning = self.r.diagnostics.warning(self.raw.at, message);
+            if asks {
+                warning.help("`condition` only skips it; `success` is what it decides");
+            }
         }
     }
 
@@ -786,6 +797,7 @@ fn is_count(test: &Test) -> bool {
 /// What is probably missing where a command lists what a block would run.
 fn needed_type(key: &str, kinds: Kinds) -> &'static str {
     match key {
+        "hostname" if kinds == keys::HOSTS => "did you mean `hostnames`?",
         _ if kinds != keys::COMMAND => "",
         "tasks" | "hostnames" => "is a `type=parallel` missing?",
         "if_true_tasks" | "if_false_tasks" => "is a `type=conditional` missing?",

@@ -143,7 +143,10 @@ pub fn flag(text: &str) -> Result<bool, String> {
 pub fn delay(text: &str) -> Result<Delay, String> {
     let Some((first, last)) = text.split_once("..") else {
         return Ok(Delay {
-            first: pause(text)?,
+            first: pause(text).map_err(|e| match text.contains('-') {
+                true => format!("{e}; a growing delay is written `5s..2m`"),
+                false => e,
+            })?,
             last: None,
         });
     };

@@ -36,6 +36,7 @@ pub fn variable(number: usize) -> String {
 pub struct BadScript {
     pub at: Span,
     pub message: String,
+    pub help: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -188,6 +189,7 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
             Err(BadScript {
                 at: *at,
                 message: format!("this {what} is never closed"),
+                help: "",
             })
         }
         None => Ok(scanner.script),
@@ -270,6 +272,11 @@ impl<'a> Scanner<'a> {
                 message: format!(
                     "a value cannot stand inside {what}; it would be read as shell text"
                 ),
+                help: match what {
+                    "arithmetic" => "put it into a variable first: `n=@...@; echo $((n + 1))`",
+                    "backquotes" => "use `$(...)` instead of the backquotes",
+                    _ => "",
+                },
             });
         }
         if self.in_subscript() {
@@ -278,6 +285,7 @@ impl<'a> Scanner<'a> {
                 message:
                     "a value cannot stand inside an array subscript; the shell would evaluate it"
                         .into(),
+                help: "",
             });
         }
         let level = self.command_level();
@@ -332,6 +340,7 @@ impl<'a> Scanner<'a> {
             self.refused = Some(BadScript {
                 at: *at,
                 message: "a value cannot stand in what bash evaluates as arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`".into(),
+                help: "",
             });
         }
     }
