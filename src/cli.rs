@@ -416,9 +416,16 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
                 continue;
             }
             lexopt::Arg::Value(value) => {
+                let bare = |t: &Typed| t.opt.long == "show-plan" && t.value.is_none();
+                let words = [file.as_ref(), Some(&value)].into_iter().flatten();
+                let meant = words
+                    .filter_map(|word| word.to_str())
+                    .find(|word| form(word).is_ok() && typed.iter().any(bare))
+                    .map(|word| format!("; did you mean `--show-plan={word}`?"));
                 return Err(format!(
-                    "one task file at a time; `{}` is a second one",
-                    value.to_string_lossy()
+                    "one task file at a time; `{}` is a second one{}",
+                    value.to_string_lossy(),
+                    meant.unwrap_or_default()
                 ));
             }
             lexopt::Arg::Long(name) => long(name)?,

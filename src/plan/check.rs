@@ -22,11 +22,12 @@ pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
     };
     let graph = Graph::new(workflow);
     let reached = graph.reachable(&[node(first, workflow.is_handler(first))]);
+    let failures = failures(workflow);
     let is_reached = |ix: Ix| reached[node(ix, false)] || reached[node(ix, true)];
     for (ix, task) in workflow.tasks.iter().enumerate() {
         if workflow.is_main_line(ix) {
             match is_reached(ix) {
-                true => falls(workflow, &graph, &reached, ix, diagnostics),
+                true => falls(workflow, &graph, &reached, &failures, ix, diagnostics),
                 false => {
                     let message = format!("task {} can never run: nothing leads to it", task.id);
                     let warning = diagnostics.warning(task.at, message);
@@ -72,6 +73,7 @@ fn falls(
     workflow: &Workflow,
     graph: &Graph,
     reached: &[bool],
+    failures: &[Option<Ix>],
     ix: Ix,
     diagnostics: &mut Diagnostics,
 ) {
@@ -113,6 +115,9 @@ fn falls(
         .filter(|e| !e.jump)
         .find_map(|e| falls_to(e.to))
     {
+        if reached[node(ix, false)] {
+            falls_among_handlers(workflow, graph, failures, ix, next, diagnostics);
+        }
         let (from, to) = (task.id, workflow.tasks[next].id);
         let unused = (to - from - 1).saturating_sub((next - ix - 1) as u32);
         if unused >= WIDE {
@@ -149,6 +154,80 @@ fn falls(
             To::Node(_) | To::End(_) => {}
         }
     }
+}
+
+/// A task that a failure leads to and that ends the run with a code of its own
+/// looks like a handler; where the id just below is taken it is none, and a run
+/// that goes well falls into it.
+fn falls_among_handlers(
+    workflow: &Workflow,
+    graph: &Graph,
+    failures: &[Option<Ix>],
+    from: Ix,
+    next: Ix,
+    diagnostics: &mut Diagnostics,
+) {
+    let (task, target) = (&workflow.tasks[from], &workflow.tasks[next]);
+    let Some(jumps) = fallen_into(workflow, failures, from, next) else {
+        return;
+    };
+    if let Some(code) = ends_well_with(workflow, graph, failures, next).filter(|c| *c != 0) {
+        let message = format!(
+            "task {} falls through to task {}, where a failure leads: a run that goes well ends with {code}",
+            task.id, target.id
+        );
+        diagnostics
+            .warning(task.at, message)
+            .also(workflow.tasks[jumps].place("on_failure"), "the failure")
+            .help("a failure handler has no task with the id just below its own; move it up");
+    }
+}
+
+/// The task whose failure leads to `next`, which the id of `from` keeps from
+/// being a handler.
+fn fallen_into(workflow: &Workflow, failures: &[Option<Ix>], from: Ix, next: Ix) -> Option<Ix> {
+    let follows = workflow.tasks[from].id + 1 == workflow.tasks[next].id;
+    failures[next].filter(|_| follows)
+}
+
+/// For every task the first one whose failure leads to it.
+fn failures(workflow: &Workflow) -> Vec<Option<Ix>> {
+    let mut from = vec![None; workflow.tasks.len()];
+    for (ix, task) in workflow.tasks.iter().enumerate() {
+        if let Some(to) = task.routing.on_failure {
+            from[to].get_or_insert(ix);
+        }
+    }
+    from
+}
+
+/// The exit code of a run that comes to the task and goes well from there; none
+/// where it falls into another task that a failure leads to.
+fn ends_well_with(
+    workflow: &Workflow,
+    graph: &Graph,
+    failures: &[Option<Ix>],
+    from: Ix,
+) -> Option<i32> {
+    let mut at = from;
+    for _ in &workflow.tasks {
+        let edges = graph.from(node(at, false));
+        let edge = edges.iter().find(|e| e.case == Case::True)?;
+        match edge.to {
+            To::Node(next) => {
+                let next = task_of(next);
+                if !edge.jump && fallen_into(workflow, failures, at, next).is_some() {
+                    return None;
+                }
+                at = next;
+            }
+            To::End(code) => {
+                let return_ = workflow.tasks[at].routing.return_.as_ref();
+                return Some(code).filter(|_| return_.is_none_or(|c| c.known().is_some()));
+            }
+        }
+    }
+    None
 }
 
 /// Jumps that lead back to where they came from.

@@ -173,12 +173,17 @@ pub fn limits(task: &Task) -> String {
             parts.push(format!("up to {} more attempts", value.shown(None)))
         }
     }
-    match task.repeat.as_ref().map(|r| &r.count) {
-        Some(Late::Known(n)) => parts.push(format!("loops {n} times at most")),
-        Some(Late::Later { value, .. }) => {
-            parts.push(format!("loops {} times at most", value.shown(None)))
-        }
-        None => {}
+    if let Some(repeat) = &task.repeat {
+        let count = match &repeat.count {
+            Late::Known(n) => Count(*n as usize, "time").to_string(),
+            Late::Later { value, .. } => format!("{} times", value.shown(None)),
+        };
+        let most = if repeat.until.is_some() {
+            " at most"
+        } else {
+            ""
+        };
+        parts.push(format!("loops {count}{most}"));
     }
     if let Some(Late::Known(sleep)) = &task.sleep {
         parts.push(format!("then sleeps {}", duration::setting(*sleep)));

@@ -120,16 +120,20 @@ impl Outline {
         selection: &Selection,
         sources: &Sources,
     ) -> Outline {
+        let graph = Graph::new(workflow);
+        let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
+        let reached = graph.reachable(first.as_slice());
         let maker = Maker {
             workflow,
             defaults,
             selection,
             sources,
-            graph: Graph::new(workflow),
+            graph,
+            reached,
         };
         let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| maker.entry(ix)).collect();
         let main = (0..workflow.tasks.len()).filter(|ix| workflow.is_main_line(*ix));
-        let (handlers, line): (Vec<Ix>, Vec<Ix>) = main.partition(|ix| workflow.is_handler(*ix));
+        let (handlers, line): (Vec<Ix>, Vec<Ix>) = main.partition(|ix| maker.is_after_failure(*ix));
         Outline {
             main: entries(line),
             handlers: entries(handlers),
@@ -161,9 +165,18 @@ struct Maker<'a> {
     selection: &'a Selection,
     sources: &'a Sources,
     graph: Graph,
+    /// The nodes of the graph that the flow can come to.
+    reached: Vec<bool>,
 }
 
 impl Maker<'_> {
+    /// Whether only a failure leads to the task: to a handler, and to a task that
+    /// only handlers fall through to.
+    fn is_after_failure(&self, ix: Ix) -> bool {
+        let only_in_handlers = self.reached[node(ix, true)] && !self.reached[node(ix, false)];
+        self.workflow.is_handler(ix) || only_in_handlers
+    }
+
     fn entry(&self, ix: Ix) -> Entry {
         let task = &self.workflow.tasks[ix];
         let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
@@ -280,7 +293,7 @@ impl Maker<'_> {
             return Vec::new();
         }
         let mut out: Vec<Route> = Vec::new();
-        for edge in self.graph.from(node(ix, self.workflow.is_handler(ix))) {
+        for edge in self.graph.from(node(ix, self.is_after_failure(ix))) {
             let when = match edge.case {
                 Case::True => When::Success,
                 Case::False => When::Failure,
