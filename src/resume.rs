@@ -369,6 +369,7 @@ fn settings(loaded: &Loaded, start: Ix, selection: Selection, policy: Policy) ->
         start,
         debug: false,
         selection,
+        deadline: None,
     }
 }
 
