@@ -15,6 +15,7 @@ use crate::task::globals::is_secret;
 use crate::task::keys;
 use crate::text::diagnostic::{Diagnostics, Found, printable};
 use crate::text::duration;
+use crate::text::moment::{self, Moment};
 use crate::text::nearest::did_you_mean;
 use crate::text::quote;
 use crate::text::source::{Sources, Span};
@@ -221,6 +222,18 @@ pub const OPTIONS: &[Opt] = &[
         "what a first Ctrl-C does: drain (default) or kill",
     ),
     valued(
+        "deadline",
+        None,
+        "TIME",
+        "start only what ends by 04:00, +2h, 2024-01-15T04:00",
+    ),
+    valued(
+        "deadline-task",
+        None,
+        "ID",
+        "go to this task when something does not fit",
+    ),
+    valued(
         "alert-on-failure",
         None,
         "PROGRAM",
@@ -315,6 +328,8 @@ pub struct Invocation {
     pub fire_and_forget: bool,
     pub max_steps: u64,
     pub on_interrupt: OnInterrupt,
+    pub deadline: Option<Moment>,
+    pub deadline_task: Option<String>,
     pub alert_on_failure: Option<PathBuf>,
     pub instance_check: bool,
     pub force_instance: bool,
@@ -364,6 +379,8 @@ impl Default for Invocation {
             fire_and_forget: false,
             max_steps: 100_000,
             on_interrupt: OnInterrupt::Drain,
+            deadline: None,
+            deadline_task: None,
             alert_on_failure: None,
             instance_check: false,
             force_instance: false,
@@ -605,6 +622,9 @@ impl Invocation {
         if invocation.run && crate::rehearsal::is_wanted(&invocation) {
             return Err("a rehearsal (--assume) runs nothing; leave -r out".into());
         }
+        if invocation.deadline_task.is_some() && invocation.deadline.is_none() {
+            return Err("--deadline-task does nothing alone; add --deadline TIME".into());
+        }
         if invocation.run && invocation.validate_only {
             return Err("--validate-only runs nothing; leave -r out".into());
         }
@@ -652,6 +672,8 @@ impl Invocation {
             "fire-and-forget" => self.fire_and_forget = true,
             "max-steps" => self.max_steps = max_steps(text()?)?,
             "on-interrupt" => self.on_interrupt = on_interrupt(text()?)?,
+            "deadline" => self.deadline = Some(moment::parse(text()?)?),
+            "deadline-task" => self.deadline_task = Some(text()?.to_string()),
             "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
             "instance-check" => self.instance_check = true,
             "force-instance" => self.force_instance = true,
@@ -859,6 +881,7 @@ Exit codes:
   {}   --start-from is not possible, or the plan is not the one of --plan
   {}   not the number of hosts that --expect-hosts says
   {}   --max-steps was reached
+  {}   the deadline passed, or something did not fit before it
   {}   the task file is invalid; {} it holds no tasks
   {}   another instance of this run is active
   {}   the task file is not there; {} it cannot be read
@@ -877,6 +900,7 @@ See tasker(1), tasker-file(5) and tasker.conf(5).
         exit::POSITION,
         exit::EXPECTED_HOSTS,
         exit::MAX_STEPS,
+        exit::DEADLINE,
         exit::INVALID,
         exit::NO_TASKS,
         exit::ACTIVE,

@@ -12,6 +12,8 @@ pub const POSITION: i32 = 12;
 /// Not the number of hosts that was expected.
 pub const EXPECTED_HOSTS: i32 = 13;
 pub const MAX_STEPS: i32 = 14;
+/// The deadline passed, or something did not fit before it.
+pub const DEADLINE: i32 = 15;
 pub const INVALID: i32 = 20;
 pub const NO_TASKS: i32 = 24;
 /// Another instance of this run is active.

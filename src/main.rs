@@ -7,6 +7,7 @@
 mod alert;
 mod cli;
 mod completions;
+mod deadline;
 mod exit;
 mod hosts;
 mod limits;

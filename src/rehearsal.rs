@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::Invocation;
+use crate::deadline;
 use crate::exit;
 use crate::limits;
 use crate::load::Loaded;
@@ -12,6 +13,7 @@ use crate::plan::targets;
 use crate::report::records::Records;
 use crate::report::show;
 use crate::report::story::Story;
+use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
 use crate::run::job::Common;
@@ -73,10 +75,12 @@ fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
         }
         false => Selection::default(),
     };
+    let deadline = deadline::read(loaded, &selection, SystemTime::now())?;
     let mut rehearsal = Rehearsal {
         loaded,
         start,
         selection,
+        deadline,
         assumptions: Vec::new(),
         used: Vec::new(),
     };
@@ -96,6 +100,8 @@ struct Rehearsal<'a> {
     loaded: &'a Loaded,
     start: Ix,
     selection: Selection,
+    /// On the rehearsal's own clock, which begins at zero.
+    deadline: Option<Deadline>,
     assumptions: Vec<Assumption>,
     /// Which assumptions had an effect.
     used: Vec<bool>,
@@ -184,6 +190,7 @@ impl Rehearsal<'_> {
             start: self.start,
             debug: false,
             selection: self.selection.clone(),
+            deadline: self.deadline.clone(),
         };
         let common = Common::new("rehearsal", Mask::new(&loaded.workflow.globals));
         let mut used = vec![false; self.assumptions.len()];

@@ -376,6 +376,7 @@ fn settings(loaded: &Loaded, start: Ix, selection: Selection, policy: Policy) ->
         start,
         debug: false,
         selection,
+        deadline: None,
     }
 }
 

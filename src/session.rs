@@ -4,6 +4,7 @@
 
 use crate::alert::Alert;
 use crate::cli::Form;
+use crate::deadline;
 use crate::exit;
 use crate::hosts::{self, Check};
 use crate::limits;
@@ -20,6 +21,7 @@ use crate::resume::{self, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::{self, Surroundings};
+use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
@@ -39,7 +41,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How many hosts are between start and nonce at once (SPEC §5).
 const MAX_CONNECTING: u32 = 10;
@@ -80,7 +82,7 @@ impl Refusal {
 }
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
-    let began = SystemTime::now();
+    let (began, clock) = (SystemTime::now(), Instant::now());
     let records = Records::new(log_directory(loaded)?, began);
     let going = resume::find(loaded, &records)?;
     let run_id = going
@@ -93,6 +95,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
             limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
         ),
     };
+    let mut deadline = deadline::read(loaded, &selection, began)?;
     let missing = hosts::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         let why = format!("not in PATH: {}", missing.join(", "));
@@ -106,9 +109,16 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     }
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
+    if let Some(deadline) = deadline.as_ref().filter(|_| !loaded.invocation.quiet) {
+        deadline::doubt(loaded, &selection, deadline);
+    }
     review::confirm(loaded, &selection, &plan)?;
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
+    if let Some(deadline) = &mut deadline {
+        let used = clock.elapsed().saturating_sub(pool.now());
+        deadline.at = deadline.at.saturating_sub(used);
+    }
     let begun = Begun {
         began,
         going,
@@ -116,6 +126,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         start,
         records,
         selection,
+        deadline,
         plan,
         around,
     };
@@ -133,6 +144,7 @@ struct Begun {
     start: Ix,
     records: Records,
     selection: Selection,
+    deadline: Option<Deadline>,
     plan: Plan,
     around: Arc<Surroundings>,
 }
@@ -146,6 +158,7 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         start,
         records,
         selection,
+        deadline,
         plan,
         around,
     } = begun;
@@ -167,7 +180,10 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
     }
     tell_going(&mut report, going.as_ref());
     check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
-    let settings = settings(loaded, going.as_ref(), start, selection);
+    let settings = Settings {
+        deadline,
+        ..settings(loaded, going.as_ref(), start, selection)
+    };
     let journal = match &going {
         Some(going) => going.take(loaded, &around.spool)?,
         None => resume::header(loaded, &records, &run_id, began, &settings)
@@ -188,6 +204,7 @@ fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Select
         start,
         debug: loaded.invocation.log_level == Level::Debug,
         selection,
+        deadline: None,
     }
 }
 
@@ -270,6 +287,14 @@ fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
         }
         false => Selection::default(),
     };
+    match deadline::read(loaded, &selection, began) {
+        Ok(None) => {}
+        Ok(Some(deadline)) => deadline::doubt(loaded, &selection, &deadline),
+        Err(refusal) => show::complain(format_args!(
+            "tasker: warning: {}; a real run would be refused with {}",
+            refusal.why, refusal.code
+        )),
+    }
     let findings = match loaded.invocation.connection_test {
         true => test_connections(loaded, &selection, began)?,
         false => hosts::check(&Check {

@@ -105,6 +105,7 @@ pub fn of(
         workflow,
         defaults,
         selection,
+        promised: false,
         known: vec![None; workflow.tasks.len()],
     };
     let tasks: Vec<Bounds> = (0..workflow.tasks.len())
@@ -123,6 +124,25 @@ pub fn of(
         tasks,
         whole: flow.then(finals),
     }
+}
+
+/// How long one visit of the task takes at most by the timeouts that are named;
+/// what names none takes as long as is likely. So is what is known only in the run.
+pub fn promised(
+    workflow: &Workflow,
+    defaults: &Defaults,
+    selection: &Selection,
+    ix: Ix,
+) -> Duration {
+    let mut measure = Measure {
+        workflow,
+        defaults,
+        selection,
+        promised: true,
+        known: vec![None; workflow.tasks.len()],
+    };
+    let bounds = measure.task(ix);
+    bounds.worst.unwrap_or(bounds.likely)
 }
 
 /// The longest path from a node to an end; nothing where there is a cycle. Each
@@ -210,6 +230,8 @@ struct Measure<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
     selection: &'a Selection,
+    /// Only the timeouts that tasks name count, the others as is likely.
+    promised: bool,
     known: Vec<Option<Bounds>>,
 }
 
@@ -268,6 +290,13 @@ impl Measure<'_> {
                 Some(of_type.unwrap_or(self.defaults.timeout).min(most))
             }
         };
+        if self.promised {
+            let named = command.timeout.as_ref().map(|_| timeout);
+            return Bounds {
+                worst: named.unwrap_or(timeout.map(|t| t.min(LIKELY))),
+                likely: timeout.map_or(LIKELY, |t| t.min(LIKELY)),
+            };
+        }
         let ending = self.defaults.kill_after.saturating_add(ENDING);
         Bounds {
             worst: timeout.map(|t| t.saturating_add(ending)),
@@ -408,7 +437,7 @@ fn repeated(task: &Task, once: Bounds) -> Bounds {
 
 /// The longest waits between attempts: doubled from the first to the last, and
 /// never longer than that.
-fn waits(delay: Delay, retries: usize) -> Duration {
+pub fn waits(delay: Delay, retries: usize) -> Duration {
     let Some(last) = delay.last else {
         return times(delay.first, retries);
     };

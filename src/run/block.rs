@@ -76,6 +76,8 @@ struct Block<'w> {
     halted: Option<(String, i32)>,
     /// Subtasks had no further attempt because the block was halted.
     retries_lost: bool,
+    /// Why a subtask, or its next attempt, does not fit before the deadline.
+    misfit: Option<String>,
     /// How many are over without success; unreachable ones are counted apart.
     failed: u64,
     unreachable: u64,
@@ -122,6 +124,7 @@ impl Engine<'_> {
             resting: BinaryHeap::new(),
             halted: None,
             retries_lost: false,
+            misfit: None,
             failed: 0,
             unreachable: 0,
         };
@@ -135,6 +138,9 @@ impl Engine<'_> {
         }
         self.deadline = None;
         self.leave_out_the_rest(&mut block);
+        if let Some(cause) = block.misfit.take() {
+            self.miss(&own.label, cause);
+        }
         Ok(self.block_result(block, own, began))
     }
 
@@ -316,7 +322,14 @@ impl Engine<'_> {
             return;
         }
         let inherited = Some(block.retries).filter(|_| !block.over_hosts);
-        let started = self.numbers(task, &own, inherited).and_then(|numbers| {
+        let numbers = self.numbers(task, &own, inherited);
+        let runs = command_of(task).is_some();
+        let misfit = numbers.as_ref().ok().filter(|_| runs);
+        if let Some(cause) = misfit.and_then(|n| self.misfit(own.attempt, n)) {
+            self.leave_out_subtask(block, index, cause);
+            return;
+        }
+        let started = numbers.and_then(|numbers| {
             let Some(command) = command_of(task) else {
                 return Ok(None);
             };
@@ -356,6 +369,21 @@ impl Engine<'_> {
         }
     }
 
+    /// Leaves out a subtask that does not fit before the deadline; one that waited
+    /// for its next attempt keeps the result of its last.
+    fn leave_out_subtask(&mut self, block: &mut Block, index: usize, cause: String) {
+        let subtask = &mut block.subtasks[index];
+        block.retries_lost |= subtask.result.is_some();
+        let result = subtask.result.get_or_insert_with(|| TaskResult {
+            hostname: subtask.own.hostname.clone(),
+            ..TaskResult::not_started(-1, &cause)
+        });
+        if !block.over_hosts {
+            self.results.set(subtask.task, result.clone());
+        }
+        block.misfit.get_or_insert(cause);
+    }
+
     /// Judges a finished subtask: it is tried again later, or over.
     fn subtask_finished(&mut self, block: &mut Block, number: u64, finished: Finished) {
         let Some(Running {
@@ -378,8 +406,10 @@ impl Engine<'_> {
             result.settle(success);
         }
         let again = is_tried_again(&own, &numbers.retries, &result);
-        if again && block.halted.is_some() {
+        let misfit = self.misfit(own.attempt + 1, &numbers);
+        if again && (block.halted.is_some() || misfit.is_some()) {
             block.retries_lost = true;
+            block.misfit = block.misfit.take().or(misfit);
         } else if again {
             let delay = retry_delay(numbers.retries.delay, own.attempt);
             self.tell_result(task, &own, &result);
@@ -441,6 +471,10 @@ impl Engine<'_> {
             block.halt("nothing of the wave before succeeded".into(), -1);
             return;
         }
+        if let Some(cause) = &block.misfit {
+            block.halt(cause.clone(), -1);
+            return;
+        }
         if let Some(check) = check {
             self.check_wave(block, check);
         }
@@ -463,6 +497,8 @@ impl Engine<'_> {
             block.halt(self.stop_cause(), -1);
         } else if self.is_late() {
             block.halt("block_timeout".into(), exit::TIMEOUT);
+        } else if self.is_blocked() {
+            block.halt(self.block_cause(), -1);
         } else if !matches!(choice, Choice::FallThrough) {
             let id = self.workflow.tasks[check].id;
             block.halt(format!("the wave_check, task {id}, failed"), -1);

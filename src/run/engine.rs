@@ -4,6 +4,7 @@
 //! commands run by a `Runner`, and tells what happens as events.
 #![forbid(unsafe_code)]
 
+use super::deadline::{Deadline, Window};
 use super::event::{About, Event};
 use super::interrupt::{Level, signal_name};
 use super::job::Common;
@@ -36,6 +37,7 @@ pub struct Settings {
     pub debug: bool,
     /// `--limit` and `--exclude`, for every block over hosts.
     pub selection: Selection,
+    pub deadline: Option<Deadline>,
 }
 
 /// How a run ended.
@@ -76,14 +78,15 @@ pub struct Engine<'a> {
     level: Level,
     /// The signal that ends the run.
     signal: Option<i32>,
-    why: String,
+    pub(super) why: String,
     /// The deadline of the parallel block that runs, for all that it owns.
     pub(super) deadline: Option<Time>,
     jobs: u64,
     run_outcome: &'static str,
     pub(super) memory: Memory,
     /// The flow reached its end or a `return`.
-    complete: bool,
+    pub(super) complete: bool,
+    pub(super) window: Window,
 }
 
 impl<'a> Engine<'a> {
@@ -114,12 +117,14 @@ impl<'a> Engine<'a> {
             run_outcome: "",
             memory: Memory::default(),
             complete: false,
+            window: Window::default(),
         }
     }
 
     /// Walks to the end, then runs the final tasks.
     pub fn run(mut self) -> RunEnd {
-        let (exit, last) = self.walk();
+        let (exit, last) = self.walk(self.settings.start);
+        let exit = self.after_deadline(exit);
         self.signal = self.stopped;
         self.record_flow(exit, self.complete, last);
         let exit = self.finals(exit);
@@ -140,9 +145,9 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The main line; the exit code and the task it ended at.
-    fn walk(&mut self) -> (i32, Ix) {
-        let mut at = Position::at(self.settings.start);
+    /// The main line from a task on; the exit code and the task it ended at.
+    pub(super) fn walk(&mut self, start: Ix) -> (i32, Ix) {
+        let mut at = Position::at(start);
         let mut course = Course {
             in_handlers: self.workflow.is_handler(at.task),
             ..Course::default()
@@ -174,6 +179,7 @@ impl<'a> Engine<'a> {
             if let Some(signal) = self.stopped {
                 return (exit::SIGNAL + signal, at.task);
             }
+            self.look_at_the_clock(at, &stepped);
             if self.is_blocked() {
                 continue;
             }
@@ -215,6 +221,17 @@ impl<'a> Engine<'a> {
         })
     }
 
+    /// A failure when the time is over is the deadline's: what had no timeout of
+    /// its own was ended by it, and nothing that handles the failure would fit.
+    fn look_at_the_clock(&mut self, at: Position, stepped: &Stepped) {
+        let over = self.time_left().is_some_and(|left| left.is_zero());
+        if over && !stepped.seen.verdict && stepped.seen.outcome.is_failure() {
+            let id = self.workflow.tasks[at.task].id;
+            let cause = format!("no time was left when task {id} had failed");
+            self.miss("", cause);
+        }
+    }
+
     /// Where a resumed run does the task again that had stopped it.
     fn again(&mut self, at: Position) -> Position {
         self.memory.redo = self.workflow.tasks[at.task].is_block();
@@ -246,8 +263,12 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn next_attempt(&mut self, at: Position, stepped: &Stepped) -> Position {
-        let delay = retry_delay(stepped.delay, at.attempt);
         let own = self.own(at);
+        if let Some(cause) = stepped.misfit.clone().filter(|_| !self.is_restoring()) {
+            self.miss(&own.label, cause);
+            return at;
+        }
+        let delay = retry_delay(stepped.delay, at.attempt);
         let task = &self.workflow.tasks[at.task];
         self.tell(task, &own, |about| Event::Retry {
             about,
@@ -301,6 +322,7 @@ impl<'a> Engine<'a> {
             _ if self.memory.finish_only && !self.complete => "interrupted",
             (Some(_), _) => "interrupted",
             (None, exit::OK) => "ok",
+            (None, exit::DEADLINE) if self.missed().is_some() => "deadline",
             _ => "failed",
         };
         let mut warned = self.stopped.take().is_some();
@@ -341,7 +363,7 @@ impl<'a> Engine<'a> {
                 return (choice, stepped.seen);
             }
             at = self.next_attempt(at, &stepped);
-            if self.stopped.is_some() || self.is_late() {
+            if self.stopped.is_some() || self.is_late() || self.is_blocked() {
                 return (choice, stepped.seen);
             }
         }
@@ -406,6 +428,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let until = self.deadline.map_or(until, |d| d.min(until));
+        let until = self.limit().map_or(until, |limit| limit.min(until));
         while self.stopped.is_none() {
             match self.runner.wait(Some(until)) {
                 Wake::Time => return,

@@ -59,7 +59,8 @@ pub struct Timeout {
     pub own: Option<Duration>,
     /// What tasks take that say nothing, when their exec type does not either.
     pub default: Duration,
-    /// The most that one may take which says nothing: a final task.
+    /// The most that one may take which says nothing: a final task, or before
+    /// the deadline.
     pub most: Option<Duration>,
     /// What is left of its block's time.
     pub left: Option<Duration>,

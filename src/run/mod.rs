@@ -8,6 +8,7 @@ pub mod block;
 pub mod branch;
 pub mod capture;
 pub mod child;
+pub mod deadline;
 pub mod engine;
 pub mod event;
 pub mod family;

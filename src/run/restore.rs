@@ -20,7 +20,7 @@ pub(super) struct Memory {
     /// `--finish-only`: nothing but final tasks is run.
     pub finish_only: bool,
     /// The task or block that is at work; see `run::journal`.
-    turn: u64,
+    pub turn: u64,
     /// Nothing is told of what is restored.
     pub muted: bool,
     /// The block that stopped the run is run again: of its tasks only those that
@@ -69,29 +69,35 @@ impl<'a> Engine<'a> {
     }
 
     /// Nothing may start any more: the journal cannot be written, or is of
-    /// another run.
+    /// another run, or the deadline leaves no time.
     pub(super) fn is_blocked(&self) -> bool {
         if self.memory.in_finals {
             return false;
         }
-        let broken = self.memory.journal.as_ref().and_then(Journal::broken);
-        broken.is_some() || self.memory.diverged.is_some()
+        self.is_broken() || self.memory.diverged.is_some() || self.missed().is_some()
     }
 
     /// Why nothing starts any more.
     pub(super) fn block_cause(&self) -> String {
-        match &self.memory.diverged {
-            Some(_) => "the journal is of another run".into(),
-            None => "the journal cannot be written".into(),
+        match (&self.memory.diverged, self.is_broken(), self.missed()) {
+            (Some(_), ..) => "the journal is of another run".into(),
+            (None, false, Some(cause)) => cause.to_string(),
+            (None, ..) => "the journal cannot be written".into(),
         }
     }
 
     /// The exit code of a walk that is over for that.
     pub(super) fn blocked_exit(&self) -> i32 {
-        match self.memory.diverged {
-            Some(_) => exit::POSITION,
-            None => exit::LOG_DIR,
+        match (&self.memory.diverged, self.is_broken()) {
+            (Some(_), _) => exit::POSITION,
+            (None, true) => exit::LOG_DIR,
+            (None, false) => exit::DEADLINE,
         }
+    }
+
+    fn is_broken(&self) -> bool {
+        let journal = self.memory.journal.as_ref();
+        journal.is_some_and(|j| j.broken().is_some())
     }
 
     fn diverge(&mut self, why: String) {

@@ -25,6 +25,8 @@ pub struct Stepped {
     pub sleep: Duration,
     /// Where a branch task went that left its conditional block.
     pub left: Option<Left>,
+    /// Why a further attempt does not fit before the deadline.
+    pub misfit: Option<String>,
 }
 
 /// A choice that leads out of a block, and why.
@@ -98,6 +100,7 @@ impl Engine<'_> {
                 delay: numbers.retries.delay,
                 sleep: Duration::ZERO,
                 left: None,
+                misfit: None,
             };
         }
         let turn = self.next_turn();
@@ -129,6 +132,7 @@ impl Engine<'_> {
             delay: numbers.retries.delay,
             sleep: numbers.sleep,
             left,
+            misfit: self.misfit(at.attempt + 1, &numbers),
         }
     }
 
@@ -144,6 +148,11 @@ impl Engine<'_> {
             }
             if self.is_blocked() {
                 let cause = self.block_cause();
+                return Performed::of(TaskResult::not_started(-1, &cause));
+            }
+            let misfit = self.misfit(at.attempt, numbers);
+            if let Some(cause) = misfit.filter(|_| task.command().is_some()) {
+                self.miss(&own.label, cause.clone());
                 return Performed::of(TaskResult::not_started(-1, &cause));
             }
         }
@@ -472,7 +481,9 @@ impl Engine<'_> {
         inherited: Option<&Retries>,
     ) -> Result<Numbers, String> {
         let default = self.defaults.timeout;
-        let most = task.finally.then_some(FINAL_TIMEOUT);
+        let of_final = task.finally.then_some(FINAL_TIMEOUT);
+        // What was only believed to be quick must end with the time that is left.
+        let most = [of_final, self.time_left()].into_iter().flatten().min();
         let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
         self.look(own, |view| {
             if let Kind::Command(command) = &task.kind {

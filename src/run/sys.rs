@@ -74,6 +74,27 @@ pub fn local_time(at: SystemTime) -> LocalTime {
     }
 }
 
+/// The moment of a local time; a day after the month's last is one of the next
+/// month. Nothing where the system knows no such moment.
+pub fn moment(time: LocalTime) -> Option<SystemTime> {
+    // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
+    // reads, so zeros are a valid value; mktime reads and writes only it.
+    let seconds = unsafe {
+        let mut tm: libc::tm = std::mem::zeroed();
+        tm.tm_year = time.year - 1900;
+        tm.tm_mon = time.month - 1;
+        tm.tm_mday = time.day;
+        tm.tm_hour = time.hour;
+        tm.tm_min = time.minute;
+        tm.tm_sec = time.second;
+        // Whether it is summer time the system finds out.
+        tm.tm_isdst = -1;
+        libc::mktime(&mut tm)
+    };
+    let seconds = u64::try_from(seconds).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
 /// Marks every inherited file descriptor above 2 close-on-exec, so that no
 /// command gets one (SPEC §4.2).
 pub fn close_on_exec_above_2() {

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod evaluate;
 pub mod json;
+pub mod moment;
 pub mod nearest;
 pub mod quote;
 pub mod scanner;

@@ -1,0 +1,81 @@
+//! `--deadline` and `--deadline-task` (SPEC §6.5): what the command line says,
+//! against the plan.
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::load::Loaded;
+use crate::plan::bounds;
+use crate::plan::outline::Outline;
+use crate::report::show;
+use crate::run::deadline::{self, Deadline};
+use crate::session::Refusal;
+use crate::task::Ix;
+use crate::task::nodeset::Selection;
+use crate::text::duration;
+use crate::text::nearest::did_you_mean;
+use std::time::{Duration, SystemTime};
+
+/// The deadline of a run that begins at `began`, when its clock shows zero.
+///
+/// # Errors
+/// 15 where it has passed, 2 where the deadline task cannot be.
+pub fn read(
+    loaded: &Loaded,
+    selection: &Selection,
+    began: SystemTime,
+) -> Result<Option<Deadline>, Refusal> {
+    let Some(moment) = loaded.invocation.deadline else {
+        return Ok(None);
+    };
+    let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
+    let word = loaded.invocation.deadline_task.as_ref();
+    let task = word.map(|word| task(loaded, word)).transpose()?;
+    let at = deadline::until(moment, began)
+        .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has passed already"))?;
+    let kept = workflow.finals().chain(task);
+    let kept = kept.map(|ix| bounds::promised(workflow, defaults, selection, ix));
+    let kept = kept.fold(Duration::ZERO, Duration::saturating_add);
+    Ok(Some(Deadline { at, kept, task }))
+}
+
+fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
+    let workflow = &loaded.workflow;
+    let refuse = |why: String| Refusal::new(exit::USAGE, format!("--deadline-task: {why}"));
+    let ix = workflow.find(word).ok_or_else(|| {
+        let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
+        let near = did_you_mean(word, names);
+        let and = if near.is_empty() { "" } else { "; " };
+        refuse(format!("there is no task `{word}`{and}{near}"))
+    })?;
+    if workflow.tasks[ix].finally {
+        return Err(refuse(format!(
+            "task {word} is a final task, which runs at the end all the same"
+        )));
+    }
+    if let Some((block, _)) = workflow.owner_of(ix) {
+        let block = workflow.tasks[block].id;
+        return Err(refuse(format!(
+            "task {word} belongs to block {block}; name that one"
+        )));
+    }
+    Ok(ix)
+}
+
+/// Warns of a plan that may take longer than there is time.
+pub fn doubt(loaded: &Loaded, selection: &Selection, deadline: &Deadline) {
+    let outline = Outline::new(
+        &loaded.workflow,
+        &loaded.defaults,
+        selection,
+        &loaded.sources,
+    );
+    let left = duration::rough(Duration::from_secs(deadline.at.as_secs()));
+    let needs = match outline.durations.whole.worst {
+        Some(worst) if worst <= deadline.at => return,
+        Some(worst) => format!("the run can take {}", duration::rough(worst)),
+        None => "how long the run can take is not known".into(),
+    };
+    show::complain(format_args!(
+        "tasker: warning: {needs}, and the deadline is in {left}; what does not fit is not started"
+    ));
+}
