@@ -27,9 +27,12 @@ lint:
 test-engines: all
 	tests/engines.sh target/release/tasker
 
-# Kills a long run at every point, and damages its journal in every way; minutes.
+# Kills a long run at every point, damages its journal in every way, makes each
+# system call of a small run fail; about a quarter of an hour.
 test-crash:
 	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
+	$(CARGO) build --locked
+	python3 tests/inject.py target/debug/tasker
 
 bench: all
 	python3 tests/bench.py target/release/tasker

@@ -476,3 +476,19 @@ fn equal_outputs_are_folded() {
         "{log}"
     );
 }
+
+/// Every so-manyth point of the sweep that `make test-crash` makes whole.
+#[test]
+fn a_system_call_that_fails_is_survived_or_told() {
+    let sweep = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inject.py");
+    let output = std::process::Command::new("python3")
+        .arg(sweep)
+        .args([env!("CARGO_BIN_EXE_tasker"), "13"])
+        .output();
+    let ran = Ran::from(output.expect("python runs"));
+    if ran.code == 77 {
+        println!("{}", ran.stdout);
+        return;
+    }
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
