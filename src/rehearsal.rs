@@ -334,7 +334,7 @@ fn effect(what: &str) -> Result<Effect, String> {
             Ending::Exited(i32::from(code.ok_or_else(|| {
                 let near = if near.is_empty() { near } else { format!("; {near}") };
                 format!(
-                    "expected `exit N`, `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
+                    "expected `exit N` (0 to 255), `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
                     Found(what)
                 )
             })?))

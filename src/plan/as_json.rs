@@ -59,6 +59,9 @@ fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durati
         j.text("title", &entry.title);
         j.text("type", kind(&entry.what));
         j.maybe_text("condition", entry.only_if.as_deref());
+        for (key, condition) in &entry.judged {
+            j.text(key, condition);
+        }
         command(j, entry);
         numbers(j, task);
         bounds(j, durations.task(entry.ix));

@@ -78,6 +78,15 @@ impl Lister<'_> {
             self.line(depth, &heading(*group, entry));
             members.iter().for_each(|m| self.task(m, depth + 1));
         }
+        for (key, condition) in &entry.judged {
+            let word = match *key {
+                "success" => "succeeds if",
+                "failure" => "fails if",
+                "next" => "goes on if",
+                _ => "loops until",
+            };
+            self.line(depth, &format!("{word} {condition}"));
+        }
         let limits = limits(task);
         if !limits.is_empty() {
             self.line(depth, &limits);

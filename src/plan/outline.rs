@@ -10,7 +10,7 @@ use super::recipe::{Defaults, Payload, Recipe};
 use super::targets::Targets;
 use super::workflow::Workflow;
 use crate::task::nodeset::{self, Selection};
-use crate::task::{Conditional, Ix, Kind, Late, Members, Parallel, Task};
+use crate::task::{Conditional, Ix, Kind, Late, Members, Next, Parallel, Task};
 use crate::text::duration;
 use crate::text::quote;
 use crate::text::script::{Script, variable};
@@ -38,6 +38,8 @@ pub struct Entry {
     pub what: What,
     /// The text of its `condition=`; of a conditional it is what chooses.
     pub only_if: Option<String>,
+    /// The conditions that judge it, by their keys, as written.
+    pub judged: Vec<(&'static str, String)>,
     /// The command it runs, or runs on each of its hosts.
     pub runs: Option<Runs>,
     pub groups: Vec<(Group, Vec<Entry>)>,
@@ -212,10 +214,22 @@ impl Maker<'_> {
             title: task.title.shown(None),
             what,
             only_if: condition.map(|(_, at)| self.sources.text(*at).to_string()),
+            judged: self.judged(task),
             runs: self.runs(ix, task),
             groups,
             routes: self.routes(ix, task),
         }
+    }
+
+    fn judged(&self, task: &Task) -> Vec<(&'static str, String)> {
+        let keys = ["success", "failure", "next", "loop_break"];
+        let is_condition = |key: &str| key != "next" || matches!(task.routing.next, Next::When(_));
+        let of_key = |key: &&'static str| {
+            let (_, at) = task.written.iter().find(|(k, _)| k == key)?;
+            Some((*key, self.sources.text(*at).to_string()))
+        };
+        let keys = keys.iter().filter(|k| is_condition(k));
+        keys.filter_map(of_key).collect()
     }
 
     fn parallel(&self, parallel: &Parallel) -> What {
@@ -335,8 +349,7 @@ impl Maker<'_> {
 
 /// Whether a branch task itself ends the run there.
 fn ends(task: &Task, route: &Route) -> bool {
-    let own =
-        task.routing.return_.is_some() || matches!(task.routing.next, crate::task::Next::Never);
+    let own = task.routing.return_.is_some() || matches!(task.routing.next, Next::Never);
     own && matches!(route.to, Target::End(_)) && route.when != When::Skipped
 }
 
