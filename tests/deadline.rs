@@ -21,7 +21,10 @@ fn a_task_that_does_not_fit_ends_the_run_with_15() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, &["-r", "--deadline=+1h"]);
     assert_eq!(ran.code, 15, "{ran:?}");
-    assert!(ran.stderr.contains("does not fit (needs 2 h, "), "{ran:?}");
+    assert!(
+        ran.stderr.contains("does not fit (needs 2 h, 59 m "),
+        "{ran:?}"
+    );
     assert!(ran.stderr.contains("warning: the run can take "), "{ran:?}");
     assert!(ran.stderr.contains("-r --resume"), "{ran:?}");
     assert!(sandbox.exists("one") && !sandbox.exists("two"));

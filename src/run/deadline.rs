@@ -96,8 +96,7 @@ impl Engine<'_> {
             format!(
                 "does not fit (needs {}, {} left)",
                 duration::rough(needs),
-                // Rounded down, so that it never looks as if there were enough.
-                duration::rough(Duration::from_secs(left.as_secs()))
+                duration::rough(whole(left))
             )
         })
     }
@@ -137,6 +136,16 @@ impl Engine<'_> {
         self.why = why;
         self.stopped.map_or(exit, |signal| exit::SIGNAL + signal)
     }
+}
+
+/// Rounded down to what is shown of it, so that it never looks as if it were
+/// enough.
+fn whole(left: Duration) -> Duration {
+    let seconds = left.as_secs();
+    Duration::from_secs(match seconds {
+        0..3540 => seconds,
+        3540.. => seconds / 60 * 60,
+    })
 }
 
 /// The longest that the attempts from this one on take. A task that names no
