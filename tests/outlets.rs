@@ -1,0 +1,92 @@
+//! Where what a run says can go: a reader that is gone, a full disk, a summary that
+//! twenty write at once. None of it ends the run or mixes lines.
+
+mod support;
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use support::{Ran, Sandbox, finish, wait_for};
+
+/// The run, with that as its work; `did` tells what was done.
+fn maintenance(work: &str) -> String {
+    format!(
+        "task=1\nname=on\nexec=shell\ncommand=echo on >> did\n\
+         task=2\nname=work\nexec=shell\ncommand=echo work >> did\n{work}\
+         task=99\nname=off\nfinally=true\nexec=shell\ncommand=echo off @run_outcome@ >> did\n"
+    )
+}
+
+/// Work that goes on until somebody ends it, or lets it end.
+const WAITS: &str =
+    "task=3\nexec=shell\ncommand=echo waits >> did; until test -e go; do sleep 0.02; done\n";
+
+fn waiting(sandbox: &Sandbox) {
+    wait_for("the work", || sandbox.read("did").contains("waits"));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", maintenance(WAITS));
+    let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
+    let mut child = command.spawn().expect("tasker starts");
+    waiting(&sandbox);
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    sandbox.file("go", "");
+    let ran = finish(child);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("did"), "on\nwork\nwaits\noff ok\n");
+    assert!(sandbox.log().contains("Run ended: SUCCESS"));
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", maintenance(""));
+    let full = || -> OwnedFd {
+        let full = File::options().write(true).open("/dev/full");
+        full.expect("/dev/full").into()
+    };
+    let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
+    command.stdout(full()).stderr(full());
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("did"), "on\nwork\noff ok\n");
+}
+
+#[test]
+fn of_twenty_runs_at_once_a_project_has_twenty_whole_lines() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
+    let children: Vec<Child> = (0..20)
+        .map(|_| {
+            let mut command = sandbox.tasker(&["-r", "-q", "-p", "P", "tasks.txt"]);
+            command.spawn().expect("tasker starts")
+        })
+        .collect();
+    for child in children {
+        let ran = finish(child);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let summary = sandbox.read("TASKER/logs/project_P_summary.log");
+    let mut lines = summary.lines();
+    let head = lines.next().unwrap_or_default();
+    assert!(head.starts_with("Timestamp | Task_File | "), "{summary}");
+    let mut logs: Vec<&str> = lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split(" | ").collect();
+            assert_eq!(fields.len(), 7, "{line}");
+            assert_eq!(
+                fields[1..6],
+                ["tasks.txt", "1", "localhost", "0", "SUCCESS"]
+            );
+            fields[6]
+        })
+        .collect();
+    logs.sort_unstable();
+    logs.dedup();
+    assert_eq!(logs.len(), 20, "each run has a log of its own:\n{summary}");
+    assert!(logs.iter().all(|log| std::fs::metadata(log).is_ok()));
+}
