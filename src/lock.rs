@@ -12,11 +12,12 @@ use crate::run::pool::Pool;
 use crate::run::runner::Runner;
 use crate::run::sys;
 use crate::session::{self, Refusal};
+use crate::task::nodeset::Selection;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a lock that is held is asked for again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -118,11 +119,42 @@ pub fn instance(
         match wanted {
             Wanted::Force => return Ok(Instance::Ours(Place::Beside(holder))),
             Wanted::Skip => return Ok(Instance::Another),
-            _ if pool.now() >= until => {
-                let why = format!("another instance of this run is active: {holder}");
-                return Err(Refusal::new(exit::ACTIVE, why));
-            }
+            _ if pool.now() >= until => return Err(active(&holder)),
             _ => session::pause(pool, LOOK)?,
+        }
+    }
+}
+
+fn active(holder: &str) -> Refusal {
+    let why = format!("another instance of this run is active: {holder}");
+    Refusal::new(exit::ACTIVE, why)
+}
+
+/// Looks for another instance before its journal is looked at: that of a run
+/// which is alive cannot be gone on with. Whether this instance may begin; not,
+/// where it is to end quietly. Nothing has begun, so a signal ends it as any
+/// program.
+///
+/// # Errors
+/// That another instance is active (25), or the lock's file cannot be made (32).
+pub fn let_others_end(loaded: &Loaded, records: &Records) -> Result<bool, Refusal> {
+    let wanted = Wanted::of(&loaded.invocation);
+    let most = match wanted {
+        Wanted::No | Wanted::Force => return Ok(true),
+        Wanted::Wait(time) => time,
+        Wanted::Check | Wanted::Skip => Duration::ZERO,
+    };
+    let instance = Plan::new(loaded, &Selection::default(), records)?.instance;
+    let path = records
+        .lock_file(&instance[..16])
+        .map_err(session::unwritable)?;
+    let began = Instant::now();
+    loop {
+        match take(&path).map_err(session::unwritable)? {
+            Try::Held(_) => return Ok(true),
+            Try::Busy(_) if wanted == Wanted::Skip => return Ok(false),
+            Try::Busy(holder) if began.elapsed() >= most => return Err(active(&holder)),
+            Try::Busy(_) => std::thread::sleep(LOOK),
         }
     }
 }

@@ -84,6 +84,11 @@ impl Refusal {
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let (began, clock) = (SystemTime::now(), Instant::now());
     let records = Records::new(log_directory(loaded)?, began);
+    let invocation = &loaded.invocation;
+    let goes_on = invocation.resume || invocation.auto_recovery || invocation.finish_only;
+    if goes_on && !lock::let_others_end(loaded, &records)? {
+        return Ok(exit::OK);
+    }
     let going = resume::find(loaded, &records)?;
     let run_id = going
         .as_ref()

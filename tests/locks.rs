@@ -173,33 +173,19 @@ fn of_twenty_at_once_one_runs() {
 }
 
 #[test]
-fn twenty_runs_of_one_project_leave_twenty_whole_lines() {
+fn one_that_would_go_on_with_a_live_run_heeds_its_lock() {
     let sandbox = Sandbox::new();
-    sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
-    let start = |_| {
-        let arguments = ["-q", "-r", "-p", "SITE", "tasks.txt"];
-        sandbox.tasker(&arguments).spawn().expect("it starts")
-    };
-    let all: Vec<Child> = (0..20).map(start).collect();
-    for child in all {
-        assert_eq!(finish(child).code, 0);
-    }
-    let summary = sandbox.read("TASKER/logs/project_SITE_summary.log");
-    let mut lines = summary.lines();
-    let header = lines.next().expect("a header");
-    assert!(header.starts_with("Timestamp | Task_File | "), "{summary}");
-    let lines: Vec<&str> = lines.collect();
-    assert_eq!(lines.len(), 20, "{summary}");
-    let mut logs = std::collections::BTreeSet::new();
-    for line in lines {
-        let fields: Vec<&str> = line.split(" | ").collect();
-        assert_eq!(fields.len(), 7, "{line}");
-        assert_eq!(
-            fields[1..6],
-            ["tasks.txt", "1", "localhost", "0", "SUCCESS"],
-            "{line}"
-        );
-        logs.insert(fields[6].to_string());
-    }
-    assert_eq!(logs.len(), 20, "each has a log of its own");
+    let first = holder(&sandbox);
+    let ran = tasker(&sandbox, &["--auto-recovery", "--lock-skip"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (0, "", "")
+    );
+    let ran = tasker(&sandbox, &["--auto-recovery", "--instance-check"]);
+    assert_eq!(ran.code, 25, "{ran:?}");
+    let second = sandbox.start(HOLDS, &["--auto-recovery", "--lock-wait=60"]);
+    release(&sandbox, first);
+    let ran = finish(second);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("began").lines().count(), 2, "it began afresh");
 }
