@@ -161,6 +161,8 @@ struct Watch<'a> {
 struct Stream {
     pipe: Option<PipeReader>,
     capture: Capture,
+    /// Why the rest of it could not be read.
+    broken: Option<io::Error>,
 }
 
 impl Stream {
@@ -177,8 +179,15 @@ impl Stream {
                 Some(filter) => self.capture.push(&filter.pass(&buffer[..length])),
                 None => self.capture.push(&buffer[..length]),
             },
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.pipe = None,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
+            Err(e) => {
+                self.broken = Some(e);
+                self.pipe = None;
+            }
         }
     }
 }
@@ -195,6 +204,7 @@ impl<'a> Watch<'a> {
         let stream = |pipe| Stream {
             pipe: Some(pipe),
             capture: Capture::new(&around.spool),
+            broken: None,
         };
         Watch {
             pid: started.pid,
@@ -416,6 +426,11 @@ impl<'a> Watch<'a> {
                 self.pid
             ));
         }
+        for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if let Some(e) = &stream.broken {
+                warnings.push(format!("{name}: the rest could not be read: {e}"));
+            }
+        }
         let (stdout, lost) = self.stdout.capture.finish();
         warnings.extend(lost.map(|l| format!("stdout: {l}")));
         let (stderr, lost) = self.stderr.capture.finish();
@@ -444,5 +459,26 @@ impl<'a> Watch<'a> {
             peak_kib: ended.map_or(0, |e| e.peak_kib),
             warnings,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_stream_that_cannot_be_read_says_so() {
+        // A directory can be opened, but not read.
+        let directory = File::open("/").expect("the root directory");
+        let mut stream = Stream {
+            pipe: Some(PipeReader::from(OwnedFd::from(directory))),
+            capture: Capture::new(&Spool::new("/nowhere".into())),
+            broken: None,
+        };
+        stream.read(&mut [0; 16], None);
+        assert!(stream.pipe.is_none());
+        let kind = stream.broken.map(|e| e.kind());
+        assert_eq!(kind, Some(io::ErrorKind::IsADirectory));
     }
 }
