@@ -4,6 +4,7 @@
 
 use crate::report::clock;
 use crate::run::sys;
+use crate::text::duration;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -36,12 +37,16 @@ impl Alert {
     /// # Errors
     /// One line: why it could not be run, or how it failed.
     pub fn send(&self, stop: &dyn Fn() -> bool) -> Result<(), String> {
+        self.send_within(LIMIT, stop)
+    }
+
+    fn send_within(&self, limit: Duration, stop: &dyn Fn() -> bool) -> Result<(), String> {
         let name = self.program.display();
         let mut child = self
             .command()
             .spawn()
             .map_err(|e| format!("the alert program `{name}` cannot be run: {e}"))?;
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + limit;
         loop {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
@@ -50,8 +55,8 @@ impl Alert {
                 Ok(None) => {}
             }
             let why = match (stop(), Instant::now() >= deadline) {
-                (true, _) => "was ended by a signal to tasker",
-                (_, true) => "was ended after 30 s",
+                (true, _) => "was ended by a signal to tasker".to_string(),
+                (_, true) => format!("was ended after {}", duration::setting(limit)),
                 _ => {
                     std::thread::sleep(LOOK);
                     continue;
@@ -107,4 +112,21 @@ fn end(child: &mut Child) {
         sys::signal_group(group, sys::SIGKILL);
     }
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let alert = Alert::of_refusal(Path::new("yes"), "tasks.txt", 20, "");
+        let began = Instant::now();
+        let ended = alert.send_within(Duration::from_millis(100), &|| false);
+        assert_eq!(
+            ended,
+            Err("the alert program `yes` was ended after 100 ms".into())
+        );
+        assert!(began.elapsed() < LIMIT);
+    }
 }

@@ -107,3 +107,32 @@ fn off_runs_once_after_sigkill_and_finish_only() {
     assert_eq!(finish_only().code, 12);
     acts(&sandbox, "on, work, off interrupted");
 }
+
+#[test]
+fn a_signal_while_hosts_are_resolved_ends_the_run_before_it_begins() {
+    let sandbox = Sandbox::new();
+    sandbox.file("hold", "");
+    // Asked where the resolver knows no address; it answers when it may.
+    let getent = "#!/bin/sh\ntouch asked\nwhile [ -e hold ]; do sleep 0.01; done\nexit 2\n";
+    sandbox.program("bin/getent", getent);
+    sandbox.file(
+        "tasks.txt",
+        "task=1\nexec=shell\ncommand=echo ran >> acts\ntask=2\nhostname=h1.invalid\nexec=ssh\ncommand=true\n",
+    );
+    let path = format!("{}:/usr/bin:/bin", sandbox.path.join("bin").display());
+    let mut tasker = sandbox.tasker(&["-r", "tasks.txt"]);
+    let child = tasker.env("PATH", path).spawn().expect("tasker starts");
+    wait_for("the question", || sandbox.exists("asked"));
+    signal(child.id(), "TERM");
+    let pid = child.id();
+    let gone = || !std::path::Path::new(&format!("/proc/{pid}/fd/0")).exists();
+    wait_for("its end", gone);
+    std::fs::remove_file(sandbox.path.join("hold")).expect("it was there");
+    let ran = finish(child);
+    assert_eq!(ran.code, 143, "{ran:?}");
+    assert!(
+        ran.stderr.contains("ended by SIGTERM; nothing was run"),
+        "{ran:?}"
+    );
+    assert!(!sandbox.exists("acts"));
+}
