@@ -12,7 +12,6 @@ use crate::session::Refusal;
 use crate::task::Ix;
 use crate::task::nodeset::Selection;
 use crate::text::duration;
-use crate::text::nearest::did_you_mean;
 use std::time::{Duration, SystemTime};
 
 /// The deadline of a run that begins at `began`, when its clock shows zero.
@@ -41,12 +40,7 @@ pub fn read(
 fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
     let workflow = &loaded.workflow;
     let refuse = |why: String| Refusal::new(exit::USAGE, format!("--deadline-task: {why}"));
-    let ix = workflow.find(word).ok_or_else(|| {
-        let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
-        let near = did_you_mean(word, names);
-        let and = if near.is_empty() { "" } else { "; " };
-        refuse(format!("there is no task `{word}`{and}{near}"))
-    })?;
+    let ix = workflow.named(word).map_err(refuse)?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end all the same"

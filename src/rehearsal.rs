@@ -5,12 +5,9 @@
 use crate::cli::Invocation;
 use crate::deadline;
 use crate::exit;
-use crate::limits;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
-use crate::plan::flow::Policy;
 use crate::plan::targets;
-use crate::report::records::Records;
 use crate::report::show;
 use crate::report::story::Story;
 use crate::run::deadline::Deadline;
@@ -67,15 +64,9 @@ pub fn run(loaded: &Loaded) -> i32 {
 
 fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
     let start = session::start_task(loaded)?;
-    let limited = loaded.invocation.limit.is_some() || loaded.invocation.exclude.is_some();
-    let selection = match limited {
-        true => {
-            let records = Records::new(session::log_directory(loaded)?, SystemTime::now());
-            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?
-        }
-        false => Selection::default(),
-    };
-    let deadline = deadline::read(loaded, &selection, SystemTime::now())?;
+    let began = SystemTime::now();
+    let selection = session::selection(loaded, began)?;
+    let deadline = deadline::read(loaded, &selection, began)?;
     let mut rehearsal = Rehearsal {
         loaded,
         start,
@@ -118,12 +109,7 @@ impl Rehearsal<'_> {
             None => (who.trim(), None),
         };
         let workflow = &self.loaded.workflow;
-        let task = workflow.find(word).ok_or_else(|| {
-            let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
-            let near = did_you_mean(word, names);
-            let semicolon = if near.is_empty() { "" } else { "; " };
-            format!("there is no task {}{semicolon}{near}", Found(word))
-        })?;
+        let task = workflow.named(word)?;
         if workflow.tasks[task].command().is_none() {
             return Err(runs_nothing(&workflow.tasks[task]));
         }
@@ -180,12 +166,9 @@ impl Rehearsal<'_> {
 
     /// One walk; `failing` fails beside what is assumed.
     fn walk(&mut self, failing: Option<Ix>, max_steps: u64, emit: &mut dyn FnMut(Event)) -> RunEnd {
-        let (loaded, invocation) = (self.loaded, &self.loaded.invocation);
+        let loaded = self.loaded;
         let settings = Settings {
-            policy: Policy {
-                keep_going: invocation.keep_going || invocation.fire_and_forget,
-                forgive: invocation.fire_and_forget,
-            },
+            policy: session::policy(loaded),
             max_steps,
             start: self.start,
             debug: false,

@@ -35,7 +35,6 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
-use crate::text::nearest::did_you_mean;
 use crate::text::{quote, sha256};
 use std::collections::BTreeSet;
 use std::io;
@@ -281,17 +280,23 @@ pub fn dry_run(loaded: &Loaded) -> i32 {
     }
 }
 
+/// What `--limit` and `--exclude` leave, where nothing runs: without them no log
+/// directory is needed.
+///
+/// # Errors
+/// A set that cannot be read or leaves no host (2), no log directory for `last:` (32).
+pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusal> {
+    if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
+        return Ok(Selection::default());
+    }
+    let records = Records::new(log_directory(loaded)?, began);
+    limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))
+}
+
 fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let began = SystemTime::now();
     start_task(loaded)?;
-    let limited = loaded.invocation.limit.is_some() || loaded.invocation.exclude.is_some();
-    let selection = match limited {
-        true => {
-            let records = Records::new(log_directory(loaded)?, began);
-            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?
-        }
-        false => Selection::default(),
-    };
+    let selection = selection(loaded, began)?;
     match deadline::read(loaded, &selection, began) {
         Ok(None) => {}
         Ok(Some(deadline)) => deadline::doubt(loaded, &selection, &deadline),
@@ -481,12 +486,7 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
             .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
     };
     let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
-    let ix = workflow.find(word).ok_or_else(|| {
-        let names = workflow.tasks.iter().filter_map(|t| t.name.as_deref());
-        let near = did_you_mean(word, names);
-        let and = if near.is_empty() { "" } else { "; " };
-        refuse(format!("there is no task `{word}`{and}{near}"))
-    })?;
+    let ix = workflow.named(word).map_err(refuse)?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end"

@@ -6,7 +6,8 @@ use super::recipe::Recipe;
 use crate::task::build::TaskFile;
 use crate::task::globals::Globals;
 use crate::task::{Ix, Kind, Task};
-use crate::text::diagnostic::{Check, Diagnostics};
+use crate::text::diagnostic::{Check, Diagnostics, Found};
+use crate::text::nearest::did_you_mean;
 use std::path::PathBuf;
 
 pub struct Workflow {
@@ -89,6 +90,19 @@ impl Workflow {
 
     pub fn finals(&self) -> impl Iterator<Item = Ix> + '_ {
         (0..self.tasks.len()).filter(|ix| self.tasks[*ix].finally)
+    }
+
+    /// The task with that id or name, which somebody asked for.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn named(&self, word: &str) -> Result<Ix, String> {
+        self.find(word).ok_or_else(|| {
+            let names = self.tasks.iter().filter_map(|t| t.name.as_deref());
+            let near = did_you_mean(word, names);
+            let semicolon = if near.is_empty() { "" } else { "; " };
+            format!("there is no task {}{semicolon}{near}", Found(word))
+        })
     }
 
     /// The task with that id or name.
