@@ -29,7 +29,7 @@ use crate::run::job::Common;
 use crate::run::journal::Journal;
 use crate::run::pool::Pool;
 use crate::run::ramp::Ramp;
-use crate::run::runner::{Runner, Wake};
+use crate::run::runner::{Runner, Time, Wake};
 use crate::run::sys;
 use crate::task::Ix;
 use crate::task::mask::Mask;
@@ -219,10 +219,17 @@ pub fn unwritable(e: io::Error) -> Refusal {
 
 /// Waits; a signal is the refusal.
 pub fn pause(pool: &mut Pool, time: Duration) -> Result<(), Refusal> {
-    let until = pool.now() + time;
-    match pool.wait(Some(until)) {
-        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
-        _ => Ok(()),
+    wait_until(pool, pool.now() + time)
+}
+
+fn wait_until(pool: &mut Pool, until: Time) -> Result<(), Refusal> {
+    loop {
+        match pool.wait(Some(until)) {
+            Wake::Interrupt { signal, .. } => return Err(ended_by(signal)),
+            Wake::Time => return Ok(()),
+            // Nothing runs yet that could be done or shown.
+            Wake::Done(..) | Wake::Beat | Wake::Asked => {}
+        }
     }
 }
 
@@ -390,10 +397,7 @@ fn contact(
         stop: &stop,
     });
     let now = pool.now();
-    match pool.wait(Some(now)) {
-        Wake::Interrupt { signal, .. } => Err(ended_by(signal)),
-        _ => Ok(findings),
-    }
+    wait_until(pool, now).map(|()| findings)
 }
 
 /// What every command shares; starts the guardian, so before any thread and

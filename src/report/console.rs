@@ -148,6 +148,7 @@ impl Console {
                 self.say(&format!("  goes to task {to}: {}\n", show::line(why)));
             }
             Event::Routed { .. } | Event::Debug { .. } => {}
+            Event::Beat | Event::Asked => {}
             Event::Finals => self.say("final tasks\n"),
             Event::Warning { label, text } => {
                 self.say(&format!(

@@ -3,9 +3,11 @@
 //! Reads the run's events; nothing here decides anything.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod clock;
 pub mod console;
 pub mod fold;
+pub mod history;
 pub mod log;
 pub mod paint;
 pub mod records;

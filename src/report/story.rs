@@ -51,6 +51,7 @@ impl Story {
                 Ok(id) => writeln!(out, "  -> task {id}: {}", show::line(why)),
                 Err(code) => writeln!(out, "  -> the end, exit code {code}: {}", show::line(why)),
             },
+            Event::Beat | Event::Asked => Ok(()),
             Event::Finals => writeln!(out, "final tasks"),
             Event::Warning { label: "", text } => {
                 writeln!(out, "  warning: {}", show::line(text))

@@ -215,6 +215,7 @@ impl Engine<'_> {
                 let mut hosts = set_of_hosts.hosts;
                 hosts.retain(|h| self.settings.selection.allows(h));
                 let own = |(index, host): (usize, &String)| Own {
+                    id: task.id,
                     task: format!("{}.{}", task.id, index + 1),
                     label: format!("{}.{}", task.id, index + 1),
                     hostname: host.clone(),
@@ -256,7 +257,7 @@ impl Engine<'_> {
             }
             match self.next_of_block(block) {
                 Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
-                Wake::Time => {}
+                Wake::Time | Wake::Beat | Wake::Asked => {}
                 Wake::Interrupt { signal, level } => {
                     self.interrupted(signal, level, &block.running_names());
                     block.halt(self.stop_cause(), -1);
@@ -271,14 +272,14 @@ impl Engine<'_> {
     fn next_of_block(&mut self, block: &Block) -> Wake {
         if self.is_unsynced() {
             let now = self.runner.now();
-            let wake = self.runner.wait(Some(now));
+            let wake = self.wait(Some(now));
             if !matches!(wake, Wake::Time) {
                 return wake;
             }
             self.sync();
             return Wake::Time;
         }
-        self.runner.wait(block.next_due(self.deadline))
+        self.wait(block.next_due(self.deadline))
     }
 
     /// Starts subtasks while there is a slot: retries that are due, then new ones.
@@ -507,6 +508,7 @@ impl Engine<'_> {
 
     fn own_of_block(&self, block: &Block) -> Own {
         Own {
+            id: block.task.id,
             task: block.task.id.to_string(),
             label: block.task.id.to_string(),
             ..Own::default()

@@ -393,10 +393,21 @@ impl<'a> Engine<'a> {
         self.jobs
     }
 
+    /// Waits for what concerns the flow; what only concerns its watchers is told.
+    pub(super) fn wait(&mut self, until: Option<Time>) -> Wake {
+        loop {
+            match self.runner.wait(until) {
+                Wake::Beat => self.emit(Event::Beat),
+                Wake::Asked => self.emit(Event::Asked),
+                wake => return wake,
+            }
+        }
+    }
+
     /// Takes in signals that have arrived, without waiting.
     fn look_for_signals(&mut self) {
         let now = self.runner.now();
-        while let Wake::Interrupt { signal, level } = self.runner.wait(Some(now)) {
+        while let Wake::Interrupt { signal, level } = self.wait(Some(now)) {
             self.interrupted(signal, level, &[]);
         }
     }
@@ -430,10 +441,10 @@ impl<'a> Engine<'a> {
         let until = self.deadline.map_or(until, |d| d.min(until));
         let until = self.limit().map_or(until, |limit| limit.min(until));
         while self.stopped.is_none() {
-            match self.runner.wait(Some(until)) {
+            match self.wait(Some(until)) {
                 Wake::Time => return,
                 Wake::Interrupt { signal, level } => self.interrupted(signal, level, &[]),
-                Wake::Done(..) => {}
+                _ => {}
             }
         }
     }

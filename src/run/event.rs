@@ -8,6 +8,10 @@ use std::time::Duration;
 /// Who an event is about: `5`, `5.2` (an iteration), `10.3 web03`.
 #[derive(Clone, Copy)]
 pub struct About<'a> {
+    /// The task's id; of a copy for a host that of its block.
+    pub task: u32,
+    pub iteration: u32,
+    pub attempt: u32,
     pub label: &'a str,
     pub title: &'a str,
     /// Empty for this machine.
@@ -82,6 +86,11 @@ pub enum Event<'a> {
         label: &'a str,
         text: &'a str,
     },
+    /// Nothing happened but that time went by, or that the terminal has another
+    /// size: what is shown of a live run may be due again.
+    Beat,
+    /// Somebody asks how far the run is (SIGUSR1).
+    Asked,
     /// A signal arrived; what still runs.
     Interrupted {
         signal: i32,

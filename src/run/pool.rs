@@ -29,6 +29,8 @@ pub struct Pool {
     shared: Arc<Shared>,
     /// Jobs that are queued or run.
     busy: usize,
+    /// How often a wait tells that time goes by, and when next.
+    beat: Option<(Duration, Instant)>,
 }
 
 struct Shared {
@@ -59,6 +61,9 @@ struct State {
     at_work: usize,
     done: VecDeque<(u64, Box<Finished>)>,
     signals: VecDeque<(i32, Level)>,
+    /// SIGUSR1 and SIGWINCH came.
+    asked: bool,
+    resized: bool,
     closed: bool,
 }
 
@@ -78,7 +83,16 @@ impl Pool {
         std::thread::Builder::new()
             .stack_size(STACK)
             .spawn(move || watch_signals(&of_signals))?;
-        Ok(Pool { shared, busy: 0 })
+        Ok(Pool {
+            shared,
+            busy: 0,
+            beat: None,
+        })
+    }
+
+    /// From now on a wait also ends each time that so much time has gone by.
+    pub fn beat(&mut self, every: Duration) {
+        self.beat = Some((every, Instant::now() + every));
     }
 
     /// Ends the workers, then the guardian. Jobs must all be done.
@@ -130,7 +144,18 @@ impl Runner for Pool {
                 self.busy -= 1;
                 return Wake::Done(number, finished);
             }
-            let Some(until) = until else {
+            if std::mem::take(&mut state.asked) {
+                return Wake::Asked;
+            }
+            if is_due(&mut self.beat, std::mem::take(&mut state.resized)) {
+                return Wake::Beat;
+            }
+            let left = until.map(|u| u.saturating_sub(self.shared.began.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return Wake::Time;
+            }
+            let beat = self.beat.map(|(_, next)| next - Instant::now());
+            let Some(left) = [left, beat].into_iter().flatten().min() else {
                 state = self
                     .shared
                     .news
@@ -138,10 +163,6 @@ impl Runner for Pool {
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left = until.saturating_sub(self.shared.began.elapsed());
-            if left == Duration::ZERO {
-                return Wake::Time;
-            }
             state = self
                 .shared
                 .news
@@ -159,6 +180,19 @@ impl Runner for Pool {
         for news in &mut state.signals {
             news.1 = self.shared.around.interrupt.raise(news.0);
         }
+    }
+}
+
+/// Whether to tell that time goes by: in its turn, or for another size of the
+/// terminal.
+fn is_due(beat: &mut Option<(Duration, Instant)>, resized: bool) -> bool {
+    let now = Instant::now();
+    match beat {
+        Some((every, next)) if resized || *next <= now => {
+            *next = now + *every;
+            true
+        }
+        _ => false,
     }
 }
 
@@ -204,11 +238,14 @@ fn work(shared: &Shared) {
 fn watch_signals(shared: &Shared) {
     loop {
         let signal = sys::next_signal();
-        if signal == sys::SIGUSR1 {
-            continue;
-        }
         // In one step, so that `rearm` sees a signal either whole or not at all.
         let mut state = lock(&shared.state);
+        if signal == sys::SIGUSR1 || signal == sys::SIGWINCH {
+            state.asked |= signal == sys::SIGUSR1;
+            state.resized |= signal == sys::SIGWINCH;
+            shared.news.notify_one();
+            continue;
+        }
         let level = shared.around.interrupt.raise(signal);
         state.signals.push_back((signal, level));
         drop(state);

@@ -14,7 +14,7 @@ use super::result::TaskResult;
 use crate::outcome::Outcome;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The length of what stands before the fields.
 const HEAD: usize = 27;
@@ -151,6 +151,7 @@ impl<'s> Fields<'s> {
             .number(result.exit)
             .number(result.success)
             .number(result.timed_out)
+            .number(result.started.map_or(0, since_1970))
             .number(result.took.as_nanos())
             .number(result.attempts)
             .number(result.cpu.as_nanos())
@@ -170,6 +171,11 @@ impl<'s> Fields<'s> {
                 .add(path.as_os_str().as_encoded_bytes()),
         }
     }
+}
+
+/// A moment in nanoseconds since 1970.
+pub fn since_1970(at: SystemTime) -> u128 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
 /// Takes fields apart.
@@ -228,6 +234,7 @@ impl<'a> Reader<'a> {
         let outcome = Outcome::ALL.into_iter().find(|o| o.word() == word)?;
         let exit = self.number()?;
         let (success, timed_out) = (self.number()?, self.number()?);
+        let started: u64 = self.number()?;
         let took = Duration::from_nanos(self.number()?);
         let attempts = self.number()?;
         let cpu = Duration::from_nanos(self.number()?);
@@ -236,6 +243,7 @@ impl<'a> Reader<'a> {
         Some(TaskResult {
             success,
             timed_out,
+            started: (started > 0).then(|| UNIX_EPOCH + Duration::from_nanos(started)),
             took,
             cpu,
             peak_kib,

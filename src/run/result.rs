@@ -4,7 +4,7 @@
 use super::capture::Captured;
 use crate::outcome::{Counts, Outcome};
 use crate::task::Ix;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[derive(Clone)]
 pub struct TaskResult {
@@ -19,6 +19,8 @@ pub struct TaskResult {
     pub hostname: String,
     /// The command line with secrets masked; empty where nothing ran.
     pub command: String,
+    /// When its last attempt began; nothing where none did.
+    pub started: Option<SystemTime>,
     pub took: Duration,
     pub attempts: u32,
     /// User and system time.
@@ -52,6 +54,7 @@ impl TaskResult {
             stderr: Captured::text(""),
             hostname: String::new(),
             command: String::new(),
+            started: None,
             took: Duration::ZERO,
             attempts,
             cpu: Duration::ZERO,

@@ -84,14 +84,21 @@ pub struct Finished {
 pub enum Wake {
     Done(u64, Box<Finished>),
     Time,
-    Interrupt { signal: i32, level: Level },
+    /// What is shown of a live run is due again.
+    Beat,
+    /// SIGUSR1: somebody asks how far it is.
+    Asked,
+    Interrupt {
+        signal: i32,
+        level: Level,
+    },
 }
 
 pub trait Runner {
     fn now(&self) -> Time;
     /// Starts the job; its result comes from a later `wait`.
     fn start(&mut self, job: Job);
-    /// Waits for a result, a signal, or the time.
+    /// Waits for a result, a signal, a beat, or the time.
     fn wait(&mut self, until: Option<Time>) -> Wake;
     /// Forgets the signals so far, so that final tasks can run; when `shield`, the
     /// next one ends nothing.

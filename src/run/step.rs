@@ -16,7 +16,7 @@ use crate::task::values::{Delay, RetryOn, Split};
 use crate::task::{Command, Criterion, Ix, Kind, Next, Task, now};
 use crate::text::condition::Expr;
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a step leaves for the flow.
 pub struct Stepped {
@@ -226,12 +226,12 @@ impl Engine<'_> {
     /// Waits for the one job that runs; signals are taken in meanwhile.
     fn await_job(&mut self, number: u64, own: &Own) -> Finished {
         loop {
-            match self.runner.wait(None) {
+            match self.wait(None) {
                 Wake::Done(done, finished) if done == number => return *finished,
-                Wake::Done(..) | Wake::Time => {}
                 Wake::Interrupt { signal, level } => {
                     self.interrupted(signal, level, &[running(own)])
                 }
+                _ => {}
             }
         }
     }
@@ -264,6 +264,7 @@ impl Engine<'_> {
             took: finished.took,
             cpu: finished.cpu,
             peak_kib: finished.peak_kib,
+            started: ago(finished.took).filter(|_| outcome != Outcome::NotStarted),
             cause: match outcome {
                 Outcome::NotStarted if exit == exit::TIMEOUT => "block_timeout".into(),
                 Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
@@ -303,6 +304,9 @@ impl Engine<'_> {
         }
         if !refused && !matches!(task.kind, Kind::Command(_)) {
             result.exit = i32::from(!result.success);
+        }
+        if result.started.is_none() && result.is_judged() {
+            result.started = ago(result.took);
         }
         self.results.set(ix, result);
     }
@@ -454,6 +458,7 @@ impl Engine<'_> {
             _ => task.id.to_string(),
         };
         let mut own = Own {
+            id: task.id,
             task: task.id.to_string(),
             label,
             iteration: at.iteration,
@@ -629,6 +634,11 @@ fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retr
         retries.count = 0;
     }
     Ok(retries)
+}
+
+/// The moment so long ago.
+fn ago(time: Duration) -> Option<SystemTime> {
+    SystemTime::now().checked_sub(time)
 }
 
 /// How a running task is named to someone who waits for it.

@@ -12,7 +12,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
+pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};
 
 /// Turns -1 into the error that the call left behind.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -140,7 +140,7 @@ pub fn raise_file_limit() {
 }
 
 /// The signals that tasker handles itself (but for a SIGHUP that is ignored).
-const HANDLED: [libc::c_int; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
+const HANDLED: [libc::c_int; 5] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGWINCH];
 
 fn handled_set() -> libc::sigset_t {
     // SAFETY: sigemptyset makes the zeroed set valid before it is used.

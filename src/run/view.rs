@@ -16,6 +16,8 @@ use std::cell::RefCell;
 /// The running task's own values.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
+    /// The task's id; of a copy for a host that of its block.
+    pub id: u32,
     /// `5`, or `10.3` in a block over hosts.
     pub task: String,
     /// What it is told as: also with its iteration, `5.2`.
@@ -31,6 +33,9 @@ impl Own {
     /// Who an event about this task is about.
     pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
         About {
+            task: self.id,
+            iteration: self.iteration,
+            attempt: self.attempt,
             label: &self.label,
             title,
             host: &self.hostname,
