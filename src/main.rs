@@ -6,8 +6,10 @@
 
 mod alert;
 mod cli;
+mod closing;
 mod completions;
 mod deadline;
+mod dry_run;
 mod exit;
 mod hosts;
 mod limits;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
             Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),
             Ok(loaded) if loaded.invocation.run => session::run(&loaded),
-            Ok(loaded) => session::dry_run(&loaded),
+            Ok(loaded) => dry_run::run(&loaded),
             Err(code) => code,
         },
         Err(message) => cli::refuse(&message),

@@ -3,16 +3,15 @@
 #![forbid(unsafe_code)]
 
 use crate::alert::Alert;
-use crate::cli::Form;
+use crate::closing;
 use crate::deadline;
 use crate::exit;
 use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
 use crate::lock::{self, Instance};
-use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
-use crate::report::console::{Closing, Console};
+use crate::report::console::Console;
 use crate::report::log::{Level, Log};
 use crate::report::records::{self, Records};
 use crate::report::summary::{Findings, Sign};
@@ -35,8 +34,7 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
-use crate::text::{quote, sha256};
-use std::collections::BTreeSet;
+use crate::text::sha256;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,8 +194,8 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
     let state_file = journal.path().to_path_buf();
     let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
     let option = close_journal(loaded, &records, &mut report, &mut end);
-    close(loaded, &records, &mut report, &end, option);
-    alert(loaded, &mut report, &end, state_file, &around.interrupt);
+    closing::close(loaded, &records, &mut report, &end, option);
+    closing::alert(loaded, &mut report, &end, state_file, &around.interrupt);
     Ok(end.exit)
 }
 
@@ -271,20 +269,8 @@ pub fn policy(loaded: &Loaded) -> Policy {
     }
 }
 
-fn run_id(began: SystemTime) -> String {
+pub fn run_id(began: SystemTime) -> String {
     format!("{}-{}", clock::compact(began), std::process::id())
-}
-
-/// Without `-r`: what the checks found and what would run; the exit code.
-pub fn dry_run(loaded: &Loaded) -> i32 {
-    match try_dry_run(loaded) {
-        Ok(code) => code,
-        Err(refusal) => {
-            show::complain(format_args!("tasker: {}", refusal.why));
-            show::complain_raw(format_args!("{}", refusal.detail));
-            refusal.code
-        }
-    }
 }
 
 /// What `--limit` and `--exclude` leave, where nothing runs: without them no log
@@ -300,89 +286,8 @@ pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusa
     limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))
 }
 
-fn try_dry_run(loaded: &Loaded) -> Result<i32, Refusal> {
-    let began = SystemTime::now();
-    start_task(loaded)?;
-    let selection = selection(loaded, began)?;
-    match deadline::read(loaded, &selection, began) {
-        Ok(None) => {}
-        Ok(Some(deadline)) => deadline::doubt(loaded, &selection, &deadline),
-        Err(refusal) => show::complain(format_args!(
-            "tasker: warning: {}; a real run would be refused with {}",
-            refusal.why, refusal.code
-        )),
-    }
-    let findings = match loaded.invocation.connection_test {
-        true => test_connections(loaded, &selection, began)?,
-        false => hosts::check(&Check {
-            loaded,
-            selection: &selection,
-            around: None,
-            stop: &|| false,
-        }),
-    };
-    let missing = hosts::missing_programs(loaded, &selection);
-    if !missing.is_empty() && findings.code == exit::OK {
-        let missing = missing.join(", ");
-        show::complain(format_args!(
-            "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
-        ));
-    }
-    let findings = loaded.validation.of_file.with(&findings);
-    loaded.validation.keep(&findings, findings.code);
-    let mut text = summary::lines(&findings);
-    let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
-    // A picture is for a program, which must not find anything else there.
-    if form != Form::Text {
-        if findings.code != exit::OK {
-            show::complain_raw(format_args!("{text}"));
-        }
-        text.clear();
-    }
-    crate::print(&text);
-    if findings.code != exit::OK || loaded.invocation.validate_only {
-        return Ok(findings.code);
-    }
-    show_plan(loaded, &selection, form, began)?;
-    Ok(findings.code)
-}
-
-/// Prints the plan, and says whether it is what the command line expects.
-fn show_plan(
-    loaded: &Loaded,
-    selection: &Selection,
-    form: Form,
-    began: SystemTime,
-) -> Result<(), Refusal> {
-    let records = Records::new(log_directory(loaded)?, began);
-    let plan = Plan::new(loaded, selection, &records)?;
-    if form == Form::Text {
-        crate::print("\nDry run: nothing is executed; -r runs it.\n");
-    }
-    crate::print(&review::draw(loaded, selection, &plan, form));
-    // Looking at a file leaves no trace where no log directory is in use.
-    if records.exists() {
-        plan.keep(&records);
-    }
-    review::check(loaded, selection, &plan, &records)
-}
-
-/// `-c` without `-r`: contacts the hosts with all that guards a run.
-fn test_connections(
-    loaded: &Loaded,
-    selection: &Selection,
-    began: SystemTime,
-) -> Result<Findings, Refusal> {
-    let private = Records::new(log_directory(loaded)?, began).private(&run_id(began));
-    let around = surroundings(loaded, private).map_err(unwritable)?;
-    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
-    let findings = contact(loaded, selection, Some(&around), &around, &mut pool);
-    pool.close();
-    findings
-}
-
 /// Asks about the hosts until a signal comes; the signal is the refusal.
-fn contact(
+pub fn contact(
     loaded: &Loaded,
     selection: &Selection,
     contacted: Option<&Arc<Surroundings>>,
@@ -402,7 +307,7 @@ fn contact(
 
 /// What every command shares; starts the guardian, so before any thread and
 /// before any file that commands must not see.
-fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroundings>> {
+pub fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroundings>> {
     sys::close_on_exec_above_2();
     sys::block_signals();
     let conf = &loaded.site.conf;
@@ -505,12 +410,6 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
     Ok(ix)
 }
 
-/// Whether a run may begin at the task: not at a final one, nor inside a block.
-fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
-    let workflow = &loaded.workflow;
-    !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
-}
-
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
     let workflow = &loaded.workflow;
@@ -583,184 +482,4 @@ fn walk(
     )
     .with_journal(journal, loaded.invocation.finish_only)
     .run()
-}
-
-/// The last words: log, project summary, recap.
-fn close(
-    loaded: &Loaded,
-    records: &Records,
-    report: &mut Report,
-    end: &RunEnd,
-    option: Option<&str>,
-) {
-    let workflow = &loaded.workflow;
-    let last = &workflow.tasks[end.last];
-    let host = end
-        .results
-        .get(end.last)
-        .map_or("", |r| r.hostname.as_str());
-    let status = if end.exit == exit::OK {
-        "SUCCESS"
-    } else {
-        "FAILED"
-    };
-    let path: Vec<String> = end
-        .path
-        .iter()
-        .map(|ix| workflow.tasks[*ix].id.to_string())
-        .collect();
-    report
-        .log
-        .say(Level::Info, &format!("Path: {}", path.join(" ")));
-    let level = if end.exit == exit::OK {
-        Level::Info
-    } else {
-        Level::Error
-    };
-    report.log.say(
-        level,
-        &format!(
-            "Run ended: {status}, exit code {}, {}, final task {}",
-            end.exit, end.counts, last.id
-        ),
-    );
-    if let Some(project) = &loaded.invocation.project {
-        let line = format!(
-            "{} | {} | {} | {} | {} | {status} | {}",
-            clock::stamp(SystemTime::now()),
-            field(&loaded.name),
-            last.id,
-            field(if host.is_empty() { "-" } else { host }),
-            end.exit,
-            field(&report.log.path().display().to_string())
-        );
-        if let Err(e) = records.add_to_project(project, &line) {
-            show::complain(format_args!(
-                "tasker: cannot add to the summary of project {project}: {e}"
-            ));
-        }
-    }
-    save_hosts(loaded, records, report, end);
-    let failed = end
-        .first_failure
-        .and_then(|ix| end.results.get(ix).map(|r| (&workflow.tasks[ix], r)));
-    let closing = Closing {
-        file: &loaded.name,
-        place: end.first_failure.map_or(loaded.name.clone(), |ix| {
-            loaded.sources.place(workflow.tasks[ix].at)
-        }),
-        failed,
-        log: report.log.path().display().to_string(),
-        go_on: match option {
-            Some(option) => command_line(loaded, format!("tasker -r {option}"), None),
-            None => end
-                .first_failure
-                .map_or(String::new(), |ix| go_on(loaded, ix)),
-        },
-        total: workflow.tasks.len(),
-    };
-    report.console.end(end, &closing);
-}
-
-/// Tells the alert program of a run that failed; how that went is only logged.
-fn alert(
-    loaded: &Loaded,
-    report: &mut Report,
-    end: &RunEnd,
-    state_file: PathBuf,
-    interrupt: &Interrupt,
-) {
-    let Some(program) = &loaded.invocation.alert_on_failure else {
-        return;
-    };
-    if end.exit == exit::OK {
-        return;
-    }
-    let tasks = &loaded.workflow.tasks;
-    let failed = end.first_failure.unwrap_or(end.last);
-    let error = match end.first_failure.and_then(|ix| end.results.get(ix)) {
-        Some(result) => format!(
-            "task {}: {}, exit code {}",
-            tasks[failed].id, result.outcome, result.exit
-        ),
-        None => end.why.clone(),
-    };
-    let alert = Alert {
-        state_file: match state_file.exists() {
-            true => state_file,
-            false => PathBuf::new(),
-        },
-        log_file: report.log.path().to_path_buf(),
-        failed_task: tasks[failed].id.to_string(),
-        ..Alert::of_refusal(program, &loaded.name, end.exit, &error)
-    };
-    // A further signal ends the alert.
-    let before = interrupt.level();
-    match alert.send(&|| interrupt.level() > before) {
-        Ok(()) => report.log.say(Level::Info, "The alert program was run"),
-        Err(why) => report.log.say(Level::Warn, &why),
-    }
-}
-
-/// The command line that goes on at a failed task; for a block over hosts, with
-/// those that failed.
-fn go_on(loaded: &Loaded, ix: Ix) -> String {
-    if loaded.from_stdin || !can_start_at(loaded, ix) {
-        return String::new();
-    }
-    let task = &loaded.workflow.tasks[ix];
-    let over_hosts = task.is_block() && task.command().is_some();
-    let limit = match &loaded.invocation.limit {
-        _ if over_hosts => Some("--limit last:failed".to_string()),
-        Some(set) => Some(format!("--limit {}", quote::word(set))),
-        None => None,
-    };
-    let begin = format!("tasker -r --start-from {}", task.id);
-    command_line(loaded, begin, limit)
-}
-
-/// A command line about this file, with the options that are needed again.
-fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
-    let again = loaded.invocation.again.iter().cloned();
-    let words = [begin].into_iter().chain(limit).chain(again);
-    words
-        .chain([quote::word(&loaded.name)])
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Keeps how each host of a block ended, for `--limit last:…`.
-fn save_hosts(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
-    let mut hosts = BTreeSet::new();
-    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
-        let over_hosts = task.is_block() && task.command().is_some();
-        if let Some(result) = end.results.get(ix).filter(|_| over_hosts) {
-            hosts.extend(
-                result
-                    .members
-                    .iter()
-                    .map(|m| (m.result.outcome, m.name.as_str())),
-            );
-            hosts.extend(
-                result
-                    .left_out
-                    .iter()
-                    .map(|h| (Outcome::Unreachable, h.as_str())),
-            );
-        }
-    }
-    if hosts.is_empty() || loaded.from_stdin {
-        return;
-    }
-    if let Err(e) = records.save_hosts(&loaded.name, &hosts) {
-        report.log.say(
-            Level::Warn,
-            &format!("Cannot keep the hosts for --limit last: {e}"),
-        );
-    }
-}
-
-/// A field of the project summary: no separator in it.
-fn field(text: &str) -> String {
-    show::line(text).replace('|', "/")
 }

@@ -1,0 +1,110 @@
+//! Without `-r`: what the checks found, and what a run would do (SPEC §6.1).
+#![forbid(unsafe_code)]
+
+use crate::cli::Form;
+use crate::deadline;
+use crate::exit;
+use crate::hosts::{self, Check};
+use crate::load::Loaded;
+use crate::report::records::Records;
+use crate::report::show;
+use crate::report::summary::{self, Findings};
+use crate::review::{self, Plan};
+use crate::run::pool::Pool;
+use crate::session::{self, Refusal};
+use crate::task::nodeset::Selection;
+use std::time::SystemTime;
+
+/// Without `-r`: what the checks found and what would run; the exit code.
+pub fn run(loaded: &Loaded) -> i32 {
+    match try_run(loaded) {
+        Ok(code) => code,
+        Err(refusal) => {
+            show::complain(format_args!("tasker: {}", refusal.why));
+            show::complain_raw(format_args!("{}", refusal.detail));
+            refusal.code
+        }
+    }
+}
+
+fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
+    let began = SystemTime::now();
+    session::start_task(loaded)?;
+    let selection = session::selection(loaded, began)?;
+    match deadline::read(loaded, &selection, began) {
+        Ok(None) => {}
+        Ok(Some(deadline)) => deadline::doubt(loaded, &selection, &deadline),
+        Err(refusal) => show::complain(format_args!(
+            "tasker: warning: {}; a real run would be refused with {}",
+            refusal.why, refusal.code
+        )),
+    }
+    let findings = match loaded.invocation.connection_test {
+        true => test_connections(loaded, &selection, began)?,
+        false => hosts::check(&Check {
+            loaded,
+            selection: &selection,
+            around: None,
+            stop: &|| false,
+        }),
+    };
+    let missing = hosts::missing_programs(loaded, &selection);
+    if !missing.is_empty() && findings.code == exit::OK {
+        let missing = missing.join(", ");
+        show::complain(format_args!(
+            "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
+        ));
+    }
+    let findings = loaded.validation.of_file.with(&findings);
+    loaded.validation.keep(&findings, findings.code);
+    let mut text = summary::lines(&findings);
+    let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
+    // A picture is for a program, which must not find anything else there.
+    if form != Form::Text {
+        if findings.code != exit::OK {
+            show::complain_raw(format_args!("{text}"));
+        }
+        text.clear();
+    }
+    crate::print(&text);
+    if findings.code != exit::OK || loaded.invocation.validate_only {
+        return Ok(findings.code);
+    }
+    show_plan(loaded, &selection, form, began)?;
+    Ok(findings.code)
+}
+
+/// Prints the plan, and says whether it is what the command line expects.
+fn show_plan(
+    loaded: &Loaded,
+    selection: &Selection,
+    form: Form,
+    began: SystemTime,
+) -> Result<(), Refusal> {
+    let records = Records::new(session::log_directory(loaded)?, began);
+    let plan = Plan::new(loaded, selection, &records)?;
+    if form == Form::Text {
+        crate::print("\nDry run: nothing is executed; -r runs it.\n");
+    }
+    crate::print(&review::draw(loaded, selection, &plan, form));
+    // Looking at a file leaves no trace where no log directory is in use.
+    if records.exists() {
+        plan.keep(&records);
+    }
+    review::check(loaded, selection, &plan, &records)
+}
+
+/// `-c` without `-r`: contacts the hosts with all that guards a run.
+fn test_connections(
+    loaded: &Loaded,
+    selection: &Selection,
+    began: SystemTime,
+) -> Result<Findings, Refusal> {
+    let private =
+        Records::new(session::log_directory(loaded)?, began).private(&session::run_id(began));
+    let around = session::surroundings(loaded, private).map_err(session::unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(session::unwritable)?;
+    let findings = session::contact(loaded, selection, Some(&around), &around, &mut pool);
+    pool.close();
+    findings
+}
