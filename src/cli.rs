@@ -267,6 +267,18 @@ pub const OPTIONS: &[Opt] = &[
         "wait a random time up to this before the run",
     ),
     valued("set", None, "NAME=VALUE", "set or override a global"),
+    valued(
+        "output-json",
+        None,
+        "[=FILE]",
+        "write the results as JSON (default: below the log directory)",
+    ),
+    valued(
+        "keep-output",
+        None,
+        "DIR",
+        "keep all output, a file for each task or host and stream",
+    ),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
     valued(
         "color",
@@ -338,6 +350,9 @@ pub struct Invocation {
     pub splay: Option<Duration>,
     /// Globals from `--set`, in order.
     pub settings: Vec<(String, String)>,
+    /// Results for a program; the file where one is named.
+    pub output_json: Option<Option<PathBuf>>,
+    pub keep_output: Option<PathBuf>,
     pub quiet: bool,
     pub color: Color,
     pub no_task_backup: bool,
@@ -388,6 +403,8 @@ impl Default for Invocation {
             lock_skip: false,
             splay: None,
             settings: Vec::new(),
+            output_json: None,
+            keep_output: None,
             quiet: false,
             color: Color::Auto,
             no_task_backup: false,
@@ -544,14 +561,6 @@ fn read_line(line: &str) -> Result<Typed, String> {
     }
 }
 
-/// The program to alert when a file cannot even be read: its own options are not
-/// known then.
-pub fn alert_typed(typed: &[Typed]) -> Option<PathBuf> {
-    let value = |long: &str| typed.iter().rev().find(|t| t.opt.long == long);
-    value("run")?;
-    value("alert-on-failure")?.value.clone().map(PathBuf::from)
-}
-
 /// The option that a line of a file names, without its value.
 pub fn name_in(line: &str) -> &str {
     line.split(['=', ' ', '\t']).next().unwrap_or(line)
@@ -681,6 +690,10 @@ impl Invocation {
             "lock-skip" => self.lock_skip = true,
             "splay" => self.splay = Some(duration::parse(text()?)?),
             "set" => self.settings.push(setting(text()?)?),
+            "output-json" => {
+                self.output_json = Some((!value.is_empty()).then(|| PathBuf::from(value)));
+            }
+            "keep-output" => self.keep_output = Some(PathBuf::from(value)),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,
             "no-task-backup" => self.no_task_backup = true,

@@ -6,13 +6,16 @@ use crate::alert::Alert;
 use crate::exit;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
+use crate::report::account::{Account, Walk};
 use crate::report::console::Closing;
 use crate::report::log::Level;
 use crate::report::records::Records;
-use crate::report::{Report, clock, show};
+use crate::report::{Report, as_json, clock, show};
+use crate::results::JsonFile;
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::Interrupt;
 use crate::task::Ix;
+use crate::task::mask::Mask;
 use crate::text::quote;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,126 +27,215 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
     !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
 }
 
-/// The last words: log, project summary, recap.
-pub fn close(
-    loaded: &Loaded,
-    records: &Records,
-    report: &mut Report,
-    end: &RunEnd,
-    option: Option<&str>,
-) {
-    let workflow = &loaded.workflow;
-    let last = &workflow.tasks[end.last];
-    let host = end
-        .results
-        .get(end.last)
-        .map_or("", |r| r.hostname.as_str());
-    let status = if end.exit == exit::OK {
-        "SUCCESS"
-    } else {
-        "FAILED"
-    };
-    let path: Vec<String> = end
-        .path
-        .iter()
-        .map(|ix| workflow.tasks[*ix].id.to_string())
-        .collect();
-    report
-        .log
-        .say(Level::Info, &format!("Path: {}", path.join(" ")));
-    let level = if end.exit == exit::OK {
-        Level::Info
-    } else {
-        Level::Error
-    };
-    report.log.say(
-        level,
-        &format!(
-            "Run ended: {status}, exit code {}, {}, final task {}",
-            end.exit, end.counts, last.id
-        ),
-    );
-    if let Some(project) = &loaded.invocation.project {
+/// A run that is over.
+pub struct Ended<'a> {
+    pub loaded: &'a Loaded,
+    pub records: &'a Records,
+    pub run_id: &'a str,
+    pub began: SystemTime,
+    pub end: &'a RunEnd,
+    /// The option that goes on with it.
+    pub option: Option<&'static str>,
+}
+
+impl Ended<'_> {
+    /// The last words, in the log and for whoever reads of the run.
+    pub fn close(&self, report: &mut Report) {
+        self.last_lines(report);
+        self.add_to_project(report);
+        self.save_hosts(report);
+        let go_on = self.go_on();
+        self.write_json(report, &go_on);
+        self.recap(report, go_on);
+    }
+
+    fn status(&self) -> &'static str {
+        match self.end.exit {
+            exit::OK => "SUCCESS",
+            _ => "FAILED",
+        }
+    }
+
+    fn last_lines(&self, report: &mut Report) {
+        let (end, tasks) = (self.end, &self.loaded.workflow.tasks);
+        let path: Vec<String> = end
+            .path
+            .iter()
+            .map(|ix| tasks[*ix].id.to_string())
+            .collect();
+        let path = format!("Path: {}", path.join(" "));
+        report.log.say(Level::Info, &path);
+        let level = match end.exit {
+            exit::OK => Level::Info,
+            _ => Level::Error,
+        };
         let line = format!(
-            "{} | {} | {} | {} | {} | {status} | {}",
-            clock::stamp(SystemTime::now()),
-            field(&loaded.name),
-            last.id,
-            field(if host.is_empty() { "-" } else { host }),
+            "Run ended: {}, exit code {}, {}, final task {}",
+            self.status(),
             end.exit,
+            end.counts,
+            tasks[end.last].id
+        );
+        report.log.say(level, &line);
+    }
+
+    fn add_to_project(&self, report: &Report) {
+        let Some(project) = &self.loaded.invocation.project else {
+            return;
+        };
+        let last = self.end.results.get(self.end.last);
+        let host = last.map(|r| r.hostname.as_str()).filter(|h| !h.is_empty());
+        let line = format!(
+            "{} | {} | {} | {} | {} | {} | {}",
+            clock::stamp(SystemTime::now()),
+            field(&self.loaded.name),
+            self.loaded.workflow.tasks[self.end.last].id,
+            field(host.unwrap_or("-")),
+            self.end.exit,
+            self.status(),
             field(&report.log.path().display().to_string())
         );
-        if let Err(e) = records.add_to_project(project, &line) {
+        if let Err(e) = self.records.add_to_project(project, &line) {
             show::complain(format_args!(
                 "tasker: cannot add to the summary of project {project}: {e}"
             ));
         }
     }
-    save_hosts(loaded, records, report, end);
-    let failed = end
-        .first_failure
-        .and_then(|ix| end.results.get(ix).map(|r| (&workflow.tasks[ix], r)));
-    let closing = Closing {
-        file: &loaded.name,
-        place: end.first_failure.map_or(loaded.name.clone(), |ix| {
-            loaded.sources.place(workflow.tasks[ix].at)
-        }),
-        failed,
-        log: report.log.path().display().to_string(),
-        go_on: match option {
-            Some(option) => command_line(loaded, format!("tasker -r {option}"), None),
-            None => end
-                .first_failure
-                .map_or(String::new(), |ix| go_on(loaded, ix)),
-        },
-        total: workflow.tasks.len(),
-    };
-    report.console.end(end, &closing);
-}
 
-/// Tells the alert program of a run that failed; how that went is only logged.
-pub fn alert(
-    loaded: &Loaded,
-    report: &mut Report,
-    end: &RunEnd,
-    state_file: PathBuf,
-    interrupt: &Interrupt,
-) {
-    let Some(program) = &loaded.invocation.alert_on_failure else {
-        return;
-    };
-    if end.exit == exit::OK {
-        return;
+    /// Writes the results for a program, where they are wanted.
+    fn write_json(&self, report: &mut Report, go_on: &str) {
+        let invocation = &self.loaded.invocation;
+        let Some(place) = JsonFile::of(invocation, &self.loaded.name) else {
+            return;
+        };
+        let globals = &self.loaded.workflow.globals;
+        let (mask, error) = (Mask::new(globals), self.error());
+        let change = globals.get("CHANGE").map(|g| g.shown());
+        let account = Account {
+            file: &self.loaded.name,
+            run_id: self.run_id,
+            project: invocation.project.as_deref(),
+            change: change.as_deref(),
+            began: self.began,
+            took: self.end.took,
+            exit: self.end.exit,
+            log: Some(report.log.path()),
+            error: &error,
+            mask: &mask,
+            walk: Some(Walk {
+                workflow: &self.loaded.workflow,
+                end: self.end,
+                go_on,
+            }),
+        };
+        if let Err(e) = place.write(self.records, &as_json::draw(&account)) {
+            let text = format!("cannot write the JSON of the run: {e}");
+            show::complain(format_args!("tasker: {text}"));
+            report.log.say(Level::Error, &text);
+        }
     }
-    let tasks = &loaded.workflow.tasks;
-    let failed = end.first_failure.unwrap_or(end.last);
-    let error = match end.first_failure.and_then(|ix| end.results.get(ix)) {
-        Some(result) => format!(
-            "task {}: {}, exit code {}",
-            tasks[failed].id, result.outcome, result.exit
-        ),
-        None => end.why.clone(),
-    };
-    let alert = Alert {
-        state_file: match state_file.exists() {
-            true => state_file,
-            false => PathBuf::new(),
-        },
-        log_file: report.log.path().to_path_buf(),
-        failed_task: tasks[failed].id.to_string(),
-        ..Alert::of_refusal(program, &loaded.name, end.exit, &error)
-    };
-    // A further signal ends the alert.
-    let before = interrupt.level();
-    match alert.send(&|| interrupt.level() > before) {
-        Ok(()) => report.log.say(Level::Info, "The alert program was run"),
-        Err(why) => report.log.say(Level::Warn, &why),
+
+    fn recap(&self, report: &mut Report, go_on: String) {
+        let (end, loaded) = (self.end, self.loaded);
+        let tasks = &loaded.workflow.tasks;
+        let failed = end
+            .first_failure
+            .and_then(|ix| end.results.get(ix).map(|r| (&tasks[ix], r)));
+        let closing = Closing {
+            file: &loaded.name,
+            place: end
+                .first_failure
+                .map_or(loaded.name.clone(), |ix| loaded.sources.place(tasks[ix].at)),
+            failed,
+            log: report.log.path().display().to_string(),
+            go_on,
+            total: tasks.len(),
+        };
+        report.console.end(end, &closing);
+    }
+
+    /// The failure in one sentence; empty where there was none.
+    fn error(&self) -> String {
+        let (end, tasks) = (self.end, &self.loaded.workflow.tasks);
+        if end.exit == exit::OK {
+            return String::new();
+        }
+        match end
+            .first_failure
+            .and_then(|ix| Some((ix, end.results.get(ix)?)))
+        {
+            Some((ix, result)) => format!(
+                "task {}: {}, exit code {}",
+                tasks[ix].id, result.outcome, result.exit
+            ),
+            None => end.why.clone(),
+        }
+    }
+
+    /// Tells the alert program of a run that failed; how that went is only logged.
+    pub fn alert(&self, report: &mut Report, state_file: PathBuf, interrupt: &Interrupt) {
+        let Some(program) = &self.loaded.invocation.alert_on_failure else {
+            return;
+        };
+        if self.end.exit == exit::OK {
+            return;
+        }
+        let failed = self.end.first_failure.unwrap_or(self.end.last);
+        let alert = Alert {
+            state_file: match state_file.exists() {
+                true => state_file,
+                false => PathBuf::new(),
+            },
+            log_file: report.log.path().to_path_buf(),
+            failed_task: self.loaded.workflow.tasks[failed].id.to_string(),
+            ..Alert::of_refusal(program, &self.loaded.name, self.end.exit, &self.error())
+        };
+        // A further signal ends the alert.
+        let before = interrupt.level();
+        match alert.send(&|| interrupt.level() > before) {
+            Ok(()) => report.log.say(Level::Info, "The alert program was run"),
+            Err(why) => report.log.say(Level::Warn, &why),
+        }
+    }
+
+    /// The command line that goes on after a failure; empty where there is none.
+    fn go_on(&self) -> String {
+        if self.end.exit == exit::OK {
+            return String::new();
+        }
+        match (self.option, self.end.first_failure) {
+            (Some(option), _) => command_line(self.loaded, format!("tasker -r {option}"), None),
+            (None, Some(ix)) => start_from(self.loaded, ix),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Keeps how each host of a block ended, for `--limit last:…`.
+    fn save_hosts(&self, report: &mut Report) {
+        let mut hosts = BTreeSet::new();
+        for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
+            let over_hosts = task.is_block() && task.command().is_some();
+            let Some(result) = self.end.results.get(ix).filter(|_| over_hosts) else {
+                continue;
+            };
+            let members = result.members.iter();
+            hosts.extend(members.map(|m| (m.result.outcome, m.name.as_str())));
+            let left_out = result.left_out.iter();
+            hosts.extend(left_out.map(|h| (Outcome::Unreachable, h.as_str())));
+        }
+        if hosts.is_empty() || self.loaded.from_stdin {
+            return;
+        }
+        if let Err(e) = self.records.save_hosts(&self.loaded.name, &hosts) {
+            let text = format!("Cannot keep the hosts for --limit last: {e}");
+            report.log.say(Level::Warn, &text);
+        }
     }
 }
 
 /// The command line that goes on at a failed task; for a block over hosts, with
 /// those that failed.
-fn go_on(loaded: &Loaded, ix: Ix) -> String {
+fn start_from(loaded: &Loaded, ix: Ix) -> String {
     if loaded.from_stdin || !can_start_at(loaded, ix) {
         return String::new();
     }
@@ -166,37 +258,6 @@ fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String
         .chain([quote::word(&loaded.name)])
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Keeps how each host of a block ended, for `--limit last:…`.
-fn save_hosts(loaded: &Loaded, records: &Records, report: &mut Report, end: &RunEnd) {
-    let mut hosts = BTreeSet::new();
-    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
-        let over_hosts = task.is_block() && task.command().is_some();
-        if let Some(result) = end.results.get(ix).filter(|_| over_hosts) {
-            hosts.extend(
-                result
-                    .members
-                    .iter()
-                    .map(|m| (m.result.outcome, m.name.as_str())),
-            );
-            hosts.extend(
-                result
-                    .left_out
-                    .iter()
-                    .map(|h| (Outcome::Unreachable, h.as_str())),
-            );
-        }
-    }
-    if hosts.is_empty() || loaded.from_stdin {
-        return;
-    }
-    if let Err(e) = records.save_hosts(&loaded.name, &hosts) {
-        report.log.say(
-            Level::Warn,
-            &format!("Cannot keep the hosts for --limit last: {e}"),
-        );
-    }
 }
 
 /// A field of the project summary: no separator in it.

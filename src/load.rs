@@ -2,12 +2,12 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::alert::Alert;
 use crate::cli::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
+use crate::refused::Refused;
 use crate::report::show::complain;
 use crate::report::summary::Findings;
 use crate::site::{self, Site};
@@ -47,12 +47,11 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     } else {
         path.to_string_lossy().into_owned()
     };
-    let bytes = read(path, &name).inspect_err(|code| {
-        if let Some(program) = cli::alert_typed(typed) {
-            let error = "the task file cannot be read";
-            Alert::of_refusal(&program, &name, *code, error).send_alone();
-        }
+    let bytes = read(path, &name).map_err(|(code, why)| {
+        complain(format_args!("tasker: {why}"));
+        tell_of_typed(typed, &name, code, &why)
     })?;
+    let usage = |why: String| tell_of_typed(typed, &name, cli::refuse(&why), &why);
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);
@@ -66,14 +65,12 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     };
     hide_secrets(&lines, &mut sources);
     let options = option_lines(&lines, &sources, &mut diagnostics);
-    let invocation =
-        Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(|m| usage(&m))?;
+    let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
-    let mut site =
-        site::read(&invocation, &mut sources, &mut diagnostics).map_err(|m| usage(&m))?;
+    let mut site = site::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
     let defaults = site
         .defaults(&invocation, &mut diagnostics)
-        .map_err(|m| usage(&m))?;
+        .map_err(usage)?;
     let directory = directory(path, from_stdin);
     let tasks = build::build(
         &lines,
@@ -105,7 +102,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         &name,
         &invocation,
         site.log_directory(&invocation),
-        validation::who(&defaults.own_name, change),
+        validation::who(&defaults.own_name, change.as_deref()),
+        change,
         mask,
         &mut diagnostics,
         &sources,
@@ -149,7 +147,31 @@ fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
+/// Tells whoever waits for the run that there will be none, as far as the command
+/// line says who that is: the options of the file are not known. The exit code.
+fn tell_of_typed(typed: &[Typed], name: &str, code: i32, why: &str) -> i32 {
+    let (sources, mut unseen) = (Sources::default(), Diagnostics::default());
+    let Ok(invocation) = Invocation::new(typed, &[], &sources, &mut unseen) else {
+        return code;
+    };
+    let site = site::read(&invocation, &mut Sources::default(), &mut unseen);
+    let directory = site.ok().and_then(|s| s.log_directory(&invocation));
+    Refused {
+        invocation: &invocation,
+        log_directory: directory.as_ref().map(|(path, _)| path.as_path()),
+        file: name,
+        change: None,
+        code,
+        why,
+        log: None,
+        mask: &Mask::default(),
+    }
+    .tell();
+    code
+}
+
+/// The bytes of the file; else the exit code, and why.
+fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, (i32, String)> {
     let mut bytes = Vec::new();
     let result = if path == "-" {
         io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
@@ -160,20 +182,14 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, i32> {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
         Err(e) if is_absent(&e) => {
-            complain(format_args!(
-                "tasker: there is no task file `{}`",
-                printable(name)
-            ));
-            return Err(exit::NO_FILE);
+            let why = format!("there is no task file `{}`", printable(name));
+            return Err((exit::NO_FILE, why));
         }
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
         Err(e) => reason(&e),
     };
-    complain(format_args!(
-        "tasker: cannot read the task file `{}`: {problem}",
-        printable(name)
-    ));
-    Err(exit::UNREADABLE)
+    let why = format!("cannot read the task file `{}`: {problem}", printable(name));
+    Err((exit::UNREADABLE, why))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -244,10 +260,6 @@ fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
         Some(parent) if !from_stdin && !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),
     }
-}
-
-fn usage(message: &str) -> i32 {
-    cli::refuse(message)
 }
 
 /// Old files may hold options that do nothing any more.

@@ -526,23 +526,35 @@ pub fn begin(
     made.map_err(|e| Refusal::new(exit::LOG_DIR, format!("cannot write the journal: {e}")))
 }
 
+/// A journal that nothing is added to any more.
+#[derive(Default)]
+pub struct Closed {
+    /// The command line's option that goes on with the run.
+    pub option: Option<&'static str>,
+    /// The journal whose outputs nobody needs once the run has been told.
+    pub done_with: Option<Journal>,
+}
+
 /// What becomes of the journal when the run has ended: it is removed on success,
-/// with those of earlier runs that this one makes pointless. The command line's
-/// option that goes on, and what is to be said.
+/// with those of earlier runs that this one makes pointless. What is to be said is
+/// added.
 pub fn close(
     loaded: &Loaded,
     records: &Records,
     end: &mut RunEnd,
-) -> (Option<&'static str>, Vec<String>) {
+    said: &mut Vec<String>,
+) -> Closed {
     let Some(mut journal) = end.journal.take() else {
-        return (None, Vec::new());
+        return Closed::default();
     };
-    let mut said = Vec::new();
     if let Some(why) = journal.broken() {
         said.push(why.to_string());
         let done = std::mem::take(&mut journal.unrecorded);
         said.push(format!("done but not recorded: {}", done.join(", ")));
-        return (Some("--resume"), said);
+        return Closed {
+            option: Some("--resume"),
+            done_with: None,
+        };
     }
     let success = end.exit == exit::OK && end.complete;
     if success || loaded.from_stdin {
@@ -557,13 +569,16 @@ pub fn close(
         if let Ok(header) = header {
             remove_older(loaded, records, &header);
         }
-        return (None, said);
+        return Closed {
+            option: None,
+            done_with: Some(journal),
+        };
     }
     let over = end.complete && journal.is_over();
-    if over {
-        journal.release_outputs();
+    Closed {
+        option: (!over).then_some("--resume"),
+        done_with: Some(journal).filter(|_| over),
     }
-    ((!over).then_some("--resume"), said)
 }
 
 /// Removes journals of earlier runs of the same file with the same globals.
@@ -582,7 +597,7 @@ fn remove_older(loaded: &Loaded, records: &Records, last: &Header) {
         let spool = Spool::new(records.private(&header.run_id));
         if let Ok((_, journal)) = Journal::open(&path, &secrets(loaded), &spool) {
             // One that stays does no harm: a newer one is asked first.
-            let _ = journal.remove();
+            let _ = journal.remove().map(|()| journal.release_outputs());
         }
     }
 }

@@ -2,8 +2,7 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
-use crate::alert::Alert;
-use crate::closing;
+use crate::closing::Ended;
 use crate::deadline;
 use crate::exit;
 use crate::hosts::{self, Check};
@@ -13,10 +12,12 @@ use crate::lock::{self, Instance};
 use crate::plan::flow::Policy;
 use crate::report::console::Console;
 use crate::report::log::{Level, Log};
+use crate::report::outputs::Outputs;
 use crate::report::records::{self, Records};
 use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
-use crate::resume::{self, Going};
+use crate::results::JsonFile;
+use crate::resume::{self, Closed, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::{self, Surroundings};
@@ -43,6 +44,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// How many hosts are between start and nonce at once (SPEC §5).
 const MAX_CONNECTING: u32 = 10;
 
+/// How often the watchers of a run hear that time goes by.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Runs the workflow; the exit code.
 pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
@@ -50,10 +54,7 @@ pub fn run(loaded: &Loaded) -> i32 {
         Err(refusal) => {
             show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
             show::complain_raw(format_args!("{}", refusal.detail));
-            if let Some(program) = &loaded.invocation.alert_on_failure {
-                let error = Mask::new(&loaded.workflow.globals).text(&refusal.why);
-                Alert::of_refusal(program, &loaded.name, refusal.code, &error).send_alone();
-            }
+            loaded.validation.tell(&loaded.invocation, &refusal);
             refusal.code
         }
     }
@@ -66,6 +67,8 @@ pub struct Refusal {
     pub why: String,
     /// Lines that follow it; mostly none.
     pub detail: String,
+    /// The log that says more, where there is one already.
+    pub log: Option<PathBuf>,
 }
 
 impl Refusal {
@@ -74,6 +77,7 @@ impl Refusal {
             code,
             why: why.into(),
             detail: String::new(),
+            log: None,
         }
     }
 }
@@ -111,6 +115,9 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     }
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
+    if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
+        json.check(&records).map_err(unwritable)?;
+    }
     if let Some(deadline) = deadline.as_ref().filter(|_| !loaded.invocation.quiet) {
         deadline::doubt(loaded, &selection, deadline);
     }
@@ -181,21 +188,47 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         report.log.say(Level::Warn, &text);
     }
     tell_going(&mut report, going.as_ref());
-    check_hosts(loaded, &selection, &around, pool, &mut report.log)?;
-    let settings = Settings {
-        deadline,
-        ..settings(loaded, going.as_ref(), start, selection)
-    };
-    let journal = match &going {
-        Some(going) => going.take(loaded, &around.spool)?,
-        None => resume::header(loaded, &records, &run_id, began, &settings)
-            .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
-    };
+    let log = report.log.path().to_path_buf();
+    let proceeded =
+        check_hosts(loaded, &selection, &around, pool, &mut report.log).and_then(|()| {
+            let settings = Settings {
+                deadline,
+                ..settings(loaded, going.as_ref(), start, selection)
+            };
+            let journal = match &going {
+                Some(going) => going.take(loaded, &around.spool)?,
+                None => resume::header(loaded, &records, &run_id, began, &settings)
+                    .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
+            };
+            Ok((settings, journal))
+        });
+    let (settings, journal) = proceeded.map_err(|refusal| {
+        let text = format!(
+            "Run refused with exit code {}: {}",
+            refusal.code, refusal.why
+        );
+        report.log.say(Level::Error, &text);
+        Refusal {
+            log: Some(log),
+            ..refusal
+        }
+    })?;
     let state_file = journal.path().to_path_buf();
     let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
-    let option = close_journal(loaded, &records, &mut report, &mut end);
-    closing::close(loaded, &records, &mut report, &end, option);
-    closing::alert(loaded, &mut report, &end, state_file, &around.interrupt);
+    let closed = close_journal(loaded, &records, &mut report, &mut end);
+    let ended = Ended {
+        loaded,
+        records: &records,
+        run_id: &run_id,
+        began,
+        end: &end,
+        option: closed.option,
+    };
+    ended.close(&mut report);
+    ended.alert(&mut report, state_file, &around.interrupt);
+    if let Some(journal) = closed.done_with {
+        journal.release_outputs();
+    }
     Ok(end.exit)
 }
 
@@ -244,20 +277,21 @@ fn tell_going(report: &mut Report, going: Option<&Going>) {
     }
 }
 
-/// Keeps or removes the journal; the option that goes on with the run.
+/// Keeps or removes the journal.
 fn close_journal(
     loaded: &Loaded,
     records: &Records,
     report: &mut Report,
     end: &mut RunEnd,
-) -> Option<&'static str> {
-    let (option, said) = resume::close(loaded, records, end);
+) -> Closed {
+    let mut said = Vec::new();
+    let closed = resume::close(loaded, records, end, &mut said);
     for line in said {
         report.log.say(Level::Error, &line);
         let line = Mask::new(&loaded.workflow.globals).text(&line);
         show::complain(format_args!("tasker: {line}"));
     }
-    option
+    closed
 }
 
 /// What the command line says about failures that nothing handles.
@@ -343,8 +377,12 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
     if !invocation.no_task_backup {
         records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
     }
+    let outputs = invocation.keep_output.as_ref();
+    let outputs = outputs.map(|directory| Outputs::new(directory, mask.clone()));
+    let tasks = loaded.workflow.tasks.len();
     Ok(Report {
-        console: Console::new(invocation.quiet, mask),
+        outputs: outputs.transpose()?,
+        console: Console::new(invocation.quiet, invocation.color, mask, tasks),
         log,
     })
 }
@@ -470,6 +508,7 @@ fn walk(
     pool: &mut Pool,
     report: &mut Report,
 ) -> RunEnd {
+    pool.beat(BEAT);
     let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));
     let mut emit = |event: crate::run::event::Event| report.event(&event);
     Engine::new(

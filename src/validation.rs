@@ -2,14 +2,15 @@
 //! the day's report (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
-use crate::alert::Alert;
 use crate::cli::Invocation;
 use crate::exit;
+use crate::refused::Refused;
 use crate::report::clock;
 use crate::report::paint::{self, Color};
 use crate::report::records::{self, Records};
 use crate::report::show::{complain, complain_raw};
 use crate::report::summary::{self, Findings};
+use crate::session::Refusal;
 use crate::site::LogDirectory;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
@@ -31,6 +32,7 @@ pub struct Validation {
     always_kept: bool,
     /// Who asked, from where.
     who: String,
+    change: Option<String>,
     mask: Mask,
     color: Color,
 }
@@ -42,6 +44,7 @@ impl Validation {
         invocation: &Invocation,
         log_directory: LogDirectory,
         who: String,
+        change: Option<String>,
         mask: Mask,
         diagnostics: &mut Diagnostics,
         sources: &Sources,
@@ -59,6 +62,7 @@ impl Validation {
             always_kept: invocation.run || invocation.validate_only,
             log_directory,
             who,
+            change,
             mask,
             color: invocation.color,
         }
@@ -81,15 +85,28 @@ impl Validation {
             crate::print(&summary::lines(&self.of_file));
         }
         self.keep(&self.of_file, self.of_file.code);
-        if let (true, Some(program)) = (invocation.run, &invocation.alert_on_failure) {
-            let error = match self.of_file.code {
-                exit::NO_TASKS => "it holds no tasks".to_string(),
-                _ => format!("the task file is invalid: {}", self.counts),
-            };
-            let code = self.of_file.code;
-            Alert::of_refusal(program, &self.name, code, &self.mask.text(&error)).send_alone();
-        }
+        let why = match self.of_file.code {
+            exit::NO_TASKS => "it holds no tasks".to_string(),
+            _ => format!("the task file is invalid: {}", self.counts),
+        };
+        self.tell(invocation, &Refusal::new(self.of_file.code, why));
         self.of_file.code
+    }
+
+    /// Tells whoever waits for a run that it did not begin.
+    pub fn tell(&self, invocation: &Invocation, refusal: &Refusal) {
+        let directory = self.log_directory.as_ref();
+        Refused {
+            invocation,
+            log_directory: directory.map(|(path, _)| path.as_path()),
+            file: &self.name,
+            change: self.change.as_deref(),
+            code: refusal.code,
+            why: &refusal.why,
+            log: refusal.log.as_deref(),
+            mask: &self.mask,
+        }
+        .tell();
     }
 
     /// Shows the warnings of a file that can be run.
@@ -139,7 +156,7 @@ impl Validation {
 }
 
 /// Who asked for this, from where, for the heads of records.
-pub fn who(own_name: &str, change: Option<String>) -> String {
+pub fn who(own_name: &str, change: Option<&str>) -> String {
     let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
     format!("{}{change}", records::who(own_name))
 }

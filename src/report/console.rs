@@ -1,6 +1,10 @@
 //! What a run prints: plain lines, readable in a mail (SPEC §6.6).
 #![forbid(unsafe_code)]
 
+use super::live;
+use super::live::Live;
+use super::paint::Color;
+use super::progress::Progress;
 use super::{fold, show};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
@@ -25,6 +29,11 @@ const WHILE_RUNNING: usize = 20;
 pub struct Console {
     quiet: bool,
     mask: Mask,
+    progress: Progress,
+    /// The status line, on a terminal.
+    live: Option<Live>,
+    /// Minutes of the run that were told, where there is no status line.
+    minutes: u64,
     /// Lines about subtasks of the block that runs.
     of_block: usize,
 }
@@ -42,18 +51,30 @@ pub struct Closing<'a> {
 }
 
 impl Console {
-    pub fn new(quiet: bool, mask: Mask) -> Console {
+    /// `tasks` is how many the file has.
+    pub fn new(quiet: bool, color: Color, mask: Mask, tasks: usize) -> Console {
+        let live = !quiet && live::is_possible();
         Console {
             quiet,
+            progress: Progress::new(tasks),
+            live: live.then(|| Live::new(mask.clone(), color.on_stdout())),
+            minutes: 0,
             mask,
             of_block: 0,
         }
     }
 
     /// Prints to standard output unless quiet. A reader that is gone is no error.
-    pub fn say(&self, text: &str) {
-        if !self.quiet {
-            let _ = std::io::stdout().write_all(self.mask.text(text).as_bytes());
+    pub fn say(&mut self, text: &str) {
+        if self.quiet || text.is_empty() {
+            return;
+        }
+        let text = self.mask.text(text);
+        match &mut self.live {
+            Some(live) => live.above(&text, &self.progress),
+            None => {
+                let _ = std::io::stdout().write_all(text.as_bytes());
+            }
         }
     }
 
@@ -67,12 +88,40 @@ impl Console {
         }
     }
 
-    fn complain(&self, text: &str) {
+    /// Prints to standard error, also when quiet.
+    pub fn complain(&mut self, text: &str) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
         let _ = std::io::stdout().flush();
         let _ = std::io::stderr().write_all(self.mask.text(text).as_bytes());
     }
 
-    pub fn event(&mut self, event: &Event) {
+    /// Shows what happened; the subtasks that turn out to be slow.
+    pub fn event(&mut self, event: &Event) -> Vec<String> {
+        let slow = self.progress.event(event);
+        self.tell(event);
+        for line in &slow {
+            self.say_of_block(&format!("  {line}\n"));
+        }
+        let due = matches!(event, Event::Beat);
+        match &mut self.live {
+            Some(live) => live.redraw(&self.progress, due),
+            None if due => self.tell_minute(),
+            None => {}
+        }
+        slow
+    }
+
+    /// A line a minute, so that a long run is seen to live.
+    fn tell_minute(&mut self) {
+        let minutes = self.progress.minutes();
+        if minutes > std::mem::replace(&mut self.minutes, minutes) {
+            self.say(&format!("{}\n", self.progress.minute()));
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
         match event {
             // Of many at once only what is not well is told while they run.
             Event::Started { about, .. } if about.in_block => {}
@@ -121,8 +170,14 @@ impl Console {
                     headline(about)
                 ));
             }
-            Event::Finished { about, result } => self.say(&self.finished(about, result)),
-            Event::BlockFinished { about, result } => self.say(&self.block_finished(about, result)),
+            Event::Finished { about, result } => {
+                let text = self.finished(about, result);
+                self.say(&text);
+            }
+            Event::BlockFinished { about, result } => {
+                let text = self.block_finished(about, result);
+                self.say(&text);
+            }
             Event::Skipped { about } => {
                 self.say(&format!(
                     "{}  skipped: its condition is false\n",
@@ -148,7 +203,11 @@ impl Console {
                 self.say(&format!("  goes to task {to}: {}\n", show::line(why)));
             }
             Event::Routed { .. } | Event::Debug { .. } => {}
-            Event::Beat | Event::Asked => {}
+            Event::Beat => {}
+            Event::Asked => {
+                let answer = self.progress.answer().join("\n");
+                self.complain(&format!("tasker: {answer}\n"));
+            }
             Event::Finals => self.say("final tasks\n"),
             Event::Warning { label, text } => {
                 self.say(&format!(
@@ -202,7 +261,7 @@ impl Console {
         }
     }
 
-    fn interrupted(&self, signal: i32, level: Level, running: &[String]) {
+    fn interrupted(&mut self, signal: i32, level: Level, running: &[String]) {
         let name = signal_name(signal);
         let runs = if running.is_empty() {
             "nothing runs".into()
@@ -223,7 +282,10 @@ impl Console {
     }
 
     /// The recap. A failure goes to standard error, even when quiet.
-    pub fn end(&self, end: &RunEnd, closing: &Closing) {
+    pub fn end(&mut self, end: &RunEnd, closing: &Closing) {
+        if let Some(mut live) = self.live.take() {
+            live.clear();
+        }
         let mut text = String::new();
         let failed = end.exit != 0;
         if let (true, Some((task, result))) = (failed, closing.failed) {

@@ -4,30 +4,45 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod as_json;
 pub mod clock;
 pub mod console;
 pub mod fold;
 pub mod history;
+pub mod live;
 pub mod log;
+pub mod outputs;
 pub mod paint;
+pub mod progress;
 pub mod records;
 pub mod show;
 pub mod story;
 pub mod summary;
+pub mod width;
 
 use crate::run::event::Event;
 use console::Console;
-use log::Log;
+use log::{Level, Log};
+use outputs::Outputs;
 
 /// Everyone who reads the events of a run.
 pub struct Report {
     pub console: Console,
     pub log: Log,
+    /// Where `--keep-output` is given.
+    pub outputs: Option<Outputs>,
 }
 
 impl Report {
     pub fn event(&mut self, event: &Event) {
         self.log.event(event);
-        self.console.event(event);
+        for slow in self.console.event(event) {
+            self.log.say(Level::Warn, &slow);
+        }
+        let lost = self.outputs.as_mut().and_then(|o| o.event(event));
+        if let Some(text) = lost {
+            self.log.say(Level::Error, &text);
+            self.console.complain(&format!("tasker: {text}\n"));
+        }
     }
 }

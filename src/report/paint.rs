@@ -24,13 +24,22 @@ impl Color {
     /// Whether standard error gets colour: on a terminal that can show it, unless
     /// `NO_COLOR` is set.
     pub fn on_stderr(self) -> bool {
+        self.on(&std::io::stderr())
+    }
+
+    /// The same of standard output.
+    pub fn on_stdout(self) -> bool {
+        self.on(&std::io::stdout())
+    }
+
+    fn on(self, stream: &dyn IsTerminal) -> bool {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
         match self {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
                 let able = set("TERM").is_some_and(|t| t != "dumb");
-                able && set("NO_COLOR").is_none() && std::io::stderr().is_terminal()
+                able && set("NO_COLOR").is_none() && stream.is_terminal()
             }
         }
     }

@@ -122,16 +122,28 @@ impl Records {
     /// Keeps a copy of the task file, secrets masked.
     pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
         let directory = self.directory("tasks")?;
-        let stem = Path::new(name)
-            .file_stem()
-            .map_or("tasks".into(), |s| s.to_string_lossy().into_owned());
-        let (mut file, path) = create_numbered(
-            &directory,
-            &format!("{stem}_{}", clock::compact(self.began)),
-            "txt",
-        )?;
+        let (mut file, path) = create_numbered(&directory, &self.named_after(name), "txt")?;
         file.write_all(mask_definitions(text, mask).as_bytes())?;
         Ok(path)
+    }
+
+    /// `STEM_YYYYMMDD_HHMMSS`, after a task file.
+    fn named_after(&self, task_file: &str) -> String {
+        let stem = Path::new(task_file).file_stem();
+        let stem = stem.map_or("tasks".into(), |s| s.to_string_lossy());
+        format!("{stem}_{}", clock::compact(self.began))
+    }
+
+    /// Where results for programs go that name no file.
+    pub fn output_directory(&self) -> io::Result<PathBuf> {
+        self.directory("output")
+    }
+
+    /// Keeps the results of a run of this task file.
+    pub fn write_output(&self, task_file: &str, text: &str) -> io::Result<()> {
+        let directory = self.output_directory()?;
+        let (_, path) = create_numbered(&directory, &self.named_after(task_file), "json")?;
+        write_whole(&path, text.as_bytes())
     }
 
     /// Appends a line to the project's summary.
@@ -234,6 +246,58 @@ fn private_file(path: &Path) -> io::Result<File> {
         .truncate(true)
         .mode(0o600)
         .open(path)
+}
+
+/// Writes a file that somebody may be reading: all of it or nothing. What is no
+/// plain file (a pipe, a terminal) is written to as it is.
+///
+/// # Errors
+/// That it cannot be written; the file is named.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
+    if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+        let open = OpenOptions::new().write(true).open(path);
+        return open.and_then(|mut f| f.write_all(bytes)).map_err(named);
+    }
+    // A link stays one: what it leads to is replaced.
+    let path = std::fs::canonicalize(path).unwrap_or(path.to_path_buf());
+    let new = beside(&path);
+    let written = private_file(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        std::fs::rename(&new, &path)
+    });
+    written.map_err(|e| {
+        let _ = std::fs::remove_file(&new);
+        named(e)
+    })
+}
+
+/// Whether `write_whole` will be able to, but for a full disk.
+///
+/// # Errors
+/// That it will not; the file is named.
+pub fn can_write(path: &Path) -> io::Result<()> {
+    let named = |e: io::Error| {
+        let text = format!("cannot write `{}`: {e}", path.display());
+        io::Error::new(e.kind(), text)
+    };
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(named(io::ErrorKind::IsADirectory.into())),
+        Ok(meta) if !meta.is_file() => Ok(()),
+        _ => {
+            let path = std::fs::canonicalize(path).unwrap_or(path.to_path_buf());
+            let new = beside(&path);
+            private_file(&new).map_err(named)?;
+            std::fs::remove_file(&new).map_err(named)
+        }
+    }
+}
+
+/// The name of a file while it is written, which is in the same directory.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new.{}", std::process::id()));
+    path.with_file_name(name)
 }
 
 /// The hosts of a file's last run by outcome, for `--limit last:failed`: one

@@ -353,7 +353,7 @@ impl Captured {
     }
 
     /// Shows the stream piece by piece, as long as `see` wants more.
-    fn chunks(&self, see: &mut dyn FnMut(&[u8]) -> bool) {
+    pub fn chunks(&self, see: &mut dyn FnMut(&[u8]) -> bool) {
         match self {
             Captured::Memory(kept) => {
                 see(&kept.bytes);

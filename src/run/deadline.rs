@@ -52,6 +52,7 @@ pub fn until(moment: Moment, now: SystemTime) -> Option<Duration> {
             hour,
             minute,
             second: 0,
+            offset: 0,
         };
         sys::moment(time)?.duration_since(now).ok()
     };

@@ -672,12 +672,10 @@ impl Journal {
         self.spool.clear();
     }
 
-    /// Removes it, and the outputs that it refers to: the run needs it no more.
-    pub fn remove(self) -> io::Result<()> {
-        // In this order: without its outputs it could not be gone on with.
-        let removed = std::fs::remove_file(&self.path);
-        self.spool.clear();
-        removed
+    /// Removes it: the run needs it no more. Then `release_outputs` can follow, not
+    /// before, for without its outputs it could not be gone on with.
+    pub fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
     }
 }
 

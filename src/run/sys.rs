@@ -52,6 +52,8 @@ pub struct LocalTime {
     pub hour: i32,
     pub minute: i32,
     pub second: i32,
+    /// Seconds east of Greenwich.
+    pub offset: i64,
 }
 
 /// The local time of a moment.
@@ -71,10 +73,11 @@ pub fn local_time(at: SystemTime) -> LocalTime {
         hour: tm.tm_hour,
         minute: tm.tm_min,
         second: tm.tm_sec,
+        offset: tm.tm_gmtoff,
     }
 }
 
-/// The moment of a local time; a day after the month's last is one of the next
+/// The moment of a local time, whose offset the system finds out; a day after the month's last is one of the next
 /// month. Nothing where the system knows no such moment.
 pub fn moment(time: LocalTime) -> Option<SystemTime> {
     // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
@@ -93,6 +96,18 @@ pub fn moment(time: LocalTime) -> Option<SystemTime> {
     };
     let seconds = u64::try_from(seconds).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// How many columns the terminal of standard output has; nothing where that is
+/// not known.
+pub fn terminal_columns() -> Option<usize> {
+    // SAFETY: winsize is plain data that the call fills.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        check(libc::ioctl(1, libc::TIOCGWINSZ, &mut size)).ok()?;
+        size
+    };
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Marks every inherited file descriptor above 2 close-on-exec, so that no

@@ -68,6 +68,31 @@ impl Mask {
         out
     }
 
+    /// Takes what can be shown from the front of the window, masked: all of it when
+    /// it is the last, else what no further byte can make part of a secret.
+    pub fn take(&self, window: &mut Vec<u8>, last: bool) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return std::mem::take(window);
+        }
+        let keep = if last { 0 } else { self.reach() };
+        let end = window.len().saturating_sub(keep);
+        let (mut out, mut at) = (Vec::with_capacity(end), 0);
+        while at < end {
+            match self.secrets.iter().find(|s| window[at..].starts_with(s)) {
+                Some(secret) => {
+                    out.extend_from_slice(MASK.as_bytes());
+                    at += secret.len();
+                }
+                None => {
+                    out.push(window[at]);
+                    at += 1;
+                }
+            }
+        }
+        window.drain(..at);
+        out
+    }
+
     pub fn bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut text = Cow::Borrowed(text);
         for secret in &self.secrets {
@@ -115,6 +140,23 @@ mod tests {
         assert_eq!(part(5, 14), "***cd");
         assert_eq!(part(12, 14), "cd");
         assert_eq!(part(20, 26), "***ef");
+    }
+
+    #[test]
+    fn a_secret_that_comes_in_pieces_is_masked() {
+        let mask = Mask {
+            secrets: vec![b"0123456789".to_vec(), b"abcd".to_vec()],
+        };
+        let text = b"ab01234567890123456789cabcdd";
+        for size in 1..text.len() {
+            let (mut window, mut out) = (Vec::new(), Vec::new());
+            for piece in text.chunks(size) {
+                window.extend_from_slice(piece);
+                out.extend(mask.take(&mut window, false));
+            }
+            out.extend(mask.take(&mut window, true));
+            assert_eq!(String::from_utf8_lossy(&out), "ab******c***d", "{size}");
+        }
     }
 
     #[test]

@@ -83,7 +83,13 @@ impl Json {
         self.out.push_str(if value { "true" } else { "false" });
     }
 
-    /// An array; filled by `item` and `word`.
+    /// An object in an object.
+    pub fn member(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
+        self.key(key);
+        self.braces(fill);
+    }
+
+    /// An array; filled by `item`, `word` and `item_number`.
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
         self.key(key);
         self.within('[', ']', fill);
@@ -95,6 +101,12 @@ impl Json {
         self.braces(fill);
     }
 
+    /// A number in an array.
+    pub fn item_number(&mut self, value: i64) {
+        self.separate();
+        let _ = write!(self.out, "{value}");
+    }
+
     /// A text in an array.
     pub fn word(&mut self, value: &str) {
         self.separate();
@@ -102,9 +114,10 @@ impl Json {
     }
 }
 
-/// A string of JSON. What is no printable ASCII control is kept as UTF-8; the
-/// characters that end a line in some readers, and `<`, are escaped, so that the
-/// text is safe within a line and within HTML.
+/// A string of JSON. What is printable is kept as UTF-8; control characters,
+/// those that turn the direction of text around or end a line in some readers,
+/// and `<` are escaped, so that the text is safe on a terminal, within a line and
+/// within HTML.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -114,13 +127,17 @@ fn quote(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() || matches!(c, '<' | '\u{2028}' | '\u{2029}') => {
+            c if c.is_control() || is_escaped(c) => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
             c => out.push(c),
         }
     }
     out.push('"');
+}
+
+fn is_escaped(c: char) -> bool {
+    matches!(c, '<' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

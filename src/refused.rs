@@ -1,0 +1,70 @@
+//! A run that was wanted and did not begin: whoever waits for its end is told.
+#![forbid(unsafe_code)]
+
+use crate::alert::Alert;
+use crate::cli::Invocation;
+use crate::report::account::Account;
+use crate::report::as_json;
+use crate::report::records::Records;
+use crate::report::show::complain;
+use crate::results::JsonFile;
+use crate::task::mask::Mask;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Why it did not begin, and what there was of it.
+pub struct Refused<'a> {
+    pub invocation: &'a Invocation,
+    /// Nothing where there is none, or it is not known.
+    pub log_directory: Option<&'a Path>,
+    /// The task file as the user named it.
+    pub file: &'a str,
+    pub change: Option<&'a str>,
+    pub code: i32,
+    /// One sentence.
+    pub why: &'a str,
+    pub log: Option<&'a Path>,
+    pub mask: &'a Mask,
+}
+
+impl Refused<'_> {
+    /// Sends the alert and writes what a program reads. What fails of this is
+    /// told and changes nothing.
+    pub fn tell(&self) {
+        if !self.invocation.run {
+            return;
+        }
+        if let Some(program) = &self.invocation.alert_on_failure {
+            let error = self.mask.text(self.why);
+            Alert::of_refusal(program, self.file, self.code, &error).send_alone();
+        }
+        self.write_json();
+    }
+
+    fn write_json(&self) {
+        let Some(place) = JsonFile::of(self.invocation, self.file) else {
+            return;
+        };
+        let now = SystemTime::now();
+        let account = Account {
+            file: self.file,
+            run_id: "",
+            project: self.invocation.project.as_deref(),
+            change: self.change,
+            began: now,
+            took: Duration::ZERO,
+            exit: self.code,
+            log: self.log,
+            error: self.why,
+            mask: self.mask,
+            walk: None,
+        };
+        let directory = self.log_directory.unwrap_or(Path::new("."));
+        let records = Records::new(directory.to_path_buf(), now);
+        if let Err(e) = place.write(&records, &as_json::draw(&account)) {
+            complain(format_args!(
+                "tasker: cannot write the JSON of the run: {e}"
+            ));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The results of a run for a program (SPEC §6.7). The keys and their order are
+//! part of what is promised: tasker-json(5) documents them, and what is added
+//! later is added at the end of its object.
+#![forbid(unsafe_code)]
+
+use super::account::{Account, Walk};
+use super::clock;
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::run::capture::Captured;
+use crate::run::result::TaskResult;
+use crate::task::mask::Mask;
+use crate::task::{Kind, Members, Task};
+use crate::text::json::Json;
+
+/// Raised when a key changes its meaning or goes.
+const VERSION: i64 = 1;
+
+/// The most that is written of one stream, in bytes; `--keep-output` keeps all.
+const OUTPUT: usize = 1 << 20;
+
+/// The whole document, with a newline at its end.
+pub fn draw(account: &Account) -> String {
+    let mut text = Json::object(|json| {
+        json.number("schema_version", VERSION);
+        json.member("workflow_metadata", |json| metadata(json, account));
+        json.member("execution_summary", |json| summary(json, account));
+        json.member("task_results", |json| {
+            if let Some(walk) = &account.walk {
+                task_results(json, walk, account.mask);
+            }
+        });
+        json.member("variables", |json| {
+            let globals = account.walk.iter().map(|w| &w.workflow.globals);
+            for (name, global, _) in globals.flat_map(|g| g.values()) {
+                json.text(name, &account.mask.text(&global.shown()));
+            }
+        });
+    });
+    text.push('\n');
+    text
+}
+
+fn metadata(json: &mut Json, account: &Account) {
+    let ended = account.began.checked_add(account.took);
+    let shown = |text: &str| account.mask.text(text);
+    let log = account.log.map(|p| shown(&p.display().to_string()));
+    json.text("task_file", &shown(account.file));
+    json.maybe_text("execution_id", some(account.run_id));
+    json.maybe_text("project", account.project);
+    json.text("status", status(account.exit));
+    json.number("exit_code", account.exit.into());
+    json.text("start_time", &clock::rfc3339(account.began));
+    let ended = ended.map(clock::rfc3339);
+    json.maybe_text("end_time", ended.as_deref());
+    json.seconds("duration_seconds", Some(account.took));
+    json.maybe_text("log_file", log.as_deref());
+    json.maybe_text("change", account.change.map(shown).as_deref());
+    json.text("tasker_version", env!("CARGO_PKG_VERSION"));
+}
+
+/// `success` or `failed`, as the exit code says.
+fn status(exit: i32) -> &'static str {
+    match exit {
+        exit::OK => "success",
+        _ => "failed",
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|t| !t.is_empty())
+}
+
+fn summary(json: &mut Json, account: &Account) {
+    let walk = account.walk.as_ref();
+    let counts = walk.map(|w| w.end.counts).unwrap_or_default();
+    let of = |outcome| counts.of(outcome) as i64;
+    let total = walk.map_or(0, |w| w.workflow.tasks.len()) as i64;
+    let left = of(Outcome::Skipped) + of(Outcome::NotStarted);
+    let (ok, timeouts) = (of(Outcome::Ok), of(Outcome::Timeout));
+    let executed = counts.total() as i64 - left;
+    json.number("total_tasks", total);
+    json.number("executed", executed);
+    json.number("succeeded", ok);
+    json.number("failed", executed - ok - timeouts);
+    json.number("timeouts", timeouts);
+    json.number("skipped", of(Outcome::Skipped));
+    json.array("execution_path", |json| {
+        for (walk, ix) in walk
+            .iter()
+            .flat_map(|w| w.end.path.iter().map(move |ix| (w, ix)))
+        {
+            json.item_number(walk.workflow.tasks[*ix].id.into());
+        }
+    });
+    match walk {
+        Some(walk) => json.number("final_task", walk.workflow.tasks[walk.end.last].id.into()),
+        None => json.null("final_task"),
+    }
+    match account.exit {
+        exit::OK => json.null("failure_info"),
+        _ => json.member("failure_info", |json| failure(json, account)),
+    }
+    json.member("outcomes", |json| {
+        for outcome in Outcome::ALL {
+            json.number(outcome.word(), of(outcome));
+        }
+    });
+}
+
+fn failure(json: &mut Json, account: &Account) {
+    let walk = account.walk.as_ref();
+    let failed = walk.and_then(|w| Some(w.workflow.tasks[w.end.first_failure?].id));
+    match failed {
+        Some(id) => json.number("task_id", id.into()),
+        None => json.null("task_id"),
+    }
+    json.number("exit_code", account.exit.into());
+    json.text("error", &account.mask.text(account.error));
+    json.maybe_text("resume_command", walk.and_then(|w| some(w.go_on)));
+}
+
+fn task_results(json: &mut Json, walk: &Walk, mask: &Mask) {
+    for (ix, task) in walk.workflow.tasks.iter().enumerate() {
+        let Some(result) = walk.end.results.get(ix) else {
+            continue;
+        };
+        json.member(&task.id.to_string(), |json| {
+            let title = mask.text(&task.title.shown(None));
+            json.text("name", &title);
+            fields(json, result, mask);
+            members(json, task, result, walk, mask);
+        });
+    }
+}
+
+/// What every result has, that of a task and that of a host.
+fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
+    let started = result.started.map(clock::rfc3339);
+    json.text("hostname", &mask.text(&result.hostname));
+    json.text("command", &mask.text(&result.command));
+    json.text("outcome", result.outcome.word());
+    json.number("exit_code", result.exit.into());
+    stream(json, "stdout", &result.stdout, mask);
+    stream(json, "stderr", &result.stderr, mask);
+    json.truth("success", result.success);
+    json.truth("skipped", result.outcome == Outcome::Skipped);
+    json.truth("timed_out", result.timed_out);
+    json.number("attempts", result.attempts.into());
+    json.maybe_text("start_time", started.as_deref());
+    json.seconds("duration", result.started.map(|_| result.took));
+    json.seconds("cpu_seconds", result.started.map(|_| result.cpu));
+    json.number("peak_memory_bytes", (result.peak_kib << 10) as i64);
+    json.maybe_text("cause", some(&result.cause));
+}
+
+/// The beginning of an output, and how long all of it is.
+fn stream(json: &mut Json, name: &str, output: &Captured, mask: &Mask) {
+    let bytes = output.head(OUTPUT + mask.reach());
+    let shown = mask.part(&bytes, 0, OUTPUT);
+    json.text(name, &String::from_utf8_lossy(&shown));
+    json.number(&format!("{name}_bytes"), output.len() as i64);
+}
+
+fn members(json: &mut Json, task: &Task, result: &TaskResult, walk: &Walk, mask: &Mask) {
+    match &task.kind {
+        Kind::Parallel(parallel) => match &parallel.members {
+            Members::Hosts { .. } => json.array("hosts", |json| {
+                for member in &result.members {
+                    json.item(|json| fields(json, &member.result, mask));
+                }
+                for host in &result.left_out {
+                    let left_out = TaskResult {
+                        hostname: host.clone(),
+                        ..TaskResult::without_process(Outcome::Unreachable, -1, 1)
+                    };
+                    json.item(|json| fields(json, &left_out, mask));
+                }
+            }),
+            Members::Tasks(tasks) => json.array("members", |json| {
+                for ix in tasks {
+                    json.item_number(walk.workflow.tasks[*ix].id.into());
+                }
+            }),
+        },
+        Kind::Conditional(_) => json.array("members", |json| {
+            for member in &result.members {
+                if let Ok(id) = member.name.parse() {
+                    json.item_number(id);
+                }
+            }
+        }),
+        _ => {}
+    }
+}
