@@ -7,8 +7,8 @@ use crate::exit;
 use crate::load::Loaded;
 use crate::outcome::Outcome;
 use crate::report::account::{Account, Walk};
-use crate::report::console::Closing;
 use crate::report::log::Level;
+use crate::report::recap::Closing;
 use crate::report::records::Records;
 use crate::report::{Report, as_json, clock, show};
 use crate::results::JsonFile;
@@ -149,7 +149,7 @@ impl Ended<'_> {
             failed,
             log: report.log.path().display().to_string(),
             go_on,
-            total: tasks.len(),
+            tasks,
         };
         report.console.end(end, &closing);
     }

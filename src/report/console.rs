@@ -5,14 +5,14 @@ use super::live;
 use super::live::Live;
 use super::paint::Color;
 use super::progress::Progress;
+use super::recap::{self, Closing};
 use super::{fold, show};
-use crate::outcome::Outcome;
+use crate::exit;
 use crate::run::capture::Captured;
 use crate::run::engine::RunEnd;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
-use crate::task::Task;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::Count;
 use crate::text::duration;
@@ -21,8 +21,6 @@ use std::io::Write as _;
 
 /// How much of each stream of a task is printed, in bytes; the log has more.
 const OUTPUT: usize = 4 << 10;
-/// How many last lines of a failure's output are printed.
-const LAST_LINES: usize = 20;
 /// How many lines are printed about subtasks while their block runs.
 const WHILE_RUNNING: usize = 20;
 
@@ -36,18 +34,6 @@ pub struct Console {
     minutes: u64,
     /// Lines about subtasks of the block that runs.
     of_block: usize,
-}
-
-/// What the end of a run is told about.
-pub struct Closing<'a> {
-    pub file: &'a str,
-    /// `FILE:LINE` of the failed task.
-    pub place: String,
-    pub failed: Option<(&'a Task, &'a TaskResult)>,
-    pub log: String,
-    /// The command line that goes on after a failure.
-    pub go_on: String,
-    pub total: usize,
 }
 
 impl Console {
@@ -244,7 +230,7 @@ impl Console {
 
     fn block_finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
-        for group in fold::fold_briefly(result, &self.mask, |_| true) {
+        for group in fold::fold_briefly(result, &self.mask) {
             text.push_str(&group.text("  "));
         }
         text.push_str(&block_ended(about, result));
@@ -286,120 +272,10 @@ impl Console {
         if let Some(mut live) = self.live.take() {
             live.clear();
         }
-        let mut text = String::new();
-        let failed = end.exit != 0;
-        if let (true, Some((task, result))) = (failed, closing.failed) {
-            self.failure(&mut text, task, result, closing);
-        }
-        let ran = end.counts.total() as usize;
-        let state = match (end.signal, failed) {
-            (Some(signal), _) => format!(
-                "ended by {} with exit code {}",
-                signal_name(signal),
-                end.exit
-            ),
-            (None, true) if closing.failed.is_none() => {
-                format!(
-                    "failed with exit code {}: {}",
-                    end.exit,
-                    show::line(&end.why)
-                )
-            }
-            (None, true) => format!("failed with exit code {}", end.exit),
-            (None, false) => "ok".into(),
-        };
-        let left = closing.total.saturating_sub(ran);
-        let left = if left == 0 {
-            String::new()
-        } else {
-            format!(", {left} not reached")
-        };
-        let _ = writeln!(
-            text,
-            "tasker: {}: {state}; {}{left}; {}",
-            closing.file,
-            end.counts,
-            duration::show(end.took)
-        );
-        let _ = writeln!(text, "tasker: log: {}", closing.log);
-        if failed && !closing.go_on.is_empty() {
-            let _ = writeln!(text, "tasker: to go on from there: {}", closing.go_on);
-        }
-        if failed {
-            self.complain(&text)
-        } else {
-            self.say(&text)
-        }
-    }
-
-    /// A block: how many failed, the command of the first, and what they said.
-    fn failed_block(&self, text: &mut String, task: &Task, result: &TaskResult, closing: &Closing) {
-        let (counts, took) = (result.counts(), duration::show(result.took));
-        let _ = writeln!(
-            text,
-            "{}: task {} failed: {counts}, after {took}",
-            closing.place, task.id
-        );
-        let failed = result
-            .members
-            .iter()
-            .filter(|m| m.result.outcome.is_failure());
-        if let Some(command) = failed.map(|m| &m.result.command).find(|c| !c.is_empty()) {
-            let _ = writeln!(text, "     | {}", show::short(&show::line(command)));
-        }
-        for group in fold::fold_briefly(result, &self.mask, Outcome::is_failure) {
-            text.push_str(&group.text("     = "));
-        }
-    }
-
-    fn failure(&self, text: &mut String, task: &Task, result: &TaskResult, closing: &Closing) {
-        let host = if matches!(result.hostname.as_str(), "" | "localhost") {
-            String::new()
-        } else {
-            format!(" on {}", result.hostname)
-        };
-        if !result.members.is_empty() {
-            return self.failed_block(text, task, result, closing);
-        }
-        let what = match result.outcome {
-            Outcome::Timeout => format!("timed out after {}", duration::show(result.took)),
-            _ if result.exit > 128 && result.exit < 165 => format!(
-                "was ended by signal {} after {}",
-                result.exit - 128,
-                duration::show(result.took)
-            ),
-            _ if result.exit == 0 => "exited 0, but its criterion did not hold".into(),
-            outcome => format!(
-                "{outcome} with exit code {} after {}",
-                result.exit,
-                duration::show(result.took)
-            ),
-        };
-        let attempts = if result.attempts > 1 {
-            format!(", at attempt {}", result.attempts)
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            text,
-            "{}: task {}{host} {what}{attempts}",
-            closing.place, task.id
-        );
-        if !result.command.is_empty() {
-            let _ = writeln!(text, "     | {}", show::line(&result.command));
-        }
-        for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-            for (number, line) in show::tail(output, &self.mask, LAST_LINES)
-                .iter()
-                .enumerate()
-            {
-                let name = if number == 0 {
-                    format!("{name}:")
-                } else {
-                    String::new()
-                };
-                let _ = writeln!(text, "     = {name:<7} {}", show::short(line));
-            }
+        let text = recap::draw(end, closing, &self.mask);
+        match end.exit {
+            exit::OK => self.say(&text),
+            _ => self.complain(&text),
         }
     }
 }

@@ -27,6 +27,9 @@ const LINES: usize = 10;
 /// How many groups a person is shown; the log has them all.
 const GROUPS: usize = 16;
 
+/// How many last lines of each group are shown where there are many.
+const FEW: usize = 3;
+
 /// What is equal in results that are alike; of a stream its length and its ends.
 type Key = (Outcome, i32, String, [(u64, u64); 2]);
 
@@ -41,16 +44,29 @@ pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
 
 /// The same for a person: of many different outputs only a few, those of
 /// failures rather than others, then one line for the rest of each outcome.
-pub fn fold_briefly(block: &TaskResult, mask: &Mask, wanted: fn(Outcome) -> bool) -> Vec<Group> {
+pub fn fold_briefly(block: &TaskResult, mask: &Mask) -> Vec<Group> {
     let mut all = alike(block);
-    all.retain(|(_, result)| wanted(result.outcome));
-    let many = all.len() > GROUPS;
-    if many {
+    if all.len() > GROUPS {
         // A stable sort: within an outcome the order stays.
         all.sort_by_key(|(_, result)| !result.outcome.is_failure());
     }
+    briefly(all, &|result| lines(result, mask))
+}
+
+/// Those that did not succeed, with the last lines of what they said: `most` in
+/// all, but of each a few.
+pub fn failures(block: &TaskResult, mask: &Mask, most: usize) -> Vec<Group> {
+    let mut all = alike(block);
+    all.retain(|(_, result)| result.outcome.is_failure());
+    let each = (most / all.len().max(1)).max(FEW);
+    briefly(all, &|result| last_lines(result, mask, each))
+}
+
+/// Some of the groups with their lines, and a line for the rest of each outcome.
+fn briefly(mut all: Vec<Alike>, lines: &dyn Fn(&TaskResult) -> Vec<String>) -> Vec<Group> {
+    let many = all.len() > GROUPS;
     let rest = all.split_off(if many { GROUPS / 2 } else { all.len() });
-    let told = |(names, result): &Alike| group(names, lines(result, mask));
+    let told = |(names, result): &Alike| group(names, lines(result));
     let mut groups: Vec<Group> = all.iter().map(told).collect();
     for outcome in Outcome::ALL {
         let of_it: Vec<&Alike> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
@@ -117,6 +133,28 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         lines.truncate(LINES);
         lines.push("... more in the log".into());
     }
+    beside_how(result, lines)
+}
+
+/// The end of what a failed subtask said, of the error before the output.
+fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stream in [&result.stderr, &result.stdout] {
+        let left = most - lines.len();
+        let mut tail = show::tail(stream, mask, left + 1);
+        if tail.len() > left {
+            tail.drain(..tail.len() - left);
+            if let Some(first) = tail.first_mut() {
+                first.insert_str(0, "... ");
+            }
+        }
+        lines.extend(tail.iter().map(|l| show::short(l)));
+    }
+    beside_how(result, lines)
+}
+
+/// The lines, how the subtask ended before the first.
+fn beside_how(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
     let how = match result.outcome {
         Outcome::Ok | Outcome::Skipped => result.outcome.to_string(),
         Outcome::Failed => format!("exit {}", result.exit),
@@ -193,7 +231,7 @@ mod tests {
             members,
             ..TaskResult::without_process(Outcome::Failed, 1, 1)
         };
-        let groups = fold_briefly(&block, &Mask::default(), |_| true);
+        let groups = fold_briefly(&block, &Mask::default());
         let told: String = groups.iter().map(|g| g.text("")).collect();
         assert_eq!(
             told,
@@ -202,7 +240,7 @@ mod tests {
              w[8-69,71-300] (292): ok: 292 different results, see the log\n"
         );
         assert_eq!(groups.iter().map(|g| g.count).sum::<usize>(), 300);
-        let failed = fold_briefly(&block, &Mask::default(), Outcome::is_failure);
+        let failed = failures(&block, &Mask::default(), 20);
         assert_eq!(failed.len(), 2);
     }
 

@@ -79,7 +79,7 @@ impl Live {
         }
         // The last column stays free: some terminals go on to the next line there.
         let room = columns - 1;
-        let mut text = width::cut(&self.mask.text(&progress.status()), room);
+        let mut text = width::cut(&self.mask.text(&progress.status(room)), room);
         for (number, name) in progress.slowest().iter().enumerate() {
             let name = self.mask.text(name);
             let more = match number {

@@ -14,6 +14,7 @@ pub mod log;
 pub mod outputs;
 pub mod paint;
 pub mod progress;
+pub mod recap;
 pub mod records;
 pub mod show;
 pub mod story;

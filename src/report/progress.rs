@@ -2,10 +2,9 @@
 //! SIGUSR1 tell (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use super::show;
+use super::{show, width};
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
-use crate::text::diagnostic::Count;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -23,13 +22,29 @@ pub struct Progress {
     /// How many tasks the file has, and the ids of those that have begun.
     total: usize,
     begun: BTreeSet<u32>,
-    /// The task that the flow is at: `10 deploy`, and since when.
-    at: Option<(String, Instant)>,
+    /// The task that the flow is at, and since when.
+    at: Option<(Place, Instant)>,
     block: Option<Block>,
     /// What runs, by label.
     running: HashMap<String, Running>,
     /// What the flow does instead of running anything.
     pause: Option<&'static str>,
+}
+
+/// A task as it is named: `10`, `deploy`.
+struct Place {
+    label: String,
+    title: String,
+}
+
+impl Place {
+    /// `10 deploy`, the title in at most so many columns.
+    fn within(&self, columns: usize) -> String {
+        match width::cut(&self.title, columns) {
+            title if title.is_empty() => self.label.clone(),
+            title => format!("{} {title}", self.label),
+        }
+    }
 }
 
 struct Running {
@@ -105,11 +120,11 @@ impl Progress {
     fn arrive(&mut self, about: &About) {
         self.begun.insert(about.task);
         self.pause = None;
-        let title = match about.title {
-            "" => String::new(),
-            title => format!(" {}", show::line(title)),
+        let place = Place {
+            label: about.label.to_string(),
+            title: show::line(about.title),
         };
-        self.at = Some((format!("{}{title}", about.label), Instant::now()));
+        self.at = Some((place, Instant::now()));
     }
 
     fn started(&mut self, about: &About) {
@@ -162,10 +177,9 @@ impl Progress {
             let so_far = running.since.elapsed();
             if so_far > limit && block.slow.insert(label.clone()) {
                 told.push(format!(
-                    "{} is slow: {} so far, {} had {} in the middle",
+                    "{} is slow: {} so far; the median of {others} others is {}",
                     show::line(&running.name),
                     clock(so_far),
-                    Count(others, "other"),
                     fine(median)
                 ));
             }
@@ -202,13 +216,27 @@ impl Progress {
         text + &format!(" {} running", self.running.len())
     }
 
-    /// The status line, without those that run longest.
-    pub fn status(&self) -> String {
+    /// The status line, without those that run longest, in so many columns if it
+    /// can be by cutting the title.
+    pub fn status(&self, columns: usize) -> String {
+        let whole = self.with_title(usize::MAX);
+        let surplus = width::columns(&whole).saturating_sub(columns);
+        let title = self
+            .at
+            .as_ref()
+            .map_or(0, |(at, _)| width::columns(&at.title));
+        match surplus {
+            0 => whole,
+            _ => self.with_title(title.saturating_sub(surplus)),
+        }
+    }
+
+    fn with_title(&self, columns: usize) -> String {
         let mut text = format!("[{}/{}]", self.begun.len(), self.total);
         let Some((task, since)) = &self.at else {
             return format!("{text} {}", clock(self.began.elapsed()));
         };
-        text.push_str(&format!(" {task}"));
+        text.push_str(&format!(" {}", task.within(columns)));
         if let Some(block) = &self.block {
             text.push_str(&format!(" {}", self.counts(block)));
         } else if let Some(pause) = self.pause {
@@ -244,7 +272,9 @@ impl Progress {
             .map(|r| mean.saturating_sub(r.since.elapsed()))
             .sum();
         let all = mean.checked_mul(u32::try_from(left).ok()?)? + of_running;
-        Some(all / u32::try_from(block.at_once.max(1)).ok()?)
+        let eta = all / u32::try_from(block.at_once.max(1)).ok()?;
+        // Nothing is known of what takes longer than the others did.
+        Some(eta).filter(|eta| !eta.is_zero())
     }
 
     /// Whole minutes since the run began.
@@ -268,6 +298,7 @@ impl Progress {
                 let doing = self.pause.unwrap_or("running");
                 let (begun, total) = (self.begun.len(), self.total);
                 let time = clock(since.elapsed());
+                let task = task.within(usize::MAX);
                 format!("{minutes}m [{begun}/{total}] {task} {doing} {time}")
             }
             (None, None) => format!("{minutes}m"),
@@ -277,7 +308,10 @@ impl Progress {
     /// For someone who asks: a line about the run, then what runs.
     pub fn answer(&self) -> Vec<String> {
         let total = clock(self.began.elapsed());
-        let mut lines = vec![format!("{}, {total} since the run began", self.status())];
+        let mut lines = vec![format!(
+            "{}, {total} since the run began",
+            self.with_title(usize::MAX)
+        )];
         let longest = self.longest();
         for running in longest.iter().take(NAMED) {
             let time = clock(running.since.elapsed());
@@ -394,17 +428,20 @@ mod tests {
         for (label, host) in [("10.1", "w1"), ("10.2", "w2")] {
             start(&mut progress, label, host);
         }
-        assert_eq!(progress.status(), "[1/12] 10 deploy 0/6 ok 2 running 0:00");
+        assert_eq!(
+            progress.status(200),
+            "[1/12] 10 deploy 0/6 ok 2 running 0:00"
+        );
         finish(&mut progress, "10.1", Outcome::Ok);
         start(&mut progress, "10.3", "w3");
         // Two run for a minute yet, three come: five minutes by two.
         assert_eq!(
-            progress.status(),
+            progress.status(200),
             "[1/12] 10 deploy 1/6 ok 2 running 0:00 eta 2:29"
         );
         assert_eq!(progress.slowest(), ["w2 0:00", "w3 0:00"]);
         finish(&mut progress, "10.2", Outcome::Failed);
-        let status = progress.status();
+        let status = progress.status(200);
         assert!(status.contains("1/6 ok 1 failed 1 running"), "{status}");
         progress.event(&Event::Retry {
             about: about("10.2", "w2"),
@@ -412,8 +449,13 @@ mod tests {
             of: 1,
             delay: Duration::ZERO,
         });
-        let status = progress.status();
+        let status = progress.status(200);
         assert!(status.contains("1/6 ok 1 running"), "{status}");
+        let status = progress.status(44);
+        assert!(
+            status.starts_with("[1/12] 10 de\u{2026} 1/6 ok"),
+            "{status}"
+        );
         assert_eq!(progress.minute(), "0m 1/6 ok 1 running, slowest w3 0:00");
     }
 
@@ -432,7 +474,7 @@ mod tests {
             w4.since = since;
             assert_eq!(
                 progress.event(&Event::Beat),
-                ["w4 is slow: 5:01 so far, 3 others had 1:00 in the middle"]
+                ["w4 is slow: 5:01 so far; the median of 3 others is 1:00"]
             );
         }
         assert!(progress.event(&Event::Beat).is_empty());
