@@ -137,19 +137,15 @@ impl Ended<'_> {
 
     fn recap(&self, report: &mut Report, go_on: String) {
         let (end, loaded) = (self.end, self.loaded);
-        let tasks = &loaded.workflow.tasks;
-        let failed = end
-            .first_failure
-            .and_then(|ix| end.results.get(ix).map(|r| (&tasks[ix], r)));
         let closing = Closing {
             file: &loaded.name,
-            place: end
+            sources: &loaded.sources,
+            workflow: &loaded.workflow,
+            failed: end
                 .first_failure
-                .map_or(loaded.name.clone(), |ix| loaded.sources.place(tasks[ix].at)),
-            failed,
+                .filter(|ix| end.results.get(*ix).is_some()),
             log: report.log.path().display().to_string(),
             go_on,
-            tasks,
         };
         report.console.end(end, &closing);
     }
@@ -253,7 +249,12 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
 /// A command line about this file, with the options that are needed again.
 fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
     let again = loaded.invocation.again.iter().cloned();
-    let words = [begin].into_iter().chain(limit).chain(again);
+    // Who reads it in a mail is elsewhere.
+    let place = std::env::current_dir()
+        .ok()
+        .filter(|_| loaded.invocation.quiet);
+    let place = place.map(|d| format!("cd {} &&", quote::word(&d.to_string_lossy())));
+    let words = place.into_iter().chain([begin]).chain(limit).chain(again);
     words
         .chain([quote::word(&loaded.name)])
         .collect::<Vec<_>>()

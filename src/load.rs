@@ -182,7 +182,12 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, (i32, String)> {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
         Err(e) if is_absent(&e) => {
-            let why = format!("there is no task file `{}`", printable(name));
+            let here = std::env::current_dir()
+                .ok()
+                .filter(|_| Path::new(name).is_relative());
+            let here = here.map(|d| printable(&d.to_string_lossy()));
+            let place = here.map_or(String::new(), |d| format!(" in `{d}`"));
+            let why = format!("there is no task file `{}`{place}", printable(name));
             return Err((exit::NO_FILE, why));
         }
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),

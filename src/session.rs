@@ -416,7 +416,11 @@ fn check_hosts(
     for (name, reason) in &findings.failures {
         log.say(Level::Error, &format!("Host {name}: {reason}"));
     }
-    show::complain_raw(format_args!("{}", summary::lines(&findings)));
+    let lines = match loaded.invocation.quiet {
+        true => summary::failed_lines(&findings),
+        false => summary::lines(&findings),
+    };
+    show::complain_raw(format_args!("{lines}"));
     Err(Refusal::new(
         findings.code,
         "the hosts are not as they should be (--skip-host-validation runs all the same)",

@@ -5,12 +5,14 @@
 use super::{fold, show};
 use crate::exit;
 use crate::outcome::Outcome;
+use crate::plan::workflow::Workflow;
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
-use crate::task::{Task, nodeset};
+use crate::task::{Ix, Task, nodeset};
 use crate::text::duration;
+use crate::text::source::Sources;
 use std::fmt::Write as _;
 
 /// How many last lines of a failure's output are printed.
@@ -18,13 +20,17 @@ const LAST_LINES: usize = 20;
 /// How many tasks of a kind are named.
 const NAMED: usize = 12;
 
+/// How many further failures are told, and their last lines.
+const FURTHER: usize = 3;
+const FURTHER_LINES: usize = 5;
+
 /// What the end of a run is told about.
 pub struct Closing<'a> {
     pub file: &'a str,
-    /// `FILE:LINE` of the failed task.
-    pub place: String,
-    pub failed: Option<(&'a Task, &'a TaskResult)>,
-    pub tasks: &'a [Task],
+    pub sources: &'a Sources,
+    pub workflow: &'a Workflow,
+    /// The first failure that nothing retried, where there was one.
+    pub failed: Option<Ix>,
     pub log: String,
     /// The command line that goes on after a failure.
     pub go_on: String,
@@ -34,14 +40,11 @@ pub struct Closing<'a> {
 pub fn draw(end: &RunEnd, closing: &Closing, mask: &Mask) -> String {
     let mut text = String::new();
     let failed = end.exit != exit::OK;
-    if let (true, Some((task, result))) = (failed, closing.failed) {
-        match result.members.is_empty() {
-            true => failure(&mut text, task, result, closing, mask),
-            false => failed_block(&mut text, task, result, closing, mask),
-        }
+    if let Some(ix) = closing.failed.filter(|_| failed) {
+        Failure { closing, mask, end }.tell_all(&mut text, ix);
     }
     let ran = end.counts.total() as usize;
-    let left = match closing.tasks.len().saturating_sub(ran) {
+    let left = match closing.workflow.tasks.len().saturating_sub(ran) {
         0 => String::new(),
         left => format!(", {left} not reached"),
     };
@@ -53,12 +56,19 @@ pub fn draw(end: &RunEnd, closing: &Closing, mask: &Mask) -> String {
         end.counts,
         duration::show(end.took)
     );
-    for line in notable(end, closing.tasks) {
+    for line in notable(end, closing) {
         let _ = writeln!(text, "tasker: {line}");
     }
     let _ = writeln!(text, "tasker: log: {}", closing.log);
-    if failed && !closing.go_on.is_empty() {
-        let _ = writeln!(text, "tasker: to go on from there: {}", closing.go_on);
+    match closing.go_on.as_str() {
+        _ if !failed => {}
+        "" if end.complete => {
+            text.push_str("tasker: the run is over; what failed is left to be done by hand\n");
+        }
+        "" => {}
+        go_on => {
+            let _ = writeln!(text, "tasker: to go on from there: {go_on}");
+        }
     }
     text
 }
@@ -70,43 +80,90 @@ fn state(end: &RunEnd, closing: &Closing) -> String {
         Some(signal) => format!("ended by {} with exit code {code}", signal_name(signal)),
         None if code == exit::OK => "ok".into(),
         None if closing.failed.is_some() => format!("failed with exit code {code}"),
-        None => format!("failed with exit code {code}: {}", show::line(&end.why)),
+        None => format!(
+            "failed with exit code {code} at task {}: {}",
+            named(&closing.workflow.tasks[end.last]),
+            show::line(&end.why)
+        ),
+    }
+}
+
+/// `5 (Deploy)`
+fn named(task: &Task) -> String {
+    match task.title.shown(None) {
+        title if title.is_empty() => task.id.to_string(),
+        title => format!("{} ({})", task.id, show::line(&title)),
     }
 }
 
 /// Lines that name what is not as smooth as the counts look.
-fn notable(end: &RunEnd, tasks: &[Task]) -> Vec<String> {
+fn notable(end: &RunEnd, closing: &Closing) -> Vec<String> {
     let retried = |r: &TaskResult| r.attempts > 1;
-    let mut lines = Vec::new();
-    lines.extend(named("retried", end, tasks, retried));
-    for outcome in [Outcome::Timeout, Outcome::Skipped] {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(list("retried", end, closing, retried));
+    // Of one failure all is said already.
+    let failures = Outcome::ALL.into_iter().filter(|o| o.is_failure());
+    let many = failures.map(|o| end.counts.of(o)).sum::<u64>() > 1;
+    for outcome in Outcome::ALL {
         let word = match outcome {
-            Outcome::Timeout => "timed out",
-            _ => "skipped",
+            Outcome::Ok => continue,
+            Outcome::Failed if !many => continue,
+            Outcome::Timeout => "timed out".to_string(),
+            Outcome::NotStarted => "not started".to_string(),
+            other => other.to_string(),
         };
-        lines.extend(named(word, end, tasks, move |r| r.outcome == outcome));
+        lines.extend(list(&word, end, closing, move |r| r.outcome == outcome));
     }
+    lines.extend(what_followed(end, closing));
     lines
 }
 
+/// `then ran: 90 (Roll back): ok` — handlers and final tasks, after a failure.
+fn what_followed(end: &RunEnd, closing: &Closing) -> Option<String> {
+    if end.exit == exit::OK {
+        return None;
+    }
+    let workflow = closing.workflow;
+    let handlers = end.path.iter().copied();
+    let handlers = handlers.filter(|ix| workflow.is_handler(*ix));
+    let ran = handlers.chain(workflow.finals());
+    let ran = ran.filter(|ix| closing.failed != Some(*ix));
+    let told = |ix: Ix| {
+        let result = end.results.get(ix)?;
+        Some(format!(
+            "{}: {}",
+            named(&workflow.tasks[ix]),
+            result.outcome
+        ))
+    };
+    let names: Vec<String> = ran.filter_map(told).collect();
+    (!names.is_empty()).then(|| format!("then ran: {}", few(names)))
+}
+
+fn few(mut names: Vec<String>) -> String {
+    if names.len() > NAMED {
+        let more = names.len() - NAMED;
+        names.truncate(NAMED);
+        names.push(format!("{more} more, see the log"));
+    }
+    names.join(", ")
+}
+
 /// `retried: 5 (3 attempts), 10 on web[01-03]`
-fn named(
+fn list(
     word: &str,
     end: &RunEnd,
-    tasks: &[Task],
+    closing: &Closing,
     holds: impl Fn(&TaskResult) -> bool,
 ) -> Option<String> {
     let mut names = Vec::new();
-    for (ix, task) in tasks.iter().enumerate() {
+    for (ix, task) in closing.workflow.tasks.iter().enumerate() {
         let Some(result) = end.results.get(ix) else {
             continue;
         };
         // Members of a list are tasks of the file, and named as such.
-        let over_hosts = task.is_block() && task.command().is_some();
-        let members = result
-            .members
-            .iter()
-            .filter(|m| over_hosts && holds(&m.result));
+        let members = result.members.iter();
+        let members = members.filter(|m| is_over_hosts(task) && holds(&m.result));
         let hosts: Vec<&str> = members.map(|m| m.name.as_str()).collect();
         if !hosts.is_empty() {
             names.push(format!("{} on {}", task.id, nodeset::fold(&hosts)));
@@ -116,93 +173,168 @@ fn named(
             names.push(task.id.to_string());
         }
     }
-    if names.len() > NAMED {
-        let more = names.len() - NAMED;
-        names.truncate(NAMED);
-        names.push(format!("{more} more, see the log"));
-    }
-    (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")))
+    (!names.is_empty()).then(|| format!("{word}: {}", few(names)))
 }
 
-/// `tasks.txt:12: task 5 (Deploy)`
-fn headline(task: &Task, closing: &Closing) -> String {
-    let title = match task.title.shown(None) {
-        title if title.is_empty() => String::new(),
-        title => format!(" ({})", show::line(&title)),
-    };
-    format!("{}: task {}{title}", closing.place, task.id)
+fn is_over_hosts(task: &Task) -> bool {
+    task.is_block() && task.command().is_some()
 }
 
-/// A block: on which hosts it failed, the command of the first, and what they
-/// said.
-fn failed_block(
-    text: &mut String,
-    task: &Task,
-    result: &TaskResult,
-    closing: &Closing,
-    mask: &Mask,
-) {
-    let (counts, took) = (result.counts(), duration::show(result.took));
-    let _ = writeln!(
-        text,
-        "{} failed: {counts}, after {took}",
-        headline(task, closing)
-    );
-    let mut failed = result
-        .members
-        .iter()
-        .filter(|m| m.result.outcome.is_failure() && !m.result.command.is_empty());
-    if let Some(first) = failed.next() {
-        let command = show::line(&first.result.command);
-        let _ = writeln!(text, "     | {command}");
-    }
-    for group in fold::failures(result, mask, LAST_LINES) {
-        text.push_str(&group.text("     = "));
-    }
+/// A failure as it is told: what, where, the command, the last that it said.
+struct Failure<'a> {
+    closing: &'a Closing<'a>,
+    mask: &'a Mask,
+    end: &'a RunEnd,
 }
 
-fn failure(text: &mut String, task: &Task, result: &TaskResult, closing: &Closing, mask: &Mask) {
-    let host = match result.hostname.as_str() {
-        "" | "localhost" => String::new(),
-        host => format!(" on {host}"),
-    };
-    let attempts = match result.attempts {
-        0 | 1 => String::new(),
-        n => format!(", at attempt {n}"),
-    };
-    let _ = writeln!(
-        text,
-        "{}{host} {}{attempts}",
-        headline(task, closing),
-        how(result)
-    );
-    if !result.command.is_empty() {
-        let _ = writeln!(text, "     | {}", show::line(&result.command));
+impl Failure<'_> {
+    /// The first failure in full, then those of other steps in short.
+    fn tell_all(&self, text: &mut String, first: Ix) {
+        self.tell(text, first, LAST_LINES);
+        let workflow = self.closing.workflow;
+        let failed = |ix: &Ix| {
+            let result = self.end.results.get(*ix);
+            *ix != first && result.is_some_and(|r| r.outcome.is_failure() && r.is_judged())
+        };
+        let steps = self.end.path.iter().copied().chain(workflow.finals());
+        let mut others: Vec<Ix> = steps.filter(failed).collect();
+        others.sort_unstable();
+        others.dedup();
+        for ix in others.iter().take(FURTHER) {
+            self.tell(text, *ix, FURTHER_LINES);
+        }
     }
-    for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-        let lines = show::tail(output, mask, LAST_LINES);
-        for (number, line) in lines.iter().enumerate() {
-            let name = match number {
-                0 => format!("{name}:"),
-                _ => String::new(),
-            };
-            let _ = writeln!(text, "     = {name:<7} {}", show::short(line));
+
+    fn tell(&self, text: &mut String, ix: Ix, lines: usize) {
+        let Some(result) = self.end.results.get(ix) else {
+            return;
+        };
+        let task = &self.closing.workflow.tasks[ix];
+        match result.members.is_empty() {
+            true => self.tell_task(text, task, result, lines),
+            false => self.tell_block(text, task, result, lines),
+        }
+    }
+
+    /// `tasks.txt:12: task 5 (Deploy)`
+    fn head(&self, task: &Task) -> String {
+        let place = self.closing.sources.place(task.at);
+        format!("{place}: task {}", named(task))
+    }
+
+    /// A block: how many failed, and what they said.
+    fn tell_block(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
+        let (counts, took) = (result.counts(), duration::show(result.took));
+        let head = self.head(task);
+        let _ = writeln!(text, "{head} failed: {counts}, after {took}");
+        if !is_over_hosts(task) {
+            return self.tell_members(text, result, lines);
+        }
+        let mut failed = result.members.iter();
+        let first = failed.find(|m| m.result.outcome.is_failure() && !m.result.command.is_empty());
+        if let Some(first) = first {
+            self.tell_command(text, task, &first.result);
+        }
+        for group in fold::failures(result, self.mask, lines) {
+            text.push_str(&group.text("     = "));
+        }
+    }
+
+    /// The failed tasks of a list, each as the task of the file that it is.
+    fn tell_members(&self, text: &mut String, result: &TaskResult, lines: usize) {
+        let failed = result.members.iter().filter(|m| {
+            let outcome = m.result.outcome;
+            outcome.is_failure() && outcome != Outcome::NotStarted
+        });
+        for member in failed.take(FURTHER) {
+            let tasks = &self.closing.workflow.tasks;
+            if let Some(ix) = tasks.iter().position(|t| t.id.to_string() == member.name) {
+                self.tell(text, ix, lines);
+            }
+        }
+    }
+
+    fn tell_task(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
+        let host = match result.hostname.as_str() {
+            "" | "localhost" => String::new(),
+            host => format!(" on {host}"),
+        };
+        let attempts = match result.attempts {
+            0 | 1 => String::new(),
+            n => format!(", at attempt {n}"),
+        };
+        let _ = writeln!(
+            text,
+            "{}{host} {}{attempts}",
+            self.head(task),
+            how(task, result)
+        );
+        self.tell_command(text, task, result);
+        for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
+            let lines = show::tail(output, self.mask, lines);
+            for (number, line) in lines.iter().enumerate() {
+                let name = match number {
+                    0 => format!("{name}:"),
+                    _ => String::new(),
+                };
+                let _ = writeln!(text, "     = {name:<7} {}", show::short(line));
+            }
+        }
+    }
+
+    /// The command line, and the lines of the file without which it is not the
+    /// same.
+    fn tell_command(&self, text: &mut String, task: &Task, result: &TaskResult) {
+        if !result.command.is_empty() {
+            let _ = writeln!(text, "     | {}", show::line(&result.command));
+        }
+        let criterion = result.exit == 0;
+        for (key, at) in &task.written {
+            let part = matches!(*key, "env." | "stdin" | "workdir");
+            let asked = matches!(*key, "success" | "failure" | "next" | "loop_break");
+            if part || (asked && criterion) {
+                let line = self.closing.sources.line(*at);
+                let _ = writeln!(text, "     | {}", show::short(&show::line(line.trim())));
+            }
         }
     }
 }
 
 /// `failed with exit code 3 after 0.1 s`, and the like.
-fn how(result: &TaskResult) -> String {
+fn how(task: &Task, result: &TaskResult) -> String {
     let took = duration::show(result.took);
     match result.outcome {
         Outcome::Timeout => format!("timed out after {took}"),
         Outcome::Cancelled | Outcome::NotStarted if !result.cause.is_empty() => {
             format!("{} ({}) after {took}", result.outcome, result.cause)
         }
-        _ if result.exit > 128 && result.exit < 165 => {
-            format!("was ended by signal {} after {took}", result.exit - 128)
+        _ if result.exit > exit::SIGNAL && result.exit < exit::SIGNAL + 65 => {
+            let signal = result.exit - exit::SIGNAL;
+            let name = ended_by(signal).map_or(String::new(), |name| format!(" ({name})"));
+            format!("was ended by signal {signal}{name} after {took}")
         }
-        _ if result.exit == 0 => "exited 0, but its criterion did not hold".into(),
+        _ if result.exit == 0 && task.repeat.is_some() => {
+            format!("exited 0 after {took}, but its `loop_break` never held")
+        }
+        _ if result.exit == 0 => format!("exited 0 after {took}, but its criterion did not hold"),
         outcome => format!("{outcome} with exit code {} after {took}", result.exit),
     }
+}
+
+/// What a signal is called that ends commands.
+fn ended_by(signal: i32) -> Option<&'static str> {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL; often the kernel's, when memory runs out",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return None,
+    };
+    Some(name)
 }

@@ -129,9 +129,28 @@ pub fn lines(findings: &Findings) -> String {
     drawn(findings, is_utf8())
 }
 
+/// Only what failed, for someone who wants to hear of nothing else.
+pub fn failed_lines(findings: &Findings) -> String {
+    let failed = findings.checks.iter().filter(|(_, s)| *s == Sign::Failed);
+    let mut out: String = failed
+        .map(|(text, _)| format!("tasker: {text}\n"))
+        .collect();
+    out.push_str(&reasons(findings));
+    out
+}
+
 /// The lines as they stand in a file: without signs, whatever the locale.
 pub fn plain_lines(findings: &Findings) -> String {
     drawn(findings, false)
+}
+
+/// Why each host is not as it should be.
+fn reasons(findings: &Findings) -> String {
+    let line = |(name, reason): &(String, String)| {
+        let (name, reason) = (super::show::line(name), super::show::line(reason));
+        format!("   {name}: {reason}\n")
+    };
+    findings.failures.iter().map(line).collect()
 }
 
 fn drawn(findings: &Findings, signs: bool) -> String {
@@ -148,13 +167,7 @@ fn drawn(findings: &Findings, signs: bool) -> String {
         };
         out.push_str(&format!("{sign}{text}\n"));
     }
-    for (name, reason) in &findings.failures {
-        out.push_str(&format!(
-            "   {}: {}\n",
-            super::show::line(name),
-            super::show::line(reason)
-        ));
-    }
+    out.push_str(&reasons(findings));
     let was_skipped = findings.checks.iter().any(|(_, s)| *s == Sign::Skipped);
     match (findings.code, was_skipped) {
         (exit::OK, false) => {

@@ -182,6 +182,13 @@ impl Sources {
         &self.get(span.file).text[span.start as usize..span.end as usize]
     }
 
+    /// The line that a span begins in, as it may be shown.
+    pub fn line(&self, span: Span) -> Cow<'_, str> {
+        let source = self.get(span.file);
+        let (_, _, start) = source.position(span.start as usize);
+        source.shown_line(start).0
+    }
+
     /// `FILE:LINE` of a span, as an editor reads it.
     pub fn place(&self, span: Span) -> String {
         let source = self.get(span.file);

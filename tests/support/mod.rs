@@ -1,6 +1,8 @@
 //! What the tests share: a directory of their own, and tasker run in it.
 #![allow(dead_code)]
 
+pub mod neutral;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

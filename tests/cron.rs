@@ -1,0 +1,127 @@
+//! Mails: what cron sends of a job that fails, word for word.
+//!
+//! A folder of `tests/mails` is a task file `tasks.txt` that is run as cron runs
+//! it: quietly, with its environment and nothing else, standard output and error
+//! together. `mail` is all of that, then the exit code. `args` holds further
+//! arguments, one a line; `setup` and `teardown` are shell scripts around the run,
+//! with the program's path in `TASKER`. Times, process ids and paths that differ
+//! are written as words. `BLESS=1` writes what is sent now: read it as the one
+//! whom it wakes.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use support::Sandbox;
+use support::neutral::neutral;
+
+/// What a crontab starts with: no terminal, no locale, a short PATH.
+fn cron(sandbox: &Sandbox, script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", script])
+        .current_dir(&sandbox.path)
+        .env_clear()
+        .env("HOME", &sandbox.path)
+        .env("LOGNAME", "root")
+        .env("SHELL", "/bin/sh")
+        .env("PATH", "/usr/bin:/bin")
+        .env("TZ", "UTC")
+        .env("TASKER", env!("CARGO_BIN_EXE_tasker"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn text(case: &Path, name: &str) -> String {
+    std::fs::read_to_string(case.join(name)).unwrap_or_default()
+}
+
+/// The mail and the exit code.
+fn send(case: &Path) -> String {
+    let sandbox = Sandbox::new();
+    for entry in std::fs::read_dir(case).expect("the case").flatten() {
+        std::fs::copy(entry.path(), sandbox.path.join(entry.file_name())).expect("a file");
+    }
+    let around = |name: &str| {
+        if case.join(name).exists() {
+            let ran = cron(&sandbox, &format!(". ./{name}")).status().expect("sh");
+            assert!(ran.success(), "{}: {name}", case.display());
+        }
+    };
+    around("setup");
+    let arguments: String = text(case, "args")
+        .lines()
+        .map(|a| format!(" '{a}'"))
+        .collect();
+    let line = format!("exec \"$TASKER\" -q -r{arguments} tasks.txt 2>&1");
+    let ran = cron(&sandbox, &line).output().expect("sh runs");
+    around("teardown");
+    assert!(ran.stderr.is_empty());
+    let mail = String::from_utf8(ran.stdout).expect("a mail is text");
+    let mail = neutral(&mail, &sandbox.path.display().to_string());
+    let code = ran.status.code().unwrap_or(-1);
+    format!("{}exit code {code}\n", without_ids(&mail))
+}
+
+/// Who holds a lock differs from run to run.
+fn without_ids(mail: &str) -> String {
+    match mail.split_once(": process ") {
+        Some((before, after)) => {
+            let rest = after.split_once(';').map_or("", |(_, rest)| rest);
+            format!("{before}: HOLDER;{rest}")
+        }
+        None => mail.to_string(),
+    }
+}
+
+#[test]
+fn every_mail_says_what_to_do_next() {
+    let mails = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mails");
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(mails)
+        .expect("the mails")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 20);
+    let work = Mutex::new(cases.iter());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = work.lock().expect("the list").next() else {
+                        break;
+                    };
+                    let (expected, found) = (text(case, "mail"), send(case));
+                    if expected == found {
+                        continue;
+                    }
+                    if std::env::var_os("BLESS").is_some() {
+                        std::fs::write(case.join("mail"), found).expect("the mail");
+                        continue;
+                    }
+                    let difference = format!(
+                        "--- {}: expected\n{expected}--- found\n{found}",
+                        case.display()
+                    );
+                    failures.lock().expect("the failures").push(difference);
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("the failures");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_job_that_succeeds_sends_nothing() {
+    let sandbox = Sandbox::new();
+    let file = "UNUSED=1\ntask=1\nexec=local\ncommand=echo fine\n";
+    sandbox.file("tasks.txt", file);
+    // Closed, as some schedulers leave it.
+    let line = "exec \"$TASKER\" -q -r tasks.txt 2>&1 <&-";
+    let ran = cron(&sandbox, line).output().expect("sh runs");
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(0), 0));
+}
