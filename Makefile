@@ -48,6 +48,7 @@ install: all
 	install -m 644 man/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1
 	install -m 644 man/tasker-file.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
 	install -m 644 man/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
+	install -m 644 man/tasker-json.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-json.5
 	install -d $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
 	target/release/tasker --completions bash > $(BASH_DIR)/tasker
 	target/release/tasker --completions zsh > $(ZSH_DIR)/_tasker
@@ -57,7 +58,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tasker
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-json.5
 	rm -f $(BASH_DIR)/tasker $(ZSH_DIR)/_tasker $(FISH_DIR)/tasker.fish
 
 clean:

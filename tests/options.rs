@@ -291,9 +291,10 @@ fn a_missing_file_is_30_and_an_unreadable_one_31() {
     for name in ["none.txt", "plain/none.txt", "no/such/dir.txt"] {
         let ran = tasker(&sandbox, &["-r", name]);
         assert_eq!(ran.code, 30);
+        let here = sandbox.path.display();
         assert_eq!(
             ran.stderr,
-            format!("tasker: there is no task file `{name}`\n")
+            format!("tasker: there is no task file `{name}` in `{here}`\n")
         );
     }
     let ran = tasker(&sandbox, &["-r", "."]);

@@ -65,7 +65,7 @@ const WAYS: &[Way] = &[
             "task 90: Restart the service",
         ],
         stderr: &[
-            "FILE:12: task 0 exited 0, but its criterion did not hold",
+            "FILE:12: task 0 (Ask the service how it is) exited 0 after TIME, but its criterion did not hold",
             "     | echo 'status: DOWN'",
             "     = stdout: status: DOWN",
         ],
@@ -87,7 +87,9 @@ const WAYS: &[Way] = &[
             "  goes to task 99: its verdict is false",
             "  | restart failed with exit code 1",
         ],
-        stderr: &["FILE:12: task 0 exited 0, but its criterion did not hold"],
+        stderr: &[
+            "FILE:12: task 0 (Ask the service how it is) exited 0 after TIME, but its criterion did not hold",
+        ],
         log: &[
             "[INFO] Task 90: goes to task 99: its verdict is false",
             "[INFO] Task 99: the run ends with exit code 2: return=2",
@@ -259,7 +261,7 @@ const WAYS: &[Way] = &[
             "  goes to task 20: its verdict is false",
             "  | put off: load 7.5, freeze false",
         ],
-        stderr: &["FILE:18: task 1 failed with exit code 1 after TIME"],
+        stderr: &["FILE:18: task 1 (May the update run now?) failed with exit code 1 after TIME"],
         log: &[
             "[INFO] Task 1: goes to task 20: its verdict is false",
             "[INFO] Task 20: the run ends with exit code 3: return=3",
@@ -312,7 +314,7 @@ const WAYS: &[Way] = &[
             "final tasks",
             "task 100: Switch maintenance mode off",
         ],
-        stderr: &["FILE:24: task 1 failed with exit code 1 after TIME"],
+        stderr: &["FILE:24: task 1 (Stop the service) failed with exit code 1 after TIME"],
         log: &[
             "[WARN] Task 99: task 2 has not run; a reference to its result is empty",
             "[INFO] Executing Task 100: Switch maintenance mode off",
@@ -330,7 +332,7 @@ const WAYS: &[Way] = &[
             "  | maintenance failed, update exit code: 1",
             "final tasks",
         ],
-        stderr: &["FILE:30: task 2 failed with exit code 1 after TIME, at attempt 2"],
+        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, at attempt 2"],
         log: &[
             "[INFO] Task 90: goes to task 99: its verdict is true",
             "[INFO] Task 99: the run ends with exit code 1: return=1",
@@ -350,7 +352,7 @@ const WAYS: &[Way] = &[
             "  | maintenance failed, update exit code: 1",
             "task 100: Switch maintenance mode off",
         ],
-        stderr: &["FILE:30: task 2 failed with exit code 1 after TIME, at attempt 2"],
+        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, at attempt 2"],
         log: &[
             "[INFO] Task 90: goes to task 99: failed in a failure handler, and nothing handles that",
         ],
@@ -361,7 +363,9 @@ const WAYS: &[Way] = &[
         code: 1,
         path: "0 1 2 3 90 99",
         stdout: &["  | sick", "  | maintenance failed, update exit code: 0"],
-        stderr: &["FILE:39: task 3 exited 0, but its criterion did not hold"],
+        stderr: &[
+            "FILE:39: task 3 (Start the service and ask how it is) exited 0 after TIME, but its criterion did not hold",
+        ],
         log: &["[INFO] Task 3: goes to task 90: its verdict is false"],
     },
     // A final task that fails makes a good run a failed one.
@@ -371,7 +375,9 @@ const WAYS: &[Way] = &[
         code: 1,
         path: "0 1 2 3",
         stdout: &["task 100: Switch maintenance mode off"],
-        stderr: &["FILE:61: task 100 failed with exit code 1 after TIME"],
+        stderr: &[
+            "FILE:61: task 100 (Switch maintenance mode off) failed with exit code 1 after TIME",
+        ],
         log: &["[INFO] Running the final tasks"],
     },
 ];
@@ -453,7 +459,8 @@ fn a_quiet_run_speaks_only_of_failure() {
     let bad = run(&[("TASKER_TEST_UPDATE", "false")]);
     assert_eq!((bad.code, bad.stdout.as_str()), (1, ""));
     assert!(
-        bad.stderr.contains("task 2 failed with exit code 1"),
+        bad.stderr
+            .contains("task 2 (update) failed with exit code 1"),
         "{}",
         bad.stderr
     );

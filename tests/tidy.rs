@@ -17,7 +17,12 @@ const COMMON: [&str; 2] = ["exit", "outcome"];
 /// Imports against the order: the file, what it imports, and why.
 const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
-const PAGES: [&str; 3] = ["man/tasker.1", "man/tasker-file.5", "man/tasker.conf.5"];
+const PAGES: [&str; 4] = [
+    "man/tasker.1",
+    "man/tasker-file.5",
+    "man/tasker-json.5",
+    "man/tasker.conf.5",
+];
 
 /// Files that may go without `#![forbid(unsafe_code)]`, and why.
 const NOT_SEALED: [(&str, &str); 3] = [
