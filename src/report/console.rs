@@ -18,6 +18,7 @@ use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Instant;
 
 /// How much of each stream of a task is printed, in bytes; the log has more.
 const OUTPUT: usize = 4 << 10;
@@ -42,7 +43,7 @@ impl Console {
         let live = !quiet && live::is_possible();
         Console {
             quiet,
-            progress: Progress::new(tasks),
+            progress: Progress::new(tasks, Instant::now()),
             live: live.then(|| Live::new(mask.clone(), color.on_stdout())),
             minutes: 0,
             mask,
@@ -93,18 +94,20 @@ impl Console {
         let due = matches!(event, Event::Beat);
         match &mut self.live {
             Some(live) => live.redraw(&self.progress, due),
-            None if due => self.tell_minute(),
+            None if due => {
+                let minute = self.minute().unwrap_or_default();
+                self.say(&minute);
+            }
             None => {}
         }
         slow
     }
 
     /// A line a minute, so that a long run is seen to live.
-    fn tell_minute(&mut self) {
+    fn minute(&mut self) -> Option<String> {
         let minutes = self.progress.minutes();
-        if minutes > std::mem::replace(&mut self.minutes, minutes) {
-            self.say(&format!("{}\n", self.progress.minute()));
-        }
+        let before = std::mem::replace(&mut self.minutes, minutes);
+        (minutes > before).then(|| format!("{}\n", self.progress.minute()))
     }
 
     fn tell(&mut self, event: &Event) {
@@ -319,5 +322,22 @@ fn labelled(label: &str) -> String {
         String::new()
     } else {
         format!("task {label}: ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_a_minute_tells_that_the_run_lives() {
+        let mut console = Console::new(false, Color::Never, Mask::default(), 3);
+        assert_eq!(console.minute(), None);
+        let minute = Duration::from_secs(60);
+        let began = Instant::now().checked_sub(31 * minute);
+        console.progress = Progress::new(3, began.expect("a clock that ran so long"));
+        assert_eq!(console.minute().as_deref(), Some("31m\n"));
+        assert_eq!(console.minute(), None);
     }
 }

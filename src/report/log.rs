@@ -197,7 +197,8 @@ impl Log {
                 Level::Info,
                 &format!("Task {from}: the run ends with exit code {code}: {why}"),
             ),
-            Event::Beat | Event::Asked => {}
+            Event::Beat => {}
+            Event::Asked => page.say(Level::Info, "SIGUSR1: answered on standard error"),
             Event::Finals => page.say(Level::Info, "Running the final tasks"),
             Event::Warning { label, text } => page.say(Level::Warn, &labelled(label, text)),
             Event::Debug { label, text } => page.say(Level::Debug, &labelled(label, text)),

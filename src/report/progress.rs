@@ -66,9 +66,10 @@ struct Block {
 }
 
 impl Progress {
-    pub fn new(total: usize) -> Progress {
+    /// Of a run of that many tasks that began then.
+    pub fn new(total: usize, began: Instant) -> Progress {
         Progress {
-            began: Instant::now(),
+            began,
             total,
             begun: BTreeSet::new(),
             at: None,
@@ -388,7 +389,7 @@ mod tests {
     }
 
     fn block_of(total: usize) -> Progress {
-        let mut progress = Progress::new(12);
+        let mut progress = Progress::new(12, Instant::now());
         let at_once = 2;
         progress.event(&Event::Block {
             about: About {
