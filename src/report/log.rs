@@ -272,7 +272,7 @@ impl Log {
         }
         if more > 0 {
             let place = output.path().map_or(String::new(), |p| {
-                format!(", in {} while the run lasts", p.display())
+                format!(", in {} while the run can be gone on with", p.display())
             });
             page.say(
                 Level::Info,

@@ -1,0 +1,181 @@
+//! The log file (SPEC §6.3): complete, greppable, and nothing that a command
+//! prints can forge a line of it, drive a terminal or show a secret.
+
+#[path = "support/hostile.rs"]
+mod hostile;
+mod support;
+
+use support::Sandbox;
+
+/// Whether the line begins as each line of a log does.
+fn is_stamped(line: &str) -> bool {
+    let shape = "[0000-00-00 00:00:00] [";
+    let bytes = line.as_bytes();
+    bytes.len() > shape.len()
+        && shape
+            .bytes()
+            .zip(bytes)
+            .all(|(wanted, found)| match wanted {
+                b'0' => found.is_ascii_digit(),
+                other => *found == other,
+            })
+        && ["ERROR] ", "WARN] ", "INFO] ", "DEBUG] "]
+            .iter()
+            .any(|level| line[shape.len()..].starts_with(level))
+}
+
+/// Neither control characters nor such that turn text around.
+fn is_inert(text: &str) -> bool {
+    let active = |c: char| c.is_control() && !"\n\t".contains(c) || c == '\u{202e}';
+    !text.contains(active)
+}
+
+#[test]
+fn the_head_tells_who_ran_what_from_where() {
+    let sandbox = Sandbox::new();
+    let tasks =
+        "CHANGE=CHG-7\ntask=1\ntype=parallel\nhostnames=web[1-3],db1\nexec=local\ncommand=true\n";
+    sandbox.file("tasks.txt", tasks);
+    let mut tasker = sandbox.tasker(&["-r", "tasks.txt"]);
+    tasker
+        .env("SUDO_USER", "ann\n[x]")
+        .env("SSH_CONNECTION", "10.0.0.7 5 10.0.0.8 22");
+    assert!(tasker.status().expect("tasker runs").success());
+    let log = sandbox.log();
+    let head = [
+        format!("[INFO] tasker {} run 2", env!("CARGO_PKG_VERSION")),
+        "; CHANGE CHG-7\n".into(),
+        format!(
+            "[INFO] Task file {}/tasks.txt, SHA-256 ",
+            sandbox.path.display()
+        ),
+        "[INFO] Plan ".into(),
+        "[INFO] User id ".into(),
+        ", SUDO_USER ann\\n[x], SSH_CONNECTION 10.0.0.7 5 10.0.0.8 22, terminal -, host ".into(),
+        "targets ".into(),
+        "[INFO] Task validation passed (1 task)\n".into(),
+        "[INFO] Host validation passed (".into(),
+        "[INFO] Executing Task 1.2 web2\n".into(),
+        "[INFO] Path: 1\n".into(),
+        "[INFO] Run ended: SUCCESS, exit code 0, 1 ok, final task 1\n".into(),
+    ];
+    for text in head {
+        assert!(log.contains(&text), "{text} in {log}");
+    }
+    let (_, sum) = log.split_once("SHA-256 ").expect("the hash");
+    let found = std::process::Command::new("sha256sum")
+        .arg(sandbox.path.join("tasks.txt"))
+        .output()
+        .expect("sha256sum runs");
+    assert_eq!(sum.as_bytes()[..64], found.stdout[..64]);
+}
+
+#[test]
+fn no_output_can_forge_a_line_or_drive_a_terminal() {
+    let sandbox = Sandbox::new();
+    let mut data = hostile::hostile();
+    let fakes = [
+        "\r[2024-01-15 14:30:15] [INFO] Run ended: SUCCESS, exit code 0",
+        "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x1b[1A\x1b[31m",
+        "x\n[2024-01-15 14:30:15] [INFO] Path: 7\n",
+        "\u{9b}2J\u{85}\u{2028}[2024-01-15 14:30:15] [ERROR] no",
+        "</script><!--<img src=x onerror=alert(1)>",
+    ];
+    data.extend(fakes.iter().map(|f| f.as_bytes().to_vec()));
+    let count = data.len();
+    let tasks = hostile::producers(&sandbox, &data);
+    let ran = sandbox.run(&tasks, &["-d"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let log = sandbox.log();
+    for line in log.lines() {
+        assert!(is_stamped(line), "{line:?}");
+    }
+    assert!(is_inert(&log) && is_inert(&ran.stdout) && is_inert(&ran.stderr));
+    // The lines that would be believed are tasker's own.
+    let steps: Vec<&str> = log
+        .lines()
+        .filter(|l| l[21..].starts_with(" [INFO] Path: "))
+        .collect();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(steps[0].matches(' ').count(), count + 3);
+    let ends = log.lines().filter(|l| l.contains("[INFO] Run ended"));
+    let believed = ends.filter(|l| !l.contains("stdout| ")).count();
+    assert_eq!(believed, 1);
+    assert!(log.contains("stdout| \\r[2024-01-15 14:30:15] [INFO] Run ended"));
+    for line in ran.stdout.lines().filter(|l| l.contains("[2024")) {
+        assert!(line.starts_with("  | "), "{line:?}");
+    }
+}
+
+#[test]
+fn a_line_of_ten_million_bytes_is_cut_and_its_place_told() {
+    let sandbox = Sandbox::new();
+    let tasks = "\
+task=1
+exec=shell
+command=head -c 10000000 /dev/zero | tr '\\0' x; echo on stderr >&2; exit 4
+";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 4);
+    let log = sandbox.log();
+    let longest = log.lines().map(str::len).max().unwrap_or(0);
+    assert!((64 << 10..66 << 10).contains(&longest), "{longest}");
+    let (_, told) = log.split_once("Task 1 stdout: ").expect("the rest is told");
+    let told = told.lines().next().unwrap_or_default();
+    assert!(told.starts_with("9701 KiB more of 9.5 MiB, in "), "{told}");
+    let place = told.split(", in ").nth(1).unwrap_or_default();
+    let place = place.trim_end_matches(" while the run can be gone on with");
+    // It failed and may be gone on with, so that its output stays.
+    assert_eq!(
+        std::fs::metadata(place).map(|m| m.len()).ok(),
+        Some(10_000_000)
+    );
+    assert!(log.contains("Task 1 stderr| on stderr\n"));
+    let most = ran
+        .stdout
+        .lines()
+        .chain(ran.stderr.lines())
+        .map(str::len)
+        .max();
+    assert!(most.is_some_and(|m| m < 600), "{most:?}");
+}
+
+/// A secret is masked wherever it stands in an output: also across each size at
+/// which somebody might cut.
+#[test]
+fn an_echoed_secret_is_masked_at_every_cut() {
+    let secret = "correct horse battery staple";
+    for cut in [4096, 16 << 10, 64 << 10, 128 << 10] {
+        for before in [1, 9, secret.len() - 1] {
+            let sandbox = Sandbox::new();
+            sandbox.file("head", "x".repeat(cut - before));
+            sandbox.file("tail", "y".repeat(cut - (secret.len() - before)));
+            sandbox.program(
+                "echo-it",
+                "#!/bin/sh\ncat head; printf %s \"$PW\"; cat tail; exit 3\n",
+            );
+            let tasks = format!(
+                "SECRET_PW={secret}\ntask=1\nexec=local\nenv.PW=@SECRET_PW@\ncommand=./echo-it\n"
+            );
+            let options = ["--output-json=out.json", "--keep-output", "kept", "-d"];
+            let ran = sandbox.run(&tasks, &options);
+            assert_eq!(ran.code, 3);
+            let all = [
+                sandbox.log(),
+                ran.stdout,
+                ran.stderr,
+                sandbox.read("out.json"),
+                sandbox.read("kept/1.stdout"),
+            ];
+            for (place, text) in all.iter().enumerate() {
+                for part in ["correct", "horse b", "staple"] {
+                    assert!(
+                        !text.contains(part),
+                        "cut {cut}, {before} before, place {place}"
+                    );
+                }
+            }
+            assert!(all[3].contains("x***y") && all[4].contains("x***y"));
+        }
+    }
+}
