@@ -9,6 +9,7 @@ use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
 use crate::lock::{self, Instance};
+use crate::mail::{self, Failure};
 use crate::plan::flow::Policy;
 use crate::report::console::Console;
 use crate::report::events::{Events, Head};
@@ -53,8 +54,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
         Err(refusal) => {
-            show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
-            show::complain_raw(format_args!("{}", refusal.detail));
+            mail::tell(loaded, &Failure::of_refusal(&refusal), || refusal.print());
             loaded.validation.tell(&loaded.invocation, &refusal);
             refusal.code
         }
@@ -66,6 +66,8 @@ pub struct Refusal {
     pub code: i32,
     /// One sentence.
     pub why: String,
+    /// Lines that come before it; mostly none.
+    pub before: String,
     /// Lines that follow it; mostly none.
     pub detail: String,
     /// The log that says more, where there is one already.
@@ -77,9 +79,16 @@ impl Refusal {
         Refusal {
             code,
             why: why.into(),
+            before: String::new(),
             detail: String::new(),
             log: None,
         }
+    }
+
+    fn print(&self) {
+        show::complain_raw(format_args!("{}", self.before));
+        show::complain(format_args!("tasker: {}; nothing was run", self.why));
+        show::complain_raw(format_args!("{}", self.detail));
     }
 }
 
@@ -448,15 +457,15 @@ fn check_hosts(
     for (name, reason) in &findings.failures {
         log.say(Level::Error, &format!("Host {name}: {reason}"));
     }
-    let lines = match loaded.invocation.quiet {
+    let before = match loaded.invocation.quiet {
         true => summary::failed_lines(&findings),
         false => summary::lines(&findings),
     };
-    show::complain_raw(format_args!("{lines}"));
-    Err(Refusal::new(
-        findings.code,
-        "the hosts are not as they should be (--skip-host-validation runs all the same)",
-    ))
+    let why = "the hosts are not as they should be (--skip-host-validation runs all the same)";
+    Err(Refusal {
+        before,
+        ..Refusal::new(findings.code, why)
+    })
 }
 
 /// The task to begin at.

@@ -102,6 +102,41 @@ impl Events {
 
     pub fn event(&mut self, event: &Event) {
         match event {
+            Event::Routed { from, to, why } => self.say("routed", |line| {
+                line.number("from", u64::from(*from));
+                line.route(*to);
+                line.text("why", why);
+            }),
+            Event::Finals => self.say("finals_started", |_| {}),
+            Event::Warning { label, text } => self.say("warning", |line| {
+                line.text("label", label);
+                line.text("text", text);
+            }),
+            Event::Interrupted {
+                signal,
+                level,
+                running,
+            } => self.say("interrupted", |line| {
+                line.text("signal", signal_name(*signal));
+                line.text("level", level_name(*level));
+                line.words("running", running);
+            }),
+            Event::Started { .. }
+            | Event::Block { .. }
+            | Event::Branch { .. }
+            | Event::Finished { .. }
+            | Event::BlockFinished { .. }
+            | Event::Skipped { .. }
+            | Event::Restored { .. }
+            | Event::Retry { .. }
+            | Event::Sleep { .. } => self.of_task(event),
+            Event::Debug { .. } | Event::Beat | Event::Asked => {}
+        }
+    }
+
+    /// What happens to one task; the others are told already.
+    fn of_task(&mut self, event: &Event) {
+        match event {
             Event::Started {
                 about,
                 exec,
@@ -150,26 +185,7 @@ impl Events {
             Event::Sleep { about, time } => self.say_of("sleep", about, |line| {
                 line.json.seconds("delay_seconds", Some(*time));
             }),
-            Event::Routed { from, to, why } => self.say("routed", |line| {
-                line.number("from", u64::from(*from));
-                line.route(*to);
-                line.text("why", why);
-            }),
-            Event::Finals => self.say("finals_started", |_| {}),
-            Event::Warning { label, text } => self.say("warning", |line| {
-                line.text("label", label);
-                line.text("text", text);
-            }),
-            Event::Interrupted {
-                signal,
-                level,
-                running,
-            } => self.say("interrupted", |line| {
-                line.text("signal", signal_name(*signal));
-                line.text("level", level_name(*level));
-                line.words("running", running);
-            }),
-            Event::Debug { .. } | Event::Beat | Event::Asked => {}
+            _ => {}
         }
     }
 
