@@ -597,7 +597,7 @@ impl Typed {
             // What is said anew, or was about the plan of the whole run.
             ("resume" | "auto-recovery" | "show-recovery-info" | "finish-only", _) => None,
             // Whoever goes on by hand wants to see it.
-            ("quiet", _) => None,
+            ("quiet" | "mail-once", _) => None,
             ("run" | "start-from" | "limit" | "show-plan" | "plan" | "expect-hosts", _) => None,
             (_, None) => Some(format!("--{long}")),
             ("set", Some(set)) => {

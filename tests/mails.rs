@@ -80,6 +80,12 @@ fn the_same_failure_is_one_line_until_the_job_is_well() {
     let first = job(&sandbox, "web1\nweb2\n", &[]);
     is_whole(&first);
     assert_eq!(first.code, 10);
+    // Whoever goes on by hand is not quiet, which this option is about.
+    let go_on = first.stderr.lines().last().unwrap_or_default();
+    assert!(
+        go_on.contains("tasker -r ") && !go_on.contains("--mail-once"),
+        "{go_on}"
+    );
     let second = job(&sandbox, "web1\nweb2\n", &[]);
     is_brief(&second, "2nd", "task 5 failed on web[1-2]");
     assert_eq!((second.code, second.stdout.as_str()), (10, ""));
