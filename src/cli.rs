@@ -239,6 +239,17 @@ pub const OPTIONS: &[Opt] = &[
         "PROGRAM",
         "run this program once when a real run fails",
     ),
+    valued(
+        "events",
+        None,
+        "FILE",
+        "add each event of the run to this file, as a line of JSON",
+    ),
+    flag(
+        "mail-once",
+        None,
+        "with -q: the same failure as last time is one line",
+    ),
     flag(
         "instance-check",
         None,
@@ -343,6 +354,8 @@ pub struct Invocation {
     pub deadline: Option<Moment>,
     pub deadline_task: Option<String>,
     pub alert_on_failure: Option<PathBuf>,
+    pub events: Option<PathBuf>,
+    pub mail_once: bool,
     pub instance_check: bool,
     pub force_instance: bool,
     pub lock_wait: Option<Duration>,
@@ -397,6 +410,8 @@ impl Default for Invocation {
             deadline: None,
             deadline_task: None,
             alert_on_failure: None,
+            events: None,
+            mail_once: false,
             instance_check: false,
             force_instance: false,
             lock_wait: None,
@@ -582,7 +597,7 @@ impl Typed {
             // What is said anew, or was about the plan of the whole run.
             ("resume" | "auto-recovery" | "show-recovery-info" | "finish-only", _) => None,
             // Whoever goes on by hand wants to see it.
-            ("quiet", _) => None,
+            ("quiet" | "mail-once", _) => None,
             ("run" | "start-from" | "limit" | "show-plan" | "plan" | "expect-hosts", _) => None,
             (_, None) => Some(format!("--{long}")),
             ("set", Some(set)) => {
@@ -636,6 +651,10 @@ impl Invocation {
         if invocation.deadline_task.is_some() && invocation.deadline.is_none() {
             return Err("--deadline-task does nothing alone; add --deadline TIME".into());
         }
+        let typed_mail_once = typed.iter().any(|t| t.opt.long == "mail-once");
+        if typed_mail_once && !invocation.quiet {
+            return Err("--mail-once is about what -q prints; add -q".into());
+        }
         if invocation.run && invocation.validate_only {
             return Err("--validate-only runs nothing; leave -r out".into());
         }
@@ -686,6 +705,8 @@ impl Invocation {
             "deadline" => self.deadline = Some(moment::parse(text()?)?),
             "deadline-task" => self.deadline_task = Some(text()?.to_string()),
             "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
+            "mail-once" => self.mail_once = true,
+            "events" => self.events = Some(PathBuf::from(value)),
             "instance-check" => self.instance_check = true,
             "force-instance" => self.force_instance = true,
             "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),

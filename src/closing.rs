@@ -5,6 +5,7 @@
 use crate::alert::Alert;
 use crate::exit;
 use crate::load::Loaded;
+use crate::mail::{self, Failure};
 use crate::outcome::Outcome;
 use crate::report::account::{Account, Walk};
 use crate::report::log::Level;
@@ -147,7 +148,12 @@ impl Ended<'_> {
             log: report.log.path().display().to_string(),
             go_on,
         };
-        report.console.end(end, &closing);
+        if end.exit == exit::OK {
+            report.console.end(end, &closing);
+            return mail::recovered(loaded);
+        }
+        let failure = Failure::of_end(loaded, end, report.log.path());
+        mail::tell(loaded, &failure, || report.console.end(end, &closing));
     }
 
     /// The failure in one sentence; empty where there was none.

@@ -15,6 +15,7 @@ mod hosts;
 mod limits;
 mod load;
 mod lock;
+mod mail;
 mod outcome;
 mod plan;
 mod refused;

@@ -9,8 +9,10 @@ use crate::hosts::{self, Check};
 use crate::limits;
 use crate::load::Loaded;
 use crate::lock::{self, Instance};
+use crate::mail::{self, Failure};
 use crate::plan::flow::Policy;
 use crate::report::console::Console;
+use crate::report::events::{Events, Head};
 use crate::report::log::{Level, Log};
 use crate::report::outputs::Outputs;
 use crate::report::records::{self, Records};
@@ -37,7 +39,7 @@ use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
 use crate::text::sha256;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,8 +54,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
         Err(refusal) => {
-            show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
-            show::complain_raw(format_args!("{}", refusal.detail));
+            mail::tell(loaded, &Failure::of_refusal(&refusal), || refusal.print());
             loaded.validation.tell(&loaded.invocation, &refusal);
             refusal.code
         }
@@ -65,6 +66,8 @@ pub struct Refusal {
     pub code: i32,
     /// One sentence.
     pub why: String,
+    /// Lines that come before it; mostly none.
+    pub before: String,
     /// Lines that follow it; mostly none.
     pub detail: String,
     /// The log that says more, where there is one already.
@@ -76,9 +79,16 @@ impl Refusal {
         Refusal {
             code,
             why: why.into(),
+            before: String::new(),
             detail: String::new(),
             log: None,
         }
+    }
+
+    fn print(&self) {
+        show::complain_raw(format_args!("{}", self.before));
+        show::complain(format_args!("tasker: {}; nothing was run", self.why));
+        show::complain_raw(format_args!("{}", self.detail));
     }
 }
 
@@ -181,6 +191,7 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
     };
     let mut report = open_report(loaded, &records).map_err(unwritable)?;
     head(&mut report.log, loaded, &selection, &run_id, &plan);
+    announce(&mut report, loaded, &run_id, &plan, going.is_some());
     if let Some(holder) = lock.beside() {
         let text =
             format!("Another instance is active ({holder}); --force-instance runs beside it");
@@ -208,6 +219,7 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
             refusal.code, refusal.why
         );
         report.log.say(Level::Error, &text);
+        report.follow(|events| events.refused(refusal.code, &refusal.why));
         Refusal {
             log: Some(log),
             ..refusal
@@ -225,6 +237,7 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         option: closed.option,
     };
     ended.close(&mut report);
+    report.follow(|events| events.end(&end));
     ended.alert(&mut report, state_file, &around.interrupt);
     if let Some(journal) = closed.done_with {
         journal.release_outputs();
@@ -373,18 +386,46 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
     let invocation = &loaded.invocation;
     let mask = Mask::new(&loaded.workflow.globals);
     let (file, path) = records.create_log()?;
-    let log = Log::new(file, path, invocation.log_level, mask.clone());
+    let mut log = Log::new(file, path, invocation.log_level, mask.clone());
     if !invocation.no_task_backup {
         records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
     }
     let outputs = invocation.keep_output.as_ref();
     let outputs = outputs.map(|directory| Outputs::new(directory, mask.clone()));
+    let outputs = outputs.transpose()?;
     let tasks = loaded.workflow.tasks.len();
+    let open = |path: &PathBuf| Events::open(path, mask.clone());
+    let events = invocation.events.as_ref().map(open).transpose();
+    let events = events.inspect_err(|e| log.say(Level::Error, &e.to_string()))?;
     Ok(Report {
-        outputs: outputs.transpose()?,
+        outputs,
         console: Console::new(invocation.quiet, invocation.color, mask, tasks),
         log,
+        events,
     })
+}
+
+/// The first of the events for another program.
+fn announce(report: &mut Report, loaded: &Loaded, run_id: &str, plan: &Plan, resumed: bool) {
+    let change = loaded.workflow.globals.get("CHANGE").map(|g| g.shown());
+    let log_file = report.log.path().display().to_string();
+    let head = Head {
+        run_id,
+        task_file: &real_path(loaded).display().to_string(),
+        sha256: &sha256::hex(loaded.sources.get(loaded.file).text.as_bytes()),
+        plan: &plan.shown_id(),
+        project: loaded.invocation.project.as_deref(),
+        change: change.as_deref(),
+        tasks: loaded.workflow.tasks.len(),
+        log_file: &log_file,
+        resumed,
+    };
+    report.follow(|events| events.begin(&head));
+}
+
+/// The task file's real path, where it has one.
+fn real_path(loaded: &Loaded) -> PathBuf {
+    std::fs::canonicalize(&loaded.name).unwrap_or_else(|_| PathBuf::from(&loaded.name))
 }
 
 /// Resolves the hosts, and with `-c` contacts them; nothing runs where one fails.
@@ -416,15 +457,15 @@ fn check_hosts(
     for (name, reason) in &findings.failures {
         log.say(Level::Error, &format!("Host {name}: {reason}"));
     }
-    let lines = match loaded.invocation.quiet {
+    let before = match loaded.invocation.quiet {
         true => summary::failed_lines(&findings),
         false => summary::lines(&findings),
     };
-    show::complain_raw(format_args!("{lines}"));
-    Err(Refusal::new(
-        findings.code,
-        "the hosts are not as they should be (--skip-host-validation runs all the same)",
-    ))
+    let why = "the hosts are not as they should be (--skip-host-validation runs all the same)";
+    Err(Refusal {
+        before,
+        ..Refusal::new(findings.code, why)
+    })
 }
 
 /// The task to begin at.
@@ -455,8 +496,7 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
     let workflow = &loaded.workflow;
-    let real = std::fs::canonicalize(&loaded.name)
-        .unwrap_or_else(|_| Path::new(&loaded.name).to_path_buf());
+    let real = real_path(loaded);
     let conf = loaded.site.file.map(|file| {
         let source = loaded.sources.get(file);
         format!(

@@ -7,6 +7,7 @@ pub mod account;
 pub mod as_json;
 pub mod clock;
 pub mod console;
+pub mod events;
 pub mod fold;
 pub mod history;
 pub mod live;
@@ -23,6 +24,7 @@ pub mod width;
 
 use crate::run::event::Event;
 use console::Console;
+use events::Events;
 use log::{Level, Log};
 use outputs::Outputs;
 
@@ -30,6 +32,8 @@ use outputs::Outputs;
 pub struct Report {
     pub console: Console,
     pub log: Log,
+    /// For another program that follows the run.
+    pub events: Option<Events>,
     /// Where `--keep-output` is given.
     pub outputs: Option<Outputs>,
 }
@@ -40,7 +44,21 @@ impl Report {
         for slow in self.console.event(event) {
             self.log.say(Level::Warn, &slow);
         }
+        self.follow(|events| events.event(event));
         let lost = self.outputs.as_mut().and_then(|o| o.event(event));
+        self.tell_lost(lost);
+    }
+
+    /// Tells the program that follows the run; what it does not get is told once.
+    pub fn follow(&mut self, tell: impl FnOnce(&mut Events)) {
+        let lost = self.events.as_mut().and_then(|events| {
+            tell(events);
+            events.lost()
+        });
+        self.tell_lost(lost);
+    }
+
+    fn tell_lost(&mut self, lost: Option<String>) {
         if let Some(text) = lost {
             self.log.say(Level::Error, &text);
             self.console.complain(&format!("tasker: {text}\n"));

@@ -300,6 +300,21 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// What `--mail-once` remembers of a job, in `state/`.
+impl Records {
+    pub fn mail_file(&self, job: &str) -> io::Result<PathBuf> {
+        Ok(self.directory("state")?.join(format!("mail_{job}.txt")))
+    }
+
+    /// Replaces a file as a whole, so that no reader finds half of it.
+    pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = path.with_extension(format!("new.{}", std::process::id()));
+        let written = private_file(&new).and_then(|mut file| file.write_all(bytes));
+        let placed = written.and_then(|()| std::fs::rename(&new, path));
+        placed.inspect_err(|_| drop(std::fs::remove_file(&new)))
+    }
+}
+
 /// The hosts of a file's last run by outcome, for `--limit last:failed`: one
 /// `OUTCOME HOST` a line, in `state/`, named by the file's real path.
 impl Records {

@@ -12,6 +12,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use libc::{ENXIO, O_NONBLOCK};
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};
 
 /// Turns -1 into the error that the call left behind.

@@ -1,0 +1,346 @@
+//! `--mail-once` (SPEC §6.6): what cron mails of a failure that goes on. Each job
+//! has a memory in the log directory of how it failed last time; it is kept by
+//! nothing else, and losing it costs no more than one long message too many.
+#![forbid(unsafe_code)]
+
+use crate::cli::Invocation;
+use crate::load::Loaded;
+use crate::outcome::Outcome;
+use crate::plan::identity;
+use crate::report::records::Records;
+use crate::report::{clock, show};
+use crate::run::engine::RunEnd;
+use crate::run::interrupt::signal_name;
+use crate::run::result::TaskResult;
+use crate::session::{self, Refusal};
+use crate::task::Task;
+use crate::task::globals::is_secret;
+use crate::task::mask::Mask;
+use crate::task::nodeset;
+use crate::text::diagnostic::Count;
+use crate::text::sha256;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A failure, as it is compared with that of last time and told in one line.
+pub struct Failure {
+    /// The same for the same tasks, outcomes and hosts.
+    key: String,
+    /// What failed.
+    brief: String,
+    /// The log that says more, where there is one.
+    log: Option<String>,
+}
+
+impl Failure {
+    pub fn of_end(loaded: &Loaded, end: &RunEnd, log: &Path) -> Failure {
+        Failure {
+            key: hashed(&key_of(loaded, end)),
+            brief: brief_of(loaded, end),
+            log: Some(log.display().to_string()),
+        }
+    }
+
+    pub fn of_refusal(refusal: &Refusal) -> Failure {
+        let Refusal {
+            code,
+            why,
+            before,
+            detail,
+            ..
+        } = refusal;
+        Failure {
+            key: hashed(&format!("refused {code}\n{why}\n{before}\n{detail}")),
+            brief: format!("{why}; nothing was run"),
+            log: refusal.log.as_ref().map(|l| l.display().to_string()),
+        }
+    }
+}
+
+/// Everything that did not succeed, a line each, and how the run ended where no
+/// task alone decided that.
+fn key_of(loaded: &Loaded, end: &RunEnd) -> String {
+    let mut key = String::new();
+    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
+        let failed = end.results.get(ix).filter(|r| r.outcome.is_failure());
+        if let Some(result) = failed {
+            key += &format!("task {} {}\n", task.id, ended(task, result));
+        }
+    }
+    let last = end.results.get(end.last).map(|r| r.exit);
+    if last != Some(end.exit) || end.signal.is_some() {
+        key += &format!("exit {}\n", end.exit);
+    }
+    key + &format!("last {}\n", loaded.workflow.tasks[end.last].id)
+}
+
+/// `failed on web[01-03], unreachable on web07`; `failed in 11,12` for a list of
+/// tasks.
+fn ended(task: &Task, result: &TaskResult) -> String {
+    if result.members.is_empty() {
+        return match result.hostname.as_str() {
+            "" | "localhost" => result.outcome.to_string(),
+            host => format!("{} on {host}", result.outcome),
+        };
+    }
+    let on = |outcome: Outcome| {
+        let names = result.members_that(&[outcome]);
+        (!names.is_empty()).then(|| match task.command() {
+            Some(_) => format!("{outcome} on {}", nodeset::fold(&names)),
+            None => format!("{outcome} in {}", names.join(",")),
+        })
+    };
+    let failures = Outcome::ALL.into_iter().filter(|o| o.is_failure());
+    let parts: Vec<String> = failures.filter_map(on).collect();
+    match parts.is_empty() {
+        // What did not hold is its criterion.
+        true => result.outcome.to_string(),
+        false => parts.join(", "),
+    }
+}
+
+fn brief_of(loaded: &Loaded, end: &RunEnd) -> String {
+    let first = end.first_failure.and_then(|ix| {
+        let (task, result) = (&loaded.workflow.tasks[ix], end.results.get(ix)?);
+        let title = match task.title.shown(None) {
+            title if title.is_empty() => String::new(),
+            title => format!(" ({title})"),
+        };
+        Some(format!("task {}{title} {}", task.id, ended(task, result)))
+    });
+    match (end.signal, first) {
+        (Some(signal), _) => format!("ended by {}", signal_name(signal)),
+        (None, Some(first)) => first,
+        (None, None) => format!("exit code {}: {}", end.exit, end.why),
+    }
+}
+
+/// Prints a failure: whole, or in one line where it is the same as last time.
+pub fn tell(loaded: &Loaded, failure: &Failure, whole: impl FnOnce()) {
+    if !is_wanted(&loaded.invocation) {
+        return whole();
+    }
+    let now = SystemTime::now();
+    match note(loaded, &failure.key, now) {
+        Ok(Some(memory)) => {
+            let since = since(&memory, now);
+            let (times, brief) = (ordinal(memory.count), &failure.brief);
+            let log = failure.log.as_ref();
+            let log = log.map_or(String::new(), |log| format!("; log: {log}"));
+            let line = format!("same as since {since} ({times} time): {brief}{log}");
+            complain(loaded, &line);
+        }
+        Ok(None) => whole(),
+        Err(why) => {
+            whole();
+            complain(loaded, &format!("told in full: --mail-once: {why}"));
+        }
+    }
+}
+
+/// Prints that a job is well again, on the first success after a failure.
+pub fn recovered(loaded: &Loaded) {
+    if !is_wanted(&loaded.invocation) {
+        return;
+    }
+    if let Err(why) = forget(loaded) {
+        complain(loaded, &format!("--mail-once: {why}"));
+    }
+}
+
+fn is_wanted(invocation: &Invocation) -> bool {
+    invocation.mail_once && invocation.quiet
+}
+
+/// One line on standard error, as the last line of every message begins.
+fn complain(loaded: &Loaded, text: &str) {
+    let text = Mask::new(&loaded.workflow.globals).text(&show::line(text));
+    show::complain(format_args!(
+        "tasker: {}: {}",
+        loaded.name,
+        show::short(&text)
+    ));
+}
+
+/// How a job failed last time.
+struct Memory {
+    key: String,
+    since: SystemTime,
+    /// How often in a row.
+    count: u64,
+}
+
+/// Takes the failure into the memory; what it holds then, where the failure is
+/// the same as last time.
+fn note(loaded: &Loaded, key: &str, now: SystemTime) -> Result<Option<Memory>, String> {
+    let path = place(loaded)?;
+    let (earlier, trouble) = match Memory::read(&path) {
+        Ok(earlier) => (earlier, None),
+        Err(why) => (None, Some(why)),
+    };
+    let memory = match earlier {
+        Some(earlier) if earlier.key == key => Memory {
+            count: earlier.count.saturating_add(1),
+            ..earlier
+        },
+        _ => Memory {
+            key: key.to_string(),
+            since: now,
+            count: 1,
+        },
+    };
+    memory.write(&path)?;
+    match trouble {
+        Some(why) => Err(why),
+        None => Ok(Some(memory).filter(|m| m.count > 1)),
+    }
+}
+
+fn forget(loaded: &Loaded) -> Result<(), String> {
+    let path = place(loaded)?;
+    let now = SystemTime::now();
+    let how = match Memory::read(&path) {
+        Ok(None) => return Ok(()),
+        Ok(Some(memory)) => format!(
+            "after {} since {}",
+            Count(
+                usize::try_from(memory.count).unwrap_or(usize::MAX),
+                "failure"
+            ),
+            since(&memory, now)
+        ),
+        Err(why) => format!("after failures; {why}"),
+    };
+    let at = clock::stamp(now);
+    crate::print(&format!(
+        "tasker: {}: recovered at {} {how}\n",
+        show::line(&loaded.name),
+        &at[11..16]
+    ));
+    fs::remove_file(&path).map_err(|e| about(&path, &e))
+}
+
+impl Memory {
+    /// Nothing where the job did not fail last time.
+    fn read(path: &Path) -> Result<Option<Memory>, String> {
+        let text = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(about(path, &e)),
+        };
+        let damaged = || format!("`{}` is damaged, and begun anew", path.display());
+        Memory::parse(&text).map(Some).ok_or_else(damaged)
+    }
+
+    /// `1 KEY SECONDS COUNT`, the first being the version.
+    fn parse(text: &str) -> Option<Memory> {
+        let words: Vec<&str> = text.strip_suffix('\n')?.split(' ').collect();
+        let [version, key, since, count] = words[..] else {
+            return None;
+        };
+        let since = Duration::from_secs(since.parse().ok()?);
+        Some(Memory {
+            key: Some(key).filter(|_| version == "1")?.to_string(),
+            since: UNIX_EPOCH.checked_add(since)?,
+            count: count.parse().ok().filter(|c| *c > 0)?,
+        })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), String> {
+        let since = self.since.duration_since(UNIX_EPOCH);
+        let since = since.map_or(0, |d| d.as_secs());
+        let text = format!("1 {} {since} {}\n", self.key, self.count);
+        Records::replace(path, text.as_bytes()).map_err(|e| about(path, &e))
+    }
+}
+
+fn about(path: &Path, error: &io::Error) -> String {
+    format!("`{}`: {error}", path.display())
+}
+
+/// The job's memory. Jobs are told apart by the file's real path and by what the
+/// command line makes of it; not by the file's text, which is mended after a
+/// failure.
+fn place(loaded: &Loaded) -> Result<PathBuf, String> {
+    let directory = session::log_directory(loaded).map_err(|refusal| refusal.why)?;
+    let records = Records::new(directory, SystemTime::now());
+    let invocation = &loaded.invocation;
+    let mut job = match fs::canonicalize(&loaded.name) {
+        Ok(path) if !loaded.from_stdin => format!("{}\n", path.display()),
+        _ => loaded.sources.get(loaded.file).text.clone(),
+    };
+    for (name, value) in &invocation.settings {
+        let value = match is_secret(name) {
+            true => {
+                let key = records.plan_key().map_err(|e| e.to_string())?;
+                identity::keyed_hash(&key, name, value.as_bytes())
+            }
+            false => value.clone(),
+        };
+        job += &format!("--set {name}={value}\n");
+    }
+    let options = [
+        ("--limit", &invocation.limit),
+        ("--exclude", &invocation.exclude),
+        ("--project", &invocation.project),
+    ];
+    for (name, value) in options {
+        job += &format!("{name} {value:?}\n");
+    }
+    records.mail_file(&hashed(&job)).map_err(|e| e.to_string())
+}
+
+fn hashed(text: &str) -> String {
+    sha256::hex(text.as_bytes())[..16].to_string()
+}
+
+/// The time of day of the first failure, with the date where it is not today's.
+fn since(memory: &Memory, now: SystemTime) -> String {
+    let (since, now) = (clock::stamp(memory.since), clock::stamp(now));
+    match since[..10] == now[..10] {
+        true => since[11..16].to_string(),
+        false => since[..16].to_string(),
+    }
+}
+
+fn ordinal(count: u64) -> String {
+    let end = match (count % 10, count % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{count}{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_counted_in_english() {
+        let all = [1, 2, 3, 4, 11, 12, 13, 21, 22, 111, 103].map(ordinal);
+        assert_eq!(
+            all.join(" "),
+            "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 111th 103rd"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_memory_is_not_read_as_one() {
+        assert!(Memory::parse("1 abc 1700000000 3\n").is_some_and(|m| m.count == 3));
+        for damaged in [
+            "",
+            "1 abc 1700000000 3",
+            "2 abc 1 3\n",
+            "1 abc 1 0\n",
+            "1 abc x 1\n",
+            "1 abc 99999999999999999999 1\n",
+        ] {
+            assert!(Memory::parse(damaged).is_none(), "{damaged}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! `--mail-once` (SPEC §6.6): what cron mails of a failure that goes on, and of its
+//! end. What is printed is what is mailed.
+
+mod support;
+
+use std::path::PathBuf;
+use support::{Ran, Sandbox};
+
+/// A job of three hosts, of which those fail that `bad` names.
+const JOB: &str = "task=5\ntype=parallel\nhostnames=web[1-4]\nexec=shell\n\
+     command=! grep -qx @hostname@ bad\n";
+
+fn job(sandbox: &Sandbox, bad: &str, options: &[&str]) -> Ran {
+    sandbox.file("bad", bad);
+    mailed(sandbox, JOB, options)
+}
+
+fn mailed(sandbox: &Sandbox, text: &str, options: &[&str]) -> Ran {
+    let mut all = vec!["-q", "--mail-once"];
+    all.extend(options);
+    sandbox.run(text, &all)
+}
+
+/// The memories that there are.
+fn memories(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(sandbox.path.join("TASKER/state"));
+    let paths = entries.expect("state").flatten().map(|e| e.path());
+    let is_memory = |p: &PathBuf| p.display().to_string().contains("/mail_");
+    paths.filter(is_memory).collect()
+}
+
+/// The time of day in `since HH:MM`, left out: it is now.
+fn without_time(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find([':']).filter(|at| *at >= 2) {
+        let is_time = rest[at - 2..at].bytes().all(|b| b.is_ascii_digit())
+            && rest[at + 1..].len() >= 2
+            && rest[at + 1..at + 3].bytes().all(|b| b.is_ascii_digit());
+        if is_time {
+            out += &rest[..at - 2];
+            out += "HH:MM";
+            rest = &rest[at + 3..];
+        } else {
+            out += &rest[..=at];
+            rest = &rest[at + 1..];
+        }
+    }
+    out + rest
+}
+
+#[track_caller]
+fn is_whole(ran: &Ran) {
+    assert!(
+        ran.stderr.contains("tasks.txt:1: task 5 failed: "),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr
+            .contains("tasker: tasks.txt: failed with exit code"),
+        "{ran:?}"
+    );
+    assert!(!ran.stderr.contains("same as"), "{ran:?}");
+}
+
+/// One line, which names this time, this failure and an existing log.
+#[track_caller]
+fn is_brief(ran: &Ran, times: &str, what: &str) {
+    let text = without_time(&ran.stderr);
+    let (line, log) = text.split_once("; log: ").expect("a log");
+    let expected = format!("tasker: tasks.txt: same as since HH:MM ({times} time): {what}");
+    assert_eq!(line, expected, "{ran:?}");
+    assert_eq!(log.lines().count(), 1, "{ran:?}");
+    assert!(std::fs::metadata(log.trim_end()).is_ok(), "{ran:?}");
+}
+
+#[test]
+fn the_same_failure_is_one_line_until_the_job_is_well() {
+    let sandbox = Sandbox::new();
+    let first = job(&sandbox, "web1\nweb2\n", &[]);
+    is_whole(&first);
+    assert_eq!(first.code, 10);
+    // Whoever goes on by hand is not quiet, which this option is about.
+    let go_on = first.stderr.lines().last().unwrap_or_default();
+    assert!(
+        go_on.contains("tasker -r ") && !go_on.contains("--mail-once"),
+        "{go_on}"
+    );
+    let second = job(&sandbox, "web1\nweb2\n", &[]);
+    is_brief(&second, "2nd", "task 5 failed on web[1-2]");
+    assert_eq!((second.code, second.stdout.as_str()), (10, ""));
+    is_brief(
+        &job(&sandbox, "web1\nweb2\n", &[]),
+        "3rd",
+        "task 5 failed on web[1-2]",
+    );
+    let well = job(&sandbox, "", &[]);
+    assert_eq!((well.code, well.stderr.as_str()), (0, ""));
+    assert_eq!(
+        without_time(&well.stdout),
+        "tasker: tasks.txt: recovered at HH:MM after 3 failures since HH:MM\n"
+    );
+    assert!(memories(&sandbox).is_empty());
+    // Said once, and what fails then is new.
+    let still = job(&sandbox, "", &[]);
+    assert_eq!((still.stdout.as_str(), still.stderr.as_str()), ("", ""));
+    is_whole(&job(&sandbox, "web1\nweb2\n", &[]));
+    let well = job(&sandbox, "", &[]);
+    assert!(well.stdout.contains(" after 1 failure since "), "{well:?}");
+}
+
+#[test]
+fn other_hosts_another_outcome_or_another_task_is_another_failure() {
+    let sandbox = Sandbox::new();
+    is_whole(&job(&sandbox, "web1\n", &[]));
+    is_whole(&job(&sandbox, "web1\nweb3\n", &[]));
+    is_brief(
+        &job(&sandbox, "web1\nweb3\n", &[]),
+        "2nd",
+        "task 5 failed on web[1,3]",
+    );
+    let of_task = |what: &str, text: &str| {
+        let ran = mailed(&sandbox, text, &[]);
+        assert!(
+            ran.stderr.contains(what) && !ran.stderr.contains("same"),
+            "{ran:?}"
+        );
+        let ran = mailed(&sandbox, text, &[]);
+        assert!(ran.stderr.contains("(2nd time)"), "{ran:?}");
+        ran
+    };
+    of_task("task 1 failed", "task=1\nexec=local\ncommand=false\n");
+    let sleeps = "task=1\nexec=local\ncommand=sleep 60\ntimeout=1\n";
+    of_task("task 1 timed out", sleeps);
+    of_task("task 2 failed", "task=2\nexec=local\ncommand=false\n");
+    let ran = of_task(
+        "exit code 14",
+        "--max-steps=1\ntask=1\nexec=local\ncommand=true\ntask=2\nexec=local\ncommand=true\n",
+    );
+    let end = ": exit code 14: stopped after 1 task, as --max-steps says; log: ";
+    assert!(ran.stderr.contains(end), "{ran:?}");
+    let ran = of_task(
+        "task 3 (Both) failed",
+        "task=1\nexec=local\ncommand=false\ntask=2\nexec=local\ncommand=false\n\
+         # Both\ntask=3\ntype=parallel\ntasks=1,2\n",
+    );
+    assert!(
+        ran.stderr
+            .contains("time): task 3 (Both) failed in 1,2; log: "),
+        "{ran:?}"
+    );
+    // Handled or not makes a difference too.
+    of_task(
+        "exit code 7",
+        "task=2\nexec=local\ncommand=false\nreturn=7\n",
+    );
+}
+
+#[test]
+fn a_run_that_is_refused_is_a_failure_as_well() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\nhostname=a.invalid\nexec=ssh\ncommand=true\n";
+    let first = mailed(&sandbox, text, &[]);
+    assert_eq!(first.code, 60);
+    assert!(first.stderr.contains("a.invalid: "), "{first:?}");
+    let second = mailed(&sandbox, text, &[]);
+    assert_eq!(second.code, 60);
+    let what = "the hosts are not as they should be (--skip-host-validation runs all the same); nothing was run";
+    is_brief(&second, "2nd", what);
+    // With another host it is another failure.
+    let third = mailed(&sandbox, &text.replace("a.inv", "b.inv"), &[]);
+    assert!(third.stderr.contains("b.invalid: "), "{third:?}");
+    sandbox.file(
+        "tasker.conf",
+        "exec=absent-program\nargv=absent-program {command} {arguments}\n",
+    );
+    let text = "task=1\nhostname=a\nexec=absent-program\ncommand=true\n";
+    let run = || mailed(&sandbox, text, &["--config=tasker.conf"]);
+    let first = run();
+    assert_eq!(first.code, 61, "{first:?}");
+    assert!(!first.stderr.contains("same as"), "{first:?}");
+    let second = without_time(&run().stderr);
+    assert_eq!(
+        second,
+        "tasker: tasks.txt: same as since HH:MM (2nd time): not in PATH: `absent-program` \
+         for exec type `absent-program`; nothing was run\n"
+    );
+}
+
+#[test]
+fn jobs_of_one_file_are_not_confused() {
+    let sandbox = Sandbox::new();
+    let text = "WHERE=a\nSECRET_A=x\n\
+         task=1\nexec=shell\ncommand=test @WHERE@ = good -o -z \"@SECRET_A@\"\n\
+         task=2\ntype=parallel\nhostnames=web[8-9]\nexec=local\ncommand=true\n";
+    let run = |options: &[&str]| mailed(&sandbox, text, options);
+    let jobs: [&[&str]; 6] = [
+        &[],
+        &["--set=WHERE=b"],
+        &["--set=WHERE=b", "-p", "night"],
+        &["--exclude=web9"],
+        &["--set=SECRET_A=one-secret"],
+        &["--set=SECRET_A=other-secret"],
+    ];
+    for job in jobs {
+        let ran = run(job);
+        assert!(
+            ran.code == 1 && !ran.stderr.contains("same as"),
+            "{job:?} {ran:?}"
+        );
+    }
+    assert_eq!(memories(&sandbox).len(), 6);
+    for job in jobs {
+        let ran = run(job);
+        assert!(ran.stderr.contains("(2nd time)"), "{job:?} {ran:?}");
+    }
+    // A success of one says nothing of another, and the file may be mended.
+    let good = run(&["--set=WHERE=good"]);
+    assert_eq!((good.code, good.stdout.as_str()), (0, ""));
+    let mended = text.replace("WHERE=a", "WHERE=good");
+    let well = mailed(&sandbox, &mended, &[]);
+    assert!(well.stdout.contains(" after 2 failures since "), "{well:?}");
+    assert_eq!(memories(&sandbox).len(), 5);
+    for memory in memories(&sandbox) {
+        let text = std::fs::read_to_string(memory).expect("readable");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+#[test]
+fn no_failure_is_lost_with_its_memory() {
+    let sandbox = Sandbox::new();
+    is_whole(&job(&sandbox, "web1\n", &[]));
+    let memory = memories(&sandbox).remove(0);
+    std::fs::write(&memory, "nonsense").expect("written");
+    let ran = job(&sandbox, "web1\n", &[]);
+    is_whole(&ran);
+    let damaged = format!(
+        "tasker: tasks.txt: told in full: --mail-once: `{}` is damaged, and begun anew\n",
+        memory.display()
+    );
+    assert!(ran.stderr.ends_with(&damaged), "{ran:?}");
+    is_brief(
+        &job(&sandbox, "web1\n", &[]),
+        "2nd",
+        "task 5 failed on web1",
+    );
+    std::fs::write(&memory, "nonsense").expect("written");
+    let well = job(&sandbox, "", &[]);
+    assert!(well.stdout.contains(" recovered at "), "{well:?}");
+    assert!(well.stdout.contains("is damaged"), "{well:?}");
+    assert!(memories(&sandbox).is_empty());
+    // A directory in its place can be neither read nor replaced.
+    std::fs::create_dir(&memory).expect("made");
+    for _ in 0..2 {
+        let ran = job(&sandbox, "web1\n", &[]);
+        is_whole(&ran);
+        let why = format!("told in full: --mail-once: `{}`: ", memory.display());
+        assert!(ran.stderr.contains(&why), "{ran:?}");
+    }
+    let left = std::fs::read_dir(memory.parent().expect("state")).expect("read");
+    let new = left
+        .flatten()
+        .filter(|e| e.path().display().to_string().contains("new"));
+    assert_eq!(new.count(), 0);
+    // No log directory at all.
+    let ran = job(&sandbox, "", &["--log-dir=/dev/null/x"]);
+    assert_eq!(ran.code, 32);
+    assert!(ran.stderr.contains("; nothing was run\n"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("told in full: --mail-once: "),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn an_older_failure_has_its_date() {
+    let sandbox = Sandbox::new();
+    is_whole(&job(&sandbox, "web1\n", &[]));
+    let memory = memories(&sandbox).remove(0);
+    let text = std::fs::read_to_string(&memory).expect("readable");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let old = format!("{} {} 1700000000 10\n", words[0], words[1]);
+    std::fs::write(&memory, old).expect("written");
+    let ran = job(&sandbox, "web1\n", &[]);
+    let what = "same as since 2023-11-14 22:13 (11th time): task 5 failed on web1; log: ";
+    assert!(ran.stderr.contains(what), "{ran:?}");
+    let well = job(&sandbox, "", &[]);
+    let what = " after 11 failures since 2023-11-14 22:13\n";
+    assert!(well.stdout.ends_with(what), "{well:?}");
+}
+
+#[test]
+fn it_is_about_quiet_runs_only() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(JOB, &["--mail-once"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr
+            .contains("--mail-once is about what -q prints; add -q"),
+        "{ran:?}"
+    );
+    // In a file it waits for a quiet run.
+    let text = format!("--mail-once\n{JOB}");
+    sandbox.file("bad", "web1\n");
+    for _ in 0..2 {
+        let ran = sandbox.run(&text, &[]);
+        assert!(
+            ran.code == 10 && ran.stderr.contains("failed with exit code"),
+            "{ran:?}"
+        );
+    }
+    assert!(memories(&sandbox).is_empty());
+    sandbox.run(&text, &["-q"]);
+    assert!(sandbox.run(&text, &["-q"]).stderr.contains("(2nd time)"));
+}
