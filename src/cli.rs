@@ -266,6 +266,12 @@ pub const OPTIONS: &[Opt] = &[
         "TIME",
         "wait a random time up to this before the run",
     ),
+    never_in_file(valued(
+        "project-summary",
+        None,
+        "NAME",
+        "print the runs of this project as a table, with totals",
+    )),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
     valued(
@@ -412,6 +418,11 @@ pub enum Request {
     },
     Version,
     Completions(Shell),
+    /// The runs of a project.
+    ProjectSummary {
+        name: String,
+        typed: Vec<Typed>,
+    },
     Run {
         file: OsString,
         typed: Vec<Typed>,
@@ -469,9 +480,42 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
             (_, None) => typed.push(Typed { opt, value: None }),
         }
     }
+    if typed.iter().any(|t| QUESTIONS.contains(&t.opt.long)) {
+        return question(file, typed);
+    }
     match file {
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
+    }
+}
+
+/// Options that ask about earlier runs, and run nothing.
+const QUESTIONS: [&str; 1] = ["project-summary"];
+
+/// What may stand beside one of them.
+const BESIDE: [&str; 4] = ["log-dir", "config", "color", "quiet"];
+
+fn question(file: Option<OsString>, typed: Vec<Typed>) -> Result<Request, String> {
+    let asks = |t: &&Typed| QUESTIONS.contains(&t.opt.long);
+    let Some(asked) = typed.iter().find(asks) else {
+        return Err("no task file given".into());
+    };
+    let name = asked.opt.long;
+    let fits = |t: &&Typed| t.opt.long == name || BESIDE.contains(&t.opt.long);
+    if let Some(other) = typed.iter().find(|t| !fits(t)) {
+        let other = other.opt.long;
+        return Err(format!("`--{other}` and `--{name}` do not go together"));
+    }
+    let value = asked.value.clone();
+    let text = value.as_ref().map(|v| v.to_string_lossy().into_owned());
+    match (file, text) {
+        (Some(file), _) => Err(format!(
+            "`--{name}` reads no task file; leave `{}` out",
+            file.to_string_lossy()
+        )),
+        (None, text) => project(&text.unwrap_or_default())
+            .map(|name| Request::ProjectSummary { name, typed })
+            .map_err(|why| format!("--{name}: {why}")),
     }
 }
 
@@ -680,6 +724,8 @@ impl Invocation {
             "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),
             "lock-skip" => self.lock_skip = true,
             "splay" => self.splay = Some(duration::parse(text()?)?),
+            // Requests of their own, not settings of a run.
+            "project-summary" => {}
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,

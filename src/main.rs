@@ -15,6 +15,7 @@ mod load;
 mod lock;
 mod outcome;
 mod plan;
+mod project;
 mod rehearsal;
 mod report;
 mod resume;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Completions(shell)) => print(&completions::script(shell)),
+        Ok(Request::ProjectSummary { name, typed }) => project::show(&name, &typed),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
             Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),

@@ -8,6 +8,7 @@ pub mod console;
 pub mod fold;
 pub mod log;
 pub mod paint;
+pub mod project;
 pub mod records;
 pub mod show;
 pub mod story;
