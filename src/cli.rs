@@ -267,6 +267,12 @@ pub const OPTIONS: &[Opt] = &[
         "wait a random time up to this before the run",
     ),
     never_in_file(valued(
+        "status",
+        None,
+        "[=RUN]",
+        "show what runs, or how a run ended: by its id or its task file",
+    )),
+    never_in_file(valued(
         "project-summary",
         None,
         "NAME",
@@ -418,6 +424,11 @@ pub enum Request {
     },
     Version,
     Completions(Shell),
+    /// What is known of a run, or of all of them.
+    Status {
+        run: Option<OsString>,
+        typed: Vec<Typed>,
+    },
     /// The runs of a project.
     ProjectSummary {
         name: String,
@@ -490,7 +501,7 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
 }
 
 /// Options that ask about earlier runs, and run nothing.
-const QUESTIONS: [&str; 1] = ["project-summary"];
+const QUESTIONS: [&str; 2] = ["status", "project-summary"];
 
 /// What may stand beside one of them.
 const BESIDE: [&str; 4] = ["log-dir", "config", "color", "quiet"];
@@ -506,14 +517,20 @@ fn question(file: Option<OsString>, typed: Vec<Typed>) -> Result<Request, String
         let other = other.opt.long;
         return Err(format!("`--{other}` and `--{name}` do not go together"));
     }
-    let value = asked.value.clone();
-    let text = value.as_ref().map(|v| v.to_string_lossy().into_owned());
-    match (file, text) {
-        (Some(file), _) => Err(format!(
+    let value = asked.value.clone().filter(|v| !v.is_empty());
+    match (name, value, file) {
+        // The run may as well be the next word: no file can be meant.
+        ("status", None, run) | ("status", run, None) => Ok(Request::Status { run, typed }),
+        ("status", Some(run), Some(other)) => Err(format!(
+            "one run at a time; `{}` is a second one beside `{}`",
+            other.to_string_lossy(),
+            run.to_string_lossy()
+        )),
+        (_, _, Some(file)) => Err(format!(
             "`--{name}` reads no task file; leave `{}` out",
             file.to_string_lossy()
         )),
-        (None, text) => project(&text.unwrap_or_default())
+        (_, value, None) => project(&value.unwrap_or_default().to_string_lossy())
             .map(|name| Request::ProjectSummary { name, typed })
             .map_err(|why| format!("--{name}: {why}")),
     }
@@ -725,7 +742,7 @@ impl Invocation {
             "lock-skip" => self.lock_skip = true,
             "splay" => self.splay = Some(duration::parse(text()?)?),
             // Requests of their own, not settings of a run.
-            "project-summary" => {}
+            "status" | "project-summary" => {}
             "set" => self.settings.push(setting(text()?)?),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,

@@ -188,11 +188,14 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         deadline,
         ..settings(loaded, going.as_ref(), start, selection)
     };
-    let journal = match &going {
+    let mut journal = match &going {
         Some(going) => going.take(loaded, &around.spool)?,
         None => resume::header(loaded, &records, &run_id, began, &settings)
             .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
     };
+    let words = command_line(loaded, String::new(), None);
+    let tasks = loaded.workflow.tasks.len();
+    journal.note_run(tasks, report.log.path(), words.trim_start());
     let state_file = journal.path().to_path_buf();
     let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
     let option = close_journal(loaded, &records, &mut report, &mut end);

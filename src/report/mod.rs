@@ -11,6 +11,7 @@ pub mod paint;
 pub mod project;
 pub mod records;
 pub mod show;
+pub mod status;
 pub mod story;
 pub mod summary;
 

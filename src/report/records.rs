@@ -110,13 +110,22 @@ impl Records {
 
     /// The journals that there are.
     pub fn journals(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.directory.join("state"));
-        let mut paths: Vec<PathBuf> = entries
-            .map(|e| e.flatten().map(|e| e.path()).collect())
-            .unwrap_or_default();
+        self.try_journals().unwrap_or_default()
+    }
+
+    /// The same; no directory holds none.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub fn try_journals(&self) -> io::Result<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = match std::fs::read_dir(self.directory.join("state")) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
         paths.retain(|p| p.extension().is_some_and(|e| e == "journal"));
         paths.sort();
-        paths
+        Ok(paths)
     }
 
     /// Keeps a copy of the task file, secrets masked.
