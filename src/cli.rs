@@ -277,6 +277,18 @@ pub const OPTIONS: &[Opt] = &[
         "TIME",
         "wait a random time up to this before the run",
     ),
+    never_in_file(valued(
+        "status",
+        None,
+        "[=RUN]",
+        "show what runs, or how a run ended: by its id or its task file",
+    )),
+    never_in_file(valued(
+        "project-summary",
+        None,
+        "NAME",
+        "print the runs of this project as a table, with totals",
+    )),
     valued("set", None, "NAME=VALUE", "set or override a global"),
     valued(
         "output-json",
@@ -444,6 +456,16 @@ pub enum Request {
     },
     Version,
     Completions(Shell),
+    /// What is known of a run, or of all of them.
+    Status {
+        run: Option<OsString>,
+        typed: Vec<Typed>,
+    },
+    /// The runs of a project.
+    ProjectSummary {
+        name: String,
+        typed: Vec<Typed>,
+    },
     Run {
         file: OsString,
         typed: Vec<Typed>,
@@ -501,9 +523,48 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String
             (_, None) => typed.push(Typed { opt, value: None }),
         }
     }
+    if typed.iter().any(|t| QUESTIONS.contains(&t.opt.long)) {
+        return question(file, typed);
+    }
     match file {
         Some(file) => Ok(Request::Run { file, typed }),
         None => Err("no task file given".into()),
+    }
+}
+
+/// Options that ask about earlier runs, and run nothing.
+const QUESTIONS: [&str; 2] = ["status", "project-summary"];
+
+/// What may stand beside one of them.
+const BESIDE: [&str; 4] = ["log-dir", "config", "color", "quiet"];
+
+fn question(file: Option<OsString>, typed: Vec<Typed>) -> Result<Request, String> {
+    let asks = |t: &&Typed| QUESTIONS.contains(&t.opt.long);
+    let Some(asked) = typed.iter().find(asks) else {
+        return Err("no task file given".into());
+    };
+    let name = asked.opt.long;
+    let fits = |t: &&Typed| t.opt.long == name || BESIDE.contains(&t.opt.long);
+    if let Some(other) = typed.iter().find(|t| !fits(t)) {
+        let other = other.opt.long;
+        return Err(format!("`--{other}` and `--{name}` do not go together"));
+    }
+    let value = asked.value.clone().filter(|v| !v.is_empty());
+    match (name, value, file) {
+        // The run may as well be the next word: no file can be meant.
+        ("status", None, run) | ("status", run, None) => Ok(Request::Status { run, typed }),
+        ("status", Some(run), Some(other)) => Err(format!(
+            "one run at a time; `{}` is a second one beside `{}`",
+            other.to_string_lossy(),
+            run.to_string_lossy()
+        )),
+        (_, _, Some(file)) => Err(format!(
+            "`--{name}` reads no task file; leave `{}` out",
+            file.to_string_lossy()
+        )),
+        (_, value, None) => project(&value.unwrap_or_default().to_string_lossy())
+            .map(|name| Request::ProjectSummary { name, typed })
+            .map_err(|why| format!("--{name}: {why}")),
     }
 }
 
@@ -712,6 +773,8 @@ impl Invocation {
             "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),
             "lock-skip" => self.lock_skip = true,
             "splay" => self.splay = Some(duration::parse(text()?)?),
+            // Requests of their own, not settings of a run.
+            "status" | "project-summary" => {}
             "set" => self.settings.push(setting(text()?)?),
             "output-json" => {
                 self.output_json = Some((!value.is_empty()).then(|| PathBuf::from(value)));

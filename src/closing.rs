@@ -252,19 +252,25 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     command_line(loaded, begin, limit)
 }
 
-/// A command line about this file, with the options that are needed again.
+/// A command line about this file, with the options that are needed again; quiet,
+/// with the directory, for who reads it in a mail is elsewhere.
 fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
+    let words = words(loaded, Some(begin), limit);
+    match std::env::current_dir() {
+        Ok(here) if loaded.invocation.quiet => {
+            format!("cd {} && {words}", quote::word(&here.to_string_lossy()))
+        }
+        _ => words,
+    }
+}
+
+/// The words of such a command line; without its beginning, those that any about
+/// this run ends with.
+pub fn words(loaded: &Loaded, begin: Option<String>, limit: Option<String>) -> String {
     let again = loaded.invocation.again.iter().cloned();
-    // Who reads it in a mail is elsewhere.
-    let place = std::env::current_dir()
-        .ok()
-        .filter(|_| loaded.invocation.quiet);
-    let place = place.map(|d| format!("cd {} &&", quote::word(&d.to_string_lossy())));
-    let words = place.into_iter().chain([begin]).chain(limit).chain(again);
-    words
-        .chain([quote::word(&loaded.name)])
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = begin.into_iter().chain(limit).chain(again);
+    let words: Vec<String> = words.chain([quote::word(&loaded.name)]).collect();
+    words.join(" ")
 }
 
 /// A field of the project summary: no separator in it.

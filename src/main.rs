@@ -18,6 +18,7 @@ mod lock;
 mod mail;
 mod outcome;
 mod plan;
+mod project;
 mod refused;
 mod rehearsal;
 mod report;
@@ -27,6 +28,7 @@ mod review;
 mod run;
 mod session;
 mod site;
+mod status;
 mod task;
 mod text;
 mod validation;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Completions(shell)) => print(&completions::script(shell)),
+        Ok(Request::Status { run, typed }) => status::show(run.as_deref(), &typed),
+        Ok(Request::ProjectSummary { name, typed }) => project::show(&name, &typed),
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
             Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),

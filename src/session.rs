@@ -2,7 +2,7 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
-use crate::closing::Ended;
+use crate::closing::{self, Ended};
 use crate::deadline;
 use crate::exit;
 use crate::hosts::{self, Check};
@@ -206,11 +206,13 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
                 deadline,
                 ..settings(loaded, going.as_ref(), start, selection)
             };
-            let journal = match &going {
+            let mut journal = match &going {
                 Some(going) => going.take(loaded, &around.spool)?,
                 None => resume::header(loaded, &records, &run_id, began, &settings)
                     .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
             };
+            let words = closing::words(loaded, None, None);
+            journal.note_run(loaded.workflow.tasks.len(), &log, &words);
             Ok((settings, journal))
         });
     let (settings, journal) = proceeded.map_err(|refusal| {
@@ -221,7 +223,7 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         report.log.say(Level::Error, &text);
         report.follow(|events| events.refused(refusal.code, &refusal.why));
         Refusal {
-            log: Some(log),
+            log: Some(log.clone()),
             ..refusal
         }
     })?;

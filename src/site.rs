@@ -2,11 +2,13 @@
 //! name nothing themselves.
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
+use crate::cli::{self, Invocation, Typed};
+use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
 use crate::plan::recipe::Defaults;
-use crate::report::records;
+use crate::report::show::{complain, complain_raw};
+use crate::report::{paint, records};
 use crate::run::sys;
 use crate::text::diagnostic::Diagnostics;
 use crate::text::quote;
@@ -93,6 +95,39 @@ pub fn read(
     let lines = scanner::scan(file, sources.get(file), diagnostics);
     site.conf = conf::read(&lines, &mut site.types, sources, diagnostics);
     Ok(site)
+}
+
+/// The log directory of a question about earlier runs, which has no task file.
+/// What is wrong is said.
+///
+/// # Errors
+/// The exit code.
+pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    let asked = Invocation::new(typed, &[], &sources, &mut diagnostics);
+    let found = asked.and_then(|invocation| {
+        let site = read(&invocation, &mut sources, &mut diagnostics)?;
+        Ok((site, invocation))
+    });
+    let (site, invocation) = found.map_err(|why| cli::refuse(&why))?;
+    // Where the runs are is not known from a file that cannot be trusted.
+    if diagnostics.has_errors() {
+        let drawn = diagnostics.draw(&sources);
+        match invocation.color.on_stderr() {
+            true => complain_raw(format_args!("{}", paint::findings(&drawn))),
+            false => complain_raw(format_args!("{drawn}")),
+        }
+        return Err(exit::INVALID);
+    }
+    site.log_directory(&invocation)
+        .map(|(directory, _)| directory)
+        .ok_or_else(|| {
+            complain(format_args!(
+                "tasker: no home directory to look for runs in; name a directory with -l DIR"
+            ));
+            exit::LOG_DIR
+        })
 }
 
 /// What others may write decides what runs here, with our rights: a warning, and

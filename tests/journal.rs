@@ -122,7 +122,8 @@ fn a_block_that_was_killed_goes_on_with_the_rest_of_its_waves() {
     let child = sandbox.start(&text, &[]);
     wait_for("h4 runs and h3 is over", || {
         sandbox.exists("ready")
-            && std::fs::read_to_string(&journals(&sandbox)[0]).is_ok_and(|j| j.contains("\th3\t"))
+            && std::fs::read_to_string(&journals(&sandbox)[0])
+                .is_ok_and(|j| j.contains("\th3\t1\tok\t"))
     });
     kill_hard(&sandbox, child);
     sandbox.file("fine", "");

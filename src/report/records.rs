@@ -8,7 +8,7 @@ use crate::text::sha256;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -110,13 +110,22 @@ impl Records {
 
     /// The journals that there are.
     pub fn journals(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.directory.join("state"));
-        let mut paths: Vec<PathBuf> = entries
-            .map(|e| e.flatten().map(|e| e.path()).collect())
-            .unwrap_or_default();
+        self.try_journals().unwrap_or_default()
+    }
+
+    /// The same; no directory holds none.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub fn try_journals(&self) -> io::Result<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = match std::fs::read_dir(self.directory.join("state")) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
         paths.retain(|p| p.extension().is_some_and(|e| e == "journal"));
         paths.sort();
-        paths
+        Ok(paths)
     }
 
     /// Keeps a copy of the task file, secrets masked.
@@ -149,12 +158,37 @@ impl Records {
     /// Appends a line to the project's summary.
     pub fn add_to_project(&self, project: &str, line: &str) -> io::Result<()> {
         let mut file = self.shared(&format!("project_{project}_summary.log"))?;
-        let header = if file.metadata()?.len() == 0 {
-            PROJECT_HEADER
-        } else {
-            ""
+        let mut last = [b'\n'];
+        let before = match file.metadata()?.len() {
+            0 => PROJECT_HEADER,
+            // A line that a full disk cut off must not take this one with it.
+            length => match file.read_at(&mut last, length - 1) {
+                Ok(1) if last != *b"\n" => "\n",
+                _ => "",
+            },
         };
-        file.write_all(format!("{header}{line}\n").as_bytes())
+        file.write_all(format!("{before}{line}\n").as_bytes())
+    }
+
+    /// The project's summary as it is, for a reader.
+    pub fn project(&self, project: &str) -> io::Result<Vec<u8>> {
+        let name = format!("project_{project}_summary.log");
+        std::fs::read(self.directory.join("logs").join(name))
+    }
+
+    /// The names of the projects that have a summary, sorted.
+    pub fn projects(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.join("logs"));
+        let named = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let name = name.strip_prefix("project_")?;
+            Some(name.strip_suffix("_summary.log")?.to_string())
+        };
+        let mut names: Vec<String> = entries
+            .map(|e| e.flatten().filter_map(named).collect())
+            .unwrap_or_default();
+        names.sort();
+        names
     }
 
     /// Appends an entry to the day's validation report.
@@ -170,6 +204,7 @@ impl Records {
     fn shared(&self, name: &str) -> io::Result<File> {
         let path = self.directory("logs")?.join(name);
         let file = OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
@@ -364,7 +399,7 @@ impl Records {
     }
 }
 
-const PROJECT_HEADER: &str =
+pub const PROJECT_HEADER: &str =
     "Timestamp | Task_File | Final_Task | Final_Host | Exit_Code | Status | Log_File\n";
 
 fn create_numbered(directory: &Path, name: &str, extension: &str) -> io::Result<(File, PathBuf)> {

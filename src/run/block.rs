@@ -111,6 +111,8 @@ impl Engine<'_> {
             total,
             at_once,
         });
+        let kept = subtasks.iter().filter(|s| s.kept).count();
+        self.note_open(task, own, total, kept);
         self.deadline = limits.timeout.map(|t| began + t);
         let mut block = Block {
             turn: self.turn(),
@@ -339,7 +341,7 @@ impl Engine<'_> {
         });
         match started {
             Ok(Some((numbers, prepared))) => {
-                self.tell_started(task, &own, &prepared);
+                let title = self.tell_started(task, &own, &prepared);
                 let number = self.next_job();
                 block.running.insert(
                     number,
@@ -355,6 +357,7 @@ impl Engine<'_> {
                     deadline,
                     ..prepared.job
                 });
+                self.note_start(task.id, &own.about(&title));
             }
             // A decision among the subtasks.
             Ok(None) => {
@@ -421,6 +424,7 @@ impl Engine<'_> {
                 of,
                 delay,
             });
+            self.note_again(task.id, &block.subtasks[index].name);
             block.subtasks[index].own.attempt += 1;
             // Kept in case the block ends before the next attempt.
             block.subtasks[index].result = Some(result);

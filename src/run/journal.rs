@@ -14,6 +14,16 @@
 //! cut    TURN                                    records from this turn on are void
 //! ```
 //!
+//! Others only tell `--status` what is under way (`run::track` reads them). They
+//! restore nothing, are no turns, and are written but not synced for their own sake:
+//!
+//! ```text
+//! run    PID WHEN TASKS LOG DIRECTORY WORDS      a process runs it from here on
+//! open   TURN TASK TOTAL KEPT TITLE WHEN         a parallel block begins
+//! start  TURN TASK LABEL HOST TITLE MEMBER WHEN  a command is handed out
+//! again  TURN TASK NAME WHEN                     a subtask waits for its next attempt
+//! ```
+//!
 //! **Turns** number what the engine's thread does, block by block and task by
 //! task, from 1. Where the flow goes depends on nothing but the file, the globals
 //! and the results; so no position is written down. A resumed run walks the same
@@ -27,19 +37,24 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Spool;
+use super::event::About;
 use super::record::{self, Fields, Next, Reader};
 use super::result::{Member, TaskResult};
 use crate::plan::flow::Position;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line, with the version of the format.
 const MAGIC: &[u8] = b"tasker journal 1\n";
+
+/// The records that only tell what is under way.
+const NOTES: [&str; 4] = ["run", "open", "start", "again"];
 
 /// What a journal begins with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -158,6 +173,8 @@ pub struct Journal {
     secrets: Vec<Vec<u8>>,
     spool: Arc<Spool>,
     checksum: u32,
+    /// The length of the file.
+    length: u64,
     dirty: bool,
     /// Why nothing can be written any more.
     broken: Option<String>,
@@ -180,7 +197,7 @@ pub fn header(path: &Path) -> Result<Header, Problem> {
 }
 
 /// The header, where the next record begins, and the checksum so far.
-fn first(bytes: &[u8]) -> Result<(Header, usize, u32), Problem> {
+pub(super) fn first(bytes: &[u8]) -> Result<(Header, usize, u32), Problem> {
     let unusable = |why: &str| Err(Problem::Unusable(why.into()));
     if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
         return Err(Problem::Empty);
@@ -225,6 +242,7 @@ impl Journal {
         journal.file.set_len(0)?;
         journal.file.write_all(&[MAGIC, &bytes].concat())?;
         journal.checksum = checksum;
+        journal.length = (MAGIC.len() + bytes.len()) as u64;
         journal.file.sync_all()?;
         std::fs::rename(unnamed, path)?;
         // Its name must outlive a power cut as well.
@@ -242,6 +260,7 @@ impl Journal {
             secrets: secrets.to_vec(),
             spool: spool.clone(),
             checksum: 0,
+            length: 0,
             dirty: false,
             broken: None,
             unrecorded: Vec::new(),
@@ -268,9 +287,9 @@ impl Journal {
             .append(true)
             .open(path)
             .map_err(unusable)?;
-        file.try_lock().map_err(|e| match e {
-            std::fs::TryLockError::WouldBlock => Problem::Active,
-            std::fs::TryLockError::Error(e) => unusable(e),
+        take_lock(&file).map_err(|e| match e {
+            TryLockError::WouldBlock => Problem::Active,
+            TryLockError::Error(e) => unusable(e),
         })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unusable)?;
@@ -314,6 +333,7 @@ impl Journal {
         }
         self.kept.bytes = bytes;
         self.kept.bytes.truncate(at);
+        self.length = at as u64;
         Ok(())
     }
 
@@ -325,6 +345,9 @@ impl Journal {
         let kept = &mut self.kept;
         if kind == "over" {
             kept.over = true;
+            return Some(());
+        }
+        if NOTES.contains(&kind.as_str()) {
             return Some(());
         }
         let turn: u64 = reader.number()?;
@@ -527,7 +550,7 @@ impl Journal {
     /// # Errors
     /// That the file cannot be changed.
     pub fn go_on(&mut self, finish_only: bool) -> io::Result<()> {
-        self.file.set_len(self.kept.bytes.len() as u64)?;
+        self.file.set_len(self.length)?;
         let stopped = self.kept.flow.clone().filter(|f| !f.complete);
         if let Some(flow) = stopped.filter(|_| !finish_only) {
             let mut fields = Fields::new("cut", &[]);
@@ -535,6 +558,7 @@ impl Journal {
             let (bytes, checksum) = record::frame(&fields.bytes, self.checksum);
             self.file.write_all(&bytes)?;
             self.checksum = checksum;
+            self.length += bytes.len() as u64;
             self.kept.cut(flow.turn);
         }
         self.file.sync_data()
@@ -565,10 +589,70 @@ impl Journal {
         match self.file.write_all(&bytes) {
             Ok(()) => {
                 self.checksum = checksum;
+                self.length += bytes.len() as u64;
                 self.dirty = true;
             }
             Err(e) => self.give_up(&e),
         }
+    }
+
+    /// Writes a record that only tells what is under way. One that cannot be
+    /// written is left out: no run ends for it.
+    fn note(&mut self, kind: &str, fill: impl FnOnce(&mut Fields)) {
+        if self.pretends || self.broken.is_some() {
+            return;
+        }
+        let secrets = std::mem::take(&mut self.secrets);
+        let mut fields = Fields::new(kind, &secrets);
+        fill(&mut fields);
+        let (bytes, checksum) = record::frame(&fields.bytes, self.checksum);
+        self.secrets = secrets;
+        if self.file.write_all(&bytes).is_ok() {
+            self.checksum = checksum;
+            self.length += bytes.len() as u64;
+        } else if let Err(e) = self.file.set_len(self.length) {
+            // A part of it that stays would spoil what comes after.
+            self.give_up(&e);
+        }
+    }
+
+    /// Tells that this process runs it from here on: the number of the file's
+    /// tasks, the log, and the words of a command line that goes on.
+    pub fn note_run(&mut self, tasks: usize, log: &Path, words: &str) {
+        let absolute = std::path::absolute(log).unwrap_or_else(|_| log.to_path_buf());
+        let directory = std::env::current_dir().unwrap_or_default();
+        self.note("run", |fields| {
+            fields.number(std::process::id()).number(now());
+            fields.number(tasks);
+            fields.add(absolute.as_os_str().as_encoded_bytes());
+            fields.add(directory.as_os_str().as_encoded_bytes());
+            fields.add(words);
+        });
+    }
+
+    /// `step` is the turn and the task's id; of its subtasks `kept` were over
+    /// when the block was begun before.
+    pub fn note_open(&mut self, step: (u64, u32), total: usize, kept: usize, title: &str) {
+        self.note("open", |fields| {
+            fields.number(step.0).number(step.1).number(total);
+            fields.number(kept).add(title).number(now());
+        });
+    }
+
+    /// A command was handed out; for a block's subtask `about` says so.
+    pub fn note_start(&mut self, step: (u64, u32), about: &About) {
+        self.note("start", |fields| {
+            fields.number(step.0).number(step.1).add(about.label);
+            fields.add(about.host).add(about.title);
+            fields.number(about.in_block).number(now());
+        });
+    }
+
+    /// The subtask's attempt is over, and the next one waits for its time.
+    pub fn note_again(&mut self, step: (u64, u32), name: &str) {
+        self.note("again", |fields| {
+            fields.number(step.0).number(step.1).add(name).number(now());
+        });
     }
 
     fn give_up(&mut self, e: &io::Error) {
@@ -677,6 +761,24 @@ impl Journal {
     pub fn remove(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
+}
+
+/// Takes the lock of a run that has ended. Whoever looks on holds it for a moment
+/// (`--status`); so it is asked for again before the run is called alive.
+fn take_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..3 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            taken => return taken,
+        }
+    }
+    file.try_lock()
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u128 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_nanos()
 }
 
 impl Kept {

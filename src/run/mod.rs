@@ -30,4 +30,5 @@ pub mod result;
 pub mod runner;
 pub mod step;
 pub mod sys;
+pub mod track;
 pub mod view;

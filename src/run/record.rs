@@ -12,6 +12,7 @@
 use super::capture::{Captured, Spool};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
+use crate::text::template::MASK;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -181,17 +182,26 @@ pub fn since_1970(at: SystemTime) -> u128 {
 /// Takes fields apart.
 pub struct Reader<'a> {
     fields: std::slice::Split<'a, u8, fn(&u8) -> bool>,
-    secrets: &'a [Vec<u8>],
+    /// Nothing where they are not known, and shown as `***`.
+    secrets: Option<&'a [Vec<u8>]>,
     /// An output that was kept in a file is gone or not as it was.
     pub missing: bool,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8], secrets: &'a [Vec<u8>]) -> Reader<'a> {
+        Reader {
+            secrets: Some(secrets),
+            ..Reader::masked(bytes)
+        }
+    }
+
+    /// For one who does not know the secrets.
+    pub fn masked(bytes: &'a [u8]) -> Reader<'a> {
         let is_tab: fn(&u8) -> bool = |b| *b == b'\t';
         Reader {
             fields: bytes.split(is_tab),
-            secrets,
+            secrets: None,
             missing: false,
         }
     }
@@ -213,7 +223,10 @@ impl<'a> Reader<'a> {
                     let digits: Vec<u8> =
                         rest.by_ref().take_while(|b| **b != b';').copied().collect();
                     let n: usize = std::str::from_utf8(&digits).ok()?.parse().ok()?;
-                    out.extend_from_slice(self.secrets.get(n)?);
+                    out.extend_from_slice(match self.secrets {
+                        Some(secrets) => secrets.get(n)?,
+                        None => MASK.as_bytes(),
+                    });
                 }
                 _ => return None,
             }
@@ -229,9 +242,13 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
     }
 
-    pub fn result(&mut self, spool: &Arc<Spool>) -> Option<TaskResult> {
+    pub fn outcome(&mut self) -> Option<Outcome> {
         let word = self.text()?;
-        let outcome = Outcome::ALL.into_iter().find(|o| o.word() == word)?;
+        Outcome::ALL.into_iter().find(|o| o.word() == word)
+    }
+
+    pub fn result(&mut self, spool: &Arc<Spool>) -> Option<TaskResult> {
+        let outcome = self.outcome()?;
         let exit = self.number()?;
         let (success, timed_out) = (self.number()?, self.number()?);
         let started: u64 = self.number()?;
@@ -287,6 +304,9 @@ mod tests {
         assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;hunter2x"));
         assert_eq!(reader.number::<u32>(), Some(7));
         assert_eq!(reader.bytes(), None);
+        let mut reader = Reader::masked(&fields.bytes);
+        assert_eq!(reader.text().as_deref(), Some("done"));
+        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;***x"));
     }
 
     #[test]

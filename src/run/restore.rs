@@ -3,13 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
-use super::event::Event;
+use super::event::{About, Event};
 use super::journal::{FlowEnd, Journal};
 use super::result::TaskResult;
+use super::view::Own;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{Decision, Position, Step};
-use crate::task::{Ix, Members, Parallel};
+use crate::task::{Ix, Members, Parallel, Task};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -179,6 +180,33 @@ impl<'a> Engine<'a> {
         {
             self.memory.told_broken = true;
             self.warn("", &format!("{why}; nothing new starts"));
+        }
+    }
+
+    // What is under way.
+
+    /// Tells the journal that the task's command was handed out: afterwards, so that
+    /// the command does not wait for it.
+    pub(super) fn note_start(&mut self, task: u32, about: &About) {
+        let turn = self.memory.turn;
+        if let Some(journal) = &mut self.memory.journal {
+            journal.note_start((turn, task), about);
+        }
+    }
+
+    /// The same of a block with so many subtasks, some of them over before.
+    pub(super) fn note_open(&mut self, task: &Task, own: &Own, total: usize, kept: usize) {
+        let title = self.title(task, own);
+        let turn = self.memory.turn;
+        if let Some(journal) = &mut self.memory.journal {
+            journal.note_open((turn, task.id), total, kept, &title);
+        }
+    }
+
+    pub(super) fn note_again(&mut self, task: u32, name: &str) {
+        let turn = self.memory.turn;
+        if let Some(journal) = &mut self.memory.journal {
+            journal.note_again((turn, task), name);
         }
     }
 

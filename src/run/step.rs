@@ -194,7 +194,7 @@ impl Engine<'_> {
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
         let prepared = self.prepare(ix, command, own, numbers.timeout)?;
-        self.tell_started(task, own, &prepared);
+        let title = self.tell_started(task, own, &prepared);
         let number = self.next_job();
         let deadline = self.deadline;
         self.runner.start(Job {
@@ -202,6 +202,7 @@ impl Engine<'_> {
             deadline,
             ..prepared.job
         });
+        self.note_start(task.id, &own.about(&title));
         let finished = self.await_job(number, own);
         let mut result = self.result_of(finished, own, prepared.shown);
         self.split(&mut result, own, numbers);
@@ -524,7 +525,8 @@ impl Engine<'_> {
 
     // Telling.
 
-    pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) {
+    /// Tells that a command is handed out; its title.
+    pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) -> String {
         let title = self.title(task, own);
         let about = own.about(&title);
         let (exec, timeout) = (prepared.exec.name(), prepared.job.timeout);
@@ -534,6 +536,7 @@ impl Engine<'_> {
             command: &prepared.shown,
             timeout,
         });
+        title
     }
 
     fn tell_finished(&mut self, ix: Ix, task: &Task, own: &Own) {

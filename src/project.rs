@@ -1,0 +1,58 @@
+//! `--project-summary`: the runs of a project, as a table (SPEC §6.3).
+#![forbid(unsafe_code)]
+
+use crate::cli::Typed;
+use crate::exit;
+use crate::report::project;
+use crate::report::records::Records;
+use crate::report::show::{complain, complain_raw};
+use crate::site;
+use crate::text::diagnostic::{printable, reason};
+use crate::text::nearest::did_you_mean;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Prints it; the exit code.
+pub fn show(name: &str, typed: &[Typed]) -> i32 {
+    let directory = match site::log_directory_of(typed) {
+        Ok(directory) => directory,
+        Err(code) => return code,
+    };
+    let records = Records::new(directory.clone(), SystemTime::now());
+    match records.project(name) {
+        Ok(bytes) => crate::print(&project::table(&bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => unknown(name, &directory, &records),
+        Err(e) => {
+            complain(format_args!(
+                "tasker: cannot read the summary of project {name} in `{}`: {}",
+                printable(&directory.display().to_string()),
+                reason(&e)
+            ));
+            exit::LOG_DIR
+        }
+    }
+}
+
+/// Says that there is no such project, and which there are.
+fn unknown(name: &str, directory: &Path, records: &Records) -> i32 {
+    let names = records.projects();
+    complain(format_args!(
+        "tasker: error: there is no project `{name}` in `{}`",
+        printable(&directory.display().to_string())
+    ));
+    let near = did_you_mean(name, names.iter().map(String::as_str));
+    let help = match near.is_empty() {
+        true if names.is_empty() => "a run with -p NAME begins one, -l DIR looks elsewhere".into(),
+        true => String::new(),
+        false => near,
+    };
+    if !help.is_empty() {
+        complain_raw(format_args!("     = help: {help}\n"));
+    }
+    if !names.is_empty() {
+        let list = printable(&names.join(", "));
+        complain_raw(format_args!("     = note: there are {list}\n"));
+    }
+    exit::USAGE
+}

@@ -1,0 +1,213 @@
+//! `--status`: the runs that are alive and those that left a journal (SPEC §6.6).
+//!
+//! Only looks: writes nothing, makes nothing, and takes no lock that a run would
+//! wait for.
+#![forbid(unsafe_code)]
+
+use crate::cli::Typed;
+use crate::exit;
+use crate::report::records::Records;
+use crate::report::show::{complain, complain_raw};
+use crate::report::status::{self, Sight};
+use crate::run::journal::Problem;
+use crate::run::track::{self, Track};
+use crate::site;
+use crate::text::diagnostic::{Count, printable, reason};
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How often, and after what pause, a run is looked at again whose process is not
+/// there: another may be about to go on with it, and has not said so yet.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How many runs are listed where the one that was asked for is not there.
+const LISTED: usize = 20;
+
+/// Prints the run that was asked for, or all of them; the exit code.
+pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
+    let directory = match site::log_directory_of(typed) {
+        Ok(directory) => directory,
+        Err(code) => return code,
+    };
+    let now = SystemTime::now();
+    let name = printable(&directory.display().to_string());
+    let runs = match Records::new(directory, now).try_journals() {
+        Ok(journals) => look_at(&journals),
+        Err(e) => {
+            let why = reason(&e);
+            complain(format_args!(
+                "tasker: cannot look for runs in `{name}`: {why}"
+            ));
+            return exit::LOG_DIR;
+        }
+    };
+    match run {
+        None => crate::print(&all(&runs, &name, now)),
+        Some(run) => one(&run.to_string_lossy(), &runs, &name, now),
+    }
+}
+
+/// The runs, the newest first.
+fn look_at(journals: &[PathBuf]) -> Vec<Sight> {
+    let mut runs: Vec<Sight> = journals.iter().filter_map(|path| look(path)).collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(run.began()));
+    runs
+}
+
+/// The run of a journal; nothing where it has ended well meanwhile.
+fn look(path: &Path) -> Option<Sight> {
+    let stem = path.file_stem().unwrap_or_default();
+    let mut run = Sight {
+        id: stem.to_string_lossy().into_owned(),
+        live: false,
+        hidden: false,
+        heard: SystemTime::UNIX_EPOCH,
+        track: Err(String::new()),
+    };
+    for _ in 0..LOOKS {
+        match read(path, &mut run) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(e) => run.track = Err(reason(&e)),
+        }
+        run.hidden = run.live && run.track.as_ref().is_ok_and(is_gone);
+        if !run.hidden {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Some(run)
+}
+
+/// Whether the process that is said to run it is not there.
+fn is_gone(track: &Track) -> bool {
+    let process = track.process.as_ref();
+    process.is_some_and(|p| !Path::new("/proc").join(p.id.to_string()).exists())
+}
+
+/// Whether there still is such a run.
+fn read(path: &Path, run: &mut Sight) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    run.live = is_held(&file)?;
+    let about = file.metadata()?;
+    run.heard = about.modified()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    run.track = tell(&bytes);
+    if run.live && run.track.is_err() {
+        // A run that is gone on with begins by cutting off what was torn.
+        file.rewind()?;
+        bytes.clear();
+        file.read_to_end(&mut bytes)?;
+        run.track = tell(&bytes);
+    }
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+/// Whether a process holds the journal. Where none does, the lock is free again
+/// before anything else is done: a run that is just gone on with asks for it.
+fn is_held(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
+fn tell(bytes: &[u8]) -> Result<Track, String> {
+    track::read(bytes).map_err(|problem| match problem {
+        Problem::Unusable(why) => why,
+        Problem::Empty | Problem::Active => "it broke off before anything was run".into(),
+    })
+}
+
+/// Those that are alive in detail, and a line for each of the others.
+fn all(runs: &[Sight], directory: &str, now: SystemTime) -> String {
+    if runs.is_empty() {
+        return format!("no run is alive, and none has left a journal, in {directory}\n");
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let (live, dead): (Vec<&Sight>, Vec<&Sight>) = runs.iter().partition(|run| run.live);
+    let mut parts: Vec<String> = live
+        .iter()
+        .map(|run| status::detail(run, now, &here))
+        .collect();
+    let lines: String = dead.iter().map(|run| status::line(run, now)).collect();
+    if !lines.is_empty() {
+        parts.push(lines);
+    }
+    parts.join("\n")
+}
+
+/// Prints the one that `word` names.
+fn one(word: &str, runs: &[Sight], directory: &str, now: SystemTime) -> i32 {
+    let found = named(word, runs);
+    if let [run] = found[..] {
+        let here = std::env::current_dir().unwrap_or_default();
+        crate::print(&status::detail(run, now, &here));
+        return if run.track.is_ok() {
+            exit::OK
+        } else {
+            exit::POSITION
+        };
+    }
+    let shown = printable(word);
+    let why = match found.len() {
+        0 => format!("there is no run `{shown}` in `{directory}`"),
+        n => format!("{n} runs begin with `{shown}`"),
+    };
+    complain(format_args!("tasker: error: {why}"));
+    let there: Vec<&Sight> = match found.is_empty() {
+        true => runs.iter().collect(),
+        false => found,
+    };
+    let count = match there.len() {
+        0 => "no run is alive, and none has left a journal".into(),
+        1 => "there is 1 run:".into(),
+        n => format!("there are {}:", Count(n, "run")),
+    };
+    complain_raw(format_args!("     = note: {count}\n"));
+    for run in there.iter().take(LISTED) {
+        complain_raw(format_args!("{}", status::line(run, now)));
+    }
+    if there.len() > LISTED {
+        complain(format_args!("and {} older ones", there.len() - LISTED));
+    }
+    exit::POSITION
+}
+
+/// The run with this id, else the newest of this task file, else those whose ids
+/// begin so.
+fn named<'a>(word: &str, runs: &'a [Sight]) -> Vec<&'a Sight> {
+    let file = real_path(word);
+    let of_file = |run: &&Sight| run.track.as_ref().is_ok_and(|t| t.header.file == file);
+    let by_id = runs.iter().find(|run| run.id == word);
+    match by_id.or_else(|| runs.iter().find(of_file)) {
+        Some(run) => vec![run],
+        None => {
+            let begins = |run: &&Sight| !word.is_empty() && run.id.starts_with(word);
+            runs.iter().filter(begins).collect()
+        }
+    }
+}
+
+/// The path as journals hold it; also of a file that is gone.
+fn real_path(word: &str) -> String {
+    let path = Path::new(word);
+    if word == "-" {
+        return word.into();
+    }
+    let real = path.canonicalize().or_else(|e| {
+        let name = path.file_name().ok_or(e)?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        Ok::<_, io::Error>(parent.unwrap_or(Path::new(".")).canonicalize()?.join(name))
+    });
+    let real = real.unwrap_or_else(|_| path.to_path_buf());
+    real.to_string_lossy().into_owned()
+}
