@@ -462,7 +462,7 @@ fn dead_runs_have_a_line_each_the_newest_first() {
     assert!(lines[1].ends_with(&line), "{ran:?}");
     let over = status(&sandbox, &["b.txt"]).stdout;
     assert!(
-        over.contains("\n  to begin at that task: tasker -r --start-from 6 --quiet b.txt\n"),
+        over.contains("\n  to begin at that task: tasker -r --start-from 6 b.txt\n"),
         "{over}"
     );
     let failed = status(&sandbox, &["a.txt"]).stdout;
