@@ -52,7 +52,9 @@ fn unknown(name: &str, directory: &Path, records: &Records) -> i32 {
     }
     if !names.is_empty() {
         let list = printable(&names.join(", "));
-        complain_raw(format_args!("     = note: there are {list}\n"));
+        complain_raw(format_args!(
+            "     = note: the projects there are: {list}\n"
+        ));
     }
     exit::USAGE
 }

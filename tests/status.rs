@@ -127,7 +127,7 @@ fn an_unknown_project_is_refused_with_those_that_are() {
     assert_eq!(
         near.stderr,
         missing("nihgtly")
-            + "     = help: did you mean `nightly`?\n     = note: there are backup, nightly\n"
+            + "     = help: did you mean `nightly`?\n     = note: the projects there are: backup, nightly\n"
     );
     let empty = tasker(&sandbox, &["--project-summary", "backup"]);
     assert_eq!((empty.code, empty.stdout.as_str()), (0, "no runs\n"));

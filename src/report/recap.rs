@@ -100,19 +100,21 @@ fn named(task: &Task) -> String {
 fn notable(end: &RunEnd, closing: &Closing) -> Vec<String> {
     let retried = |r: &TaskResult| r.attempts > 1;
     let mut lines: Vec<String> = Vec::new();
-    lines.extend(list("retried", end, closing, retried));
-    // Of one failure all is said already.
-    let failures = Outcome::ALL.into_iter().filter(|o| o.is_failure());
-    let many = failures.map(|o| end.counts.of(o)).sum::<u64>() > 1;
+    lines.extend(list("retried", end, closing, None, retried));
+    // Of the first failure all is said already.
+    let told = closing.failed.filter(|_| end.exit != exit::OK);
     for outcome in Outcome::ALL {
         let word = match outcome {
             Outcome::Ok => continue,
-            Outcome::Failed if !many => continue,
+            Outcome::Failed if told.is_some() => "also failed".to_string(),
             Outcome::Timeout => "timed out".to_string(),
             Outcome::NotStarted => "not started".to_string(),
             other => other.to_string(),
         };
-        lines.extend(list(&word, end, closing, move |r| r.outcome == outcome));
+        let but = told.filter(|_| outcome == Outcome::Failed);
+        lines.extend(list(&word, end, closing, but, move |r| {
+            r.outcome == outcome
+        }));
     }
     lines.extend(what_followed(end, closing));
     lines
@@ -149,16 +151,17 @@ fn few(mut names: Vec<String>) -> String {
     names.join(", ")
 }
 
-/// `retried: 5 (3 attempts), 10 on web[01-03]`
+/// `retried: 5 (3 attempts), 10 on web[01-03]`, one task left out.
 fn list(
     word: &str,
     end: &RunEnd,
     closing: &Closing,
+    but: Option<Ix>,
     holds: impl Fn(&TaskResult) -> bool,
 ) -> Option<String> {
     let mut names = Vec::new();
     for (ix, task) in closing.workflow.tasks.iter().enumerate() {
-        let Some(result) = end.results.get(ix) else {
+        let Some(result) = end.results.get(ix).filter(|_| but != Some(ix)) else {
             continue;
         };
         // Members of a list are tasks of the file, and named as such.
