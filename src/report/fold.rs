@@ -27,6 +27,9 @@ const LINES: usize = 10;
 /// How many groups a person is shown; the log has them all.
 const GROUPS: usize = 16;
 
+/// How many characters of a set of names a person is shown.
+const LONG_SET: usize = 160;
+
 /// How many last lines of each group are shown where there are many.
 const FEW: usize = 3;
 
@@ -66,17 +69,34 @@ pub fn failures(block: &TaskResult, mask: &Mask, most: usize) -> Vec<Group> {
 fn briefly(mut all: Vec<Alike>, lines: &dyn Fn(&TaskResult) -> Vec<String>) -> Vec<Group> {
     let many = all.len() > GROUPS;
     let rest = all.split_off(if many { GROUPS / 2 } else { all.len() });
-    let told = |(names, result): &Alike| group(names, lines(result));
+    let told = |(names, result): &Alike| brief_group(names, lines(result));
     let mut groups: Vec<Group> = all.iter().map(told).collect();
     for outcome in Outcome::ALL {
         let of_it: Vec<&Alike> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
         if !of_it.is_empty() {
             let names: Vec<&str> = of_it.iter().flat_map(|(n, _)| n).copied().collect();
             let line = format!("{outcome}: {} different results, see the log", of_it.len());
-            groups.push(group(&names, vec![line]));
+            groups.push(brief_group(&names, vec![line]));
         }
     }
     groups
+}
+
+/// The names folded, for a person: of a long set only the beginning.
+pub fn brief_set(names: &[&str]) -> String {
+    let set = nodeset::fold(names);
+    let end = set.char_indices().nth(LONG_SET).map(|(at, _)| at);
+    match end.and_then(|end| set[..end].rfind(',')) {
+        Some(comma) => format!("{},...", &set[..comma]),
+        None => set,
+    }
+}
+
+fn brief_group(names: &[&str], lines: Vec<String>) -> Group {
+    Group {
+        names: brief_set(names),
+        ..group(names, lines)
+    }
 }
 
 fn group(names: &[&str], lines: Vec<String>) -> Group {
@@ -242,6 +262,19 @@ mod tests {
         assert_eq!(groups.iter().map(|g| g.count).sum::<usize>(), 300);
         let failed = failures(&block, &Mask::default(), 20);
         assert_eq!(failed.len(), 2);
+    }
+
+    #[test]
+    fn of_a_long_set_the_beginning_is_shown() {
+        let names: Vec<String> = (1..=200).map(|n| format!("h{}", 10 * n)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let set = brief_set(&names);
+        assert!(
+            set.starts_with("h[10,20,") && set.ends_with("0,..."),
+            "{set}"
+        );
+        assert!((150..170).contains(&set.len()), "{set}");
+        assert_eq!(brief_set(&names[..3]), "h[10,20,30]");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::run::engine::RunEnd;
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
-use crate::task::{Ix, Task, nodeset};
+use crate::task::{Ix, Task};
+use crate::text::diagnostic::Count;
 use crate::text::duration;
 use crate::text::source::Sources;
 use std::fmt::Write as _;
@@ -169,7 +170,12 @@ fn list(
         let members = members.filter(|m| is_over_hosts(task) && holds(&m.result));
         let hosts: Vec<&str> = members.map(|m| m.name.as_str()).collect();
         if !hosts.is_empty() {
-            names.push(format!("{} on {}", task.id, nodeset::fold(&hosts)));
+            let set = fold::brief_set(&hosts);
+            let count = match set.ends_with("...") {
+                true => format!(" ({})", Count(hosts.len(), "host")),
+                false => String::new(),
+            };
+            names.push(format!("{} on {set}{count}", task.id));
         } else if holds(result) && result.attempts > 1 {
             names.push(format!("{} ({} attempts)", task.id, result.attempts));
         } else if holds(result) {
