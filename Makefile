@@ -34,6 +34,10 @@ test-crash:
 	$(CARGO) build --locked
 	python3 tests/inject.py target/debug/tasker
 
+# Opens reports in headless Chromium and uses them; leaves pictures to look at.
+test-ui: all
+	python3 tests/ui.py target/release/tasker
+
 bench: all
 	python3 tests/bench.py target/release/tasker
 
@@ -64,4 +68,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-engines bless lint bench static install uninstall clean
+.PHONY: all test test-crash test-engines test-ui bless lint bench static install uninstall clean

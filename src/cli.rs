@@ -302,6 +302,12 @@ pub const OPTIONS: &[Opt] = &[
         "DIR",
         "keep all output, a file for each task or host and stream",
     ),
+    valued(
+        "report",
+        None,
+        "FILE.html",
+        "write a page about the run: outcome, timeline, table, outputs",
+    ),
     flag("quiet", Some('q'), "print nothing unless the run fails"),
     valued(
         "color",
@@ -378,6 +384,7 @@ pub struct Invocation {
     /// Results for a program; the file where one is named.
     pub output_json: Option<Option<PathBuf>>,
     pub keep_output: Option<PathBuf>,
+    pub report: Option<PathBuf>,
     pub quiet: bool,
     pub color: Color,
     pub no_task_backup: bool,
@@ -432,6 +439,7 @@ impl Default for Invocation {
             settings: Vec::new(),
             output_json: None,
             keep_output: None,
+            report: None,
             quiet: false,
             color: Color::Auto,
             no_task_backup: false,
@@ -780,6 +788,7 @@ impl Invocation {
                 self.output_json = Some((!value.is_empty()).then(|| PathBuf::from(value)));
             }
             "keep-output" => self.keep_output = Some(PathBuf::from(value)),
+            "report" => self.report = Some(PathBuf::from(value)),
             "quiet" => self.quiet = true,
             "color" => self.color = color(text()?)?,
             "no-task-backup" => self.no_task_backup = true,

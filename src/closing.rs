@@ -7,19 +7,22 @@ use crate::exit;
 use crate::load::Loaded;
 use crate::mail::{self, Failure};
 use crate::outcome::Outcome;
+use crate::page;
 use crate::report::account::{Account, Walk};
 use crate::report::log::Level;
 use crate::report::recap::Closing;
 use crate::report::records::Records;
 use crate::report::{Report, as_json, clock, show};
 use crate::results::JsonFile;
+use crate::review::Plan;
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::Interrupt;
 use crate::task::Ix;
 use crate::task::mask::Mask;
+use crate::task::nodeset::Selection;
 use crate::text::quote;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Whether a run may begin at the task: not at a final one, nor inside a block.
@@ -35,6 +38,8 @@ pub struct Ended<'a> {
     pub run_id: &'a str,
     pub began: SystemTime,
     pub end: &'a RunEnd,
+    pub selection: &'a Selection,
+    pub plan: &'a Plan,
     /// The option that goes on with it.
     pub option: Option<&'static str>,
 }
@@ -47,7 +52,8 @@ impl Ended<'_> {
         self.save_hosts(report);
         let go_on = self.go_on();
         self.write_json(report, &go_on);
-        self.recap(report, go_on);
+        self.recap(report, go_on.clone());
+        self.write_page(report, &go_on);
     }
 
     fn status(&self) -> &'static str {
@@ -109,10 +115,43 @@ impl Ended<'_> {
         let Some(place) = JsonFile::of(invocation, &self.loaded.name) else {
             return;
         };
+        let log = report.log.path();
+        let written = self.with_account(log, go_on, &|account| {
+            place.write(self.records, &as_json::draw(account))
+        });
+        if let Err(e) = written {
+            self.lost(report, &format!("cannot write the JSON of the run: {e}"));
+        }
+    }
+
+    /// Writes the page, where one is wanted.
+    fn write_page(&self, report: &mut Report, go_on: &str) {
+        let path = self.loaded.invocation.report.as_ref();
+        let Some((path, mut history)) = path.zip(report.history.take()) else {
+            return;
+        };
+        history.close_all();
+        let log = report.log.path();
+        let written = self.with_account(log, go_on, &|account| {
+            page::write(path, self, account, &history)
+        });
+        if let Err(e) = written {
+            self.lost(report, &format!("cannot write the report: {e}"));
+        }
+    }
+
+    /// A record that could not be written: it is told and changes nothing.
+    fn lost(&self, report: &mut Report, text: &str) {
+        show::complain(format_args!("tasker: {text}"));
+        report.log.say(Level::Error, text);
+    }
+
+    fn with_account<T>(&self, log: &Path, go_on: &str, tell: &dyn Fn(&Account) -> T) -> T {
+        let invocation = &self.loaded.invocation;
         let globals = &self.loaded.workflow.globals;
         let (mask, error) = (Mask::new(globals), self.error());
         let change = globals.get("CHANGE").map(|g| g.shown());
-        let account = Account {
+        tell(&Account {
             file: &self.loaded.name,
             run_id: self.run_id,
             project: invocation.project.as_deref(),
@@ -120,7 +159,7 @@ impl Ended<'_> {
             began: self.began,
             took: self.end.took,
             exit: self.end.exit,
-            log: Some(report.log.path()),
+            log: Some(log),
             error: &error,
             mask: &mask,
             walk: Some(Walk {
@@ -128,12 +167,7 @@ impl Ended<'_> {
                 end: self.end,
                 go_on,
             }),
-        };
-        if let Err(e) = place.write(self.records, &as_json::draw(&account)) {
-            let text = format!("cannot write the JSON of the run: {e}");
-            show::complain(format_args!("tasker: {text}"));
-            report.log.say(Level::Error, &text);
-        }
+        })
     }
 
     fn recap(&self, report: &mut Report, go_on: String) {

@@ -163,6 +163,8 @@ fn tell_of_typed(typed: &[Typed], name: &str, code: i32, why: &str) -> i32 {
         change: None,
         code,
         why,
+        said: "",
+        who: "",
         log: None,
         mask: &Mask::default(),
     }

@@ -17,6 +17,7 @@ mod load;
 mod lock;
 mod mail;
 mod outcome;
+mod page;
 mod plan;
 mod project;
 mod refused;

@@ -3,9 +3,11 @@
 
 use crate::alert::Alert;
 use crate::cli::Invocation;
+use crate::page;
 use crate::report::account::Account;
 use crate::report::as_json;
-use crate::report::records::Records;
+use crate::report::page::Page;
+use crate::report::records::{self, Records};
 use crate::report::show::complain;
 use crate::results::JsonFile;
 use crate::task::mask::Mask;
@@ -23,6 +25,10 @@ pub struct Refused<'a> {
     pub code: i32,
     /// One sentence.
     pub why: &'a str,
+    /// What was found; lines.
+    pub said: &'a str,
+    /// Who asked, from where; empty where that is not known.
+    pub who: &'a str,
     pub log: Option<&'a Path>,
     pub mask: &'a Mask,
 }
@@ -38,13 +44,10 @@ impl Refused<'_> {
             let error = self.mask.text(self.why);
             Alert::of_refusal(program, self.file, self.code, &error).send_alone();
         }
-        self.write_json();
+        self.write();
     }
 
-    fn write_json(&self) {
-        let Some(place) = JsonFile::of(self.invocation, self.file) else {
-            return;
-        };
+    fn write(&self) {
         let now = SystemTime::now();
         let account = Account {
             file: self.file,
@@ -59,12 +62,37 @@ impl Refused<'_> {
             mask: self.mask,
             walk: None,
         };
+        self.write_json(&account);
+        self.write_page(&account);
+    }
+
+    fn write_json(&self, account: &Account) {
+        let Some(place) = JsonFile::of(self.invocation, self.file) else {
+            return;
+        };
         let directory = self.log_directory.unwrap_or(Path::new("."));
-        let records = Records::new(directory.to_path_buf(), now);
-        if let Err(e) = place.write(&records, &as_json::draw(&account)) {
+        let records = Records::new(directory.to_path_buf(), account.began);
+        if let Err(e) = place.write(&records, &as_json::draw(account)) {
             complain(format_args!(
                 "tasker: cannot write the JSON of the run: {e}"
             ));
+        }
+    }
+
+    /// So that the page of an earlier run does not pass for this one's.
+    fn write_page(&self, account: &Account) {
+        let report = self.invocation.report.as_ref();
+        let Some(path) = report.filter(|p| !page::is_task_file(p, self.file)) else {
+            return;
+        };
+        let page = Page {
+            account,
+            who: self.who,
+            detail: self.said,
+            story: None,
+        };
+        if let Err(e) = records::write_whole(path, page.draw().as_bytes()) {
+            complain(format_args!("tasker: cannot write the report: {e}"));
         }
     }
 }

@@ -10,9 +10,11 @@ use crate::limits;
 use crate::load::Loaded;
 use crate::lock::{self, Instance};
 use crate::mail::{self, Failure};
+use crate::page;
 use crate::plan::flow::Policy;
 use crate::report::console::Console;
 use crate::report::events::{Events, Head};
+use crate::report::history::History;
 use crate::report::log::{Level, Log};
 use crate::report::outputs::Outputs;
 use crate::report::records::{self, Records};
@@ -128,6 +130,9 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
         json.check(&records).map_err(unwritable)?;
     }
+    if let Some(report) = &loaded.invocation.report {
+        page::check(report, &loaded.name)?;
+    }
     if let Some(deadline) = deadline.as_ref().filter(|_| !loaded.invocation.quiet) {
         deadline::doubt(loaded, &selection, deadline);
     }
@@ -228,6 +233,11 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         }
     })?;
     let state_file = journal.path().to_path_buf();
+    report.history = loaded
+        .invocation
+        .report
+        .as_ref()
+        .map(|_| History::new(Instant::now()));
     let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
     let closed = close_journal(loaded, &records, &mut report, &mut end);
     let ended = Ended {
@@ -236,6 +246,8 @@ fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal>
         run_id: &run_id,
         began,
         end: &end,
+        selection: &settings.selection,
+        plan: &plan,
         option: closed.option,
     };
     ended.close(&mut report);
@@ -401,6 +413,7 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
     let events = events.inspect_err(|e| log.say(Level::Error, &e.to_string()))?;
     Ok(Report {
         outputs,
+        history: None,
         console: Console::new(invocation.quiet, invocation.color, mask, tasks),
         log,
         events,

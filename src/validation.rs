@@ -103,6 +103,11 @@ impl Validation {
             change: self.change.as_deref(),
             code: refusal.code,
             why: &refusal.why,
+            said: match self.of_file.code {
+                exit::OK => &refusal.detail,
+                _ => &self.findings,
+            },
+            who: &self.who,
             log: refusal.log.as_deref(),
             mask: &self.mask,
         }

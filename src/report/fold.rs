@@ -37,7 +37,7 @@ const FEW: usize = 3;
 type Key = (Outcome, i32, String, [(u64, u64); 2]);
 
 /// Results that are alike, with the names of their subtasks.
-type Alike<'a> = (Vec<&'a str>, &'a TaskResult);
+pub type Alike<'a> = (Vec<&'a str>, &'a TaskResult);
 
 /// The groups of a block, in the order of their first subtask.
 pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
@@ -107,7 +107,8 @@ fn group(names: &[&str], lines: Vec<String>) -> Group {
     }
 }
 
-fn alike(block: &TaskResult) -> Vec<Alike<'_>> {
+/// The results of the block, alike ones together, in the order of the first.
+pub fn alike(block: &TaskResult) -> Vec<Alike<'_>> {
     let mut places: HashMap<Key, usize> = HashMap::new();
     let mut groups: Vec<Alike> = Vec::new();
     for member in &block.members {

@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::run::event::{About, Event};
 use crate::run::result::TaskResult;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a stretch of time was spent with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Stretch {
     pub in_block: bool,
     pub attempt: u32,
     pub spent: Spent,
-    /// Since the run began.
+    /// Since the first task was due.
     pub began: Duration,
     /// Nothing while it lasts.
     pub ended: Option<Duration>,
@@ -63,7 +63,7 @@ pub struct History {
 }
 
 impl History {
-    /// `origin` is when the run began.
+    /// `origin` is when the first task was due.
     pub fn new(origin: Instant) -> History {
         History {
             origin,
@@ -74,6 +74,12 @@ impl History {
             waiting: HashMap::new(),
             asleep: None,
         }
+    }
+
+    /// When the first task was due.
+    pub fn began(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.origin.elapsed()).unwrap_or(now)
     }
 
     pub fn event(&mut self, event: &Event) {

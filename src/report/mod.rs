@@ -5,14 +5,17 @@
 
 pub mod account;
 pub mod as_json;
+pub mod axis;
 pub mod clock;
 pub mod console;
 pub mod events;
 pub mod fold;
 pub mod history;
+pub mod html;
 pub mod live;
 pub mod log;
 pub mod outputs;
+pub mod page;
 pub mod paint;
 pub mod progress;
 pub mod project;
@@ -22,11 +25,14 @@ pub mod show;
 pub mod status;
 pub mod story;
 pub mod summary;
+pub mod table;
+pub mod timeline;
 pub mod width;
 
 use crate::run::event::Event;
 use console::Console;
 use events::Events;
+use history::History;
 use log::{Level, Log};
 use outputs::Outputs;
 
@@ -38,6 +44,8 @@ pub struct Report {
     pub events: Option<Events>,
     /// Where `--keep-output` is given.
     pub outputs: Option<Outputs>,
+    /// Where `--report` is given.
+    pub history: Option<History>,
 }
 
 impl Report {
@@ -47,6 +55,9 @@ impl Report {
             self.log.say(Level::Warn, &slow);
         }
         self.follow(|events| events.event(event));
+        if let Some(history) = &mut self.history {
+            history.event(event);
+        }
         let lost = self.outputs.as_mut().and_then(|o| o.event(event));
         self.tell_lost(lost);
     }

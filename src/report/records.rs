@@ -431,7 +431,7 @@ fn create_numbered(directory: &Path, name: &str, extension: &str) -> io::Result<
 
 /// The file's text without the values of secrets: where they are defined, however
 /// short they are, and wherever else they stand.
-fn mask_definitions(text: &str, mask: &Mask) -> String {
+pub fn mask_definitions(text: &str, mask: &Mask) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let end = if line.ends_with('\n') { "\n" } else { "" };

@@ -48,14 +48,16 @@ pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) 
 /// The last `count` lines of an output.
 pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     const BYTES: usize = 16 << 10;
-    let bytes = output.tail(BYTES + mask.reach());
-    let from = if (bytes.len() as u64) < output.len() {
-        mask.reach()
-    } else {
-        0
-    };
-    let all = lines(&mask.part(&bytes, from, bytes.len()));
+    let all = foot(output, mask, BYTES);
     all[all.len().saturating_sub(count)..].to_vec()
+}
+
+/// The last `limit` bytes of an output as lines.
+pub fn foot(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
+    let bytes = output.tail(limit + mask.reach());
+    // A little more is read, as above.
+    let from = bytes.len().saturating_sub(limit);
+    lines(&mask.part(&bytes, from, bytes.len()))
 }
 
 /// `: Title` of a task, where it has one.

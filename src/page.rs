@@ -1,0 +1,56 @@
+//! The page that `--report` asks for: brings together what it is made of.
+#![forbid(unsafe_code)]
+
+use crate::cli::Form;
+use crate::closing::Ended;
+use crate::exit;
+use crate::report::account::Account;
+use crate::report::history::History;
+use crate::report::page::{Page, Story};
+use crate::report::records;
+use crate::review;
+use crate::session::{self, Refusal};
+use crate::task::mask::Mask;
+use std::io;
+use std::path::Path;
+
+/// Writes the page of a run that is over.
+///
+/// # Errors
+/// That it cannot be written; the file is named.
+pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -> io::Result<()> {
+    let loaded = ended.loaded;
+    let mask = Mask::new(&loaded.workflow.globals);
+    let text = &loaded.sources.get(loaded.file).text;
+    let story = Story {
+        history,
+        plan: &review::draw(loaded, ended.selection, ended.plan, Form::Text),
+        task_file: &records::mask_definitions(text, &mask),
+        sources: &loaded.sources,
+    };
+    let page = Page {
+        account,
+        who: &records::who(&loaded.defaults.own_name),
+        detail: "",
+        story: Some(story),
+    };
+    records::write_whole(path, page.draw().as_bytes())
+}
+
+/// Whether the page would be written over the task file.
+pub fn is_task_file(path: &Path, task_file: &str) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(path).is_some_and(|page| Some(page) == real(Path::new(task_file)))
+}
+
+/// Finds out before anything runs whether the page can be written.
+///
+/// # Errors
+/// That it cannot (32), or is the task file (2).
+pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
+    if is_task_file(path, task_file) {
+        let why = format!("--report: `{task_file}` is the task file; name another one");
+        return Err(Refusal::new(exit::USAGE, why));
+    }
+    records::can_write(path).map_err(session::unwritable)
+}

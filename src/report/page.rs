@@ -1,0 +1,447 @@
+//! The report of a run as one HTML page that needs nothing else (SPEC §6.7):
+//! outcome, timeline, table, plan, task file.
+#![forbid(unsafe_code)]
+
+use super::account::{Account, Walk};
+use super::history::History;
+use super::html::Html;
+use super::table::{Table, is_over_hosts};
+use super::{clock, fold, show, timeline};
+use crate::exit;
+use crate::outcome::{Counts, Outcome};
+use crate::run::interrupt::signal_name;
+use crate::run::result::TaskResult;
+use crate::task::Ix;
+use crate::text::diagnostic::Count;
+use crate::text::duration;
+use crate::text::sha256;
+use crate::text::source::Sources;
+
+/// How many last lines of a failure's output stand at the top.
+const LAST_LINES: usize = 20;
+/// How much of the plan and of the task file is shown, in bytes.
+const LONGEST_TEXT: usize = 512 << 10;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// What the page is made of.
+pub struct Page<'a> {
+    pub account: &'a Account<'a>,
+    /// Who ran it, where.
+    pub who: &'a str,
+    /// What was found before a run that was refused; lines.
+    pub detail: &'a str,
+    /// Nothing where the run did not begin.
+    pub story: Option<Story<'a>>,
+}
+
+/// What a run that took place adds to its account.
+pub struct Story<'a> {
+    pub history: &'a History,
+    /// The plan as text.
+    pub plan: &'a str,
+    /// The task file's text, the values of secrets masked.
+    pub task_file: &'a str,
+    pub sources: &'a Sources,
+}
+
+impl Page<'_> {
+    /// The whole page.
+    pub fn draw(&self) -> String {
+        let mut html = Html::new(self.account.mask);
+        self.head(&mut html);
+        html.markup("<body>\n<main>\n");
+        self.outcome(&mut html);
+        if let Some((walk, story)) = self.account.walk.as_ref().zip(self.story.as_ref()) {
+            timeline::draw(&mut html, walk.workflow, story.history);
+            let table = Table {
+                workflow: walk.workflow,
+                end: walk.end,
+                mask: self.account.mask,
+                began: self.account.began,
+                line_of: &|ix| story.line_of(walk, ix),
+            };
+            table.draw(&mut html);
+            story.plan(&mut html, walk);
+            story.task_file(&mut html);
+        }
+        html.markup("</main>\n<footer>tasker ")
+            .markup(env!("CARGO_PKG_VERSION"));
+        html.markup("</footer>\n<script>")
+            .markup(SCRIPT)
+            .markup("</script>\n</body></html>\n");
+        html.finish()
+    }
+
+    /// Nothing may be loaded from anywhere, and no script or style be used but ours,
+    /// which the browser knows by their hashes.
+    fn head(&self, html: &mut Html) {
+        let style = self.style();
+        html.markup(HEAD);
+        html.text(&base64(&sha256::hex(style.as_str().as_bytes())));
+        html.markup("'; script-src 'sha256-");
+        html.text(&base64(&sha256::hex(SCRIPT.as_bytes())));
+        html.markup("'\">\n<title>").text(self.state().0);
+        html.markup(": ").text(self.account.file);
+        html.markup("</title>\n<style>").add(style);
+        html.markup("</style></head>\n");
+    }
+
+    /// The style, and how far the ticks of the timeline are apart.
+    fn style(&self) -> Html<'_> {
+        let mut style = Html::new(self.account.mask);
+        style.markup(STYLE);
+        if let Some(story) = &self.story {
+            style.markup(".chart { --tick: ");
+            style.percent(timeline::tick(story.history));
+            style.markup("; }\n");
+        }
+        style
+    }
+
+    /// The outcome in a word, and in a sentence.
+    fn state(&self) -> (&'static str, String) {
+        let exit = self.account.exit;
+        let Some(walk) = &self.account.walk else {
+            return ("not run", format!("was not run, exit code {exit}"));
+        };
+        match walk.end.signal {
+            Some(signal) => {
+                let name = signal_name(signal);
+                ("ended", format!("ended by {name}, exit code {exit}"))
+            }
+            None if exit == exit::OK => ("succeeded", "succeeded".into()),
+            None => ("failed", format!("failed, exit code {exit}")),
+        }
+    }
+
+    fn outcome(&self, html: &mut Html) {
+        let (word, sentence) = self.state();
+        let class = if word == "succeeded" { "good" } else { "bad" };
+        html.markup("<header class=\"")
+            .markup(class)
+            .markup("\">\n<h1>");
+        html.text(self.account.file)
+            .markup(" <span>")
+            .text(&sentence)
+            .markup("</span></h1>\n");
+        if let Some(walk) = &self.account.walk {
+            self.counts(html, walk);
+        }
+        self.why(html);
+        if !self.detail.is_empty() {
+            html.markup("<pre>")
+                .lines(self.detail.lines())
+                .markup("</pre>\n");
+        }
+        if let Some((walk, story)) = self.account.walk.as_ref().zip(self.story.as_ref()) {
+            self.failure(html, walk, story);
+            if !walk.go_on.is_empty() && self.account.exit != exit::OK {
+                html.markup("<h2>To go on from there</h2>\n")
+                    .command(walk.go_on);
+            }
+        }
+        self.facts(html);
+        html.markup("</header>\n");
+    }
+
+    /// Why it ended as it did, where no task's failure says it better.
+    fn why(&self, html: &mut Html) {
+        let why = match &self.account.walk {
+            Some(_) if self.account.exit == exit::OK => String::new(),
+            Some(walk) if walk.end.why.is_empty() => String::new(),
+            Some(walk) => {
+                let last = walk.workflow.tasks[walk.end.last].id;
+                format!("It ended at task {last}: {}", walk.end.why)
+            }
+            None => self.account.error.into(),
+        };
+        if !why.is_empty() {
+            html.markup("<p class=\"why\">").text(&why).markup("</p>\n");
+        }
+    }
+
+    /// How many tasks ended how, and how many hosts of all blocks.
+    fn counts(&self, html: &mut Html, walk: &Walk) {
+        html.markup("<p class=\"counts\">");
+        outcomes(html, &walk.end.counts);
+        let left = walk.workflow.tasks.len();
+        let left = left.saturating_sub(walk.end.counts.total() as usize);
+        if left > 0 {
+            html.markup("<span class=\"dim\">").number(left as u64);
+            html.markup(" not reached</span> ");
+        }
+        html.markup("<span class=\"dim\">in ");
+        html.text(&duration::show(self.account.took));
+        html.markup("</span></p>\n");
+        let mut hosts = Counts::default();
+        for (ix, task) in walk.workflow.tasks.iter().enumerate() {
+            let result = walk.end.results.get(ix).filter(|_| is_over_hosts(task));
+            let members = result.into_iter().flat_map(|r| &r.members);
+            members.for_each(|m| hosts.add(m.result.outcome));
+        }
+        if hosts.total() > 0 {
+            html.markup("<p class=\"counts\"><span class=\"dim\">hosts</span> ");
+            outcomes(html, &hosts);
+            html.markup("</p>\n");
+        }
+    }
+
+    /// The failure that came first: what, where, its command, its last words.
+    fn failure(&self, html: &mut Html, walk: &Walk, story: &Story) {
+        let failed = walk
+            .end
+            .first_failure
+            .filter(|_| self.account.exit != exit::OK);
+        let Some((ix, result)) = failed.and_then(|ix| Some((ix, walk.end.results.get(ix)?))) else {
+            return;
+        };
+        let task = &walk.workflow.tasks[ix];
+        html.markup("<h2>Task <a href=\"#t")
+            .number(task.id)
+            .markup("\">")
+            .number(task.id);
+        html.markup("</a> ")
+            .text(&task.title.shown(None))
+            .markup("</h2>\n<p>");
+        html.text(&how(result))
+            .markup(" (<a href=\"#L")
+            .number(story.line_of(walk, ix) as u64);
+        html.markup("\">")
+            .text(&story.sources.place(task.at))
+            .markup("</a>)</p>\n");
+        match result.members.is_empty() {
+            true => self.failed_command(html, result),
+            false => self.failed_block(html, result),
+        }
+        further_failures(html, walk, ix);
+    }
+
+    fn failed_command(&self, html: &mut Html, result: &TaskResult) {
+        if !result.command.is_empty() {
+            html.command(&result.command);
+        }
+        // What is wrong is rather there than in the output.
+        for (name, stream) in [("stderr", &result.stderr), ("stdout", &result.stdout)] {
+            let lines = show::tail(stream, self.account.mask, LAST_LINES);
+            if !lines.is_empty() {
+                html.markup("<h3>")
+                    .markup(name)
+                    .markup(", its last lines</h3>\n<pre>");
+                html.lines(lines.iter().map(String::as_str))
+                    .markup("</pre>\n");
+            }
+        }
+    }
+
+    fn failed_block(&self, html: &mut Html, result: &TaskResult) {
+        let failed = result
+            .members
+            .iter()
+            .filter(|m| m.result.outcome.is_failure());
+        if let Some(command) = failed.map(|m| &m.result.command).find(|c| !c.is_empty()) {
+            html.command(command);
+        }
+        html.markup("<pre>");
+        for group in fold::failures(result, self.account.mask, LAST_LINES) {
+            html.lines(group.text("").lines());
+        }
+        html.markup("</pre>\n");
+    }
+
+    fn facts(&self, html: &mut Html) {
+        let account = self.account;
+        html.markup("<dl>\n");
+        html.fact("Run", account.run_id);
+        let ended = account.began.checked_add(account.took);
+        let ended = ended.map(clock::stamp).unwrap_or_default();
+        if account.walk.is_some() {
+            html.fact("Began", &clock::stamp(account.began));
+            html.fact("Ended", &ended);
+            html.fact("Took", &duration::show(account.took));
+        } else {
+            html.fact("At", &ended);
+        }
+        html.fact("By", self.who);
+        html.fact("Project", account.project.unwrap_or_default());
+        html.fact("Change", account.change.unwrap_or_default());
+        let log = account.log.map(|l| l.display().to_string());
+        html.fact("Log", &log.unwrap_or_default());
+        html.markup("</dl>\n");
+    }
+}
+
+impl Story<'_> {
+    /// The plan, with the outcome of each task behind its line.
+    fn plan(&self, html: &mut Html, walk: &Walk) {
+        html.markup("<section id=\"plan\"><details open><summary><h2>Plan</h2></summary>\n<pre>");
+        for line in self.part(self.plan).lines() {
+            html.text(line);
+            if let Some(ix) = task_of(line).and_then(|id| walk.workflow.find(id)) {
+                match walk.end.results.get(ix).map(|r| r.outcome.word()) {
+                    Some(word) => html
+                        .markup("  <b class=\"o ")
+                        .markup(word)
+                        .markup("\">")
+                        .markup(word),
+                    None => html.markup("  <b class=\"dim\">not reached"),
+                };
+                html.markup("</b>");
+            }
+            html.markup("\n");
+        }
+        html.markup("</pre>\n");
+        self.more(html, self.plan);
+        html.markup("</details></section>\n");
+    }
+
+    fn task_file(&self, html: &mut Html) {
+        html.markup("<section id=\"file\"><details><summary><h2>Task file</h2></summary>\n<pre>");
+        for (number, line) in self.part(self.task_file).lines().enumerate() {
+            html.markup("<span id=\"L")
+                .number(number as u64 + 1)
+                .markup("\">");
+            html.text(line).markup("</span>\n");
+        }
+        html.markup("</pre>\n");
+        self.more(html, self.task_file);
+        html.markup("</details></section>\n");
+    }
+
+    /// As much of a text as is shown: whole lines.
+    fn part<'t>(&self, text: &'t str) -> &'t str {
+        if text.len() <= LONGEST_TEXT {
+            return text;
+        }
+        let end = text.as_bytes()[..LONGEST_TEXT]
+            .iter()
+            .rposition(|b| *b == b'\n');
+        &text[..end.map_or(0, |e| e + 1)]
+    }
+
+    fn more(&self, html: &mut Html, text: &str) {
+        let more = text[self.part(text).len()..].lines().count();
+        if more > 0 {
+            html.markup("<p class=\"dim\">")
+                .text(&format!("... {}", Count(more, "more line")));
+            html.markup("</p>\n");
+        }
+    }
+
+    fn line_of(&self, walk: &Walk, ix: Ix) -> usize {
+        let at = walk.workflow.tasks[ix].at;
+        self.sources.get(at.file).position(at.start as usize).0
+    }
+}
+
+fn outcomes(html: &mut Html, counts: &Counts) {
+    for outcome in Outcome::ALL.into_iter().filter(|o| counts.of(*o) > 0) {
+        html.markup("<span class=\"o ")
+            .markup(outcome.word())
+            .markup("\">");
+        html.number(counts.of(outcome)).markup(" ");
+        html.markup(outcome.word()).markup("</span> ");
+    }
+}
+
+/// The other tasks that did not succeed, by their ids.
+fn further_failures(html: &mut Html, walk: &Walk, first: Ix) {
+    const MOST: usize = 50;
+    let tasks = walk.workflow.tasks.iter().enumerate();
+    let failed = tasks.filter(|(ix, _)| {
+        let result = walk.end.results.get(*ix);
+        *ix != first && result.is_some_and(|r| r.outcome.is_failure())
+    });
+    let failed: Vec<u32> = failed.map(|(_, task)| task.id).collect();
+    if failed.is_empty() {
+        return;
+    }
+    html.markup("<p>Not well either:");
+    for id in failed.iter().take(MOST) {
+        html.markup(" <a href=\"#t").number(*id).markup("\">");
+        html.number(*id).markup("</a>");
+    }
+    html.markup(if failed.len() > MOST {
+        " ...</p>\n"
+    } else {
+        "</p>\n"
+    });
+}
+
+/// `on web07: failed with exit code 3 after 12.1 s, at attempt 3`
+fn how(result: &TaskResult) -> String {
+    let on = match result.hostname.as_str() {
+        "" | "localhost" => String::new(),
+        host => format!("on {host}: "),
+    };
+    let took = duration::show(result.took);
+    let what = match result.outcome {
+        _ if !result.members.is_empty() => {
+            format!("{} ({}), after {took}", result.outcome, result.counts())
+        }
+        Outcome::Timeout => format!("timed out after {took}"),
+        _ if !result.cause.is_empty() => format!("{}: {}", result.outcome, result.cause),
+        _ if result.exit == 0 => "exited 0, but its criterion did not hold".into(),
+        outcome => format!("{outcome} with exit code {} after {took}", result.exit),
+    };
+    match result.attempts {
+        0 | 1 => format!("{on}{what}"),
+        n => format!("{on}{what}, at attempt {n}"),
+    }
+}
+
+/// The id in a line of the plan that tells of a task: `  10  Deploy`.
+fn task_of(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let id = &line[..line.bytes().take_while(u8::is_ascii_digit).count()];
+    let rest = &line[id.len()..];
+    (!id.is_empty() && (rest.is_empty() || rest.starts_with("  "))).then_some(id)
+}
+
+/// Base64 of bytes that are given in hexadecimal digits.
+fn base64(hex: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> = hex
+        .bytes()
+        .filter_map(|b| char::from(b).to_digit(16))
+        .flat_map(|d| (0..4).rev().map(move |bit| (d >> bit & 1) as u8))
+        .collect();
+    let mut out: String = bits
+        .chunks(6)
+        .map(|six| (0..6).fold(0, |n, i| n << 1 | six.get(i).copied().unwrap_or(0)))
+        .map(|n| char::from(DIGITS[usize::from(n)]))
+        .collect();
+    while !out.len().is_multiple_of(4) {
+        out.push('=');
+    }
+    out
+}
+
+const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
+<meta name=\"color-scheme\" content=\"light dark\">\n\
+<meta name=\"referrer\" content=\"no-referrer\">\n\
+<link rel=\"icon\" href=\"data:,\">\n\
+<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
+base-uri 'none'; form-action 'none'; style-src 'sha256-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_digits() {
+        assert_eq!(base64("4d616e"), "TWFu");
+        assert_eq!(base64("4d61"), "TWE=");
+        assert_eq!(base64("4d"), "TQ==");
+    }
+
+    #[test]
+    fn lines_of_the_plan_that_tell_of_a_task() {
+        assert_eq!(task_of("   4  Deploy"), Some("4"));
+        assert_eq!(task_of("      11"), Some("11"));
+        assert_eq!(task_of("      10.0.0.1, ssh, timeout 5 m"), None);
+        assert_eq!(task_of("      $ 4  "), None);
+    }
+}

@@ -1,0 +1,441 @@
+//! The table of the report: a row for each task and each host of a block, with
+//! what it printed, folded.
+#![forbid(unsafe_code)]
+
+use super::fold::{self, Alike};
+use super::html::Html;
+use super::{clock, show};
+use crate::outcome::{Counts, Outcome};
+use crate::plan::workflow::Workflow;
+use crate::run::capture::Captured;
+use crate::run::engine::RunEnd;
+use crate::run::result::TaskResult;
+use crate::task::mask::Mask;
+use crate::task::{Ix, Task, nodeset};
+use crate::text::diagnostic::Count;
+use crate::text::duration;
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+/// How many bytes of a stream are shown at each end.
+const EACH_END: usize = 4 << 10;
+/// What all streams together may fill of the page, in bytes.
+const ALL_STREAMS: usize = 3 << 20;
+/// So many hosts have a row in all; the log has them all.
+pub const ROWS: usize = 3000;
+/// How much of a command a row shows, in characters; more of it is folded.
+const COMMAND: usize = 160;
+/// The same of one for a host, which the next one's resembles.
+const COMMAND_OF_HOST: usize = 44;
+
+/// What of the run the table tells of.
+pub struct Table<'a> {
+    pub workflow: &'a Workflow,
+    pub end: &'a RunEnd,
+    pub mask: &'a Mask,
+    pub began: SystemTime,
+    /// The line of each task in the task file.
+    pub line_of: &'a dyn Fn(Ix) -> usize,
+}
+
+/// One row's place in the page: what links to it and how it is named.
+struct Place<'a> {
+    anchor: String,
+    id: u32,
+    title: &'a str,
+    host: &'a str,
+    /// That of a task in its file; a host has none.
+    line: Option<usize>,
+}
+
+/// The streams that are still to be shown share what is left of the page.
+struct Room {
+    left: usize,
+    streams: usize,
+    /// So many hosts of each block have a row.
+    hosts: usize,
+}
+
+impl Room {
+    /// How much of each end of the next stream is shown, in bytes.
+    fn each_end(&self) -> usize {
+        EACH_END.min(self.left / self.streams.max(1) / 2)
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+        self.streams = self.streams.saturating_sub(1);
+    }
+}
+
+impl Table<'_> {
+    pub fn draw(&self, html: &mut Html) {
+        // Of a block over hosts the results that are alike; of others nothing.
+        let groups: Vec<Vec<Alike>> = self
+            .results()
+            .map(|(ix, result)| match result {
+                Some(result) if self.is_over_hosts(ix) => fold::alike(result),
+                _ => Vec::new(),
+            })
+            .collect();
+        let blocks = groups.iter().filter(|g| !g.is_empty()).count();
+        let mut room = Room {
+            left: ALL_STREAMS,
+            streams: self.streams(&groups),
+            hosts: ROWS / blocks.max(1),
+        };
+        html.markup("<section id=\"tasks\"><h2>Tasks and hosts</h2>\n");
+        self.search(html);
+        html.markup(HEAD);
+        for (ix, result) in self.results() {
+            self.task(html, ix, result, &groups[ix], &mut room);
+        }
+        html.markup("</tbody></table></section>\n");
+    }
+
+    fn results(&self) -> impl Iterator<Item = (Ix, Option<&TaskResult>)> {
+        (0..self.workflow.tasks.len()).map(|ix| (ix, self.end.results.get(ix)))
+    }
+
+    /// How many streams and long commands there are to show; equal streams of
+    /// hosts are shown once.
+    fn streams(&self, groups: &[Vec<Alike>]) -> usize {
+        let of_hosts = groups.iter().flatten().map(|(_, result)| *result);
+        let of_tasks = self.results().filter(|(ix, _)| !self.is_over_hosts(*ix));
+        of_tasks
+            .filter_map(|(_, result)| result)
+            .chain(of_hosts)
+            .map(|r| streams(r).count() + usize::from(r.command.len() > COMMAND_OF_HOST))
+            .sum()
+    }
+
+    fn is_over_hosts(&self, ix: Ix) -> bool {
+        is_over_hosts(&self.workflow.tasks[ix])
+    }
+
+    /// The search, which only the script can do: hidden without it.
+    fn search(&self, html: &mut Html) {
+        html.markup(SEARCH);
+        let mut counts = Counts::default();
+        for (ix, result) in self.results() {
+            let hosts = result.filter(|_| self.is_over_hosts(ix));
+            let hosts = hosts.iter().flat_map(|r| &r.members).map(|m| &m.result);
+            result
+                .into_iter()
+                .chain(hosts)
+                .for_each(|r| counts.add(r.outcome));
+        }
+        for outcome in Outcome::ALL.into_iter().filter(|o| counts.of(*o) > 0) {
+            html.markup("<option value=\"")
+                .markup(outcome.word())
+                .markup("\">");
+            html.text(&format!("{outcome} ({})", counts.of(outcome)));
+            html.markup("</option>");
+        }
+        html.markup("</select></label> <output id=\"n\"></output></form>\n");
+    }
+
+    fn task(
+        &self,
+        html: &mut Html,
+        ix: Ix,
+        result: Option<&TaskResult>,
+        groups: &[Alike],
+        room: &mut Room,
+    ) {
+        let task = &self.workflow.tasks[ix];
+        let title = task.title.shown(None);
+        let place = Place {
+            anchor: task.id.to_string(),
+            id: task.id,
+            title: &title,
+            host: result.map_or("", |r| &r.hostname),
+            line: Some((self.line_of)(ix)),
+        };
+        let Some(result) = result else {
+            return self.not_reached(html, &place);
+        };
+        self.row(html, &place, result);
+        if task.is_block() {
+            html.text(&result.counts().to_string());
+        } else {
+            self.details(html, result, COMMAND, room);
+        }
+        for (number, group) in groups.iter().enumerate() {
+            self.shared_output(html, task.id, number, group, room);
+        }
+        html.markup("</td></tr>\n");
+        if is_over_hosts(task) {
+            self.hosts(html, task.id, result, groups, room);
+        }
+    }
+
+    /// What several hosts printed alike, once.
+    fn shared_output(
+        &self,
+        html: &mut Html,
+        block: u32,
+        number: usize,
+        (names, result): &Alike,
+        room: &mut Room,
+    ) {
+        if names.len() == 1 || !has_output(result) {
+            return;
+        }
+        let (set, count) = (nodeset::fold(names), names.len());
+        html.markup("<details id=\"g").number(block).markup("-");
+        html.number(number as u64).markup("\"><summary>");
+        html.text(&format!("{set} ({count}): {}", result.outcome));
+        self.sizes(html, result);
+        html.markup("</summary>");
+        self.streams_of(html, result, room);
+        html.markup("</details>");
+    }
+
+    /// A row for each host; where its output is that of others too, a link to it.
+    fn hosts(
+        &self,
+        html: &mut Html,
+        block: u32,
+        result: &TaskResult,
+        groups: &[Alike],
+        room: &mut Room,
+    ) {
+        let shared = groups.iter().enumerate().filter(|(_, g)| g.0.len() > 1);
+        let shared: HashMap<&str, usize> = shared
+            .flat_map(|(number, (names, _))| names.iter().map(move |n| (*n, number)))
+            .collect();
+        let members = most_telling(result.members.iter().collect(), room.hosts, |m| {
+            m.result.outcome.is_failure()
+        });
+        let left_out = result.members.len() - members.len();
+        for member in members {
+            let (name, result) = (member.name.as_str(), &member.result);
+            self.row(html, &place_of_host(block, name), result);
+            match shared.get(name).filter(|_| has_output(result)) {
+                None => self.details(html, result, COMMAND_OF_HOST, room),
+                Some(number) => {
+                    html.markup("<code>")
+                        .text(&self.short(&result.command, COMMAND_OF_HOST));
+                    html.markup("</code> <a href=\"#g")
+                        .number(block)
+                        .markup("-");
+                    html.number(*number as u64).markup("\">output</a>");
+                }
+            }
+            html.markup("</td></tr>\n");
+        }
+        for host in result.left_out.iter().take(room.hosts) {
+            let unreached = TaskResult::without_process(Outcome::Unreachable, -1, 0);
+            self.row(html, &place_of_host(block, host), &unreached);
+            html.markup("left out of the block</td></tr>\n");
+        }
+        if left_out > 0 {
+            html.markup("<tr><th scope=\"row\">").number(block);
+            html.markup("</th><td colspan=\"8\" class=\"dim\">");
+            html.text(&format!("{}, see the log", Count(left_out, "more host")));
+            html.markup("</td></tr>\n");
+        }
+    }
+
+    fn not_reached(&self, html: &mut Html, place: &Place) {
+        html.markup("<tr class=\"dim\" data-o=\"not_reached\" id=\"t")
+            .text(&place.anchor)
+            .markup("\">");
+        self.names(html, place);
+        html.markup("<td></td><td class=\"o\">not reached</td><td></td><td></td><td></td><td></td><td></td></tr>\n");
+    }
+
+    fn names(&self, html: &mut Html, place: &Place) {
+        html.markup("<th scope=\"row\">");
+        match place.line {
+            Some(line) => {
+                html.markup("<a href=\"#L")
+                    .number(line as u64)
+                    .markup("\">")
+                    .number(place.id);
+                html.markup("</a>")
+            }
+            None => html.number(place.id),
+        };
+        html.markup("</th><td>").text(place.title).markup("</td>");
+    }
+
+    /// The cells up to the last, which the caller fills and ends.
+    fn row(&self, html: &mut Html, place: &Place, result: &TaskResult) {
+        let word = result.outcome.word();
+        html.markup(match place.line {
+            Some(_) => "<tr",
+            None => "<tr class=\"host\"",
+        });
+        html.markup(" data-o=\"")
+            .markup(word)
+            .markup("\" id=\"t")
+            .text(&place.anchor)
+            .markup("\">");
+        self.names(html, place);
+        html.markup("<td>");
+        // Of a task this is where it runs anyway.
+        if place.line.is_none() || place.host != "localhost" {
+            html.text(place.host);
+        }
+        html.markup("</td><td class=\"o ")
+            .markup(word)
+            .markup("\">")
+            .markup(word);
+        if !result.cause.is_empty() {
+            html.markup(" <small>")
+                .text(&result.cause)
+                .markup("</small>");
+        }
+        let ran = result.attempts > 0 && result.exit >= 0;
+        html.markup("</td><td>");
+        if ran {
+            html.text(&result.exit.to_string());
+        }
+        html.markup("</td><td>");
+        if ran {
+            html.number(result.attempts);
+        }
+        html.markup("</td><td>")
+            .text(&self.start(result))
+            .markup("</td><td>");
+        if ran {
+            html.text(&duration::show(result.took));
+        }
+        html.markup("</td><td class=\"c\">");
+    }
+
+    /// When it began: the date only where it is not that of the run's beginning.
+    fn start(&self, result: &TaskResult) -> String {
+        let Some(started) = result.started else {
+            return String::new();
+        };
+        let (stamp, of_run) = (clock::stamp(started), clock::stamp(self.began));
+        match stamp.split_once(' ') {
+            Some((date, time)) if of_run.starts_with(date) => time.to_string(),
+            _ => stamp,
+        }
+    }
+
+    /// The command, and folded behind it all of it and what it printed.
+    fn details(&self, html: &mut Html, result: &TaskResult, most: usize, room: &mut Room) {
+        let short = self.short(&result.command, most);
+        let is_cut = short != self.mask.text(&result.command);
+        let folds = is_cut || has_output(result);
+        html.markup(if folds { "<details><summary>" } else { "" });
+        if !short.is_empty() {
+            html.markup("<code>").text(&short).markup("</code>");
+        }
+        if folds {
+            self.sizes(html, result);
+            html.markup("</summary>");
+            if is_cut {
+                self.whole_command(html, result, room);
+            }
+            self.streams_of(html, result, room);
+            html.markup("</details>");
+        }
+    }
+
+    /// The beginning of a command, masked before it is cut: half a secret is one.
+    fn short(&self, command: &str, most: usize) -> String {
+        let masked = self.mask.text(command);
+        match masked.char_indices().nth(most) {
+            Some((end, _)) => format!("{}...", &masked[..end]),
+            None => masked,
+        }
+    }
+
+    /// A thousand long commands would fill the page, so they share its room.
+    fn whole_command(&self, html: &mut Html, result: &TaskResult, room: &mut Room) {
+        let before = html.as_str().len();
+        html.command(&self.short(&result.command, 2 * room.each_end()));
+        room.take(html.as_str().len() - before);
+    }
+
+    fn sizes(&self, html: &mut Html, result: &TaskResult) {
+        for (name, stream) in streams(result) {
+            html.markup(" <small>");
+            html.text(&format!("{name} {}", show::size(stream.len())));
+            html.markup("</small>");
+        }
+    }
+
+    fn streams_of(&self, html: &mut Html, result: &TaskResult, room: &mut Room) {
+        for (name, stream) in streams(result) {
+            html.markup("<h3>").markup(name).markup("</h3>");
+            self.stream(html, stream, room);
+        }
+    }
+
+    /// Both ends of a stream, as far as there is room for it.
+    fn stream(&self, html: &mut Html, stream: &Captured, room: &mut Room) {
+        let each = room.each_end();
+        let before = html.as_str().len();
+        html.markup("<pre>");
+        if stream.len() <= 2 * each as u64 {
+            let (lines, _) = show::head(stream, self.mask, 2 * each);
+            html.lines(lines.iter().map(String::as_str));
+        } else {
+            let (head, _) = show::head(stream, self.mask, each);
+            html.lines(head.iter().map(String::as_str));
+            html.markup("<i>");
+            let more = show::size(stream.len() - 2 * each as u64);
+            html.text(&format!("... {more} more, see the log"));
+            html.markup("</i>\n");
+            let foot = show::foot(stream, self.mask, each);
+            html.lines(foot.iter().map(String::as_str));
+        }
+        html.markup("</pre>");
+        room.take(html.as_str().len() - before);
+    }
+}
+
+fn has_output(result: &TaskResult) -> bool {
+    result.stdout.len() + result.stderr.len() > 0
+}
+
+/// The streams that hold anything.
+fn streams(result: &TaskResult) -> impl Iterator<Item = (&'static str, &Captured)> {
+    let both = [("stdout", &result.stdout), ("stderr", &result.stderr)];
+    both.into_iter().filter(|(_, stream)| stream.len() > 0)
+}
+
+fn place_of_host(block: u32, host: &str) -> Place<'_> {
+    Place {
+        anchor: format!("{block}-{host}"),
+        id: block,
+        title: "",
+        host,
+        line: None,
+    }
+}
+
+/// Whether the task runs its command on each of several hosts.
+pub fn is_over_hosts(task: &Task) -> bool {
+    task.is_block() && task.command().is_some()
+}
+
+/// Of very many in their order only so many: the first of those that failed, then
+/// of the others.
+pub fn most_telling<T>(mut list: Vec<T>, most: usize, failed: impl Fn(&T) -> bool) -> Vec<T> {
+    let failures = list.iter().filter(|t| failed(t)).count().min(most);
+    let mut room = [most - failures, failures];
+    list.retain(|t| {
+        let room = &mut room[usize::from(failed(t))];
+        let kept = *room > 0;
+        *room = room.saturating_sub(1);
+        kept
+    });
+    list
+}
+
+const HEAD: &str = "<table><thead><tr><th scope=\"col\">Task</th><th scope=\"col\">Title</th>\
+<th scope=\"col\">Host</th><th scope=\"col\">Outcome</th><th scope=\"col\">Exit</th>\
+<th scope=\"col\">Attempts</th><th scope=\"col\">Start</th><th scope=\"col\">Duration</th>\
+<th scope=\"col\">Command and output</th></tr></thead>\n<tbody>\n";
+
+const SEARCH: &str = "<form role=\"search\" id=\"search\" hidden>\
+<label>Search <input type=\"search\" id=\"q\" placeholder=\"host, title, command, output\" autocomplete=\"off\"></label> \
+<label>Outcome <select id=\"o\"><option value=\"\">all</option>";
