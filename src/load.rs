@@ -18,7 +18,7 @@ use crate::task::mask::Mask;
 use crate::text::diagnostic::{Check, Diagnostics, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{MAX_BYTES, Source, Sources, Span};
-use crate::validation::{self, Validation};
+use crate::validation::{Asked, Validation};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -102,8 +102,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         &name,
         &invocation,
         site.log_directory(&invocation),
-        validation::who(&defaults.own_name, change.as_deref()),
-        change,
+        Asked::new(&defaults.own_name, change),
         mask,
         &mut diagnostics,
         &sources,

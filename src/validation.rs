@@ -30,11 +30,15 @@ pub struct Validation {
     pub log_directory: LogDirectory,
     /// Whether the report is written even where it needs a new directory.
     always_kept: bool,
-    /// Who asked, from where.
-    who: String,
-    change: Option<String>,
+    asked: Asked,
     mask: Mask,
     color: Color,
+}
+
+/// By whom this was asked for, from where, and for which `CHANGE`.
+pub struct Asked {
+    pub by: String,
+    pub change: Option<String>,
 }
 
 impl Validation {
@@ -43,8 +47,7 @@ impl Validation {
         name: &str,
         invocation: &Invocation,
         log_directory: LogDirectory,
-        who: String,
-        change: Option<String>,
+        asked: Asked,
         mask: Mask,
         diagnostics: &mut Diagnostics,
         sources: &Sources,
@@ -61,8 +64,7 @@ impl Validation {
             findings: mask.text(&diagnostics.draw(sources)),
             always_kept: invocation.run || invocation.validate_only,
             log_directory,
-            who,
-            change,
+            asked,
             mask,
             color: invocation.color,
         }
@@ -100,14 +102,14 @@ impl Validation {
             invocation,
             log_directory: directory.map(|(path, _)| path.as_path()),
             file: &self.name,
-            change: self.change.as_deref(),
+            change: self.asked.change.as_deref(),
             code: refusal.code,
             why: &refusal.why,
             said: match self.of_file.code {
                 exit::OK => &refusal.detail,
                 _ => &self.findings,
             },
-            who: &self.who,
+            who: &self.asked.by,
             log: refusal.log.as_deref(),
             mask: &self.mask,
         }
@@ -146,7 +148,7 @@ impl Validation {
             "[{}] Validation of {}\n{}\n{}{}\n{}Exit code {code}\n\n",
             clock::stamp(now),
             printable(&file.display().to_string()),
-            self.who,
+            self.asked.head(),
             self.findings,
             self.counts,
             summary::plain_lines(findings),
@@ -160,8 +162,18 @@ impl Validation {
     }
 }
 
-/// Who asked for this, from where, for the heads of records.
-pub fn who(own_name: &str, change: Option<&str>) -> String {
-    let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
-    format!("{}{change}", records::who(own_name))
+impl Asked {
+    pub fn new(own_name: &str, change: Option<String>) -> Asked {
+        Asked {
+            by: records::who(own_name),
+            change,
+        }
+    }
+
+    /// All of it, for the heads of records.
+    fn head(&self) -> String {
+        let change = self.change.as_ref();
+        let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
+        format!("{}{change}", self.by)
+    }
 }
