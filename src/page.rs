@@ -3,11 +3,11 @@
 
 use crate::cli::Form;
 use crate::closing::Ended;
-use crate::exit;
 use crate::report::account::Account;
 use crate::report::history::History;
 use crate::report::page::{Page, Story};
 use crate::report::records;
+use crate::results;
 use crate::review;
 use crate::session::{self, Refusal};
 use crate::task::mask::Mask;
@@ -37,20 +37,11 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
     records::write_whole(path, page.draw().as_bytes())
 }
 
-/// Whether the page would be written over the task file.
-pub fn is_task_file(path: &Path, task_file: &str) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    real(path).is_some_and(|page| Some(page) == real(Path::new(task_file)))
-}
-
 /// Finds out before anything runs whether the page can be written.
 ///
 /// # Errors
 /// That it cannot (32), or is the task file (2).
 pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
-    if is_task_file(path, task_file) {
-        let why = format!("--report: `{task_file}` is the task file; name another one");
-        return Err(Refusal::new(exit::USAGE, why));
-    }
+    results::refuse_task_file("--report", path, task_file)?;
     records::can_write(path).map_err(session::unwritable)
 }

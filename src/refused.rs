@@ -3,13 +3,12 @@
 
 use crate::alert::Alert;
 use crate::cli::Invocation;
-use crate::page;
 use crate::report::account::Account;
 use crate::report::as_json;
 use crate::report::page::Page;
 use crate::report::records::{self, Records};
 use crate::report::show::complain;
-use crate::results::JsonFile;
+use crate::results::{self, JsonFile};
 use crate::task::mask::Mask;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -67,7 +66,8 @@ impl Refused<'_> {
     }
 
     fn write_json(&self, account: &Account) {
-        let Some(place) = JsonFile::of(self.invocation, self.file) else {
+        let place = JsonFile::of(self.invocation, self.file);
+        let Some(place) = place.filter(|p| !p.is_task_file()) else {
             return;
         };
         let directory = self.log_directory.unwrap_or(Path::new("."));
@@ -82,7 +82,7 @@ impl Refused<'_> {
     /// So that the page of an earlier run does not pass for this one's.
     fn write_page(&self, account: &Account) {
         let report = self.invocation.report.as_ref();
-        let Some(path) = report.filter(|p| !page::is_task_file(p, self.file)) else {
+        let Some(path) = report.filter(|p| !results::is_task_file(p, self.file)) else {
             return;
         };
         let page = Page {

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::Invocation;
+use crate::exit;
 use crate::report::records::{self, Records};
+use crate::session::{self, Refusal};
 use std::io;
 use std::path::Path;
 
@@ -26,12 +28,22 @@ impl<'a> JsonFile<'a> {
     /// Finds out before anything runs whether it can be written.
     ///
     /// # Errors
-    /// That it cannot; the file is named.
-    pub fn check(&self, records: &Records) -> io::Result<()> {
-        match self.named {
-            Some(path) => records::can_write(path),
+    /// That it cannot (32), or is the task file (2).
+    pub fn check(&self, records: &Records) -> Result<(), Refusal> {
+        let can_be_written = match self.named {
+            Some(path) => {
+                refuse_task_file("--output-json", path, self.task_file)?;
+                records::can_write(path)
+            }
             None => records.output_directory().map(|_| ()),
-        }
+        };
+        can_be_written.map_err(session::unwritable)
+    }
+
+    /// Whether writing it would take the task file away.
+    pub fn is_task_file(&self) -> bool {
+        self.named
+            .is_some_and(|path| is_task_file(path, self.task_file))
     }
 
     /// Writes all of it, or leaves what was there.
@@ -43,5 +55,25 @@ impl<'a> JsonFile<'a> {
             Some(path) => records::write_whole(path, text.as_bytes()),
             None => records.write_output(self.task_file, text),
         }
+    }
+}
+
+/// Whether the path leads to the task file.
+pub fn is_task_file(path: &Path, task_file: &str) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(path).is_some_and(|found| Some(found) == real(Path::new(task_file)))
+}
+
+/// Keeps what an option writes from the task file.
+///
+/// # Errors
+/// That it would be written over or into it (2).
+pub fn refuse_task_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
+    match is_task_file(path, task_file) {
+        true => {
+            let why = format!("{option}: `{task_file}` is the task file; name another one");
+            Err(Refusal::new(exit::USAGE, why))
+        }
+        false => Ok(()),
     }
 }

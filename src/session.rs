@@ -20,7 +20,7 @@ use crate::report::outputs::Outputs;
 use crate::report::records::{self, Records};
 use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
-use crate::results::JsonFile;
+use crate::results::{self, JsonFile};
 use crate::resume::{self, Closed, Going};
 use crate::review::{self, Plan};
 use crate::run::capture::Spool;
@@ -128,7 +128,10 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let plan = Plan::new(loaded, &selection, &records)?;
     review::check(loaded, &selection, &plan, &records)?;
     if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
-        json.check(&records).map_err(unwritable)?;
+        json.check(&records)?;
+    }
+    if let Some(events) = &loaded.invocation.events {
+        results::refuse_task_file("--events", events, &loaded.name)?;
     }
     if let Some(report) = &loaded.invocation.report {
         page::check(report, &loaded.name)?;

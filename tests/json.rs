@@ -480,3 +480,23 @@ command=./many
     assert_eq!(kept("3.2.stdout"), "number 2\n");
     assert_eq!(kept("5.stdout"), "***\n".repeat(300_000));
 }
+
+/// A slip of the keyboard must not take the task file away.
+#[test]
+fn nothing_is_written_over_the_task_file() {
+    const GOOD: &str = "task=1\nexec=local\ncommand=touch ran\n";
+    for option in [
+        "--output-json=./tasks.txt",
+        "--report=tasks.txt",
+        "--events=tasks.txt",
+    ] {
+        for text in [GOOD, "broken\n"] {
+            let sandbox = Sandbox::new();
+            let ran = sandbox.run(text, &[option]);
+            let code = if text == GOOD { 2 } else { 20 };
+            assert_eq!(ran.code, code, "{option}: {}", ran.stderr);
+            assert_eq!(sandbox.read("tasks.txt"), text);
+            assert!(!sandbox.exists("ran"));
+        }
+    }
+}
