@@ -6,12 +6,13 @@ use crate::deadline;
 use crate::exit;
 use crate::hosts::{self, Check};
 use crate::load::Loaded;
+use crate::refusal::{Refusal, unwritable};
 use crate::report::records::Records;
 use crate::report::show;
 use crate::report::summary::{self, Findings};
 use crate::review::{self, Plan};
 use crate::run::pool::Pool;
-use crate::session::{self, Refusal};
+use crate::session;
 use crate::task::nodeset::Selection;
 use std::time::SystemTime;
 
@@ -102,8 +103,8 @@ fn test_connections(
 ) -> Result<Findings, Refusal> {
     let private =
         Records::new(session::log_directory(loaded)?, began).private(&session::run_id(began));
-    let around = session::surroundings(loaded, private).map_err(session::unwritable)?;
-    let mut pool = Pool::new(around.clone()).map_err(session::unwritable)?;
+    let around = session::surroundings(loaded, private).map_err(unwritable)?;
+    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     let findings = session::contact(loaded, selection, Some(&around), &around, &mut pool);
     pool.close();
     findings

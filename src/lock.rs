@@ -5,13 +5,14 @@
 use crate::cli::Invocation;
 use crate::exit;
 use crate::load::Loaded;
+use crate::refusal::{Refusal, unwritable};
 use crate::report::clock;
 use crate::report::records::Records;
 use crate::review::Plan;
 use crate::run::pool::Pool;
 use crate::run::runner::Runner;
 use crate::run::sys;
-use crate::session::{self, Refusal};
+use crate::session;
 use crate::task::nodeset::Selection;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -106,13 +107,13 @@ pub fn instance(
     }
     let path = records
         .lock_file(&plan.instance[..16])
-        .map_err(session::unwritable)?;
+        .map_err(unwritable)?;
     let until = match wanted {
         Wanted::Wait(time) => pool.now() + time,
         _ => pool.now(),
     };
     loop {
-        let holder = match take(&path).map_err(session::unwritable)? {
+        let holder = match take(&path).map_err(unwritable)? {
             Try::Held(lock) => return Ok(Instance::Ours(Place::Locked { _lock: lock })),
             Try::Busy(holder) => holder,
         };
@@ -145,12 +146,10 @@ pub fn let_others_end(loaded: &Loaded, records: &Records) -> Result<bool, Refusa
         Wanted::Check | Wanted::Skip => Duration::ZERO,
     };
     let instance = Plan::new(loaded, &Selection::default(), records)?.instance;
-    let path = records
-        .lock_file(&instance[..16])
-        .map_err(session::unwritable)?;
+    let path = records.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {
-        match take(&path).map_err(session::unwritable)? {
+        match take(&path).map_err(unwritable)? {
             Try::Held(_) => return Ok(true),
             Try::Busy(_) if wanted == Wanted::Skip => return Ok(false),
             Try::Busy(holder) if began.elapsed() >= most => return Err(active(&holder)),

@@ -20,6 +20,7 @@ mod outcome;
 mod page;
 mod plan;
 mod project;
+mod refusal;
 mod refused;
 mod rehearsal;
 mod report;

@@ -3,13 +3,13 @@
 
 use crate::cli::Form;
 use crate::closing::Ended;
+use crate::refusal::{Refusal, unwritable};
 use crate::report::account::Account;
 use crate::report::history::History;
 use crate::report::page::{Page, Story};
 use crate::report::records;
 use crate::results;
 use crate::review;
-use crate::session::{self, Refusal};
 use crate::task::mask::Mask;
 use std::io;
 use std::path::Path;
@@ -43,5 +43,5 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
 /// That it cannot (32), or is the task file (2).
 pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
     results::refuse_task_file("--report", path, task_file)?;
-    records::can_write(path).map_err(session::unwritable)
+    records::can_write(path).map_err(unwritable)
 }

@@ -3,8 +3,8 @@
 
 use crate::cli::Invocation;
 use crate::exit;
+use crate::refusal::{Refusal, unwritable};
 use crate::report::records::{self, Records};
-use crate::session::{self, Refusal};
 use std::io;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl<'a> JsonFile<'a> {
             }
             None => records.output_directory().map(|_| ()),
         };
-        can_be_written.map_err(session::unwritable)
+        can_be_written.map_err(unwritable)
     }
 
     /// Whether writing it would take the task file away.

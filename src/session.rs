@@ -12,6 +12,7 @@ use crate::lock::{self, Instance};
 use crate::mail::{self, Failure};
 use crate::page;
 use crate::plan::flow::Policy;
+use crate::refusal::{Refusal, unwritable};
 use crate::report::console::Console;
 use crate::report::events::{Events, Head};
 use crate::report::history::History;
@@ -60,37 +61,6 @@ pub fn run(loaded: &Loaded) -> i32 {
             loaded.validation.tell(&loaded.invocation, &refusal);
             refusal.code
         }
-    }
-}
-
-/// Why a run did not begin.
-pub struct Refusal {
-    pub code: i32,
-    /// One sentence.
-    pub why: String,
-    /// Lines that come before it; mostly none.
-    pub before: String,
-    /// Lines that follow it; mostly none.
-    pub detail: String,
-    /// The log that says more, where there is one already.
-    pub log: Option<PathBuf>,
-}
-
-impl Refusal {
-    pub fn new(code: i32, why: impl Into<String>) -> Refusal {
-        Refusal {
-            code,
-            why: why.into(),
-            before: String::new(),
-            detail: String::new(),
-            log: None,
-        }
-    }
-
-    fn print(&self) {
-        show::complain_raw(format_args!("{}", self.before));
-        show::complain(format_args!("tasker: {}; nothing was run", self.why));
-        show::complain_raw(format_args!("{}", self.detail));
     }
 }
 
@@ -157,7 +127,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         plan,
         around,
     };
-    let code = begin(loaded, begun, &mut pool);
+    let code = begin(loaded, &begun, &mut pool);
     pool.close();
     code
 }
@@ -177,105 +147,128 @@ struct Begun {
 }
 
 /// Waits for its time and its lock, then runs to the end.
-fn begin(loaded: &Loaded, begun: Begun, pool: &mut Pool) -> Result<i32, Refusal> {
-    let Begun {
-        began,
-        going,
-        run_id,
-        start,
-        records,
-        selection,
-        deadline,
-        plan,
-        around,
-    } = begun;
+fn begin(loaded: &Loaded, begun: &Begun, pool: &mut Pool) -> Result<i32, Refusal> {
     if let Some(most) = loaded.invocation.splay {
         pause(pool, most.mul_f64(child::random()))?;
     }
     // Held until the run has ended.
-    let lock = match lock::instance(loaded, &records, &plan, pool)? {
+    let lock = match lock::instance(loaded, &begun.records, &begun.plan, pool)? {
         Instance::Another => return Ok(exit::OK),
         Instance::Ours(lock) => lock,
     };
-    let mut report = open_report(loaded, &records).map_err(unwritable)?;
-    head(&mut report.log, loaded, &selection, &run_id, &plan);
-    announce(&mut report, loaded, &run_id, &plan, going.is_some());
+    let mut report = open_report(loaded, &begun.records).map_err(unwritable)?;
+    head(&mut report.log, loaded, begun);
+    announce(&mut report, loaded, begun);
     if let Some(holder) = lock.beside() {
         let text =
             format!("Another instance is active ({holder}); --force-instance runs beside it");
         show::complain(format_args!("tasker: warning: {text}"));
         report.log.say(Level::Warn, &text);
     }
-    tell_going(&mut report, going.as_ref());
-    let log = report.log.path().to_path_buf();
-    let proceeded =
-        check_hosts(loaded, &selection, &around, pool, &mut report.log).and_then(|()| {
-            let settings = Settings {
-                deadline,
-                ..settings(loaded, going.as_ref(), start, selection)
-            };
-            let mut journal = match &going {
-                Some(going) => going.take(loaded, &around.spool)?,
-                None => resume::header(loaded, &records, &run_id, began, &settings)
-                    .and_then(|header| resume::begin(loaded, &records, &header, &around.spool))?,
-            };
-            let words = closing::words(loaded, None, None);
-            journal.note_run(loaded.workflow.tasks.len(), &log, &words);
-            Ok((settings, journal))
-        });
-    let (settings, journal) = proceeded.map_err(|refusal| {
-        let text = format!(
-            "Run refused with exit code {}: {}",
-            refusal.code, refusal.why
-        );
-        report.log.say(Level::Error, &text);
-        report.follow(|events| events.refused(refusal.code, &refusal.why));
-        Refusal {
-            log: Some(log.clone()),
-            ..refusal
+    tell_going(&mut report, begun.going.as_ref());
+    match prepare(loaded, begun, pool, &mut report) {
+        Ok((settings, journal)) => Ok(run_to_end(
+            loaded,
+            begun,
+            &settings,
+            journal,
+            pool,
+            &mut report,
+        )),
+        Err(refusal) => Err(note_refusal(&mut report, refusal)),
+    }
+}
+
+/// The last that can refuse the run: its hosts, and its journal.
+fn prepare(
+    loaded: &Loaded,
+    begun: &Begun,
+    pool: &mut Pool,
+    report: &mut Report,
+) -> Result<(Settings, Journal), Refusal> {
+    check_hosts(
+        loaded,
+        &begun.selection,
+        &begun.around,
+        pool,
+        &mut report.log,
+    )?;
+    let settings = settings(loaded, begun);
+    let spool = &begun.around.spool;
+    let mut journal = match &begun.going {
+        Some(going) => going.take(loaded, spool)?,
+        None => {
+            let header = resume::header(
+                loaded,
+                &begun.records,
+                &begun.run_id,
+                begun.began,
+                &settings,
+            )?;
+            resume::begin(loaded, &begun.records, &header, spool)?
         }
-    })?;
+    };
+    let words = closing::words(loaded, None, None);
+    journal.note_run(loaded.workflow.tasks.len(), report.log.path(), &words);
+    Ok((settings, journal))
+}
+
+/// Tells a refusal to who has heard already that the run begins.
+fn note_refusal(report: &mut Report, refusal: Refusal) -> Refusal {
+    let text = format!(
+        "Run refused with exit code {}: {}",
+        refusal.code, refusal.why
+    );
+    report.log.say(Level::Error, &text);
+    report.follow(|events| events.refused(refusal.code, &refusal.why));
+    Refusal {
+        log: Some(report.log.path().to_path_buf()),
+        ..refusal
+    }
+}
+
+/// Walks, and tells of it; the exit code.
+fn run_to_end(
+    loaded: &Loaded,
+    begun: &Begun,
+    settings: &Settings,
+    journal: Journal,
+    pool: &mut Pool,
+    report: &mut Report,
+) -> i32 {
     let state_file = journal.path().to_path_buf();
-    report.history = loaded
-        .invocation
-        .report
-        .as_ref()
-        .map(|_| History::new(Instant::now()));
-    let mut end = walk(loaded, &settings, &run_id, journal, pool, &mut report);
-    let closed = close_journal(loaded, &records, &mut report, &mut end);
+    let wanted = loaded.invocation.report.is_some();
+    report.history = wanted.then(|| History::new(Instant::now()));
+    let mut end = walk(loaded, settings, &begun.run_id, journal, pool, report);
+    let closed = close_journal(loaded, &begun.records, report, &mut end);
     let ended = Ended {
         loaded,
-        records: &records,
-        run_id: &run_id,
-        began,
+        records: &begun.records,
+        run_id: &begun.run_id,
+        began: begun.began,
         end: &end,
-        selection: &settings.selection,
-        plan: &plan,
+        selection: &begun.selection,
+        plan: &begun.plan,
         option: closed.option,
     };
-    ended.close(&mut report);
+    ended.close(report);
     report.follow(|events| events.end(&end));
-    ended.alert(&mut report, state_file, &around.interrupt);
+    ended.alert(report, state_file, &begun.around.interrupt);
     if let Some(journal) = closed.done_with {
         journal.release_outputs();
     }
-    Ok(end.exit)
+    end.exit
 }
 
-fn settings(loaded: &Loaded, going: Option<&Going>, start: Ix, selection: Selection) -> Settings {
+fn settings(loaded: &Loaded, begun: &Begun) -> Settings {
     Settings {
-        policy: going.map_or(policy(loaded), |g| g.policy),
+        policy: begun.going.as_ref().map_or(policy(loaded), |g| g.policy),
         max_steps: loaded.invocation.max_steps,
-        start,
+        start: begun.start,
         debug: loaded.invocation.log_level == Level::Debug,
-        selection,
-        deadline: None,
+        selection: begun.selection.clone(),
+        deadline: begun.deadline.clone(),
     }
-}
-
-/// What was to be written in the log directory cannot be.
-pub fn unwritable(e: io::Error) -> Refusal {
-    Refusal::new(exit::LOG_DIR, e.to_string())
 }
 
 /// Waits; a signal is the refusal.
@@ -424,19 +417,19 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
 }
 
 /// The first of the events for another program.
-fn announce(report: &mut Report, loaded: &Loaded, run_id: &str, plan: &Plan, resumed: bool) {
+fn announce(report: &mut Report, loaded: &Loaded, begun: &Begun) {
     let change = loaded.workflow.globals.get("CHANGE").map(|g| g.shown());
     let log_file = report.log.path().display().to_string();
     let head = Head {
-        run_id,
+        run_id: &begun.run_id,
         task_file: &real_path(loaded).display().to_string(),
         sha256: &sha256::hex(loaded.sources.get(loaded.file).text.as_bytes()),
-        plan: &plan.shown_id(),
+        plan: &begun.plan.shown_id(),
         project: loaded.invocation.project.as_deref(),
         change: change.as_deref(),
         tasks: loaded.workflow.tasks.len(),
         log_file: &log_file,
-        resumed,
+        resumed: begun.going.is_some(),
     };
     report.follow(|events| events.begin(&head));
 }
@@ -512,7 +505,7 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
 }
 
 /// The head of the log: who runs what, from where (SPEC §6.3).
-fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, plan: &Plan) {
+fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
     let workflow = &loaded.workflow;
     let real = real_path(loaded);
     let conf = loaded.site.file.map(|file| {
@@ -529,8 +522,9 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
         .map(|g| format!("; CHANGE {}", g.shown()));
     let mut lines = vec![
         format!(
-            "tasker {} run {run_id}{}",
+            "tasker {} run {}{}",
             env!("CARGO_PKG_VERSION"),
+            begun.run_id,
             change.unwrap_or_default()
         ),
         format!(
@@ -542,14 +536,14 @@ fn head(log: &mut Log, loaded: &Loaded, selection: &Selection, run_id: &str, pla
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),
-            hosts::named_targets(loaded, selection)
+            hosts::named_targets(loaded, &begun.selection)
         ),
         format!(
             "Task validation passed ({})",
             Count(workflow.tasks.len(), "task")
         ),
     ];
-    lines.insert(3, format!("Plan {}", plan.shown_id()));
+    lines.insert(3, format!("Plan {}", begun.plan.shown_id()));
     lines.splice(2..2, conf);
     for line in lines {
         log.say(Level::Info, &line);

@@ -4,13 +4,13 @@
 
 use crate::cli::Invocation;
 use crate::exit;
+use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::report::clock;
 use crate::report::paint::{self, Color};
 use crate::report::records::{self, Records};
 use crate::report::show::{complain, complain_raw};
 use crate::report::summary::{self, Findings};
-use crate::session::Refusal;
 use crate::site::LogDirectory;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};

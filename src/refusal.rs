@@ -1,0 +1,43 @@
+//! Why a run did not begin: what everything that is asked before it may answer.
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::report::show;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run did not begin.
+pub struct Refusal {
+    pub code: i32,
+    /// One sentence.
+    pub why: String,
+    /// Lines that come before it; mostly none.
+    pub before: String,
+    /// Lines that follow it; mostly none.
+    pub detail: String,
+    /// The log that says more, where there is one already.
+    pub log: Option<PathBuf>,
+}
+
+impl Refusal {
+    pub fn new(code: i32, why: impl Into<String>) -> Refusal {
+        Refusal {
+            code,
+            why: why.into(),
+            before: String::new(),
+            detail: String::new(),
+            log: None,
+        }
+    }
+
+    pub fn print(&self) {
+        show::complain_raw(format_args!("{}", self.before));
+        show::complain(format_args!("tasker: {}; nothing was run", self.why));
+        show::complain_raw(format_args!("{}", self.detail));
+    }
+}
+
+/// What was to be written in the log directory cannot be.
+pub fn unwritable(e: io::Error) -> Refusal {
+    Refusal::new(exit::LOG_DIR, e.to_string())
+}
