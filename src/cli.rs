@@ -678,6 +678,9 @@ impl Typed {
                 };
                 Some(format!("--set {}", quote::word(&shown)))
             }
+            (_, Some(value)) if self.opt.value_is_optional() => {
+                Some(format!("--{long}={}", quote::word(&value)))
+            }
             (_, Some(value)) => Some(format!("--{long} {}", quote::word(&value))),
         }
     }

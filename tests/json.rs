@@ -349,6 +349,9 @@ fn the_outputs_of_a_run_that_is_over_are_written_before_they_go() {
     );
     assert_eq!(asked, format!("{}", 1 << 20));
     assert!(ran.stderr.contains("the last line"), "{}", ran.stderr);
+    // An optional value is only one after a `=`.
+    let again = "tasker -r --start-from 1 --output-json=out.json tasks.txt";
+    assert!(ran.stderr.contains(again), "{}", ran.stderr);
     let left: Vec<_> = std::fs::read_dir(sandbox.path.join("TASKER/state"))
         .expect("the directory")
         .flatten()
