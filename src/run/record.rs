@@ -242,6 +242,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
     }
 
+    /// The number of a turn: from 1, and never so large that none comes after it.
+    pub fn turn(&mut self) -> Option<u64> {
+        self.number().filter(|turn| (1..u64::MAX).contains(turn))
+    }
+
     pub fn outcome(&mut self) -> Option<Outcome> {
         let word = self.text()?;
         Outcome::ALL.into_iter().find(|o| o.word() == word)
@@ -307,6 +312,16 @@ mod tests {
         let mut reader = Reader::masked(&fields.bytes);
         assert_eq!(reader.text().as_deref(), Some("done"));
         assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;***x"));
+    }
+
+    #[test]
+    fn a_turn_has_one_before_and_one_after_it() {
+        let read = |text: &str| Reader::masked(text.as_bytes()).turn();
+        assert_eq!([read("1"), read("12")], [Some(1), Some(12)]);
+        let beyond = u64::MAX.to_string();
+        for none in ["0", "-1", "", "x", &beyond, "18446744073709551616"] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 
     #[test]
