@@ -92,6 +92,7 @@ pub fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::width;
 
     #[test]
     fn hostile_text_is_inert() {
@@ -109,5 +110,20 @@ mod tests {
             (vec!["one".into(), "two".into()], 7)
         );
         assert_eq!(tail(&output, &Mask::default(), 2), ["two", "three"]);
+    }
+
+    #[test]
+    fn no_text_drives_a_terminal_or_takes_more_room_than_it_is_given() {
+        let mut chance = crate::text::chance::Chance::new(7);
+        for _ in 0..5000 {
+            let bytes = chance.bytes(&["a", "\u{9b}", "\r\n", "\u{2067}", "\u{7}"], 12);
+            let shown = line(&String::from_utf8_lossy(&bytes));
+            let moves =
+                |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2066}'..='\u{2069}');
+            assert!(!shown.contains(moves), "{shown:?}");
+            let room = chance.below(20);
+            let cut = width::cut(&shown, room);
+            assert!(width::columns(&cut) <= room, "{room}: {cut:?}");
+        }
     }
 }
