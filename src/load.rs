@@ -17,7 +17,7 @@ use crate::task::keys;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Check, Diagnostics, printable, reason};
 use crate::text::scanner::{self, Line};
-use crate::text::source::{MAX_BYTES, Source, Sources, Span};
+use crate::text::source::{BadText, MAX_BYTES, Source, Sources, Span};
 use crate::validation::{Asked, Validation};
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -56,14 +56,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);
     let file = sources.add(source);
-    let lines = match bad {
-        Some(bad) => {
-            diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
-            Vec::new()
-        }
-        None => scanner::scan(file, sources.get(file), &mut diagnostics),
-    };
-    hide_secrets(&lines, &mut sources);
+    let lines = lines(file, bad, &mut sources, &mut diagnostics);
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
@@ -201,6 +194,26 @@ fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, (i32, String)> {
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// The lines of the file, the values of secrets hidden; none where it is no text,
+/// for half a file says nothing. Its secrets are hidden all the same: the message
+/// shows a line of it.
+fn lines(
+    file: u32,
+    bad: Option<BadText>,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Line> {
+    let Some(bad) = bad else {
+        let lines = scanner::scan(file, sources.get(file), diagnostics);
+        hide_secrets(&lines, sources);
+        return lines;
+    };
+    let readable = scanner::scan(file, sources.get(file), &mut Diagnostics::default());
+    hide_secrets(&readable, sources);
+    diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
+    Vec::new()
 }
 
 /// The option lines; one after the first `key=value` line is an error.

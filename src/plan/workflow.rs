@@ -362,6 +362,7 @@ pub mod tests {
     use super::*;
     use crate::plan::recipe::{self, Defaults};
     use crate::task::build::build;
+    use crate::text::chance::{self, Chance};
     use crate::text::scanner::scan;
     use crate::text::source::{Source, Sources};
     use std::path::Path;
@@ -397,5 +398,32 @@ pub mod tests {
         recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
         workflow
+    }
+
+    #[test]
+    fn a_spoilt_file_is_checked_and_every_mistake_has_a_place() {
+        let files = chance::task_files();
+        let mut chance = Chance::new(12);
+        for _ in 0..2000 {
+            let bytes = chance.file(&files);
+            let (source, bad) = Source::decode("t", &bytes);
+            if bad.is_some() {
+                continue;
+            }
+            let mut sources = Sources::default();
+            let file = sources.add(source);
+            let mut diagnostics = Diagnostics::default();
+            let lines = scan(file, sources.get(file), &mut diagnostics);
+            let here = Path::new("/nowhere");
+            let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);
+            let mut workflow = Workflow::new(tasks, &mut diagnostics);
+            recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
+            if !diagnostics.has_errors() {
+                crate::plan::check::check(&workflow, &mut diagnostics);
+            }
+            let drawn = diagnostics.draw(&sources);
+            let is_foul = |c: char| c.is_control() && c != '\n';
+            assert!(!drawn.contains(is_foul), "{drawn:?}");
+        }
     }
 }

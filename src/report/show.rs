@@ -15,10 +15,13 @@ pub fn line(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            // Characters that turn the direction of the text around.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push_str(&format!("\\u{{{:x}}}", c as u32))
-            }
+            // Characters that turn the direction of the text around, or end a line
+            // where it is split as Unicode says.
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
             c => out.push(c),
         }
     }
@@ -94,12 +97,13 @@ pub fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::width;
 
     #[test]
     fn hostile_text_is_inert() {
         assert_eq!(
-            line("a\x1b[31mb\r\u{7}\u{9b}c\nd\t\u{202e}e"),
-            "a\\x1b[31mb\\r\\x07\\x9bc\\nd\t\\u{202e}e"
+            line("a\x1b[31mb\r\u{7}\u{9b}c\nd\t\u{202e}e\u{61c}f\u{2028}"),
+            "a\\x1b[31mb\\r\\x07\\x9bc\\nd\t\\u{202e}e\\u{61c}f\\u{2028}"
         );
     }
 
@@ -111,5 +115,21 @@ mod tests {
             (vec!["one".into(), "two".into()], 7)
         );
         assert_eq!(tail(&output, &Mask::default(), 2), ["two", "three"]);
+    }
+
+    #[test]
+    fn no_text_drives_a_terminal_or_takes_more_room_than_it_is_given() {
+        let mut chance = crate::text::chance::Chance::new(7);
+        for _ in 0..5000 {
+            let bytes = chance.bytes(&["a", "\u{9b}", "\r\n", "\u{2029}", "\u{61c}", "\u{7}"], 12);
+            let shown = line(&String::from_utf8_lossy(&bytes));
+            let moves = |c: char| {
+                c.is_control() && c != '\t' || matches!(c, '\u{61c}' | '\u{2028}'..='\u{202e}')
+            };
+            assert!(!shown.contains(moves), "{shown:?}");
+            let room = chance.below(20);
+            let cut = width::cut(&shown, room);
+            assert!(width::columns(&cut) <= room, "{room}: {cut:?}");
+        }
     }
 }

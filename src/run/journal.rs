@@ -350,7 +350,7 @@ impl Journal {
         if NOTES.contains(&kind.as_str()) {
             return Some(());
         }
-        let turn: u64 = reader.number()?;
+        let turn = reader.turn()?;
         match kind.as_str() {
             "done" => {
                 let _: (u32, u32, u32) = (reader.number()?, reader.number()?, reader.number()?);
@@ -367,7 +367,7 @@ impl Journal {
             }
             "block" => {
                 let _: u32 = reader.number()?;
-                let last: u64 = reader.number()?;
+                let last = reader.turn().filter(|last| *last >= turn)?;
                 reader.result(&spool)?;
                 kept.blocks.insert(turn, range.clone());
                 kept.last = kept.last.max(last);

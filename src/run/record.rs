@@ -242,6 +242,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
     }
 
+    /// The number of a turn: from 1, and never so large that none comes after it.
+    pub fn turn(&mut self) -> Option<u64> {
+        self.number().filter(|turn| (1..u64::MAX).contains(turn))
+    }
+
     pub fn outcome(&mut self) -> Option<Outcome> {
         let word = self.text()?;
         Outcome::ALL.into_iter().find(|o| o.word() == word)
@@ -292,6 +297,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
 
     #[test]
     fn a_record_comes_back_and_a_secret_is_not_written() {
@@ -310,6 +316,16 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_has_one_before_and_one_after_it() {
+        let read = |text: &str| Reader::masked(text.as_bytes()).turn();
+        assert_eq!([read("1"), read("12")], [Some(1), Some(12)]);
+        let beyond = u64::MAX.to_string();
+        for none in ["0", "-1", "", "x", &beyond, "18446744073709551616"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn a_cut_is_torn_and_a_flip_is_corrupt() {
         assert_eq!(crc32(0, b"123456789"), 0xcbf4_3926);
         let (record, sum) = frame(b"some fields", 5);
@@ -322,6 +338,55 @@ mod tests {
             let mut flipped = record.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(next(&flipped, 0, 5), Next::Corrupt, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn any_fields_come_back_without_a_secret() {
+        let mut chance = Chance::new(8);
+        let pieces = ["\\s0;", "\\", "\t", "\n", "hunter2", "hunt"];
+        for _ in 0..3000 {
+            let secrets = [b"hunter2".to_vec(), chance.bytes(&pieces, 4)];
+            let secrets = if secrets[1].is_empty() {
+                &secrets[..1]
+            } else {
+                &secrets[..]
+            };
+            let values: Vec<Vec<u8>> = (0..4).map(|_| chance.bytes(&pieces, 6)).collect();
+            let mut fields = Fields::new("done", secrets);
+            for value in &values {
+                fields.add(value);
+            }
+            assert!(!fields.bytes.windows(7).any(|w| w == b"hunter2"));
+            assert!(!fields.bytes.contains(&b'\n'));
+            let mut reader = Reader::new(&fields.bytes, secrets);
+            reader.text();
+            for value in &values {
+                assert_eq!(reader.bytes().as_ref(), Some(value));
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_to_their_end() {
+        let mut chance = Chance::new(9);
+        let pieces = [
+            "\\s",
+            "\\s9999999999999999999999;",
+            "\t",
+            "file 5",
+            "ok",
+            "true",
+            "7",
+        ];
+        let spool = Spool::new("/nowhere".into());
+        for _ in 0..5000 {
+            let bytes = chance.bytes(&pieces, 40);
+            assert!(!matches!(next(&bytes, 0, 0), Next::Record(..)), "{bytes:?}");
+            Reader::masked(&bytes).result(&spool);
+            let mut reader = Reader::new(&bytes, &[]);
+            let fields = bytes.split(|b| *b == b'\t').count();
+            assert!((0..=fields).any(|_| reader.bytes().is_none()), "{bytes:?}");
         }
     }
 }

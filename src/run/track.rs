@@ -141,14 +141,14 @@ impl Track {
             "flow" => {
                 self.cut_short = std::mem::take(&mut self.running);
                 self.flow = Some(FlowEnd {
-                    turn: reader.number()?,
+                    turn: reader.turn()?,
                     exit: reader.number()?,
                     complete: reader.text()? == "complete",
                     task: reader.number()?,
                 });
             }
             "over" => self.over = true,
-            "cut" => self.cut(reader.number()?),
+            "cut" => self.cut(reader.turn()?),
             _ => return None,
         }
         Some(())
@@ -173,7 +173,7 @@ impl Track {
 
     fn open(&mut self, reader: &mut Reader) -> Option<()> {
         let block = Block {
-            turn: reader.number()?,
+            turn: reader.turn()?,
             task: reader.number()?,
             total: reader.number()?,
             kept: reader.number()?,
@@ -220,7 +220,7 @@ impl Track {
     }
 
     fn done(&mut self, reader: &mut Reader) -> Option<()> {
-        let turn: u64 = reader.number()?;
+        let turn = reader.turn()?;
         let task: u32 = reader.number()?;
         let _: (u32, u32, bool) = (reader.number()?, reader.number()?, reader.number()?);
         // Nothing runs beside it but a block that it checks the waves of.
@@ -229,7 +229,7 @@ impl Track {
     }
 
     fn sub(&mut self, reader: &mut Reader) -> Option<()> {
-        let turn: u64 = reader.number()?;
+        let turn = reader.turn()?;
         let name = lossy(reader)?;
         let task: u32 = reader.number()?;
         self.running.remove(&(task, name.clone()));
@@ -238,7 +238,7 @@ impl Track {
 
     /// A block is over, and with it all that it had under way.
     fn close(&mut self, reader: &mut Reader) -> Option<()> {
-        let turn: u64 = reader.number()?;
+        let turn = reader.turn()?;
         let task: u32 = reader.number()?;
         let _: u64 = reader.number()?;
         if self.block.as_ref().is_none_or(|b| b.turn == turn) {
@@ -424,5 +424,10 @@ mod tests {
         assert_eq!(read(&damaged).err(), Some(Problem::Unusable(why)));
         let unknown = read(&journal(&[RUN, "other 1"])).err();
         assert!(matches!(unknown, Some(Problem::Unusable(_))), "{unknown:?}");
+        let why = Problem::Unusable("its record 3 is of another version".into());
+        for none in ["cut 0", "sub 0 b 10 ok 0", "flow 0 1 stopped 5"] {
+            let refused = read(&journal(&[RUN, none])).err();
+            assert_eq!(refused.as_ref(), Some(&why), "{none}");
+        }
     }
 }

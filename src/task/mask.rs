@@ -127,6 +127,7 @@ fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
 
     #[test]
     fn a_secret_across_a_cut_leaves_nothing() {
@@ -167,5 +168,39 @@ mod tests {
         assert_eq!(mask.text("a pass-word, pass and pas"), "a ***, *** and pas");
         assert_eq!(mask.text("passpass"), "******");
         assert_eq!(mask.text("nothing"), "nothing");
+    }
+
+    #[test]
+    fn whatever_is_cut_no_secret_is_left() {
+        let mut chance = Chance::new(6);
+        let pieces = ["ab", "abab", "aab", "b", "xy", "\n", "secret", "sec"];
+        for _ in 0..3000 {
+            let secret = |chance: &mut Chance| chance.bytes(&pieces, 4);
+            let mut secrets: Vec<Vec<u8>> = (0..3).map(|_| secret(&mut chance)).collect();
+            secrets.retain(|s| s.len() >= SHORTEST && !s.contains(&b'*'));
+            secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+            let mut text = chance.bytes(&pieces, 10);
+            if let Some(secret) = secrets.last() {
+                let at = chance.below(text.len() + 1);
+                text.splice(at..at, secret.iter().copied());
+            }
+            let mask = Mask { secrets };
+            let from = chance.below(text.len() + 1);
+            let to = from + chance.below(text.len() - from + 1);
+            let seen = &text[..text.len().min(to + mask.reach())];
+            let size = 1 + chance.below(8);
+            let (mut window, mut taken) = (Vec::new(), Vec::new());
+            for piece in text.chunks(size) {
+                window.extend_from_slice(piece);
+                taken.extend(mask.take(&mut window, false));
+            }
+            taken.extend(mask.take(&mut window, true));
+            for shown in [&mask.bytes(&text), &mask.part(seen, from, to)[..], &taken] {
+                for secret in mask.secrets() {
+                    let left = search::contains(shown, secret);
+                    assert!(!left, "{secret:?} in {shown:?} of {text:?}");
+                }
+            }
+        }
     }
 }

@@ -398,6 +398,7 @@ fn show_numbers(set: &BTreeSet<(usize, u64)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
 
     fn hosts(text: &str) -> Vec<String> {
         expand(text, Path::new("."))
@@ -491,24 +492,16 @@ mod tests {
         assert_eq!(fold("[::1],127.0.0.[2-5]"), "[::1],127.0.0.[2-5]");
     }
 
-    /// A small generator with a fixed seed (xorshift).
-    fn random(state: &mut u64, below: u64) -> u64 {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        *state % below
-    }
-
     #[test]
     fn folding_loses_and_invents_nothing() {
-        let mut state = 0x5eed_1234_u64;
+        let mut chance = Chance::new(10);
         for _ in 0..2000 {
             let mut names: Vec<String> = Vec::new();
-            for _ in 0..1 + random(&mut state, 40) {
-                let stem = ["web", "db", "r", ""][random(&mut state, 4) as usize];
-                let width = random(&mut state, 4) as usize;
-                let number = random(&mut state, 130);
-                let tail = ["", ".prod", "n1", "n02"][random(&mut state, 4) as usize];
+            for _ in 0..1 + chance.below(40) {
+                let stem = chance.one_of(&["web", "db", "r", ""]);
+                let width = chance.below(4);
+                let number = chance.below(130);
+                let tail = chance.one_of(&["", ".prod", "n1", "n02"]);
                 names.push(format!("{stem}x{number:0width$}{tail}"));
             }
             let mut before: Vec<String> = names.clone();
@@ -519,6 +512,38 @@ mod tests {
             after.sort();
             assert_eq!(before, after, "{folded}");
             assert_eq!(fold(&hosts(&folded)), folded);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_set_that_folds_or_a_placed_mistake() {
+        let mut chance = Chance::new(11);
+        let pieces = [
+            "web",
+            "[1-3]",
+            "[008-12/2]",
+            ",",
+            ", ",
+            "!",
+            "[::1]",
+            "10.0.0.",
+            "9",
+            "file:x",
+        ];
+        for _ in 0..5000 {
+            let text = chance.text(&pieces, 8);
+            match expand(&text, Path::new("/nowhere")) {
+                Ok(set) => {
+                    let (mut before, mut after) = (set.hosts.clone(), hosts(&fold(&set.hosts)));
+                    before.sort();
+                    after.sort();
+                    assert_eq!(before, after, "{text}");
+                }
+                Err(bad) => {
+                    let place = text.get(bad.at..bad.at + bad.length);
+                    assert!(place.is_some(), "{} in {text:?}", bad.at);
+                }
+            }
         }
     }
 }

@@ -778,6 +778,7 @@ pub fn items(value: &Template) -> Vec<Item<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
     use crate::text::evaluate::Scope;
     use crate::text::template;
     use crate::text::template::{Lookup, Reference};
@@ -1002,5 +1003,56 @@ mod tests {
         assert!(wrong("sucess").message.contains("did you mean `success`?"));
         assert!(wrong(&"(".repeat(100_000)).message.contains("levels"));
         assert!(wrong(&"!".repeat(100_000)).message.contains("levels"));
+    }
+
+    #[test]
+    fn any_text_is_a_condition_with_an_opposite_or_a_placed_mistake() {
+        let mut chance = Chance::new(4);
+        let pieces = [
+            "exit",
+            "=",
+            "stdout",
+            "~",
+            "!~",
+            "<=",
+            "success",
+            "exit_3",
+            " & ",
+            " | ",
+            " AND ",
+            "(",
+            ")",
+            "!",
+            "\"a b\"",
+            "min_success=",
+            "50%",
+            "all_success",
+            "12",
+            "@1_exit@",
+        ];
+        let own = Own {
+            exit: 3,
+            stdout: "12",
+            counts: [4, 2, 1],
+        };
+        let mut good = 0;
+        for _ in 0..10_000 {
+            let text = chance.text(&pieces, 8);
+            match read(&text) {
+                // A `(` in a pattern that nothing closes would take that of the whole.
+                Ok(_) if text.matches('(').count() != text.matches(')').count() => {}
+                Ok(expr) => {
+                    let opposite = read(&format!("!({text})"));
+                    let opposite = opposite.unwrap_or_else(|e| panic!("!({text}): {}", e.message));
+                    assert_ne!(expr.eval(&own), opposite.eval(&own), "{text}");
+                    good += 1;
+                }
+                Err(bad) => {
+                    let place = bad.at.start as usize..bad.at.end as usize;
+                    assert!(text.get(place).is_some(), "{:?} in {text:?}", bad.at);
+                }
+            }
+        }
+        assert!(good > 500, "{good}");
     }
 }

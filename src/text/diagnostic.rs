@@ -301,9 +301,9 @@ fn plain(c: char) -> char {
 }
 
 /// Characters that cannot be seen but can make a line read otherwise than it
-/// is: zero-width ones and those that turn the direction of writing.
+/// is: zero-width ones and those that turn the direction of writing or end a line.
 fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
@@ -416,8 +416,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_shown() {
-        let shown = printable("a\u{202e}b\u{feff}c\u{1b}[0m\u{e9}");
-        assert_eq!(shown, "a\u{fffd}b\u{fffd}c\u{fffd}[0m\u{e9}");
+        let shown = printable("a\u{202e}b\u{feff}c\u{2028}\u{1b}[0m\u{e9}");
+        assert_eq!(shown, "a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}[0m\u{e9}");
     }
 
     #[test]

@@ -143,4 +143,16 @@ mod tests {
         assert_eq!(setting(Duration::from_secs(90)), "90 s");
         assert_eq!(setting(Duration::from_secs(300)), "5 m");
     }
+
+    #[test]
+    fn what_is_set_is_read_back() {
+        let mut chance = crate::text::chance::Chance::new(5);
+        for _ in 0..5000 {
+            let text = chance.text(&["1", "0", "9", ".", "ms", "s", "m", "h"], 5);
+            if let Ok(duration) = parse(&text) {
+                let set = setting(duration).replace(' ', "");
+                assert_eq!(parse(&set), Ok(duration), "{text} is {set}");
+            }
+        }
+    }
 }

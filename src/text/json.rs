@@ -137,7 +137,7 @@ fn quote(out: &mut String, text: &str) {
 }
 
 fn is_escaped(c: char) -> bool {
-    matches!(c, '<' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '<' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn values_stand_in_their_order() {
         let text = Json::object(|j| {
-            j.text("a", "x\"\\\n\u{1}</script>é");
+            j.text("a", "x\"\\\n\u{1}\u{61c}</script>é");
             j.number("b", -1);
             j.seconds("c", Some(Duration::from_millis(1500)));
             j.seconds("d", Some(Duration::from_secs(300)));
@@ -161,7 +161,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "{\"a\":\"x\\\"\\\\\\n\\u0001\\u003c/script>é\",\"b\":-1,\"c\":1.5,\"d\":300,\"e\":null,\
+            "{\"a\":\"x\\\"\\\\\\n\\u0001\\u061c\\u003c/script>é\",\"b\":-1,\"c\":1.5,\"d\":300,\"e\":null,\
              \"f\":[\"1\",{\"g\":true},{}]}"
         );
     }

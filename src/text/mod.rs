@@ -3,6 +3,9 @@
 //! Does not know tasks, hosts, processes or the run.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+#[path = "../../tests/support/chance.rs"]
+pub mod chance;
 pub mod condition;
 pub mod diagnostic;
 pub mod duration;

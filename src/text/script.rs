@@ -641,6 +641,7 @@ fn is_assignment(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
     use crate::text::template::parse;
 
     fn scanned(line: &str) -> Result<String, String> {
@@ -799,5 +800,41 @@ mod tests {
             );
         }
         assert!(scanned("echo it\\'s # it's").is_ok());
+    }
+
+    #[test]
+    fn any_script_is_refused_or_holds_no_data() {
+        let mut chance = Chance::new(3);
+        let pieces = [
+            "echo ",
+            "@D@",
+            "a",
+            "$(",
+            "((",
+            "[[ ",
+            " -eq ",
+            "]]",
+            "let ",
+            "case x in ",
+            "esac",
+            "for i in ",
+            "; do ",
+            "done",
+            "x[",
+            "]=",
+            "=(",
+            "<<E\n",
+            "\nE\n",
+            "$'",
+            "$\"",
+            "\\",
+        ];
+        for _ in 0..5000 {
+            let line = chance.text(&pieces, 15);
+            match scanned(&line) {
+                Ok(text) => assert!(!text.contains("data"), "{text:?} from {line:?}"),
+                Err(message) => assert!(!message.is_empty(), "{line:?}"),
+            }
+        }
     }
 }

@@ -190,6 +190,7 @@ fn is_operator(bare: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
     use crate::text::template::parse;
 
     fn words(line: &str) -> Result<Vec<String>, u32> {
@@ -298,6 +299,33 @@ mod tests {
         }
         for line in ["a '|' b", "a \">\" f", "a\\;b", "a=b", "x -> y", "'$(x)'"] {
             assert_eq!(operators(line), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_split_or_its_open_quote_is_placed() {
+        let mut chance = Chance::new(1);
+        for _ in 0..5000 {
+            let line = chance.text(&["a", " ", "'b c'", "@OPTS@", "$HOME", "\\\""], 12);
+            if let Err(at) = words(&line) {
+                let quote = line[at as usize..].chars().next();
+                // Of a quote within a global the place is that of the reference.
+                assert!(matches!(quote, Some('\'' | '"' | '@')), "{at} in {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_read_back() {
+        let mut chance = Chance::new(2);
+        for _ in 0..5000 {
+            let word = chance.text(&["a b", "it's", "\\", "\n"], 12);
+            let line = crate::text::quote::word(&word);
+            let value = Template::text(&line, Span::new(0, 0, line.len()));
+            let read = split(&value, &mut |_, _| None).expect("its quotes are closed");
+            let known: Vec<_> = read.words.iter().map(Template::known_text).collect();
+            assert_eq!(known, [Some(word)], "{line}");
+            assert!(read.operators.is_empty(), "{line}");
         }
     }
 }

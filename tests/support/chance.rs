@@ -1,0 +1,207 @@
+//! Made-up input with a seed: the same at every run, other with another seed.
+//! The unit tests of `src/text` and its like use it as well.
+#![allow(dead_code)]
+
+/// What may upset a reader of text, alone or beside other text.
+pub const HOSTILE: [&str; 48] = [
+    "",
+    " ",
+    "\t",
+    "\r",
+    "\n",
+    "\\",
+    "'",
+    "\"",
+    "`",
+    "$",
+    "$(",
+    "${",
+    "${A:-",
+    "}",
+    "@",
+    "@@",
+    "@1_stdout@",
+    "@task@",
+    "@A@",
+    "@1_",
+    "#",
+    "=",
+    "!",
+    "(",
+    ")",
+    "[",
+    "]",
+    "[1-",
+    "[01-9/2]",
+    "{",
+    "<<E",
+    ",",
+    ",,",
+    ";",
+    "&",
+    "|",
+    " AND ",
+    " OR ",
+    "NOT ",
+    "~",
+    "-",
+    "%",
+    "*",
+    "\u{1b}[31m",
+    "\u{202e}",
+    "\u{fc}\u{301}",
+    "\u{1f600}",
+    "\u{feff}",
+];
+
+/// Numbers that are too small, too large or none.
+pub const NUMBERS: [&str; 14] = [
+    "0",
+    "1",
+    "-1",
+    "007",
+    "1.5",
+    "1e9",
+    "100000",
+    "999999",
+    "1000000",
+    "2147483648",
+    "4294967296",
+    "18446744073709551616",
+    "0x10",
+    "\u{661}",
+];
+
+/// xorshift64.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        // It would stay at zero for ever.
+        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number from 0 to one less than `count`, which is not 0.
+    pub fn below(&mut self, count: usize) -> usize {
+        ((self.next() >> 16) % count as u64) as usize
+    }
+
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    /// Up to so many of these pieces and hostile ones, one after the other.
+    pub fn text(&mut self, pieces: &[&str], most: usize) -> String {
+        let mut text = String::new();
+        for _ in 0..self.below(most + 1) {
+            text.push_str(match self.below(3) {
+                0 => self.one_of(&HOSTILE),
+                _ => self.one_of(pieces),
+            });
+        }
+        text
+    }
+
+    /// The bytes of such a text, some of them replaced by any byte.
+    pub fn bytes(&mut self, pieces: &[&str], most: usize) -> Vec<u8> {
+        let mut bytes = self.text(pieces, most).into_bytes();
+        for _ in 0..self.below(3) {
+            if !bytes.is_empty() {
+                let at = self.below(bytes.len());
+                bytes[at] = self.next() as u8;
+            }
+        }
+        bytes
+    }
+
+    /// One of the files, changed in a few places as a slip of the hand, a bad
+    /// merge or a full disk would.
+    pub fn file(&mut self, files: &[Vec<u8>]) -> Vec<u8> {
+        let mut lines = self.lines(files);
+        for _ in 0..1 + self.below(5) {
+            self.change(&mut lines, files);
+        }
+        let mut bytes = lines.join(&b'\n');
+        if self.below(8) == 0 {
+            bytes.truncate(self.below(bytes.len() + 1));
+        }
+        bytes
+    }
+
+    fn lines(&mut self, files: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let file = &files[self.below(files.len())];
+        file.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    fn change(&mut self, lines: &mut Vec<Vec<u8>>, files: &[Vec<u8>]) {
+        if lines.is_empty() {
+            return;
+        }
+        let (at, other) = (self.below(lines.len()), self.below(lines.len()));
+        match self.below(9) {
+            0 => drop(lines.remove(at)),
+            1 => lines.insert(other, lines[at].clone()),
+            2 => lines.swap(at, other),
+            3 => {
+                let strange = self.lines(files);
+                lines.insert(at, strange[self.below(strange.len())].clone());
+            }
+            4 => lines[at] = [key(&lines[at]), b"=", value(&lines[other])].concat(),
+            5 => {
+                let new = self.one_of(&NUMBERS);
+                lines[at] = [key(&lines[at]), b"=", new.as_bytes()].concat();
+            }
+            6 => {
+                let new = self.text(&NUMBERS, 3);
+                lines[at] = [key(&lines[at]), b"=", new.as_bytes()].concat();
+            }
+            7 => {
+                let place = self.below(lines[at].len() + 1);
+                let new = self.one_of(&HOSTILE).bytes();
+                lines[at].splice(place..place, new);
+            }
+            _ => {
+                let place = self.below(lines[at].len() + 1);
+                let byte = self.next() as u8;
+                lines[at].insert(place, byte);
+            }
+        }
+    }
+}
+
+fn key(line: &[u8]) -> &[u8] {
+    line.split(|b| *b == b'=').next().unwrap_or_default()
+}
+
+fn value(line: &[u8]) -> &[u8] {
+    match line.iter().position(|b| *b == b'=') {
+        Some(at) => &line[at + 1..],
+        None => line,
+    }
+}
+
+/// The task files that are shipped and those of the golden cases.
+pub fn task_files() -> Vec<Vec<u8>> {
+    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let list = |directory: &str| {
+        let entries = std::fs::read_dir(tests.join(directory)).expect("the files");
+        let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
+        paths.sort();
+        paths
+    };
+    let cases = list("cases").into_iter().map(|c| c.join("tasks.txt"));
+    let shipped = list("files").into_iter();
+    shipped
+        .chain(cases)
+        .filter_map(|path| std::fs::read(path).ok())
+        // One that is large would take the time of all others.
+        .filter(|bytes| bytes.len() < 10_000)
+        .collect()
+}
