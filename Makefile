@@ -93,6 +93,7 @@ dist: static
 	@echo $(DIST)/$(NAME).tar.gz
 
 # A Debian package; the static binary depends on nothing.
+MAINTAINER ?= tasker <root@localhost>
 DEB = $(DIST)/deb
 ARCH = $(shell dpkg --print-architecture)
 
@@ -102,11 +103,13 @@ deb: static
 		ZSH_DIR=$(DEB)/usr/share/zsh/vendor-completions
 	mkdir -p $(DEB)/DEBIAN $(DEB)/usr/share/doc/tasker
 	cp LICENSE $(DEB)/usr/share/doc/tasker/copyright
-	cp CHANGELOG.md $(DEB)/usr/share/doc/tasker/changelog
-	cp README.md $(DEB)/usr/share/doc/tasker
+	cp README.md CHANGELOG.md $(DEB)/usr/share/doc/tasker
+	printf '%s\n' 'tasker ($(VERSION)) unstable; urgency=medium' '' '  * See CHANGELOG.md.' '' \
+		" -- $(MAINTAINER)  $$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH))" \
+		> $(DEB)/usr/share/doc/tasker/changelog
 	gzip -9n $(DEB)/usr/share/doc/tasker/changelog $(DEB)/usr/share/man/*/*
 	printf '%s\n' 'Package: tasker' 'Version: $(VERSION)' 'Architecture: $(ARCH)' \
-		'Maintainer: tasker <tasker@localhost>' 'Section: admin' 'Priority: optional' \
+		'Maintainer: $(MAINTAINER)' 'Section: admin' 'Priority: optional' \
 		'Suggests: openssh-client' 'Description: run a file of tasks' \
 		' A task file says which commands run on which hosts, in what order, and' \
 		' what happens when one of them fails.' > $(DEB)/DEBIAN/control

@@ -17,8 +17,9 @@ const COMMON: [&str; 2] = ["exit", "outcome"];
 /// Imports against the order: the file, what it imports, and why.
 const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "man/tasker.1",
+    "man/tasker-cookbook.7",
     "man/tasker-file.5",
     "man/tasker-json.5",
     "man/tasker.conf.5",
