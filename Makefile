@@ -54,14 +54,14 @@ bench: all
 # One file that needs nothing of the machine it runs on: with musl where its
 # target is installed (rustup target add x86_64-unknown-linux-musl), which makes
 # the smallest one, else with the C library of this machine.
-HOST := $(shell rustc -vV | sed -n 's/^host: //p')
-SYSROOT := $(shell rustc --print sysroot)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SYSROOT = $(shell rustc --print sysroot)
 MUSL = $(patsubst %-gnu,%-musl,$(HOST))
 STATIC_TARGET ?= $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib),$(MUSL),$(HOST))
 STATIC = $(BUILD)/$(STATIC_TARGET)/release/tasker
 # The same bytes wherever it is built: no path of this machine goes into it, and
 # the sources of std, where they are installed, are named as if they were not.
-COMMIT := $(shell rustc -vV | sed -n 's/^commit-hash: //p')
+COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
 REMAP = --remap-path-prefix=$(CURDIR)=/tasker \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
 	--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)
@@ -117,7 +117,9 @@ deb: static
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb -Zxz --root-owner-group --build $(DEB) \
 		$(DIST)/tasker_$(VERSION)_$(ARCH).deb
 
-$(BUILD)/release/tasker: all
+# Only where it is missing: whoever may install need not be able to build.
+$(BUILD)/release/tasker:
+	$(CARGO) build --release --locked
 
 PAGES = $(notdir $(wildcard man/*.[0-9]))
 
