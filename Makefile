@@ -1,12 +1,17 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
-TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+# Where cargo builds, and what is installed; a binary that is there already, as
+# by `make install BINARY=...`, is taken as it is.
+BUILD = $(or $(CARGO_TARGET_DIR),target)
+BINARY ?= $(BUILD)/release/tasker
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # Where the shells look for completions.
-BASH_DIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-ZSH_DIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-FISH_DIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+DATA = $(DESTDIR)$(PREFIX)/share
+BASH_DIR ?= $(DATA)/bash-completion/completions
+ZSH_DIR ?= $(DATA)/zsh/site-functions
+FISH_DIR ?= $(DATA)/fish/vendor_completions.d
 
 all:
 	$(CARGO) build --release --locked
@@ -25,47 +30,116 @@ lint:
 
 # Runs task files through a real Slurm on this machine; as root, on Debian.
 test-engines: all
-	tests/engines.sh target/release/tasker
+	tests/engines.sh $(BUILD)/release/tasker
 
 # Kills a long run at every point, damages its journal in every way, makes each
 # system call of a small run fail; about a quarter of an hour.
 test-crash:
 	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) build --locked
-	python3 tests/inject.py target/debug/tasker
+	python3 tests/inject.py $(BUILD)/debug/tasker
+
+# Builds what is shipped, twice and in different places, and runs it in a root
+# file system that holds nothing else; some minutes.
+test-ship:
+	$(CARGO) test --locked --test ship -- --include-ignored --nocapture
 
 # Opens reports in headless Chromium and uses them; leaves pictures to look at.
 test-ui: all
-	python3 tests/ui.py target/release/tasker
+	python3 tests/ui.py $(BUILD)/release/tasker
 
 bench: all
-	python3 tests/bench.py target/release/tasker
+	python3 tests/bench.py $(BUILD)/release/tasker
 
-# One file that needs nothing of the machine it runs on.
+# One file that needs nothing of the machine it runs on: with musl where its
+# target is installed (rustup target add x86_64-unknown-linux-musl), which makes
+# the smallest one, else with the C library of this machine.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SYSROOT = $(shell rustc --print sysroot)
+MUSL = $(patsubst %-gnu,%-musl,$(HOST))
+STATIC_TARGET ?= $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib),$(MUSL),$(HOST))
+STATIC = $(BUILD)/$(STATIC_TARGET)/release/tasker
+# The same bytes wherever it is built: no path of this machine goes into it, and
+# the sources of std, where they are installed, are named as if they were not.
+COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
+REMAP = --remap-path-prefix=$(CURDIR)=/tasker \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
+	--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)
+
 static:
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TARGET)
-	@echo target/$(TARGET)/release/tasker
+	RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" \
+		$(CARGO) build --release --locked --target $(STATIC_TARGET)
+	@echo $(STATIC)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 755 target/release/tasker $(DESTDIR)$(PREFIX)/bin/tasker
-	install -m 644 man/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1
-	install -m 644 man/tasker-file.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
-	install -m 644 man/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5
-	install -m 644 man/tasker-json.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-json.5
-	install -d $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
-	target/release/tasker --completions bash > $(BASH_DIR)/tasker
-	target/release/tasker --completions zsh > $(ZSH_DIR)/_tasker
-	target/release/tasker --completions fish > $(FISH_DIR)/tasker.fish
+# The package for any Linux, the same bytes each time: names in order, one time,
+# nobody's user name.
+NAME = tasker-$(VERSION)-$(firstword $(subst -, ,$(HOST)))-linux
+DIST = $(BUILD)/dist
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell stat -c %Y CHANGELOG.md))
+
+dist: static
+	rm -rf $(DIST)/$(NAME)
+	mkdir -p $(DIST)/$(NAME)/man $(DIST)/$(NAME)/completions
+	cp $(STATIC) README.md LICENSE CHANGELOG.md $(DIST)/$(NAME)
+	cp man/*.[0-9] $(DIST)/$(NAME)/man
+	$(STATIC) --completions bash > $(DIST)/$(NAME)/completions/tasker
+	$(STATIC) --completions zsh > $(DIST)/$(NAME)/completions/_tasker
+	$(STATIC) --completions fish > $(DIST)/$(NAME)/completions/tasker.fish
+	cd $(DIST)/$(NAME) && find * -type f | LC_ALL=C sort | xargs sha256sum > ../SHA256SUMS
+	mv $(DIST)/SHA256SUMS $(DIST)/$(NAME)
+	LC_ALL=C tar -C $(DIST) --format=ustar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) \
+		--owner=0 --group=0 --numeric-owner --mode=u+rw,go-w,a+rX -cf - $(NAME) \
+		| gzip -9n > $(DIST)/$(NAME).tar.gz
+	@echo $(DIST)/$(NAME).tar.gz
+
+# A Debian package; the static binary depends on nothing.
+MAINTAINER ?= tasker <root@localhost>
+DEB = $(DIST)/deb
+ARCH = $(shell dpkg --print-architecture)
+
+deb: static
+	rm -rf $(DEB)
+	$(MAKE) install DESTDIR=$(DEB) PREFIX=/usr BINARY=$(STATIC) \
+		ZSH_DIR=$(DEB)/usr/share/zsh/vendor-completions
+	mkdir -p $(DEB)/DEBIAN $(DEB)/usr/share/doc/tasker
+	cp LICENSE $(DEB)/usr/share/doc/tasker/copyright
+	cp README.md CHANGELOG.md $(DEB)/usr/share/doc/tasker
+	printf '%s\n' 'tasker ($(VERSION)) unstable; urgency=medium' '' '  * See CHANGELOG.md.' '' \
+		" -- $(MAINTAINER)  $$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH))" \
+		> $(DEB)/usr/share/doc/tasker/changelog
+	gzip -9n $(DEB)/usr/share/doc/tasker/changelog $(DEB)/usr/share/man/*/*
+	printf '%s\n' 'Package: tasker' 'Version: $(VERSION)' 'Architecture: $(ARCH)' \
+		'Maintainer: $(MAINTAINER)' 'Section: admin' 'Priority: optional' \
+		'Suggests: openssh-client' 'Description: run a file of tasks' \
+		' A task file says which commands run on which hosts, in what order, and' \
+		' what happens when one of them fails.' > $(DEB)/DEBIAN/control
+	chmod -R u+rw,go-w,a+rX $(DEB)
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb -Zxz --root-owner-group --build $(DEB) \
+		$(DIST)/tasker_$(VERSION)_$(ARCH).deb
+
+# Only where it is missing: whoever may install need not be able to build.
+$(BUILD)/release/tasker:
+	$(CARGO) build --release --locked
+
+PAGES = $(notdir $(wildcard man/*.[0-9]))
+
+install: $(BINARY)
+	install -d $(DESTDIR)$(PREFIX)/bin $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
+	install -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/tasker
+	for page in $(PAGES); do \
+		install -d $(DATA)/man/man$${page##*.} && \
+		install -m 644 man/$$page $(DATA)/man/man$${page##*.}/$$page || exit 1; done
+	$(BINARY) --completions bash > $(BASH_DIR)/tasker
+	$(BINARY) --completions zsh > $(ZSH_DIR)/_tasker
+	$(BINARY) --completions fish > $(FISH_DIR)/tasker.fish
 	chmod 644 $(BASH_DIR)/tasker $(ZSH_DIR)/_tasker $(FISH_DIR)/tasker.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tasker
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tasker.1 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-file.5
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tasker.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tasker-json.5
+	for page in $(PAGES); do rm -f $(DATA)/man/man$${page##*.}/$$page; done
 	rm -f $(BASH_DIR)/tasker $(ZSH_DIR)/_tasker $(FISH_DIR)/tasker.fish
 
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-engines test-ui bless lint bench static install uninstall clean
+.PHONY: all test test-crash test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean

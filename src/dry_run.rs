@@ -82,17 +82,19 @@ fn show_plan(
     form: Form,
     began: SystemTime,
 ) -> Result<(), Refusal> {
-    let records = Records::new(session::log_directory(loaded)?, began);
-    let plan = Plan::new(loaded, selection, &records)?;
+    // A user without a home can look at a plan as well.
+    let directory = session::log_directory(loaded).ok();
+    let records = directory.map(|directory| Records::new(directory, began));
+    let plan = Plan::new(loaded, selection, records.as_ref())?;
     if form == Form::Text {
         crate::print("\nDry run: nothing is executed; -r runs it.\n");
     }
     crate::print(&review::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
-    if records.exists() {
-        plan.keep(&records);
+    if let Some(records) = records.as_ref().filter(|r| r.exists()) {
+        plan.keep(records);
     }
-    review::check(loaded, selection, &plan, &records)
+    review::check(loaded, selection, &plan, records.as_ref())
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.

@@ -82,7 +82,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     }
     diagnostics.begin(Check::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
-        check::check(&workflow, &mut diagnostics);
+        let late = invocation.deadline_task.as_ref();
+        let late = late.and_then(|task| workflow.find(task));
+        check::check(&workflow, late, &mut diagnostics);
     }
     warn_of_skipped(&invocation, &mut diagnostics);
     let empty = none && !diagnostics.has_errors();

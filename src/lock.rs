@@ -145,7 +145,7 @@ pub fn let_others_end(loaded: &Loaded, records: &Records) -> Result<bool, Refusa
         Wanted::Wait(time) => time,
         Wanted::Check | Wanted::Skip => Duration::ZERO,
     };
-    let instance = Plan::new(loaded, &Selection::default(), records)?.instance;
+    let instance = Plan::new(loaded, &Selection::default(), Some(records))?.instance;
     let path = records.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {

@@ -41,3 +41,11 @@ impl Refusal {
 pub fn unwritable(e: io::Error) -> Refusal {
     Refusal::new(exit::LOG_DIR, e.to_string())
 }
+
+/// There is nowhere to keep records.
+pub fn homeless() -> Refusal {
+    Refusal::new(
+        exit::LOG_DIR,
+        "no home directory to keep the log in; name a directory with -l DIR",
+    )
+}

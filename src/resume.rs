@@ -226,9 +226,12 @@ fn look_at(
     }
     let settings = settings(loaded, start, selection.clone(), policy);
     let found = rehearse(loaded, &settings, header, journal)?;
+    let restored = match found.restored.total() {
+        0 => "nothing to restore".to_string(),
+        _ => format!("{} restored", found.restored),
+    };
     let said = format!(
-        "Going on with run {id}: {} restored{}",
-        found.restored,
+        "Going on with run {id}: {restored}{}",
         if found.torn {
             "; its last record was cut off in the middle and is left out"
         } else {

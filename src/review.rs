@@ -10,7 +10,7 @@ use crate::plan::identity::{self, Basis};
 use crate::plan::outline::Outline;
 use crate::plan::targets::Targets;
 use crate::plan::{listing, picture};
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::report::records::Records;
 use crate::report::show;
 use crate::task::mask::Mask;
@@ -34,14 +34,21 @@ pub struct Plan {
 impl Plan {
     /// # Errors
     /// That the key for the hashes of secrets cannot be read or made (32).
-    pub fn new(loaded: &Loaded, selection: &Selection, records: &Records) -> Result<Plan, Refusal> {
+    pub fn new(
+        loaded: &Loaded,
+        selection: &Selection,
+        records: Option<&Records>,
+    ) -> Result<Plan, Refusal> {
         let globals = &loaded.workflow.globals;
         let has_secret = globals.values().any(|(_, g, _)| !g.secrets().is_empty());
         let key = match has_secret {
-            true => records.plan_key().map_err(|e| {
-                let why = format!("the key for the plan's id, in the log directory: {e}");
-                Refusal::new(exit::LOG_DIR, why)
-            })?,
+            true => {
+                let records = records.ok_or_else(refusal::homeless)?;
+                records.plan_key().map_err(|e| {
+                    let why = format!("the key for the plan's id, in the log directory: {e}");
+                    Refusal::new(exit::LOG_DIR, why)
+                })?
+            }
             false => Vec::new(),
         };
         let basis = Basis {
@@ -145,7 +152,7 @@ pub fn check(
     loaded: &Loaded,
     selection: &Selection,
     plan: &Plan,
-    records: &Records,
+    records: Option<&Records>,
 ) -> Result<(), Refusal> {
     if let Some(digits) = &loaded.invocation.plan
         && !plan.id.starts_with(digits.as_str())
@@ -178,13 +185,13 @@ pub fn check(
     ))
 }
 
-fn other_plan(plan: &Plan, digits: &str, records: &Records) -> Refusal {
+fn other_plan(plan: &Plan, digits: &str, records: Option<&Records>) -> Refusal {
     let named = identity::shown(digits);
     let why = format!(
         "--plan: this is not the plan {named} but {}",
         plan.shown_id()
     );
-    let detail = match records.kept_plan(digits) {
+    let detail = match records.and_then(|r| r.kept_plan(digits)) {
         Some(old) => format!(
             "What differs (- then, + now):\n{}\n",
             identity::difference(&old, &plan.text)

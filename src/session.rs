@@ -12,7 +12,7 @@ use crate::lock::{self, Instance};
 use crate::mail::{self, Failure};
 use crate::page;
 use crate::plan::flow::Policy;
-use crate::refusal::{Refusal, unwritable};
+use crate::refusal::{Refusal, homeless, unwritable};
 use crate::report::console::Console;
 use crate::report::events::{Events, Head};
 use crate::report::history::History;
@@ -95,8 +95,8 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         loaded.validation.keep(&findings, exit::EXEC_TYPE);
         return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
-    let plan = Plan::new(loaded, &selection, &records)?;
-    review::check(loaded, &selection, &plan, &records)?;
+    let plan = Plan::new(loaded, &selection, Some(&records))?;
+    review::check(loaded, &selection, &plan, Some(&records))?;
     if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
         json.check(&records)?;
     }
@@ -384,12 +384,7 @@ pub fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroun
 /// That there is no home directory to keep them in (32).
 pub fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
     let directory = loaded.validation.log_directory.as_ref();
-    directory.map(|(path, _)| path.clone()).ok_or_else(|| {
-        Refusal::new(
-            exit::LOG_DIR,
-            "no home directory to keep the log in; name a directory with -l DIR",
-        )
-    })
+    directory.map(|(path, _)| path.clone()).ok_or_else(homeless)
 }
 
 fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {

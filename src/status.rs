@@ -10,6 +10,7 @@ use crate::report::records::Records;
 use crate::report::show::{complain, complain_raw};
 use crate::report::status::{self, Sight};
 use crate::run::journal::Problem;
+use crate::run::sys;
 use crate::run::track::{self, Track};
 use crate::site;
 use crate::text::diagnostic::{Count, printable, reason};
@@ -88,7 +89,7 @@ fn look(path: &Path) -> Option<Sight> {
 /// Whether the process that is said to run it is not there.
 fn is_gone(track: &Track) -> bool {
     let process = track.process.as_ref();
-    process.is_some_and(|p| !Path::new("/proc").join(p.id.to_string()).exists())
+    process.is_some_and(|p| !sys::process_exists(p.id))
 }
 
 /// Whether there still is such a run.

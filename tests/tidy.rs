@@ -17,8 +17,10 @@ const COMMON: [&str; 2] = ["exit", "outcome"];
 /// Imports against the order: the file, what it imports, and why.
 const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 6] = [
     "man/tasker.1",
+    "man/tasker-cookbook.7",
+    "man/tasker-migration.7",
     "man/tasker-file.5",
     "man/tasker-json.5",
     "man/tasker.conf.5",
@@ -446,6 +448,11 @@ fn every_exit_code_is_written_down_and_no_other() {
 
 #[test]
 fn the_man_pages_are_clean() {
+    let there = std::fs::read_dir(project("man")).expect("man").flatten();
+    let there: BTreeSet<String> = there
+        .map(|e| format!("man/{}", e.file_name().to_string_lossy()))
+        .collect();
+    assert_eq!(there, set(PAGES));
     for page in PAGES {
         let lint = Command::new("mandoc")
             .args(["-Tlint", "-Wwarning"])
@@ -461,20 +468,23 @@ fn the_man_pages_are_clean() {
     }
 }
 
-/// The task files that the page on the language shows can be run as they are;
-/// tasks that an example leaves out are added.
+/// The task files that the pages on the language show can be run as they are;
+/// tasks that an example leaves out are added. Those of the cookbook are tried
+/// in cookbook.rs.
 #[test]
-fn every_task_file_in_the_man_page_is_a_good_one() {
-    let page = read("man/tasker-file.5").replace("\\(ga", "`");
-    let mut tried = 0;
-    for example in page.split(".Bd -literal -offset indent\n").skip(1) {
-        let example = example.split(".Ed\n").next().unwrap_or("");
-        if example.contains("task=") {
-            good_file(example);
-            tried += 1;
+fn every_task_file_in_the_man_pages_is_a_good_one() {
+    for (page, least) in [("man/tasker-file.5", 6), ("man/tasker-migration.7", 2)] {
+        let page = read(page).replace("\\(ga", "`");
+        let mut tried = 0;
+        for example in page.split(".Bd -literal -offset indent\n").skip(1) {
+            let example = example.split(".Ed\n").next().unwrap_or("");
+            if example.contains("task=") {
+                good_file(example);
+                tried += 1;
+            }
         }
+        assert!(tried >= least);
     }
-    assert!(tried > 5);
 }
 
 /// The configurations in their page can be read as they are, and each type of

@@ -15,19 +15,22 @@ use std::collections::HashSet;
 /// A fall-through over that many unused ids is worth a question.
 const WIDE: u32 = 10;
 
-/// Reports every doubt about the flow and the values.
-pub fn check(workflow: &Workflow, diagnostics: &mut Diagnostics) {
+/// Reports every doubt about the flow and the values. `late` is where the flow may
+/// also go by itself, at its deadline.
+pub fn check(workflow: &Workflow, late: Option<Ix>, diagnostics: &mut Diagnostics) {
     let Some(first) = workflow.first() else {
         return;
     };
     let graph = Graph::new(workflow);
-    let reached = graph.reachable(&[node(first, workflow.is_handler(first))]);
+    let begins = |ix: Ix| node(ix, workflow.is_handler(ix));
+    let reached = graph.reachable(&[begins(first)]);
+    let led_to = graph.reachable(&[begins(first), begins(late.unwrap_or(first))]);
     let failures = failures(workflow);
-    let is_reached = |ix: Ix| reached[node(ix, false)] || reached[node(ix, true)];
+    let is_reached = |ix: Ix| led_to[node(ix, false)] || led_to[node(ix, true)];
     for (ix, task) in workflow.tasks.iter().enumerate() {
         if workflow.is_main_line(ix) {
             match is_reached(ix) {
-                true => falls(workflow, &graph, &reached, &failures, ix, diagnostics),
+                true => falls(workflow, &graph, &led_to, &failures, ix, diagnostics),
                 false => {
                     let message = format!("task {} can never run: nothing leads to it", task.id);
                     let warning = diagnostics.warning(task.at, message);

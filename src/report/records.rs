@@ -229,7 +229,7 @@ impl Records {
             return Ok(key);
         }
         let mut key = vec![0; 32];
-        io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut key)?;
+        crate::run::sys::random(&mut key)?;
         // Made whole under a name of its own: whoever links it first has made it.
         let own = path.with_extension(format!("key.{}", std::process::id()));
         let made = private_file(&own).and_then(|mut file| file.write_all(&key));

@@ -278,7 +278,7 @@ fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
 
 fn stdin(from: &Stdin) -> io::Result<File> {
     match from {
-        Stdin::Null => File::open("/dev/null"),
+        Stdin::Null => sys::nothing(),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
         Stdin::Stream(stream) => match stream.path() {
             Some(path) => File::open(path),

@@ -474,7 +474,7 @@ fn random_workflow(random: &mut Random) -> String {
 /// The ids of the tasks of which the validator says that they can never run.
 fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
     let mut diagnostics = Diagnostics::default();
-    check::check(workflow, &mut diagnostics);
+    check::check(workflow, None, &mut diagnostics);
     let id = |message: &str| {
         let rest = message.strip_prefix("task ")?;
         let (id, _) = rest.split_once(" can never run")?;

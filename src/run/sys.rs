@@ -59,7 +59,8 @@ pub struct LocalTime {
 
 /// The local time of a moment.
 pub fn local_time(at: SystemTime) -> LocalTime {
-    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) as libc::time_t;
+    // As whatever this C library counts seconds in.
+    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) as _;
     // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
     // reads, so zeros are a valid value; localtime_r writes only into it.
     let tm = unsafe {
@@ -269,6 +270,44 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file)
+}
+
+/// A file that is empty and keeps nothing of what is written to it, or, where a
+/// bare root file system has no such device, that nobody else sees.
+pub fn nothing() -> io::Result<File> {
+    let device = File::options().read(true).write(true).open("/dev/null");
+    device.or_else(|_| memory_file(b""))
+}
+
+/// Fills the bytes with random ones; needs no device, so it works in a bare root.
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let rest = &mut bytes[filled..];
+        // SAFETY: the rest is writable for its length.
+        let result = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(result) {
+            Ok(count) => filled += count,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a process with this id.
+pub fn process_exists(pid: u32) -> bool {
+    // 0 and what is negative would mean groups.
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    pid.is_some_and(|pid| {
+        // SAFETY: signal 0 only asks.
+        let result = unsafe { libc::kill(pid, 0) };
+        result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+    })
 }
 
 /// A program to start; all memory is prepared by the caller.
@@ -544,7 +583,7 @@ pub fn detach(name: &CStr) {
             libc::signal(signal, libc::SIG_IGN);
         }
     }
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+    if let Ok(null) = nothing() {
         for fd in 0..3 {
             // SAFETY: replaces this process's standard descriptors.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };

@@ -1,0 +1,442 @@
+//! What is shipped: what `make install` puts where, and that one file runs where
+//! there is nothing but it: no libraries, no /proc, no /dev, no users, no home.
+//!
+//! What takes minutes, since it builds the static binary, is left to
+//! `make test-ship`; `make test` tries the same on the binary of the tests, with
+//! its libraries beside it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use support::{Ran, Sandbox};
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `make` in the project.
+#[track_caller]
+fn make(arguments: &[&str]) {
+    let mut command = Command::new("make");
+    // `make test` may be what runs this.
+    for name in ["MAKEFLAGS", "MAKEOVERRIDES", "PREFIX", "DESTDIR"] {
+        command.env_remove(name);
+    }
+    let command = command.current_dir(project()).args(arguments);
+    let ran = Ran::from(command.stdin(Stdio::null()).output().expect("make runs"));
+    assert_eq!(ran.code, 0, "make {arguments:?}: {ran:?}");
+}
+
+/// Every file below the directory, with its mode; directories end with `/`.
+fn files(root: &Path) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(&directory).expect("readable").flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(root).expect("below").display();
+            let mode = entry.metadata().expect("there").permissions().mode() & 0o7777;
+            match path.is_dir() {
+                true => open.push(path.clone()),
+                false => drop(found.insert(name.to_string(), mode)),
+            }
+        }
+    }
+    found
+}
+
+fn installed() -> BTreeMap<String, u32> {
+    let mut expected: BTreeMap<String, u32> = [
+        "share/bash-completion/completions/tasker",
+        "share/zsh/site-functions/_tasker",
+        "share/fish/vendor_completions.d/tasker.fish",
+    ]
+    .map(|name| (name.to_string(), 0o644))
+    .into();
+    expected.insert("bin/tasker".into(), 0o755);
+    for page in std::fs::read_dir(project().join("man"))
+        .expect("man")
+        .flatten()
+    {
+        let page = page.file_name().into_string().expect("a name");
+        let section = page.rsplit('.').next().unwrap_or_default();
+        expected.insert(format!("share/man/man{section}/{page}"), 0o644);
+    }
+    expected
+}
+
+#[test]
+fn what_is_installed_is_what_is_removed() {
+    let sandbox = Sandbox::new();
+    let destination = format!("DESTDIR={}", sandbox.path.display());
+    let options = [&destination, "PREFIX=/opt/tasker"];
+    let binary = format!("BINARY={}", env!("CARGO_BIN_EXE_tasker"));
+    // What others have put there stays, and so do other modes than ours.
+    let mut before = BTreeMap::new();
+    for name in [
+        "bin/other",
+        "share/man/man1/other.1",
+        "share/zsh/site-functions/_other",
+    ] {
+        sandbox.file(&format!("opt/tasker/{name}"), "not ours");
+        before.insert(name.to_string(), 0o644);
+    }
+    let place = sandbox.path.join("opt/tasker");
+    for name in before.keys() {
+        let mode = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(place.join(name), mode).expect("mode");
+    }
+    let install = ["install", &binary, options[0], options[1]];
+    make(&install);
+    let mut expected = installed();
+    expected.extend(before.clone());
+    assert_eq!(files(&place), expected);
+    let version = Command::new(place.join("bin/tasker"))
+        .arg("--version")
+        .output();
+    let version = Ran::from(version.expect("what was installed runs"));
+    assert_eq!(
+        version.stdout,
+        concat!("tasker ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    // Once more over what is there, and all of it away again.
+    make(&install);
+    make(&["uninstall", options[0], options[1]]);
+    assert_eq!(files(&place), before);
+    let beside = std::fs::read_dir(&sandbox.path).expect("readable").count();
+    assert_eq!(beside, 1, "only what PREFIX names");
+}
+
+/// A root file system that holds a binary, what it is linked with and task files.
+struct Root {
+    sandbox: Sandbox,
+}
+
+impl Root {
+    /// Nothing where this user may not make a root of his own.
+    fn new(binary: &Path) -> Option<Root> {
+        let root = Root {
+            sandbox: Sandbox::new(),
+        };
+        root.add(binary, "tasker");
+        let linked = Command::new("ldd").arg(binary).output().expect("ldd runs");
+        let linked = Ran::from(linked).stdout;
+        for library in linked.split_whitespace().filter(|w| w.starts_with('/')) {
+            root.add(Path::new(library), &library[1..]);
+        }
+        let tried = root.tasker(&["--version"]);
+        if tried.code != 0 {
+            eprintln!("not tried in a bare root, which needs a namespace or root: {tried:?}");
+            return None;
+        }
+        Some(root)
+    }
+
+    fn add(&self, from: &Path, name: &str) {
+        let to = self.sandbox.path.join(name);
+        std::fs::create_dir_all(to.parent().expect("a parent")).expect("made");
+        std::fs::copy(from, to).expect("copied");
+    }
+
+    /// Runs it there with no environment at all.
+    fn tasker(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--root"])
+            .arg(&self.sandbox.path)
+            .arg("/tasker")
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null());
+        Ran::from(command.output().expect("unshare runs"))
+    }
+}
+
+fn of_the_tests() -> PathBuf {
+    env!("CARGO_BIN_EXE_tasker").into()
+}
+
+#[test]
+fn it_runs_in_a_bare_root() {
+    if let Some(root) = Root::new(&of_the_tests()) {
+        runs_in(&root);
+    }
+}
+
+/// All that a run does, with tasker itself as the only program that there is.
+fn runs_in(root: &Root) {
+    let one = "task=0\nexec=local\ncommand=/tasker --version\n";
+    root.sandbox.file("one.txt", one);
+    let shown = root.tasker(&["one.txt"]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""), "{shown:?}");
+    assert!(shown.stdout.contains("\nplan: "), "{shown:?}");
+
+    let homeless = root.tasker(&["-r", "one.txt"]);
+    assert_eq!(homeless.code, 32, "{homeless:?}");
+    let why = "no home directory to keep the log in; name a directory with -l DIR";
+    assert!(homeless.stderr.contains(why), "{homeless:?}");
+
+    // Standard input, none and some; a block; its own status; a final task.
+    let tasks = "
+KEPT_SECRET=one two three
+task=0
+exec=local
+command=/tasker -
+success=exit_24
+
+task=1
+exec=local
+command=/tasker -
+stdin=task=0
+success=exit_20 & stderr ~ task 0 does nothing
+
+task=2
+type=parallel
+hostnames=a[1-3]
+exec=local
+command=/tasker --version
+
+task=3
+exec=local
+env.HANDED=@KEPT_SECRET@
+command=/tasker --status -l /log
+success=exit_0 & stdout ~ live & stdout !~ not seen
+
+task=4
+finally=true
+exec=local
+command=/tasker --version
+";
+    root.sandbox.file("all.txt", tasks);
+    let arguments = ["-r", "-l", "/log", "--output-json=/out.json", "all.txt"];
+    let ran = root.tasker(&arguments);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.contains("5 ok"), "{ran:?}");
+    assert!(
+        root.sandbox
+            .read("out.json")
+            .contains("\"status\":\"success\"")
+    );
+
+    let ran = root.tasker(&["-r", "-l", "/log", "-t", "shell", "no-shell.txt"]);
+    assert_eq!(ran.code, 30, "{ran:?}");
+    root.sandbox
+        .file("no-shell.txt", "task=0\nexec=shell\ncommand=echo\n");
+    let ran = root.tasker(&["-r", "-l", "/log", "no-shell.txt"]);
+    assert_eq!(ran.code, 127, "{ran:?}");
+    assert!(ran.stderr.contains("/bin/sh: no such program"), "{ran:?}");
+
+    // A name that must be resolved where nothing can.
+    let remote = "task=0\nhostname=web01\nexec=ssh\ncommand=true\n";
+    root.sandbox.file("remote.txt", remote);
+    let ran = root.tasker(&["remote.txt"]);
+    assert_eq!(ran.code, 60, "{ran:?}");
+    assert!(ran.stdout.contains("web01: no address found"), "{ran:?}");
+    // There may be a list of hosts, though, but no ssh.
+    root.sandbox.file("etc/hosts", "192.0.2.1 web01\n");
+    root.sandbox.file("etc/nsswitch.conf", "hosts: files\n");
+    let ran = root.tasker(&["-r", "-l", "/log", "remote.txt"]);
+    assert_eq!(ran.code, 61, "{ran:?}");
+    assert!(ran.stderr.contains("not in PATH: `ssh`"), "{ran:?}");
+
+    ends_what_hangs(root);
+}
+
+/// A command is ended at its timeout where no /proc tells what belongs to it.
+fn ends_what_hangs(root: &Root) {
+    let hangs = "task=0\nexec=local\ncommand=/tasker --version\nsleep=1h\n\ntask=1\nreturn=0\n";
+    root.sandbox.file("hangs.txt", hangs);
+    let ended = "task=0\nexec=local\ncommand=/tasker -r -l /inner hangs.txt\ntimeout=1\n";
+    root.sandbox.file("ended.txt", ended);
+    root.sandbox.file("tasker.conf", "kill_after=100ms\n");
+    let conf = ["--config", "tasker.conf"];
+    let ran = root.tasker(&[&["-r", "-l", "/log"], &conf[..], &["ended.txt"]].concat());
+    assert_eq!(ran.code, 124, "{ran:?}");
+    assert!(ran.stdout.contains("ended by SIGTERM"), "{ran:?}");
+}
+
+/// What the headers of the program must say: no fixed address (PIE), what the
+/// loader has relocated is read-only afterwards (RELRO), and nothing can be both
+/// written and executed, the stack (NX) among it.
+#[track_caller]
+fn is_hardened(binary: &Path) {
+    let Ok(read) = Command::new("readelf").arg("-hlW").arg(binary).output() else {
+        eprintln!("the headers are not checked, there is no readelf");
+        return;
+    };
+    let headers = Ran::from(read).stdout;
+    let line = |start: &str| headers.lines().find(|l| l.trim_start().starts_with(start));
+    assert!(
+        line("Type:").is_some_and(|l| l.contains("DYN")),
+        "{headers}"
+    );
+    assert!(line("GNU_RELRO").is_some(), "{headers}");
+    let stack = line("GNU_STACK").expect("it says how the stack is");
+    assert!(stack.contains(" RW ") && !stack.contains('E'), "{headers}");
+    let segments: Vec<&str> = headers
+        .lines()
+        .filter(|l| l.trim_start().starts_with("LOAD "))
+        .collect();
+    assert!(segments.len() > 2, "{headers}");
+    for segment in segments {
+        let flags = segment.split_whitespace().skip(6);
+        let flags: String = flags.filter(|f| !f.starts_with("0x")).collect();
+        assert!(flags.starts_with('R'), "{segment}");
+        assert!(!(flags.contains('W') && flags.contains('E')), "{segment}");
+    }
+}
+
+#[test]
+fn its_headers_allow_no_more_than_they_must() {
+    is_hardened(&of_the_tests());
+}
+
+/// What a package is made of.
+const PROJECT: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "man",
+    "src",
+];
+
+/// A copy of the project, and a home of its own to build it in, without a network.
+struct Workshop {
+    sandbox: Sandbox,
+    project: PathBuf,
+}
+
+impl Workshop {
+    fn new(name: &str) -> Workshop {
+        let sandbox = Sandbox::new();
+        let project = sandbox.path.join(name);
+        std::fs::create_dir_all(&project).expect("made");
+        for name in PROJECT {
+            copy_all(&self::project().join(name), &project.join(name));
+        }
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+        let registry = home.expect("a home of cargo").join("registry");
+        copy_all(&registry, &project.join("cargo/registry"));
+        Workshop { sandbox, project }
+    }
+
+    /// Its packages, by what the last line says.
+    fn make(&self, goal: &str, umask: &str) -> PathBuf {
+        // The compiler itself, not what looks for it in a home.
+        let rustc = Command::new("rustc").args(["--print", "sysroot"]).output();
+        let sysroot = Ran::from(rustc.expect("rustc")).stdout;
+        let path = std::env::var("PATH").expect("PATH");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("umask {umask} && exec make {goal}")])
+            .current_dir(&self.project)
+            .env_clear()
+            .env("PATH", format!("{}/bin:{path}", sysroot.trim()))
+            .env("HOME", &self.sandbox.path)
+            .env("CARGO_HOME", self.project.join("cargo"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .stdin(Stdio::null());
+        let ran = Ran::from(command.output().expect("make runs"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let last = ran.stdout.trim().lines().last().expect("a last line");
+        let quoted = last.split('\'').find(|w| w.ends_with(".deb"));
+        self.project.join(quoted.unwrap_or(last))
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().expect("a parent")).expect("made");
+    let status = Command::new("cp")
+        .args(["-R", "--"])
+        .args([from, to])
+        .status();
+    assert!(status.expect("cp runs").success(), "{}", from.display());
+}
+
+/// Builds in two places, by users with other homes and other masks; looks at what
+/// came out, and runs it where there is nothing else.
+#[test]
+#[ignore = "takes minutes: make test-ship"]
+fn the_packages_are_the_same_wherever_they_are_built() {
+    let (here, there) = (
+        Workshop::new("a"),
+        Workshop::new("quite/another/place/with-a-longer-name"),
+    );
+    for goal in ["dist", "deb"] {
+        let packages = [here.make(goal, "022"), there.make(goal, "077")];
+        assert_eq!(packages[0].file_name(), packages[1].file_name());
+        let bytes = packages.clone().map(|p| std::fs::read(p).expect("there"));
+        assert!(bytes[0] == bytes[1], "{} differs", packages[0].display());
+        println!("{}: {} bytes", packages[0].display(), bytes[0].len());
+    }
+    let package = here.make("dist", "022");
+    let unpacked = unpack(&package);
+    let binary = unpacked.path.join("tasker");
+    println!(
+        "{}: {} bytes",
+        binary.display(),
+        std::fs::read(&binary).expect("there").len()
+    );
+    is_hardened(&binary);
+    let text = std::fs::read(&binary).expect("there");
+    let text = String::from_utf8_lossy(&text);
+    for path in [&here.project, &here.sandbox.path] {
+        let path = path.display().to_string();
+        assert!(!text.contains(&path), "it knows where it was built: {path}");
+    }
+    let linked = Command::new("readelf").arg("-dW").arg(&binary).output();
+    let linked = Ran::from(linked.expect("readelf")).stdout;
+    assert!(!linked.contains("(NEEDED)"), "{linked}");
+    if let Some(root) = Root::new(&binary) {
+        runs_in(&root);
+    }
+}
+
+/// What the package holds, once its sums are right.
+fn unpack(package: &Path) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let listed = Command::new("tar").arg("-tvzf").arg(package).output();
+    let listed = Ran::from(listed.expect("tar")).stdout;
+    for line in listed.lines() {
+        assert!(line.contains(" 0/0 "), "somebody's: {line}");
+    }
+    let unpacked = Command::new("tar")
+        .args(["--strip-components=1", "-xzf"])
+        .arg(package)
+        .current_dir(&sandbox.path)
+        .status();
+    assert!(unpacked.expect("tar").success());
+    let sums = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&sandbox.path)
+        .output();
+    let sums = Ran::from(sums.expect("sha256sum"));
+    assert_eq!(sums.code, 0, "{sums:?}");
+    // All is summed but the sums.
+    assert_eq!(sums.stdout.lines().count() + 1, files(&sandbox.path).len());
+    for name in [
+        "tasker",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "completions/_tasker",
+    ] {
+        assert!(sandbox.exists(name), "{name}: {listed}");
+    }
+    for page in std::fs::read_dir(project().join("man"))
+        .expect("man")
+        .flatten()
+    {
+        let name = format!("man/{}", page.file_name().to_string_lossy());
+        assert!(sandbox.exists(&name), "{name}: {listed}");
+    }
+    sandbox
+}
