@@ -15,6 +15,7 @@ use crate::text::script::{self, Script};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -449,7 +450,11 @@ fn known_program(command: &Command, word: &Template) -> Option<(String, Option<S
     if has_own_path || workdir.is_some_and(Template::is_late) {
         return None;
     }
-    Some((word.known_text()?, workdir.and_then(Template::known_text)))
+    let workdir = workdir.and_then(Template::known_text);
+    Some((
+        word.known_text()?.into_owned(),
+        workdir.map(Cow::into_owned),
+    ))
 }
 
 /// The programs of `local` commands that are not there (`-c`).

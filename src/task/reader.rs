@@ -15,6 +15,7 @@ use crate::text::nearest::did_you_mean;
 use crate::text::scanner::Pair;
 use crate::text::source::Span;
 use crate::text::template::Template;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -713,10 +714,10 @@ impl<'r, 'a> Reader<'r, 'a> {
             .and_then(|t| t.strip_suffix('@'))
             .is_some_and(|n| self.r.globals.get(n).is_some());
         let word = match global {
-            true => self.r.template(at).known_text().unwrap_or(text),
-            false => text,
+            true => self.r.template(at).known_text().map(Cow::into_owned),
+            false => None,
         };
-        Some((at, word.to_ascii_lowercase()))
+        Some((at, word.unwrap_or(text).to_ascii_lowercase()))
     }
 
     fn repeat(&mut self, routing: &Routing, asks: Asks) -> Option<Repeat> {
