@@ -302,7 +302,10 @@ impl Findings<'_> {
                             .warning(at, message)
                             .help("use `exec=shell` for pipes, redirections and substitutions");
                     }
-                    out.extend(split.words);
+                    match out.is_empty() {
+                        true => out = split.words,
+                        false => out.extend(split.words),
+                    }
                     of_command.get_or_insert(out.len());
                 }
                 Err(at) => {
@@ -479,8 +482,8 @@ pub fn missing_local_programs(workflow: &Workflow) -> BTreeSet<String> {
 /// A reference in the words after a `-c`.
 fn data_after_c(words: &[Template]) -> Option<Span> {
     let c = words.iter().position(|w| {
-        w.known()
-            .is_some_and(|w| w.starts_with(b"-") && !w.starts_with(b"--") && w.ends_with(b"c"))
+        w.known_text()
+            .is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
     })?;
     words[c + 1..]
         .iter()

@@ -97,7 +97,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             condition,
             success,
             routing,
-            repeat,
+            repeat: repeat.map(Box::new),
             retry,
             finally,
             sleep: self.late("sleep", values::pause),
@@ -168,7 +168,10 @@ impl<'r, 'a> Reader<'r, 'a> {
         let at = self.value(key)?;
         let value = self.r.template(at);
         let Some(text) = value.known_text() else {
-            return Some(Late::Later { value, read });
+            return Some(Late::Later {
+                value: Box::new(value),
+                read,
+            });
         };
         match read(text.trim()) {
             Ok(value) => Some(Late::Known(value)),
@@ -571,7 +574,8 @@ impl<'r, 'a> Reader<'r, 'a> {
                 "a conditional block needs `if_true_tasks` or `if_false_tasks`",
             );
         }
-        let condition = condition.unwrap_or(Expr::Test(Test::Constant(true), self.raw.at));
+        let condition =
+            condition.unwrap_or(Expr::Test(Box::new(Test::Constant(true)), self.raw.at));
         Conditional {
             condition,
             if_true,

@@ -266,15 +266,17 @@ impl Template {
             text.push_str(more);
             return;
         }
-        if self.pieces.is_empty() {
-            self.pieces.reserve_exact(1);
-        }
-        self.pieces.push(Piece::Text {
+        let piece = Piece::Text {
             text: more.into(),
             at,
             direct: false,
             secret,
-        });
+        };
+        // Most words stay one piece; a Vec that grows would take four.
+        match self.pieces.is_empty() {
+            true => self.pieces = vec![piece],
+            false => self.pieces.push(piece),
+        }
     }
 }
 

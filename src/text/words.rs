@@ -194,6 +194,10 @@ fn char_of(item: Item) -> Option<char> {
 
 /// Whether a shell would take the unquoted word for more than a word.
 fn is_operator(bare: &str) -> bool {
+    // Most words are plain, and looked at once.
+    if !bare.contains(['|', '&', ';', '<', '>', '`', '$']) {
+        return false;
+    }
     let redirection = bare.trim_start_matches(|c: char| c.is_ascii_digit());
     matches!(bare, "|" | "||" | "&" | "&&" | ";")
         || redirection.starts_with(['>', '<'])
