@@ -211,7 +211,7 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, Vec<(Arc<Exe
             }
         }
     }
-    counts.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
+    counts.sort_unstable_by(|(a, _), (b, _)| a.name().cmp(b.name()));
     (order, counts)
 }
 
@@ -252,7 +252,7 @@ pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
                 .then(|| format!("`{program}` for exec type `{}`", exec.name()))
         })
         .collect();
-    missing.sort();
+    missing.sort_unstable();
     missing.dedup();
     missing
 }

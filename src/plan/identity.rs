@@ -71,7 +71,7 @@ fn globals(out: &mut String, basis: &Basis) {
             format!("global {name}: {shown}\n")
         })
         .collect();
-    lines.sort();
+    lines.sort_unstable();
     out.extend(lines);
 }
 
@@ -174,7 +174,7 @@ fn written(task: &Task, sources: &Sources) -> Vec<(String, String)> {
         })
         .filter(|(key, _)| key != "description")
         .collect();
-    lines.sort();
+    lines.sort_unstable();
     lines
 }
 

@@ -230,7 +230,7 @@ fn add_global(
 
 /// Brings the tasks into id order; of two with one id the first stays.
 fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagnostics) {
-    raw.sort_by_key(|t| (t.id, t.at.start));
+    raw.sort_unstable_by_key(|t| (t.id, t.at.start));
     let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
     for task in raw.drain(..) {
         match kept.last() {
