@@ -49,8 +49,12 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
             stop: &|| false,
         }),
     };
-    let missing = hosts::missing_programs(loaded, &selection);
-    if !missing.is_empty() && findings.code == exit::OK {
+    // `--validate-only` has found them already.
+    let missing = match findings.code == exit::OK && !loaded.invocation.validate_only {
+        true => hosts::missing_programs(loaded, &selection),
+        false => Vec::new(),
+    };
+    if !missing.is_empty() {
         let missing = missing.join(", ");
         show::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"

@@ -16,6 +16,7 @@ use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
 use crate::task::nodeset::{self, Selection};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
@@ -66,7 +67,7 @@ pub fn check(check: &Check) -> Findings {
     }
     let counts: Vec<String> = counts
         .iter()
-        .map(|(name, count)| format!("{name}: {count}"))
+        .map(|(exec, count)| format!("{}: {count}", exec.name()))
         .collect();
     test_programs(check, &mut findings);
     if !counts.is_empty() {
@@ -176,11 +177,11 @@ fn patience() -> Duration {
 }
 
 /// The distinct hosts that are known before the run, and how many commands use
-/// each exec type.
-fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, BTreeMap<String, usize>) {
+/// each exec type, by its name.
+fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, Vec<(Arc<ExecType>, usize)>) {
     let mut order: Vec<Target> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut counts = BTreeMap::new();
+    let mut places: HashMap<Cow<str>, usize> = HashMap::new();
+    let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
     for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
         for host in hosts_of(&loaded.workflow, selection, task) {
             let exec = match recipe {
@@ -191,29 +192,33 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, BTreeMap<Str
                 _ => None,
             };
             let Some(exec) = exec else { continue };
-            *counts.entry(exec.name().to_string()).or_insert(0) += 1;
+            match counts.iter_mut().find(|(e, _)| e.name() == exec.name()) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((exec.clone(), 1)),
+            }
             let Some(host) = host.filter(|_| !exec.is_local()) else {
                 continue;
             };
-            let place = *places.entry(host.clone()).or_insert_with(|| {
+            let place = *places.entry(host).or_insert_with_key(|host| {
                 order.push(Target {
-                    host,
+                    host: host.to_string(),
                     types: Vec::new(),
                 });
                 order.len() - 1
             });
-            if !order[place].types.contains(&exec) {
+            if !order[place].types.iter().any(|t| Arc::ptr_eq(t, &exec)) {
                 order[place].types.push(exec);
             }
         }
     }
+    counts.sort_unstable_by(|(a, _), (b, _)| a.name().cmp(b.name()));
     (order, counts)
 }
 
 /// The hosts that commands are meant for, as far as they are known; folded.
 pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
     let tasks = loaded.workflow.tasks.iter();
-    let hosts: Vec<String> = tasks
+    let hosts: Vec<Cow<str>> = tasks
         .flat_map(|t| hosts_of(&loaded.workflow, selection, t))
         .flatten()
         .collect();
@@ -226,16 +231,20 @@ pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
 
 /// The programs that carry commands to their hosts and are not there.
 pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
-    let of_hosts = targets(loaded, selection)
-        .0
-        .into_iter()
-        .flat_map(|t| t.types);
-    let of_tasks = loaded.workflow.recipes.iter().filter_map(|r| match r {
-        Recipe::Ready { exec, .. } => Some(exec.clone()),
+    let used = targets(loaded, selection).1;
+    // Of a block that has no hosts left, too.
+    let ready = loaded.workflow.recipes.iter().filter_map(|r| match r {
+        Recipe::Ready { exec, .. } => Some(exec),
         _ => None,
     });
-    let mut missing: Vec<String> = of_hosts
-        .chain(of_tasks)
+    let mut types: Vec<&Arc<ExecType>> = Vec::new();
+    for exec in used.iter().map(|(exec, _)| exec).chain(ready) {
+        if !types.iter().any(|t| Arc::ptr_eq(t, exec)) {
+            types.push(exec);
+        }
+    }
+    let mut missing: Vec<String> = types
+        .into_iter()
         .filter_map(|exec| {
             let program = exec.program()?;
             recipe::find_program(program, None)
@@ -243,7 +252,7 @@ pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
                 .then(|| format!("`{program}` for exec type `{}`", exec.name()))
         })
         .collect();
-    missing.sort();
+    missing.sort_unstable();
     missing.dedup();
     missing
 }

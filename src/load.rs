@@ -246,7 +246,7 @@ fn hide_secrets(lines: &[Line], sources: &mut Sources) {
         let value = match line {
             Line::Pair(pair) => {
                 let name = sources.text(pair.key);
-                (keys::is_identifier(name) && is_secret(name)).then_some(pair.value)
+                (is_secret(name) && keys::is_identifier(name)).then_some(pair.value)
             }
             Line::Option(at) => cli::secret_value(sources.text(*at)).map(|from| Span {
                 start: at.start + from as u32,

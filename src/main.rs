@@ -45,16 +45,21 @@ fn main() -> ExitCode {
         Ok(Request::Completions(shell)) => print(&completions::script(shell)),
         Ok(Request::Status { run, typed }) => status::show(run.as_deref(), &typed),
         Ok(Request::ProjectSummary { name, typed }) => project::show(&name, &typed),
-        Ok(Request::Run { file, typed }) => match load::load(&file, &typed) {
-            Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(&loaded),
-            Ok(loaded) if resume::is_shown(&loaded) => resume::show(&loaded),
-            Ok(loaded) if loaded.invocation.run => session::run(&loaded),
-            Ok(loaded) => dry_run::run(&loaded),
+        // Never freed: the process ends with it, and a long file has many pieces.
+        Ok(Request::Run { file, typed }) => match load::load(&file, &typed).map(leaked) {
+            Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(loaded),
+            Ok(loaded) if resume::is_shown(loaded) => resume::show(loaded),
+            Ok(loaded) if loaded.invocation.run => session::run(loaded),
+            Ok(loaded) => dry_run::run(loaded),
             Err(code) => code,
         },
         Err(message) => cli::refuse(&message),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn leaked(loaded: load::Loaded) -> &'static load::Loaded {
+    Box::leak(Box::new(loaded))
 }
 
 /// Prints to standard output; a reader that is gone is no failure.

@@ -24,6 +24,7 @@ use crate::task::{Ix, Kind, Task};
 use crate::text::diagnostic::{Found, printable};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -161,6 +162,7 @@ impl Rehearsal<'_> {
             }
             _ => targets::hosts_of(workflow, &self.selection, task)
                 .into_iter()
+                .map(|host| host.map(Cow::into_owned))
                 .collect(),
         }
     }

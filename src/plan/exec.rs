@@ -218,7 +218,7 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
     for word in words.words {
         let word = word.known_text().unwrap_or_default();
         check_placeholders(&word)?;
-        args.push(match word.as_str() {
+        args.push(match word.as_ref() {
             "{command}" => Arg::Command,
             "{arguments}" => Arg::Arguments,
             "{script}" => Arg::Script,

@@ -40,7 +40,10 @@ pub struct Edge {
 }
 
 pub struct Graph {
-    edges: Vec<Vec<Edge>>,
+    /// In the order of the nodes they come from.
+    edges: Vec<Edge>,
+    /// For each node where its edges begin; at last where they all end.
+    starts: Vec<usize>,
 }
 
 pub fn node(task: Ix, in_handlers: bool) -> Node {
@@ -54,19 +57,26 @@ pub fn task_of(node: Node) -> Ix {
 impl Graph {
     pub fn new(workflow: &Workflow) -> Graph {
         let nodes = workflow.tasks.len() * 2;
-        Graph {
-            edges: (0..nodes)
-                .map(|n| edges(workflow, task_of(n), n % 2 == 1))
-                .collect(),
+        let mut edges = Vec::with_capacity(nodes * 2);
+        let mut starts = Vec::with_capacity(nodes + 1);
+        starts.push(0);
+        for node in 0..nodes {
+            add_edges(workflow, task_of(node), node % 2 == 1, &mut edges);
+            starts.push(edges.len());
         }
+        Graph { edges, starts }
     }
 
     pub fn from(&self, node: Node) -> &[Edge] {
-        &self.edges[node]
+        &self.edges[self.starts[node]..self.starts[node + 1]]
+    }
+
+    fn nodes(&self) -> usize {
+        self.starts.len() - 1
     }
 
     fn next(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
-        self.edges[node].iter().filter_map(|e| match e.to {
+        self.from(node).iter().filter_map(|e| match e.to {
             To::Node(next) => Some(next),
             To::End(_) => None,
         })
@@ -74,7 +84,7 @@ impl Graph {
 
     /// Every node that a run from these can come to, these included.
     pub fn reachable(&self, from: &[Node]) -> Vec<bool> {
-        let mut seen = vec![false; self.edges.len()];
+        let mut seen = vec![false; self.nodes()];
         let mut waiting = from.to_vec();
         while let Some(node) = waiting.pop() {
             if !std::mem::replace(&mut seen[node], true) {
@@ -89,14 +99,14 @@ impl Graph {
     pub fn cycles(&self) -> Vec<Vec<Node>> {
         let mut search = Search {
             graph: self,
-            index: vec![0; self.edges.len()],
-            low: vec![0; self.edges.len()],
-            on_stack: vec![false; self.edges.len()],
+            index: vec![0; self.nodes()],
+            low: vec![0; self.nodes()],
+            on_stack: vec![false; self.nodes()],
             stack: Vec::new(),
             count: 0,
             found: Vec::new(),
         };
-        for node in 0..self.edges.len() {
+        for node in 0..self.nodes() {
             if search.index[node] == 0 {
                 search.from(node);
             }
@@ -109,7 +119,7 @@ impl Graph {
         let inside = |to: To| matches!(to, To::Node(n) if cycle.contains(&n));
         cycle
             .iter()
-            .any(|n| self.edges[*n].iter().any(|e| !inside(e.to)))
+            .any(|n| self.from(*n).iter().any(|e| !inside(e.to)))
     }
 }
 
@@ -133,20 +143,24 @@ impl Search<'_> {
     }
 
     fn from(&mut self, start: Node) {
-        let mut path: Vec<(Node, Vec<Node>)> = Vec::new();
+        let graph = self.graph;
+        // Each node with the edges of it that are still to be followed.
+        let mut path: Vec<(Node, &[Edge])> = Vec::new();
         self.enter(start);
-        path.push((start, self.graph.next(start).collect()));
-        while let Some((node, next)) = path.last_mut() {
+        path.push((start, graph.from(start)));
+        while let Some((node, left)) = path.last_mut() {
             let node = *node;
-            match next.pop() {
-                Some(next) if self.index[next] == 0 => {
+            let edge = left.split_off_last();
+            match edge.map(|e| e.to) {
+                Some(To::End(_)) => {}
+                Some(To::Node(next)) if self.index[next] == 0 => {
                     self.enter(next);
-                    path.push((next, self.graph.next(next).collect()));
+                    path.push((next, graph.from(next)));
                 }
-                Some(next) if self.on_stack[next] => {
+                Some(To::Node(next)) if self.on_stack[next] => {
                     self.low[node] = self.low[node].min(self.index[next])
                 }
-                Some(_) => {}
+                Some(To::Node(_)) => {}
                 None => {
                     path.pop();
                     if let Some((before, _)) = path.last() {
@@ -178,14 +192,13 @@ impl Search<'_> {
     }
 }
 
-/// The edges of a task: one for each way it can end.
-fn edges(workflow: &Workflow, ix: Ix, in_handlers: bool) -> Vec<Edge> {
+/// Adds the edges of a task: one for each way it can end.
+fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>) {
     let course = Course {
         in_handlers,
         ..Course::default()
     };
     let task = &workflow.tasks[ix];
-    let mut out = Vec::new();
     for (case, at, seen) in endings(ix, task) {
         let (choice, _) = flow::choose(task, at, &seen);
         out.push(edge(workflow, course, ix, case, choice, &seen));
@@ -193,7 +206,6 @@ fn edges(workflow: &Workflow, ix: Ix, in_handlers: bool) -> Vec<Edge> {
     for (choice, seen) in leaving(workflow, ix, 0) {
         out.push(edge(workflow, course, ix, Case::Left, choice, &seen));
     }
-    out
 }
 
 fn edge(
@@ -231,7 +243,7 @@ fn edge(
 }
 
 /// Every way a task can end, with its retries and iterations used up.
-fn endings(ix: Ix, task: &Task) -> Vec<(Case, Position, Seen)> {
+fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, Seen)> {
     let at = Position::at(ix);
     let returns = task
         .routing
@@ -250,19 +262,16 @@ fn endings(ix: Ix, task: &Task) -> Vec<(Case, Position, Seen)> {
         retry_on: RetryOn::default(),
         returns: returns.clone(),
     };
-    let mut out = Vec::new();
-    if task.condition.is_some() {
-        out.push((Case::Skipped, at, seen(Outcome::Skipped, false, false)));
-    }
-    if matches!(task.routing.next, Next::Loop) {
-        out.push((Case::True, at, seen(Outcome::Ok, true, true)));
-    } else {
-        out.push((Case::True, at, seen(Outcome::Ok, true, false)));
-    }
-    if can_be_false(task) {
-        out.push((Case::False, at, seen(Outcome::Failed, false, false)));
-    }
-    out
+    let skipped = task.condition.is_some();
+    let breaks = matches!(task.routing.next, Next::Loop);
+    [
+        skipped.then(|| (Case::Skipped, seen(Outcome::Skipped, false, false))),
+        Some((Case::True, seen(Outcome::Ok, true, breaks))),
+        can_be_false(task).then(|| (Case::False, seen(Outcome::Failed, false, false))),
+    ]
+    .into_iter()
+    .flatten()
+    .map(move |(case, seen)| (case, at, seen))
 }
 
 /// Whether the verdict can be false: not with `next=always`, not where nothing

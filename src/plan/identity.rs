@@ -15,6 +15,7 @@ use crate::text::diagnostic::printable;
 use crate::text::sha256;
 use crate::text::source::Sources;
 use crate::text::template::{Piece, Template};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The fewest digits by which a plan may be named.
@@ -70,7 +71,7 @@ fn globals(out: &mut String, basis: &Basis) {
             format!("global {name}: {shown}\n")
         })
         .collect();
-    lines.sort();
+    lines.sort_unstable();
     out.extend(lines);
 }
 
@@ -132,7 +133,7 @@ fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
         }
     }
     if task.is_block() && task.command().is_some() {
-        let hosts: Vec<String> = hosts_of(basis.workflow, basis.selection, task)
+        let hosts: Vec<Cow<str>> = hosts_of(basis.workflow, basis.selection, task)
             .into_iter()
             .flatten()
             .collect();
@@ -173,7 +174,7 @@ fn written(task: &Task, sources: &Sources) -> Vec<(String, String)> {
         })
         .filter(|(key, _)| key != "description")
         .collect();
-    lines.sort();
+    lines.sort_unstable();
     lines
 }
 

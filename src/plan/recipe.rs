@@ -15,6 +15,7 @@ use crate::text::script::{self, Script};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -301,7 +302,10 @@ impl Findings<'_> {
                             .warning(at, message)
                             .help("use `exec=shell` for pipes, redirections and substitutions");
                     }
-                    out.extend(split.words);
+                    match out.is_empty() {
+                        true => out = split.words,
+                        false => out.extend(split.words),
+                    }
                     of_command.get_or_insert(out.len());
                 }
                 Err(at) => {
@@ -449,7 +453,11 @@ fn known_program(command: &Command, word: &Template) -> Option<(String, Option<S
     if has_own_path || workdir.is_some_and(Template::is_late) {
         return None;
     }
-    Some((word.known_text()?, workdir.and_then(Template::known_text)))
+    let workdir = workdir.and_then(Template::known_text);
+    Some((
+        word.known_text()?.into_owned(),
+        workdir.map(Cow::into_owned),
+    ))
 }
 
 /// The programs of `local` commands that are not there (`-c`).
@@ -474,8 +482,8 @@ pub fn missing_local_programs(workflow: &Workflow) -> BTreeSet<String> {
 /// A reference in the words after a `-c`.
 fn data_after_c(words: &[Template]) -> Option<Span> {
     let c = words.iter().position(|w| {
-        w.known()
-            .is_some_and(|w| w.starts_with(b"-") && !w.starts_with(b"--") && w.ends_with(b"c"))
+        w.known_text()
+            .is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
     })?;
     words[c + 1..]
         .iter()

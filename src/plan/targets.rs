@@ -7,6 +7,7 @@ use crate::task::host::is_this_machine;
 use crate::task::nodeset::{self, Selection};
 use crate::task::{Ix, Kind, Members, Task};
 use crate::text::template::Template;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The distinct hosts of a run, this machine not among them.
@@ -28,8 +29,9 @@ impl Targets {
                 continue;
             }
             for host in hosts_of(workflow, selection, task).into_iter().flatten() {
-                if !is_this_machine(&host, &defaults.own_name) && seen.insert(host.clone()) {
-                    targets.hosts.push(host);
+                if !seen.contains(&*host) && !is_this_machine(&host, &defaults.own_name) {
+                    targets.hosts.push(host.to_string());
+                    seen.insert(host);
                 }
             }
         }
@@ -51,7 +53,11 @@ pub fn is_late(task: &Task) -> bool {
 
 /// The hosts of a task's command, as `--limit` and `--exclude` leave them; `None`
 /// for one that is not known yet, or none.
-pub fn hosts_of(workflow: &Workflow, selection: &Selection, task: &Task) -> Vec<Option<String>> {
+pub fn hosts_of<'a>(
+    workflow: &Workflow,
+    selection: &Selection,
+    task: &'a Task,
+) -> Vec<Option<Cow<'a, str>>> {
     match &task.kind {
         Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
         Kind::Parallel(parallel) => match &parallel.members {
@@ -63,7 +69,7 @@ pub fn hosts_of(workflow: &Workflow, selection: &Selection, task: &Task) -> Vec<
                 hosts
                     .into_iter()
                     .filter(|h| selection.allows(h))
-                    .map(Some)
+                    .map(|h| Some(Cow::Owned(h)))
                     .collect()
             }
             Members::Tasks(_) => Vec::new(),

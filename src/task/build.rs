@@ -56,8 +56,8 @@ pub fn build(
         size: 0,
     };
     let tasks = raw
-        .iter()
-        .map(|raw| Reader::new(&mut resolver, raw, directory).task())
+        .into_iter()
+        .map(|raw| Reader::new(&mut resolver, &raw, directory).task())
         .collect();
     let Resolver { mut globals, .. } = resolver;
     globals.report_uses(diagnostics);
@@ -86,7 +86,7 @@ fn collect(
 ) -> (Vec<RawTask>, Globals) {
     let mut globals = Globals::new(strict);
     let mut tasks: Vec<RawTask> = Vec::new();
-    // The keys of the task being read.
+    // The `env.` keys of the task being read, of which there can be many.
     let mut given: HashMap<&str, Span> = HashMap::new();
     let mut in_tasks = false;
     for line in lines {
@@ -99,15 +99,22 @@ fn collect(
                 tasks.push(open_task(pair, sources, diagnostics));
             }
             Some(key) => match tasks.last_mut() {
-                Some(task) => match given.insert(name, pair.key) {
-                    Some(first) => {
-                        given.insert(name, first);
+                Some(task) => {
+                    let mut others = task.pairs.iter();
+                    let first = match key.name == keys::ENV.name {
+                        true => *given.entry(name).or_insert(pair.key),
+                        false => others
+                            .find(|(other, _)| other.name == key.name)
+                            .map_or(pair.key, |(_, p)| p.key),
+                    };
+                    if first != pair.key {
                         diagnostics
                             .error(pair.key, format!("`{name}` is given twice in this task"))
                             .also(first, "first given here");
+                    } else {
+                        task.pairs.push((key, *pair));
                     }
-                    None => task.pairs.push((key, *pair)),
-                },
+                }
                 None => {
                     let help =
                         "a task begins with `task=ID`; a global needs a name that is no task key";
@@ -223,7 +230,7 @@ fn add_global(
 
 /// Brings the tasks into id order; of two with one id the first stays.
 fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagnostics) {
-    raw.sort_by_key(|t| (t.id, t.at.start));
+    raw.sort_unstable_by_key(|t| (t.id, t.at.start));
     let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
     for task in raw.drain(..) {
         match kept.last() {

@@ -69,7 +69,7 @@ pub fn is_secret(name: &str) -> bool {
         let from = name.len().saturating_sub(t.len());
         part(from, name.len()).eq_ignore_ascii_case(t)
     };
-    HEADS.iter().any(head) || TAILS.iter().any(tail)
+    name.contains('_') && (HEADS.iter().any(head) || TAILS.iter().any(tail))
 }
 
 /// A variable of tasker's own environment, as data. With `strict` only names

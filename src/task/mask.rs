@@ -29,7 +29,7 @@ impl Mask {
             .collect();
         secrets.extend(lines);
         secrets.retain(|s| s.len() >= SHORTEST);
-        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         Mask { secrets }
     }

@@ -33,7 +33,7 @@ pub struct Task {
     pub condition: Option<Expr>,
     pub success: Option<Criterion>,
     pub routing: Routing,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<Box<Repeat>>,
     pub retry: Retry,
     pub finally: bool,
     pub sleep: Option<Late<Duration>>,
@@ -158,7 +158,7 @@ pub struct Use {
 pub enum Late<T> {
     Known(T),
     Later {
-        value: Template,
+        value: Box<Template>,
         read: fn(&str) -> Result<T, String>,
     },
 }

@@ -270,7 +270,7 @@ pub fn fold<S: AsRef<str>>(hosts: &[S]) -> String {
     }
     let mut folded: Vec<(Vec<(usize, u64)>, String)> =
         names.iter().map(|n| (order(n), show(n))).collect();
-    folded.sort_by(|a, b| {
+    folded.sort_unstable_by(|a, b| {
         stem(&a.1)
             .cmp(stem(&b.1))
             .then_with(|| a.0.cmp(&b.0))

@@ -15,6 +15,7 @@ use crate::text::nearest::did_you_mean;
 use crate::text::scanner::Pair;
 use crate::text::source::Span;
 use crate::text::template::Template;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -96,7 +97,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             condition,
             success,
             routing,
-            repeat,
+            repeat: repeat.map(Box::new),
             retry,
             finally,
             sleep: self.late("sleep", values::pause),
@@ -167,7 +168,10 @@ impl<'r, 'a> Reader<'r, 'a> {
         let at = self.value(key)?;
         let value = self.r.template(at);
         let Some(text) = value.known_text() else {
-            return Some(Late::Later { value, read });
+            return Some(Late::Later {
+                value: Box::new(value),
+                read,
+            });
         };
         match read(text.trim()) {
             Ok(value) => Some(Late::Known(value)),
@@ -570,7 +574,8 @@ impl<'r, 'a> Reader<'r, 'a> {
                 "a conditional block needs `if_true_tasks` or `if_false_tasks`",
             );
         }
-        let condition = condition.unwrap_or(Expr::Test(Test::Constant(true), self.raw.at));
+        let condition =
+            condition.unwrap_or(Expr::Test(Box::new(Test::Constant(true)), self.raw.at));
         Conditional {
             condition,
             if_true,
@@ -713,10 +718,10 @@ impl<'r, 'a> Reader<'r, 'a> {
             .and_then(|t| t.strip_suffix('@'))
             .is_some_and(|n| self.r.globals.get(n).is_some());
         let word = match global {
-            true => self.r.template(at).known_text().unwrap_or(text),
-            false => text,
+            true => self.r.template(at).known_text().map(Cow::into_owned),
+            false => None,
         };
-        Some((at, word.to_ascii_lowercase()))
+        Some((at, word.unwrap_or(text).to_ascii_lowercase()))
     }
 
     fn repeat(&mut self, routing: &Routing, asks: Asks) -> Option<Repeat> {

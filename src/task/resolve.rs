@@ -44,7 +44,7 @@ impl Resolver<'_> {
         let value = self.template(at);
         // A condition that is just a global is that global's text (SPEC §3.1).
         let items = match whole.and_then(|n| self.globals.get(n)) {
-            Some(_) => template::items(&value),
+            Some(_) => template::items(&value).collect(),
             None => condition::items(&value),
         };
         match condition::parse(&items, at) {

@@ -12,7 +12,7 @@ pub enum Expr {
     Or(Vec<Expr>),
     And(Vec<Expr>),
     Not(Box<Expr>),
-    Test(Test, Span),
+    Test(Box<Test>, Span),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -393,7 +393,7 @@ impl Parser<'_> {
                 },
             },
         };
-        Ok(Expr::Test(test, span))
+        Ok(Expr::Test(Box::new(test), span))
     }
 
     /// The place of the item before the next one.

@@ -309,7 +309,11 @@ fn is_unseen(c: char) -> bool {
 
 /// A text for a message: nothing in it can start a new line or drive a terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(plain).collect()
+    // Nearly every text is, as it stands.
+    match text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        true => text.to_string(),
+        false => text.chars().map(plain).collect(),
+    }
 }
 
 /// A message that a reader can take in, whatever text of the user's is in it.

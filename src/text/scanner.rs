@@ -61,8 +61,9 @@ pub fn scan(file: u32, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Li
 }
 
 fn trimmed(file: u32, start: usize, raw: &str) -> Span {
-    let head = raw.len() - raw.trim_start().len();
-    Span::new(file, start + head, start + head + raw.trim().len())
+    let text = raw.trim_start();
+    let start = start + raw.len() - text.len();
+    Span::new(file, start, start + text.trim_end().len())
 }
 
 /// The trimmed place of `text`, which begins `skip` bytes into `line`.

@@ -121,7 +121,7 @@ const KEYWORDS: &[&str] = &[
 pub fn scan(value: &Template) -> Result<Script, BadScript> {
     let start = value.pieces.first().map_or(Span::whole(0), Piece::at);
     let mut scanner = Scanner {
-        items: items(value),
+        items: items(value).collect(),
         next: 0,
         open: vec![(
             Context::Commands {

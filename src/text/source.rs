@@ -106,6 +106,7 @@ impl Source {
                     Some(BadText { at, what }),
                 );
             }
+            (Ok(text), None) => return (Source::new(name, text.to_string()), None),
             (Ok(_), nul) => nul,
         };
         let text = String::from_utf8_lossy(bytes).into_owned();

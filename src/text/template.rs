@@ -183,9 +183,16 @@ impl Template {
     }
 
     /// The known value as text; U+FFFD stands for what is not UTF-8.
-    pub fn known_text(&self) -> Option<String> {
-        self.known()
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    pub fn known_text(&self) -> Option<Cow<'_, str>> {
+        // Most values are one piece of text.
+        match self.pieces.as_slice() {
+            [] => Some(Cow::Borrowed("")),
+            [Piece::Text { text, .. }] => Some(Cow::Borrowed(text)),
+            _ => {
+                let bytes = self.known()?;
+                Some(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+        }
     }
 
     /// The value in a run.
@@ -244,6 +251,11 @@ impl Template {
 
     /// Adds a character of the author's, joined to the text before it.
     pub fn push_char(&mut self, c: char, at: Span, secret: bool) {
+        self.push_text(c.encode_utf8(&mut [0; 4]), at, secret);
+    }
+
+    /// Adds text of the author's, joined to the text before it.
+    pub fn push_text(&mut self, more: &str, at: Span, secret: bool) {
         if let Some(Piece::Text {
             text,
             secret: before,
@@ -251,18 +263,20 @@ impl Template {
         }) = self.pieces.last_mut()
             && *before == secret
         {
-            text.push(c);
+            text.push_str(more);
             return;
         }
-        if self.pieces.is_empty() {
-            self.pieces.reserve_exact(1);
-        }
-        self.pieces.push(Piece::Text {
-            text: c.into(),
+        let piece = Piece::Text {
+            text: more.into(),
             at,
             direct: false,
             secret,
-        });
+        };
+        // Most words stay one piece; a Vec that grows would take four.
+        match self.pieces.is_empty() {
+            true => self.pieces = vec![piece],
+            false => self.pieces.push(piece),
+        }
     }
 }
 
@@ -367,34 +381,77 @@ pub enum Item<'a> {
 }
 
 /// The value as a stream for a reader of syntax.
-pub fn items(template: &Template) -> Vec<Item<'_>> {
-    let mut items = Vec::with_capacity(template.pieces.iter().map(Piece::size).sum());
-    for piece in &template.pieces {
-        match piece {
-            Piece::Text {
+#[derive(Clone)]
+pub struct Items<'a> {
+    pieces: &'a [Piece],
+    /// How many bytes of the first piece are read.
+    read: usize,
+}
+
+/// The value as a stream for a reader of syntax.
+pub fn items(template: &Template) -> Items<'_> {
+    Items {
+        pieces: &template.pieces,
+        read: 0,
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        loop {
+            let (first, rest) = self.pieces.split_first()?;
+            let Piece::Text {
                 text,
-                at,
                 direct,
                 secret,
-            } => {
-                for (offset, c) in text.char_indices() {
-                    let place = if *direct {
-                        at.part(offset, offset + c.len_utf8())
-                    } else {
-                        *at
-                    };
-                    items.push(Item::Char {
-                        c,
-                        at: place,
-                        direct: *direct,
-                        secret: *secret,
-                    });
-                }
+                ..
+            } = first
+            else {
+                self.pieces = rest;
+                return Some(Item::Atom(first));
+            };
+            if let Some(c) = text[self.read..].chars().next() {
+                let at = self.place(first, c);
+                self.read += c.len_utf8();
+                return Some(Item::Char {
+                    c,
+                    at,
+                    direct: *direct,
+                    secret: *secret,
+                });
             }
-            piece => items.push(Item::Atom(piece)),
+            (self.pieces, self.read) = (rest, 0);
         }
     }
-    items
+}
+
+impl<'a> Items<'a> {
+    /// The text up to the next of these ASCII characters, in one step; nothing
+    /// where one of them, data or a reference is next.
+    pub fn run(&mut self, to: &[u8]) -> Option<(&'a str, Span, bool)> {
+        let first = self.pieces.first()?;
+        let Piece::Text { text, secret, .. } = first else {
+            return None;
+        };
+        let rest = &text[self.read..];
+        let end = rest.bytes().position(|b| to.contains(&b));
+        let run = &rest[..end.unwrap_or(rest.len())];
+        let at = self.place(first, run.chars().next()?);
+        self.read += run.len();
+        Some((run, at, *secret))
+    }
+
+    /// Where the next character `c` of the first piece stands.
+    fn place(&self, first: &Piece, c: char) -> Span {
+        match first {
+            Piece::Text {
+                at, direct: true, ..
+            } => at.part(self.read, self.read + c.len_utf8()),
+            piece => piece.at(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::source::Span;
-use super::template::{Item, Piece, Template, items};
+use super::template::{Item, Items, Piece, Template, items};
 
 /// The words of a command line and what is odd about them.
 pub struct Words {
@@ -21,7 +21,6 @@ pub type Environment<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
 pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, Span> {
     let mut splitter = Splitter {
         items: items(value),
-        next: 0,
         word: None,
         bare: String::new(),
         out: Words {
@@ -29,7 +28,14 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
             operators: Vec::new(),
         },
     };
-    while let Some(item) = splitter.take() {
+    loop {
+        if let Some((text, at, secret)) = splitter.items.run(b" \t\n'\"\\$") {
+            splitter.bare.push_str(text);
+            splitter.word().push_text(text, at, secret);
+        }
+        let Some(item) = splitter.items.next() else {
+            break;
+        };
         match item {
             // Blanks are ASCII, as for a shell: a no-break space is a letter.
             Item::Char {
@@ -62,8 +68,7 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
 }
 
 struct Splitter<'a> {
-    items: Vec<Item<'a>>,
-    next: usize,
+    items: Items<'a>,
     /// The word being read; an empty one exists where quotes were (`""`).
     word: Option<Template>,
     /// Its unquoted text.
@@ -71,18 +76,9 @@ struct Splitter<'a> {
     out: Words,
 }
 
-impl<'a> Splitter<'a> {
-    fn take(&mut self) -> Option<Item<'a>> {
-        let item = self.items.get(self.next).cloned();
-        self.next += 1;
-        item
-    }
-
-    fn peek(&self, ahead: usize) -> Option<char> {
-        match self.items.get(self.next + ahead) {
-            Some(Item::Char { c, .. }) => Some(*c),
-            _ => None,
-        }
+impl Splitter<'_> {
+    fn peek(&self) -> Option<char> {
+        char_of(self.items.clone().next()?)
     }
 
     fn word(&mut self) -> &mut Template {
@@ -91,19 +87,27 @@ impl<'a> Splitter<'a> {
 
     fn end_word(&mut self) {
         let Some(word) = self.word.take() else { return };
-        let bare = std::mem::take(&mut self.bare);
-        if is_operator(&bare)
+        if is_operator(&self.bare)
             && let Some(piece) = word.pieces.first()
         {
-            self.out.operators.push((piece.at(), bare));
+            self.out.operators.push((piece.at(), self.bare.clone()));
         }
+        self.bare.clear();
         self.out.words.push(word);
+    }
+
+    /// Quoted text up to one of these.
+    fn run(&mut self, to: &[u8]) {
+        if let Some((text, at, secret)) = self.items.run(to) {
+            self.word().push_text(text, at, secret);
+        }
     }
 
     fn single(&mut self, open: Span) -> Result<(), Span> {
         self.word();
         loop {
-            match self.take() {
+            self.run(b"'");
+            match self.items.next() {
                 None => return Err(open),
                 Some(Item::Char { c: '\'', .. }) => return Ok(()),
                 Some(Item::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
@@ -115,7 +119,8 @@ impl<'a> Splitter<'a> {
     fn double(&mut self, open: Span, environment: &mut Environment) -> Result<(), Span> {
         self.word();
         loop {
-            match self.take() {
+            self.run(b"\"\\$");
+            match self.items.next() {
                 None => return Err(open),
                 Some(Item::Char { c: '"', .. }) => return Ok(()),
                 Some(Item::Char {
@@ -123,7 +128,7 @@ impl<'a> Splitter<'a> {
                     at,
                     secret,
                     ..
-                }) => match self.peek(0) {
+                }) => match self.peek() {
                     Some('$' | '`' | '"' | '\\') => self.escaped(at, secret),
                     _ => self.word().push_char('\\', at, secret),
                 },
@@ -141,9 +146,10 @@ impl<'a> Splitter<'a> {
 
     /// After a backslash: the next character as it is.
     fn escaped(&mut self, at: Span, secret: bool) {
-        match self.items.get(self.next).cloned() {
+        let mut ahead = self.items.clone();
+        match ahead.next() {
             Some(Item::Char { c, at, secret, .. }) => {
-                self.next += 1;
+                self.items = ahead;
                 self.word().push_char(c, at, secret);
             }
             _ => self.word().push_char('\\', at, secret),
@@ -152,21 +158,24 @@ impl<'a> Splitter<'a> {
 
     /// After a `$`: a name of the environment, or the dollar itself.
     fn dollar(&mut self, at: Span, secret: bool, environment: &mut Environment) {
-        let braced = self.peek(0) == Some('{');
-        let skip = usize::from(braced);
-        let name: String = (skip..)
-            .map_while(|i| self.peek(i))
+        let mut ahead = self.items.clone();
+        let braced = self.peek() == Some('{');
+        if braced {
+            ahead.next();
+        }
+        let inside = ahead.clone().map_while(char_of);
+        let name: String = inside
             .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
             .collect();
         let named = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
-        let closed = !braced || self.peek(skip + name.len()) == Some('}');
+        let closed = !braced || ahead.clone().nth(name.len()).and_then(char_of) == Some('}');
         if !named || !closed {
             self.bare.push('$');
             self.word().push_char('$', at, secret);
             return;
         }
-        let length = name.len() + 2 * skip;
-        self.next += length;
+        let length = name.len() + 2 * usize::from(braced);
+        self.items.nth(length - 1);
         let place = Span {
             end: at.end + length as u32,
             ..at
@@ -176,8 +185,19 @@ impl<'a> Splitter<'a> {
     }
 }
 
+fn char_of(item: Item) -> Option<char> {
+    match item {
+        Item::Char { c, .. } => Some(c),
+        Item::Atom(_) => None,
+    }
+}
+
 /// Whether a shell would take the unquoted word for more than a word.
 fn is_operator(bare: &str) -> bool {
+    // Most words are plain, and looked at once.
+    if !bare.contains(['|', '&', ';', '<', '>', '`', '$']) {
+        return false;
+    }
     let redirection = bare.trim_start_matches(|c: char| c.is_ascii_digit());
     matches!(bare, "|" | "||" | "&" | "&&" | ";")
         || redirection.starts_with(['>', '<'])
@@ -225,7 +245,7 @@ mod tests {
         Ok(split
             .words
             .iter()
-            .map(|w| w.known_text().unwrap_or_default())
+            .map(|w| w.known_text().unwrap_or_default().into_owned())
             .collect())
     }
 
