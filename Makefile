@@ -34,8 +34,10 @@ test-crash:
 	$(CARGO) build --locked
 	python3 tests/inject.py target/debug/tasker
 
+# Ratios to a C program that does nothing else; BENCH_DIR is where the disk is.
+ROUNDS ?= 7
 bench: all
-	python3 tests/bench.py target/release/tasker
+	python3 tests/bench.py target/release/tasker $(ROUNDS) $(BENCH_DIR)
 
 # One file that needs nothing of the machine it runs on.
 static:
