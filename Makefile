@@ -48,8 +48,10 @@ test-ship:
 test-ui: all
 	python3 tests/ui.py $(BUILD)/release/tasker
 
+# Ratios to a C program that does nothing else; BENCH_DIR is where the disk is.
+ROUNDS ?= 7
 bench: all
-	python3 tests/bench.py $(BUILD)/release/tasker
+	python3 tests/bench.py $(BUILD)/release/tasker $(ROUNDS) $(BENCH_DIR)
 
 # One file that needs nothing of the machine it runs on: with musl where its
 # target is installed (rustup target add x86_64-unknown-linux-musl), which makes

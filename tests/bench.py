@@ -18,7 +18,7 @@ import time
 
 TASKER = os.path.abspath(sys.argv[1])
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 7
-DIR = tempfile.mkdtemp(prefix="tasker-bench-")
+DIR = tempfile.mkdtemp(prefix="tasker-bench-", dir=sys.argv[3] if len(sys.argv) > 3 else None)
 os.environ["HOME"] = DIR
 
 LIMIT = r"""
@@ -72,6 +72,19 @@ int main(int argc, char **argv) {
 }
 """
 NOTHING = "int main(void) { return 0; }\n"
+DRAIN = r"""
+#include <fcntl.h>
+#include <unistd.h>
+/* drain FILE: from standard input to the file; nothing else. */
+int main(int argc, char **argv) {
+    static char buffer[1 << 16];
+    int file = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    for (ssize_t got; (got = read(0, buffer, sizeof buffer)) > 0;)
+        if (write(file, buffer, got) != got) return 1;
+    return unlink(argv[1]);
+}
+"""
+GIB = 1 << 30
 
 
 def write(name, text):
@@ -94,7 +107,10 @@ def once(command):
 
 
 def table(title, commands):
-    """Runs all commands in turn; the first is the limit."""
+    """Runs all commands in turn; the first is the limit. Those that are not
+    installed are left out with a note."""
+    missing = [name for name, c in commands.items() if not shutil.which(c[0])]
+    commands = {name: c for name, c in commands.items() if name not in missing}
     times = {name: [] for name in commands}
     for round_number in range(ROUNDS + 1):
         for name, command in commands.items():
@@ -102,72 +118,129 @@ def table(title, commands):
             if round_number > 0:
                 times[name].append(took)
     limit = statistics.median(times[next(iter(commands))])
-    print(f"\n{title}")
+    print(f"\n{title}: {limit * 1000:.1f} ms")
     for name, list_ in times.items():
-        median = statistics.median(list_)
         spread = f"{min(list_) / limit:.2f} to {max(list_) / limit:.2f}"
-        print(f"  {name:<28} {median / limit:6.2f}   ({spread})")
+        print(f"  {name:<28} {statistics.median(list_) / limit:6.2f}   ({spread})")
+    for name in missing:
+        print(f"  {name:<28} not installed", flush=True)
 
 
 def peak(command):
     """By time(1): what this interpreter starts itself is counted with its own memory."""
     if not shutil.which("/usr/bin/time"):
         return "not measured, there is no /usr/bin/time"
-    ran = subprocess.run(["/usr/bin/time", "-f", "%M KiB", *command], capture_output=True, text=True)
-    return ran.stderr.splitlines()[-1]
+    ran = subprocess.run(["/usr/bin/time", "-f", "%M", *command], capture_output=True, text=True)
+    return f"{int(ran.stderr.splitlines()[-1]) / 1024:.1f} MiB"
 
 
-def have(commands):
-    return {name: c for name, c in commands.items() if shutil.which(c[0])}
+def file_system(path):
+    """The kind of file system that a path is on, as /proc tells it."""
+    best = ("", "unknown")
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, point, kind, *_ = line.split()
+            if os.path.commonpath([os.path.realpath(path), point]) == point:
+                best = max(best, (point, kind), key=lambda found: len(found[0]))
+    return best[1]
+
+
+def memory():
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f"{pages / GIB:.0f} GiB"
+
+
+RUN = [TASKER, "-q", "-r", "--skip-host-validation"]
+
+
+def sequential(program):
+    return "".join(f"task={i}\nexec=local\ncommand={program}\n" for i in range(1000))
+
+
+def block(command):
+    hosts = "task=0\ntype=parallel\nhostnames=h[1-1000]\nexec=local\nmax_parallel=50\n"
+    return hosts + f"command={command}\n"
+
+
+def parallel(command):
+    """The peers with the same work: 1000 times the command, 50 at once."""
+    targets = " ".join(f"t{i}" for i in range(1000))
+    rules = write(f"make-{len(command)}", f"all: {targets}\n{targets}:\n\t@{command}\n")
+    hosts = ",".join(f"h{i}" for i in range(1000))
+    return {
+        "make -j50": ["make", "-s", "-j50", "-f", rules],
+        "xargs -P50": ["xargs", "-a", write("numbers", "\n" * 1000), "-d", "\n", "-P50", "-I{}", *command.split()],
+        "clush -f50": ["clush", "-R", "exec", "-f", "50", "-w", hosts, command],
+        "GNU parallel": ["parallel", "-j50", "-N0", command, ":::", *map(str, range(1000))],
+    }
+
+
+def check_file(count):
+    task = "task={0}\nhostname=localhost\nexec=local\ncommand=echo\narguments=hello {0}\n"
+    return write(f"check{count}.txt", "".join(task.format(i) for i in range(count)))
 
 
 def main():
+    print(f"{os.cpu_count()} cores, {memory()}, {DIR} on {file_system(DIR)}, {ROUNDS} rounds;")
+    print("ratios of medians to the limit, whose median is in the title (least to most)")
+    if not shutil.which("cc"):
+        sys.exit("there is no cc, without which there is no limit to compare with")
     limit = compiled("limit", LIMIT)
     nothing = compiled("nothing", NOTHING, "-static")
-    run = [TASKER, "-q", "-r", "--skip-host-validation"]
-    sequential = lambda program: "".join(f"task={i}\nexec=local\ncommand={program}\n" for i in range(1000))
-    block = lambda command: f"task=0\ntype=parallel\nhostnames=h[1-1000]\nexec=local\ncommand={command}\nmax_parallel=50\n"
+    drain = compiled("drain", DRAIN)
     one = write("one.txt", "task=0\nexec=local\ncommand=true\n")
-    memory = [("one task", run + [one])]
-    hosts = write("par.txt", block("true"))
-    memory.append(("1000 hosts of true", run + [hosts]))
-    print(f"{os.cpu_count()} cores, {ROUNDS} rounds, ratio of medians to the limit (least to most)")
-    for name, command in memory:
-        print(f"peak memory, {name}: {peak(command)}")
-    table("start-up of a one-task run", have({
+    hosts = write("hosts.txt", block("true"))
+    table("start-up of a one-task run", {
         "limit": [limit, "1", "1", "true"],
-        "tasker": run + [one],
+        "tasker": RUN + [one],
         "bash with capture": ["bash", "-c", "out=$(/bin/true 2>&1)"],
-    }))
-    loop = "for i in $(seq 1000); do out=$(/bin/true 2>&1); done"
-    table("1000 sequential true", have({
+        "make": ["make", "-s", "-f", write("make-one", "all:\n\t@/bin/true\n")],
+        "GNU parallel": ["parallel", "-j1", "true", ":::", ""],
+    })
+    targets = " ".join(f"t{i}" for i in range(1000))
+    rules = write("make-sequential", f"all: {targets}\n{targets}:\n\t@true\n")
+    table("1000 sequential true", {
         "limit": [limit, "1000", "1", "true"],
-        "tasker": run + [write("seq.txt", sequential("true"))],
-        "bash loop with capture": ["bash", "-c", loop],
-        "xargs -n1": ["bash", "-c", "seq 1000 | xargs -n1 true"],
-    }))
+        "tasker": RUN + [write("seq.txt", sequential("true"))],
+        "bash loop with capture": ["bash", "-c", "for i in $(seq 1000); do out=$(/bin/true 2>&1); done"],
+        "make": ["make", "-s", "-f", rules],
+        "xargs -n1": ["xargs", "-a", write("words", "x\n" * 1000), "-n1", "true"],
+        "GNU parallel": ["parallel", "-j1", "-N0", "true", ":::", *map(str, range(1000))],
+    })
     table("1000 sequential, static program", {
         "limit": [limit, "1000", "1", nothing],
-        "tasker": run + [write("seqs.txt", sequential(nothing))],
+        "tasker": RUN + [write("static.txt", sequential(nothing))],
     })
-    table("1000 x true, 50 at once", have({
-        "limit": [limit, "1000", "50", "true"],
-        "tasker": run + [hosts],
-        "xargs -P50": ["bash", "-c", "seq 1000 | xargs -P50 -n1 true"],
-        "GNU parallel": ["parallel", "-j50", "-N0", "true", ":::"] + [str(i) for i in range(1000)],
-    }))
-    table("1000 x sleep 0.05, 50 at once", have({
+    table("1000 x true, 50 at once", {
+        "limit": [limit, "1000", "50", "true"], "tasker": RUN + [hosts], **parallel("true"),
+    })
+    peers = parallel(nothing)
+    table("1000 x static program, 50 at once", {
+        "limit": [limit, "1000", "50", nothing],
+        "tasker": RUN + [write("hosts-static.txt", block(nothing))],
+        **{name: peers[name] for name in ("make -j50", "xargs -P50")},
+    })
+    table("1000 x sleep 0.05, 50 at once", {
         "limit": [limit, "1000", "50", "sleep", "0.05"],
-        "tasker": run + [write("sleep.txt", block("sleep 0.05"))],
-        "xargs -P50": ["bash", "-c", "yes 0.05 | head -1000 | xargs -P50 -n1 sleep"],
-        "GNU parallel": ["parallel", "-j50", "-N0", "sleep 0.05", ":::"] + [str(i) for i in range(1000)],
-    }))
-    check = lambda n: write(f"check{n}.txt", "".join(f"task={i}\nhostname=localhost\nexec=local\ncommand=echo\narguments=hello {i}\n" for i in range(n)))
-    table("check of 1000, 10000 and 100000 tasks", {
-        "1000": [TASKER, check(1000)],
-        "10000": [TASKER, check(10000)],
-        "100000": [TASKER, check(100000)],
+        "tasker": RUN + [write("sleep.txt", block("sleep 0.05"))],
+        **parallel("sleep 0.05"),
     })
+    print("  (ideal: 1000.0 ms)")
+    source = f"head -c {GIB} /dev/zero"
+    much = write("much.txt", f"task=0\nexec=local\ncommand={source}\n")
+    table("1 GiB of output", {
+        "limit": ["sh", "-c", f"{source} | {drain} {DIR}/drained"],
+        "tasker": RUN + [much],
+    })
+    print("\npeak memory")
+    for name, command in [("one task", [one]), ("1000 hosts of true", [hosts]), ("1 GiB of output", [much])]:
+        print(f"  {name:<28} {peak(RUN + command)}")
+    print("\ncheck of a file, whole process")
+    for count in (1000, 10_000, 100_000):
+        file = check_file(count)
+        times = sorted(once([TASKER, file]) * 1000 for _ in range(ROUNDS))
+        spread = f"{times[0]:.1f} to {times[-1]:.1f}"
+        print(f"  {count:>7} tasks {statistics.median(times):12.1f} ms   ({spread})")
 
 
 try:

@@ -96,7 +96,7 @@ fn a_disk_that_is_full_at_the_start_refuses_the_run() {
 #[test]
 fn a_disk_that_fills_up_drains_the_run_and_loses_no_result_in_silence() {
     let sandbox = Sandbox::new();
-    let fills = "task=1\nexec=shell\ncommand=echo one >> ran; head -c 9999999 /dev/zero > home/full; seq 5000\n\
+    let fills = "task=1\nexec=shell\ncommand=echo one >> ran; head -c 9999999 /dev/zero > home/full; seq 20000\n\
                  task=2\nexec=shell\ncommand=echo two >> ran\n\
                  task=9\nfinally=true\nexec=shell\ncommand=echo off >> ran\n";
     sandbox.file("tasks.txt", fills);

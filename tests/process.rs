@@ -754,8 +754,8 @@ fn a_shortage_of_processes_or_files_is_waited_out() {
     for fault in [
         "clone:error=EAGAIN:when=2..4",
         "clone:error=ENOMEM:when=2",
-        "pipe2:error=EMFILE:when=4..5",
-        "pipe2:error=ENFILE:when=5",
+        "pipe2:error=EMFILE:when=5..6",
+        "pipe2:error=ENFILE:when=6",
         "memfd_create:error=EMFILE:when=1",
     ] {
         let Some(ran) = with_faults(&sandbox, &[fault], TASKS) else {
@@ -768,7 +768,7 @@ fn a_shortage_of_processes_or_files_is_waited_out() {
 #[test]
 fn a_shortage_before_the_run_refuses_it() {
     let sandbox = Sandbox::new();
-    for fault in ["clone:error=EAGAIN:when=1", "pipe2:error=EMFILE:when=1..3"] {
+    for fault in ["clone:error=EAGAIN:when=1", "pipe2:error=EMFILE:when=1..4"] {
         let Some(ran) = with_faults(&sandbox, &[fault], TASKS) else {
             return;
         };
@@ -780,9 +780,13 @@ fn a_shortage_before_the_run_refuses_it() {
 #[test]
 fn without_threads_a_run_is_right() {
     let sandbox = Sandbox::new();
-    // The first thread is the one that waits for signals.
-    if let Some(ran) = with_faults(&sandbox, &["clone3:error=EAGAIN:when=2+"], TASKS) {
+    // The first thread is the one that waits for signals; a block wants more.
+    let tasks = format!(
+        "{TASKS}task=4\ntype=parallel\nhostnames=h[1-4]\nexec=local\ncommand=sh -c 'echo @hostname@ >> met'\n"
+    );
+    if let Some(ran) = with_faults(&sandbox, &["clone3:error=EAGAIN:when=2+"], &tasks) {
         assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(sandbox.read("met").lines().count(), 4);
     }
 }
 

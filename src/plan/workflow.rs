@@ -419,7 +419,7 @@ pub mod tests {
             let mut workflow = Workflow::new(tasks, &mut diagnostics);
             recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
             if !diagnostics.has_errors() {
-                crate::plan::check::check(&workflow, &mut diagnostics);
+                crate::plan::check::check(&workflow, None, &mut diagnostics);
             }
             let drawn = diagnostics.draw(&sources);
             let is_foul = |c: char| c.is_control() && c != '\n';

@@ -31,6 +31,8 @@ pub struct Surroundings {
     pub ramp: Ramp,
 }
 
+/// How much of an output is read at once, in bytes.
+const BUFFER: usize = 16 << 10;
 /// How long a background process may hold the pipes after its command has ended.
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How long a killed process may take to vanish before it is given up.
@@ -88,24 +90,75 @@ pub fn random() -> f64 {
     (RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0
 }
 
-fn run_once(
+fn run_once<'a>(
     job: &Job,
     deadline: Option<Instant>,
     patient: bool,
-    connecting: Option<Connecting>,
-    around: &Surroundings,
+    connecting: Option<Connecting<'a>>,
+    around: &'a Surroundings,
     began: Instant,
 ) -> Finished {
-    match start(job, patient, around) {
-        Ok(started) => {
-            let mut watch = Watch::new(started, job, deadline, connecting, around);
-            watch.follow(around);
-            watch.finished(around, began)
+    match Running::start(job, deadline, patient, connecting, around, began) {
+        Ok(mut running) => {
+            running.follow(around, &Pause::NEVER);
+            running.finished(around)
         }
-        Err(unstarted) => Finished {
-            took: began.elapsed(),
-            ..without_process(unstarted.ending, &unstarted.reason)
-        },
+        Err(finished) => *finished,
+    }
+}
+
+/// When a command that runs is left to itself for a while: at that time, or when
+/// that descriptor can be read.
+pub struct Pause {
+    pub at: Option<Instant>,
+    pub bell: RawFd,
+}
+
+impl Pause {
+    pub const NEVER: Pause = Pause { at: None, bell: -1 };
+
+    fn is_due(&self) -> bool {
+        self.at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// A command that runs; it is looked after by whoever has this, one at a time.
+pub struct Running<'a> {
+    watch: Watch<'a>,
+    began: Instant,
+}
+
+impl<'a> Running<'a> {
+    /// Starts the job, which has its place among those that connect if it needs one;
+    /// what became of it where it could not start.
+    pub fn start(
+        job: &Job,
+        deadline: Option<Instant>,
+        patient: bool,
+        connecting: Option<Connecting<'a>>,
+        around: &Surroundings,
+        began: Instant,
+    ) -> Result<Running<'a>, Box<Finished>> {
+        match start(job, patient, around) {
+            Ok(started) => Ok(Running {
+                watch: Watch::new(started, job, deadline, connecting, around),
+                began,
+            }),
+            Err(unstarted) => Err(Box::new(Finished {
+                took: began.elapsed(),
+                ..without_process(unstarted.ending, &unstarted.reason)
+            })),
+        }
+    }
+
+    /// Looks after it until it is over or the pause comes; whether it is over.
+    pub fn follow(&mut self, around: &Surroundings, pause: &Pause) -> bool {
+        self.watch.follow(around, pause)
+    }
+
+    /// Collects it once it is over.
+    pub fn finished(self, around: &Surroundings) -> Finished {
+        self.watch.finished(around, self.began)
     }
 }
 
@@ -222,47 +275,23 @@ impl<'a> Watch<'a> {
             left_behind: false,
             given_up: false,
             nap: Duration::from_millis(1),
-            buffer: vec![0; 1 << 16],
+            buffer: vec![0; BUFFER],
         }
     }
 
-    /// Waits for output, the end, the time or a signal, until all is over.
-    fn follow(&mut self, around: &Surroundings) {
+    /// Waits for output, the end, the time or a signal, until all is over (then
+    /// it is true) or the pause comes.
+    fn follow(&mut self, around: &Surroundings, pause: &Pause) -> bool {
         while !self.is_over() {
             let gone = self.group_is_gone();
-            let patience = if gone {
-                Duration::ZERO
-            } else {
-                self.patience()
-            };
-            let pidfd = if self.exited.is_some() {
-                -1
-            } else {
-                self.pidfd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
-            };
-            let told = match self.phase {
-                Phase::Running => around.interrupt.end_fd(),
-                Phase::Ending(_) => around.interrupt.kill_fd(),
-                Phase::Killed(_) => -1,
-            };
-            let ready = match sys::poll(
-                &[self.stdout.fd(), self.stderr.fd(), pidfd, told],
-                self.feed.as_ref().map_or(-1, Feed::fd),
-                Some(patience),
-            ) {
-                Ok(ready) => ready,
-                Err(_) => {
-                    std::thread::sleep(Duration::from_millis(10));
-                    0
-                }
-            };
+            let ready = self.ready(gone, around, pause);
             if ready & 1 != 0 {
                 self.stdout.read(&mut self.buffer, None);
             }
             if ready & 2 != 0 {
                 self.read_stderr();
             }
-            if ready & 16 != 0
+            if ready & 32 != 0
                 && let Some(feed) = &mut self.feed
             {
                 feed.write();
@@ -270,7 +299,7 @@ impl<'a> Watch<'a> {
             if gone && ready & 3 == 0 {
                 // All that the group wrote is read; who still holds the pipes is
                 // not of it and is not waited for.
-                return;
+                return true;
             }
             self.look_for_end();
             if ready & 4 != 0 && self.exited.is_none() {
@@ -281,7 +310,40 @@ impl<'a> Watch<'a> {
                 self.told(around);
             }
             self.look_at_clock(around);
+            if ready & 16 != 0 || pause.is_due() {
+                return self.is_over();
+            }
         }
+        true
+    }
+
+    /// Waits until something can be done: a bit each for standard output, standard
+    /// error, the end, the signals, the pause, the feed.
+    fn ready(&mut self, gone: bool, around: &Surroundings, pause: &Pause) -> u32 {
+        let mut patience = if gone {
+            Duration::ZERO
+        } else {
+            self.patience()
+        };
+        if let Some(at) = pause.at {
+            patience = patience.min(at.saturating_duration_since(Instant::now()));
+        }
+        let pidfd = if self.exited.is_some() {
+            -1
+        } else {
+            self.pidfd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+        };
+        let told = match self.phase {
+            Phase::Running => around.interrupt.end_fd(),
+            Phase::Ending(_) => around.interrupt.kill_fd(),
+            Phase::Killed(_) => -1,
+        };
+        let fds = [self.stdout.fd(), self.stderr.fd(), pidfd, told, pause.bell];
+        let feed = self.feed.as_ref().map_or(-1, Feed::fd);
+        sys::poll(&fds, feed, Some(patience)).unwrap_or_else(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            0
+        })
     }
 
     /// Reads standard error; the far end's first line ends the connecting.

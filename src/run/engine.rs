@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
         self.signal = self.stopped;
         self.record_flow(exit, self.complete, last);
         let exit = self.finals(exit);
-        self.record_over();
+        self.record_over(exit);
         RunEnd {
             exit,
             last,

@@ -1,8 +1,11 @@
 //! The journal: what a run has done, kept so that nothing can lose it (SPEC §6.4).
 //!
-//! One file a run, only ever appended to. Its first line is `MAGIC`; then come
-//! records (`run::record` has their form). A record is written as soon as there
-//! is something to say, and synced before the flow moves on. The kinds:
+//! One file a run, to which records are only ever added. Its first line is `MAGIC`;
+//! then come records (`run::record` has their form). A record is written as soon as
+//! there is something to say, and synced before the flow moves on; into room that
+//! was made before, for a sync is cheap where the file does not grow: then there
+//! are bytes to write and nothing for the file system to record. A journal that is
+//! closed has no room left. The kinds:
 //!
 //! ```text
 //! begin  VERSION RUN BEGAN FILE SHA256 START POLICY LIMIT EXCLUDE LINES NAME=HASH...
@@ -43,15 +46,18 @@ use super::result::{Member, TaskResult};
 use crate::plan::flow::Position;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line, with the version of the format.
 const MAGIC: &[u8] = b"tasker journal 1\n";
+
+/// How much room is made at a time, in bytes.
+const ROOM: usize = 32 << 10;
 
 /// The records that only tell what is under way.
 const NOTES: [&str; 4] = ["run", "open", "start", "again"];
@@ -173,9 +179,12 @@ pub struct Journal {
     secrets: Vec<Vec<u8>>,
     spool: Arc<Spool>,
     checksum: u32,
-    /// The length of the file.
+    /// The length of what is written, and of the file.
     length: u64,
+    room: u64,
     dirty: bool,
+    /// Whether its name may not be on the disk yet.
+    fresh: bool,
     /// Why nothing can be written any more.
     broken: Option<String>,
     /// What was done and is not recorded for that.
@@ -193,7 +202,7 @@ pub struct Journal {
 /// Reads what the journal begins with, without taking it.
 pub fn header(path: &Path) -> Result<Header, Problem> {
     let bytes = std::fs::read(path).map_err(|e| Problem::Unusable(e.to_string()))?;
-    first(&bytes).map(|(header, ..)| header)
+    first(record::written(&bytes)).map(|(header, ..)| header)
 }
 
 /// The header, where the next record begins, and the checksum so far.
@@ -219,7 +228,8 @@ pub(super) fn first(bytes: &[u8]) -> Result<(Header, usize, u32), Problem> {
 }
 
 impl Journal {
-    /// A new journal, on the disk and locked.
+    /// A new journal, locked. It comes to the disk with the first result: until
+    /// then it holds nothing that could be lost.
     ///
     /// # Errors
     /// That it cannot be written.
@@ -232,23 +242,18 @@ impl Journal {
         // It gets its name when it says whose it is.
         let unnamed = path.with_extension("journal.new");
         let file = OpenOptions::new()
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .mode(0o600)
             .open(&unnamed)?;
         file.lock()?;
         let mut journal = Journal::of(path, file, secrets, spool);
         let (bytes, checksum) = record::frame(&header.fields().bytes, 0);
         journal.file.set_len(0)?;
-        journal.file.write_all(&[MAGIC, &bytes].concat())?;
+        journal.append(&[MAGIC, &bytes].concat())?;
         journal.checksum = checksum;
-        journal.length = (MAGIC.len() + bytes.len()) as u64;
-        journal.file.sync_all()?;
         std::fs::rename(unnamed, path)?;
-        // Its name must outlive a power cut as well.
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
         spool.keep();
         Ok(journal)
     }
@@ -261,7 +266,9 @@ impl Journal {
             spool: spool.clone(),
             checksum: 0,
             length: 0,
+            room: 0,
             dirty: false,
+            fresh: true,
             broken: None,
             unrecorded: Vec::new(),
             unsynced: Vec::new(),
@@ -284,7 +291,7 @@ impl Journal {
         let unusable = |e: io::Error| Problem::Unusable(e.to_string());
         let mut file = OpenOptions::new()
             .read(true)
-            .append(true)
+            .write(true)
             .open(path)
             .map_err(unusable)?;
         take_lock(&file).map_err(|e| match e {
@@ -293,6 +300,7 @@ impl Journal {
         })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unusable)?;
+        bytes.truncate(record::written(&bytes).len());
         let (header, at, checksum) = first(&bytes)?;
         // Before an output is looked at, whose end would else be that of its file.
         spool.keep();
@@ -550,15 +558,14 @@ impl Journal {
     /// # Errors
     /// That the file cannot be changed.
     pub fn go_on(&mut self, finish_only: bool) -> io::Result<()> {
-        self.file.set_len(self.length)?;
+        self.give_room_back()?;
         let stopped = self.kept.flow.clone().filter(|f| !f.complete);
         if let Some(flow) = stopped.filter(|_| !finish_only) {
             let mut fields = Fields::new("cut", &[]);
             fields.number(flow.turn);
             let (bytes, checksum) = record::frame(&fields.bytes, self.checksum);
-            self.file.write_all(&bytes)?;
+            self.append(&bytes)?;
             self.checksum = checksum;
-            self.length += bytes.len() as u64;
             self.kept.cut(flow.turn);
         }
         self.file.sync_data()
@@ -574,6 +581,29 @@ impl Journal {
         }
     }
 
+    /// Writes after what is written, and makes room first where there is none. Where
+    /// none can be made the write itself will tell why.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.length + bytes.len() as u64;
+        if end > self.room
+            && bytes.len() < ROOM
+            && self.file.write_all_at(&vec![0; ROOM], self.length).is_ok()
+        {
+            self.room = self.length + ROOM as u64;
+        }
+        self.file.write_all_at(bytes, self.length)?;
+        self.length = end;
+        self.room = self.room.max(end);
+        Ok(())
+    }
+
+    /// Makes the file end with what is written.
+    fn give_room_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.room = self.length;
+        Ok(())
+    }
+
     /// Writes one record; `what` is named should it not come to the disk.
     fn write(&mut self, fields: Vec<u8>, what: String) {
         if self.pretends {
@@ -586,10 +616,9 @@ impl Journal {
         }
         let (bytes, checksum) = record::frame(&fields, self.checksum);
         self.unsynced.extend(named.then_some(what));
-        match self.file.write_all(&bytes) {
+        match self.append(&bytes) {
             Ok(()) => {
                 self.checksum = checksum;
-                self.length += bytes.len() as u64;
                 self.dirty = true;
             }
             Err(e) => self.give_up(&e),
@@ -607,10 +636,9 @@ impl Journal {
         fill(&mut fields);
         let (bytes, checksum) = record::frame(&fields.bytes, self.checksum);
         self.secrets = secrets;
-        if self.file.write_all(&bytes).is_ok() {
+        if self.append(&bytes).is_ok() {
             self.checksum = checksum;
-            self.length += bytes.len() as u64;
-        } else if let Err(e) = self.file.set_len(self.length) {
+        } else if let Err(e) = self.give_room_back() {
             // A part of it that stays would spoil what comes after.
             self.give_up(&e);
         }
@@ -675,10 +703,20 @@ impl Journal {
         if !std::mem::take(&mut self.dirty) || self.broken.is_some() {
             return;
         }
-        match self.file.sync_data() {
+        match self.file.sync_data().and_then(|()| self.sync_name()) {
             Ok(()) => self.unsynced.clear(),
             Err(e) => self.give_up(&e),
         }
+    }
+
+    /// Its name must outlive a power cut as well.
+    fn sync_name(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.fresh)
+            && let Some(directory) = self.path.parent()
+        {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Outputs in files must be on the disk before the record that names them.
@@ -731,6 +769,8 @@ impl Journal {
         self.write(bytes, format!("block {id}: {}", result.outcome));
     }
 
+    /// Where a final task follows, its result brings this to the disk as well; what
+    /// comes before it is there already and tells the same.
     pub fn add_flow(&mut self, flow: &FlowEnd) {
         let mut fields = Fields::new("flow", &[]);
         let how = if flow.complete { "complete" } else { "stopped" };
@@ -741,12 +781,14 @@ impl Journal {
             .number(flow.task);
         let bytes = fields.bytes;
         self.write(bytes, String::new());
-        self.sync();
     }
 
-    pub fn add_over(&mut self) {
+    /// `kept` says that the journal is not removed next.
+    pub fn add_over(&mut self, kept: bool) {
         self.write(b"over".to_vec(), String::new());
-        self.sync();
+        if kept {
+            self.sync();
+        }
         self.kept.over = true;
     }
 
@@ -760,6 +802,15 @@ impl Journal {
     /// before, for without its outputs it could not be gone on with.
     pub fn remove(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if !self.pretends && self.room > self.length {
+            // Room that stays does no harm.
+            let _ = self.give_room_back();
+        }
     }
 }
 

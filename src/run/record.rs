@@ -5,8 +5,12 @@
 //! CRC-32 of the checksum before it and FIELDS, so that no record can be lost,
 //! doubled or moved unseen; GUARD is the CRC-32 of LENGTH and CHECKSUM, so that
 //! a damaged length is told from a record that was cut off. FIELDS are separated
-//! by tabs; in them `\t`, `\n`, `\\` stand for these bytes and `\sN;` for the
-//! N-th secret, which is never written itself.
+//! by tabs; in them `\t`, `\n`, `\\`, `\0` stand for these bytes and `\sN;` for
+//! the N-th secret, which is never written itself.
+//!
+//! So no record holds a zero byte: zeros are room that is not written yet. They
+//! follow the last record, and after a power cut they may stand where a part of
+//! what was not synced has not come to the disk though a later one has.
 #![forbid(unsafe_code)]
 
 use super::capture::{Captured, Spool};
@@ -19,6 +23,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The length of what stands before the fields.
 const HEAD: usize = 27;
+
+/// What a disk writes whole, in bytes.
+const SECTOR: usize = 512;
 
 /// The next record of a journal, from the bytes after the one before.
 #[derive(Debug, PartialEq)]
@@ -71,10 +78,33 @@ pub fn next(bytes: &[u8], at: usize, before: u32) -> Next {
     if rest.is_empty() {
         return Next::End;
     }
-    // After a power cut a file may have got its length but not its bytes.
-    if rest.iter().all(|b| *b == 0) {
-        return Next::Torn;
+    match whole(rest, at, before) {
+        Next::Corrupt if has_hole(bytes, at) => Next::Torn,
+        found => found,
     }
+}
+
+/// What is written of a journal, without the room that follows.
+pub fn written(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|b| *b != 0);
+    &bytes[..last.map_or(0, |last| last + 1)]
+}
+
+/// Whether some sector is not written from there on.
+fn has_hole(bytes: &[u8], at: usize) -> bool {
+    let mut from = at;
+    while from < bytes.len() {
+        let to = (from / SECTOR + 1) * SECTOR;
+        if bytes[from..to.min(bytes.len())].iter().all(|b| *b == 0) {
+            return true;
+        }
+        from = to;
+    }
+    false
+}
+
+/// The record that the bytes begin with, which are not nothing.
+fn whole(rest: &[u8], at: usize, before: u32) -> Next {
     let Some(head) = rest.get(..HEAD) else {
         return Next::Torn;
     };
@@ -132,6 +162,7 @@ impl<'s> Fields<'s> {
                 b'\t' => self.bytes.extend_from_slice(b"\\t"),
                 b'\n' => self.bytes.extend_from_slice(b"\\n"),
                 b'\\' => self.bytes.extend_from_slice(b"\\\\"),
+                0 => self.bytes.extend_from_slice(b"\\0"),
                 other => self.bytes.push(other),
             }
             at += 1;
@@ -219,6 +250,7 @@ impl<'a> Reader<'a> {
                 b't' => out.push(b'\t'),
                 b'n' => out.push(b'\n'),
                 b'\\' => out.push(b'\\'),
+                b'0' => out.push(0),
                 b's' => {
                     let digits: Vec<u8> =
                         rest.by_ref().take_while(|b| **b != b';').copied().collect();
@@ -303,16 +335,17 @@ mod tests {
     fn a_record_comes_back_and_a_secret_is_not_written() {
         let secrets = [b"hunter2".to_vec()];
         let mut fields = Fields::new("done", &secrets);
-        fields.add("a\tb\n\\s0;hunter2x").number(7);
+        fields.add("a\tb\n\\s0;hunter2\0x").number(7);
         assert!(!fields.bytes.windows(7).any(|w| w == b"hunter2"));
+        assert!(!fields.bytes.contains(&0));
         let mut reader = Reader::new(&fields.bytes, &secrets);
         assert_eq!(reader.text().as_deref(), Some("done"));
-        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;hunter2x"));
+        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
         assert_eq!(reader.number::<u32>(), Some(7));
         assert_eq!(reader.bytes(), None);
         let mut reader = Reader::masked(&fields.bytes);
         assert_eq!(reader.text().as_deref(), Some("done"));
-        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;***x"));
+        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;***\0x"));
     }
 
     #[test]
@@ -388,5 +421,39 @@ mod tests {
             let fields = bytes.split(|b| *b == b'\t').count();
             assert!((0..=fields).any(|_| reader.bytes().is_none()), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_written_yet_ends_a_journal() {
+        let mut records = Vec::new();
+        let (mut checksum, mut ends) = (0, vec![0]);
+        for _ in 0..20 {
+            let (record, sum) = frame(&[b'x'; 100], checksum);
+            records.extend_from_slice(&record);
+            (checksum, _) = (sum, ends.push(records.len()));
+        }
+        let count = |bytes: &[u8]| {
+            let (mut at, mut checksum, mut count) = (0, 0, 0);
+            loop {
+                match next(bytes, at, checksum) {
+                    Next::Record(range, sum) => (at, checksum) = (range.end + 1, sum),
+                    end => return (count, end),
+                }
+                count += 1;
+            }
+        };
+        let room = [&records[..], &[0; 3000]].concat();
+        assert_eq!(written(&room), records);
+        // A sector that is not there, and all after it that is.
+        for sector in 0..records.len() / SECTOR {
+            let mut bytes = records.clone();
+            bytes[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
+            let whole = ends.iter().filter(|e| **e <= sector * SECTOR).count() - 1;
+            assert_eq!(count(&bytes), (whole, Next::Torn), "sector {sector}");
+        }
+        // One byte that is zero is damage.
+        let mut bytes = records.clone();
+        bytes[700] = 0;
+        assert_eq!(count(&bytes), (700 / (records.len() / 20), Next::Corrupt));
     }
 }

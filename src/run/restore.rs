@@ -370,13 +370,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    pub(super) fn record_over(&mut self) {
+    pub(super) fn record_over(&mut self, exit: i32) {
         // A second signal may have left some of them out: those are still to do.
         if let Some(journal) = &mut self.memory.journal
             && self.memory.diverged.is_none()
             && !self.memory.finals_left
         {
-            journal.add_over();
+            journal.add_over(exit != exit::OK || !self.complete);
         }
     }
 }

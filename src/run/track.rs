@@ -81,6 +81,7 @@ struct Entry {
 /// # Errors
 /// That it has not begun, or is damaged.
 pub fn read(bytes: &[u8]) -> Result<Track, Problem> {
+    let bytes = record::written(bytes);
     let (header, mut at, mut checksum) = journal::first(bytes)?;
     let mut track = Track {
         header,

@@ -344,7 +344,7 @@ mod tests {
             let value = Template::text(&line, Span::new(0, 0, line.len()));
             let read = split(&value, &mut |_, _| None).expect("its quotes are closed");
             let known: Vec<_> = read.words.iter().map(Template::known_text).collect();
-            assert_eq!(known, [Some(word)], "{line}");
+            assert_eq!(known, [Some(word.into())], "{line}");
             assert!(read.operators.is_empty(), "{line}");
         }
     }
