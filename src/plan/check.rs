@@ -24,13 +24,16 @@ pub fn check(workflow: &Workflow, late: Option<Ix>, diagnostics: &mut Diagnostic
     let graph = Graph::new(workflow);
     let begins = |ix: Ix| node(ix, workflow.is_handler(ix));
     let reached = graph.reachable(&[begins(first)]);
-    let led_to = graph.reachable(&[begins(first), begins(late.unwrap_or(first))]);
+    let led_to = match late {
+        Some(late) => &graph.reachable(&[begins(first), begins(late)]),
+        None => &reached,
+    };
     let failures = failures(workflow);
     let is_reached = |ix: Ix| led_to[node(ix, false)] || led_to[node(ix, true)];
     for (ix, task) in workflow.tasks.iter().enumerate() {
         if workflow.is_main_line(ix) {
             match is_reached(ix) {
-                true => falls(workflow, &graph, &led_to, &failures, ix, diagnostics),
+                true => falls(workflow, &graph, led_to, &failures, ix, diagnostics),
                 false => {
                     let message = format!("task {} can never run: nothing leads to it", task.id);
                     let warning = diagnostics.warning(task.at, message);
