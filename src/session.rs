@@ -365,6 +365,7 @@ pub fn contact(
 /// What every command shares; starts the guardian, so before any thread and
 /// before any file that commands must not see.
 pub fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroundings>> {
+    sys::share_heap();
     sys::close_on_exec_above_2();
     sys::block_signals();
     let conf = &loaded.site.conf;

@@ -75,12 +75,13 @@ NOTHING = "int main(void) { return 0; }\n"
 DRAIN = r"""
 #include <fcntl.h>
 #include <unistd.h>
-/* drain FILE: from standard input to the file; nothing else. */
+/* drain FILE [sync]: from standard input to the file; nothing else. */
 int main(int argc, char **argv) {
     static char buffer[1 << 16];
     int file = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
     for (ssize_t got; (got = read(0, buffer, sizeof buffer)) > 0;)
         if (write(file, buffer, got) != got) return 1;
+    if (argc > 2 && fdatasync(file)) return 1;
     return unlink(argv[1]);
 }
 """
@@ -230,6 +231,7 @@ def main():
     much = write("much.txt", f"task=0\nexec=local\ncommand={source}\n")
     table("1 GiB of output", {
         "limit": ["sh", "-c", f"{source} | {drain} {DIR}/drained"],
+        "limit, and brought to disk": ["sh", "-c", f"{source} | {drain} {DIR}/drained sync"],
         "tasker": RUN + [much],
     })
     print("\npeak memory")

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 use super::interrupt::lock;
+use super::sys;
 use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -16,6 +18,9 @@ use std::sync::{Arc, Mutex};
 
 /// The most that one stream keeps in memory, in bytes.
 const EACH: usize = 1 << 20;
+/// How far the disk is behind, in bytes: the journal waits for it when the command has
+/// ended, and that is short where most is written by then.
+const BEHIND: u64 = 8 << 20;
 /// The most that all streams of a run keep in memory, in bytes.
 const ALL: usize = 16 << 20;
 
@@ -109,6 +114,8 @@ pub struct Capture {
     memory: Vec<u8>,
     file: Option<(File, Spooled)>,
     length: u64,
+    /// How much of it the disk was told of.
+    begun: u64,
     /// Why, and from which byte on, output was lost.
     lost: Option<(u64, io::Error)>,
 }
@@ -120,6 +127,7 @@ impl Capture {
             memory: Vec::new(),
             file: None,
             length: 0,
+            begun: 0,
             lost: None,
         }
     }
@@ -139,6 +147,9 @@ impl Capture {
             Some((file, _)) => {
                 if let Err(e) = file.write_all(bytes) {
                     self.lost = Some((self.length - bytes.len() as u64, e));
+                } else if self.length >= self.begun + BEHIND {
+                    sys::begin_to_write(file.as_fd(), self.begun, self.length - self.begun);
+                    self.begun = self.length;
                 }
             }
             None => {

@@ -31,8 +31,11 @@ pub struct Surroundings {
     pub ramp: Ramp,
 }
 
-/// How much of an output is read at once, in bytes.
-const BUFFER: usize = 16 << 10;
+/// How much of an output is read at once, in bytes; and once there is much of it,
+/// as much as a pipe holds. Rejected: `splice` to the file, a page at a time and so
+/// half as fast; and a pipe that holds more, which gains nothing.
+const LITTLE: usize = 4 << 10;
+const MUCH: usize = 64 << 10;
 /// How long a background process may hold the pipes after its command has ended.
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How long a killed process may take to vanish before it is given up.
@@ -224,14 +227,19 @@ impl Stream {
     }
 
     /// Takes what is there; at the end the pipe is closed.
-    fn read(&mut self, buffer: &mut [u8], filter: Option<&mut Filter>) {
+    fn read(&mut self, buffer: &mut Vec<u8>, filter: Option<&mut Filter>) {
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
-            Ok(length) => match filter {
-                Some(filter) => self.capture.push(&filter.pass(&buffer[..length])),
-                None => self.capture.push(&buffer[..length]),
-            },
+            Ok(length) => {
+                match filter {
+                    Some(filter) => self.capture.push(&filter.pass(&buffer[..length])),
+                    None => self.capture.push(&buffer[..length]),
+                }
+                if length == buffer.len() {
+                    buffer.resize(MUCH, 0);
+                }
+            }
             Err(e)
                 if matches!(
                     e.kind(),
@@ -275,7 +283,7 @@ impl<'a> Watch<'a> {
             left_behind: false,
             given_up: false,
             nap: Duration::from_millis(1),
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; LITTLE],
         }
     }
 
@@ -538,7 +546,7 @@ mod tests {
             capture: Capture::new(&Spool::new("/nowhere".into())),
             broken: None,
         };
-        stream.read(&mut [0; 16], None);
+        stream.read(&mut vec![0; 16], None);
         assert!(stream.pipe.is_none());
         let kind = stream.broken.map(|e| e.kind());
         assert_eq!(kind, Some(io::ErrorKind::IsADirectory));

@@ -156,6 +156,16 @@ pub fn raise_file_limit() {
     }
 }
 
+/// Has all threads share one heap: glibc would give each worker one of its own, for
+/// a speed that nobody needs here. Before there are threads.
+pub fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, while there is one thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
+}
+
 /// The signals that tasker handles itself (but for a SIGHUP that is ignored).
 const HANDLED: [libc::c_int; 5] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGWINCH];
 
@@ -256,6 +266,19 @@ pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// Has the disk begin to write that part of the file.
+pub fn begin_to_write(file: BorrowedFd, from: u64, length: u64) {
+    // SAFETY: no memory is involved; it is only advice, so that no failure matters.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            from as libc::off64_t,
+            length as libc::off64_t,
+            libc::SYNC_FILE_RANGE_WRITE,
+        )
+    };
 }
 
 /// A file in memory that holds the bytes, to be read from its beginning.
@@ -367,7 +390,7 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
         file_limit: FILE_LIMIT.get().map_or(ptr::null(), ptr::from_ref),
         error: 0,
     };
-    let mut stack = [0u128; 2048];
+    let mut stack = [0u128; 512];
     let mut pidfd: libc::c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     // SAFETY: `become_program` only makes system calls. The parent's thread is
