@@ -156,7 +156,7 @@ fn check(options: &[&str], content: &[u8]) -> Ran {
 }
 
 fn end_of(mut child: Child) -> i32 {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(status) = child.try_wait().expect("a child") {
             return status.code().unwrap_or(-1);
@@ -164,7 +164,7 @@ fn end_of(mut child: Child) -> i32 {
         if Instant::now() > deadline {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("not done after 20 s");
+            panic!("not done after 60 s");
         }
         std::thread::sleep(Duration::from_millis(2));
     }
