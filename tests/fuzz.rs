@@ -46,29 +46,40 @@ fn a_spoilt_file_is_told_of_and_nothing_is_run() {
     let count = number("TASKER_FUZZ_FILES", 400);
     let files = chance::task_files();
     assert!(files.len() > 100, "{} files", files.len());
-    let (files, failures) = (&files, &Mutex::new(Vec::new()));
+    let (files, seen) = (&files, &Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for thread in 0..4 {
             scope.spawn(move || {
                 for number in (thread..count).step_by(4) {
-                    if let Err(failure) = try_one(files, seed.wrapping_add(number)) {
-                        failures.lock().expect("the failures").push(failure);
-                    }
+                    let one = try_one(files, seed.wrapping_add(number));
+                    seen.lock().expect("what was seen").push(one);
                 }
             });
         }
     });
-    let failures = failures.lock().expect("the failures");
+    let seen = seen.lock().expect("what was seen");
+    let failures: Vec<&str> = seen
+        .iter()
+        .filter_map(|s| Some(s.as_ref().err()?.as_str()))
+        .collect();
     assert!(
         failures.is_empty(),
         "{} of {count} files:\n{}",
         failures.len(),
         failures[..failures.len().min(3)].join("\n")
     );
+    // Else the changes are so wild, or so tame, that they show nothing.
+    let ended = |code| seen.iter().filter(|s| **s == Ok(code)).count() as u64;
+    let (good, refused) = (ended(0), ended(20));
+    assert!(
+        good >= count / 20 && refused >= count / 4,
+        "{good} good, {refused} refused"
+    );
 }
 
-/// The file of a seed, given to tasker; what was wrong, and how to see it again.
-fn try_one(files: &[Vec<u8>], seed: u64) -> Result<(), String> {
+/// The file of a seed, given to tasker: its exit code, or what was wrong and how
+/// to see it again.
+fn try_one(files: &[Vec<u8>], seed: u64) -> Result<i32, String> {
     let mut chance = Chance::new(seed);
     let file = with_secret(&chance.file(files), &mut chance);
     let asked = chance.one_of(&ASKED);
@@ -87,7 +98,7 @@ fn try_one(files: &[Vec<u8>], seed: u64) -> Result<(), String> {
     let ran = within(LONG, &mut tasker);
     let wrong = wrong_with(&sandbox, &file, &ran);
     if wrong.is_empty() {
-        return Ok(());
+        return Ok(ran.code);
     }
     Err(format!(
         "{}\nTASKER_FUZZ_SEED={seed} TASKER_FUZZ_FILES=1 makes it again: {asked:?} of\n{}\n{ran:?}\n",
@@ -96,12 +107,21 @@ fn try_one(files: &[Vec<u8>], seed: u64) -> Result<(), String> {
     ))
 }
 
-/// The file with a secret above its first pair, used in one of its lines.
+/// The file with a secret above its first pair, used in a text of a task if there
+/// is one, sometimes wherever it happens to be.
 fn with_secret(file: &[u8], chance: &mut Chance) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = file.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
-    let used = chance.below(lines.len());
-    if lines[used].contains(&b'=') {
-        lines[used].extend_from_slice(b" @SECRET_FUZZ@");
+    let is_text =
+        |line: &Vec<u8>| line.starts_with(b"command=") || line.starts_with(b"description=");
+    let used = match chance.below(4) {
+        0 => Some(chance.below(lines.len())),
+        _ => lines.iter().position(is_text),
+    };
+    if let Some(line) = used
+        .map(|used| &mut lines[used])
+        .filter(|l| l.contains(&b'='))
+    {
+        line.extend_from_slice(b" @SECRET_FUZZ@");
     }
     let starts = |line: &Vec<u8>, with: &[u8]| line.trim_ascii_start().starts_with(with);
     let is_pair = |line: &Vec<u8>| {

@@ -76,6 +76,9 @@ struct Entry {
     exit: i32,
 }
 
+/// No block has more: each is a task with an id of six digits, or a host.
+const MOST_SUBTASKS: usize = 1_000_000;
+
 /// Reads a journal. A last record that is cut off is left out.
 ///
 /// # Errors
@@ -180,6 +183,9 @@ impl Track {
             kept: reader.number()?,
             title: lossy(reader)?,
         };
+        if block.kept > block.total || block.total > MOST_SUBTASKS {
+            return None;
+        }
         // A block that is begun again does so with those that had not succeeded.
         if let Some(entries) = self.entries.get_mut(&block.turn) {
             entries.retain(|_, e| !e.outcome.is_failure());
@@ -426,7 +432,13 @@ mod tests {
         let unknown = read(&journal(&[RUN, "other 1"])).err();
         assert!(matches!(unknown, Some(Problem::Unusable(_))), "{unknown:?}");
         let why = Problem::Unusable("its record 3 is of another version".into());
-        for none in ["cut 0", "sub 0 b 10 ok 0", "flow 0 1 stopped 5"] {
+        for none in [
+            "cut 0",
+            "sub 0 b 10 ok 0",
+            "flow 0 1 stopped 5",
+            "open 1 10 4 5 T 5",
+            "open 1 10 446744073709551615 446744073709551615 T 5",
+        ] {
             let refused = read(&journal(&[RUN, none])).err();
             assert_eq!(refused.as_ref(), Some(&why), "{none}");
         }

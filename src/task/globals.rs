@@ -213,11 +213,11 @@ impl Globals {
     }
 
     /// The pieces for a reference at `at`; marks the global as used. Nothing
-    /// where the value has more bytes than `room`.
+    /// where the value takes more than `room` bytes.
     pub fn refer(&mut self, name: &str, at: Span, room: usize) -> Option<Vec<Piece>> {
         let global = self.map.get_mut(name)?;
         global.used_at.get_or_insert(at);
-        if global.pieces.iter().map(Piece::size).sum::<usize>() > room {
+        if global.pieces.iter().map(Piece::cost).sum::<usize>() > room {
             return None;
         }
         let secret = global.secret;
@@ -400,21 +400,8 @@ impl Expansion<'_> {
     }
 
     fn push(&mut self, piece: Piece) {
-        let length = piece.size();
-        // What is made of too large a value is too large as well: said once.
-        let grew = self.size <= LARGEST && self.size + length > LARGEST;
-        if grew && !self.globals.too_large {
-            self.diagnostics.error(
-                piece.at(),
-                "a global may grow to at most 1 MiB when it is expanded",
-            );
-        }
-        self.size += length;
-        if self.size > LARGEST {
-            return;
-        }
         // Texts are joined, so that a chain of globals stays one piece.
-        match (self.pieces.last_mut(), &piece) {
+        let joined = match (self.pieces.last_mut(), &piece) {
             (
                 Some(Piece::Text {
                     text, secret: a, ..
@@ -424,8 +411,25 @@ impl Expansion<'_> {
                     secret: b,
                     ..
                 },
-            ) if a == b => text.push_str(more),
-            _ => self.pieces.push(piece),
+            ) if a == b => Some((text, more)),
+            _ => None,
+        };
+        let cost = joined.as_ref().map_or(piece.cost(), |(_, more)| more.len());
+        // What is made of too large a value is too large as well: said once.
+        let grew = self.size <= LARGEST && self.size + cost > LARGEST;
+        if grew && !self.globals.too_large {
+            self.diagnostics.error(
+                piece.at(),
+                "a global may grow to at most 1 MiB when it is expanded",
+            );
+        }
+        self.size += cost;
+        if self.size > LARGEST {
+            return;
+        }
+        match joined {
+            Some((text, more)) => text.push_str(more),
+            None => self.pieces.push(piece),
         }
     }
 

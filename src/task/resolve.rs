@@ -157,7 +157,7 @@ impl Resolver<'_> {
             self.size = LARGEST + 1;
             return Vec::new();
         };
-        self.size += pieces.iter().map(Piece::size).sum::<usize>();
+        self.size += pieces.iter().map(Piece::cost).sum::<usize>();
         pieces
     }
 

@@ -297,6 +297,11 @@ impl Piece {
         }
     }
 
+    /// What it takes in memory, about: a value may have many pieces that are empty.
+    pub fn cost(&self) -> usize {
+        size_of::<Piece>() + self.size()
+    }
+
     pub fn at(&self) -> Span {
         match self {
             Piece::Text { at, .. } | Piece::Data { at, .. } | Piece::Reference { at, .. } => *at,

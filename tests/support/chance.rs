@@ -125,7 +125,8 @@ impl Chance {
     /// merge or a full disk would.
     pub fn file(&mut self, files: &[Vec<u8>]) -> Vec<u8> {
         let mut lines = self.lines(files);
-        for _ in 0..1 + self.below(5) {
+        // One change mostly: of a file with many nothing but the first is looked at.
+        for _ in 0..1 + self.below(5) * self.below(2) * self.below(2) {
             self.change(&mut lines, files);
         }
         let mut bytes = lines.join(&b'\n');
@@ -145,7 +146,8 @@ impl Chance {
             return;
         }
         let (at, other) = (self.below(lines.len()), self.below(lines.len()));
-        match self.below(9) {
+        let place = self.below(lines[at].len() + 1);
+        match self.below(11) {
             0 => drop(lines.remove(at)),
             1 => lines.insert(other, lines[at].clone()),
             2 => lines.swap(at, other),
@@ -162,13 +164,15 @@ impl Chance {
                 let new = self.text(&NUMBERS, 3);
                 lines[at] = [key(&lines[at]), b"=", new.as_bytes()].concat();
             }
-            7 => {
-                let place = self.below(lines[at].len() + 1);
+            7 | 8 => {
                 let new = self.one_of(&HOSTILE).bytes();
                 lines[at].splice(place..place, new);
             }
+            9 => {
+                let end = lines[at].len().min(place + self.below(20));
+                drop(lines[at].drain(place..end));
+            }
             _ => {
-                let place = self.below(lines[at].len() + 1);
                 let byte = self.next() as u8;
                 lines[at].insert(place, byte);
             }
@@ -187,7 +191,8 @@ fn value(line: &[u8]) -> &[u8] {
     }
 }
 
-/// The task files that are shipped and those of the golden cases.
+/// The task files that are shipped and those of the golden cases: the good ones
+/// several times, for most cases are of mistakes.
 pub fn task_files() -> Vec<Vec<u8>> {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let list = |directory: &str| {
@@ -196,12 +201,12 @@ pub fn task_files() -> Vec<Vec<u8>> {
         paths.sort();
         paths
     };
-    let cases = list("cases").into_iter().map(|c| c.join("tasks.txt"));
-    let shipped = list("files").into_iter();
-    shipped
-        .chain(cases)
-        .filter_map(|path| std::fs::read(path).ok())
-        // One that is large would take the time of all others.
-        .filter(|bytes| bytes.len() < 10_000)
-        .collect()
+    let is_broken = |case: &std::path::PathBuf| case.to_string_lossy().contains("/broken-");
+    let (broken, good): (Vec<_>, Vec<_>) = list("cases").into_iter().partition(is_broken);
+    let in_cases = |cases: Vec<std::path::PathBuf>| cases.into_iter().map(|c| c.join("tasks.txt"));
+    let good: Vec<_> = in_cases(good).chain(list("files")).collect();
+    let all = [good.clone(), good.clone(), good, in_cases(broken).collect()].concat();
+    let bytes = all.iter().filter_map(|path| std::fs::read(path).ok());
+    // One that is large would take the time of all others.
+    bytes.filter(|b| b.len() < 10_000).collect()
 }
