@@ -123,7 +123,8 @@ impl Progress {
         self.pause = None;
         let place = Place {
             label: about.label.to_string(),
-            title: show::line(about.title),
+            // A tab moves to a column that the redrawn line knows nothing of.
+            title: show::line(about.title).replace('\t', " "),
         };
         self.at = Some((place, Instant::now()));
     }
@@ -401,6 +402,22 @@ mod tests {
             at_once,
         });
         progress
+    }
+
+    #[test]
+    fn a_tab_in_a_title_takes_one_column() {
+        let mut progress = Progress::new(1, Instant::now());
+        progress.event(&Event::Started {
+            about: About {
+                title: "make\tready",
+                in_block: false,
+                ..about("1", "")
+            },
+            exec: "local",
+            command: "true",
+            timeout: Duration::ZERO,
+        });
+        assert_eq!(progress.status(80), "[1/1] 1 make ready 0:00");
     }
 
     fn start(progress: &mut Progress, label: &str, host: &str) {

@@ -12,8 +12,10 @@
 //! its own goes to a worker as it is.
 //!
 //! Locks: `State` and the ramp's are never held together; under either the level
-//! of `Interrupt` may be read or raised, and nothing is taken under that. The
-//! spool's lock is held alone, while a file is made or removed. So no circle of
+//! of `Interrupt` may be read or raised, and nothing but what is its own is taken
+//! under that. The spool's lock is held alone, while a file is made or removed,
+//! and so is that of the last look at `/proc` (`family`). The beat is the engine's
+//! alone; SIGUSR1 and SIGWINCH only set a flag in `State`. So no circle of
 //! waiting can form, and nobody who holds a lock waits for anything but that
 //! lock's own condition variable.
 #![forbid(unsafe_code)]
