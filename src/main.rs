@@ -39,6 +39,7 @@ use cli::Request;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    run::sys::survive_questions();
     let code = match cli::read(std::env::args_os().skip(1)) {
         Ok(Request::Help { short }) => print(&cli::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),

@@ -355,3 +355,35 @@ fn a_slow_host_is_named_once() {
     assert_eq!(log.matches("web04 is slow").count(), 1, "{log}");
     assert!(log.contains(&format!("[WARN] {told}")), "{log}");
 }
+
+/// Before there is a run to tell of, a question ends nothing either.
+#[test]
+fn a_question_that_comes_too_early_ends_nothing() {
+    use std::io::Write;
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.tasker(&["-r", "-"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("tasker starts");
+    let mut stdin = child.stdin.take().expect("its input");
+    let status = format!("/proc/{}/status", child.id());
+    // It ignores the signal once it has begun; then it waits for the file.
+    wait_for("the start", || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:\t"));
+        ignored.is_some_and(|mask| u64::from_str_radix(mask, 16).unwrap_or(0) & (1 << 9) != 0)
+    });
+    signal(child.id(), "USR1");
+    let _ = stdin.write_all(b"task=1\nexec=local\ncommand=grep SigIgn /proc/self/status\n");
+    drop(stdin);
+    let ran = finish(child);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // A command gets it as it comes.
+    let mask = ran
+        .stdout
+        .lines()
+        .find_map(|l| l.strip_prefix("  | SigIgn:\t"));
+    let mask = u64::from_str_radix(mask.expect("the mask").trim(), 16).expect("a mask");
+    assert_eq!(mask & (1 << 9), 0, "{}", ran.stdout);
+}

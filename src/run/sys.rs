@@ -182,6 +182,13 @@ fn handled_set() -> libc::sigset_t {
     }
 }
 
+/// From the start on nobody ends tasker by asking how far it is (SIGUSR1), even
+/// before there is a run to tell of. What it starts gets the signal as it comes.
+pub fn survive_questions() {
+    // SAFETY: only an ignored disposition is set.
+    unsafe { libc::signal(SIGUSR1, libc::SIG_IGN) };
+}
+
 /// Blocks the handled signals in this thread and those it starts, so that only
 /// `next_signal` sees them. Undoes what whoever started tasker may have left:
 /// with SIGCHLD ignored no child could be waited for, and a file at its size
