@@ -10,9 +10,8 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use support::Sandbox;
 use support::neutral::neutral;
 
@@ -77,41 +76,20 @@ fn without_ids(mail: &str) -> String {
 
 #[test]
 fn every_mail_says_what_to_do_next() {
-    let mails = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mails");
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(mails)
-        .expect("the mails")
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    cases.sort();
-    assert!(cases.len() >= 20);
-    let work = Mutex::new(cases.iter());
-    let failures = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let Some(case) = work.lock().expect("the list").next() else {
-                        break;
-                    };
-                    let (expected, found) = (text(case, "mail"), send(case));
-                    if expected == found {
-                        continue;
-                    }
-                    if std::env::var_os("BLESS").is_some() {
-                        std::fs::write(case.join("mail"), found).expect("the mail");
-                        continue;
-                    }
-                    let difference = format!(
-                        "--- {}: expected\n{expected}--- found\n{found}",
-                        case.display()
-                    );
-                    failures.lock().expect("the failures").push(difference);
-                }
-            });
+    let failures = support::check_all("tests/mails", |case| {
+        let (expected, found) = (text(case, "mail"), send(case));
+        if expected == found {
+            return Ok(());
         }
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(case.join("mail"), found).expect("the mail");
+            return Ok(());
+        }
+        let case = case.display();
+        Err(format!(
+            "--- {case}: expected\n{expected}--- found\n{found}"
+        ))
     });
-    let failures = failures.into_inner().expect("the failures");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

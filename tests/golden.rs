@@ -12,37 +12,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
 use support::neutral::neutral;
 use support::{Ran, Sandbox};
 
 #[test]
 fn every_case_prints_what_it_should() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut names: Vec<_> = std::fs::read_dir(cases)
-        .expect("the cases")
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    names.sort();
-    assert!(!names.is_empty());
-    let work = Mutex::new(names.iter());
-    let failures = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let Some(case) = work.lock().expect("the list").next() else {
-                        break;
-                    };
-                    if let Err(difference) = check(case) {
-                        failures.lock().expect("the failures").push(difference);
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().expect("the failures");
+    let failures = support::check_all("tests/cases", check);
     assert!(
         failures.is_empty(),
         "{} cases differ:\n{}",

@@ -6,6 +6,7 @@ pub mod neutral;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,38 @@ impl From<Output> for Ran {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// Checks every folder of a directory, four at a time; what is wrong with which.
+pub fn check_all(
+    directory: &str,
+    check: impl Fn(&Path) -> Result<(), String> + Sync,
+) -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(directory)
+        .expect("the cases")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 20, "{} cases", cases.len());
+    let work = Mutex::new(cases.iter());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = work.lock().expect("the list").next() else {
+                        break;
+                    };
+                    if let Err(difference) = check(case) {
+                        failures.lock().expect("the failures").push(difference);
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().expect("the failures")
 }
 
 /// Waits until the condition holds; a generous time is a failure.
