@@ -105,11 +105,8 @@ fn ended(task: &Task, result: &TaskResult) -> String {
 fn brief_of(loaded: &Loaded, end: &RunEnd) -> String {
     let first = end.first_failure.and_then(|ix| {
         let (task, result) = (&loaded.workflow.tasks[ix], end.results.get(ix)?);
-        let title = match task.title.shown(None) {
-            title if title.is_empty() => String::new(),
-            title => format!(" ({title})"),
-        };
-        Some(format!("task {}{title} {}", task.id, ended(task, result)))
+        let task_named = show::named(task);
+        Some(format!("task {task_named} {}", ended(task, result)))
     });
     match (end.signal, first) {
         (Some(signal), _) => format!("ended by {}", signal_name(signal)),

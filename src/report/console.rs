@@ -116,7 +116,7 @@ impl Console {
             Event::Started { about, .. } if about.in_block => {}
             Event::Finished { about, result } if about.in_block => {
                 if result.outcome.is_failure() {
-                    self.say_of_block(&format!("  {}: {}\n", who(about), ended(result)));
+                    self.say_of_block(&format!("  {}: {}\n", show::who(about), ended(result)));
                 }
             }
             Event::Skipped { about } if about.in_block => {}
@@ -130,7 +130,7 @@ impl Console {
                 let delay = duration::show(*delay);
                 self.say_of_block(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
-                    who(about)
+                    show::who(about)
                 ));
             }
             Event::Started { about, command, .. } => {
@@ -283,16 +283,9 @@ impl Console {
     }
 }
 
-fn who(about: &About) -> String {
-    match about.host.is_empty() || about.host == "localhost" {
-        true => about.label.to_string(),
-        false => format!("{} on {}", about.label, about.host),
-    }
-}
-
 /// `task 5 on web1: Title`, the line that begins a task.
 fn headline(about: &About) -> String {
-    format!("task {}{}\n", who(about), show::titled(about))
+    format!("task {}{}\n", show::who(about), show::titled(about))
 }
 
 /// `task 5: failed (3 ok, 1 failed), 0.120 s`

@@ -83,17 +83,9 @@ fn state(end: &RunEnd, closing: &Closing) -> String {
         None if closing.failed.is_some() => format!("failed with exit code {code}"),
         None => format!(
             "failed with exit code {code} at task {}: {}",
-            named(&closing.workflow.tasks[end.last]),
+            show::named(&closing.workflow.tasks[end.last]),
             show::line(&end.why)
         ),
-    }
-}
-
-/// `5 (Deploy)`
-fn named(task: &Task) -> String {
-    match task.title.shown(None) {
-        title if title.is_empty() => task.id.to_string(),
-        title => format!("{} ({})", task.id, show::line(&title)),
     }
 }
 
@@ -135,7 +127,7 @@ fn what_followed(end: &RunEnd, closing: &Closing) -> Option<String> {
         let result = end.results.get(ix)?;
         Some(format!(
             "{}: {}",
-            named(&workflow.tasks[ix]),
+            show::named(&workflow.tasks[ix]),
             result.outcome
         ))
     };
@@ -228,7 +220,7 @@ impl Failure<'_> {
     /// `tasks.txt:12: task 5 (Deploy)`
     fn head(&self, task: &Task) -> String {
         let place = self.closing.sources.place(task.at);
-        format!("{place}: task {}", named(task))
+        format!("{place}: task {}", show::named(task))
     }
 
     /// A block: how many failed, and what they said.

@@ -4,6 +4,7 @@
 
 use crate::run::capture::Captured;
 use crate::run::event::About;
+use crate::task::Task;
 use crate::task::mask::Mask;
 
 /// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
@@ -61,6 +62,22 @@ pub fn foot(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
     // A little more is read, as above.
     let from = bytes.len().saturating_sub(limit);
     lines(&mask.part(&bytes, from, bytes.len()))
+}
+
+/// `5`, `5.2 on web03`: who an event is about, for people.
+pub fn who(about: &About) -> String {
+    match about.host {
+        "" | "localhost" => about.label.to_string(),
+        host => format!("{} on {}", about.label, line(host)),
+    }
+}
+
+/// `5 (Deploy)`: a task with its title, where it has one.
+pub fn named(task: &Task) -> String {
+    match task.title.shown(None) {
+        title if title.is_empty() => task.id.to_string(),
+        title => format!("{} ({})", task.id, line(&title)),
+    }
 }
 
 /// `: Title` of a task, where it has one.

@@ -69,10 +69,7 @@ impl Story {
 }
 
 fn who(about: &About) -> String {
-    match about.host.is_empty() || about.host == "localhost" {
-        true => format!("task {}", about.label),
-        false => format!("task {} on {}", about.label, show::line(about.host)),
-    }
+    format!("task {}", show::who(about))
 }
 
 fn headline(about: &About) -> String {
