@@ -68,9 +68,25 @@ REMAP = --remap-path-prefix=$(CURDIR)=/tasker \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
 	--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)
 
+# Half of a small binary is std, as it is delivered: made for speed, with a reader
+# of debugging data for backtraces that a stripped file cannot give. Where its
+# source is installed (rustup component add rust-src) std is built for size and
+# without them; a panic still says where it was. Cargo fetches what std is made of
+# and calls this unstable, hence the variable; STD=prebuilt does without.
+STD ?= $(if $(wildcard $(SYSROOT)/lib/rustlib/src/rust/library/std),small,prebuilt)
+SMALL_STD = -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+# The linker that comes with rustc folds functions that are the same, and packs
+# the table of what is to be relocated.
+LLD = $(wildcard $(SYSROOT)/lib/rustlib/$(HOST)/bin/gcc-ld)
+LINK = $(if $(LLD),-C link-arg=-B$(LLD) -C link-arg=-fuse-ld=lld \
+	-C link-arg=-Wl$(comma)--icf=all$(comma)--pack-dyn-relocs=relr)
+comma = ,
+
 static:
-	RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" \
-		$(CARGO) build --release --locked --target $(STATIC_TARGET)
+	$(if $(filter small,$(STD)),RUSTC_BOOTSTRAP=1) CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
+		RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no $(REMAP) $(LINK)" \
+		$(CARGO) build --release --locked --target $(STATIC_TARGET) \
+		$(if $(filter small,$(STD)),$(SMALL_STD))
 	@echo $(STATIC)
 
 # The package for any Linux, the same bytes each time: names in order, one time,
