@@ -21,7 +21,6 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::quote;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -248,7 +247,7 @@ impl Ended<'_> {
 
     /// Keeps how each host of a block ended, for `--limit last:…`.
     fn save_hosts(&self, report: &mut Report) {
-        let mut hosts = BTreeSet::new();
+        let mut hosts = Vec::new();
         for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
             let over_hosts = task.is_block() && task.command().is_some();
             let Some(result) = self.end.results.get(ix).filter(|_| over_hosts) else {
@@ -262,6 +261,8 @@ impl Ended<'_> {
         if hosts.is_empty() || self.loaded.from_stdin {
             return;
         }
+        hosts.sort_unstable();
+        hosts.dedup();
         if let Err(e) = self.records.save_hosts(&self.loaded.name, &hosts) {
             let text = format!("Cannot keep the hosts for --limit last: {e}");
             report.log.say(Level::Warn, &text);

@@ -16,12 +16,12 @@ use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
 use crate::task::nodeset::{self, Selection};
+use crate::text::decimal::short_seconds;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A host and the types of the commands that run on it.
@@ -120,7 +120,11 @@ fn resolve_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &
     if asked.is_empty() {
         return;
     }
-    let failed = ask_all(&asked, patience(), stop, resolve);
+    let questions = asked.iter().map(|target| {
+        let (name, target) = (target.host.clone(), target.clone());
+        (name, Box::new(move || resolve(&target)) as Ask)
+    });
+    let failed = ask_all(questions.collect(), patience(), stop);
     without(left, &failed);
     let all = asked.len();
     findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
@@ -132,10 +136,13 @@ fn reach_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &mu
         return;
     }
     let (ways, patience) = (Arc::new(Ways::default()), patience());
-    let failed = ask_all(&asked, patience, stop, {
-        let ways = ways.clone();
-        move |t| reach(t, patience, &ways)
+    let questions = asked.iter().map(|target| {
+        let (target, ways) = (target.clone(), ways.clone());
+        let name = target.host.clone();
+        let ask = move || reach(&target, patience, &ways);
+        (name, Box::new(ask) as Ask)
     });
+    let failed = ask_all(questions.collect(), patience, stop);
     without(left, &failed);
     let unit = format!("hosts; {}", ways.told());
     findings.add(
@@ -154,19 +161,17 @@ fn probe_all(
     findings: &mut Findings,
 ) {
     let common = Common::new("connection-test", Default::default());
-    let jobs = probes(left, &common, patience());
-    if jobs.is_empty() {
+    let trials = probes(left, &common, patience());
+    let all = trials.len();
+    if all == 0 {
         return;
     }
-    let around = around.clone();
-    let failed = ask_all(&jobs, patience() * 2, stop, move |job| probe(job, &around));
-    findings.add(
-        "Exec type tests",
-        "tests",
-        jobs.len(),
-        failed,
-        exit::EXEC_TYPE,
-    );
+    let questions = trials.into_iter().map(|trial| {
+        let (name, around) = (trial.name.clone(), around.clone());
+        (name, Box::new(move || probe(&trial, &around)) as Ask)
+    });
+    let failed = ask_all(questions.collect(), patience() * 2, stop);
+    findings.add("Exec type tests", "tests", all, failed, exit::EXEC_TYPE);
 }
 
 fn patience() -> Duration {
@@ -257,101 +262,120 @@ pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
     missing
 }
 
-/// What a worker says: it begins with an item, or has its answer.
-enum News {
-    Asking(usize),
-    Answer(usize, Result<(), String>),
+/// Finds out about a host; the failure is one line.
+type Ask = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// How far a question is.
+enum Stand {
+    Waits(Ask),
+    Asked,
+    Passed,
+    Failed(String),
 }
 
-/// Asks about every item, many at a time; the failures in the order of the items.
+/// The questions, in their order.
+struct Board {
+    stands: Vec<Stand>,
+    /// The first that was not taken yet.
+    next: usize,
+    /// How many have no answer.
+    open: usize,
+    /// When the last answer came.
+    heard: Instant,
+}
+
+impl Board {
+    fn take(&mut self) -> Option<(usize, Ask)> {
+        let number = self.next;
+        let stand = self.stands.get_mut(number)?;
+        self.next += 1;
+        match std::mem::replace(stand, Stand::Asked) {
+            Stand::Waits(ask) => Some((number, ask)),
+            _ => None,
+        }
+    }
+
+    /// What was given up already stays so.
+    fn answer(&mut self, number: usize, answer: Result<(), String>) {
+        if let Some(stand @ Stand::Asked) = self.stands.get_mut(number) {
+            *stand = answer.map_or_else(Stand::Failed, |()| Stand::Passed);
+            self.open -= 1;
+            self.heard = Instant::now();
+        }
+    }
+
+    /// Gives up all that were asked; whether there were any.
+    fn give_up(&mut self, why: &str) -> bool {
+        let before = self.open;
+        for number in 0..self.next {
+            self.answer(number, Err(why.to_string()));
+        }
+        self.open < before
+    }
+}
+
+/// Asks every question, many at a time; the failures in the order of the questions,
+/// by their names.
 ///
-/// A question that hangs holds its thread. When nothing is heard for `patience`,
-/// those that were asked are given up and others take over; when `stop` says so,
-/// all is.
-fn ask_all<T: Named + Send + Sync + 'static>(
-    items: &[Arc<T>],
+/// One that hangs holds its thread. When nothing is heard for `patience`, those
+/// that were asked are given up and others take over; when `stop` says so, all is.
+fn ask_all(
+    questions: Vec<(String, Ask)>,
     patience: Duration,
     stop: &dyn Fn() -> bool,
-    ask: impl Fn(&T) -> Result<(), String> + Send + Sync + 'static,
 ) -> Vec<(String, String)> {
-    let queue = Arc::new(Mutex::new(VecDeque::from_iter(
-        items.iter().cloned().enumerate(),
-    )));
-    let (sender, news) = mpsc::channel();
-    let ask = Arc::new(ask);
+    let (names, asks): (Vec<String>, Vec<Ask>) = questions.into_iter().unzip();
+    let shared = Arc::new((
+        Mutex::new(Board {
+            open: asks.len(),
+            stands: asks.into_iter().map(Stand::Waits).collect(),
+            next: 0,
+            heard: Instant::now(),
+        }),
+        Condvar::new(),
+    ));
     let start = || {
-        for _ in 0..items.len().min(AT_ONCE) {
-            let (queue, sender, ask) = (queue.clone(), sender.clone(), ask.clone());
-            let worker = move || {
-                loop {
-                    // Its own statement: the lock must not be held while asking.
-                    let next = lock(&queue).pop_front();
-                    let Some((index, item)) = next else { return };
-                    let gone = sender.send(News::Asking(index)).is_err();
-                    if gone || sender.send(News::Answer(index, ask(&item))).is_err() {
-                        return;
-                    }
-                }
-            };
+        for _ in 0..names.len().min(AT_ONCE) {
+            let shared = shared.clone();
             // Fewer threads than wished for only take longer.
             let _ = std::thread::Builder::new()
                 .stack_size(256 << 10)
-                .spawn(worker);
+                .spawn(move || work(&shared.0, &shared.1));
         }
     };
     start();
-    let mut open: BTreeMap<usize, &str> = (0..items.len()).map(|i| (i, "was not asked")).collect();
-    let mut failures: BTreeMap<usize, String> = BTreeMap::new();
-    let silence = format!("no answer within {} s", patience.as_secs_f64());
-    let mut heard = Instant::now();
-    while !open.is_empty() && !stop() {
-        match news.recv_timeout(Duration::from_millis(100)) {
-            Ok(News::Asking(index)) => drop(open.insert(index, &silence)),
-            // What was given up already stays so.
-            Ok(News::Answer(index, result)) if open.remove(&index).is_some() => {
-                heard = Instant::now();
-                failures.extend(result.err().map(|why| (index, why)));
+    let silence = format!("no answer within {} s", short_seconds(patience));
+    let mut board = lock(&shared.0);
+    while board.open > 0 && !stop() {
+        let waited = shared.1.wait_timeout(board, Duration::from_millis(100));
+        board = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if board.open > 0 && board.heard.elapsed() > patience {
+            if !board.give_up(&silence) {
+                break;
             }
-            Ok(News::Answer(..)) => {}
-            Err(_) if heard.elapsed() > patience => {
-                let given_up: Vec<usize> = open
-                    .iter()
-                    .filter(|(_, why)| **why == silence)
-                    .map(|(i, _)| *i)
-                    .collect();
-                for index in &given_up {
-                    open.remove(index);
-                    failures.insert(*index, silence.clone());
-                }
-                if given_up.is_empty() {
-                    break;
-                }
-                heard = Instant::now();
-                start();
-            }
-            Err(_) => {}
+            start();
         }
     }
     // Nobody takes up what is left.
-    lock(&queue).clear();
-    failures.extend(
-        open.into_iter()
-            .map(|(index, why)| (index, why.to_string())),
-    );
-    failures
-        .into_iter()
-        .map(|(index, why)| (items[index].name().to_string(), why))
-        .collect()
+    let stands = std::mem::take(&mut board.stands);
+    let failure = |(name, stand)| match stand {
+        Stand::Waits(_) => Some((name, "was not asked".into())),
+        Stand::Asked => Some((name, silence.clone())),
+        Stand::Passed => None,
+        Stand::Failed(why) => Some((name, why)),
+    };
+    names.into_iter().zip(stands).filter_map(failure).collect()
 }
 
-/// What a failure is told about.
-trait Named {
-    fn name(&self) -> &str;
-}
-
-impl Named for Target {
-    fn name(&self) -> &str {
-        &self.host
+/// A thread that asks one question after the other.
+fn work(board: &Mutex<Board>, news: &Condvar) {
+    loop {
+        // Its own statement: the lock must not be held while asking.
+        let taken = lock(board).take();
+        let Some((number, ask)) = taken else { return };
+        let answer = ask();
+        lock(board).answer(number, answer);
+        news.notify_one();
     }
 }
 
@@ -504,17 +528,20 @@ fn connect(host: &str, port: u16, patience: Duration) -> Result<(), String> {
 
 /// How many hosts were contacted which way.
 #[derive(Default)]
-struct Ways(Mutex<BTreeMap<&'static str, usize>>);
+struct Ways(Mutex<Vec<&'static str>>);
 
 impl Ways {
     fn count(&self, way: &'static str) {
-        let mut ways = lock(&self.0);
-        *ways.entry(way).or_insert(0) += 1;
+        lock(&self.0).push(way);
     }
 
     fn told(&self) -> String {
-        let ways = lock(&self.0);
-        let each: Vec<String> = ways.iter().map(|(w, n)| format!("{n} by {w}")).collect();
+        let mut ways = lock(&self.0);
+        ways.sort_unstable();
+        let same = ways.chunk_by(|a, b| a == b);
+        let each: Vec<String> = same
+            .map(|ways| format!("{} by {}", ways.len(), ways[0]))
+            .collect();
         each.join(", ")
     }
 }
@@ -527,25 +554,19 @@ struct Trial {
     output: Option<String>,
 }
 
-impl Named for Trial {
-    fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<Arc<Trial>> {
+fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<Trial> {
     let mut out = Vec::new();
     for target in targets {
         for exec in &target.types {
             let Some(probe) = &exec.probe else { continue };
             let job = job::of_words(exec, &probe.words, &target.host, common, patience);
             let name = format!("{} ({})", target.host, exec.name());
-            out.push(Arc::new(Trial {
+            out.push(Trial {
                 name,
                 job,
                 exit: probe.exit,
                 output: probe.output.clone(),
-            }));
+            });
         }
     }
     out

@@ -18,6 +18,7 @@ use crate::run::event::Event;
 use crate::run::interrupt::Level;
 use crate::run::job::Common;
 use crate::run::journal::{self, Header, Journal, Problem};
+use crate::run::record::since_1970;
 use crate::run::runner::{Ending, Finished, Job, Runner, Time, Wake};
 use crate::run::sys;
 use crate::session;
@@ -114,10 +115,7 @@ pub fn header(
     Ok(Header {
         version: env!("CARGO_PKG_VERSION").into(),
         run_id: run_id.into(),
-        began: began
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos(),
+        began: since_1970(began),
         file: real_path(loaded),
         sha256: sha256::hex(text.as_bytes()),
         start: loaded.workflow.tasks[settings.start].id,
@@ -629,8 +627,7 @@ pub fn show(loaded: &Loaded) -> i32 {
 impl Recovery {
     fn text(&self, loaded: &Loaded) -> String {
         let mut out = String::new();
-        let began =
-            UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.header.began).unwrap_or(0));
+        let began = UNIX_EPOCH + Duration::from_nanos(self.header.began);
         // A String takes everything.
         let _ = writeln!(
             out,

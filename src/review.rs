@@ -15,6 +15,7 @@ use crate::report::records::Records;
 use crate::report::show;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, Selection};
+use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::Count;
 use std::io::{self, IsTerminal};
 
@@ -99,7 +100,7 @@ fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
         Some(format!("--max-steps {}", invocation.max_steps)),
         Some(format!("--on-interrupt {:?}", invocation.on_interrupt)),
         conf.kill_after
-            .map(|t| format!("kill_after {} s", t.as_secs_f64())),
+            .map(|t| format!("kill_after {} s", short_seconds(t))),
         conf.max_connecting.map(|n| format!("max_connecting {n}")),
     ]
     .into_iter()

@@ -56,7 +56,7 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
 /// The runs, the newest first.
 fn look_at(journals: &[PathBuf]) -> Vec<Sight> {
     let mut runs: Vec<Sight> = journals.iter().filter_map(|path| look(path)).collect();
-    runs.sort_by_key(|run| std::cmp::Reverse(run.began()));
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.began()));
     runs
 }
 

@@ -11,6 +11,7 @@ use super::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, Selection};
 use crate::task::{Ix, Task, keys};
+use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::printable;
 use crate::text::sha256;
 use crate::text::source::Sources;
@@ -42,7 +43,11 @@ pub struct Basis<'a> {
 pub fn text(basis: &Basis) -> String {
     let mut out = String::from("tasker plan 1\n");
     let defaults = basis.defaults;
-    let _ = writeln!(out, "default timeout: {} s", defaults.timeout.as_secs_f64());
+    let _ = writeln!(
+        out,
+        "default timeout: {} s",
+        short_seconds(defaults.timeout)
+    );
     let _ = writeln!(out, "default at once: {}", defaults.max_parallel);
     for line in basis.options {
         let _ = writeln!(out, "option: {line}");
@@ -101,7 +106,7 @@ fn exec_line(exec: &ExecType) -> String {
         }
     };
     let timeout = exec.timeout.map_or(String::new(), |t| {
-        format!(", timeout {} s", t.as_secs_f64())
+        format!(", timeout {} s", short_seconds(t))
     });
     format!("{}{timeout}", printable(&way))
 }

@@ -16,7 +16,7 @@ use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use crate::text::words;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -461,9 +461,9 @@ fn known_program(command: &Command, word: &Template) -> Option<(String, Option<S
 }
 
 /// The programs of `local` commands that are not there (`-c`).
-pub fn missing_local_programs(workflow: &Workflow) -> BTreeSet<String> {
+pub fn missing_local_programs(workflow: &Workflow) -> Vec<String> {
     let tasks = workflow.tasks.iter().zip(&workflow.recipes);
-    let programs: BTreeSet<_> = tasks
+    let mut programs: Vec<_> = tasks
         .filter_map(|(task, recipe)| match recipe {
             Recipe::Ready {
                 exec,
@@ -472,11 +472,12 @@ pub fn missing_local_programs(workflow: &Workflow) -> BTreeSet<String> {
             _ => None,
         })
         .collect();
-    let missing = |(program, workdir): &(String, Option<String>)| {
-        find_program(program, workdir.as_deref()).is_none()
-    };
-    let missing = programs.into_iter().filter(missing);
-    missing.map(|(program, _)| program).collect()
+    programs.sort_unstable();
+    programs.dedup();
+    programs.retain(|(program, workdir)| find_program(program, workdir.as_deref()).is_none());
+    let mut missing: Vec<String> = programs.into_iter().map(|(program, _)| program).collect();
+    missing.dedup();
+    missing
 }
 
 /// A reference in the words after a `-c`.

@@ -4,6 +4,7 @@
 use super::clock;
 use super::history::History;
 use super::html::Html;
+use crate::text::decimal::{milliseconds, seconds};
 use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +34,7 @@ impl Scale {
         html.markup("<li class=\"axis\"><span class=\"n\">from ");
         html.text(stamp.split(' ').next_back().unwrap_or_default());
         html.markup("</span><svg>");
-        let ticks = (self.whole.as_millis() / self.step.as_millis()) as u32;
+        let ticks = (milliseconds(self.whole) / milliseconds(self.step)) as u32;
         for number in 0..=ticks {
             let share = self.share(self.step * number);
             // Of those at the ends nothing may stand out; a narrow page shows half.
@@ -52,17 +53,17 @@ impl Scale {
 
     fn tick(&self, number: u32) -> String {
         let at = self.step * number;
-        let ms = self.step.as_millis();
+        let ms = milliseconds(self.step);
         match (number, ms) {
             (0, _) => "0".into(),
             _ if self.whole >= Duration::from_secs(60) => match ms {
-                0..1000 => format!("{:.1} s", at.as_secs_f64()),
+                0..1000 => format!("{} s", seconds(at, 1)),
                 _ => minutes(at),
             },
             (_, 1000..) => format!("{} s", at.as_secs()),
-            (_, 100..) => format!("{:.1} s", at.as_secs_f64()),
-            (_, 10..) => format!("{:.2} s", at.as_secs_f64()),
-            _ => format!("{} ms", at.as_millis()),
+            (_, 100..) => format!("{} s", seconds(at, 1)),
+            (_, 10..) => format!("{} s", seconds(at, 2)),
+            _ => format!("{} ms", milliseconds(at)),
         }
     }
 }
@@ -107,7 +108,7 @@ mod tests {
                 whole,
                 step: step(whole),
             };
-            let ticks = (ms as u128 / scale.step.as_millis()) as u32;
+            let ticks = (ms / milliseconds(scale.step)) as u32;
             (0..=ticks)
                 .map(|n| scale.tick(n))
                 .collect::<Vec<_>>()

@@ -50,8 +50,11 @@ pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
 pub fn fold_briefly(block: &TaskResult, mask: &Mask) -> Vec<Group> {
     let mut all = alike(block);
     if all.len() > GROUPS {
-        // A stable sort: within an outcome the order stays.
-        all.sort_by_key(|(_, result)| !result.outcome.is_failure());
+        let (mut failures, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(_, result)| result.outcome.is_failure());
+        failures.extend(others);
+        all = failures;
     }
     briefly(all, &|result| lines(result, mask))
 }

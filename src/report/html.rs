@@ -5,6 +5,7 @@
 
 use super::show;
 use crate::task::mask::Mask;
+use crate::text::decimal::{decimal, short};
 use std::fmt::Write;
 
 /// Longer lines are cut, in characters.
@@ -24,6 +25,8 @@ impl<'a> Html<'a> {
         Html { out, mask }
     }
 
+    // A page is some hundreds of calls of it.
+    #[inline(never)]
     pub fn markup(&mut self, markup: &'static str) -> &mut Self {
         self.out.push_str(markup);
         self
@@ -73,9 +76,8 @@ impl<'a> Html<'a> {
     /// A share of the whole, 0 to 1, as a percentage of two decimals at most.
     pub fn percent(&mut self, share: f64) -> &mut Self {
         let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
-        let text = format!("{:.2}", share * 100.0);
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        self.out.push_str(text);
+        let hundredths = (share * 10_000.0).round_ties_even() as u64;
+        self.out.push_str(short(&decimal(hundredths, 100, 2)));
         self.markup("%")
     }
 

@@ -8,6 +8,7 @@ use crate::run::event::{About, Event};
 use crate::run::interrupt::signal_name;
 use crate::run::result::{Member, TaskResult};
 use crate::task::mask::Mask;
+use crate::text::decimal::seconds;
 use crate::text::diagnostic::Count;
 use crate::text::duration;
 use std::fmt::Write as _;
@@ -233,12 +234,12 @@ impl Log {
             format!(" ({})", result.cause)
         };
         let text = format!(
-            "Task {} ended: {}{cause}, exit code {}, {}, cpu {:.3} s, peak memory {}, success {}",
+            "Task {} ended: {}{cause}, exit code {}, {}, cpu {} s, peak memory {}, success {}",
             who(about),
             result.outcome,
             result.exit,
             duration::show(result.took),
-            result.cpu.as_secs_f64(),
+            seconds(result.cpu, 3),
             show::size(result.peak_kib << 10),
             result.success
         );

@@ -5,7 +5,8 @@
 use super::{show, width};
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::text::decimal::seconds;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// How many times the median of the others a subtask must have run to be slow.
@@ -19,9 +20,9 @@ const NAMED: usize = 20;
 
 pub struct Progress {
     began: Instant,
-    /// How many tasks the file has, and the ids of those that have begun.
+    /// How many tasks the file has, and the ids of those that have begun, in order.
     total: usize,
-    begun: BTreeSet<u32>,
+    begun: Vec<u32>,
     /// The task that the flow is at, and since when.
     at: Option<(Place, Instant)>,
     block: Option<Block>,
@@ -71,7 +72,7 @@ impl Progress {
         Progress {
             began,
             total,
-            begun: BTreeSet::new(),
+            begun: Vec::new(),
             at: None,
             block: None,
             running: HashMap::new(),
@@ -99,7 +100,7 @@ impl Progress {
                 self.finished(about, Outcome::Skipped, Duration::ZERO);
             }
             Event::Skipped { about } | Event::Restored { about, .. } => {
-                self.begun.insert(about.task);
+                self.begin(about.task);
             }
             Event::BlockFinished { .. } => {
                 self.block = None;
@@ -118,8 +119,14 @@ impl Progress {
         self.slow()
     }
 
+    fn begin(&mut self, task: u32) {
+        if let Err(place) = self.begun.binary_search(&task) {
+            self.begun.insert(place, task);
+        }
+    }
+
     fn arrive(&mut self, about: &About) {
-        self.begun.insert(about.task);
+        self.begin(about.task);
         self.pause = None;
         let place = Place {
             label: about.label.to_string(),
@@ -130,7 +137,7 @@ impl Progress {
     }
 
     fn started(&mut self, about: &About) {
-        self.begun.insert(about.task);
+        self.begin(about.task);
         if self.block.is_none() {
             self.arrive(about);
         }
@@ -144,7 +151,7 @@ impl Progress {
     }
 
     fn finished(&mut self, about: &About, outcome: Outcome, took: Duration) {
-        self.begun.insert(about.task);
+        self.begin(about.task);
         let running = self.running.remove(about.label);
         let Some(block) = self.block.as_mut().filter(|_| about.in_block) else {
             return;
@@ -186,7 +193,7 @@ impl Progress {
                 ));
             }
         }
-        told.sort();
+        told.sort_unstable();
         told
     }
 
@@ -199,7 +206,7 @@ impl Progress {
     /// What runs, the longest first.
     fn longest(&self) -> Vec<&Running> {
         let mut all: Vec<&Running> = self.running.values().collect();
-        all.sort_by(|a, b| a.since.cmp(&b.since).then_with(|| a.name.cmp(&b.name)));
+        all.sort_unstable_by(|a, b| a.since.cmp(&b.since).then_with(|| a.name.cmp(&b.name)));
         all
     }
 
@@ -349,8 +356,8 @@ impl Block {
             return None;
         }
         let mut took = self.took.clone();
-        let middle = took.len() / 2;
-        Some(*took.select_nth_unstable(middle).1)
+        took.sort_unstable();
+        Some(took[took.len() / 2])
     }
 }
 
@@ -367,7 +374,7 @@ pub fn clock(time: Duration) -> String {
 /// The same, with tenths where it is short.
 fn fine(time: Duration) -> String {
     match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        0..10 => format!("{} s", seconds(time, 1)),
         _ => clock(time),
     }
 }

@@ -5,7 +5,7 @@ use super::clock;
 use crate::outcome::Outcome;
 use crate::task::mask::Mask;
 use crate::text::sha256;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -124,7 +124,8 @@ impl Records {
             Err(e) => return Err(e),
         };
         paths.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-        paths.sort();
+        // Of one directory, so that the bytes say what their parts say.
+        paths.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
         Ok(paths)
     }
 
@@ -187,7 +188,7 @@ impl Records {
         let mut names: Vec<String> = entries
             .map(|e| e.flatten().filter_map(named).collect())
             .unwrap_or_default();
-        names.sort();
+        names.sort_unstable();
         names
     }
 
@@ -254,7 +255,7 @@ impl Records {
             .flatten()
             .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
             .collect();
-        kept.sort();
+        kept.sort_unstable_by_key(|(at, _)| *at);
         let surplus = kept.len().saturating_sub(PLANS_KEPT);
         for (_, path) in &kept[..surplus] {
             let _ = std::fs::remove_file(path);
@@ -362,7 +363,7 @@ impl Records {
             .join(format!("last_{}.hosts", &name[..16])))
     }
 
-    pub fn save_hosts(&self, task_file: &str, hosts: &BTreeSet<(Outcome, &str)>) -> io::Result<()> {
+    pub fn save_hosts(&self, task_file: &str, hosts: &[(Outcome, &str)]) -> io::Result<()> {
         self.directory("state")?;
         let path = self.last_run(task_file)?;
         let text: String = hosts

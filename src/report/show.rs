@@ -6,6 +6,7 @@ use crate::run::capture::Captured;
 use crate::run::event::About;
 use crate::task::Task;
 use crate::task::mask::Mask;
+use crate::text::decimal::decimal;
 
 /// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
 pub fn line(text: &str) -> String {
@@ -107,7 +108,7 @@ pub fn size(bytes: u64) -> String {
     match bytes {
         0..=9_999 => format!("{bytes} bytes"),
         10_000..=9_999_999 => format!("{} KiB", bytes >> 10),
-        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{} MiB", decimal(bytes, 1 << 20, 1)),
     }
 }
 

@@ -40,8 +40,7 @@ impl Sight {
 }
 
 fn began(track: &Track) -> SystemTime {
-    let nanoseconds = u64::try_from(track.header.began).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+    UNIX_EPOCH + Duration::from_nanos(track.header.began)
 }
 
 /// The run in one line.
@@ -140,7 +139,7 @@ fn ended(track: &Track) -> String {
 fn progress(sight: &Sight, track: &Track) -> String {
     let mut counts = Counts::default();
     let done = track.done_tasks();
-    done.values().for_each(|(outcome, _)| counts.add(*outcome));
+    done.iter().for_each(|(_, outcome, _)| counts.add(*outcome));
     let which = match done.len() {
         0 => String::new(),
         _ => format!(": {counts}"),
@@ -162,10 +161,10 @@ fn progress(sight: &Sight, track: &Track) -> String {
 /// The tasks that did not succeed.
 fn failed(track: &Track) -> String {
     let done = track.done_tasks();
-    let failed = done.iter().filter(|(_, (outcome, _))| outcome.is_failure());
-    let named = failed.clone().take(FAILED).map(|(task, end)| match end {
-        (Outcome::Failed, code) => format!("task {task} (exit {code})"),
-        (outcome, _) => format!("task {task} ({outcome})"),
+    let failed = done.iter().filter(|(_, outcome, _)| outcome.is_failure());
+    let named = failed.clone().take(FAILED).map(|end| match end {
+        (task, Outcome::Failed, code) => format!("task {task} (exit {code})"),
+        (task, outcome, _) => format!("task {task} ({outcome})"),
     });
     let named: Vec<String> = named.collect();
     match failed.count() {

@@ -11,9 +11,10 @@ use super::table::{ROWS, most_telling};
 use crate::outcome::Outcome;
 use crate::plan::workflow::Workflow;
 use crate::run::interrupt::signal_name;
+use crate::text::decimal::decimal;
 use crate::text::diagnostic::Count;
 use crate::text::duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// So many subtasks of a block are shown at once; of more, those that failed.
@@ -210,12 +211,18 @@ fn load(html: &mut Html, rows: &[&Row], scale: &Scale) {
     let points: String = load
         .iter()
         .enumerate()
-        .map(|(step, load)| format!("{step} {:.1} ", 20.0 - 18.0 * load / most))
+        .map(|(step, load)| {
+            let tenths = (200.0 - 180.0 * load / most).round_ties_even() as u64;
+            format!("{step} {} ", decimal(tenths, 10, 1))
+        })
         .collect();
     html.markup("<svg viewBox=\"0 0 120 20\" preserveAspectRatio=\"none\"><path d=\"M0 20L");
     html.text(&format!("{points}{} 20z", STEPS - 1));
     html.markup("\"><title>");
-    html.text(&format!("how many ran at once, up to about {most:.0}"));
+    html.text(&format!(
+        "how many ran at once, up to about {}",
+        most.round_ties_even() as u64
+    ));
     html.markup("</title></path></svg><span class=\"o\"></span><span class=\"d\"></span>");
 }
 
@@ -405,15 +412,9 @@ fn patterns(html: &mut Html) {
 
 /// What the bars of this page mean.
 fn legend(html: &mut Html, history: &History) {
-    let mut used: BTreeMap<usize, (&'static str, &'static str)> = BTreeMap::new();
-    for stretch in &history.stretches {
-        let class = class(stretch);
-        if let Some(place) = LEGEND.iter().position(|(c, _)| *c == class) {
-            used.insert(place, LEGEND[place]);
-        }
-    }
+    let used = |named: &str| history.stretches.iter().any(|s| class(s) == named);
     html.markup("<p class=\"legend b\">");
-    for (class, word) in used.into_values() {
+    for (class, word) in LEGEND.into_iter().filter(|(class, _)| used(class)) {
         html.markup("<span><svg><rect width=\"100%\" class=\"")
             .markup(class);
         html.markup("\"/></svg>").markup(word).markup("</span>\n");

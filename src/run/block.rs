@@ -666,7 +666,7 @@ impl Block<'_> {
 
     fn running_names(&self) -> Vec<String> {
         let mut numbers: Vec<&u64> = self.running.keys().collect();
-        numbers.sort();
+        numbers.sort_unstable();
         let mut names: Vec<String> = numbers
             .iter()
             .take(NAMED)

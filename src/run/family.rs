@@ -12,7 +12,6 @@
 
 use super::interrupt::lock;
 use super::sys;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -89,12 +88,14 @@ pub fn signal(leader: i32, signals: &[i32]) {
         .checked_sub(FRESH)
         .unwrap_or_else(Instant::now);
     let all = living_since(soon).unwrap_or_default();
-    let mut groups: BTreeSet<i32> = all
+    let mut groups: Vec<i32> = all
         .iter()
         .filter(|p| p.is_of(leader) && p.group > 1)
         .map(|p| p.group)
         .collect();
-    groups.insert(leader);
+    groups.push(leader);
+    groups.sort_unstable();
+    groups.dedup();
     for group in groups {
         for signal in signals {
             sys::signal_group(group, *signal);

@@ -10,6 +10,7 @@
 //! in quotes, a fish reads backslashes in them.
 #![forbid(unsafe_code)]
 
+use crate::text::decimal::short_seconds;
 use crate::text::{quote, search};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -69,8 +70,7 @@ impl Far {
 
     /// The first line on the channel.
     pub fn line(&self, data: u64, kill_after: Duration) -> Vec<u8> {
-        let seconds = format!("{:.3}", kill_after.as_secs_f64());
-        let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+        let seconds = short_seconds(kill_after);
         let head = format!("tk_nonce={} tk_size={data} tk_kill={seconds}; ", self.nonce);
         [head.as_bytes(), &self.setup, b"\n"].concat()
     }

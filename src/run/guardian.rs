@@ -11,7 +11,6 @@
 #![forbid(unsafe_code)]
 
 use super::{family, sys};
-use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -66,7 +65,7 @@ impl Guardian {
 /// The guardian's whole life.
 fn guard(mut reader: PipeReader, kill_after: Duration) {
     sys::detach(c"tasker-guardian");
-    let mut groups = BTreeSet::new();
+    let mut groups = Vec::new();
     // Each message is written whole, so that a read never ends within one.
     let mut messages = [0u8; 4096];
     loop {
@@ -76,8 +75,8 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
                 for message in messages[..length].as_chunks().0 {
                     let id = i32::from_ne_bytes(*message);
                     match id {
-                        1.. => drop(groups.insert(id)),
-                        _ => drop(groups.remove(&-id)),
+                        1.. => groups.push(id),
+                        _ => groups.retain(|g| *g != -id),
                     }
                 }
                 if length < messages.len() {
@@ -92,7 +91,7 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
 }
 
 /// Ends the groups: SIGTERM, then SIGKILL to those still there.
-fn end(mut groups: BTreeSet<i32>, kill_after: Duration) {
+fn end(mut groups: Vec<i32>, kill_after: Duration) {
     for group in &groups {
         family::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
     }

@@ -51,7 +51,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The first line, with the version of the format.
 const MAGIC: &[u8] = b"tasker journal 1\n";
@@ -68,7 +68,7 @@ pub struct Header {
     pub version: String,
     pub run_id: String,
     /// Nanoseconds since 1970, to tell the newest.
-    pub began: u128,
+    pub began: u64,
     /// The task file's real path.
     pub file: String,
     pub sha256: String,
@@ -467,7 +467,7 @@ impl Journal {
             .iter()
             .filter(|(t, _)| turns.contains(t))
             .collect();
-        found.sort_by_key(|(turn, _)| **turn);
+        found.sort_unstable_by_key(|(turn, _)| **turn);
         let read = |range: &Range<usize>| {
             let mut reader = self.reader(range);
             reader.text()?;
@@ -827,9 +827,8 @@ fn take_lock(file: &File) -> Result<(), TryLockError> {
 }
 
 /// Nanoseconds since 1970.
-fn now() -> u128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_nanos()
+fn now() -> u64 {
+    record::since_1970(SystemTime::now())
 }
 
 impl Kept {

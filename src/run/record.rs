@@ -16,6 +16,7 @@
 use super::capture::{Captured, Spool};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
+use crate::text::decimal::nanoseconds;
 use crate::text::template::MASK;
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,9 +172,13 @@ impl<'s> Fields<'s> {
     }
 
     pub fn number(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        // A number is never taken for a secret.
-        self.bytes
-            .extend_from_slice(format!("\t{value}").as_bytes());
+        self.plain(&value.to_string())
+    }
+
+    /// What is never taken for a secret.
+    fn plain(&mut self, value: &str) -> &mut Self {
+        self.bytes.push(b'\t');
+        self.bytes.extend_from_slice(value.as_bytes());
         self
     }
 
@@ -184,9 +189,9 @@ impl<'s> Fields<'s> {
             .number(result.success)
             .number(result.timed_out)
             .number(result.started.map_or(0, since_1970))
-            .number(result.took.as_nanos())
+            .number(nanoseconds(result.took))
             .number(result.attempts)
-            .number(result.cpu.as_nanos())
+            .number(nanoseconds(result.cpu))
             .number(result.peak_kib)
             .add(&result.hostname)
             .add(&result.command)
@@ -206,8 +211,8 @@ impl<'s> Fields<'s> {
 }
 
 /// A moment in nanoseconds since 1970.
-pub fn since_1970(at: SystemTime) -> u128 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+pub fn since_1970(at: SystemTime) -> u64 {
+    nanoseconds(at.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Takes fields apart.

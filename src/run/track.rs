@@ -8,7 +8,7 @@
 use super::journal::{self, FlowEnd, Header, Problem};
 use super::record::{self, Next, Reader};
 use crate::outcome::{Counts, Outcome};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// All that a journal tells.
@@ -24,12 +24,12 @@ pub struct Track {
     pub flow: Option<FlowEnd>,
     /// The final tasks have run as well.
     pub over: bool,
-    /// By turn, those of a block's subtasks by name.
-    entries: BTreeMap<u64, BTreeMap<String, Entry>>,
+    /// By turn; those of a block's subtasks by name, all others by none.
+    entries: HashMap<(u64, String), Entry>,
 }
 
 /// Commands by their task, and in a block by the subtask's name.
-type Commands = BTreeMap<(u32, String), Started>;
+type Commands = HashMap<(u32, String), Started>;
 
 /// The process that runs it, or ran it last.
 pub struct Process {
@@ -95,7 +95,7 @@ pub fn read(bytes: &[u8]) -> Result<Track, Problem> {
         cut_short: Commands::new(),
         flow: None,
         over: false,
-        entries: BTreeMap::new(),
+        entries: HashMap::new(),
     };
     let mut number = 2;
     loop {
@@ -120,7 +120,7 @@ pub fn read(bytes: &[u8]) -> Result<Track, Problem> {
 
 /// A moment as journals hold it.
 fn moment(reader: &mut Reader) -> Option<SystemTime> {
-    let nanoseconds = u64::try_from(reader.number::<u128>()?).ok()?;
+    let nanoseconds = reader.number()?;
     UNIX_EPOCH.checked_add(Duration::from_nanos(nanoseconds))
 }
 
@@ -187,9 +187,8 @@ impl Track {
             return None;
         }
         // A block that is begun again does so with those that had not succeeded.
-        if let Some(entries) = self.entries.get_mut(&block.turn) {
-            entries.retain(|_, e| !e.outcome.is_failure());
-        }
+        self.entries
+            .retain(|(turn, _), e| *turn != block.turn || !e.outcome.is_failure());
         self.block = Some(block);
         Some(())
     }
@@ -262,13 +261,13 @@ impl Track {
             outcome: reader.outcome()?,
             exit: reader.number()?,
         };
-        self.entries.entry(turn).or_default().insert(name, entry);
+        self.entries.insert((turn, name), entry);
         Some(())
     }
 
     /// What came from that turn on is void.
     fn cut(&mut self, turn: u64) {
-        self.entries.split_off(&turn);
+        self.entries.retain(|(t, _), _| *t < turn);
         self.flow = None;
         self.over = false;
     }
@@ -291,23 +290,27 @@ impl Track {
     }
 
     /// How each task ended that is over, by id.
-    pub fn done_tasks(&self) -> BTreeMap<u32, (Outcome, i32)> {
-        let mut done = BTreeMap::new();
-        let entries = self.entries.values().flat_map(BTreeMap::values);
-        for entry in entries.filter(|e| !e.is_copy) {
-            done.insert(entry.task, (entry.outcome, entry.exit));
-        }
+    pub fn done_tasks(&self) -> Vec<(u32, Outcome, i32)> {
+        let entries = self.entries.iter().filter(|(_, e)| !e.is_copy);
+        let mut done: Vec<(&(u64, String), &Entry)> = entries.collect();
+        done.sort_unstable_by(|(at, a), (bt, b)| a.task.cmp(&b.task).then_with(|| bt.cmp(at)));
+        // The last turn counts.
+        done.dedup_by_key(|(_, entry)| entry.task);
         let under_way = self.tasks_under_way();
-        done.retain(|task, _| !under_way.contains(task));
-        done
+        done.retain(|(_, entry)| !under_way.contains(&entry.task));
+        let ends = done.iter().map(|(_, e)| (e.task, e.outcome, e.exit));
+        ends.collect()
     }
 
     /// The tasks that are not over, by id.
-    pub fn tasks_under_way(&self) -> BTreeSet<u32> {
+    pub fn tasks_under_way(&self) -> Vec<u32> {
         let running = self.running.values().map(|s| s.task);
         let ended = |b: &&Block| self.flow.as_ref().is_some_and(|f| b.turn < f.turn);
         let block = self.block.iter().filter(|b| !ended(b));
-        running.chain(block.map(|b| b.task)).collect()
+        let mut tasks: Vec<u32> = running.chain(block.map(|b| b.task)).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
     }
 
     /// How the subtasks of the block ended that are over.
@@ -322,18 +325,25 @@ impl Track {
     pub fn hosts_that(&self, block: &Block, ended: Outcome) -> Vec<&str> {
         let entries = self.over_in(block).filter(|(_, e)| e.is_copy);
         let found = entries.filter(|(_, e)| e.outcome == ended);
-        found.map(|(name, _)| name.as_str()).collect()
+        let mut hosts: Vec<&str> = found.map(|(name, _)| name).collect();
+        hosts.sort_unstable();
+        hosts
     }
 
-    fn over_in(&self, block: &Block) -> impl Iterator<Item = (&String, &Entry)> {
-        let entries = self.entries.get(&block.turn).into_iter().flatten();
-        entries.filter(|(name, _)| !name.is_empty())
+    fn over_in(&self, block: &Block) -> impl Iterator<Item = (&str, &Entry)> {
+        let entries = self.entries.iter();
+        let entries = entries.map(|((turn, name), entry)| (*turn, name.as_str(), entry));
+        let of_block = entries.filter(|(turn, name, _)| *turn == block.turn && !name.is_empty());
+        of_block.map(|(_, name, entry)| (name, entry))
     }
 }
 
 fn by_age<'a>(commands: impl Iterator<Item = &'a Started>) -> Vec<&'a Started> {
     let mut commands: Vec<&Started> = commands.collect();
-    commands.sort_by_key(|started| started.since);
+    commands.sort_unstable_by(|a, b| {
+        let labels = || a.label.cmp(&b.label);
+        a.since.cmp(&b.since).then_with(labels)
+    });
     commands
 }
 
@@ -383,7 +393,7 @@ mod tests {
         assert!(track.done_tasks().is_empty());
         let track = read_all(&[RUN, OPEN, A, B, "block 1 10 1 failed 1"]);
         assert!(track.block.is_none() && running(&track).is_empty());
-        assert_eq!(track.done_tasks()[&10], (Outcome::Failed, 1));
+        assert_eq!(track.done_tasks(), [(10, Outcome::Failed, 1)]);
     }
 
     #[test]

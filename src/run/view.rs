@@ -8,6 +8,7 @@ use crate::plan::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::{Ix, nodeset};
 use crate::text::condition::{Op, Operand, State};
+use crate::text::decimal::seconds;
 use crate::text::evaluate::Scope;
 use crate::text::template::{Counted, Field, Lookup, Reference};
 use std::borrow::Cow;
@@ -158,7 +159,7 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
         Field::Hostname => Cow::Borrowed(result.hostname.as_bytes()),
         Field::Command => Cow::Borrowed(result.command.as_bytes()),
         Field::Outcome => Cow::Borrowed(result.outcome.word().as_bytes()),
-        Field::Duration => text(format!("{:.3}", result.took.as_secs_f64())),
+        Field::Duration => text(seconds(result.took, 3)),
         Field::Attempts => text(result.attempts.to_string()),
         Field::Count(what) => text(counted(&result.counts(), what).to_string()),
         Field::OkHosts => set(&[Ok]),
@@ -199,7 +200,7 @@ impl Scope for View<'_> {
             Operand::Exit => text(result.exit.to_string()),
             Operand::Stdout => result.stdout.trimmed(),
             Operand::Stderr => result.stderr.trimmed(),
-            Operand::Duration => text(format!("{:.3}", result.took.as_secs_f64())),
+            Operand::Duration => text(seconds(result.took, 3)),
             Operand::StdoutCount => text(result.stdout.lines().to_string()),
             Operand::StderrCount => text(result.stderr.lines().to_string()),
             Operand::Count(what) => text(self.count(*what).to_string()),

@@ -10,7 +10,7 @@
 
 use super::host;
 use crate::text::diagnostic::reason;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -250,8 +250,8 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Token {
     Text(String),
-    /// Numbers as (zero padding, value).
-    Numbers(BTreeSet<(usize, u64)>),
+    /// Numbers as (zero padding, value), in order.
+    Numbers(Vec<(usize, u64)>),
 }
 
 /// The shortest node set of these hosts: `web[01-20],db[1-3]`. Expanding it
@@ -291,7 +291,7 @@ fn stem(text: &str) -> &str {
 
 fn order(name: &[Token]) -> Vec<(usize, u64)> {
     let first = |t: &Token| match t {
-        Token::Numbers(set) => set.first().copied(),
+        Token::Numbers(numbers) => numbers.first().copied(),
         Token::Text(_) => None,
     };
     name.iter().filter_map(first).collect()
@@ -315,7 +315,7 @@ fn tokens(host: &str) -> Vec<Token> {
         let part = &rest[..end];
         rest = &rest[end..];
         out.push(match (digit, part.parse()) {
-            (true, Ok(value)) => Token::Numbers(BTreeSet::from([(padding(part), value)])),
+            (true, Ok(value)) => Token::Numbers(vec![(padding(part), value)]),
             _ => Token::Text(part.to_string()),
         });
     }
@@ -342,8 +342,8 @@ fn merge(names: Vec<Vec<Token>>, position: usize) -> Vec<Vec<Token>> {
         let numbers = std::mem::take(numbers);
         match groups.get(&name) {
             Some(index) => {
-                if let Token::Numbers(set) = &mut out[*index][position] {
-                    set.extend(numbers);
+                if let Token::Numbers(all) = &mut out[*index][position] {
+                    all.extend(numbers);
                 }
             }
             None => {
@@ -353,6 +353,12 @@ fn merge(names: Vec<Vec<Token>>, position: usize) -> Vec<Vec<Token>> {
             }
         }
     }
+    for name in &mut out {
+        if let Some(Token::Numbers(all)) = name.get_mut(position) {
+            all.sort_unstable();
+            all.dedup();
+        }
+    }
     out
 }
 
@@ -360,13 +366,14 @@ fn show(name: &[Token]) -> String {
     name.iter()
         .map(|token| match token {
             Token::Text(text) => text.clone(),
-            Token::Numbers(set) => show_numbers(set),
+            Token::Numbers(numbers) => show_numbers(numbers),
         })
         .collect()
 }
 
-fn show_numbers(set: &BTreeSet<(usize, u64)>) -> String {
-    let widths: BTreeSet<usize> = set.iter().map(|(w, _)| *w).filter(|w| *w > 0).collect();
+fn show_numbers(numbers: &[(usize, u64)]) -> String {
+    // In order, as the numbers are.
+    let widths: Vec<usize> = numbers.iter().map(|(w, _)| *w).filter(|w| *w > 0).collect();
     // `10` stands between `09` and `11` of a padded range.
     let home = |(width, value): (usize, u64)| match width {
         0 => widths
@@ -377,7 +384,9 @@ fn show_numbers(set: &BTreeSet<(usize, u64)>) -> String {
             .unwrap_or(0),
         width => width,
     };
-    let placed: BTreeSet<(usize, u64)> = set.iter().map(|n| (home(*n), n.1)).collect();
+    let mut placed: Vec<(usize, u64)> = numbers.iter().map(|n| (home(*n), n.1)).collect();
+    placed.sort_unstable();
+    placed.dedup();
     let mut runs: Vec<(usize, u64, u64)> = Vec::new();
     for (width, value) in placed {
         match runs.last_mut() {

@@ -167,17 +167,17 @@ impl Diagnostics {
     }
 
     /// Draws all findings in the order of their places, the first 50 in full.
-    pub fn draw(&mut self, sources: &Sources) -> String {
-        self.list.sort_by_key(|d| (d.at.file, d.at.start));
+    pub fn draw(&self, sources: &Sources) -> String {
+        // Of two at one place the first found comes first.
+        let mut order: Vec<(usize, &Diagnostic)> = self.list.iter().enumerate().collect();
+        order.sort_unstable_by_key(|(number, d)| (d.at.file, d.at.start, *number));
+        order.truncate(SHOWN);
         let mut out = String::new();
-        for diagnostic in self.list.iter().take(SHOWN) {
+        for (_, diagnostic) in &order {
             draw_one(&mut out, sources, diagnostic);
         }
         if self.list.len() > SHOWN {
-            let shown = |severity| {
-                let drawn = self.list.iter().take(SHOWN);
-                drawn.filter(|d| d.severity == severity).count()
-            };
+            let shown = |severity| order.iter().filter(|(_, d)| d.severity == severity).count();
             let rest = |severity| self.count(severity) - shown(severity);
             let _ = writeln!(
                 out,

@@ -1,8 +1,12 @@
 //! Durations as they are written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
 #![forbid(unsafe_code)]
 
+use super::decimal::milliseconds;
 use super::diagnostic::Found;
 use std::time::Duration;
+
+/// In milliseconds: 30,000 years.
+const LONGEST: u64 = 1_000_000_000_000_000;
 
 /// Reads a duration; the error says what was expected.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -10,11 +14,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
+    let unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
         _ => return Err(expected(text)),
     };
     let well_formed = number.starts_with(|c: char| c.is_ascii_digit())
@@ -23,13 +27,24 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if !well_formed {
         return Err(expected(text));
     }
-    let seconds: f64 = number.parse().map_err(|_| expected(text))?;
-    // Rounded to the millisecond, so that `0.3` is not 299.999999 ms.
-    let milliseconds = (seconds * factor * 1000.0).round();
-    if milliseconds > 1e15 {
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    // What is longer than a number can hold is too long in any unit.
+    let whole = whole.parse().unwrap_or(u64::MAX).saturating_mul(unit);
+    let milliseconds = whole.saturating_add(part_of(unit, part));
+    if milliseconds > LONGEST {
         return Err(format!("`{text}` is too long"));
     }
-    Ok(Duration::from_millis(milliseconds as u64))
+    Ok(Duration::from_millis(milliseconds))
+}
+
+/// So many of the unit's milliseconds are its decimal part, rounded.
+fn part_of(unit: u64, decimals: &str) -> u64 {
+    // More digits than these do not tell.
+    let decimals = &decimals[..decimals.len().min(12)];
+    let scale = 10u64.pow(decimals.len() as u32);
+    // Digits only, as `parse` has seen.
+    let part = decimals.parse().unwrap_or(0) * unit;
+    (part + scale / 2) / scale
 }
 
 fn expected(text: &str) -> String {
@@ -41,7 +56,7 @@ fn expected(text: &str) -> String {
 
 /// A duration as a person reads it: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.
 pub fn show(duration: Duration) -> String {
-    let ms = duration.as_millis();
+    let ms = milliseconds(duration);
     match ms {
         0..=9_999 => format!("{}.{:03} s", ms / 1000, ms % 1000),
         10_000..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -58,10 +73,10 @@ pub fn show(duration: Duration) -> String {
 /// A duration as it is told of a plan, by its two largest units: `40 s`, `12 m`,
 /// `2 h 5 m`, `3 d 4 h`; what is cut off is rounded up.
 pub fn rough(duration: Duration) -> String {
-    let seconds = duration.as_millis().div_ceil(1000);
+    let seconds = milliseconds(duration).div_ceil(1000);
     let minutes = seconds.div_ceil(60);
     let hours = minutes.div_ceil(60);
-    let two = |large: u128, a: &str, small: u128, b: &str| match small {
+    let two = |large: u64, a: &str, small: u64, b: &str| match small {
         0 => format!("{large} {a}"),
         _ => format!("{large} {a} {small} {b}"),
     };
@@ -75,7 +90,7 @@ pub fn rough(duration: Duration) -> String {
 
 /// A duration as it could be written in a task file: `90 s`, `1.5 s`, `5 m`.
 pub fn setting(duration: Duration) -> String {
-    let ms = duration.as_millis();
+    let ms = milliseconds(duration);
     if ms.is_multiple_of(3_600_000) && ms > 0 {
         format!("{} h", ms / 3_600_000)
     } else if ms.is_multiple_of(60_000) && ms > 0 {
@@ -108,6 +123,11 @@ mod tests {
         assert_eq!(ms("1.5"), Ok(1500));
         assert_eq!(ms("0.3"), Ok(300));
         assert_eq!(ms("90s"), Ok(90_000));
+        assert_eq!(ms("0.0005"), Ok(1));
+        assert_eq!(ms("0.00049999999999999999s"), Ok(0));
+        assert_eq!(ms("0.3333333333333333h"), Ok(1_200_000));
+        assert_eq!(ms("00000000000000000000000001"), Ok(1000));
+        assert_eq!(ms("277777777.7h"), Ok(999_999_999_720_000));
         assert_eq!(ms("250ms"), Ok(250));
         assert_eq!(ms("5m"), Ok(300_000));
         assert_eq!(ms("2h"), Ok(7_200_000));
@@ -123,6 +143,7 @@ mod tests {
             "1d",
             "9e9",
             "99999999999999h",
+            "99999999999999999999999999ms",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

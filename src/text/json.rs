@@ -1,6 +1,7 @@
 //! Writes JSON: values in the order in which they are given.
 #![forbid(unsafe_code)]
 
+use super::decimal::short_seconds;
 use std::fmt::Write;
 
 /// A JSON text that is being written. Objects and arrays are filled by closures,
@@ -73,9 +74,7 @@ impl Json {
             return self.null(key);
         };
         self.key(key);
-        let text = format!("{:.3}", value.as_secs_f64());
-        self.out
-            .push_str(text.trim_end_matches('0').trim_end_matches('.'));
+        self.out.push_str(&short_seconds(value));
     }
 
     pub fn truth(&mut self, key: &str, value: bool) {

@@ -7,6 +7,7 @@
 #[path = "../../tests/support/chance.rs"]
 pub mod chance;
 pub mod condition;
+pub mod decimal;
 pub mod diagnostic;
 pub mod duration;
 pub mod evaluate;
