@@ -133,9 +133,7 @@ fn real_path(loaded: &Loaded) -> String {
     if loaded.from_stdin {
         return "-".into();
     }
-    let real = std::fs::canonicalize(&loaded.name);
-    let real = real.unwrap_or_else(|_| PathBuf::from(&loaded.name));
-    real.to_string_lossy().into_owned()
+    loaded.validation.real.to_string_lossy().into_owned()
 }
 
 fn secrets(loaded: &Loaded) -> Vec<Vec<u8>> {
@@ -522,9 +520,9 @@ pub fn begin(
     header: &Header,
     spool: &Arc<Spool>,
 ) -> Result<Journal, Refusal> {
-    let made = records
-        .journal(&header.run_id)
-        .and_then(|path| Journal::create(&path, header, &secrets(loaded), spool));
+    let made = records.make_journal(&header.run_id, |path| {
+        Journal::create(path, header, &secrets(loaded), spool)
+    });
     made.map_err(|e| Refusal::new(exit::LOG_DIR, format!("cannot write the journal: {e}")))
 }
 
@@ -561,15 +559,18 @@ pub fn close(
     let success = end.exit == exit::OK && end.complete;
     if success || loaded.from_stdin {
         let path = journal.path().to_path_buf();
-        let header = journal::header(&path);
+        let others: Vec<PathBuf> = records.journals();
+        let others: Vec<PathBuf> = others.into_iter().filter(|p| *p != path).collect();
+        // Asked while it is there, and only where there is one to compare it with.
+        let header = (!others.is_empty()).then(|| journal::header(&path));
         if let Err(e) = journal.remove() {
             said.push(format!(
                 "cannot remove the journal `{}`: {e}",
                 path.display()
             ));
         }
-        if let Ok(header) = header {
-            remove_older(loaded, records, &header);
+        if let Some(Ok(header)) = header {
+            remove_older(loaded, records, &header, &others);
         }
         return Closed {
             option: None,
@@ -584,9 +585,9 @@ pub fn close(
 }
 
 /// Removes journals of earlier runs of the same file with the same globals.
-fn remove_older(loaded: &Loaded, records: &Records, last: &Header) {
-    for path in records.journals() {
-        let Ok(header) = journal::header(&path) else {
+fn remove_older(loaded: &Loaded, records: &Records, last: &Header, others: &[PathBuf]) {
+    for path in others {
+        let Ok(header) = journal::header(path) else {
             continue;
         };
         let same = header.file == last.file
@@ -597,7 +598,7 @@ fn remove_older(loaded: &Loaded, records: &Records, last: &Header) {
             continue;
         }
         let spool = Spool::new(records.private(&header.run_id));
-        if let Ok((_, journal)) = Journal::open(&path, &secrets(loaded), &spool) {
+        if let Ok((_, mut journal)) = Journal::open(path, &secrets(loaded), &spool) {
             // One that stays does no harm: a newer one is asked first.
             let _ = journal.remove().map(|()| journal.release_outputs());
         }

@@ -18,7 +18,7 @@ use crate::report::events::{Events, Head};
 use crate::report::history::History;
 use crate::report::log::{Level, Log};
 use crate::report::outputs::Outputs;
-use crate::report::records::{self, Records};
+use crate::report::records::Records;
 use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
 use crate::results::{self, JsonFile};
@@ -418,7 +418,7 @@ fn announce(report: &mut Report, loaded: &Loaded, begun: &Begun) {
     let log_file = report.log.path().display().to_string();
     let head = Head {
         run_id: &begun.run_id,
-        task_file: &real_path(loaded).display().to_string(),
+        task_file: &loaded.validation.real.display().to_string(),
         sha256: &sha256::hex(loaded.sources.get(loaded.file).text.as_bytes()),
         plan: &begun.plan.shown_id(),
         project: loaded.invocation.project.as_deref(),
@@ -428,11 +428,6 @@ fn announce(report: &mut Report, loaded: &Loaded, begun: &Begun) {
         resumed: begun.going.is_some(),
     };
     report.follow(|events| events.begin(&head));
-}
-
-/// The task file's real path, where it has one.
-fn real_path(loaded: &Loaded) -> PathBuf {
-    std::fs::canonicalize(&loaded.name).unwrap_or_else(|_| PathBuf::from(&loaded.name))
 }
 
 /// Resolves the hosts, and with `-c` contacts them; nothing runs where one fails.
@@ -503,7 +498,6 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
 /// The head of the log: who runs what, from where (SPEC §6.3).
 fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
     let workflow = &loaded.workflow;
-    let real = real_path(loaded);
     let conf = loaded.site.file.map(|file| {
         let source = loaded.sources.get(file);
         format!(
@@ -525,10 +519,10 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
         ),
         format!(
             "Task file {}, SHA-256 {}",
-            real.display(),
+            loaded.validation.real.display(),
             sha256::hex(loaded.sources.get(loaded.file).text.as_bytes())
         ),
-        records::who(&loaded.defaults.own_name),
+        loaded.validation.who().to_string(),
         format!(
             "Default timeout {}, targets {}",
             crate::cli::shown_timeout(loaded.defaults.timeout),
@@ -541,9 +535,7 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
     ];
     lines.insert(3, format!("Plan {}", begun.plan.shown_id()));
     lines.splice(2..2, conf);
-    for line in lines {
-        log.say(Level::Info, &line);
-    }
+    log.say_all(Level::Info, &lines);
     if loaded.invocation.skip_task_validation {
         log.say(
             Level::Warn,

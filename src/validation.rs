@@ -15,13 +15,15 @@ use crate::site::LogDirectory;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
 use crate::text::source::Sources;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// What was found in the file, before any host is asked.
 pub struct Validation {
     /// The task file as the user named it.
     pub name: String,
+    /// Its real path, where it has one.
+    pub real: PathBuf,
     /// All findings as they are drawn, secrets masked.
     findings: String,
     /// `N errors, M warnings`
@@ -55,6 +57,7 @@ impl Validation {
         let count = |severity| diagnostics.count(severity);
         Validation {
             name: name.to_string(),
+            real: std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name)),
             counts: format!(
                 "{}, {}",
                 Count(count(Severity::Error), "error"),
@@ -68,6 +71,11 @@ impl Validation {
             mask,
             color: invocation.color,
         }
+    }
+
+    /// Who asked for it, from where, as `records::who` tells it.
+    pub fn who(&self) -> &str {
+        &self.asked.by
     }
 
     /// Shows what is wrong with a file that cannot be run; the exit code.
@@ -142,12 +150,10 @@ impl Validation {
             return;
         }
         let now = SystemTime::now();
-        let real = std::fs::canonicalize(&self.name);
-        let file = real.unwrap_or_else(|_| Path::new(&self.name).to_path_buf());
         let entry = format!(
             "[{}] Validation of {}\n{}\n{}{}\n{}Exit code {code}\n\n",
             clock::stamp(now),
-            printable(&file.display().to_string()),
+            printable(&self.real.display().to_string()),
             self.asked.head(),
             self.findings,
             self.counts,

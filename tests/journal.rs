@@ -493,3 +493,68 @@ fn a_run_that_ended_well_but_for_its_journal_is_not_run_again() {
     assert_eq!(sandbox.read("effects"), "1\n");
     assert!(journals(&sandbox).is_empty());
 }
+
+/// A run asks the system for nothing twice. The second one, which finds its
+/// directories; what the loader and the C library do before `main` is theirs.
+#[test]
+fn a_run_of_one_task_asks_for_nothing_twice() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", task(1, "/bin/true"));
+    let traced = || {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-s", "4000", "-o", "calls", "-e"]);
+        command.arg("trace=file,write,getuid,ftruncate,rt_sigaction");
+        command.args([env!("CARGO_BIN_EXE_tasker"), "-r", "-q", "tasks.txt"]);
+        command.current_dir(&sandbox.path).stdin(Stdio::null());
+        command.env("HOME", &sandbox.path);
+        let ran = Ran::from(command.output().expect("strace runs"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        sandbox.read("calls")
+    };
+    traced();
+    let calls = traced();
+    let main = calls.split(' ').next().expect("a process id");
+    let (mine, others): (Vec<&str>, Vec<&str>) = calls
+        .lines()
+        .map(|line| line.split_once(char::is_whitespace).unwrap_or_default())
+        .map(|(process, call)| (process == main, call.trim()))
+        .fold(Default::default(), |(mut mine, mut others), (own, call)| {
+            if own { &mut mine } else { &mut others }.push(call);
+            (mine, others)
+        });
+    let count = |calls: &[&str], parts: &[&str]| {
+        let has_all = |call: &&&str| parts.iter().all(|part| call.contains(part));
+        calls.iter().filter(has_all).count()
+    };
+    let once: [&[&str]; 5] = [
+        &["readlink(", "/tasks.txt\""],
+        &["readlink(", "/proc/self/fd/0"],
+        &["getuid("],
+        &["write(", "[INFO] Task file"],
+        // Before there is room in it; a file without a name is not cut off.
+        &["ftruncate("],
+    ];
+    for parts in once {
+        assert_eq!(count(&mine, parts), 1, "{parts:?}\n{calls}");
+    }
+    assert_eq!(count(&mine, &["mkdir("]), 0, "{calls}");
+    // The head of the log is written at once.
+    let head = [
+        "[INFO] tasker ",
+        "[INFO] Task file",
+        "[INFO] Plan",
+        "[INFO] Task validation",
+    ];
+    assert_eq!(count(&mine, &head), 1, "{calls}");
+    // The journal is not read again: created, renamed and removed by name.
+    assert_eq!(count(&mine, &["openat(", ".journal\""]), 0, "{calls}");
+    // A command resets what is ignored (SIGUSR1, SIGPIPE, SIGXFSZ), not all there are.
+    let resets = |call: &&&str| {
+        let new = call
+            .strip_prefix("rt_sigaction(")
+            .and_then(|c| c.split_once(", "));
+        new.is_some_and(|(_, new)| new.starts_with("{sa_handler=SIG_DFL"))
+    };
+    let resets = others.iter().filter(resets).count();
+    assert!((3..=6).contains(&resets), "{resets}\n{calls}");
+}

@@ -67,8 +67,15 @@ impl Log {
 
     /// Writes one line now.
     pub fn say(&mut self, level: Level, text: &str) {
+        self.say_all(level, &[text]);
+    }
+
+    /// Writes these lines together.
+    pub fn say_all(&mut self, level: Level, lines: &[impl AsRef<str>]) {
         let mut page = Page::new(self.level);
-        page.say(level, text);
+        for line in lines {
+            page.say(level, line.as_ref());
+        }
         self.write(page);
     }
 

@@ -83,14 +83,16 @@ impl Records {
         Ok(path)
     }
 
+    /// Makes a file in a directory of the log directory, which is mostly there; where
+    /// that fails the directory is made first.
+    fn make_in<T>(&self, name: &str, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        make(&self.directory.join(name)).or_else(|_| make(&self.directory(name)?))
+    }
+
     /// A new log file, named by the time; a number is added where that is taken.
     pub fn create_log(&self) -> io::Result<(File, PathBuf)> {
-        let directory = self.directory("logs")?;
-        create_numbered(
-            &directory,
-            &format!("tasker_{}", clock::compact(self.began)),
-            "log",
-        )
+        let name = format!("tasker_{}", clock::compact(self.began));
+        self.make_in("logs", |directory| create_numbered(directory, &name, "log"))
     }
 
     /// The file of a lock, by the name of what it locks.
@@ -103,9 +105,14 @@ impl Records {
         self.directory.join("state").join(run_id)
     }
 
-    /// Where a run's journal goes.
-    pub fn journal(&self, run_id: &str) -> io::Result<PathBuf> {
-        Ok(self.directory("state")?.join(format!("{run_id}.journal")))
+    /// Makes a run's journal where it belongs.
+    pub fn make_journal<T>(
+        &self,
+        run_id: &str,
+        make: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let name = format!("{run_id}.journal");
+        self.make_in("state", |directory| make(&directory.join(&name)))
     }
 
     /// The journals that there are.
@@ -131,8 +138,11 @@ impl Records {
 
     /// Keeps a copy of the task file, secrets masked.
     pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
-        let directory = self.directory("tasks")?;
-        let (mut file, path) = create_numbered(&directory, &self.named_after(name), "txt")?;
+        let stem = self.named_after(name);
+        let made = self.make_in("tasks", |directory| {
+            create_numbered(directory, &stem, "txt")
+        });
+        let (mut file, path) = made?;
         file.write_all(mask_definitions(text, mask).as_bytes())?;
         Ok(path)
     }
@@ -203,14 +213,16 @@ impl Records {
     /// A file in `logs` that several runs append to: each in one write, under
     /// this lock, so that runs at the same time never mix lines.
     fn shared(&self, name: &str) -> io::Result<File> {
-        let path = self.directory("logs")?.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| io::Error::new(e.kind(), format!("`{}`: {e}", path.display())))?;
+        let file = self.make_in("logs", |directory| {
+            let path = directory.join(name);
+            let open = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path);
+            open.map_err(|e| io::Error::new(e.kind(), format!("`{}`: {e}", path.display())))
+        })?;
         file.lock()?;
         Ok(file)
     }
@@ -225,10 +237,11 @@ impl Records {
 
     /// The key of this log directory; made when it is first needed.
     pub fn plan_key(&self) -> io::Result<Vec<u8>> {
-        let path = self.directory("state")?.join("plan.key");
-        if let Ok(key) = std::fs::read(&path) {
+        let key = std::fs::read(self.directory.join("state").join("plan.key"));
+        if let Ok(key) = key {
             return Ok(key);
         }
+        let path = self.directory("state")?.join("plan.key");
         let mut key = vec![0; 32];
         crate::run::sys::random(&mut key)?;
         // Made whole under a name of its own: whoever links it first has made it.

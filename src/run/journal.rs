@@ -800,8 +800,11 @@ impl Journal {
 
     /// Removes it: the run needs it no more. Then `release_outputs` can follow, not
     /// before, for without its outputs it could not be gone on with.
-    pub fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    pub fn remove(&mut self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)?;
+        // What has no name needs no end: to cut it off costs as much as a sync.
+        self.room = self.length;
+        Ok(())
     }
 }
 

@@ -141,7 +141,8 @@ pub fn close_on_exec_above_2() {
     }
 }
 
-/// How many files tasker could have open at first; commands get this limit back.
+/// How many files tasker could have open at first, where that is not as many as it
+/// may; commands get this limit back.
 static FILE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
 
 /// Lets tasker have as many files open as it may: a running command takes four.
@@ -149,7 +150,10 @@ pub fn raise_file_limit() {
     // SAFETY: rlimit is plain data, read and filled during the calls.
     unsafe {
         let mut limit: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && FILE_LIMIT.set(limit).is_ok() {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0
+            && limit.rlim_cur != limit.rlim_max
+            && FILE_LIMIT.set(limit).is_ok()
+        {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
@@ -182,6 +186,21 @@ fn handled_set() -> libc::sigset_t {
     }
 }
 
+/// The signals that whoever started tasker, or tasker itself, ignores. A command gets
+/// each with its default: what is not ignored has that once it is executed.
+static IGNORED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
+
+/// Every signal but those that are for real time only, which nobody ignores.
+const SIGNALS: [libc::c_int; 31] = {
+    let mut signals = [0; 31];
+    let mut n = 0;
+    while n < signals.len() {
+        signals[n] = n as libc::c_int + 1;
+        n += 1;
+    }
+    signals
+};
+
 /// From the start on nobody ends tasker by asking how far it is (SIGUSR1), even
 /// before there is a run to tell of. What it starts gets the signal as it comes.
 pub fn survive_questions() {
@@ -193,7 +212,8 @@ pub fn survive_questions() {
 /// `next_signal` sees them. Undoes what whoever started tasker may have left:
 /// with SIGCHLD ignored no child could be waited for, and a file at its size
 /// limit is an error to tell (SIGXFSZ), not an end. A SIGHUP that is ignored
-/// (`nohup`) stays so.
+/// (`nohup`) stays so. What is ignored from here on is asked once, and not changed
+/// any more.
 pub fn block_signals() {
     // SAFETY: the set is valid and the old mask is not asked for; only default
     // and ignored dispositions are set.
@@ -202,6 +222,8 @@ pub fn block_signals() {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::pthread_sigmask(libc::SIG_BLOCK, &handled_set(), ptr::null_mut());
     }
+    let ignored = SIGNALS.into_iter().filter(|signal| is_ignored(*signal));
+    let _ = IGNORED.set(ignored.collect());
 }
 
 /// Whether the signal is ignored, as `nohup` sees to for SIGHUP.
@@ -362,6 +384,7 @@ struct Start {
     fds: [RawFd; 3],
     register: RawFd,
     file_limit: *const libc::rlimit,
+    ignored: *const [libc::c_int],
     error: libc::c_int,
 }
 
@@ -395,6 +418,7 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
         ],
         register: program.register.map_or(-1, |fd| fd.as_raw_fd()),
         file_limit: FILE_LIMIT.get().map_or(ptr::null(), ptr::from_ref),
+        ignored: ptr::from_ref(IGNORED.get().map_or(&SIGNALS[..], Vec::as_slice)),
         error: 0,
     };
     let mut stack = [0u128; 512];
@@ -480,8 +504,8 @@ extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
         // tasker ignores and blocks some signals; a program expects neither.
         // What whoever started tasker ignores is reset as well: a shell cannot
         // trap a signal that was ignored when it started.
-        for signal in 1..32 {
-            libc::signal(signal, libc::SIG_DFL);
+        for signal in &*(*start).ignored {
+            libc::signal(*signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
