@@ -228,7 +228,7 @@ pub(super) fn first(bytes: &[u8]) -> Result<(Header, usize, u32), Problem> {
 }
 
 impl Journal {
-    /// A new journal, locked. It comes to the disk with the first result: until
+    /// A new journal, locked. It comes to the disk with the first command: until
     /// then it holds nothing that could be lost.
     ///
     /// # Errors
@@ -667,13 +667,19 @@ impl Journal {
         });
     }
 
-    /// A command was handed out; for a block's subtask `about` says so.
+    /// A command was handed out; for a block's subtask `about` says so. While the
+    /// first one runs, a new journal and its name come to the disk, so that its
+    /// result has to wait for no more than its own record.
     pub fn note_start(&mut self, step: (u64, u32), about: &About) {
         self.note("start", |fields| {
             fields.number(step.0).number(step.1).add(about.label);
             fields.add(about.host).add(about.title);
             fields.number(about.in_block).number(now());
         });
+        if self.fresh && !self.pretends {
+            self.dirty = true;
+            self.sync();
+        }
     }
 
     /// The subtask's attempt is over, and the next one waits for its time.
