@@ -1068,6 +1068,41 @@ fn unknown_hosts_are_found_before_anything_runs() {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
+/// A question that hangs does not hold up those that nobody has asked yet.
+#[test]
+fn hosts_that_are_asked_for_too_long_are_given_up_and_the_rest_is_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/pbrun", "#!/bin/sh\nexit 0\n");
+    // As many hang as are asked at once.
+    sandbox.program(
+        "bin/ping",
+        "#!/bin/sh\ncase $8 in 127.1.1.*) exec sleep 9 ;; esac\n",
+    );
+    sandbox.file(
+        "tasks.txt",
+        "task=1\ntype=parallel\nhostnames=127.1.1.[1-64],127.1.2.[1-3]\nexec=pbrun\ncommand=true\n",
+    );
+    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
+    command.env(
+        "PATH",
+        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
+    );
+    command.env("VALIDATION_TEST_TIMEOUT", "2");
+    let began = Instant::now();
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "it waited for them"
+    );
+    assert_eq!(ran.code, 60, "{ran:?}");
+    for part in [
+        "Host connectivity validation failed (3/67 hosts; 3 by ping)",
+        "127.1.1.1: no answer within 2 s",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {ran:?}");
+    }
+}
+
 /// The hosts are asked many at a time: the time-outs do not add up.
 #[test]
 fn many_dead_hosts_take_no_time_each() {
