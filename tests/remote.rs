@@ -416,11 +416,7 @@ fn the_far_end_runs_under_any_sh() {
             task=3\nhostname=far\nexec=ssh-shell\ncommand=(trap '' TERM; sleep 50) & sleep 51 | cat\ntimeout=1\nnext=always\n\
             task=4\nhostname=far\nexec=ssh-shell\ncommand=sleep 52 & echo on\nsuccess=stdout=on\n";
         sandbox.file("tasks.txt", tasks);
-        let mut command = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
-        command.env(
-            "PATH",
-            format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
-        );
+        let mut command = with_bin(&sandbox, &["-r", "--skip-host-validation", "tasks.txt"]);
         let began = Instant::now();
         let ran = Ran::from(command.output().expect("tasker runs"));
         let log = sandbox.log();
@@ -829,12 +825,15 @@ fn run_with_bin(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Ran {
     sandbox.file("tasks.txt", tasks);
     let mut arguments = options.to_vec();
     arguments.push("tasks.txt");
-    let mut command = sandbox.tasker(&arguments);
-    command.env(
-        "PATH",
-        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
-    );
-    Ran::from(command.output().expect("tasker runs"))
+    Ran::from(with_bin(sandbox, &arguments).output().expect("tasker runs"))
+}
+
+/// tasker that finds the programs in the sandbox's `bin` before all others.
+fn with_bin(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let mut command = sandbox.tasker(arguments);
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    command.env("PATH", path);
+    command
 }
 
 #[test]
@@ -934,11 +933,7 @@ fn engines_are_tested_with_their_probes() {
     probe("p7s", 1, "pbtest", "echo OK; echo no licence >&2; exit 3");
     probe("wwrs_clir", 1, "wwrs_test", "sleep 60");
     sandbox.file("tasks.txt", &good);
-    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
-    command.env(
-        "PATH",
-        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
-    );
+    let mut command = with_bin(&sandbox, &["-r", "-c", "tasks.txt"]);
     command.env("VALIDATION_TEST_TIMEOUT", "2");
     let began = Instant::now();
     let ran = Ran::from(command.output().expect("tasker runs"));
@@ -1082,11 +1077,7 @@ fn hosts_that_are_asked_for_too_long_are_given_up_and_the_rest_is_asked() {
         "tasks.txt",
         "task=1\ntype=parallel\nhostnames=127.1.1.[1-64],127.1.2.[1-3]\nexec=pbrun\ncommand=true\n",
     );
-    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
-    command.env(
-        "PATH",
-        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
-    );
+    let mut command = with_bin(&sandbox, &["-r", "-c", "tasks.txt"]);
     command.env("VALIDATION_TEST_TIMEOUT", "2");
     let began = Instant::now();
     let ran = Ran::from(command.output().expect("tasker runs"));
@@ -1113,11 +1104,7 @@ fn many_dead_hosts_take_no_time_each() {
         "tasks.txt",
         "task=1\ntype=parallel\nhostnames=127.1.[1-2].[1-100]\nexec=pbrun\ncommand=true\n",
     );
-    let mut command = sandbox.tasker(&["-r", "-c", "tasks.txt"]);
-    command.env(
-        "PATH",
-        format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
-    );
+    let mut command = with_bin(&sandbox, &["-r", "-c", "tasks.txt"]);
     let began = Instant::now();
     let ran = Ran::from(command.output().expect("tasker runs"));
     assert!(
