@@ -30,7 +30,7 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
     };
     let page = Page {
         account,
-        who: &records::who(&loaded.defaults.own_name),
+        who: loaded.validation.who(),
         detail: "",
         story: Some(story),
     };

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Others only tell `--status` what is under way (`run::track` reads them). They
-//! restore nothing, are no turns, and are written but not synced for their own sake:
+//! restore nothing, are no turns, and are written but not synced for their own sake,
+//! save the first `start`, with which a new journal comes to the disk:
 //!
 //! ```text
 //! run    PID WHEN TASKS LOG DIRECTORY WORDS      a process runs it from here on
