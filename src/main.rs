@@ -4,57 +4,38 @@
 //! room imports only those to its left: `text`, `task`, `plan`, `run`, `report`.
 #![deny(unsafe_code)]
 
-mod alert;
 mod cli;
-mod closing;
-mod completions;
-mod deadline;
-mod dry_run;
 mod exit;
-mod hosts;
-mod limits;
-mod load;
-mod lock;
-mod mail;
 mod outcome;
-mod page;
 mod plan;
-mod project;
-mod refusal;
-mod refused;
-mod rehearsal;
 mod report;
-mod results;
-mod resume;
-mod review;
 mod run;
 mod session;
-mod site;
-mod status;
 mod task;
 mod text;
-mod validation;
 
-use cli::Request;
+use cli::arguments::Request;
+use cli::{arguments, completions};
+use session::{dry_run, load, real_run, recovery, rehearsal, show_project, show_status};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run::sys::survive_questions();
-    let code = match cli::read(std::env::args_os().skip(1)) {
-        Ok(Request::Help { short }) => print(&cli::help(short)),
+    let code = match arguments::read(std::env::args_os().skip(1)) {
+        Ok(Request::Help { short }) => print(&arguments::help(short)),
         Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Request::Completions(shell)) => print(&completions::script(shell)),
-        Ok(Request::Status { run, typed }) => status::show(run.as_deref(), &typed),
-        Ok(Request::ProjectSummary { name, typed }) => project::show(&name, &typed),
+        Ok(Request::Status { run, typed }) => show_status::show(run.as_deref(), &typed),
+        Ok(Request::ProjectSummary { name, typed }) => show_project::show(&name, &typed),
         // Never freed: the process ends with it, and a long file has many pieces.
         Ok(Request::Run { file, typed }) => match load::load(&file, &typed).map(leaked) {
             Ok(loaded) if rehearsal::is_wanted(&loaded.invocation) => rehearsal::run(loaded),
-            Ok(loaded) if resume::is_shown(loaded) => resume::show(loaded),
-            Ok(loaded) if loaded.invocation.run => session::run(loaded),
+            Ok(loaded) if recovery::is_shown(loaded) => recovery::show(loaded),
+            Ok(loaded) if loaded.invocation.run => real_run::run(loaded),
             Ok(loaded) => dry_run::run(loaded),
             Err(code) => code,
         },
-        Err(message) => cli::refuse(&message),
+        Err(message) => arguments::refuse(&message),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

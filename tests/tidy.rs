@@ -372,7 +372,7 @@ fn every_option_that_a_page_mentions_exists() {
             );
         }
     }
-    let table = read("src/cli.rs");
+    let table = read("src/cli/arguments.rs");
     let old = table.lines().filter_map(|l| {
         let l = l.trim().strip_prefix("flag(\"")?;
         Some(l.strip_suffix("\", None, \"\"),")?.to_string())

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::load::Loaded;
 use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
 use crate::plan::targets::hosts_of;
@@ -15,6 +14,7 @@ use crate::run::child::{self, Surroundings};
 use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
 use crate::run::runner::Ending;
+use crate::session::load::Loaded;
 use crate::task::nodeset::{self, Selection};
 use crate::text::decimal::short_seconds;
 use std::borrow::Cow;

@@ -2,16 +2,16 @@
 //! the day's report (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
+use crate::cli::arguments::Invocation;
 use crate::exit;
-use crate::refusal::Refusal;
-use crate::refused::Refused;
 use crate::report::clock;
 use crate::report::paint::{self, Color};
 use crate::report::records::{self, Records};
 use crate::report::show::{complain, complain_raw};
 use crate::report::summary::{self, Findings};
-use crate::site::LogDirectory;
+use crate::session::config::LogDirectory;
+use crate::session::refusal::Refusal;
+use crate::session::rejection::Refused;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
 use crate::text::source::Sources;

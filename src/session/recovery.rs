@@ -3,12 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::limits;
-use crate::load::Loaded;
 use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::Policy;
 use crate::plan::identity::keyed_hash;
-use crate::refusal::Refusal;
 use crate::report::clock;
 use crate::report::records::Records;
 use crate::report::show;
@@ -21,7 +18,10 @@ use crate::run::journal::{self, Header, Journal, Problem};
 use crate::run::record::since_1970;
 use crate::run::runner::{Ending, Finished, Job, Runner, Time, Wake};
 use crate::run::sys;
-use crate::session;
+use crate::session::load::Loaded;
+use crate::session::real_run;
+use crate::session::refusal::Refusal;
+use crate::session::scope;
 use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
@@ -351,7 +351,7 @@ fn check_options(
     selection: &Selection,
 ) -> Result<(), Refusal> {
     let id = &header.run_id;
-    let word = policy_word(session::policy(loaded));
+    let word = policy_word(real_run::policy(loaded));
     if word != "stop" && word != header.policy {
         return Err(refuse(format!(
             "run {id} cannot be gone on with: it had no --{word}"
@@ -360,7 +360,7 @@ fn check_options(
     if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
         return Ok(());
     }
-    let given = limits::read(loaded, records).map_err(refuse)?;
+    let given = scope::read(loaded, records).map_err(refuse)?;
     match given.limit == selection.limit && given.exclude == selection.exclude {
         true => Ok(()),
         false => Err(refuse(format!(
@@ -607,7 +607,7 @@ fn remove_older(loaded: &Loaded, records: &Records, last: &Header, others: &[Pat
 
 /// `--show-recovery-info`: what going on would do; the exit code.
 pub fn show(loaded: &Loaded) -> i32 {
-    let found = session::log_directory(loaded).and_then(|directory| {
+    let found = real_run::log_directory(loaded).and_then(|directory| {
         let records = Records::new(directory, SystemTime::now());
         find(loaded, &records)
     });

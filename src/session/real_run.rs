@@ -2,17 +2,8 @@
 //! processes on one side and to the report on the other.
 #![forbid(unsafe_code)]
 
-use crate::closing::{self, Ended};
-use crate::deadline;
 use crate::exit;
-use crate::hosts::{self, Check};
-use crate::limits;
-use crate::load::Loaded;
-use crate::lock::{self, Instance};
-use crate::mail::{self, Failure};
-use crate::page;
 use crate::plan::flow::Policy;
-use crate::refusal::{Refusal, homeless, unwritable};
 use crate::report::console::Console;
 use crate::report::events::{Events, Head};
 use crate::report::history::History;
@@ -21,9 +12,6 @@ use crate::report::outputs::Outputs;
 use crate::report::records::Records;
 use crate::report::summary::{Findings, Sign};
 use crate::report::{Report, clock, show, summary};
-use crate::results::{self, JsonFile};
-use crate::resume::{self, Closed, Going};
-use crate::review::{self, Plan};
 use crate::run::capture::Spool;
 use crate::run::child::{self, Surroundings};
 use crate::run::deadline::Deadline;
@@ -36,6 +24,18 @@ use crate::run::pool::Pool;
 use crate::run::ramp::Ramp;
 use crate::run::runner::{Runner, Time, Wake};
 use crate::run::sys;
+use crate::session::approval::{self, Plan};
+use crate::session::destinations::{self, JsonFile};
+use crate::session::ending::{self, Ended};
+use crate::session::instance::{self, Instance};
+use crate::session::load::Loaded;
+use crate::session::mail_once::{self, Failure};
+use crate::session::page;
+use crate::session::preflight::{self, Check};
+use crate::session::recovery::{self, Closed, Going};
+use crate::session::refusal::{Refusal, homeless, unwritable};
+use crate::session::scope;
+use crate::session::time_limit;
 use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
@@ -57,7 +57,7 @@ pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
         Err(refusal) => {
-            mail::tell(loaded, &Failure::of_refusal(&refusal), || refusal.print());
+            mail_once::tell(loaded, &Failure::of_refusal(&refusal), || refusal.print());
             loaded.validation.tell(&loaded.invocation, &refusal);
             refusal.code
         }
@@ -69,10 +69,10 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let records = Records::new(log_directory(loaded)?, began);
     let invocation = &loaded.invocation;
     let goes_on = invocation.resume || invocation.auto_recovery || invocation.finish_only;
-    if goes_on && !lock::let_others_end(loaded, &records)? {
+    if goes_on && !instance::let_others_end(loaded, &records)? {
         return Ok(exit::OK);
     }
-    let going = resume::find(loaded, &records)?;
+    let going = recovery::find(loaded, &records)?;
     let run_id = going
         .as_ref()
         .map_or_else(|| run_id(began), |g| g.run_id.clone());
@@ -80,11 +80,11 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         Some(going) => (going.start, going.selection.clone()),
         None => (
             start_task(loaded)?,
-            limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
+            scope::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
         ),
     };
-    let mut deadline = deadline::read(loaded, &selection, began)?;
-    let missing = hosts::missing_programs(loaded, &selection);
+    let mut deadline = time_limit::read(loaded, &selection, began)?;
+    let missing = preflight::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         let why = format!("not in PATH: {}", missing.join(", "));
         let mut findings = Findings::default();
@@ -96,20 +96,20 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
     let plan = Plan::new(loaded, &selection, Some(&records))?;
-    review::check(loaded, &selection, &plan, Some(&records))?;
+    approval::check(loaded, &selection, &plan, Some(&records))?;
     if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
         json.check(&records)?;
     }
     if let Some(events) = &loaded.invocation.events {
-        results::refuse_task_file("--events", events, &loaded.name)?;
+        destinations::refuse_task_file("--events", events, &loaded.name)?;
     }
     if let Some(report) = &loaded.invocation.report {
         page::check(report, &loaded.name)?;
     }
     if let Some(deadline) = deadline.as_ref().filter(|_| !loaded.invocation.quiet) {
-        deadline::doubt(loaded, &selection, deadline);
+        time_limit::doubt(loaded, &selection, deadline);
     }
-    review::confirm(loaded, &selection, &plan)?;
+    approval::confirm(loaded, &selection, &plan)?;
     let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     if let Some(deadline) = &mut deadline {
@@ -152,7 +152,7 @@ fn begin(loaded: &Loaded, begun: &Begun, pool: &mut Pool) -> Result<i32, Refusal
         pause(pool, most.mul_f64(child::random()))?;
     }
     // Held until the run has ended.
-    let lock = match lock::instance(loaded, &begun.records, &begun.plan, pool)? {
+    let lock = match instance::instance(loaded, &begun.records, &begun.plan, pool)? {
         Instance::Another => return Ok(exit::OK),
         Instance::Ours(lock) => lock,
     };
@@ -198,17 +198,17 @@ fn prepare(
     let mut journal = match &begun.going {
         Some(going) => going.take(loaded, spool)?,
         None => {
-            let header = resume::header(
+            let header = recovery::header(
                 loaded,
                 &begun.records,
                 &begun.run_id,
                 begun.began,
                 &settings,
             )?;
-            resume::begin(loaded, &begun.records, &header, spool)?
+            recovery::begin(loaded, &begun.records, &header, spool)?
         }
     };
-    let words = closing::words(loaded, None, None);
+    let words = ending::words(loaded, None, None);
     journal.note_run(loaded.workflow.tasks.len(), report.log.path(), &words);
     Ok((settings, journal))
 }
@@ -308,7 +308,7 @@ fn close_journal(
     end: &mut RunEnd,
 ) -> Closed {
     let mut said = Vec::new();
-    let closed = resume::close(loaded, records, end, &mut said);
+    let closed = recovery::close(loaded, records, end, &mut said);
     for line in said {
         report.log.say(Level::Error, &line);
         let line = Mask::new(&loaded.workflow.globals).text(&line);
@@ -340,7 +340,7 @@ pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusa
         return Ok(Selection::default());
     }
     let records = Records::new(log_directory(loaded)?, began);
-    limits::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))
+    scope::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))
 }
 
 /// Asks about the hosts until a signal comes; the signal is the refusal.
@@ -352,7 +352,7 @@ pub fn contact(
     pool: &mut Pool,
 ) -> Result<Findings, Refusal> {
     let stop = || around.interrupt.level() > interrupt::Level::None;
-    let findings = hosts::check(&Check {
+    let findings = preflight::check(&Check {
         loaded,
         selection,
         around: contacted,
@@ -525,8 +525,8 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
         loaded.validation.who().to_string(),
         format!(
             "Default timeout {}, targets {}",
-            crate::cli::shown_timeout(loaded.defaults.timeout),
-            hosts::named_targets(loaded, &begun.selection)
+            crate::cli::arguments::shown_timeout(loaded.defaults.timeout),
+            preflight::named_targets(loaded, &begun.selection)
         ),
         format!(
             "Task validation passed ({})",

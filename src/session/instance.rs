@@ -2,17 +2,17 @@
 //! its holder ends. What stands in the file only tells who holds it.
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
+use crate::cli::arguments::Invocation;
 use crate::exit;
-use crate::load::Loaded;
-use crate::refusal::{Refusal, unwritable};
 use crate::report::clock;
 use crate::report::records::Records;
-use crate::review::Plan;
 use crate::run::pool::Pool;
 use crate::run::runner::Runner;
 use crate::run::sys;
-use crate::session;
+use crate::session::approval::Plan;
+use crate::session::load::Loaded;
+use crate::session::real_run;
+use crate::session::refusal::{Refusal, unwritable};
 use crate::task::nodeset::Selection;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -121,7 +121,7 @@ pub fn instance(
             Wanted::Force => return Ok(Instance::Ours(Place::Beside(holder))),
             Wanted::Skip => return Ok(Instance::Another),
             _ if pool.now() >= until => return Err(active(&holder)),
-            _ => session::pause(pool, LOOK)?,
+            _ => real_run::pause(pool, LOOK)?,
         }
     }
 }

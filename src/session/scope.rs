@@ -1,9 +1,9 @@
 //! Which hosts `--limit` and `--exclude` name (SPEC §6).
 #![forbid(unsafe_code)]
 
-use crate::load::Loaded;
 use crate::outcome::Outcome;
 use crate::report::records::Records;
+use crate::session::load::Loaded;
 use crate::task::nodeset::{self, Selection};
 use crate::task::{Kind, Members};
 use std::collections::HashSet;

@@ -2,7 +2,7 @@
 //! name nothing themselves.
 #![forbid(unsafe_code)]
 
-use crate::cli::{self, Invocation, Typed};
+use crate::cli::arguments::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
@@ -110,7 +110,7 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
         let site = read(&invocation, &mut sources, &mut diagnostics)?;
         Ok((site, invocation))
     });
-    let (site, invocation) = found.map_err(|why| cli::refuse(&why))?;
+    let (site, invocation) = found.map_err(|why| arguments::refuse(&why))?;
     // Where the runs are is not known from a file that cannot be trusted.
     if diagnostics.has_errors() {
         let drawn = diagnostics.draw(&sources);

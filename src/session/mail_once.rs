@@ -3,17 +3,17 @@
 //! nothing else, and losing it costs no more than one long message too many.
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
-use crate::load::Loaded;
+use crate::cli::arguments::Invocation;
 use crate::outcome::Outcome;
 use crate::plan::identity;
-use crate::refusal::Refusal;
 use crate::report::records::Records;
 use crate::report::{clock, show};
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
-use crate::session;
+use crate::session::load::Loaded;
+use crate::session::real_run;
+use crate::session::refusal::Refusal;
 use crate::task::Task;
 use crate::task::globals::is_secret;
 use crate::task::mask::Mask;
@@ -262,7 +262,7 @@ fn about(path: &Path, error: &io::Error) -> String {
 /// command line makes of it; not by the file's text, which is mended after a
 /// failure.
 fn place(loaded: &Loaded) -> Result<PathBuf, String> {
-    let directory = session::log_directory(loaded).map_err(|refusal| refusal.why)?;
+    let directory = real_run::log_directory(loaded).map_err(|refusal| refusal.why)?;
     let records = Records::new(directory, SystemTime::now());
     let invocation = &loaded.invocation;
     let mut job = match fs::canonicalize(&loaded.name) {

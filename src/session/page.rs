@@ -1,15 +1,15 @@
 //! The page that `--report` asks for: brings together what it is made of.
 #![forbid(unsafe_code)]
 
-use crate::cli::Form;
-use crate::closing::Ended;
-use crate::refusal::{Refusal, unwritable};
+use crate::cli::arguments::Form;
 use crate::report::account::Account;
 use crate::report::history::History;
 use crate::report::page::{Page, Story};
 use crate::report::records;
-use crate::results;
-use crate::review;
+use crate::session::approval;
+use crate::session::destinations;
+use crate::session::ending::Ended;
+use crate::session::refusal::{Refusal, unwritable};
 use crate::task::mask::Mask;
 use std::io;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
     let text = &loaded.sources.get(loaded.file).text;
     let story = Story {
         history,
-        plan: &review::draw(loaded, ended.selection, ended.plan, Form::Text),
+        plan: &approval::draw(loaded, ended.selection, ended.plan, Form::Text),
         task_file: &records::mask_definitions(text, &mask),
         sources: &loaded.sources,
     };
@@ -42,6 +42,6 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
 /// # Errors
 /// That it cannot (32), or is the task file (2).
 pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
-    results::refuse_task_file("--report", path, task_file)?;
+    destinations::refuse_task_file("--report", path, task_file)?;
     records::can_write(path).map_err(unwritable)
 }

@@ -2,13 +2,10 @@
 //! runner. No process, no pause, nothing written, nobody contacted.
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
-use crate::deadline;
+use crate::cli::arguments::Invocation;
 use crate::exit;
-use crate::load::Loaded;
 use crate::outcome::Outcome;
 use crate::plan::targets;
-use crate::refusal::Refusal;
 use crate::report::show;
 use crate::report::story::Story;
 use crate::run::deadline::Deadline;
@@ -17,7 +14,10 @@ use crate::run::event::Event;
 use crate::run::job::Common;
 use crate::run::pretend::{Answer, Pretend};
 use crate::run::runner::{Ending, Job};
-use crate::session;
+use crate::session::load::Loaded;
+use crate::session::real_run;
+use crate::session::refusal::Refusal;
+use crate::session::time_limit;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, Selection};
 use crate::task::{Ix, Kind, Task};
@@ -65,10 +65,10 @@ pub fn run(loaded: &Loaded) -> i32 {
 }
 
 fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
-    let start = session::start_task(loaded)?;
+    let start = real_run::start_task(loaded)?;
     let began = SystemTime::now();
-    let selection = session::selection(loaded, began)?;
-    let deadline = deadline::read(loaded, &selection, began)?;
+    let selection = real_run::selection(loaded, began)?;
+    let deadline = time_limit::read(loaded, &selection, began)?;
     let mut rehearsal = Rehearsal {
         loaded,
         start,
@@ -171,7 +171,7 @@ impl Rehearsal<'_> {
     fn walk(&mut self, failing: Option<Ix>, max_steps: u64, emit: &mut dyn FnMut(Event)) -> RunEnd {
         let loaded = self.loaded;
         let settings = Settings {
-            policy: session::policy(loaded),
+            policy: real_run::policy(loaded),
             max_steps,
             start: self.start,
             debug: false,

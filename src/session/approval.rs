@@ -2,17 +2,17 @@
 //! reviewed one, and whom to ask before it runs.
 #![forbid(unsafe_code)]
 
-use crate::cli::Form;
+use crate::cli::arguments::Form;
 use crate::exit;
-use crate::load::Loaded;
 use crate::plan::as_json::{self, Whole};
 use crate::plan::identity::{self, Basis};
 use crate::plan::outline::Outline;
 use crate::plan::targets::Targets;
 use crate::plan::{listing, picture};
-use crate::refusal::{self, Refusal};
 use crate::report::records::Records;
 use crate::report::show;
+use crate::session::load::Loaded;
+use crate::session::refusal::{self, Refusal};
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, Selection};
 use crate::text::decimal::short_seconds;

@@ -1,14 +1,14 @@
 //! A run that was wanted and did not begin: whoever waits for its end is told.
 #![forbid(unsafe_code)]
 
-use crate::alert::Alert;
-use crate::cli::Invocation;
+use crate::cli::arguments::Invocation;
 use crate::report::account::Account;
 use crate::report::as_json;
 use crate::report::page::Page;
 use crate::report::records::{self, Records};
 use crate::report::show::complain;
-use crate::results::{self, JsonFile};
+use crate::session::alert::Alert;
+use crate::session::destinations::{self, JsonFile};
 use crate::task::mask::Mask;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -82,7 +82,7 @@ impl Refused<'_> {
     /// So that the page of an earlier run does not pass for this one's.
     fn write_page(&self, account: &Account) {
         let report = self.invocation.report.as_ref();
-        let Some(path) = report.filter(|p| !results::is_task_file(p, self.file)) else {
+        let Some(path) = report.filter(|p| !destinations::is_task_file(p, self.file)) else {
             return;
         };
         let page = Page {

@@ -1,10 +1,10 @@
 //! Where the results for a program go (SPEC §6.7): `--output-json`.
 #![forbid(unsafe_code)]
 
-use crate::cli::Invocation;
+use crate::cli::arguments::Invocation;
 use crate::exit;
-use crate::refusal::{Refusal, unwritable};
 use crate::report::records::{self, Records};
+use crate::session::refusal::{Refusal, unwritable};
 use std::io;
 use std::path::Path;
 

@@ -2,21 +2,21 @@
 //! records for a program, the recap, and the alert (SPEC §6.3 to §6.7).
 #![forbid(unsafe_code)]
 
-use crate::alert::Alert;
 use crate::exit;
-use crate::load::Loaded;
-use crate::mail::{self, Failure};
 use crate::outcome::Outcome;
-use crate::page;
 use crate::report::account::{Account, Walk};
 use crate::report::log::Level;
 use crate::report::recap::Closing;
 use crate::report::records::Records;
 use crate::report::{Report, as_json, clock, show};
-use crate::results::JsonFile;
-use crate::review::Plan;
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::Interrupt;
+use crate::session::alert::Alert;
+use crate::session::approval::Plan;
+use crate::session::destinations::JsonFile;
+use crate::session::load::Loaded;
+use crate::session::mail_once::{self, Failure};
+use crate::session::page;
 use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
@@ -183,10 +183,10 @@ impl Ended<'_> {
         };
         if end.exit == exit::OK {
             report.console.end(end, &closing);
-            return mail::recovered(loaded);
+            return mail_once::recovered(loaded);
         }
         let failure = Failure::of_end(loaded, end, report.log.path());
-        mail::tell(loaded, &failure, || report.console.end(end, &closing));
+        mail_once::tell(loaded, &failure, || report.console.end(end, &closing));
     }
 
     /// The failure in one sentence; empty where there was none.

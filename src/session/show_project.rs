@@ -1,12 +1,12 @@
 //! `--project-summary`: the runs of a project, as a table (SPEC §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::Typed;
+use crate::cli::arguments::Typed;
 use crate::exit;
 use crate::report::project;
 use crate::report::records::Records;
 use crate::report::show::{complain, complain_raw};
-use crate::site;
+use crate::session::config;
 use crate::text::diagnostic::{printable, reason};
 use crate::text::nearest::did_you_mean;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 /// Prints it; the exit code.
 pub fn show(name: &str, typed: &[Typed]) -> i32 {
-    let directory = match site::log_directory_of(typed) {
+    let directory = match config::log_directory_of(typed) {
         Ok(directory) => directory,
         Err(code) => return code,
     };

@@ -2,15 +2,16 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::{self, Invocation, Typed};
+use crate::cli::arguments::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
-use crate::refused::Refused;
 use crate::report::show::complain;
 use crate::report::summary::Findings;
-use crate::site::{self, Site};
+use crate::session::config::{self, Site};
+use crate::session::rejection::Refused;
+use crate::session::validation::{Asked, Validation};
 use crate::task::build::{self, Setting};
 use crate::task::globals::is_secret;
 use crate::task::keys;
@@ -18,7 +19,6 @@ use crate::task::mask::Mask;
 use crate::text::diagnostic::{Check, Diagnostics, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{BadText, MAX_BYTES, Source, Sources, Span};
-use crate::validation::{Asked, Validation};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         complain(format_args!("tasker: {why}"));
         tell_of_typed(typed, &name, code, &why)
     })?;
-    let usage = |why: String| tell_of_typed(typed, &name, cli::refuse(&why), &why);
+    let usage = |why: String| tell_of_typed(typed, &name, arguments::refuse(&why), &why);
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);
@@ -60,7 +60,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
-    let mut site = site::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
+    let mut site = config::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
     let defaults = site
         .defaults(&invocation, &mut diagnostics)
         .map_err(usage)?;
@@ -78,7 +78,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
     let mask = Mask::new(&workflow.globals);
     if !from_stdin {
-        site::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
+        config::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
     }
     diagnostics.begin(Check::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
@@ -148,7 +148,7 @@ fn tell_of_typed(typed: &[Typed], name: &str, code: i32, why: &str) -> i32 {
     let Ok(invocation) = Invocation::new(typed, &[], &sources, &mut unseen) else {
         return code;
     };
-    let site = site::read(&invocation, &mut Sources::default(), &mut unseen);
+    let site = config::read(&invocation, &mut Sources::default(), &mut unseen);
     let directory = site.ok().and_then(|s| s.log_directory(&invocation));
     Refused {
         invocation: &invocation,
@@ -228,7 +228,7 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
             Line::Option(at) if pairs => {
                 let message = format!(
                     "the option `{}` stands after the first `key=value` line",
-                    cli::name_in(sources.text(*at))
+                    arguments::name_in(sources.text(*at))
                 );
                 diagnostics
                     .error(*at, message)
@@ -248,7 +248,7 @@ fn hide_secrets(lines: &[Line], sources: &mut Sources) {
                 let name = sources.text(pair.key);
                 (is_secret(name) && keys::is_identifier(name)).then_some(pair.value)
             }
-            Line::Option(at) => cli::secret_value(sources.text(*at)).map(|from| Span {
+            Line::Option(at) => arguments::secret_value(sources.text(*at)).map(|from| Span {
                 start: at.start + from as u32,
                 ..*at
             }),

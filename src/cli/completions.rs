@@ -6,7 +6,7 @@
 //! and is wrong elsewhere completes as well.
 #![forbid(unsafe_code)]
 
-use crate::cli::{OPTIONS, Opt};
+use crate::cli::arguments::{OPTIONS, Opt};
 use crate::plan::exec::Types;
 use crate::report::log::Level;
 use crate::report::paint::Color;

@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::load::Loaded;
 use crate::plan::bounds;
 use crate::plan::outline::Outline;
-use crate::refusal::Refusal;
 use crate::report::show;
 use crate::run::deadline::{self, Deadline};
+use crate::session::load::Loaded;
+use crate::session::refusal::Refusal;
 use crate::task::Ix;
 use crate::task::nodeset::Selection;
 use crate::text::duration;

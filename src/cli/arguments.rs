@@ -4,7 +4,7 @@
 //! file's options are applied first, then those of the command line, which win.
 #![forbid(unsafe_code)]
 
-use crate::completions::Shell;
+use crate::cli::completions::Shell;
 use crate::exit;
 use crate::plan::identity;
 use crate::plan::picture::Language;
@@ -717,7 +717,7 @@ impl Invocation {
                     None => message,
                 })?;
         }
-        if invocation.run && crate::rehearsal::is_wanted(&invocation) {
+        if invocation.run && crate::session::rehearsal::is_wanted(&invocation) {
             return Err("a rehearsal (--assume) runs nothing; leave -r out".into());
         }
         if invocation.deadline_task.is_some() && invocation.deadline.is_none() {

@@ -4,7 +4,7 @@
 //! wait for.
 #![forbid(unsafe_code)]
 
-use crate::cli::Typed;
+use crate::cli::arguments::Typed;
 use crate::exit;
 use crate::report::records::Records;
 use crate::report::show::{complain, complain_raw};
@@ -12,7 +12,7 @@ use crate::report::status::{self, Sight};
 use crate::run::journal::Problem;
 use crate::run::sys;
 use crate::run::track::{self, Track};
-use crate::site;
+use crate::session::config;
 use crate::text::diagnostic::{Count, printable, reason};
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -31,7 +31,7 @@ const LISTED: usize = 20;
 
 /// Prints the run that was asked for, or all of them; the exit code.
 pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
-    let directory = match site::log_directory_of(typed) {
+    let directory = match config::log_directory_of(typed) {
         Ok(directory) => directory,
         Err(code) => return code,
     };

@@ -1,18 +1,18 @@
 //! Without `-r`: what the checks found, and what a run would do (SPEC §6.1).
 #![forbid(unsafe_code)]
 
-use crate::cli::Form;
-use crate::deadline;
+use crate::cli::arguments::Form;
 use crate::exit;
-use crate::hosts::{self, Check};
-use crate::load::Loaded;
-use crate::refusal::{Refusal, unwritable};
 use crate::report::records::Records;
 use crate::report::show;
 use crate::report::summary::{self, Findings};
-use crate::review::{self, Plan};
 use crate::run::pool::Pool;
-use crate::session;
+use crate::session::approval::{self, Plan};
+use crate::session::load::Loaded;
+use crate::session::preflight::{self, Check};
+use crate::session::real_run;
+use crate::session::refusal::{Refusal, unwritable};
+use crate::session::time_limit;
 use crate::task::nodeset::Selection;
 use std::time::SystemTime;
 
@@ -30,11 +30,11 @@ pub fn run(loaded: &Loaded) -> i32 {
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let began = SystemTime::now();
-    session::start_task(loaded)?;
-    let selection = session::selection(loaded, began)?;
-    match deadline::read(loaded, &selection, began) {
+    real_run::start_task(loaded)?;
+    let selection = real_run::selection(loaded, began)?;
+    match time_limit::read(loaded, &selection, began) {
         Ok(None) => {}
-        Ok(Some(deadline)) => deadline::doubt(loaded, &selection, &deadline),
+        Ok(Some(deadline)) => time_limit::doubt(loaded, &selection, &deadline),
         Err(refusal) => show::complain(format_args!(
             "tasker: warning: {}; a real run would be refused with {}",
             refusal.why, refusal.code
@@ -42,7 +42,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     }
     let findings = match loaded.invocation.connection_test {
         true => test_connections(loaded, &selection, began)?,
-        false => hosts::check(&Check {
+        false => preflight::check(&Check {
             loaded,
             selection: &selection,
             around: None,
@@ -51,7 +51,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     };
     // `--validate-only` has found them already.
     let missing = match findings.code == exit::OK && !loaded.invocation.validate_only {
-        true => hosts::missing_programs(loaded, &selection),
+        true => preflight::missing_programs(loaded, &selection),
         false => Vec::new(),
     };
     if !missing.is_empty() {
@@ -87,18 +87,18 @@ fn show_plan(
     began: SystemTime,
 ) -> Result<(), Refusal> {
     // A user without a home can look at a plan as well.
-    let directory = session::log_directory(loaded).ok();
+    let directory = real_run::log_directory(loaded).ok();
     let records = directory.map(|directory| Records::new(directory, began));
     let plan = Plan::new(loaded, selection, records.as_ref())?;
     if form == Form::Text {
         crate::print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    crate::print(&review::draw(loaded, selection, &plan, form));
+    crate::print(&approval::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
     if let Some(records) = records.as_ref().filter(|r| r.exists()) {
         plan.keep(records);
     }
-    review::check(loaded, selection, &plan, records.as_ref())
+    approval::check(loaded, selection, &plan, records.as_ref())
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
@@ -108,10 +108,10 @@ fn test_connections(
     began: SystemTime,
 ) -> Result<Findings, Refusal> {
     let private =
-        Records::new(session::log_directory(loaded)?, began).private(&session::run_id(began));
-    let around = session::surroundings(loaded, private).map_err(unwritable)?;
+        Records::new(real_run::log_directory(loaded)?, began).private(&real_run::run_id(began));
+    let around = real_run::surroundings(loaded, private).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
-    let findings = session::contact(loaded, selection, Some(&around), &around, &mut pool);
+    let findings = real_run::contact(loaded, selection, Some(&around), &around, &mut pool);
     pool.close();
     findings
 }

@@ -1,0 +1,5 @@
+//! What was asked: the command line and the options that a task file holds.
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod completions;

@@ -1,0 +1,25 @@
+//! One call of tasker: what was asked is loaded and checked, then run,
+//! rehearsed, shown or refused.
+#![forbid(unsafe_code)]
+
+pub mod alert;
+pub mod approval;
+pub mod config;
+pub mod destinations;
+pub mod dry_run;
+pub mod ending;
+pub mod instance;
+pub mod load;
+pub mod mail_once;
+pub mod page;
+pub mod preflight;
+pub mod real_run;
+pub mod recovery;
+pub mod refusal;
+pub mod rehearsal;
+pub mod rejection;
+pub mod scope;
+pub mod show_project;
+pub mod show_status;
+pub mod time_limit;
+pub mod validation;
