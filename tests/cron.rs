@@ -26,7 +26,7 @@ fn cron(sandbox: &Sandbox, script: &str) -> Command {
         .env("LOGNAME", "root")
         .env("SHELL", "/bin/sh")
         .env("PATH", "/usr/bin:/bin")
-        .env("TZ", "UTC")
+        .env("TZ", &sandbox.zone)
         .env("TASKER", env!("CARGO_BIN_EXE_tasker"))
         .stdin(Stdio::null());
     command

@@ -8,6 +8,7 @@ mod support;
 
 use sshd::skipped;
 use std::process::{Command, Stdio};
+use support::neutral::without_numbers;
 use support::{Sandbox, finish, signal, wait_for};
 
 /// A terminal of its own, driven through tmux.
@@ -334,26 +335,25 @@ fn who_asks_is_answered() {
     }
 }
 
+/// The numbers depend on how busy the machine is; `report::progress` tests them.
 #[test]
 fn a_slow_host_is_named_once() {
     let sandbox = block();
     let child = sandbox.start(BLOCK, &[]);
-    let told = "web04 is slow: 0:05 so far; the median of 3 others is 0.0 s";
+    let slow = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|l| l.contains("web04 is slow"));
+        lines.map(without_numbers).collect()
+    };
     wait_for("the warning", || {
-        sandbox.exists("TASKER/logs") && sandbox.log().contains("web04 is slow")
+        sandbox.exists("TASKER/logs") && !slow(&sandbox.log()).is_empty()
     });
     sandbox.file("gate", "");
     let ran = finish(child);
-    assert_eq!(
-        ran.stdout.matches("web04 is slow").count(),
-        1,
-        "{}",
-        ran.stdout
-    );
-    assert!(ran.stdout.contains(told), "{}", ran.stdout);
+    let warning = "web# is slow: #:# so far; the median of # others is #.# s";
+    assert_eq!(slow(&ran.stdout), [format!("  {warning}")]);
     let log = sandbox.log();
-    assert_eq!(log.matches("web04 is slow").count(), 1, "{log}");
-    assert!(log.contains(&format!("[WARN] {told}")), "{log}");
+    assert_eq!(slow(&log), [format!("[#-#-# #:#:#] [WARN] {warning}")]);
+    assert!(log.contains("; the median of 3 others is "), "{log}");
 }
 
 /// Before there is a run to tell of, a question ends nothing either.

@@ -275,7 +275,8 @@ fn no_failure_is_lost_with_its_memory() {
 
 #[test]
 fn an_older_failure_has_its_date() {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.zone = "UTC".into();
     is_whole(&job(&sandbox, "web1\n", &[]));
     let memory = memories(&sandbox).remove(0);
     let text = std::fs::read_to_string(&memory).expect("readable");

@@ -5,6 +5,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use support::neutral::without_numbers;
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
 fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
@@ -208,19 +209,6 @@ fn id(sandbox: &Sandbox) -> String {
     let journal = journals(sandbox).remove(0);
     let stem = journal.file_stem().expect("a name");
     stem.to_string_lossy().into_owned()
-}
-
-/// Every number as `#`, so that times do not matter.
-fn without_numbers(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '0'..='9' if out.ends_with('#') => {}
-            '0'..='9' => out.push('#'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// A command that waits until somebody writes into `gate`.

@@ -8,13 +8,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A directory that is removed with its value; HOME of what runs in it.
 pub struct Sandbox {
     pub path: PathBuf,
+    /// TZ of what runs in it.
+    pub zone: String,
+}
+
+/// A time zone in which it is between 12:00 and 13:00 now, so that no test
+/// crosses midnight and `--deadline=04:00` is always hours away.
+fn zone_at_noon() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let hour = now.expect("a clock after 1970").as_secs() / 3600 % 24;
+    // POSIX counts hours to the west: local time is UTC minus this.
+    format!("<NOON>{}", hour as i64 - 12)
 }
 
 impl Drop for Sandbox {
@@ -32,7 +43,10 @@ impl Sandbox {
         );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).expect("a directory for the test");
-        Sandbox { path }
+        Sandbox {
+            path,
+            zone: zone_at_noon(),
+        }
     }
 
     /// Writes a file of the sandbox and returns its path.
@@ -70,7 +84,7 @@ impl Sandbox {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", &self.path)
             .env("LC_ALL", "C.UTF-8")
-            .env("TZ", "UTC")
+            .env("TZ", &self.zone)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

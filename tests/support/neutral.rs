@@ -39,3 +39,16 @@ fn without_times(line: &str) -> String {
     }
     out.join(" ")
 }
+
+/// Each run of digits becomes `#`.
+pub fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            c => out.push(c),
+        }
+    }
+    out
+}
