@@ -10,11 +10,11 @@
 
 use super::capture::Captured;
 use super::engine::{Engine, retry_delay};
+use super::evaluation::TaskContext;
 use super::event::Event;
 use super::result::{Member, TaskResult};
 use super::runner::{Finished, Job, Time, Wake};
 use super::step::{Numbers, Retries, is_of_block, running};
-use super::view::Own;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{self, Choice, Position};
@@ -44,7 +44,7 @@ struct Subtask {
     /// The task of the list; for a host the block itself.
     task: Ix,
     name: String,
-    own: Own,
+    context: TaskContext,
     result: Option<TaskResult>,
     /// The journal has the result.
     recorded: bool,
@@ -93,26 +93,26 @@ impl Engine<'_> {
         ix: Ix,
         task: &Task,
         parallel: &Parallel,
-        own: &Own,
+        context: &TaskContext,
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
         let began = self.runner.now();
-        let limits = self.limits(parallel, own)?;
+        let limits = self.limits(parallel, context)?;
         if let Some(result) = self.restored_block(ix, parallel) {
             return Ok(result);
         }
         self.memory.muted = false;
-        let mut subtasks = self.subtasks(ix, task, parallel, own)?;
+        let mut subtasks = self.subtasks(ix, task, parallel, context)?;
         self.keep_what_succeeded(ix, &mut subtasks);
         let waves = waves::divide(&limits.waves, subtasks.len());
         let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
-        self.tell(task, own, |about| Event::Block {
+        self.tell(task, context, |about| Event::Block {
             about,
             total,
             at_once,
         });
         let kept = subtasks.iter().filter(|s| s.kept).count();
-        self.note_open(task, own, total, kept);
+        self.note_open(task, context, total, kept);
         self.deadline = limits.timeout.map(|t| began + t);
         let mut block = Block {
             turn: self.turn(),
@@ -141,9 +141,9 @@ impl Engine<'_> {
         self.deadline = None;
         self.leave_out_the_rest(&mut block);
         if let Some(cause) = block.misfit.take() {
-            self.miss(&own.label, cause);
+            self.miss(&context.label, cause);
         }
-        Ok(self.block_result(block, own, began))
+        Ok(self.block_result(block, context, began))
     }
 
     /// Gives their results to the subtasks that need not run again.
@@ -162,18 +162,18 @@ impl Engine<'_> {
         }
     }
 
-    fn limits(&mut self, parallel: &Parallel, own: &Own) -> Result<Limits, String> {
+    fn limits(&mut self, parallel: &Parallel, context: &TaskContext) -> Result<Limits, String> {
         let default = self.defaults.max_parallel;
-        self.look(own, |view| {
-            let at_once = now("max_parallel", parallel.max_parallel.as_ref(), view)?;
-            let unreachable = now("unreachable", parallel.unreachable.as_ref(), view)?;
+        self.look(context, |values| {
+            let at_once = now("max_parallel", parallel.max_parallel.as_ref(), values)?;
+            let unreachable = now("unreachable", parallel.unreachable.as_ref(), values)?;
             Ok(Limits {
                 at_once: at_once.unwrap_or(default) as usize,
-                timeout: now("block_timeout", parallel.block_timeout.as_ref(), view)?,
+                timeout: now("block_timeout", parallel.block_timeout.as_ref(), values)?,
                 unreachable: unreachable.unwrap_or(Unreachable::Fail),
-                fail_fast: now("fail_fast", parallel.fail_fast.as_ref(), view)?,
-                waves: now("waves", parallel.waves.as_ref(), view)?.unwrap_or(vec![Wave::Rest]),
-                pause: now("wave_pause", parallel.wave_pause.as_ref(), view)?.unwrap_or_default(),
+                fail_fast: now("fail_fast", parallel.fail_fast.as_ref(), values)?,
+                waves: now("waves", parallel.waves.as_ref(), values)?.unwrap_or(vec![Wave::Rest]),
+                pause: now("wave_pause", parallel.wave_pause.as_ref(), values)?.unwrap_or_default(),
             })
         })
     }
@@ -184,12 +184,12 @@ impl Engine<'_> {
         ix: Ix,
         task: &Task,
         parallel: &Parallel,
-        own: &Own,
+        context: &TaskContext,
     ) -> Result<Vec<Subtask>, String> {
-        let subtask = |task: Ix, name: String, own: Own| Subtask {
+        let subtask = |task: Ix, name: String, context: TaskContext| Subtask {
             task,
             name,
-            own,
+            context,
             result: None,
             recorded: false,
             kept: false,
@@ -198,48 +198,48 @@ impl Engine<'_> {
             Members::Tasks(tasks) => Ok(tasks
                 .iter()
                 .map(|member| {
-                    let own = Own {
+                    let context = TaskContext {
                         in_block: true,
-                        ..self.own(Position::at(*member))
+                        ..self.context(Position::at(*member))
                     };
-                    subtask(*member, own.label.clone(), own)
+                    subtask(*member, context.label.clone(), context)
                 })
                 .collect()),
             Members::Hosts { set, .. } => {
-                let text = self.look(own, |view| {
-                    String::from_utf8_lossy(&set.fill(view)).into_owned()
+                let text = self.look(context, |values| {
+                    String::from_utf8_lossy(&set.fill(values)).into_owned()
                 });
                 let set_of_hosts =
                     nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
                 if set.known_text().is_none() {
-                    self.warn_of_repeated(own, &set_of_hosts.repeated);
+                    self.warn_of_repeated(context, &set_of_hosts.repeated);
                 }
                 let mut hosts = set_of_hosts.hosts;
                 hosts.retain(|h| self.settings.selection.allows(h));
-                let own = |(index, host): (usize, &String)| Own {
+                let context = |(index, host): (usize, &String)| TaskContext {
                     id: task.id,
                     task: format!("{}.{}", task.id, index + 1),
                     label: format!("{}.{}", task.id, index + 1),
                     hostname: host.clone(),
-                    iteration: own.iteration,
+                    iteration: context.iteration,
                     attempt: 1,
                     in_block: true,
                 };
                 Ok(hosts
                     .iter()
                     .enumerate()
-                    .map(|pair| subtask(ix, pair.1.clone(), own(pair)))
+                    .map(|pair| subtask(ix, pair.1.clone(), context(pair)))
                     .collect())
             }
         }
     }
 
     /// What the check of the file says of a set that is known then.
-    fn warn_of_repeated(&mut self, own: &Own, repeated: &[String]) {
+    fn warn_of_repeated(&mut self, context: &TaskContext, repeated: &[String]) {
         if !repeated.is_empty() {
             let hosts = nodeset::fold(repeated);
             let text = format!("given more than once: {hosts}; each runs once");
-            self.warn(&own.label, &text);
+            self.warn(&context.label, &text);
         }
     }
 
@@ -316,19 +316,19 @@ impl Engine<'_> {
     /// Starts a subtask, or finds that it is over at once.
     fn start_subtask(&mut self, block: &mut Block, index: usize) {
         let subtask = &block.subtasks[index];
-        let (ix, own) = (subtask.task, subtask.own.clone());
+        let (ix, context) = (subtask.task, subtask.context.clone());
         let task = &self.workflow.tasks[ix];
-        if !block.over_hosts && own.attempt == 1 && !self.is_wanted(task, &own) {
-            self.skip(ix, &own);
+        if !block.over_hosts && context.attempt == 1 && !self.is_wanted(task, &context) {
+            self.skip(ix, &context);
             let result = self.results.get(ix).cloned();
             block.subtasks[index].result = result;
             return;
         }
         let inherited = Some(block.retries).filter(|_| !block.over_hosts);
-        let numbers = self.numbers(task, &own, inherited);
+        let numbers = self.numbers(task, &context, inherited);
         let runs = command_of(task).is_some();
         let misfit = numbers.as_ref().ok().filter(|_| runs);
-        if let Some(cause) = misfit.and_then(|n| self.misfit(own.attempt, n)) {
+        if let Some(cause) = misfit.and_then(|n| self.misfit(context.attempt, n)) {
             self.leave_out_subtask(block, index, cause);
             return;
         }
@@ -336,12 +336,12 @@ impl Engine<'_> {
             let Some(command) = command_of(task) else {
                 return Ok(None);
             };
-            let prepared = self.prepare(ix, command, &own, numbers.timeout)?;
+            let prepared = self.prepare(ix, command, &context, numbers.timeout)?;
             Ok(Some((numbers, prepared)))
         });
         match started {
             Ok(Some((numbers, prepared))) => {
-                let title = self.tell_started(task, &own, &prepared);
+                let title = self.tell_started(task, &context, &prepared);
                 let number = self.next_job();
                 block.running.insert(
                     number,
@@ -357,17 +357,17 @@ impl Engine<'_> {
                     deadline,
                     ..prepared.job
                 });
-                self.note_start(task.id, &own.about(&title));
+                self.note_start(task.id, &context.about(&title));
             }
             // A decision among the subtasks.
             Ok(None) => {
-                let mut result = TaskResult::without_process(Outcome::Ok, 0, own.attempt);
-                let success = self.meets(task.success.as_ref(), &own, &mut result);
+                let mut result = TaskResult::without_process(Outcome::Ok, 0, context.attempt);
+                let success = self.meets(task.success.as_ref(), &context, &mut result);
                 result.settle(success);
                 self.subtask_over(block, index, result);
             }
             Err(reason) => {
-                let result = self.unstarted(&own, &reason);
+                let result = self.unstarted(&context, &reason);
                 self.subtask_over(block, index, result);
             }
         }
@@ -379,7 +379,7 @@ impl Engine<'_> {
         let subtask = &mut block.subtasks[index];
         block.retries_lost |= subtask.result.is_some();
         let result = subtask.result.get_or_insert_with(|| TaskResult {
-            hostname: subtask.own.hostname.clone(),
+            hostname: subtask.context.hostname.clone(),
             ..TaskResult::not_started(-1, &cause)
         });
         if !block.over_hosts {
@@ -398,34 +398,34 @@ impl Engine<'_> {
         else {
             return;
         };
-        let (ix, own) = (
+        let (ix, context) = (
             block.subtasks[index].task,
-            block.subtasks[index].own.clone(),
+            block.subtasks[index].context.clone(),
         );
         let task = &self.workflow.tasks[ix];
-        let mut result = self.result_of(finished, &own, shown);
-        self.split(&mut result, &own, &numbers);
+        let mut result = self.result_of(finished, &context, shown);
+        self.split(&mut result, &context, &numbers);
         if result.is_judged() {
-            let success = self.meets(block.criterion_of(task), &own, &mut result);
+            let success = self.meets(block.criterion_of(task), &context, &mut result);
             result.settle(success);
         }
-        let again = is_tried_again(&own, &numbers.retries, &result);
-        let misfit = self.misfit(own.attempt + 1, &numbers);
+        let again = is_tried_again(&context, &numbers.retries, &result);
+        let misfit = self.misfit(context.attempt + 1, &numbers);
         if again && (block.halted.is_some() || misfit.is_some()) {
             block.retries_lost = true;
             block.misfit = block.misfit.take().or(misfit);
         } else if again {
-            let delay = retry_delay(numbers.retries.delay, own.attempt);
-            self.tell_result(task, &own, &result);
-            let (attempt, of) = (own.attempt, numbers.retries.count);
-            self.tell(task, &own, |about| Event::Retry {
+            let delay = retry_delay(numbers.retries.delay, context.attempt);
+            self.tell_result(task, &context, &result);
+            let (attempt, of) = (context.attempt, numbers.retries.count);
+            self.tell(task, &context, |about| Event::Retry {
                 about,
                 attempt,
                 of,
                 delay,
             });
             self.note_again(task.id, &block.subtasks[index].name);
-            block.subtasks[index].own.attempt += 1;
+            block.subtasks[index].context.attempt += 1;
             // Kept in case the block ends before the next attempt.
             block.subtasks[index].result = Some(result);
             block
@@ -444,12 +444,12 @@ impl Engine<'_> {
     /// Records the subtask's last result, once.
     fn subtask_over(&mut self, block: &mut Block, index: usize, result: TaskResult) {
         let subtask = &mut block.subtasks[index];
-        let (ix, own) = (subtask.task, subtask.own.clone());
+        let (ix, context) = (subtask.task, subtask.context.clone());
         subtask.result = Some(result.clone());
         subtask.recorded = true;
         let name = subtask.name.clone();
-        self.tell_result(&self.workflow.tasks[ix], &own, &result);
-        self.record_sub(block.turn, ix, &name, &own.label, &result);
+        self.tell_result(&self.workflow.tasks[ix], &context, &result);
+        self.record_sub(block.turn, ix, &name, &context.label, &result);
         let outcome = result.outcome;
         if !block.over_hosts {
             self.results.set(ix, result);
@@ -485,8 +485,8 @@ impl Engine<'_> {
         }
         if block.halted.is_none() && block.limits.pause > Duration::ZERO {
             let time = block.limits.pause;
-            let own = self.own_of_block(block);
-            self.tell(block.task, &own, |about| Event::Sleep { about, time });
+            let context = self.own_of_block(block);
+            self.tell(block.task, &context, |about| Event::Sleep { about, time });
             self.wait_until(self.runner.now() + time);
             if self.stopped.is_some() {
                 block.halt(self.stop_cause(), -1);
@@ -510,12 +510,12 @@ impl Engine<'_> {
         }
     }
 
-    fn own_of_block(&self, block: &Block) -> Own {
-        Own {
+    fn own_of_block(&self, block: &Block) -> TaskContext {
+        TaskContext {
             id: block.task.id,
             task: block.task.id.to_string(),
             label: block.task.id.to_string(),
-            ..Own::default()
+            ..TaskContext::default()
         }
     }
 
@@ -532,7 +532,7 @@ impl Engine<'_> {
         for (index, subtask) in block.subtasks.iter_mut().enumerate() {
             let fresh = subtask.result.is_none();
             let result = subtask.result.get_or_insert_with(|| TaskResult {
-                hostname: subtask.own.hostname.clone(),
+                hostname: subtask.context.hostname.clone(),
                 ..TaskResult::not_started(exit, &cause)
             });
             if !block.over_hosts && (fresh || waited.contains(&index)) {
@@ -545,13 +545,13 @@ impl Engine<'_> {
     fn record_the_rest(&mut self, block: &Block) {
         for subtask in block.subtasks.iter().filter(|s| !s.recorded) {
             if let Some(result) = &subtask.result {
-                let label = &subtask.own.label;
+                let label = &subtask.context.label;
                 self.record_sub(block.turn, subtask.task, &subtask.name, label, result);
             }
         }
     }
 
-    fn block_result(&mut self, block: Block, own: &Own, began: Time) -> TaskResult {
+    fn block_result(&mut self, block: Block, context: &TaskContext, began: Time) -> TaskResult {
         // What a signal took nothing from is judged as ever.
         let stopped = self.stopped.is_some() || self.is_blocked();
         let cancelled = stopped && block.is_cut_short();
@@ -567,7 +567,7 @@ impl Engine<'_> {
         };
         let halted = block.halted.as_ref().filter(|_| block.is_cut_short());
         if let Some((cause, _)) = halted.filter(|_| !cancelled) {
-            self.warn(&own.label, &format!("started no more: {cause}"));
+            self.warn(&context.label, &format!("started no more: {cause}"));
         }
         let leave_out = block.leaves_out_unreachable();
         let (mut members, mut left_out) = (Vec::new(), Vec::new());
@@ -583,7 +583,7 @@ impl Engine<'_> {
             cause,
             members,
             left_out,
-            ..TaskResult::without_process(outcome, 0, own.attempt)
+            ..TaskResult::without_process(outcome, 0, context.attempt)
         };
         let counts = result.counts();
         result.stdout = Captured::text(format!(
@@ -671,7 +671,7 @@ impl Block<'_> {
             .iter()
             .take(NAMED)
             .filter_map(|n| self.running.get(n))
-            .map(|r| running(&self.subtasks[r.subtask].own))
+            .map(|r| running(&self.subtasks[r.subtask].context))
             .collect();
         if numbers.len() > NAMED {
             names.push(format!("{} more", numbers.len() - NAMED));
@@ -689,7 +689,7 @@ fn command_of(task: &Task) -> Option<&Command> {
 }
 
 /// Whether the result is one that is tried again (SPEC §3.3).
-fn is_tried_again(own: &Own, retries: &Retries, result: &TaskResult) -> bool {
+fn is_tried_again(context: &TaskContext, retries: &Retries, result: &TaskResult) -> bool {
     let again = flow::is_retried(result.outcome, result.exit, &retries.on);
-    !result.success && own.attempt <= retries.count && again
+    !result.success && context.attempt <= retries.count && again
 }

@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
+use super::evaluation::TaskContext;
 use super::result::{Member, TaskResult};
 use super::step::{Left, Numbers};
-use super::view::Own;
 use crate::outcome::Outcome;
 use crate::plan::flow::{self, Choice, Position, Seen};
 use crate::task::{Conditional, Ix, Next, Task};
@@ -24,13 +24,13 @@ impl Engine<'_> {
         &mut self,
         task: &Task,
         conditional: &Conditional,
-        own: &Own,
+        context: &TaskContext,
         numbers: &Numbers,
     ) -> (TaskResult, Option<Left>) {
         let began = self.runner.now();
         let (known, done) = self.kept_branch(task.id).unzip();
         let done = done.unwrap_or_default();
-        let chosen = known.unwrap_or_else(|| self.holds(&conditional.condition, own, None));
+        let chosen = known.unwrap_or_else(|| self.holds(&conditional.condition, context, None));
         let branch = if chosen {
             &conditional.if_true
         } else {
@@ -38,7 +38,7 @@ impl Engine<'_> {
         };
         let word = if chosen { "true" } else { "false" };
         let branch: &[Ix] = branch.as_deref().unwrap_or(&[]);
-        self.tell(task, own, |about| super::event::Event::Branch {
+        self.tell(task, context, |about| super::event::Event::Branch {
             about,
             holds: chosen,
             tasks: branch.len(),
@@ -70,7 +70,7 @@ impl Engine<'_> {
             }
             members.extend(self.member(*ix));
         }
-        (self.branch_result(word, own, members, began), left)
+        (self.branch_result(word, context, members, began), left)
     }
 
     fn member(&self, ix: Ix) -> Option<Member> {
@@ -95,7 +95,7 @@ impl Engine<'_> {
     fn branch_result(
         &mut self,
         word: &str,
-        own: &Own,
+        context: &TaskContext,
         members: Vec<Member>,
         began: super::runner::Time,
     ) -> TaskResult {
@@ -119,7 +119,7 @@ impl Engine<'_> {
                 String::new()
             },
             members,
-            ..TaskResult::without_process(outcome, 0, own.attempt)
+            ..TaskResult::without_process(outcome, 0, context.attempt)
         }
     }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::deadline::{Deadline, Window};
+use super::evaluation::{Evaluation, TaskContext};
 use super::event::{About, Event};
 use super::interrupt::{Level, signal_name};
 use super::job::Common;
@@ -13,7 +14,6 @@ use super::restore::{Memory, is_stop};
 use super::result::{Results, TaskResult};
 use super::runner::{Runner, Time, Wake};
 use super::step::Stepped;
-use super::view::{Own, View};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::{self, Choice, Course, Policy, Position, Seen, Step};
@@ -263,14 +263,14 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn next_attempt(&mut self, at: Position, stepped: &Stepped) -> Position {
-        let own = self.own(at);
+        let context = self.context(at);
         if let Some(cause) = stepped.misfit.clone().filter(|_| !self.is_restoring()) {
-            self.miss(&own.label, cause);
+            self.miss(&context.label, cause);
             return at;
         }
         let delay = retry_delay(stepped.delay, at.attempt);
         let task = &self.workflow.tasks[at.task];
-        self.tell(task, &own, |about| Event::Retry {
+        self.tell(task, &context, |about| Event::Retry {
             about,
             attempt: at.attempt,
             of: stepped.seen.retries,
@@ -296,9 +296,9 @@ impl<'a> Engine<'a> {
         if stepped.sleep == Duration::ZERO || stepped.seen.outcome == Outcome::Skipped {
             return;
         }
-        let own = self.own(at);
+        let context = self.context(at);
         let task = &self.workflow.tasks[at.task];
-        self.tell(task, &own, |about| Event::Sleep {
+        self.tell(task, &context, |about| Event::Sleep {
             about,
             time: stepped.sleep,
         });
@@ -451,11 +451,15 @@ impl<'a> Engine<'a> {
 
     // Values and words.
 
-    fn view<'v>(&'v self, own: &'v Own, result: Option<&'v TaskResult>) -> View<'v> {
-        View {
+    fn view<'v>(
+        &'v self,
+        context: &'v TaskContext,
+        result: Option<&'v TaskResult>,
+    ) -> Evaluation<'v> {
+        Evaluation {
             workflow: self.workflow,
             results: &self.results,
-            own,
+            context,
             mask: &self.common.mask,
             run_outcome: self.run_outcome,
             result,
@@ -465,51 +469,59 @@ impl<'a> Engine<'a> {
     }
 
     /// Evaluates something and tells the doubts that came up.
-    pub(super) fn look<T>(&mut self, own: &Own, see: impl FnOnce(&View) -> T) -> T {
-        self.look_at(own, None, see)
+    pub(super) fn look<T>(
+        &mut self,
+        context: &TaskContext,
+        see: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        self.look_at(context, None, see)
     }
 
     /// The same about a result that is not recorded yet.
     pub(super) fn look_at<T>(
         &mut self,
-        own: &Own,
+        context: &TaskContext,
         result: Option<&TaskResult>,
-        see: impl FnOnce(&View) -> T,
+        see: impl FnOnce(&Evaluation) -> T,
     ) -> T {
-        let view = self.view(own, result);
+        let view = self.view(context, result);
         let value = see(&view);
         let (doubts, trace) = view.observed();
-        self.tell_observed(own, doubts, trace);
+        self.tell_observed(context, doubts, trace);
         value
     }
 
     /// Whether the condition holds, about the recorded result of task `about`.
-    pub(super) fn holds(&mut self, expr: &Expr, own: &Own, about: Option<Ix>) -> bool {
-        let view = self.view(own, about.and_then(|ix| self.results.get(ix)));
+    pub(super) fn holds(&mut self, expr: &Expr, context: &TaskContext, about: Option<Ix>) -> bool {
+        let view = self.view(context, about.and_then(|ix| self.results.get(ix)));
         let holds = expr.eval(&view);
         let (doubts, trace) = view.observed();
-        self.tell_observed(own, doubts, trace);
+        self.tell_observed(context, doubts, trace);
         holds
     }
 
-    fn tell_observed(&mut self, own: &Own, doubts: Vec<String>, trace: Vec<String>) {
+    fn tell_observed(&mut self, context: &TaskContext, doubts: Vec<String>, trace: Vec<String>) {
         for text in doubts {
             self.emit(Event::Warning {
-                label: &own.label,
+                label: &context.label,
                 text: &text,
             });
         }
         for text in trace {
             self.emit(Event::Debug {
-                label: &own.label,
+                label: &context.label,
                 text: &text,
             });
         }
     }
 
     /// The same for what is evaluated more than once, without telling.
-    pub(super) fn quiet_look<T>(&self, own: &Own, see: impl FnOnce(&View) -> T) -> T {
-        see(&self.view(own, None))
+    pub(super) fn quiet_look<T>(
+        &self,
+        context: &TaskContext,
+        see: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        see(&self.view(context, None))
     }
 
     // Telling.
@@ -528,11 +540,11 @@ impl<'a> Engine<'a> {
     pub(super) fn tell(
         &mut self,
         task: &Task,
-        own: &Own,
+        context: &TaskContext,
         event: impl for<'e> FnOnce(About<'e>) -> Event<'e>,
     ) {
-        let title = self.title(task, own);
-        let about = own.about(&title);
+        let title = self.title(task, context);
+        let about = context.about(&title);
         self.emit(event(about));
     }
 

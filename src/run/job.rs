@@ -1,9 +1,9 @@
 //! Fills a task's command with the values of the moment: the job for a runner.
 #![forbid(unsafe_code)]
 
+use super::evaluation::Evaluation;
 use super::far::{self, Far};
 use super::runner::{Job, Stdin};
-use super::view::View;
 use crate::plan::exec::{Arg, ExecType, Way};
 use crate::plan::recipe::{self, Defaults, Payload, Recipe};
 use crate::task::mask::Mask;
@@ -79,11 +79,11 @@ impl Timeout {
 ///
 /// # Errors
 /// Why the name is unusable.
-pub fn host_of(command: &Command, view: &View) -> Result<String, String> {
+pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, String> {
     let Some(template) = &command.hostname else {
         return Ok("localhost".into());
     };
-    let host = String::from_utf8_lossy(&template.fill(view)).into_owned();
+    let host = String::from_utf8_lossy(&template.fill(evaluation)).into_owned();
     host::check(&host)?;
     Ok(host)
 }
@@ -97,21 +97,21 @@ pub fn prepare(
     recipe: &Recipe,
     defaults: &Defaults,
     common: &Common,
-    view: &View,
+    evaluation: &Evaluation,
     timeout: Timeout,
 ) -> Result<Prepared, String> {
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),
         Recipe::Late => {
-            let exec = late_exec(command, defaults, view)?;
+            let exec = late_exec(command, defaults, evaluation)?;
             late = recipe::payload(command, &exec, defaults.strict_env)?;
             (exec, &late)
         }
         Recipe::None => return Err("there is no command".into()),
     };
     let mut filler = Filler {
-        view,
+        evaluation,
         shown: Vec::new(),
     };
     let variables = filler.variables(command, common);
@@ -126,12 +126,12 @@ pub fn prepare(
     let job = Job {
         number: 0,
         task: None,
-        host: view.own.hostname.clone(),
+        host: evaluation.context.hostname.clone(),
         words: filled.words,
         environment: common.environment.clone(),
         settings: settings.collect(),
-        stdin: stdin(command, view),
-        workdir: command.workdir.as_ref().map(|w| w.fill(view)),
+        stdin: stdin(command, evaluation),
+        workdir: command.workdir.as_ref().map(|w| w.fill(evaluation)),
         timeout: timeout.of(&exec),
         deadline: None,
         far: filled.far,
@@ -183,13 +183,17 @@ fn is_carried(exec: &ExecType) -> bool {
 }
 
 /// The exec type of a task whose type or host comes from a result.
-fn late_exec(command: &Command, defaults: &Defaults, view: &View) -> Result<Arc<ExecType>, String> {
+fn late_exec(
+    command: &Command,
+    defaults: &Defaults,
+    evaluation: &Evaluation,
+) -> Result<Arc<ExecType>, String> {
     match &command.exec {
         Some(name) => {
-            let name = String::from_utf8_lossy(&name.fill(view)).into_owned();
+            let name = String::from_utf8_lossy(&name.fill(evaluation)).into_owned();
             defaults.types.named(name.trim()).cloned()
         }
-        None => recipe::default_exec(Some(&view.own.hostname), defaults)
+        None => recipe::default_exec(Some(&evaluation.context.hostname), defaults)
             .ok_or_else(|| "no exec type".into()),
     }
 }
@@ -199,9 +203,9 @@ fn setting(name: &str, value: &[u8]) -> CString {
     CString::new([name.as_bytes(), b"=", value].concat()).unwrap_or_default()
 }
 
-fn without_nul(mut value: Vec<u8>, view: &View, what: &str) -> Vec<u8> {
+fn without_nul(mut value: Vec<u8>, evaluation: &Evaluation, what: &str) -> Vec<u8> {
     if value.contains(&0) {
-        view.doubts.borrow_mut().push(format!(
+        evaluation.doubts.borrow_mut().push(format!(
             "{what} lost its NUL bytes; `stdin=@N_stdout@` and `@N_stdout_file@` keep them"
         ));
         value.retain(|b| *b != 0);
@@ -209,7 +213,7 @@ fn without_nul(mut value: Vec<u8>, view: &View, what: &str) -> Vec<u8> {
     value
 }
 
-fn stdin(command: &Command, view: &View) -> Stdin {
+fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
     let Some(value) = &command.stdin else {
         return Stdin::Null;
     };
@@ -224,7 +228,7 @@ fn stdin(command: &Command, view: &View) -> Stdin {
             ..
         },
     ] = value.pieces.as_slice()
-        && let Some(result) = view.results.get(*task)
+        && let Some(result) = evaluation.results.get(*task)
     {
         let stream = if *field == Field::Stdout {
             &result.stdout
@@ -233,11 +237,11 @@ fn stdin(command: &Command, view: &View) -> Stdin {
         };
         return Stdin::Stream(stream.clone());
     }
-    Stdin::Bytes(value.fill(view))
+    Stdin::Bytes(value.fill(evaluation))
 }
 
 struct Filler<'a> {
-    view: &'a View<'a>,
+    evaluation: &'a Evaluation<'a>,
     shown: Vec<String>,
 }
 
@@ -255,7 +259,7 @@ struct Filled {
 impl Filler<'_> {
     /// What every command finds in its environment, and the task's `env.NAME`.
     fn variables(&self, command: &Command, common: &Common) -> Vec<Variable> {
-        let own = &self.view.own;
+        let own = &self.evaluation.context;
         let mut out = vec![
             ("TASKER_TASK".to_string(), own.task.clone().into_bytes()),
             (
@@ -283,19 +287,19 @@ impl Filler<'_> {
     ) -> Filled {
         let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
             .iter()
-            .map(|word| (self.word(word), quote::word(&shown(word, self.view))))
+            .map(|word| (self.word(word), quote::word(&shown(word, self.evaluation))))
             .unzip();
         let (words, far) = match &exec.way {
             Way::Ssh { .. } => {
                 self.shown = vec!["ssh".into(), self.host(), quote::word(&shown.join(" "))];
                 (
-                    ssh(&self.view.own.hostname),
+                    ssh(&self.evaluation.context.hostname),
                     Some(Far::words(&words, variables)),
                 )
             }
             Way::Argv(args) => {
                 let (command, arguments) = words.split_at(of_command);
-                let carried = carried(args, command, arguments, &self.view.own.hostname);
+                let carried = carried(args, command, arguments, &self.evaluation.context.hostname);
                 self.show_carried(args, &shown[..of_command], &shown[of_command..]);
                 (carried, None)
             }
@@ -318,19 +322,22 @@ impl Filler<'_> {
         let mut settings = Vec::new();
         for (index, value) in script.values.iter().enumerate() {
             let name = variable(index + 1);
-            settings.push(format!("{name}={}", quote::word(&shown(value, self.view))));
+            settings.push(format!(
+                "{name}={}",
+                quote::word(&shown(value, self.evaluation))
+            ));
             let value = self.limited(value, name.len() + 1, "a value in the script");
             values.push((name, value));
         }
         let text = self.word(&script.text);
-        let shown = quote::word(&shown(&script.text, self.view));
+        let shown = quote::word(&shown(&script.text, self.evaluation));
         match &exec.way {
             Way::Ssh { .. } => {
                 settings.extend(["ssh".into(), self.host(), shown]);
                 self.shown = settings;
                 let far = Some(Far::script(&text, &values, variables));
                 Filled {
-                    words: ssh(&self.view.own.hostname),
+                    words: ssh(&self.evaluation.context.hostname),
                     values: Vec::new(),
                     far,
                 }
@@ -339,7 +346,7 @@ impl Filler<'_> {
                 let whole = [assignments(&values), text].concat();
                 self.shown = settings;
                 self.show_carried(args, &[shown], &[]);
-                let words = carried(args, &[whole], &[], &self.view.own.hostname);
+                let words = carried(args, &[whole], &[], &self.evaluation.context.hostname);
                 Filled {
                     words,
                     values: Vec::new(),
@@ -364,15 +371,16 @@ impl Filler<'_> {
     }
 
     fn host(&self) -> String {
-        quote::word(&self.view.own.hostname)
+        quote::word(&self.evaluation.context.hostname)
     }
 
     fn show_carried(&mut self, args: &[Arg], command: &[String], arguments: &[String]) {
         for arg in args {
             match arg {
-                Arg::Word(parts) => self
-                    .shown
-                    .push(quote::word(&with_host(parts, &self.view.own.hostname))),
+                Arg::Word(parts) => self.shown.push(quote::word(&with_host(
+                    parts,
+                    &self.evaluation.context.hostname,
+                ))),
                 Arg::Command | Arg::Script => self.shown.extend_from_slice(command),
                 Arg::Arguments => self.shown.extend_from_slice(arguments),
             }
@@ -392,12 +400,12 @@ impl Filler<'_> {
                 Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
                 Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
                 Piece::Reference { to, written, .. } => {
-                    let value = self.view.value_within(*to, OUTPUT_IN_WORD);
+                    let value = self.evaluation.value_within(*to, OUTPUT_IN_WORD);
                     out.extend_from_slice(self.cut(&value, OUTPUT_IN_WORD, written));
                 }
             }
         }
-        let out = without_nul(out, self.view, what);
+        let out = without_nul(out, self.evaluation, what);
         self.cut(&out, WORD.saturating_sub(before), what).to_vec()
     }
 
@@ -410,7 +418,7 @@ impl Filler<'_> {
             "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` hold all of an output",
             limit.div_ceil(1 << 10)
         );
-        self.view.doubts.borrow_mut().push(text);
+        self.evaluation.doubts.borrow_mut().push(text);
         let continues = |at: &usize| value[*at] & 0xc0 == 0x80;
         let end = (limit.saturating_sub(3)..=limit)
             .rev()
@@ -477,8 +485,8 @@ const SHOWN: usize = 2000;
 
 /// The word as it may be shown: secrets are masked in the values as they are,
 /// before anything is quoted or cut.
-fn shown(word: &Template, view: &View) -> String {
-    struct Short<'a>(&'a View<'a>);
+fn shown(word: &Template, evaluation: &Evaluation) -> String {
+    struct Short<'a>(&'a Evaluation<'a>);
     impl Lookup for Short<'_> {
         fn value(&self, reference: Reference) -> std::borrow::Cow<'_, [u8]> {
             let mask = self.0.mask;
@@ -486,7 +494,7 @@ fn shown(word: &Template, view: &View) -> String {
             std::borrow::Cow::Owned(mask.part(&value, 0, SHOWN))
         }
     }
-    let text = word.shown(Some(&Short(view)));
+    let text = word.shown(Some(&Short(evaluation)));
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,

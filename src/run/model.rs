@@ -6,7 +6,7 @@ use super::deadline::Deadline;
 use super::engine::{Engine, RunEnd, Settings};
 use super::event::Event;
 use super::job::Common;
-use super::pretend::{Answer, Pretend};
+use super::pretend::{Answer, PretendedRunner};
 use super::runner::{Ending, Job, Time};
 use crate::outcome::Outcome;
 use crate::plan::check;
@@ -53,7 +53,7 @@ fn run_until(
         let (ending, took) = script(&words, before);
         Answer::new(ending, took)
     };
-    let mut runner = Pretend::new(&mut answer);
+    let mut runner = PretendedRunner::new(&mut answer);
     let mut emit = |event: Event| match event {
         Event::Warning { text, .. } => told.push(text.to_string()),
         Event::Finished { about, result } => {

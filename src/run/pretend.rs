@@ -1,10 +1,13 @@
-//! A runner that starts nothing: each command takes the time and gives the answer
-//! that somebody made up, on a clock that jumps from event to event. The engine
-//! cannot tell it from real processes, so what it does here it does in a run.
+//! A runner that starts no process: each command takes the time and gives the
+//! answer that its caller makes up, on a clock that jumps from event to event.
+//! The engine cannot tell it from real processes, so a rehearsal does what a run
+//! would do.
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
+use super::interrupt::Level;
 use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
+use super::sys;
 use std::time::Duration;
 
 /// How a pretended command ends.
@@ -27,51 +30,63 @@ impl Answer {
 }
 
 /// Makes up the answer of a command that starts at this time.
-pub type Script<'a> = dyn FnMut(&Job, Time) -> Answer + 'a;
+pub type AnswerFn<'a> = dyn FnMut(&Job, Time) -> Answer + 'a;
 
-pub struct Pretend<'a> {
+pub struct PretendedRunner<'a> {
     now: Time,
-    script: &'a mut Script<'a>,
-    running: Vec<Running>,
+    answer: &'a mut AnswerFn<'a>,
+    running: Vec<PretendedCommand>,
+    /// A signal arrives as soon as a command runs.
+    interrupts: bool,
     pub most_at_once: usize,
 }
 
-struct Running {
+struct PretendedCommand {
     ends: Time,
     number: u64,
     answer: Answer,
 }
 
-impl<'a> Pretend<'a> {
-    pub fn new(script: &'a mut Script<'a>) -> Pretend<'a> {
-        Pretend {
+impl<'a> PretendedRunner<'a> {
+    pub fn new(answer: &'a mut AnswerFn<'a>) -> PretendedRunner<'a> {
+        PretendedRunner {
             now: Time::ZERO,
-            script,
+            answer,
             running: Vec::new(),
+            interrupts: false,
             most_at_once: 0,
         }
     }
 
-    /// The place of the command that ends first, if that is not after `until`.
+    /// A runner that stops the walk with a signal as soon as commands run, to show
+    /// which ones a run would start first.
+    pub fn stopping(answer: &'a mut AnswerFn<'a>) -> PretendedRunner<'a> {
+        PretendedRunner {
+            interrupts: true,
+            ..PretendedRunner::new(answer)
+        }
+    }
+
+    /// The index of the command that ends first, if it ends by `until`.
     fn first(&self, until: Option<Time>) -> Option<usize> {
-        let by_end = |(_, r): &(usize, &Running)| (r.ends, r.number);
+        let by_end = |(_, r): &(usize, &PretendedCommand)| (r.ends, r.number);
         let (index, first) = self.running.iter().enumerate().min_by_key(by_end)?;
         until.is_none_or(|u| first.ends <= u).then_some(index)
     }
 }
 
-impl Runner for Pretend<'_> {
+impl Runner for PretendedRunner<'_> {
     fn now(&self) -> Time {
         self.now
     }
 
     fn start(&mut self, job: Job) {
-        let mut answer = (self.script)(&job, self.now);
+        let mut answer = (self.answer)(&job, self.now);
         if answer.took > job.timeout {
             answer.ending = Ending::TimedOut;
             answer.took = job.timeout;
         }
-        self.running.push(Running {
+        self.running.push(PretendedCommand {
             ends: self.now + answer.took,
             number: job.number,
             answer,
@@ -80,12 +95,18 @@ impl Runner for Pretend<'_> {
     }
 
     fn wait(&mut self, until: Option<Time>) -> Wake {
+        if !self.running.is_empty() && std::mem::take(&mut self.interrupts) {
+            return Wake::Interrupt {
+                signal: sys::SIGTERM,
+                level: Level::Kill,
+            };
+        }
         let Some(index) = self.first(until) else {
-            // The engine waits without a time only for a command that runs.
+            // The engine waits without a limit only while a command runs.
             self.now = self.now.max(until.unwrap_or(self.now));
             return Wake::Time;
         };
-        let Running {
+        let PretendedCommand {
             ends,
             number,
             answer,

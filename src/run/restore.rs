@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
+use super::evaluation::TaskContext;
 use super::event::{About, Event};
 use super::journal::{FlowEnd, Journal};
 use super::result::TaskResult;
-use super::view::Own;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{Decision, Position, Step};
@@ -132,10 +132,10 @@ impl<'a> Engine<'a> {
     }
 
     fn tell_restored(&mut self, at: Position, result: &TaskResult) {
-        let own = self.own(at);
+        let context = self.context(at);
         let muted = std::mem::replace(&mut self.memory.muted, false);
-        let title = self.title(&self.workflow.tasks[at.task], &own);
-        let about = own.about(&title);
+        let title = self.title(&self.workflow.tasks[at.task], &context);
+        let about = context.about(&title);
         self.emit(Event::Restored { about, result });
         self.memory.muted = muted;
     }
@@ -195,8 +195,14 @@ impl<'a> Engine<'a> {
     }
 
     /// The same of a block with so many subtasks, some of them over before.
-    pub(super) fn note_open(&mut self, task: &Task, own: &Own, total: usize, kept: usize) {
-        let title = self.title(task, own);
+    pub(super) fn note_open(
+        &mut self,
+        task: &Task,
+        context: &TaskContext,
+        total: usize,
+        kept: usize,
+    ) {
+        let title = self.title(task, context);
         let turn = self.memory.turn;
         if let Some(journal) = &mut self.memory.journal {
             journal.note_open((turn, task.id), total, kept, &title);

@@ -3,11 +3,11 @@
 
 use super::capture::Captured;
 use super::engine::Engine;
+use super::evaluation::{Evaluation, TaskContext};
 use super::event::Event;
 use super::job::{self, Prepared, Timeout};
 use super::result::TaskResult;
 use super::runner::{Ending, Finished, Job, Wake};
-use super::view::{Own, View};
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::bounds::FINAL_TIMEOUT;
@@ -90,11 +90,11 @@ impl Engine<'_> {
     /// are the retries of a block, for a task that names none.
     pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
         let task = &self.workflow.tasks[at.task];
-        let own = self.own(at);
-        if at == Position::at(at.task) && !self.is_wanted(task, &own) {
-            self.skip(at.task, &own);
+        let context = self.context(at);
+        if at == Position::at(at.task) && !self.is_wanted(task, &context) {
+            self.skip(at.task, &context);
             let numbers = Numbers::none();
-            let seen = self.seen(at.task, task, &own, &numbers, false);
+            let seen = self.seen(at.task, task, &context, &numbers, false);
             return Stepped {
                 seen,
                 delay: numbers.retries.delay,
@@ -104,10 +104,10 @@ impl Engine<'_> {
             };
         }
         let turn = self.next_turn();
-        let (performed, numbers) = match self.numbers(task, &own, inherited) {
-            Ok(numbers) => (self.perform(at, task, &own, &numbers), numbers),
+        let (performed, numbers) = match self.numbers(task, &context, inherited) {
+            Ok(numbers) => (self.perform(at, task, &context, &numbers), numbers),
             Err(reason) => (
-                Performed::refused(self.unstarted(&own, &reason)),
+                Performed::refused(self.unstarted(&context, &reason)),
                 Numbers::none(),
             ),
         };
@@ -116,16 +116,16 @@ impl Engine<'_> {
             refused,
             left,
         } = performed;
-        self.judge(at.task, task, &own, result, refused);
+        self.judge(at.task, task, &context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let verdict = match (judged, refused) {
             (false, _) => false,
             (true, true) => matches!(task.routing.next, Next::Always),
-            (true, false) => self.verdict(at.task, task, &own, left.is_some()),
+            (true, false) => self.verdict(at.task, task, &context, left.is_some()),
         };
-        let seen = self.seen(at.task, task, &own, &numbers, verdict);
+        let seen = self.seen(at.task, task, &context, &numbers, verdict);
         let seen = Seen { refused, ..seen };
-        self.tell_finished(at.task, task, &own);
+        self.tell_finished(at.task, task, &context);
         self.record_step(turn, at, refused);
         Stepped {
             seen,
@@ -137,7 +137,13 @@ impl Engine<'_> {
     }
 
     /// Does what the task's kind asks for.
-    fn perform(&mut self, at: Position, task: &Task, own: &Own, numbers: &Numbers) -> Performed {
+    fn perform(
+        &mut self,
+        at: Position,
+        task: &Task,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) -> Performed {
         if !task.is_block() {
             if let Some((result, refused)) = self.restored_task(at) {
                 return Performed {
@@ -152,27 +158,29 @@ impl Engine<'_> {
             }
             let misfit = self.misfit(at.attempt, numbers);
             if let Some(cause) = misfit.filter(|_| task.command().is_some()) {
-                self.miss(&own.label, cause.clone());
+                self.miss(&context.label, cause.clone());
                 return Performed::of(TaskResult::not_started(-1, &cause));
             }
         }
         match &task.kind {
-            Kind::Command(command) => match self.command(at.task, task, command, own, numbers) {
-                Ok(result) => Performed::of(result),
-                Err(reason) => Performed::refused(self.unstarted(own, &reason)),
-            },
+            Kind::Command(command) => {
+                match self.command(at.task, task, command, context, numbers) {
+                    Ok(result) => Performed::of(result),
+                    Err(reason) => Performed::refused(self.unstarted(context, &reason)),
+                }
+            }
             Kind::Decision | Kind::Bare => {
                 Performed::of(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
             }
             Kind::Parallel(parallel) => {
-                match self.parallel(at.task, task, parallel, own, numbers) {
+                match self.parallel(at.task, task, parallel, context, numbers) {
                     Ok(result) => Performed::of(result),
-                    Err(reason) => Performed::refused(self.unstarted(own, &reason)),
+                    Err(reason) => Performed::refused(self.unstarted(context, &reason)),
                 }
             }
             Kind::Conditional(conditional) => {
                 let turn = self.turn();
-                let (mut result, left) = self.conditional(task, conditional, own, numbers);
+                let (mut result, left) = self.conditional(task, conditional, context, numbers);
                 if let Some(took) = self.restored_time(turn, task.id) {
                     result.took = took;
                 }
@@ -190,11 +198,11 @@ impl Engine<'_> {
         ix: Ix,
         task: &Task,
         command: &Command,
-        own: &Own,
+        context: &TaskContext,
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
-        let prepared = self.prepare(ix, command, own, numbers.timeout)?;
-        let title = self.tell_started(task, own, &prepared);
+        let prepared = self.prepare(ix, command, context, numbers.timeout)?;
+        let title = self.tell_started(task, context, &prepared);
         let number = self.next_job();
         let deadline = self.deadline;
         self.runner.start(Job {
@@ -202,10 +210,10 @@ impl Engine<'_> {
             deadline,
             ..prepared.job
         });
-        self.note_start(task.id, &own.about(&title));
-        let finished = self.await_job(number, own);
-        let mut result = self.result_of(finished, own, prepared.shown);
-        self.split(&mut result, own, numbers);
+        self.note_start(task.id, &context.about(&title));
+        let finished = self.await_job(number, context);
+        let mut result = self.result_of(finished, context, prepared.shown);
+        self.split(&mut result, context, numbers);
         Ok(result)
     }
 
@@ -213,24 +221,24 @@ impl Engine<'_> {
         &mut self,
         ix: Ix,
         command: &Command,
-        own: &Own,
+        context: &TaskContext,
         timeout: Timeout,
     ) -> Result<Prepared, String> {
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
-        let mut prepared = self.look(own, |view| {
-            job::prepare(command, recipe, defaults, common, view, timeout)
+        let mut prepared = self.look(context, |values| {
+            job::prepare(command, recipe, defaults, common, values, timeout)
         })?;
         prepared.job.task = Some(ix);
         Ok(prepared)
     }
 
     /// Waits for the one job that runs; signals are taken in meanwhile.
-    fn await_job(&mut self, number: u64, own: &Own) -> Finished {
+    fn await_job(&mut self, number: u64, context: &TaskContext) -> Finished {
         loop {
             match self.wait(None) {
                 Wake::Done(done, finished) if done == number => return *finished,
                 Wake::Interrupt { signal, level } => {
-                    self.interrupted(signal, level, &[running(own)])
+                    self.interrupted(signal, level, &[running(context)])
                 }
                 _ => {}
             }
@@ -241,11 +249,11 @@ impl Engine<'_> {
     pub(super) fn result_of(
         &mut self,
         finished: Finished,
-        own: &Own,
+        context: &TaskContext,
         command: String,
     ) -> TaskResult {
         for warning in &finished.warnings {
-            self.warn(&own.label, warning);
+            self.warn(&context.label, warning);
         }
         let (exit, outcome) = match finished.ending {
             Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
@@ -260,7 +268,7 @@ impl Engine<'_> {
         TaskResult {
             stdout: finished.stdout,
             stderr: finished.stderr,
-            hostname: own.hostname.clone(),
+            hostname: context.hostname.clone(),
             command,
             took: finished.took,
             cpu: finished.cpu,
@@ -271,12 +279,17 @@ impl Engine<'_> {
                 Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
                 _ => String::new(),
             },
-            ..TaskResult::without_process(outcome, exit, own.attempt)
+            ..TaskResult::without_process(outcome, exit, context.attempt)
         }
     }
 
     /// Keeps one field of the outputs (SPEC §2.3).
-    pub(super) fn split(&mut self, result: &mut TaskResult, own: &Own, numbers: &Numbers) {
+    pub(super) fn split(
+        &mut self,
+        result: &mut TaskResult,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) {
         let streams = [
             (&numbers.stdout_split, &mut result.stdout, "stdout"),
             (&numbers.stderr_split, &mut result.stderr, "stderr"),
@@ -291,16 +304,23 @@ impl Engine<'_> {
                         "{name}_split: there is no field {}; the output stays whole",
                         split.index
                     );
-                    self.warn(&own.label, &text);
+                    self.warn(&context.label, &text);
                 }
             }
         }
     }
 
     /// Decides success and records the result.
-    fn judge(&mut self, ix: Ix, task: &Task, own: &Own, mut result: TaskResult, refused: bool) {
+    fn judge(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        context: &TaskContext,
+        mut result: TaskResult,
+        refused: bool,
+    ) {
         if !refused && result.is_judged() {
-            let success = self.success(task, own, &mut result);
+            let success = self.success(task, context, &mut result);
             result.settle(success);
         }
         if !refused && !matches!(task.kind, Kind::Command(_)) {
@@ -314,7 +334,7 @@ impl Engine<'_> {
 
     /// Whether the result is a success: by its criterion, else by the rule of
     /// its kind (SPEC §3.2).
-    fn success(&mut self, task: &Task, own: &Own, result: &mut TaskResult) -> bool {
+    fn success(&mut self, task: &Task, context: &TaskContext, result: &mut TaskResult) -> bool {
         if matches!(task.kind, Kind::Parallel(_))
             && result.members.is_empty()
             && result.left_out.is_empty()
@@ -324,14 +344,14 @@ impl Engine<'_> {
         }
         match (&task.kind, block_criterion(task)) {
             (Kind::Parallel(_), Some((expr, negated))) => {
-                self.look_at(own, Some(result), |v| expr.eval(v)) != negated
+                self.look_at(context, Some(result), |values| expr.eval(values)) != negated
             }
             (Kind::Parallel(_), None) => result
                 .members
                 .iter()
                 .all(|m| !m.result.outcome.is_failure()),
             (Kind::Conditional(_), _) if task.success.is_none() => result.outcome == Outcome::Ok,
-            _ => self.meets(task.success.as_ref(), own, result),
+            _ => self.meets(task.success.as_ref(), context, result),
         }
     }
 
@@ -339,22 +359,24 @@ impl Engine<'_> {
     pub(super) fn meets(
         &mut self,
         criterion: Option<&Criterion>,
-        own: &Own,
+        context: &TaskContext,
         result: &mut TaskResult,
     ) -> bool {
         result.success = result.exit == 0;
         match criterion {
             None => result.success,
-            Some(c) => self.look_at(own, Some(result), |view| c.expr.eval(view)) != c.negated,
+            Some(c) => {
+                self.look_at(context, Some(result), |values| c.expr.eval(values)) != c.negated
+            }
         }
     }
 
     /// The verdict of SPEC §3.2, rule 1; `left` when the flow left the block.
-    fn verdict(&mut self, ix: Ix, task: &Task, own: &Own, left: bool) -> bool {
+    fn verdict(&mut self, ix: Ix, task: &Task, context: &TaskContext, left: bool) -> bool {
         let success = self.results.get(ix).is_some_and(|r| r.success);
         if !success && is_plain_if(task) {
             if !left {
-                self.warn_of_branch(ix, own);
+                self.warn_of_branch(ix, context);
             }
             return true;
         }
@@ -362,13 +384,13 @@ impl Engine<'_> {
             Next::Always => true,
             // The criterion of a parallel block, judged already.
             Next::When(expr) if is_criterion(task, expr) => success,
-            Next::When(expr) => self.holds(expr, own, Some(ix)),
+            Next::When(expr) => self.holds(expr, context, Some(ix)),
             _ => success,
         }
     }
 
     /// A conditional that says nothing itself goes on; what failed is named.
-    fn warn_of_branch(&mut self, ix: Ix, own: &Own) {
+    fn warn_of_branch(&mut self, ix: Ix, context: &TaskContext) {
         let failed = self.results.get(ix).map(|r| {
             let failed = r.members.iter().filter(|m| m.result.outcome.is_failure());
             failed
@@ -380,11 +402,18 @@ impl Engine<'_> {
             "in its branch: {}; the flow goes on",
             failed.unwrap_or_default()
         );
-        self.warn(&own.label, &text);
+        self.warn(&context.label, &text);
     }
 
     /// Everything the flow must know of the recorded result.
-    fn seen(&mut self, ix: Ix, task: &Task, own: &Own, numbers: &Numbers, verdict: bool) -> Seen {
+    fn seen(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        context: &TaskContext,
+        numbers: &Numbers,
+        verdict: bool,
+    ) -> Seen {
         let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {
@@ -404,7 +433,7 @@ impl Engine<'_> {
             verdict,
             refused: false,
             iterations: numbers.iterations,
-            loop_break: !over && until.is_some_and(|e| self.holds(e, own, Some(ix))),
+            loop_break: !over && until.is_some_and(|e| self.holds(e, context, Some(ix))),
             // A block hands its retries down to its subtasks.
             retries: if task.is_block() {
                 0
@@ -413,38 +442,38 @@ impl Engine<'_> {
             },
             retry_on: numbers.retries.on.clone(),
             returns: match &task.routing.return_ {
-                Some(code) if !over => Some(self.look(own, |view| code.get(view))),
+                Some(code) if !over => Some(self.look(context, |values| code.get(values))),
                 _ => None,
             },
         }
     }
 
     /// A task that fails before it starts (126).
-    pub(super) fn unstarted(&mut self, own: &Own, reason: &str) -> TaskResult {
-        self.warn(&own.label, &format!("was not started: {reason}"));
+    pub(super) fn unstarted(&mut self, context: &TaskContext, reason: &str) -> TaskResult {
+        self.warn(&context.label, &format!("was not started: {reason}"));
         TaskResult {
             stderr: Captured::text(format!("{reason}\n")),
-            hostname: own.hostname.clone(),
-            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, own.attempt)
+            hostname: context.hostname.clone(),
+            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.attempt)
         }
     }
 
-    pub(super) fn is_wanted(&mut self, task: &Task, own: &Own) -> bool {
+    pub(super) fn is_wanted(&mut self, task: &Task, context: &TaskContext) -> bool {
         task.condition
             .as_ref()
-            .is_none_or(|e| self.holds(e, own, None))
+            .is_none_or(|e| self.holds(e, context, None))
     }
 
-    pub(super) fn skip(&mut self, ix: Ix, own: &Own) {
+    pub(super) fn skip(&mut self, ix: Ix, context: &TaskContext) {
         let skipped = TaskResult::without_process(Outcome::Skipped, -1, 0);
         self.results.set(
             ix,
             TaskResult {
-                hostname: own.hostname.clone(),
+                hostname: context.hostname.clone(),
                 ..skipped
             },
         );
-        self.tell(&self.workflow.tasks[ix], own, |about| Event::Skipped {
+        self.tell(&self.workflow.tasks[ix], context, |about| Event::Skipped {
             about,
         });
     }
@@ -452,38 +481,38 @@ impl Engine<'_> {
     // Values.
 
     /// The task's own values at this position.
-    pub(super) fn own(&self, at: Position) -> Own {
+    pub(super) fn context(&self, at: Position) -> TaskContext {
         let task = &self.workflow.tasks[at.task];
         let label = match task.routing.next {
             Next::Loop => format!("{}.{}", task.id, at.iteration),
             _ => task.id.to_string(),
         };
-        let mut own = Own {
+        let mut context = TaskContext {
             id: task.id,
             task: task.id.to_string(),
             label,
             iteration: at.iteration,
             attempt: at.attempt,
-            ..Own::default()
+            ..TaskContext::default()
         };
         if let Kind::Command(command) = &task.kind {
             // A bad host is told when the numbers are looked at.
-            own.hostname = self
-                .quiet_look(&own, |view| job::host_of(command, view))
+            context.hostname = self
+                .quiet_look(&context, |values| job::host_of(command, values))
                 .unwrap_or_default();
         }
-        own
+        context
     }
 
-    pub(super) fn title(&self, task: &Task, own: &Own) -> String {
-        self.quiet_look(own, |view| task.title.shown(Some(view)))
+    pub(super) fn title(&self, task: &Task, context: &TaskContext) -> String {
+        self.quiet_look(context, |values| task.title.shown(Some(values)))
     }
 
     /// The task's numbers; the error says which of them is unusable.
     pub(super) fn numbers(
         &mut self,
         task: &Task,
-        own: &Own,
+        context: &TaskContext,
         inherited: Option<&Retries>,
     ) -> Result<Numbers, String> {
         let default = self.defaults.timeout;
@@ -491,33 +520,33 @@ impl Engine<'_> {
         // What was only believed to be quick must end with the time that is left.
         let most = [of_final, self.time_left()].into_iter().flatten().min();
         let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
-        self.look(own, |view| {
+        self.look(context, |values| {
             if let Kind::Command(command) = &task.kind {
-                job::host_of(command, view)?;
+                job::host_of(command, values)?;
             }
             let command = task.command();
             let own = command.and_then(|c| c.timeout.as_ref());
-            let sleep = now("sleep", task.sleep.as_ref(), view)?;
+            let sleep = now("sleep", task.sleep.as_ref(), values)?;
             let count = task.repeat.as_ref().map(|r| &r.count);
             Ok(Numbers {
                 timeout: Timeout {
-                    own: now("timeout", own, view)?,
+                    own: now("timeout", own, values)?,
                     default,
                     most,
                     left,
                 },
-                retries: retries(task, view, inherited)?,
-                iterations: now("loop", count, view)?.unwrap_or(0),
+                retries: retries(task, values, inherited)?,
+                iterations: now("loop", count, values)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),
                 stdout_split: now(
                     "stdout_split",
                     command.and_then(|c| c.stdout_split.as_ref()),
-                    view,
+                    values,
                 )?,
                 stderr_split: now(
                     "stderr_split",
                     command.and_then(|c| c.stderr_split.as_ref()),
-                    view,
+                    values,
                 )?,
             })
         })
@@ -526,9 +555,14 @@ impl Engine<'_> {
     // Telling.
 
     /// Tells that a command is handed out; its title.
-    pub(super) fn tell_started(&mut self, task: &Task, own: &Own, prepared: &Prepared) -> String {
-        let title = self.title(task, own);
-        let about = own.about(&title);
+    pub(super) fn tell_started(
+        &mut self,
+        task: &Task,
+        context: &TaskContext,
+        prepared: &Prepared,
+    ) -> String {
+        let title = self.title(task, context);
+        let about = context.about(&title);
         let (exec, timeout) = (prepared.exec.name(), prepared.job.timeout);
         self.emit(Event::Started {
             about,
@@ -539,18 +573,18 @@ impl Engine<'_> {
         title
     }
 
-    fn tell_finished(&mut self, ix: Ix, task: &Task, own: &Own) {
+    fn tell_finished(&mut self, ix: Ix, task: &Task, context: &TaskContext) {
         if let Some(result) = self.results.get(ix).cloned() {
-            self.tell_result(task, own, &result);
+            self.tell_result(task, context, &result);
         }
     }
 
-    pub(super) fn tell_result(&mut self, task: &Task, own: &Own, result: &TaskResult) {
-        let title = self.title(task, own);
-        let about = own.about(&title);
+    pub(super) fn tell_result(&mut self, task: &Task, context: &TaskContext, result: &TaskResult) {
+        let title = self.title(task, context);
+        let about = context.about(&title);
         // A copy for a host is told with the block's task, but is no block.
         self.emit(match &task.kind {
-            Kind::Parallel(_) if !own.in_block => Event::BlockFinished { about, result },
+            Kind::Parallel(_) if !context.in_block => Event::BlockFinished { about, result },
             _ => Event::Finished { about, result },
         });
     }
@@ -603,23 +637,27 @@ fn is_plain_if(task: &Task) -> bool {
 
 /// The task's own retries, each key for itself, else those of its block; none in
 /// a loop (SPEC §3.4).
-fn retries(task: &Task, view: &View, inherited: Option<&Retries>) -> Result<Retries, String> {
+fn retries(
+    task: &Task,
+    values: &Evaluation,
+    inherited: Option<&Retries>,
+) -> Result<Retries, String> {
     let written = |keys: &[&str]| task.written.iter().any(|(k, _)| keys.contains(k));
     let mut retries = Retries {
         count: task
             .retry
             .count
-            .get(view)
+            .get(values)
             .map_err(|e| format!("retry_count: {e}"))?,
         delay: task
             .retry
             .delay
-            .get(view)
+            .get(values)
             .map_err(|e| format!("retry_delay: {e}"))?,
         on: task
             .retry
             .on
-            .get(view)
+            .get(values)
             .map_err(|e| format!("retry_on: {e}"))?,
     };
     if let Some(block) = inherited {
@@ -645,9 +683,9 @@ fn ago(time: Duration) -> Option<SystemTime> {
 }
 
 /// How a running task is named to someone who waits for it.
-pub(super) fn running(own: &Own) -> String {
-    match own.hostname.as_str() {
-        "" | "localhost" => format!("task {}", own.label),
-        host => format!("task {} on {host}", own.label),
+pub(super) fn running(context: &TaskContext) -> String {
+    match context.hostname.as_str() {
+        "" | "localhost" => format!("task {}", context.label),
+        host => format!("task {} on {host}", context.label),
     }
 }

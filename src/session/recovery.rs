@@ -9,15 +9,14 @@ use crate::plan::identity::keyed_hash;
 use crate::report::clock;
 use crate::report::records::Records;
 use crate::report::show;
-use crate::run::capture::{Captured, Spool};
+use crate::run::capture::Spool;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
-use crate::run::interrupt::Level;
 use crate::run::job::Common;
 use crate::run::journal::{self, Header, Journal, Problem};
+use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::record::since_1970;
-use crate::run::runner::{Ending, Finished, Job, Runner, Time, Wake};
-use crate::run::sys;
+use crate::run::runner::{Ending, Job};
 use crate::session::load::Loaded;
 use crate::session::real_run;
 use crate::session::refusal::Refusal;
@@ -27,7 +26,7 @@ use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::{Count, printable};
 use crate::text::{quote, sha256};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -396,14 +395,19 @@ fn rehearse(
     let torn = journal.torn;
     journal.pretend(finish_only);
     let common = Common::new(&header.run_id, Mask::new(&loaded.workflow.globals));
-    let mut probe = Probe::default();
+    let mut started = Vec::new();
+    let mut answer = |job: &Job, _| {
+        started.extend(job.task.map(|ix| (ix, job.host.clone())));
+        Answer::new(Ending::Cancelled, Duration::ZERO)
+    };
+    let mut runner = PretendedRunner::stopping(&mut answer);
     let mut emit = |_: Event| {};
     let mut end = Engine::new(
         &loaded.workflow,
         &loaded.defaults,
         settings,
         &common,
-        &mut probe,
+        &mut runner,
         &mut emit,
     )
     .with_journal(journal, finish_only)
@@ -418,7 +422,7 @@ fn rehearse(
     for (_, outcome, _) in done(loaded, &end) {
         restored.add(outcome);
     }
-    let next = probe.started.iter().map(|(ix, host)| {
+    let next = started.iter().map(|(ix, host)| {
         let task = &loaded.workflow.tasks[*ix];
         let title = task.title.shown(None);
         let at = match host.as_str() {
@@ -447,51 +451,6 @@ fn done<'a>(loaded: &'a Loaded, end: &'a RunEnd) -> impl Iterator<Item = (u32, O
     results
         .filter(|(_, r)| !matches!(r.outcome, Outcome::Cancelled | Outcome::NotStarted))
         .map(|(id, r)| (id, r.outcome, r.exit))
-}
-
-/// Starts nothing: notes what would start, then stops the walk with a signal.
-#[derive(Default)]
-struct Probe {
-    started: Vec<(Ix, String)>,
-    waiting: VecDeque<u64>,
-    told: bool,
-}
-
-impl Runner for Probe {
-    fn now(&self) -> Time {
-        Time::ZERO
-    }
-
-    fn start(&mut self, job: Job) {
-        if !self.told {
-            self.started.extend(job.task.map(|ix| (ix, job.host)));
-        }
-        self.waiting.push_back(job.number);
-    }
-
-    fn wait(&mut self, _: Option<Time>) -> Wake {
-        if !self.waiting.is_empty() && !std::mem::replace(&mut self.told, true) {
-            return Wake::Interrupt {
-                signal: sys::SIGTERM,
-                level: Level::Kill,
-            };
-        }
-        let Some(number) = self.waiting.pop_front() else {
-            return Wake::Time;
-        };
-        let finished = Finished {
-            ending: Ending::Cancelled,
-            stdout: Captured::text(""),
-            stderr: Captured::text(""),
-            took: Duration::ZERO,
-            cpu: Duration::ZERO,
-            peak_kib: 0,
-            warnings: Vec::new(),
-        };
-        Wake::Done(number, Box::new(finished))
-    }
-
-    fn rearm(&mut self, _: bool) {}
 }
 
 impl Going {

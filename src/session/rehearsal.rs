@@ -12,7 +12,7 @@ use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
 use crate::run::job::Common;
-use crate::run::pretend::{Answer, Pretend};
+use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::runner::{Ending, Job};
 use crate::session::load::Loaded;
 use crate::session::real_run;
@@ -182,7 +182,7 @@ impl Rehearsal<'_> {
         let mut used = vec![false; self.assumptions.len()];
         let assumptions = &self.assumptions;
         let mut script = |job: &Job, _| answer(assumptions, failing, job, &mut used);
-        let mut runner = Pretend::new(&mut script);
+        let mut runner = PretendedRunner::new(&mut script);
         let engine = Engine::new(
             &loaded.workflow,
             &loaded.defaults,

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 
 /// The running task's own values.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct TaskContext {
     /// The task's id; of a copy for a host that of its block.
     pub id: u32,
     /// `5`, or `10.3` in a block over hosts.
@@ -30,7 +30,7 @@ pub struct Own {
     pub in_block: bool,
 }
 
-impl Own {
+impl TaskContext {
     /// Who an event about this task is about.
     pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
         About {
@@ -45,10 +45,10 @@ impl Own {
     }
 }
 
-pub struct View<'a> {
+pub struct Evaluation<'a> {
     pub workflow: &'a Workflow,
     pub results: &'a Results,
-    pub own: &'a Own,
+    pub context: &'a TaskContext,
     pub mask: &'a Mask,
     /// `ok`, `failed`, `interrupted` or `deadline`; empty before the end.
     pub run_outcome: &'static str,
@@ -60,7 +60,7 @@ pub struct View<'a> {
     pub trace: Option<RefCell<Vec<String>>>,
 }
 
-impl View<'_> {
+impl Evaluation<'_> {
     /// The WARN and the DEBUG lines that came up.
     pub fn observed(self) -> (Vec<String>, Vec<String>) {
         (
@@ -111,14 +111,14 @@ impl View<'_> {
     }
 }
 
-impl Lookup for View<'_> {
+impl Lookup for Evaluation<'_> {
     fn value(&self, reference: Reference) -> Cow<'_, [u8]> {
         let text = |text: &str| Cow::Owned(text.as_bytes().to_vec());
         let value = match reference {
-            Reference::Task => text(&self.own.task),
-            Reference::Hostname => text(&self.own.hostname),
-            Reference::Loop => text(&self.own.iteration.to_string()),
-            Reference::Attempt => text(&self.own.attempt.to_string()),
+            Reference::Task => text(&self.context.task),
+            Reference::Hostname => text(&self.context.hostname),
+            Reference::Loop => text(&self.context.iteration.to_string()),
+            Reference::Attempt => text(&self.context.attempt.to_string()),
             Reference::RunOutcome => text(self.run_outcome),
             Reference::Field { task, field } => match self.result_of(task) {
                 Some(result) => field_of(result, field),
@@ -190,7 +190,7 @@ fn counted(counts: &Counts, what: Counted) -> u64 {
     }
 }
 
-impl Scope for View<'_> {
+impl Scope for Evaluation<'_> {
     fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
         let Some(result) = self.result else {
             return Cow::Borrowed(b"");
