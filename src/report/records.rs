@@ -453,7 +453,7 @@ pub fn mask_definitions(text: &str, mask: &Mask) -> String {
         match name
             .filter(|n| crate::task::globals::is_secret(n) && crate::task::keys::is_identifier(n))
         {
-            Some(name) => out.push_str(&format!("{name}={}{end}", crate::text::template::MASK)),
+            Some(name) => out.push_str(&format!("{name}={}{end}", crate::text::source::MASK)),
             None => out.push_str(line),
         }
     }

@@ -17,7 +17,7 @@ use super::capture::{Captured, Spool};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::text::decimal::nanoseconds;
-use crate::text::template::MASK;
+use crate::text::source::MASK;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

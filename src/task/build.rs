@@ -1,17 +1,14 @@
-//! From lines to tasks: sorts them into globals and tasks, orders and names
-//! these. What a task's keys mean is read by `reader`.
+//! From the lines of a file to its tasks.
 #![forbid(unsafe_code)]
 
-use super::globals::{Globals, RESERVED};
-use super::keys;
+use super::globals::Globals;
+use super::model::Task;
+use super::raw;
 use super::reader::Reader;
 use super::resolve::Resolver;
-use super::{Ix, Task};
-use crate::text::diagnostic::{Diagnostics, Found};
-use crate::text::nearest::did_you_mean;
-use crate::text::scanner::{Line, Pair};
+use crate::text::diagnostic::Diagnostics;
+use crate::text::scanner::Line;
 use crate::text::source::{Sources, Span};
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The tasks in id order, and the globals they use.
@@ -37,13 +34,13 @@ pub fn build(
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> TaskFile {
-    let (mut raw, mut globals) = collect(lines, strict, sources, diagnostics);
+    let (mut raw, mut globals) = raw::collect(lines, strict, sources, diagnostics);
     for setting in settings {
         globals.set(&setting.name, setting.at, setting.at);
     }
     globals.expand_all(sources, diagnostics);
-    order(&mut raw, sources, diagnostics);
-    let names = names(&raw, &globals, sources, diagnostics);
+    raw::order(&mut raw, sources, diagnostics);
+    let names = raw::names(&raw, &globals, sources, diagnostics);
     let ids = raw.iter().map(|r| r.id).collect();
     let mut resolver = Resolver {
         sources,
@@ -66,227 +63,4 @@ pub fn build(
         globals,
         directory: directory.to_path_buf(),
     }
-}
-
-/// A task's lines, before they mean anything.
-pub struct RawTask {
-    pub id: u32,
-    pub at: Span,
-    pub comment: Option<Span>,
-    /// The key's name (`env.` keys in full) and its line.
-    pub pairs: Vec<(&'static keys::Key, Pair)>,
-}
-
-/// Sorts the lines into globals and tasks.
-fn collect(
-    lines: &[Line],
-    strict: bool,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<RawTask>, Globals) {
-    let mut globals = Globals::new(strict);
-    let mut tasks: Vec<RawTask> = Vec::new();
-    // The `env.` keys of the task being read, of which there can be many.
-    let mut given: HashMap<&str, Span> = HashMap::new();
-    let mut in_tasks = false;
-    for line in lines {
-        let Line::Pair(pair) = line else { continue };
-        let name = sources.text(pair.key);
-        match keys::find(name) {
-            Some(key) if key.name == "task" => {
-                in_tasks = true;
-                given.clear();
-                tasks.push(open_task(pair, sources, diagnostics));
-            }
-            Some(key) => match tasks.last_mut() {
-                Some(task) => {
-                    let mut others = task.pairs.iter();
-                    let first = match key.name == keys::ENV.name {
-                        true => *given.entry(name).or_insert(pair.key),
-                        false => others
-                            .find(|(other, _)| other.name == key.name)
-                            .map_or(pair.key, |(_, p)| p.key),
-                    };
-                    if first != pair.key {
-                        diagnostics
-                            .error(pair.key, format!("`{name}` is given twice in this task"))
-                            .also(first, "first given here");
-                    } else {
-                        task.pairs.push((key, *pair));
-                    }
-                }
-                None => {
-                    let help =
-                        "a task begins with `task=ID`; a global needs a name that is no task key";
-                    diagnostics
-                        .error(
-                            pair.key,
-                            format!("the task key `{name}` stands before the first task"),
-                        )
-                        .help(help);
-                }
-            },
-            None => add_global(&mut globals, pair, in_tasks, sources, diagnostics),
-        }
-    }
-    tasks.retain(|t| t.id != NO_ID);
-    (tasks, globals)
-}
-
-/// Marks a task whose id could not be read; its keys are still taken in.
-const NO_ID: u32 = u32::MAX;
-
-fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> RawTask {
-    let text = keys::without_comment(sources.text(pair.value));
-    let at = pair.value.part(0, text.len());
-    let digits = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let id = match text.parse() {
-        Ok(id) if digits => id,
-        _ => {
-            diagnostics.error(
-                at,
-                format!("expected a task id from 0 to 999999, found {}", Found(text)),
-            );
-            NO_ID
-        }
-    };
-    RawTask {
-        id,
-        at,
-        comment: pair.comment,
-        pairs: Vec::new(),
-    }
-}
-
-/// What other programs call the keys.
-const ALIASES: &[(&str, &str)] = &[
-    ("host", "hostname"),
-    ("hosts", "hostnames"),
-    ("cmd", "command"),
-    ("args", "arguments"),
-    ("cwd", "workdir"),
-    ("retry", "retry_count"),
-    ("retries", "retry_count"),
-    ("delay", "retry_delay"),
-    ("when", "condition"),
-    ("title", "description"),
-];
-
-fn add_global(
-    globals: &mut Globals,
-    pair: &Pair,
-    in_tasks: bool,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) {
-    let name = sources.text(pair.key);
-    let known = || keys::KEYS.iter().map(|k| k.name);
-    let upper = !name.chars().any(|c| c.is_ascii_lowercase());
-    if !keys::is_identifier(name) {
-        let message = match name.is_empty() {
-            true => "expected a key before `=`".into(),
-            false => format!("`{name}` is no name of a key or a global"),
-        };
-        let error = diagnostics.error(pair.key, message);
-        if in_tasks {
-            error.label(did_you_mean(name, known()));
-        }
-        error.help("a name has letters, digits and `_`, and does not begin with a digit");
-        return;
-    }
-    if in_tasks && !upper {
-        diagnostics
-            .error(pair.key, format!("unknown key `{name}`"))
-            .label(match ALIASES.iter().find(|(alias, _)| *alias == name) {
-                Some((_, key)) => format!("did you mean `{key}`?"),
-                None => did_you_mean(name, known()),
-            });
-        return;
-    }
-    if RESERVED.contains(&name) {
-        diagnostics.error(
-            pair.key,
-            format!("`{name}` cannot be a global: `@{name}@` is the running task's own"),
-        );
-        return;
-    }
-    if in_tasks {
-        let warning = diagnostics.warning(
-            pair.key,
-            format!("the global `{name}` is defined after the first task"),
-        );
-        warning.help("move it above the first `task=` line");
-        let key = name.to_ascii_lowercase();
-        if keys::find(&key).is_some() {
-            warning.label(format!("did you mean the key `{key}`?"));
-        }
-    }
-    if let Some(first) = globals.define(name, pair.key, pair.value) {
-        diagnostics
-            .error(pair.key, format!("the global `{name}` is defined twice"))
-            .also(first, "first defined here");
-    }
-}
-
-/// Brings the tasks into id order; of two with one id the first stays.
-fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagnostics) {
-    raw.sort_unstable_by_key(|t| (t.id, t.at.start));
-    let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
-    for task in raw.drain(..) {
-        match kept.last() {
-            Some(first) if first.id == task.id => {
-                diagnostics
-                    .error(
-                        task.at,
-                        format!("task {} is defined twice", sources.text(task.at)),
-                    )
-                    .also(first.at, "first defined here");
-            }
-            _ => kept.push(task),
-        }
-    }
-    *raw = kept;
-}
-
-fn names(
-    raw: &[RawTask],
-    globals: &Globals,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) -> BTreeMap<String, Ix> {
-    let mut names: BTreeMap<String, Ix> = BTreeMap::new();
-    for (ix, task) in raw.iter().enumerate() {
-        let Some((_, pair)) = task.pairs.iter().find(|(k, _)| k.name == "name") else {
-            continue;
-        };
-        let name = keys::without_comment(sources.text(pair.value));
-        if !keys::is_identifier(name) {
-            let error = diagnostics.error(pair.value, format!("`{name}` cannot be a task's name"));
-            error.help("a name has letters, digits and `_`, and does not begin with a digit");
-        } else if RESERVED.contains(&name) {
-            diagnostics.error(
-                pair.value,
-                format!("`{name}` cannot be a task's name: `@{name}@` has a meaning of its own"),
-            );
-        } else if let Some(global) = globals.get(name) {
-            diagnostics
-                .error(
-                    pair.value,
-                    format!("`{name}` is already the name of a global"),
-                )
-                .also(global.at, "the global");
-        } else if let Some(first) = names.get(name) {
-            let first = raw[*first].pairs.iter().find(|(k, _)| k.name == "name");
-            let error = diagnostics.error(
-                pair.value,
-                format!("the name `{name}` is given to two tasks"),
-            );
-            if let Some((_, first)) = first {
-                error.also(first.value, "first given here");
-            }
-        } else {
-            names.insert(name.to_string(), ix);
-        }
-    }
-    names
 }

@@ -294,7 +294,7 @@ impl Global {
     /// The value as it may be shown.
     pub fn shown(&self) -> String {
         if self.secret {
-            crate::text::template::MASK.into()
+            crate::text::source::MASK.into()
         } else {
             crate::text::template::Template {
                 pieces: self.pieces.clone(),

@@ -3,7 +3,7 @@
 
 use super::globals::Globals;
 use crate::text::search;
-use crate::text::template::MASK;
+use crate::text::source::MASK;
 use std::borrow::Cow;
 
 /// The values that are shown as `***` wherever they occur.

@@ -1,14 +1,15 @@
 //! Reads one task's keys, each by its form; every mistake is collected.
 #![forbid(unsafe_code)]
 
-use super::build::RawTask;
 use super::keys::{self, Kinds};
+use super::model::{
+    Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Repeat, Retry,
+    Routing, Task,
+};
+use super::raw::RawTask;
 use super::resolve::Resolver;
 use super::values::{self, RetryOn};
-use super::{
-    Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Repeat, Retry,
-    Routing, Task, host, nodeset,
-};
+use super::{host, nodeset};
 use crate::text::condition::{self, Expr, Test};
 use crate::text::diagnostic::{Check, Found};
 use crate::text::nearest::did_you_mean;

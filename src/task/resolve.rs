@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::globals::{Globals, RESERVED};
-use super::{Ix, Use};
+use super::model::{Ix, Use};
 use crate::text::condition::{self, Expr};
 use crate::text::diagnostic::{Check, Diagnostics};
 use crate::text::nearest::did_you_mean;

@@ -3,8 +3,7 @@
 //! Does not know what the rules are, only how a broken one is shown.
 #![forbid(unsafe_code)]
 
-use super::source::{Source, Sources, Span};
-use super::template::MASK;
+use super::source::{MASK, Source, Sources, Span};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

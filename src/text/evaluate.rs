@@ -218,3 +218,284 @@ impl<'a> Number<'a> {
         whole.then_with(|| self.fraction.cmp(other.fraction))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::chance::Chance;
+    use crate::text::condition::{BadCondition, items, parse};
+    use crate::text::source::Span;
+    use crate::text::template;
+
+    struct Own {
+        exit: i32,
+        stdout: &'static str,
+        counts: [u64; 3],
+    }
+
+    impl Lookup for Own {
+        fn value(&self, _: Reference) -> Cow<'_, [u8]> {
+            Cow::Borrowed(b"")
+        }
+    }
+
+    impl Scope for Own {
+        fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
+            match operand {
+                Operand::Exit => Cow::Owned(self.exit.to_string().into_bytes()),
+                Operand::Stdout => Cow::Borrowed(self.stdout.as_bytes()),
+                Operand::StdoutCount => {
+                    Cow::Owned(self.stdout.lines().count().to_string().into_bytes())
+                }
+                Operand::Count(what) => Cow::Owned(self.count(*what).to_string().into_bytes()),
+                _ => Cow::Borrowed(b""),
+            }
+        }
+        fn is(&self, state: State) -> bool {
+            match state {
+                State::Success => self.exit == 0,
+                State::Failure => self.exit != 0,
+                _ => false,
+            }
+        }
+        fn exit(&self) -> i32 {
+            self.exit
+        }
+        fn count(&self, what: Counted) -> u64 {
+            match what {
+                Counted::Total => self.counts[0],
+                Counted::Success => self.counts[1],
+                Counted::Skipped => self.counts[2],
+                _ => 0,
+            }
+        }
+    }
+
+    fn read(text: &str) -> Result<Expr, BadCondition> {
+        let at = Span::new(0, 0, text.len());
+        let mut resolve = |name: &str, at| match name {
+            "EVIL" => vec![Piece::Data {
+                bytes: b"x | true".into(),
+                at,
+                secret: false,
+            }],
+            "EMPTY" => vec![Piece::Data {
+                bytes: b"".into(),
+                at,
+                secret: false,
+            }],
+            name => vec![Piece::Text {
+                text: name.to_lowercase(),
+                at,
+                direct: false,
+                secret: false,
+            }],
+        };
+        let value = template::parse(text, at, &mut resolve);
+        parse(&items(&value), at)
+    }
+
+    fn holds(text: &str) -> bool {
+        let own = Own {
+            exit: 3,
+            stdout: "line one\nready (yes)",
+            counts: [4, 2, 0],
+        };
+        read(text)
+            .unwrap_or_else(|e| panic!("{text}: {}", e.message))
+            .eval(&own)
+    }
+
+    #[test]
+    fn precedence_and_negation() {
+        for yes in [
+            "true | false & false",
+            "(true | false) & true",
+            "!false & NOT (false)",
+            "true OR false AND false",
+            "!!true",
+            "((exit_3))",
+            "EXIT=3 && Stdout~ready",
+            "exit_3 AND(true)",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in [
+            "(true | false) & false",
+            "NOT true",
+            "! exit_3",
+            "exit_0 || failure & exit_4",
+        ] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn patterns_end_where_the_grammar_says() {
+        for yes in [
+            "stdout~ready (yes)",
+            "(stdout~ready (yes))",
+            "stdout ~  line one  & exit=3",
+            "stdout~\"line one\" AND exit=3",
+            "stdout~one\nready",
+            "stdout~'one\\nready'",
+            "stdout!~zz & exit=3 | false",
+            "stdout~@READY@",
+            "@A@=a",
+            "'a b'='a b'",
+            "stdout_count=2",
+            "stdout!=",
+            "stdout!~",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in [
+            "stdout=",
+            "stdout~",
+            "stdout~Ready",
+            "stdout~ORANGE OR false",
+        ] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn values_are_never_syntax() {
+        assert!(!holds("stdout~@EVIL@"));
+        assert!(holds("@EVIL@=\"x | true\""));
+        assert!(!holds("@EVIL@"));
+        assert!(holds("@TRUE@"));
+        assert!(!holds("stdout~@EMPTY@"), "an empty value is found nowhere");
+        assert!(holds("stdout!~@EMPTY@"));
+        assert!(!holds("@EMPTY@"));
+    }
+
+    #[test]
+    fn comparisons_are_typed() {
+        for yes in [
+            "exit=03",
+            "exit=3.0",
+            "exit<10",
+            "exit>=3",
+            "exit=+3",
+            "'-0'=0",
+            "'1e3'!=1000",
+            "'TRUE'=true",
+            "'10'>'9'",
+            "'99999999999999999999'>99999999999999999998",
+            "'0.10'=.1 | true",
+            "'-2'<-1",
+            "exit!='03'",
+            "'a'!=b",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in ["exit='03'", "'a'<b", "''<1", "'1.'<2", "exit<3"] {
+            assert!(!holds(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn aggregates_count_what_is_not_ok() {
+        let at = |total, ok, skipped| {
+            move |text: &str| {
+                read(text)
+                    .unwrap_or_else(|e| panic!("{text}: {}", e.message))
+                    .eval(&Own {
+                        exit: 0,
+                        stdout: "",
+                        counts: [total, ok, skipped],
+                    })
+            }
+        };
+        assert!(
+            at(4, 4, 0)("all_success") && at(4, 3, 1)("all_success") && at(0, 0, 0)("all_success")
+        );
+        assert!(!at(4, 3, 0)("all_success"));
+        assert!(at(4, 1, 0)("any_success") && !at(4, 0, 0)("any_success"));
+        assert!(
+            !at(4, 2, 0)("majority_success")
+                && at(4, 3, 0)("majority_success")
+                && at(5, 3, 0)("majority_success")
+        );
+        assert!(at(4, 2, 0)("min_success=50%") && !at(4, 1, 0)("min_success=50%"));
+        assert!(at(4, 2, 0)(
+            "min_success=2 & max_failed=2 & max_success=2 & min_failed=2"
+        ));
+        assert!(at(3, 2, 0)("max_failed=34%") && !at(3, 2, 0)("max_failed=33%"));
+        assert!(at(4, 2, 1)(
+            "failed_count=0 & total_count>=4 & success_count=2"
+        ));
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        let wrong = |text: &str| read(text).expect_err(text);
+        let place = |text: &str| wrong(text).at.start;
+        assert_eq!(place("exit=0 & | true"), 9);
+        assert_eq!(place("(exit=0"), 0);
+        assert_eq!(place("exit=0)"), 6);
+        assert_eq!(place("true & foo=bar"), 7);
+        assert_eq!(place("stdout~'abc"), 7);
+        assert_eq!(place(""), 0);
+        assert_eq!(place("exit"), 0);
+        assert_eq!(place("success=1"), 0);
+        assert_eq!(place("min_success=x"), 0);
+        assert_eq!(place("exit_300"), 0);
+        assert_eq!(place("true false"), 5);
+        assert!(wrong("sucess").message.contains("did you mean `success`?"));
+        assert!(wrong(&"(".repeat(100_000)).message.contains("levels"));
+        assert!(wrong(&"!".repeat(100_000)).message.contains("levels"));
+    }
+
+    #[test]
+    fn any_text_is_a_condition_with_an_opposite_or_a_placed_mistake() {
+        let mut chance = Chance::new(4);
+        let pieces = [
+            "exit",
+            "=",
+            "stdout",
+            "~",
+            "!~",
+            "<=",
+            "success",
+            "exit_3",
+            " & ",
+            " | ",
+            " AND ",
+            "(",
+            ")",
+            "!",
+            "\"a b\"",
+            "min_success=",
+            "50%",
+            "all_success",
+            "12",
+            "@1_exit@",
+        ];
+        let own = Own {
+            exit: 3,
+            stdout: "12",
+            counts: [4, 2, 1],
+        };
+        let mut good = 0;
+        for _ in 0..10_000 {
+            let text = chance.text(&pieces, 8);
+            match read(&text) {
+                // A `(` in a pattern that nothing closes would take that of the whole.
+                Ok(_) if text.matches('(').count() != text.matches(')').count() => {}
+                Ok(expr) => {
+                    let opposite = read(&format!("!({text})"));
+                    let opposite = opposite.unwrap_or_else(|e| panic!("!({text}): {}", e.message));
+                    assert_ne!(expr.eval(&own), opposite.eval(&own), "{text}");
+                    good += 1;
+                }
+                Err(bad) => {
+                    let place = bad.at.start as usize..bad.at.end as usize;
+                    assert!(text.get(place).is_some(), "{:?} in {text:?}", bad.at);
+                }
+            }
+        }
+        assert!(good > 500, "{good}");
+    }
+}

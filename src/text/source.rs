@@ -1,8 +1,10 @@
 //! Source texts and places in them. Does not know what the text means.
 #![forbid(unsafe_code)]
 
-use super::template::MASK;
 use std::borrow::Cow;
+
+/// What is shown in place of a secret (SPEC §2.2).
+pub const MASK: &str = "***";
 
 /// A stretch of bytes in one source. Byte offsets are carried around; line and
 /// column are worked out only when something is printed.

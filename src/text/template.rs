@@ -5,7 +5,7 @@
 //! ever split, quoted or searched for operators.
 #![forbid(unsafe_code)]
 
-use super::source::Span;
+use super::source::{MASK, Span};
 use std::borrow::Cow;
 
 /// A field of a task's result (SPEC §2.1).
@@ -152,9 +152,6 @@ pub struct Template {
 pub trait Lookup {
     fn value(&self, reference: Reference) -> Cow<'_, [u8]>;
 }
-
-/// Stands for a secret wherever something is shown (SPEC §2.2).
-pub const MASK: &str = "***";
 
 impl Template {
     /// Text of the author's without any reference.
