@@ -16,15 +16,16 @@ mod text;
 
 use cli::arguments::Request;
 use cli::{arguments, completions};
+use report::print::print;
 use session::{dry_run, load, real_run, recovery, rehearsal, show_project, show_status};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run::sys::survive_questions();
     let code = match arguments::read(std::env::args_os().skip(1)) {
-        Ok(Request::Help { short }) => print(&arguments::help(short)),
-        Ok(Request::Version) => print(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
-        Ok(Request::Completions(shell)) => print(&completions::script(shell)),
+        Ok(Request::Help { short }) => printed(&arguments::help(short)),
+        Ok(Request::Version) => printed(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Completions(shell)) => printed(&completions::script(shell)),
         Ok(Request::Status { run, typed }) => show_status::show(run.as_deref(), &typed),
         Ok(Request::ProjectSummary { name, typed }) => show_project::show(&name, &typed),
         // Never freed: the process ends with it, and a long file has many pieces.
@@ -44,9 +45,7 @@ fn leaked(loaded: load::Loaded) -> &'static load::Loaded {
     Box::leak(Box::new(loaded))
 }
 
-/// Prints to standard output; a reader that is gone is no failure.
-fn print(text: &str) -> i32 {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+fn printed(text: &str) -> i32 {
+    print(text);
     exit::OK
 }

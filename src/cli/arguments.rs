@@ -8,8 +8,8 @@ use crate::cli::completions::Shell;
 use crate::exit;
 use crate::plan::identity;
 use crate::plan::picture::Language;
-use crate::report::log::Level;
-use crate::report::paint::Color;
+use crate::report::color::Color;
+use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::is_secret;
 use crate::task::keys;
@@ -339,7 +339,7 @@ pub const OPTIONS: &[Opt] = &[
 pub struct Invocation {
     pub run: bool,
     pub log_dir: Option<PathBuf>,
-    pub log_level: Level,
+    pub log_level: LogLevel,
     /// The name of an exec type; checked when all types are known. With its place
     /// where the file names it.
     pub exec: Option<(String, Option<Span>)>,
@@ -400,7 +400,7 @@ impl Default for Invocation {
         Invocation {
             run: false,
             log_dir: None,
-            log_level: Level::Info,
+            log_level: LogLevel::Info,
             exec: None,
             timeout: None,
             project: None,
@@ -744,7 +744,7 @@ impl Invocation {
             "run" => self.run = true,
             "log-dir" => self.log_dir = Some(PathBuf::from(value)),
             "log-level" => self.log_level = log_level(text()?)?,
-            "debug" => self.log_level = Level::Debug,
+            "debug" => self.log_level = LogLevel::Debug,
             "type" => self.exec = Some((text()?.to_string(), None)),
             "timeout" => self.timeout = Some(crate::task::values::timeout(text()?)?),
             "project" => self.project = Some(project(text()?)?),
@@ -824,11 +824,11 @@ fn environment(name: &str) -> Option<String> {
         .map(|v| v.to_string_lossy().into_owned())
 }
 
-fn log_level(text: &str) -> Result<Level, String> {
-    let found = Level::NAMES
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    let found = LogLevel::NAMES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
-    let near = || near(text, Level::NAMES.map(|(name, _)| name));
+    let near = || near(text, LogLevel::NAMES.map(|(name, _)| name));
     found.map(|(_, level)| *level).ok_or_else(|| {
         format!(
             "expected ERROR, WARN, INFO or DEBUG, found {}{}",
@@ -954,7 +954,7 @@ pub fn refuse(message: &str) -> i32 {
         Some(at) => (&message[..at], &message[at + 2..]),
         None => (message, "see tasker --help"),
     };
-    crate::report::show::complain(format_args!(
+    crate::report::print::complain(format_args!(
         "tasker: error: {}\n     = help: {}",
         printable(message),
         printable(help)

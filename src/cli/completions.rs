@@ -8,8 +8,8 @@
 
 use crate::cli::arguments::{OPTIONS, Opt};
 use crate::plan::exec::Types;
-use crate::report::log::Level;
-use crate::report::paint::Color;
+use crate::report::color::Color;
+use crate::report::log::LogLevel;
 
 /// A shell that there is a script for.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ enum Values {
 fn values(opt: &Opt) -> Values {
     let joined = |words: &[&str]| Values::Words(words.join(" "));
     match (opt.long, value_name(opt)) {
-        ("log-level", _) => joined(&Level::NAMES.map(|(name, _)| name)),
+        ("log-level", _) => joined(&LogLevel::NAMES.map(|(name, _)| name)),
         ("color", _) => joined(&Color::NAMES.map(|(name, _)| name)),
         ("completions", _) => joined(&Shell::NAMES.map(|(name, _)| name)),
         ("type", _) => joined(&Types::built_in().names().collect::<Vec<_>>()),

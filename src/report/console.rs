@@ -1,12 +1,12 @@
 //! What a run prints: plain lines, readable in a mail (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use super::live;
-use super::live::Live;
-use super::paint::Color;
+use super::color::Color;
 use super::progress::Progress;
 use super::recap::{self, Closing};
-use super::{fold, show};
+use super::status_line;
+use super::status_line::StatusLine;
+use super::{result_groups, safe_text};
 use crate::exit;
 use crate::run::capture::Captured;
 use crate::run::engine::RunEnd;
@@ -30,7 +30,7 @@ pub struct Console {
     mask: Mask,
     progress: Progress,
     /// The status line, on a terminal.
-    live: Option<Live>,
+    live: Option<StatusLine>,
     /// Minutes of the run that were told, where there is no status line.
     minutes: u64,
     /// Lines about subtasks of the block that runs.
@@ -40,11 +40,11 @@ pub struct Console {
 impl Console {
     /// `tasks` is how many the file has.
     pub fn new(quiet: bool, color: Color, mask: Mask, tasks: usize) -> Console {
-        let live = !quiet && live::is_possible();
+        let live = !quiet && status_line::is_possible();
         Console {
             quiet,
             progress: Progress::new(tasks, Instant::now()),
-            live: live.then(|| Live::new(mask.clone(), color.on_stdout())),
+            live: live.then(|| StatusLine::new(mask.clone(), color.on_stdout())),
             minutes: 0,
             mask,
             of_block: 0,
@@ -116,7 +116,7 @@ impl Console {
             Event::Started { about, .. } if about.in_block => {}
             Event::Finished { about, result } if about.in_block => {
                 if result.outcome.is_failure() {
-                    self.say_of_block(&format!("  {}: {}\n", show::who(about), ended(result)));
+                    self.say_of_block(&format!("  {}: {}\n", safe_text::who(about), ended(result)));
                 }
             }
             Event::Skipped { about } if about.in_block => {}
@@ -130,11 +130,15 @@ impl Console {
                 let delay = duration::show(*delay);
                 self.say_of_block(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
-                    show::who(about)
+                    safe_text::who(about)
                 ));
             }
             Event::Started { about, command, .. } => {
-                self.say(&format!("{}  $ {}\n", headline(about), show::line(command)));
+                self.say(&format!(
+                    "{}  $ {}\n",
+                    headline(about),
+                    safe_text::line(command)
+                ));
             }
             Event::Block {
                 about,
@@ -189,7 +193,7 @@ impl Console {
                 to: Ok(to),
                 why,
             } if *to != from + 1 => {
-                self.say(&format!("  goes to task {to}: {}\n", show::line(why)));
+                self.say(&format!("  goes to task {to}: {}\n", safe_text::line(why)));
             }
             Event::Routed { .. } | Event::Debug { .. } => {}
             Event::Beat => {}
@@ -202,7 +206,7 @@ impl Console {
                 self.say(&format!(
                     "  warning: {}{}\n",
                     labelled(label),
-                    show::line(text)
+                    safe_text::line(text)
                 ));
             }
             Event::Interrupted {
@@ -233,7 +237,7 @@ impl Console {
 
     fn block_finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
-        for group in fold::fold_briefly(result, &self.mask) {
+        for group in result_groups::fold_briefly(result, &self.mask) {
             text.push_str(&group.text("  "));
         }
         text.push_str(&block_ended(about, result));
@@ -241,12 +245,12 @@ impl Console {
     }
 
     fn output(&self, text: &mut String, output: &Captured) {
-        let (lines, more) = show::head(output, &self.mask, OUTPUT);
+        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT);
         for line in lines {
-            let _ = writeln!(text, "  | {}", show::short(&line));
+            let _ = writeln!(text, "  | {}", safe_text::short(&line));
         }
         if more > 0 {
-            let _ = writeln!(text, "  | ... {} more, see the log", show::size(more));
+            let _ = writeln!(text, "  | ... {} more, see the log", safe_text::size(more));
         }
     }
 
@@ -285,7 +289,11 @@ impl Console {
 
 /// `task 5 on web1: Title`, the line that begins a task.
 fn headline(about: &About) -> String {
-    format!("task {}{}\n", show::who(about), show::titled(about))
+    format!(
+        "task {}{}\n",
+        safe_text::who(about),
+        safe_text::titled(about)
+    )
 }
 
 /// `task 5: failed (3 ok, 1 failed), 0.120 s`

@@ -3,7 +3,7 @@
 //! Markup can only be a literal of this program; all else goes through `text`.
 #![forbid(unsafe_code)]
 
-use super::show;
+use super::safe_text;
 use crate::task::mask::Mask;
 use crate::text::decimal::{decimal, short};
 use std::fmt::Write;
@@ -43,9 +43,12 @@ impl<'a> Html<'a> {
         let shown = match masked.char_indices().nth(longest) {
             Some((end, _)) => {
                 let more = masked[end..].chars().count();
-                format!("{} ... {more} more characters", show::line(&masked[..end]))
+                format!(
+                    "{} ... {more} more characters",
+                    safe_text::line(&masked[..end])
+                )
             }
-            None => show::line(&masked),
+            None => safe_text::line(&masked),
         };
         for c in shown.chars() {
             match c {

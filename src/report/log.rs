@@ -1,7 +1,7 @@
 //! The log file of a run (SPEC §6.3): complete, greppable, one event a line.
 #![forbid(unsafe_code)]
 
-use super::{clock, fold, show};
+use super::{clock, result_groups, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
@@ -18,19 +18,19 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum LogLevel {
     Error,
     Warn,
     Info,
     Debug,
 }
 
-impl Level {
-    pub const NAMES: [(&'static str, Level); 4] = [
-        ("ERROR", Level::Error),
-        ("WARN", Level::Warn),
-        ("INFO", Level::Info),
-        ("DEBUG", Level::Debug),
+impl LogLevel {
+    pub const NAMES: [(&'static str, LogLevel); 4] = [
+        ("ERROR", LogLevel::Error),
+        ("WARN", LogLevel::Warn),
+        ("INFO", LogLevel::Info),
+        ("DEBUG", LogLevel::Debug),
     ];
 
     fn word(self) -> &'static str {
@@ -44,14 +44,14 @@ const OUTPUT: usize = 64 << 10;
 pub struct Log {
     file: File,
     path: PathBuf,
-    level: Level,
+    level: LogLevel,
     mask: Mask,
     /// Whether a failed write was told already.
     told: bool,
 }
 
 impl Log {
-    pub fn new(file: File, path: PathBuf, level: Level, mask: Mask) -> Log {
+    pub fn new(file: File, path: PathBuf, level: LogLevel, mask: Mask) -> Log {
         Log {
             file,
             path,
@@ -66,13 +66,13 @@ impl Log {
     }
 
     /// Writes one line now.
-    pub fn say(&mut self, level: Level, text: &str) {
+    pub fn say(&mut self, level: LogLevel, text: &str) {
         self.say_all(level, &[text]);
     }
 
     /// Writes these lines together.
-    pub fn say_all(&mut self, level: Level, lines: &[impl AsRef<str>]) {
-        let mut page = Page::new(self.level);
+    pub fn say_all(&mut self, level: LogLevel, lines: &[impl AsRef<str>]) {
+        let mut page = LogLines::new(self.level);
         for line in lines {
             page.say(level, line.as_ref());
         }
@@ -81,7 +81,7 @@ impl Log {
 
     /// Writes what the page holds at once; a log that cannot be written is told
     /// once, and the run goes on (it is the journal that must not lose anything).
-    fn write(&mut self, page: Page) {
+    fn write(&mut self, page: LogLines) {
         if page.text.is_empty() {
             return;
         }
@@ -89,7 +89,7 @@ impl Log {
         if let Err(e) = self.file.write_all(&masked)
             && !std::mem::replace(&mut self.told, true)
         {
-            crate::report::show::complain(format_args!(
+            crate::report::print::complain(format_args!(
                 "tasker: cannot write the log `{}`: {e}; the run goes on without",
                 self.path.display()
             ));
@@ -97,7 +97,7 @@ impl Log {
     }
 
     pub fn event(&mut self, event: &Event) {
-        let mut page = Page::new(self.level);
+        let mut page = LogLines::new(self.level);
         match event {
             Event::Started {
                 about,
@@ -106,11 +106,11 @@ impl Log {
                 timeout,
             } => {
                 page.say(
-                    Level::Info,
-                    &format!("Executing Task {}{}", who(about), show::titled(about)),
+                    LogLevel::Info,
+                    &format!("Executing Task {}{}", who(about), safe_text::titled(about)),
                 );
                 page.say(
-                    Level::Info,
+                    LogLevel::Info,
                     &format!(
                         "Task {}: {exec}, timeout {}: {command}",
                         who(about),
@@ -126,10 +126,10 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: {}, at most {at_once} at once",
                     who(about),
-                    show::titled(about),
+                    safe_text::titled(about),
                     Count(*total, "subtask")
                 );
-                page.say(Level::Info, &text);
+                page.say(LogLevel::Info, &text);
             }
             Event::Branch {
                 about,
@@ -139,10 +139,10 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: its condition is {holds}, {} to run",
                     who(about),
-                    show::titled(about),
+                    safe_text::titled(about),
                     Count(*tasks, "task")
                 );
-                page.say(Level::Info, &text);
+                page.say(LogLevel::Info, &text);
             }
             Event::Finished { about, result } => {
                 self.finished(&mut page, about, result);
@@ -153,21 +153,21 @@ impl Log {
                 self.folded(&mut page, about, result);
             }
             Event::Restored { about, result } => page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!(
                     "Restored task {}{}: {}, exit code {}",
                     who(about),
-                    show::titled(about),
+                    safe_text::titled(about),
                     result.outcome,
                     result.exit
                 ),
             ),
             Event::Skipped { about } => page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!(
                     "Task {}{} skipped: its condition is false",
                     who(about),
-                    show::titled(about)
+                    safe_text::titled(about)
                 ),
             ),
             Event::Retry {
@@ -177,7 +177,7 @@ impl Log {
                 delay,
             } => {
                 page.say(
-                    Level::Warn,
+                    LogLevel::Warn,
                     &format!(
                         "Task {}: retry {attempt} of {of} in {}",
                         who(about),
@@ -186,7 +186,7 @@ impl Log {
                 );
             }
             Event::Sleep { about, time } => page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!("Task {}: sleeping {}", who(about), duration::show(*time)),
             ),
             Event::Routed {
@@ -194,7 +194,7 @@ impl Log {
                 to: Ok(to),
                 why,
             } => page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!("Task {from}: goes to task {to}: {why}"),
             ),
             Event::Routed {
@@ -202,14 +202,14 @@ impl Log {
                 to: Err(code),
                 why,
             } => page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!("Task {from}: the run ends with exit code {code}: {why}"),
             ),
             Event::Beat => {}
-            Event::Asked => page.say(Level::Info, "SIGUSR1: answered on standard error"),
-            Event::Finals => page.say(Level::Info, "Running the final tasks"),
-            Event::Warning { label, text } => page.say(Level::Warn, &labelled(label, text)),
-            Event::Debug { label, text } => page.say(Level::Debug, &labelled(label, text)),
+            Event::Asked => page.say(LogLevel::Info, "SIGUSR1: answered on standard error"),
+            Event::Finals => page.say(LogLevel::Info, "Running the final tasks"),
+            Event::Warning { label, text } => page.say(LogLevel::Warn, &labelled(label, text)),
+            Event::Debug { label, text } => page.say(LogLevel::Debug, &labelled(label, text)),
             Event::Interrupted {
                 signal,
                 level,
@@ -221,7 +221,7 @@ impl Log {
                     format!("running: {}", running.join(", "))
                 };
                 page.say(
-                    Level::Warn,
+                    LogLevel::Warn,
                     &format!("{} ({level:?}); {runs}", signal_name(*signal)),
                 );
             }
@@ -229,11 +229,11 @@ impl Log {
         self.write(page);
     }
 
-    fn finished(&self, page: &mut Page, about: &About, result: &TaskResult) {
+    fn finished(&self, page: &mut LogLines, about: &About, result: &TaskResult) {
         let level = if result.success {
-            Level::Info
+            LogLevel::Info
         } else {
-            Level::Error
+            LogLevel::Error
         };
         let cause = if result.cause.is_empty() {
             String::new()
@@ -247,7 +247,7 @@ impl Log {
             result.exit,
             duration::show(result.took),
             seconds(result.cpu, 3),
-            show::size(result.peak_kib << 10),
+            safe_text::size(result.peak_kib << 10),
             result.success
         );
         page.say(level, &text);
@@ -255,26 +255,26 @@ impl Log {
         self.output(page, about, "stderr", &result.stderr);
     }
 
-    fn folded(&self, page: &mut Page, about: &About, result: &TaskResult) {
+    fn folded(&self, page: &mut LogLines, about: &About, result: &TaskResult) {
         page.say(
-            Level::Info,
+            LogLevel::Info,
             &format!("Task {}: {}", who(about), result.counts()),
         );
-        for group in fold::fold(result, &self.mask) {
+        for group in result_groups::fold(result, &self.mask) {
             for line in group.text("").lines() {
-                page.say(Level::Info, &format!("Task {}: {line}", who(about)));
+                page.say(LogLevel::Info, &format!("Task {}: {line}", who(about)));
             }
         }
     }
 
-    fn output(&self, page: &mut Page, about: &About, stream: &str, output: &Captured) {
-        if self.level < Level::Info || output.len() == 0 {
+    fn output(&self, page: &mut LogLines, about: &About, stream: &str, output: &Captured) {
+        if self.level < LogLevel::Info || output.len() == 0 {
             return;
         }
-        let (lines, more) = show::head(output, &self.mask, OUTPUT);
+        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT);
         for line in lines {
             page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!("Task {} {stream}| {line}", who(about)),
             );
         }
@@ -283,12 +283,12 @@ impl Log {
                 format!(", in {} while the run can be gone on with", p.display())
             });
             page.say(
-                Level::Info,
+                LogLevel::Info,
                 &format!(
                     "Task {} {stream}: {} more of {}{place}",
                     who(about),
-                    show::size(more),
-                    show::size(output.len())
+                    safe_text::size(more),
+                    safe_text::size(output.len())
                 ),
             );
         }
@@ -296,18 +296,18 @@ impl Log {
 }
 
 /// What became of the members of a conditional block; those that ran were told.
-fn branch(page: &mut Page, about: &About, result: &TaskResult) {
+fn branch(page: &mut LogLines, about: &About, result: &TaskResult) {
     if result.members.is_empty() {
         return;
     }
     for Member { name, result } in &result.members {
         if result.outcome == Outcome::NotStarted {
             let text = format!("Task {name} ended: not_started ({})", result.cause);
-            page.say(Level::Warn, &text);
+            page.say(LogLevel::Warn, &text);
         }
     }
     page.say(
-        Level::Info,
+        LogLevel::Info,
         &format!("Task {}: {}", who(about), result.counts()),
     );
 }
@@ -328,29 +328,29 @@ fn labelled(label: &str, text: &str) -> String {
 }
 
 /// The lines of one event, written together.
-struct Page {
-    level: Level,
+struct LogLines {
+    level: LogLevel,
     stamp: String,
     text: String,
 }
 
-impl Page {
-    fn new(level: Level) -> Page {
-        Page {
+impl LogLines {
+    fn new(level: LogLevel) -> LogLines {
+        LogLines {
             level,
             stamp: clock::stamp(SystemTime::now()),
             text: String::new(),
         }
     }
 
-    fn say(&mut self, level: Level, text: &str) {
+    fn say(&mut self, level: LogLevel, text: &str) {
         if level <= self.level {
             let _ = writeln!(
                 self.text,
                 "[{}] [{}] {}",
                 self.stamp,
                 level.word(),
-                show::line(text)
+                safe_text::line(text)
             );
         }
     }

@@ -2,7 +2,7 @@
 //! SIGUSR1 tell (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use super::{show, width};
+use super::{display_width, safe_text};
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
 use crate::text::decimal::seconds;
@@ -41,7 +41,7 @@ struct Place {
 impl Place {
     /// `10 deploy`, the title in at most so many columns.
     fn within(&self, columns: usize) -> String {
-        match width::cut(&self.title, columns) {
+        match display_width::cut(&self.title, columns) {
             title if title.is_empty() => self.label.clone(),
             title => format!("{} {title}", self.label),
         }
@@ -131,7 +131,7 @@ impl Progress {
         let place = Place {
             label: about.label.to_string(),
             // A tab moves to a column that the redrawn line knows nothing of.
-            title: show::line(about.title).replace('\t', " "),
+            title: safe_text::line(about.title).replace('\t', " "),
         };
         self.at = Some((place, Instant::now()));
     }
@@ -187,7 +187,7 @@ impl Progress {
             if so_far > limit && block.slow.insert(label.clone()) {
                 told.push(format!(
                     "{} is slow: {} so far; the median of {others} others is {}",
-                    show::line(&running.name),
+                    safe_text::line(&running.name),
                     clock(so_far),
                     fine(median)
                 ));
@@ -229,11 +229,11 @@ impl Progress {
     /// can be by cutting the title.
     pub fn status(&self, columns: usize) -> String {
         let whole = self.with_title(usize::MAX);
-        let surplus = width::columns(&whole).saturating_sub(columns);
+        let surplus = display_width::columns(&whole).saturating_sub(columns);
         let title = self
             .at
             .as_ref()
-            .map_or(0, |(at, _)| width::columns(&at.title));
+            .map_or(0, |(at, _)| display_width::columns(&at.title));
         match surplus {
             0 => whole,
             _ => self.with_title(title.saturating_sub(surplus)),
@@ -263,7 +263,7 @@ impl Progress {
         let all = self.longest();
         let named = all.iter().filter(|_| self.is_in_block());
         named
-            .map(|r| format!("{} {}", show::line(&r.name), clock(r.since.elapsed())))
+            .map(|r| format!("{} {}", safe_text::line(&r.name), clock(r.since.elapsed())))
             .collect()
     }
 
@@ -297,7 +297,7 @@ impl Progress {
         let longest = self.longest();
         let slowest = longest
             .first()
-            .map(|r| format!("{} {}", show::line(&r.name), clock(r.since.elapsed())));
+            .map(|r| format!("{} {}", safe_text::line(&r.name), clock(r.since.elapsed())));
         match (&self.block, &self.at) {
             (Some(block), _) => {
                 let slowest = slowest.map_or(String::new(), |s| format!(", slowest {s}"));
@@ -324,7 +324,7 @@ impl Progress {
         let longest = self.longest();
         for running in longest.iter().take(NAMED) {
             let time = clock(running.since.elapsed());
-            lines.push(format!("  {} {time}", show::line(&running.name)));
+            lines.push(format!("  {} {time}", safe_text::line(&running.name)));
         }
         if longest.len() > NAMED {
             lines.push(format!("  and {} more", longest.len() - NAMED));

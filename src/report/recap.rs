@@ -2,7 +2,7 @@
 //! where to read on and how to go on (SPEC §6.6). With `-q` it is all of the mail.
 #![forbid(unsafe_code)]
 
-use super::{fold, show};
+use super::{result_groups, safe_text};
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::workflow::Workflow;
@@ -83,8 +83,8 @@ fn state(end: &RunEnd, closing: &Closing) -> String {
         None if closing.failed.is_some() => format!("failed with exit code {code}"),
         None => format!(
             "failed with exit code {code} at task {}: {}",
-            show::named(&closing.workflow.tasks[end.last]),
-            show::line(&end.why)
+            safe_text::named(&closing.workflow.tasks[end.last]),
+            safe_text::line(&end.why)
         ),
     }
 }
@@ -127,7 +127,7 @@ fn what_followed(end: &RunEnd, closing: &Closing) -> Option<String> {
         let result = end.results.get(ix)?;
         Some(format!(
             "{}: {}",
-            show::named(&workflow.tasks[ix]),
+            safe_text::named(&workflow.tasks[ix]),
             result.outcome
         ))
     };
@@ -162,7 +162,7 @@ fn list(
         let members = members.filter(|m| is_over_hosts(task) && holds(&m.result));
         let hosts: Vec<&str> = members.map(|m| m.name.as_str()).collect();
         if !hosts.is_empty() {
-            let set = fold::brief_set(&hosts);
+            let set = result_groups::brief_set(&hosts);
             let count = match set.ends_with("...") {
                 true => format!(" ({})", Count(hosts.len(), "host")),
                 false => String::new(),
@@ -220,7 +220,7 @@ impl Failure<'_> {
     /// `tasks.txt:12: task 5 (Deploy)`
     fn head(&self, task: &Task) -> String {
         let place = self.closing.sources.place(task.at);
-        format!("{place}: task {}", show::named(task))
+        format!("{place}: task {}", safe_text::named(task))
     }
 
     /// A block: how many failed, and what they said.
@@ -236,7 +236,7 @@ impl Failure<'_> {
         if let Some(first) = first {
             self.tell_command(text, task, &first.result);
         }
-        for group in fold::failures(result, self.mask, lines) {
+        for group in result_groups::failures(result, self.mask, lines) {
             text.push_str(&group.text("     = "));
         }
     }
@@ -272,13 +272,13 @@ impl Failure<'_> {
         );
         self.tell_command(text, task, result);
         for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-            let lines = show::tail(output, self.mask, lines);
+            let lines = safe_text::tail(output, self.mask, lines);
             for (number, line) in lines.iter().enumerate() {
                 let name = match number {
                     0 => format!("{name}:"),
                     _ => String::new(),
                 };
-                let _ = writeln!(text, "     = {name:<7} {}", show::short(line));
+                let _ = writeln!(text, "     = {name:<7} {}", safe_text::short(line));
             }
         }
     }
@@ -287,7 +287,7 @@ impl Failure<'_> {
     /// same.
     fn tell_command(&self, text: &mut String, task: &Task, result: &TaskResult) {
         if !result.command.is_empty() {
-            let _ = writeln!(text, "     | {}", show::line(&result.command));
+            let _ = writeln!(text, "     | {}", safe_text::line(&result.command));
         }
         let criterion = result.exit == 0;
         for (key, at) in &task.written {
@@ -295,7 +295,11 @@ impl Failure<'_> {
             let asked = matches!(*key, "success" | "failure" | "next" | "loop_break");
             if part || (asked && criterion) {
                 let line = self.closing.sources.line(*at);
-                let _ = writeln!(text, "     | {}", show::short(&show::line(line.trim())));
+                let _ = writeln!(
+                    text,
+                    "     | {}",
+                    safe_text::short(&safe_text::line(line.trim()))
+                );
             }
         }
     }

@@ -4,10 +4,10 @@
 //! Places are percentages of the axis, so that a drawing is as wide as the window.
 #![forbid(unsafe_code)]
 
-use super::axis::Scale;
 use super::history::{History, Spent, Stretch};
 use super::html::Html;
-use super::table::{ROWS, most_telling};
+use super::results_table::{ROWS, most_telling};
+use super::time_axis::TimeAxis;
 use crate::outcome::Outcome;
 use crate::plan::workflow::Workflow;
 use crate::run::interrupt::signal_name;
@@ -47,7 +47,7 @@ struct Bar {
 pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
     let mut rows = rows(workflow, history);
     let left_out = cut(&mut rows);
-    let scale = Scale::new(history);
+    let scale = TimeAxis::new(history);
     html.markup("<section id=\"timeline\"><h2>Timeline</h2>\n");
     patterns(html);
     html.markup("<div class=\"chart\">\n<ol>\n");
@@ -70,7 +70,7 @@ pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
 
 /// How far its ticks are apart, as a share of its width.
 pub fn tick(history: &History) -> f64 {
-    let scale = Scale::new(history);
+    let scale = TimeAxis::new(history);
     scale.step.as_secs_f64() / scale.whole.as_secs_f64()
 }
 
@@ -158,7 +158,7 @@ impl Row<'_> {
     }
 }
 
-fn draw_row(html: &mut Html, row: &Row, scale: &Scale) {
+fn draw_row(html: &mut Html, row: &Row, scale: &TimeAxis) {
     html.markup("<li>");
     head(html, row);
     lane(html, &bars(row, scale));
@@ -191,7 +191,7 @@ fn draw_row(html: &mut Html, row: &Row, scale: &Scale) {
 }
 
 /// How many of the rows ran at once, as an area over the axis.
-fn load(html: &mut Html, rows: &[&Row], scale: &Scale) {
+fn load(html: &mut Html, rows: &[&Row], scale: &TimeAxis) {
     const STEPS: usize = 120;
     let mut load = [0.0; STEPS];
     let stretches = rows.iter().flat_map(|r| &r.stretches);
@@ -277,7 +277,7 @@ fn class_of(outcome: Option<Outcome>) -> &'static str {
 
 // Bars.
 
-fn bars(row: &Row, scale: &Scale) -> Vec<Bar> {
+fn bars(row: &Row, scale: &TimeAxis) -> Vec<Bar> {
     let mut bars: Vec<Bar> = Vec::new();
     for stretch in &row.stretches {
         let ended = stretch.ended.unwrap_or(scale.whole);
@@ -375,7 +375,7 @@ fn moments(history: &History) -> Vec<(&'static str, &'static str, Duration)> {
 
 /// Signals, and where the final tasks began: a row each, so that no two labels
 /// meet.
-fn marks(html: &mut Html, history: &History, scale: &Scale) {
+fn marks(html: &mut Html, history: &History, scale: &TimeAxis) {
     for (class, name, at) in moments(history) {
         html.markup("<li class=\"mark ")
             .markup(class)
@@ -389,7 +389,7 @@ fn marks(html: &mut Html, history: &History, scale: &Scale) {
 }
 
 /// The same moments as lines over the whole chart.
-fn lines_of_marks(html: &mut Html, history: &History, scale: &Scale) {
+fn lines_of_marks(html: &mut Html, history: &History, scale: &TimeAxis) {
     let moments = moments(history);
     if moments.is_empty() {
         return;

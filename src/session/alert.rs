@@ -102,7 +102,7 @@ impl Alert {
     /// Sends it and tells of a failure on standard error: there is no log yet.
     pub fn send_alone(&self) {
         if let Err(why) = self.send(&|| false) {
-            crate::report::show::complain(format_args!("tasker: warning: {why}"));
+            crate::report::print::complain(format_args!("tasker: warning: {why}"));
         }
     }
 }

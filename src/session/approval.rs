@@ -9,8 +9,8 @@ use crate::plan::identity::{self, Basis};
 use crate::plan::outline::Outline;
 use crate::plan::targets::Targets;
 use crate::plan::{listing, picture};
-use crate::report::records::Records;
-use crate::report::show;
+use crate::report::log_directory::LogDirectory;
+use crate::report::print;
 use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::task::mask::Mask;
@@ -38,14 +38,14 @@ impl Plan {
     pub fn new(
         loaded: &Loaded,
         selection: &Selection,
-        records: Option<&Records>,
+        log_dir: Option<&LogDirectory>,
     ) -> Result<Plan, Refusal> {
         let globals = &loaded.workflow.globals;
         let has_secret = globals.values().any(|(_, g, _)| !g.secrets().is_empty());
         let key = match has_secret {
             true => {
-                let records = records.ok_or_else(refusal::homeless)?;
-                records.plan_key().map_err(|e| {
+                let log_dir = log_dir.ok_or_else(refusal::homeless)?;
+                log_dir.plan_key().map_err(|e| {
                     let why = format!("the key for the plan's id, in the log directory: {e}");
                     Refusal::new(exit::LOG_DIR, why)
                 })?
@@ -76,9 +76,9 @@ impl Plan {
 
     /// Keeps the plan's text, so that a later plan can be compared with it. That
     /// it cannot be kept is no failure: only the comparison will be missing.
-    pub fn keep(&self, records: &Records) {
-        if let Err(e) = records.keep_plan(&self.id, &self.text) {
-            show::complain(format_args!(
+    pub fn keep(&self, log_dir: &LogDirectory) {
+        if let Err(e) = log_dir.keep_plan(&self.id, &self.text) {
+            print::complain(format_args!(
                 "tasker: warning: the plan is not kept for a later comparison: {e}"
             ));
         }
@@ -153,12 +153,12 @@ pub fn check(
     loaded: &Loaded,
     selection: &Selection,
     plan: &Plan,
-    records: Option<&Records>,
+    log_dir: Option<&LogDirectory>,
 ) -> Result<(), Refusal> {
     if let Some(digits) = &loaded.invocation.plan
         && !plan.id.starts_with(digits.as_str())
     {
-        return Err(other_plan(plan, digits, records));
+        return Err(other_plan(plan, digits, log_dir));
     }
     let Some(expected) = &loaded.invocation.expect_hosts else {
         return Ok(());
@@ -186,13 +186,13 @@ pub fn check(
     ))
 }
 
-fn other_plan(plan: &Plan, digits: &str, records: Option<&Records>) -> Refusal {
+fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refusal {
     let named = identity::shown(digits);
     let why = format!(
         "--plan: this is not the plan {named} but {}",
         plan.shown_id()
     );
-    let detail = match records.and_then(|r| r.kept_plan(digits)) {
+    let detail = match log_dir.and_then(|r| r.kept_plan(digits)) {
         Some(old) => format!(
             "What differs (- then, + now):\n{}\n",
             identity::difference(&old, &plan.text)
@@ -214,7 +214,7 @@ pub fn confirm(loaded: &Loaded, selection: &Selection, plan: &Plan) -> Result<()
     let invocation = &loaded.invocation;
     let somebody = !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
     if let Some(form) = invocation.show_plan {
-        crate::print(&draw(loaded, selection, plan, form));
+        print::print(&draw(loaded, selection, plan, form));
         if !invocation.yes {
             if !somebody {
                 let why = "--show-plan with -r asks first, and there is no terminal to ask on; -y runs without asking";
@@ -249,7 +249,7 @@ pub fn confirm(loaded: &Loaded, selection: &Selection, plan: &Plan) -> Result<()
 
 /// The answer of the terminal, without white space around it; empty at its end.
 fn ask(question: &str) -> String {
-    show::complain_raw(format_args!("{question}"));
+    print::complain_raw(format_args!("{question}"));
     let mut answer = String::new();
     let _ = io::stdin().read_line(&mut answer);
     answer.trim().to_string()

@@ -7,8 +7,8 @@ use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
 use crate::plan::recipe::Defaults;
-use crate::report::show::{complain, complain_raw};
-use crate::report::{paint, records};
+use crate::report::print::{complain, complain_raw};
+use crate::report::{color, log_directory};
 use crate::run::sys;
 use crate::text::diagnostic::Diagnostics;
 use crate::text::quote;
@@ -29,7 +29,7 @@ pub struct Site {
 
 /// Where logs go, and whether the user named the directory; nothing where there
 /// is not even a home.
-pub type LogDirectory = Option<(PathBuf, bool)>;
+pub type ChosenDirectory = Option<(PathBuf, bool)>;
 
 /// How many subtasks of a block run at once when nothing says.
 const AT_ONCE: u32 = 50;
@@ -115,7 +115,7 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
     if diagnostics.has_errors() {
         let drawn = diagnostics.draw(&sources);
         match invocation.color.on_stderr() {
-            true => complain_raw(format_args!("{}", paint::findings(&drawn))),
+            true => complain_raw(format_args!("{}", color::findings(&drawn))),
             false => complain_raw(format_args!("{drawn}")),
         }
         return Err(exit::INVALID);
@@ -192,12 +192,12 @@ fn is_private(gid: u32, owner: u32) -> bool {
 
 impl Site {
     /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
-    pub fn log_directory(&self, invocation: &Invocation) -> LogDirectory {
+    pub fn log_directory(&self, invocation: &Invocation) -> ChosenDirectory {
         let named = invocation.log_dir.clone();
         let named = named
-            .or_else(records::directory_of_environment)
+            .or_else(log_directory::directory_of_environment)
             .or_else(|| self.conf.log_dir.clone());
-        let default = || records::default_directory().map(|d| (d, false));
+        let default = || log_directory::default_directory().map(|d| (d, false));
         named.map(|d| (d, true)).or_else(default)
     }
 

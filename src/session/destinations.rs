@@ -3,7 +3,7 @@
 
 use crate::cli::arguments::Invocation;
 use crate::exit;
-use crate::report::records::{self, Records};
+use crate::report::log_directory::{self, LogDirectory};
 use crate::session::refusal::{Refusal, unwritable};
 use std::io;
 use std::path::Path;
@@ -29,13 +29,13 @@ impl<'a> JsonFile<'a> {
     ///
     /// # Errors
     /// That it cannot (32), or is the task file (2).
-    pub fn check(&self, records: &Records) -> Result<(), Refusal> {
+    pub fn check(&self, log_dir: &LogDirectory) -> Result<(), Refusal> {
         let can_be_written = match self.named {
             Some(path) => {
                 refuse_task_file("--output-json", path, self.task_file)?;
-                records::can_write(path)
+                log_directory::can_write(path)
             }
-            None => records.output_directory().map(|_| ()),
+            None => log_dir.output_directory().map(|_| ()),
         };
         can_be_written.map_err(unwritable)
     }
@@ -50,10 +50,10 @@ impl<'a> JsonFile<'a> {
     ///
     /// # Errors
     /// That it cannot be written; the file is named.
-    pub fn write(&self, records: &Records, text: &str) -> io::Result<()> {
+    pub fn write(&self, log_dir: &LogDirectory, text: &str) -> io::Result<()> {
         match self.named {
-            Some(path) => records::write_whole(path, text.as_bytes()),
-            None => records.write_output(self.task_file, text),
+            Some(path) => log_directory::write_whole(path, text.as_bytes()),
+            None => log_dir.write_output(self.task_file, text),
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::cli::arguments::Form;
 use crate::exit;
-use crate::report::records::Records;
-use crate::report::show;
-use crate::report::summary::{self, Findings};
+use crate::report::log_directory::LogDirectory;
+use crate::report::print;
+use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::pool::Pool;
 use crate::session::approval::{self, Plan};
 use crate::session::load::Loaded;
@@ -21,8 +21,8 @@ pub fn run(loaded: &Loaded) -> i32 {
     match try_run(loaded) {
         Ok(code) => code,
         Err(refusal) => {
-            show::complain(format_args!("tasker: {}", refusal.why));
-            show::complain_raw(format_args!("{}", refusal.detail));
+            print::complain(format_args!("tasker: {}", refusal.why));
+            print::complain_raw(format_args!("{}", refusal.detail));
             refusal.code
         }
     }
@@ -35,7 +35,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     match time_limit::read(loaded, &selection, began) {
         Ok(None) => {}
         Ok(Some(deadline)) => time_limit::doubt(loaded, &selection, &deadline),
-        Err(refusal) => show::complain(format_args!(
+        Err(refusal) => print::complain(format_args!(
             "tasker: warning: {}; a real run would be refused with {}",
             refusal.why, refusal.code
         )),
@@ -56,22 +56,22 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     };
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        show::complain(format_args!(
+        print::complain(format_args!(
             "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
         ));
     }
     let findings = loaded.validation.of_file.with(&findings);
     loaded.validation.keep(&findings, findings.code);
-    let mut text = summary::lines(&findings);
+    let mut text = validation_summary::lines(&findings);
     let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
     // A picture is for a program, which must not find anything else there.
     if form != Form::Text {
         if findings.code != exit::OK {
-            show::complain_raw(format_args!("{text}"));
+            print::complain_raw(format_args!("{text}"));
         }
         text.clear();
     }
-    crate::print(&text);
+    print::print(&text);
     if findings.code != exit::OK || loaded.invocation.validate_only {
         return Ok(findings.code);
     }
@@ -88,17 +88,17 @@ fn show_plan(
 ) -> Result<(), Refusal> {
     // A user without a home can look at a plan as well.
     let directory = real_run::log_directory(loaded).ok();
-    let records = directory.map(|directory| Records::new(directory, began));
-    let plan = Plan::new(loaded, selection, records.as_ref())?;
+    let log_dir = directory.map(|directory| LogDirectory::new(directory, began));
+    let plan = Plan::new(loaded, selection, log_dir.as_ref())?;
     if form == Form::Text {
-        crate::print("\nDry run: nothing is executed; -r runs it.\n");
+        print::print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    crate::print(&approval::draw(loaded, selection, &plan, form));
+    print::print(&approval::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
-    if let Some(records) = records.as_ref().filter(|r| r.exists()) {
-        plan.keep(records);
+    if let Some(log_dir) = log_dir.as_ref().filter(|r| r.exists()) {
+        plan.keep(log_dir);
     }
-    approval::check(loaded, selection, &plan, records.as_ref())
+    approval::check(loaded, selection, &plan, log_dir.as_ref())
 }
 
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
@@ -106,9 +106,9 @@ fn test_connections(
     loaded: &Loaded,
     selection: &Selection,
     began: SystemTime,
-) -> Result<Findings, Refusal> {
-    let private =
-        Records::new(real_run::log_directory(loaded)?, began).private(&real_run::run_id(began));
+) -> Result<ValidationSummary, Refusal> {
+    let private = LogDirectory::new(real_run::log_directory(loaded)?, began)
+        .private(&real_run::run_id(began));
     let around = real_run::surroundings(loaded, private).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     let findings = real_run::contact(loaded, selection, Some(&around), &around, &mut pool);

@@ -4,11 +4,12 @@
 
 use crate::exit;
 use crate::outcome::Outcome;
-use crate::report::account::{Account, Walk};
-use crate::report::log::Level;
+use crate::report::log::LogLevel;
+use crate::report::log_directory::LogDirectory;
 use crate::report::recap::Closing;
-use crate::report::records::Records;
-use crate::report::{Report, as_json, clock, show};
+use crate::report::reporter::Reporter;
+use crate::report::run_summary::{RunSummary, Walk};
+use crate::report::{clock, print, results_json, safe_text};
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::Interrupt;
 use crate::session::alert::Alert;
@@ -33,7 +34,7 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 /// A run that is over.
 pub struct Ended<'a> {
     pub loaded: &'a Loaded,
-    pub records: &'a Records,
+    pub log_dir: &'a LogDirectory,
     pub run_id: &'a str,
     pub began: SystemTime,
     pub end: &'a RunEnd,
@@ -45,7 +46,7 @@ pub struct Ended<'a> {
 
 impl Ended<'_> {
     /// The last words, in the log and for whoever reads of the run.
-    pub fn close(&self, report: &mut Report) {
+    pub fn close(&self, report: &mut Reporter) {
         self.last_lines(report);
         self.add_to_project(report);
         self.save_hosts(report);
@@ -62,7 +63,7 @@ impl Ended<'_> {
         }
     }
 
-    fn last_lines(&self, report: &mut Report) {
+    fn last_lines(&self, report: &mut Reporter) {
         let (end, tasks) = (self.end, &self.loaded.workflow.tasks);
         let path: Vec<String> = end
             .path
@@ -70,10 +71,10 @@ impl Ended<'_> {
             .map(|ix| tasks[*ix].id.to_string())
             .collect();
         let path = format!("Path: {}", path.join(" "));
-        report.log.say(Level::Info, &path);
+        report.log.say(LogLevel::Info, &path);
         let level = match end.exit {
-            exit::OK => Level::Info,
-            _ => Level::Error,
+            exit::OK => LogLevel::Info,
+            _ => LogLevel::Error,
         };
         let line = format!(
             "Run ended: {}, exit code {}, {}, final task {}",
@@ -85,7 +86,7 @@ impl Ended<'_> {
         report.log.say(level, &line);
     }
 
-    fn add_to_project(&self, report: &Report) {
+    fn add_to_project(&self, report: &Reporter) {
         let Some(project) = &self.loaded.invocation.project else {
             return;
         };
@@ -101,22 +102,22 @@ impl Ended<'_> {
             self.status(),
             field(&report.log.path().display().to_string())
         );
-        if let Err(e) = self.records.add_to_project(project, &line) {
-            show::complain(format_args!(
+        if let Err(e) = self.log_dir.add_to_project(project, &line) {
+            print::complain(format_args!(
                 "tasker: cannot add to the summary of project {project}: {e}"
             ));
         }
     }
 
     /// Writes the results for a program, where they are wanted.
-    fn write_json(&self, report: &mut Report, go_on: &str) {
+    fn write_json(&self, report: &mut Reporter, go_on: &str) {
         let invocation = &self.loaded.invocation;
         let Some(place) = JsonFile::of(invocation, &self.loaded.name) else {
             return;
         };
         let log = report.log.path();
         let written = self.with_account(log, go_on, &|account| {
-            place.write(self.records, &as_json::draw(account))
+            place.write(self.log_dir, &results_json::draw(account))
         });
         if let Err(e) = written {
             self.lost(report, &format!("cannot write the JSON of the run: {e}"));
@@ -124,7 +125,7 @@ impl Ended<'_> {
     }
 
     /// Writes the page, where one is wanted.
-    fn write_page(&self, report: &mut Report, go_on: &str) {
+    fn write_page(&self, report: &mut Reporter, go_on: &str) {
         let path = self.loaded.invocation.report.as_ref();
         let Some((path, mut history)) = path.zip(report.history.take()) else {
             return;
@@ -140,17 +141,17 @@ impl Ended<'_> {
     }
 
     /// A record that could not be written: it is told and changes nothing.
-    fn lost(&self, report: &mut Report, text: &str) {
-        show::complain(format_args!("tasker: {text}"));
-        report.log.say(Level::Error, text);
+    fn lost(&self, report: &mut Reporter, text: &str) {
+        print::complain(format_args!("tasker: {text}"));
+        report.log.say(LogLevel::Error, text);
     }
 
-    fn with_account<T>(&self, log: &Path, go_on: &str, tell: &dyn Fn(&Account) -> T) -> T {
+    fn with_account<T>(&self, log: &Path, go_on: &str, tell: &dyn Fn(&RunSummary) -> T) -> T {
         let invocation = &self.loaded.invocation;
         let globals = &self.loaded.workflow.globals;
         let (mask, error) = (Mask::new(globals), self.error());
         let change = globals.get("CHANGE").map(|g| g.shown());
-        tell(&Account {
+        tell(&RunSummary {
             file: &self.loaded.name,
             run_id: self.run_id,
             project: invocation.project.as_deref(),
@@ -169,7 +170,7 @@ impl Ended<'_> {
         })
     }
 
-    fn recap(&self, report: &mut Report, go_on: String) {
+    fn recap(&self, report: &mut Reporter, go_on: String) {
         let (end, loaded) = (self.end, self.loaded);
         let closing = Closing {
             file: &loaded.name,
@@ -208,7 +209,7 @@ impl Ended<'_> {
     }
 
     /// Tells the alert program of a run that failed; how that went is only logged.
-    pub fn alert(&self, report: &mut Report, state_file: PathBuf, interrupt: &Interrupt) {
+    pub fn alert(&self, report: &mut Reporter, state_file: PathBuf, interrupt: &Interrupt) {
         let Some(program) = &self.loaded.invocation.alert_on_failure else {
             return;
         };
@@ -228,8 +229,8 @@ impl Ended<'_> {
         // A further signal ends the alert.
         let before = interrupt.level();
         match alert.send(&|| interrupt.level() > before) {
-            Ok(()) => report.log.say(Level::Info, "The alert program was run"),
-            Err(why) => report.log.say(Level::Warn, &why),
+            Ok(()) => report.log.say(LogLevel::Info, "The alert program was run"),
+            Err(why) => report.log.say(LogLevel::Warn, &why),
         }
     }
 
@@ -246,7 +247,7 @@ impl Ended<'_> {
     }
 
     /// Keeps how each host of a block ended, for `--limit last:…`.
-    fn save_hosts(&self, report: &mut Report) {
+    fn save_hosts(&self, report: &mut Reporter) {
         let mut hosts = Vec::new();
         for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
             let over_hosts = task.is_block() && task.command().is_some();
@@ -263,9 +264,9 @@ impl Ended<'_> {
         }
         hosts.sort_unstable();
         hosts.dedup();
-        if let Err(e) = self.records.save_hosts(&self.loaded.name, &hosts) {
+        if let Err(e) = self.log_dir.save_hosts(&self.loaded.name, &hosts) {
             let text = format!("Cannot keep the hosts for --limit last: {e}");
-            report.log.say(Level::Warn, &text);
+            report.log.say(LogLevel::Warn, &text);
         }
     }
 }
@@ -310,5 +311,5 @@ pub fn words(loaded: &Loaded, begin: Option<String>, limit: Option<String>) -> S
 
 /// A field of the project summary: no separator in it.
 fn field(text: &str) -> String {
-    show::line(text).replace('|', "/")
+    safe_text::line(text).replace('|', "/")
 }

@@ -5,7 +5,7 @@
 use crate::cli::arguments::Invocation;
 use crate::exit;
 use crate::report::clock;
-use crate::report::records::Records;
+use crate::report::log_directory::LogDirectory;
 use crate::run::pool::Pool;
 use crate::run::runner::Runner;
 use crate::run::sys;
@@ -97,7 +97,7 @@ impl Place {
 /// be made (32).
 pub fn instance(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     plan: &Plan,
     pool: &mut Pool,
 ) -> Result<Instance, Refusal> {
@@ -105,7 +105,7 @@ pub fn instance(
     if wanted == Wanted::No {
         return Ok(Instance::Ours(Place::Free));
     }
-    let path = records
+    let path = log_dir
         .lock_file(&plan.instance[..16])
         .map_err(unwritable)?;
     let until = match wanted {
@@ -138,15 +138,15 @@ fn active(holder: &str) -> Refusal {
 ///
 /// # Errors
 /// That another instance is active (25), or the lock's file cannot be made (32).
-pub fn let_others_end(loaded: &Loaded, records: &Records) -> Result<bool, Refusal> {
+pub fn let_others_end(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, Refusal> {
     let wanted = Wanted::of(&loaded.invocation);
     let most = match wanted {
         Wanted::No | Wanted::Force => return Ok(true),
         Wanted::Wait(time) => time,
         Wanted::Check | Wanted::Skip => Duration::ZERO,
     };
-    let instance = Plan::new(loaded, &Selection::default(), Some(records))?.instance;
-    let path = records.lock_file(&instance[..16]).map_err(unwritable)?;
+    let instance = Plan::new(loaded, &Selection::default(), Some(log_dir))?.instance;
+    let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {
         match take(&path).map_err(unwritable)? {

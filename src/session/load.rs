@@ -7,8 +7,8 @@ use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
-use crate::report::show::complain;
-use crate::report::summary::Findings;
+use crate::report::print::complain;
+use crate::report::validation_summary::ValidationSummary;
 use crate::session::config::{self, Site};
 use crate::session::rejection::Refused;
 use crate::session::validation::{Asked, Validation};
@@ -103,7 +103,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         &sources,
     );
     if empty {
-        validation.of_file = Findings::of_empty_file();
+        validation.of_file = ValidationSummary::of_empty_file();
     }
     if validation.of_file.code != exit::OK {
         return Err(validation.refuse(&invocation));

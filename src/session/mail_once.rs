@@ -6,8 +6,8 @@
 use crate::cli::arguments::Invocation;
 use crate::outcome::Outcome;
 use crate::plan::identity;
-use crate::report::records::Records;
-use crate::report::{clock, show};
+use crate::report::log_directory::LogDirectory;
+use crate::report::{clock, print, safe_text};
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
@@ -105,7 +105,7 @@ fn ended(task: &Task, result: &TaskResult) -> String {
 fn brief_of(loaded: &Loaded, end: &RunEnd) -> String {
     let first = end.first_failure.and_then(|ix| {
         let (task, result) = (&loaded.workflow.tasks[ix], end.results.get(ix)?);
-        let task_named = show::named(task);
+        let task_named = safe_text::named(task);
         Some(format!("task {task_named} {}", ended(task, result)))
     });
     match (end.signal, first) {
@@ -154,11 +154,11 @@ fn is_wanted(invocation: &Invocation) -> bool {
 
 /// One line on standard error, as the last line of every message begins.
 fn complain(loaded: &Loaded, text: &str) {
-    let text = Mask::new(&loaded.workflow.globals).text(&show::line(text));
-    show::complain(format_args!(
+    let text = Mask::new(&loaded.workflow.globals).text(&safe_text::line(text));
+    print::complain(format_args!(
         "tasker: {}: {}",
         loaded.name,
-        show::short(&text)
+        safe_text::short(&text)
     ));
 }
 
@@ -212,9 +212,9 @@ fn forget(loaded: &Loaded) -> Result<(), String> {
         Err(why) => format!("after failures; {why}"),
     };
     let at = clock::stamp(now);
-    crate::print(&format!(
+    print::print(&format!(
         "tasker: {}: recovered at {} {how}\n",
-        show::line(&loaded.name),
+        safe_text::line(&loaded.name),
         &at[11..16]
     ));
     fs::remove_file(&path).map_err(|e| about(&path, &e))
@@ -250,7 +250,7 @@ impl Memory {
         let since = self.since.duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |d| d.as_secs());
         let text = format!("1 {} {since} {}\n", self.key, self.count);
-        Records::replace(path, text.as_bytes()).map_err(|e| about(path, &e))
+        LogDirectory::replace(path, text.as_bytes()).map_err(|e| about(path, &e))
     }
 }
 
@@ -263,7 +263,7 @@ fn about(path: &Path, error: &io::Error) -> String {
 /// failure.
 fn place(loaded: &Loaded) -> Result<PathBuf, String> {
     let directory = real_run::log_directory(loaded).map_err(|refusal| refusal.why)?;
-    let records = Records::new(directory, SystemTime::now());
+    let log_dir = LogDirectory::new(directory, SystemTime::now());
     let invocation = &loaded.invocation;
     let mut job = match fs::canonicalize(&loaded.name) {
         Ok(path) if !loaded.from_stdin => format!("{}\n", path.display()),
@@ -272,7 +272,7 @@ fn place(loaded: &Loaded) -> Result<PathBuf, String> {
     for (name, value) in &invocation.settings {
         let value = match is_secret(name) {
             true => {
-                let key = records.plan_key().map_err(|e| e.to_string())?;
+                let key = log_dir.plan_key().map_err(|e| e.to_string())?;
                 identity::keyed_hash(&key, name, value.as_bytes())
             }
             false => value.clone(),
@@ -287,7 +287,7 @@ fn place(loaded: &Loaded) -> Result<PathBuf, String> {
     for (name, value) in options {
         job += &format!("{name} {value:?}\n");
     }
-    records.mail_file(&hashed(&job)).map_err(|e| e.to_string())
+    log_dir.mail_file(&hashed(&job)).map_err(|e| e.to_string())
 }
 
 fn hashed(text: &str) -> String {

@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::arguments::Form;
-use crate::report::account::Account;
 use crate::report::history::History;
-use crate::report::page::{Page, Story};
-use crate::report::records;
+use crate::report::html_report::{HtmlReport, Story};
+use crate::report::log_directory;
+use crate::report::run_summary::RunSummary;
 use crate::session::approval;
 use crate::session::destinations;
 use crate::session::ending::Ended;
@@ -18,23 +18,28 @@ use std::path::Path;
 ///
 /// # Errors
 /// That it cannot be written; the file is named.
-pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -> io::Result<()> {
+pub fn write(
+    path: &Path,
+    ended: &Ended,
+    account: &RunSummary,
+    history: &History,
+) -> io::Result<()> {
     let loaded = ended.loaded;
     let mask = Mask::new(&loaded.workflow.globals);
     let text = &loaded.sources.get(loaded.file).text;
     let story = Story {
         history,
         plan: &approval::draw(loaded, ended.selection, ended.plan, Form::Text),
-        task_file: &records::mask_definitions(text, &mask),
+        task_file: &log_directory::mask_definitions(text, &mask),
         sources: &loaded.sources,
     };
-    let page = Page {
+    let page = HtmlReport {
         account,
         who: loaded.validation.who(),
         detail: "",
         story: Some(story),
     };
-    records::write_whole(path, page.draw().as_bytes())
+    log_directory::write_whole(path, page.draw().as_bytes())
 }
 
 /// Finds out before anything runs whether the page can be written.
@@ -43,5 +48,5 @@ pub fn write(path: &Path, ended: &Ended, account: &Account, history: &History) -
 /// That it cannot (32), or is the task file (2).
 pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
     destinations::refuse_task_file("--report", path, task_file)?;
-    records::can_write(path).map_err(unwritable)
+    log_directory::can_write(path).map_err(unwritable)
 }

@@ -9,7 +9,7 @@ use crate::exit;
 use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
 use crate::plan::targets::hosts_of;
-use crate::report::summary::{Findings, Sign};
+use crate::report::validation_summary::{CheckResult, ValidationSummary};
 use crate::run::child::{self, Surroundings};
 use crate::run::interrupt::lock;
 use crate::run::job::{self, Common};
@@ -48,12 +48,12 @@ pub struct Check<'a> {
 
 /// Checks the hosts. One that fails a check is not asked again: each is told of
 /// once.
-pub fn check(check: &Check) -> Findings {
+pub fn check(check: &Check) -> ValidationSummary {
     let (loaded, stop) = (check.loaded, check.stop);
     let (targets, counts) = targets(loaded, check.selection);
-    let mut findings = Findings {
+    let mut findings = ValidationSummary {
         hosts: targets.len(),
-        ..Findings::default()
+        ..ValidationSummary::default()
     };
     if loaded.invocation.skip_host_validation {
         findings.skip("Host DNS resolution", "--skip-host-validation");
@@ -72,8 +72,8 @@ pub fn check(check: &Check) -> Findings {
     test_programs(check, &mut findings);
     if !counts.is_empty() {
         let (word, sign) = match findings.code {
-            exit::EXEC_TYPE => ("failed", Sign::Failed),
-            _ => ("passed", Sign::Passed),
+            exit::EXEC_TYPE => ("failed", CheckResult::Failed),
+            _ => ("passed", CheckResult::Passed),
         };
         let counts = counts.join(", ");
         findings
@@ -85,7 +85,7 @@ pub fn check(check: &Check) -> Findings {
 
 /// With `-c` every program must be there; where only the validation is asked for,
 /// those without which a real run would not begin.
-fn test_programs(check: &Check, findings: &mut Findings) {
+fn test_programs(check: &Check, findings: &mut ValidationSummary) {
     let loaded = check.loaded;
     let contacting = check.around.is_some() && !loaded.invocation.skip_host_validation;
     let mut missing = Vec::new();
@@ -115,7 +115,11 @@ fn without(targets: &mut Vec<Arc<Target>>, failed: &[(String, String)]) {
     targets.retain(|t| !failed.contains(t.host.as_str()));
 }
 
-fn resolve_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &mut Findings) {
+fn resolve_all(
+    left: &mut Vec<Arc<Target>>,
+    stop: &dyn Fn() -> bool,
+    findings: &mut ValidationSummary,
+) {
     let asked = named(left);
     if asked.is_empty() {
         return;
@@ -130,7 +134,11 @@ fn resolve_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &
     findings.add("Host DNS resolution", "hosts", all, failed, exit::HOST);
 }
 
-fn reach_all(left: &mut Vec<Arc<Target>>, stop: &dyn Fn() -> bool, findings: &mut Findings) {
+fn reach_all(
+    left: &mut Vec<Arc<Target>>,
+    stop: &dyn Fn() -> bool,
+    findings: &mut ValidationSummary,
+) {
     let asked = named(left);
     if asked.is_empty() {
         return;
@@ -158,7 +166,7 @@ fn probe_all(
     left: &[Arc<Target>],
     around: &Arc<Surroundings>,
     stop: &dyn Fn() -> bool,
-    findings: &mut Findings,
+    findings: &mut ValidationSummary,
 ) {
     let common = Common::new("connection-test", Default::default());
     let trials = probes(left, &common, patience());

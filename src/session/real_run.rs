@@ -5,13 +5,14 @@
 use crate::exit;
 use crate::plan::flow::Policy;
 use crate::report::console::Console;
-use crate::report::events::{Events, Head};
+use crate::report::event_stream::{EventStream, StreamHead};
 use crate::report::history::History;
-use crate::report::log::{Level, Log};
-use crate::report::outputs::Outputs;
-use crate::report::records::Records;
-use crate::report::summary::{Findings, Sign};
-use crate::report::{Report, clock, show, summary};
+use crate::report::log::{Log, LogLevel};
+use crate::report::log_directory::LogDirectory;
+use crate::report::output_files::OutputFiles;
+use crate::report::reporter::Reporter;
+use crate::report::validation_summary::{CheckResult, ValidationSummary};
+use crate::report::{clock, print, validation_summary};
 use crate::run::capture::Spool;
 use crate::run::child::{self, Surroundings};
 use crate::run::deadline::Deadline;
@@ -66,13 +67,13 @@ pub fn run(loaded: &Loaded) -> i32 {
 
 fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let (began, clock) = (SystemTime::now(), Instant::now());
-    let records = Records::new(log_directory(loaded)?, began);
+    let log_dir = LogDirectory::new(log_directory(loaded)?, began);
     let invocation = &loaded.invocation;
     let goes_on = invocation.resume || invocation.auto_recovery || invocation.finish_only;
-    if goes_on && !instance::let_others_end(loaded, &records)? {
+    if goes_on && !instance::let_others_end(loaded, &log_dir)? {
         return Ok(exit::OK);
     }
-    let going = recovery::find(loaded, &records)?;
+    let going = recovery::find(loaded, &log_dir)?;
     let run_id = going
         .as_ref()
         .map_or_else(|| run_id(began), |g| g.run_id.clone());
@@ -80,25 +81,25 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         Some(going) => (going.start, going.selection.clone()),
         None => (
             start_task(loaded)?,
-            scope::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))?,
+            scope::read(loaded, &log_dir).map_err(|why| Refusal::new(exit::USAGE, why))?,
         ),
     };
     let mut deadline = time_limit::read(loaded, &selection, began)?;
     let missing = preflight::missing_programs(loaded, &selection);
     if !missing.is_empty() {
         let why = format!("not in PATH: {}", missing.join(", "));
-        let mut findings = Findings::default();
+        let mut findings = ValidationSummary::default();
         let what = "Execution type validation failed";
         let line = format!("{what} ({why})");
-        findings.checks.push((line, Sign::Failed));
+        findings.checks.push((line, CheckResult::Failed));
         let findings = loaded.validation.of_file.with(&findings);
         loaded.validation.keep(&findings, exit::EXEC_TYPE);
         return Err(Refusal::new(exit::EXEC_TYPE, why));
     }
-    let plan = Plan::new(loaded, &selection, Some(&records))?;
-    approval::check(loaded, &selection, &plan, Some(&records))?;
+    let plan = Plan::new(loaded, &selection, Some(&log_dir))?;
+    approval::check(loaded, &selection, &plan, Some(&log_dir))?;
     if let Some(json) = JsonFile::of(&loaded.invocation, &loaded.name) {
-        json.check(&records)?;
+        json.check(&log_dir)?;
     }
     if let Some(events) = &loaded.invocation.events {
         destinations::refuse_task_file("--events", events, &loaded.name)?;
@@ -110,7 +111,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         time_limit::doubt(loaded, &selection, deadline);
     }
     approval::confirm(loaded, &selection, &plan)?;
-    let around = surroundings(loaded, records.private(&run_id)).map_err(unwritable)?;
+    let around = surroundings(loaded, log_dir.private(&run_id)).map_err(unwritable)?;
     let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
     if let Some(deadline) = &mut deadline {
         let used = clock.elapsed().saturating_sub(pool.now());
@@ -121,7 +122,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
         going,
         run_id,
         start,
-        records,
+        log_dir,
         selection,
         deadline,
         plan,
@@ -139,7 +140,7 @@ struct Begun {
     going: Option<Going>,
     run_id: String,
     start: Ix,
-    records: Records,
+    log_dir: LogDirectory,
     selection: Selection,
     deadline: Option<Deadline>,
     plan: Plan,
@@ -152,18 +153,18 @@ fn begin(loaded: &Loaded, begun: &Begun, pool: &mut Pool) -> Result<i32, Refusal
         pause(pool, most.mul_f64(child::random()))?;
     }
     // Held until the run has ended.
-    let lock = match instance::instance(loaded, &begun.records, &begun.plan, pool)? {
+    let lock = match instance::instance(loaded, &begun.log_dir, &begun.plan, pool)? {
         Instance::Another => return Ok(exit::OK),
         Instance::Ours(lock) => lock,
     };
-    let mut report = open_report(loaded, &begun.records).map_err(unwritable)?;
+    let mut report = open_report(loaded, &begun.log_dir).map_err(unwritable)?;
     head(&mut report.log, loaded, begun);
     announce(&mut report, loaded, begun);
     if let Some(holder) = lock.beside() {
         let text =
             format!("Another instance is active ({holder}); --force-instance runs beside it");
-        show::complain(format_args!("tasker: warning: {text}"));
-        report.log.say(Level::Warn, &text);
+        print::complain(format_args!("tasker: warning: {text}"));
+        report.log.say(LogLevel::Warn, &text);
     }
     tell_going(&mut report, begun.going.as_ref());
     match prepare(loaded, begun, pool, &mut report) {
@@ -184,7 +185,7 @@ fn prepare(
     loaded: &Loaded,
     begun: &Begun,
     pool: &mut Pool,
-    report: &mut Report,
+    report: &mut Reporter,
 ) -> Result<(Settings, Journal), Refusal> {
     check_hosts(
         loaded,
@@ -200,12 +201,12 @@ fn prepare(
         None => {
             let header = recovery::header(
                 loaded,
-                &begun.records,
+                &begun.log_dir,
                 &begun.run_id,
                 begun.began,
                 &settings,
             )?;
-            recovery::begin(loaded, &begun.records, &header, spool)?
+            recovery::begin(loaded, &begun.log_dir, &header, spool)?
         }
     };
     let words = ending::words(loaded, None, None);
@@ -214,12 +215,12 @@ fn prepare(
 }
 
 /// Tells a refusal to who has heard already that the run begins.
-fn note_refusal(report: &mut Report, refusal: Refusal) -> Refusal {
+fn note_refusal(report: &mut Reporter, refusal: Refusal) -> Refusal {
     let text = format!(
         "Run refused with exit code {}: {}",
         refusal.code, refusal.why
     );
-    report.log.say(Level::Error, &text);
+    report.log.say(LogLevel::Error, &text);
     report.follow(|events| events.refused(refusal.code, &refusal.why));
     Refusal {
         log: Some(report.log.path().to_path_buf()),
@@ -234,16 +235,16 @@ fn run_to_end(
     settings: &Settings,
     journal: Journal,
     pool: &mut Pool,
-    report: &mut Report,
+    report: &mut Reporter,
 ) -> i32 {
     let state_file = journal.path().to_path_buf();
     let wanted = loaded.invocation.report.is_some();
     report.history = wanted.then(|| History::new(Instant::now()));
     let mut end = walk(loaded, settings, &begun.run_id, journal, pool, report);
-    let closed = close_journal(loaded, &begun.records, report, &mut end);
+    let closed = close_journal(loaded, &begun.log_dir, report, &mut end);
     let ended = Ended {
         loaded,
-        records: &begun.records,
+        log_dir: &begun.log_dir,
         run_id: &begun.run_id,
         began: begun.began,
         end: &end,
@@ -265,7 +266,7 @@ fn settings(loaded: &Loaded, begun: &Begun) -> Settings {
         policy: begun.going.as_ref().map_or(policy(loaded), |g| g.policy),
         max_steps: loaded.invocation.max_steps,
         start: begun.start,
-        debug: loaded.invocation.log_level == Level::Debug,
+        debug: loaded.invocation.log_level == LogLevel::Debug,
         selection: begun.selection.clone(),
         deadline: begun.deadline.clone(),
     }
@@ -293,9 +294,9 @@ fn ended_by(signal: i32) -> Refusal {
 }
 
 /// Says at the beginning what the run goes on with.
-fn tell_going(report: &mut Report, going: Option<&Going>) {
+fn tell_going(report: &mut Reporter, going: Option<&Going>) {
     if let Some(going) = going {
-        report.log.say(Level::Info, &going.said);
+        report.log.say(LogLevel::Info, &going.said);
         report.console.say(&format!("{}\n", going.said));
     }
 }
@@ -303,16 +304,16 @@ fn tell_going(report: &mut Report, going: Option<&Going>) {
 /// Keeps or removes the journal.
 fn close_journal(
     loaded: &Loaded,
-    records: &Records,
-    report: &mut Report,
+    log_dir: &LogDirectory,
+    report: &mut Reporter,
     end: &mut RunEnd,
 ) -> Closed {
     let mut said = Vec::new();
-    let closed = recovery::close(loaded, records, end, &mut said);
+    let closed = recovery::close(loaded, log_dir, end, &mut said);
     for line in said {
-        report.log.say(Level::Error, &line);
+        report.log.say(LogLevel::Error, &line);
         let line = Mask::new(&loaded.workflow.globals).text(&line);
-        show::complain(format_args!("tasker: {line}"));
+        print::complain(format_args!("tasker: {line}"));
     }
     closed
 }
@@ -339,8 +340,8 @@ pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusa
     if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
         return Ok(Selection::default());
     }
-    let records = Records::new(log_directory(loaded)?, began);
-    scope::read(loaded, &records).map_err(|why| Refusal::new(exit::USAGE, why))
+    let log_dir = LogDirectory::new(log_directory(loaded)?, began);
+    scope::read(loaded, &log_dir).map_err(|why| Refusal::new(exit::USAGE, why))
 }
 
 /// Asks about the hosts until a signal comes; the signal is the refusal.
@@ -350,7 +351,7 @@ pub fn contact(
     contacted: Option<&Arc<Surroundings>>,
     around: &Arc<Surroundings>,
     pool: &mut Pool,
-) -> Result<Findings, Refusal> {
+) -> Result<ValidationSummary, Refusal> {
     let stop = || around.interrupt.level() > interrupt::Level::None;
     let findings = preflight::check(&Check {
         loaded,
@@ -388,22 +389,22 @@ pub fn log_directory(loaded: &Loaded) -> Result<PathBuf, Refusal> {
     directory.map(|(path, _)| path.clone()).ok_or_else(homeless)
 }
 
-fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
+fn open_report(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
     let invocation = &loaded.invocation;
     let mask = Mask::new(&loaded.workflow.globals);
-    let (file, path) = records.create_log()?;
+    let (file, path) = log_dir.create_log()?;
     let mut log = Log::new(file, path, invocation.log_level, mask.clone());
     if !invocation.no_task_backup {
-        records.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
+        log_dir.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, &mask)?;
     }
     let outputs = invocation.keep_output.as_ref();
-    let outputs = outputs.map(|directory| Outputs::new(directory, mask.clone()));
+    let outputs = outputs.map(|directory| OutputFiles::new(directory, mask.clone()));
     let outputs = outputs.transpose()?;
     let tasks = loaded.workflow.tasks.len();
-    let open = |path: &PathBuf| Events::open(path, mask.clone());
+    let open = |path: &PathBuf| EventStream::open(path, mask.clone());
     let events = invocation.events.as_ref().map(open).transpose();
-    let events = events.inspect_err(|e| log.say(Level::Error, &e.to_string()))?;
-    Ok(Report {
+    let events = events.inspect_err(|e| log.say(LogLevel::Error, &e.to_string()))?;
+    Ok(Reporter {
         outputs,
         history: None,
         console: Console::new(invocation.quiet, invocation.color, mask, tasks),
@@ -413,10 +414,10 @@ fn open_report(loaded: &Loaded, records: &Records) -> io::Result<Report> {
 }
 
 /// The first of the events for another program.
-fn announce(report: &mut Report, loaded: &Loaded, begun: &Begun) {
+fn announce(report: &mut Reporter, loaded: &Loaded, begun: &Begun) {
     let change = loaded.workflow.globals.get("CHANGE").map(|g| g.shown());
     let log_file = report.log.path().display().to_string();
-    let head = Head {
+    let head = StreamHead {
         run_id: &begun.run_id,
         task_file: &loaded.validation.real.display().to_string(),
         sha256: &sha256::hex(loaded.sources.get(loaded.file).text.as_bytes()),
@@ -444,24 +445,24 @@ fn check_hosts(
     loaded.validation.keep(&findings, findings.code);
     if loaded.invocation.skip_host_validation {
         log.say(
-            Level::Warn,
+            LogLevel::Warn,
             "Hosts were neither resolved nor contacted before the run",
         );
         return Ok(());
     }
     if findings.code == exit::OK {
         log.say(
-            Level::Info,
+            LogLevel::Info,
             &format!("Host validation passed ({})", Count(findings.hosts, "host")),
         );
         return Ok(());
     }
     for (name, reason) in &findings.failures {
-        log.say(Level::Error, &format!("Host {name}: {reason}"));
+        log.say(LogLevel::Error, &format!("Host {name}: {reason}"));
     }
     let before = match loaded.invocation.quiet {
-        true => summary::failed_lines(&findings),
-        false => summary::lines(&findings),
+        true => validation_summary::failed_lines(&findings),
+        false => validation_summary::lines(&findings),
     };
     let why = "the hosts are not as they should be (--skip-host-validation runs all the same)";
     Err(Refusal {
@@ -535,10 +536,10 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
     ];
     lines.insert(3, format!("Plan {}", begun.plan.shown_id()));
     lines.splice(2..2, conf);
-    log.say_all(Level::Info, &lines);
+    log.say_all(LogLevel::Info, &lines);
     if loaded.invocation.skip_task_validation {
         log.say(
-            Level::Warn,
+            LogLevel::Warn,
             "The checks of the flow and all warnings were skipped",
         );
     }
@@ -550,7 +551,7 @@ fn walk(
     run_id: &str,
     journal: Journal,
     pool: &mut Pool,
-    report: &mut Report,
+    report: &mut Reporter,
 ) -> RunEnd {
     pool.beat(BEAT);
     let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));

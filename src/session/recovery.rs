@@ -7,8 +7,8 @@ use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::Policy;
 use crate::plan::identity::keyed_hash;
 use crate::report::clock;
-use crate::report::records::Records;
-use crate::report::show;
+use crate::report::log_directory::LogDirectory;
+use crate::report::print;
 use crate::run::capture::Spool;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
@@ -98,13 +98,13 @@ fn set(text: &str) -> HashSet<String> {
 /// That the key for its hashes cannot be read or made.
 pub fn header(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     run_id: &str,
     began: SystemTime,
     settings: &Settings,
 ) -> Result<Header, Refusal> {
     let selection = &settings.selection;
-    let key = records.plan_key().map_err(|e| {
+    let key = log_dir.plan_key().map_err(|e| {
         let why = format!("the key for the journal's hashes, in the log directory: {e}");
         Refusal::new(exit::LOG_DIR, why)
     })?;
@@ -144,7 +144,7 @@ fn secrets(loaded: &Loaded) -> Vec<Vec<u8>> {
 ///
 /// # Errors
 /// That there is none to go on with, or that it may not be.
-pub fn find(loaded: &Loaded, records: &Records) -> Result<Option<Going>, Refusal> {
+pub fn find(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<Going>, Refusal> {
     let i = &loaded.invocation;
     let asked = i.resume || i.finish_only || i.show_recovery_info;
     if !asked && !i.auto_recovery {
@@ -166,7 +166,7 @@ pub fn find(loaded: &Loaded, records: &Records) -> Result<Option<Going>, Refusal
         );
         return Err(Refusal::new(exit::USAGE, why));
     }
-    let Some((path, header)) = newest(loaded, records)? else {
+    let Some((path, header)) = newest(loaded, log_dir)? else {
         return match asked {
             true => Err(refuse(format!(
                 "{option}: there is no interrupted or failed run of {} to go on with",
@@ -175,20 +175,20 @@ pub fn find(loaded: &Loaded, records: &Records) -> Result<Option<Going>, Refusal
             false => Ok(None),
         };
     };
-    look_at(loaded, records, path, header, asked)
+    look_at(loaded, log_dir, path, header, asked)
 }
 
 /// Checks the journal, and tries what going on with it would do.
 fn look_at(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     path: PathBuf,
     header: Header,
     asked: bool,
 ) -> Result<Option<Going>, Refusal> {
     let id = header.run_id.clone();
     let start = loaded.workflow.find(&header.start.to_string());
-    let now = header_now(loaded, records, &header)?;
+    let now = header_now(loaded, log_dir, &header)?;
     if let Some(what) = difference(&header, &now) {
         return Err(refuse(format!("run {id} cannot be gone on with: {what}")));
     }
@@ -198,8 +198,8 @@ fn look_at(
         limit: (header.limit != "-").then(|| set(&header.limit)),
         exclude: set(&header.exclude),
     };
-    check_options(loaded, records, &header, &selection)?;
-    let spool = Spool::new(records.private(&id));
+    check_options(loaded, log_dir, &header, &selection)?;
+    let spool = Spool::new(log_dir.private(&id));
     let (_, journal) =
         Journal::open(&path, &secrets(loaded), &spool).map_err(|p| explain(&id, &p))?;
     // One that ended well and was killed before it could say so: that is done now.
@@ -263,11 +263,11 @@ fn over(loaded: &Loaded, id: &str, code: i32, task: u32) -> Refusal {
 }
 
 /// The newest journal of this file.
-fn newest(loaded: &Loaded, records: &Records) -> Result<Option<(PathBuf, Header)>, Refusal> {
+fn newest(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<(PathBuf, Header)>, Refusal> {
     let file = real_path(loaded);
     let mut found: Option<(PathBuf, Header)> = None;
     let mut unreadable: Vec<(SystemTime, PathBuf, String)> = Vec::new();
-    for path in records.journals() {
+    for path in log_dir.journals() {
         match journal::header(&path) {
             Ok(header) if header.file == file => {
                 if found.as_ref().is_none_or(|(_, f)| f.began < header.began) {
@@ -298,10 +298,10 @@ fn modified(path: &Path) -> SystemTime {
 }
 
 /// The header that a run like this would have now.
-fn header_now(loaded: &Loaded, records: &Records, then: &Header) -> Result<Header, Refusal> {
+fn header_now(loaded: &Loaded, log_dir: &LogDirectory, then: &Header) -> Result<Header, Refusal> {
     let start = loaded.workflow.find(&then.start.to_string()).unwrap_or(0);
     let settings = settings(loaded, start, Selection::default(), Policy::default());
-    header(loaded, records, &then.run_id, UNIX_EPOCH, &settings)
+    header(loaded, log_dir, &then.run_id, UNIX_EPOCH, &settings)
 }
 
 /// What is not as it was, in one sentence.
@@ -345,7 +345,7 @@ fn difference(then: &Header, now: &Header) -> Option<String> {
 /// Options that would change what was done: those of the run hold.
 fn check_options(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     header: &Header,
     selection: &Selection,
 ) -> Result<(), Refusal> {
@@ -359,7 +359,7 @@ fn check_options(
     if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
         return Ok(());
     }
-    let given = scope::read(loaded, records).map_err(refuse)?;
+    let given = scope::read(loaded, log_dir).map_err(refuse)?;
     match given.limit == selection.limit && given.exclude == selection.exclude {
         true => Ok(()),
         false => Err(refuse(format!(
@@ -475,11 +475,11 @@ impl Going {
 /// That it cannot be written (32).
 pub fn begin(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     header: &Header,
     spool: &Arc<Spool>,
 ) -> Result<Journal, Refusal> {
-    let made = records.make_journal(&header.run_id, |path| {
+    let made = log_dir.make_journal(&header.run_id, |path| {
         Journal::create(path, header, &secrets(loaded), spool)
     });
     made.map_err(|e| Refusal::new(exit::LOG_DIR, format!("cannot write the journal: {e}")))
@@ -499,7 +499,7 @@ pub struct Closed {
 /// added.
 pub fn close(
     loaded: &Loaded,
-    records: &Records,
+    log_dir: &LogDirectory,
     end: &mut RunEnd,
     said: &mut Vec<String>,
 ) -> Closed {
@@ -518,7 +518,7 @@ pub fn close(
     let success = end.exit == exit::OK && end.complete;
     if success || loaded.from_stdin {
         let path = journal.path().to_path_buf();
-        let others: Vec<PathBuf> = records.journals();
+        let others: Vec<PathBuf> = log_dir.journals();
         let others: Vec<PathBuf> = others.into_iter().filter(|p| *p != path).collect();
         // Asked while it is there, and only where there is one to compare it with.
         let header = (!others.is_empty()).then(|| journal::header(&path));
@@ -529,7 +529,7 @@ pub fn close(
             ));
         }
         if let Some(Ok(header)) = header {
-            remove_older(loaded, records, &header, &others);
+            remove_older(loaded, log_dir, &header, &others);
         }
         return Closed {
             option: None,
@@ -544,7 +544,7 @@ pub fn close(
 }
 
 /// Removes journals of earlier runs of the same file with the same globals.
-fn remove_older(loaded: &Loaded, records: &Records, last: &Header, others: &[PathBuf]) {
+fn remove_older(loaded: &Loaded, log_dir: &LogDirectory, last: &Header, others: &[PathBuf]) {
     for path in others {
         let Ok(header) = journal::header(path) else {
             continue;
@@ -556,7 +556,7 @@ fn remove_older(loaded: &Loaded, records: &Records, last: &Header, others: &[Pat
         if !same {
             continue;
         }
-        let spool = Spool::new(records.private(&header.run_id));
+        let spool = Spool::new(log_dir.private(&header.run_id));
         if let Ok((_, mut journal)) = Journal::open(path, &secrets(loaded), &spool) {
             // One that stays does no harm: a newer one is asked first.
             let _ = journal.remove().map(|()| journal.release_outputs());
@@ -567,8 +567,8 @@ fn remove_older(loaded: &Loaded, records: &Records, last: &Header, others: &[Pat
 /// `--show-recovery-info`: what going on would do; the exit code.
 pub fn show(loaded: &Loaded) -> i32 {
     let found = real_run::log_directory(loaded).and_then(|directory| {
-        let records = Records::new(directory, SystemTime::now());
-        find(loaded, &records)
+        let log_dir = LogDirectory::new(directory, SystemTime::now());
+        find(loaded, &log_dir)
     });
     match found {
         Ok(Some(going)) => {
@@ -578,7 +578,7 @@ pub fn show(loaded: &Loaded) -> i32 {
         }
         Ok(None) => exit::OK,
         Err(refusal) => {
-            show::complain(format_args!("tasker: {}; nothing was run", refusal.why));
+            print::complain(format_args!("tasker: {}; nothing was run", refusal.why));
             refusal.code
         }
     }

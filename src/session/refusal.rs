@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::report::show;
+use crate::report::print;
 use std::io;
 use std::path::PathBuf;
 
@@ -31,9 +31,9 @@ impl Refusal {
     }
 
     pub fn print(&self) {
-        show::complain_raw(format_args!("{}", self.before));
-        show::complain(format_args!("tasker: {}; nothing was run", self.why));
-        show::complain_raw(format_args!("{}", self.detail));
+        print::complain_raw(format_args!("{}", self.before));
+        print::complain(format_args!("tasker: {}; nothing was run", self.why));
+        print::complain_raw(format_args!("{}", self.detail));
     }
 }
 

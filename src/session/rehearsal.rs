@@ -6,8 +6,8 @@ use crate::cli::arguments::Invocation;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::targets;
-use crate::report::show;
-use crate::report::story::Story;
+use crate::report::print;
+use crate::report::rehearsal_text::Story;
 use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
@@ -55,10 +55,11 @@ pub fn run(loaded: &Loaded) -> i32 {
     match rehearse(loaded) {
         Ok(text) => {
             let text = Mask::new(&loaded.workflow.globals).text(&text);
-            crate::print(&text)
+            print::print(&text);
+            exit::OK
         }
         Err(refusal) => {
-            show::complain(format_args!("tasker: {}", refusal.why));
+            print::complain(format_args!("tasker: {}", refusal.why));
             refusal.code
         }
     }

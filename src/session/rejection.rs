@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::arguments::Invocation;
-use crate::report::account::Account;
-use crate::report::as_json;
-use crate::report::page::Page;
-use crate::report::records::{self, Records};
-use crate::report::show::complain;
+use crate::report::html_report::HtmlReport;
+use crate::report::log_directory::{self, LogDirectory};
+use crate::report::print::complain;
+use crate::report::results_json;
+use crate::report::run_summary::RunSummary;
 use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
 use crate::task::mask::Mask;
@@ -48,7 +48,7 @@ impl Refused<'_> {
 
     fn write(&self) {
         let now = SystemTime::now();
-        let account = Account {
+        let account = RunSummary {
             file: self.file,
             run_id: "",
             project: self.invocation.project.as_deref(),
@@ -65,14 +65,14 @@ impl Refused<'_> {
         self.write_page(&account);
     }
 
-    fn write_json(&self, account: &Account) {
+    fn write_json(&self, account: &RunSummary) {
         let place = JsonFile::of(self.invocation, self.file);
         let Some(place) = place.filter(|p| !p.is_task_file()) else {
             return;
         };
         let directory = self.log_directory.unwrap_or(Path::new("."));
-        let records = Records::new(directory.to_path_buf(), account.began);
-        if let Err(e) = place.write(&records, &as_json::draw(account)) {
+        let log_dir = LogDirectory::new(directory.to_path_buf(), account.began);
+        if let Err(e) = place.write(&log_dir, &results_json::draw(account)) {
             complain(format_args!(
                 "tasker: cannot write the JSON of the run: {e}"
             ));
@@ -80,18 +80,18 @@ impl Refused<'_> {
     }
 
     /// So that the page of an earlier run does not pass for this one's.
-    fn write_page(&self, account: &Account) {
+    fn write_page(&self, account: &RunSummary) {
         let report = self.invocation.report.as_ref();
         let Some(path) = report.filter(|p| !destinations::is_task_file(p, self.file)) else {
             return;
         };
-        let page = Page {
+        let page = HtmlReport {
             account,
             who: self.who,
             detail: self.said,
             story: None,
         };
-        if let Err(e) = records::write_whole(path, page.draw().as_bytes()) {
+        if let Err(e) = log_directory::write_whole(path, page.draw().as_bytes()) {
             complain(format_args!("tasker: cannot write the report: {e}"));
         }
     }

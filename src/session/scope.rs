@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::outcome::Outcome;
-use crate::report::records::Records;
+use crate::report::log_directory::LogDirectory;
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, Selection};
 use crate::task::{Kind, Members};
@@ -13,9 +13,9 @@ use std::path::Path;
 ///
 /// # Errors
 /// A set that cannot be read, or one that leaves no host of the file.
-pub fn read(loaded: &Loaded, records: &Records) -> Result<Selection, String> {
+pub fn read(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Selection, String> {
     let read = |name: &str, set: &Option<String>| match set {
-        Some(set) => hosts(set, loaded, records)
+        Some(set) => hosts(set, loaded, log_dir)
             .map(Some)
             .map_err(|e| format!("--{name}: {e}")),
         None => Ok(None),
@@ -33,7 +33,7 @@ pub fn read(loaded: &Loaded, records: &Records) -> Result<Selection, String> {
 }
 
 /// The hosts of a node set, or of the last run (`last:failed`).
-fn hosts(set: &str, loaded: &Loaded, records: &Records) -> Result<HashSet<String>, String> {
+fn hosts(set: &str, loaded: &Loaded, log_dir: &LogDirectory) -> Result<HashSet<String>, String> {
     if let Some(word) = set.strip_prefix("last:") {
         let ended: &[Outcome] = match word {
             "failed" => &[Outcome::Failed, Outcome::Timeout],
@@ -45,7 +45,7 @@ fn hosts(set: &str, loaded: &Loaded, records: &Records) -> Result<HashSet<String
                 ));
             }
         };
-        let hosts = records.hosts_of_last_run(&loaded.name, ended)?;
+        let hosts = log_dir.hosts_of_last_run(&loaded.name, ended)?;
         return if hosts.is_empty() {
             Err(format!("no host of the last run was {word}"))
         } else {

@@ -3,9 +3,9 @@
 
 use crate::cli::arguments::Typed;
 use crate::exit;
-use crate::report::project;
-use crate::report::records::Records;
-use crate::report::show::{complain, complain_raw};
+use crate::report::log_directory::LogDirectory;
+use crate::report::print::{complain, complain_raw, print};
+use crate::report::project_summary;
 use crate::session::config;
 use crate::text::diagnostic::{printable, reason};
 use crate::text::nearest::did_you_mean;
@@ -19,10 +19,13 @@ pub fn show(name: &str, typed: &[Typed]) -> i32 {
         Ok(directory) => directory,
         Err(code) => return code,
     };
-    let records = Records::new(directory.clone(), SystemTime::now());
-    match records.project(name) {
-        Ok(bytes) => crate::print(&project::table(&bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => unknown(name, &directory, &records),
+    let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
+    match log_dir.project(name) {
+        Ok(bytes) => {
+            print(&project_summary::table(&bytes));
+            exit::OK
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => unknown(name, &directory, &log_dir),
         Err(e) => {
             complain(format_args!(
                 "tasker: cannot read the summary of project {name} in `{}`: {}",
@@ -35,8 +38,8 @@ pub fn show(name: &str, typed: &[Typed]) -> i32 {
 }
 
 /// Says that there is no such project, and which there are.
-fn unknown(name: &str, directory: &Path, records: &Records) -> i32 {
-    let names = records.projects();
+fn unknown(name: &str, directory: &Path, log_dir: &LogDirectory) -> i32 {
+    let names = log_dir.projects();
     complain(format_args!(
         "tasker: error: there is no project `{name}` in `{}`",
         printable(&directory.display().to_string())

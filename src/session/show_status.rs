@@ -6,9 +6,9 @@
 
 use crate::cli::arguments::Typed;
 use crate::exit;
-use crate::report::records::Records;
-use crate::report::show::{complain, complain_raw};
-use crate::report::status::{self, Sight};
+use crate::report::log_directory::LogDirectory;
+use crate::report::print::{complain, complain_raw, print};
+use crate::report::run_status::{self, FoundRun};
 use crate::run::journal::Problem;
 use crate::run::sys;
 use crate::run::track::{self, Track};
@@ -37,7 +37,7 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
     };
     let now = SystemTime::now();
     let name = printable(&directory.display().to_string());
-    let runs = match Records::new(directory, now).try_journals() {
+    let runs = match LogDirectory::new(directory, now).try_journals() {
         Ok(journals) => look_at(&journals),
         Err(e) => {
             let why = reason(&e);
@@ -48,22 +48,25 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
         }
     };
     match run {
-        None => crate::print(&all(&runs, &name, now)),
+        None => {
+            print(&all(&runs, &name, now));
+            exit::OK
+        }
         Some(run) => one(&run.to_string_lossy(), &runs, &name, now),
     }
 }
 
 /// The runs, the newest first.
-fn look_at(journals: &[PathBuf]) -> Vec<Sight> {
-    let mut runs: Vec<Sight> = journals.iter().filter_map(|path| look(path)).collect();
+fn look_at(journals: &[PathBuf]) -> Vec<FoundRun> {
+    let mut runs: Vec<FoundRun> = journals.iter().filter_map(|path| look(path)).collect();
     runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.began()));
     runs
 }
 
 /// The run of a journal; nothing where it has ended well meanwhile.
-fn look(path: &Path) -> Option<Sight> {
+fn look(path: &Path) -> Option<FoundRun> {
     let stem = path.file_stem().unwrap_or_default();
-    let mut run = Sight {
+    let mut run = FoundRun {
         id: stem.to_string_lossy().into_owned(),
         live: false,
         hidden: false,
@@ -93,7 +96,7 @@ fn is_gone(track: &Track) -> bool {
 }
 
 /// Whether there still is such a run.
-fn read(path: &Path, run: &mut Sight) -> io::Result<bool> {
+fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
     let mut file = File::open(path)?;
     run.live = is_held(&file)?;
     let about = file.metadata()?;
@@ -129,17 +132,17 @@ fn tell(bytes: &[u8]) -> Result<Track, String> {
 }
 
 /// Those that are alive in detail, and a line for each of the others.
-fn all(runs: &[Sight], directory: &str, now: SystemTime) -> String {
+fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
     if runs.is_empty() {
         return format!("no run is alive, and none has left a journal, in {directory}\n");
     }
     let here = std::env::current_dir().unwrap_or_default();
-    let (live, dead): (Vec<&Sight>, Vec<&Sight>) = runs.iter().partition(|run| run.live);
+    let (live, dead): (Vec<&FoundRun>, Vec<&FoundRun>) = runs.iter().partition(|run| run.live);
     let mut parts: Vec<String> = live
         .iter()
-        .map(|run| status::detail(run, now, &here))
+        .map(|run| run_status::detail(run, now, &here))
         .collect();
-    let lines: String = dead.iter().map(|run| status::line(run, now)).collect();
+    let lines: String = dead.iter().map(|run| run_status::line(run, now)).collect();
     if !lines.is_empty() {
         parts.push(lines);
     }
@@ -147,11 +150,11 @@ fn all(runs: &[Sight], directory: &str, now: SystemTime) -> String {
 }
 
 /// Prints the one that `word` names.
-fn one(word: &str, runs: &[Sight], directory: &str, now: SystemTime) -> i32 {
+fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> i32 {
     let found = named(word, runs);
     if let [run] = found[..] {
         let here = std::env::current_dir().unwrap_or_default();
-        crate::print(&status::detail(run, now, &here));
+        print(&run_status::detail(run, now, &here));
         return if run.track.is_ok() {
             exit::OK
         } else {
@@ -164,7 +167,7 @@ fn one(word: &str, runs: &[Sight], directory: &str, now: SystemTime) -> i32 {
         n => format!("{n} runs begin with `{shown}`"),
     };
     complain(format_args!("tasker: error: {why}"));
-    let there: Vec<&Sight> = match found.is_empty() {
+    let there: Vec<&FoundRun> = match found.is_empty() {
         true => runs.iter().collect(),
         false => found,
     };
@@ -175,7 +178,7 @@ fn one(word: &str, runs: &[Sight], directory: &str, now: SystemTime) -> i32 {
     };
     complain_raw(format_args!("     = note: {count}\n"));
     for run in there.iter().take(LISTED) {
-        complain_raw(format_args!("{}", status::line(run, now)));
+        complain_raw(format_args!("{}", run_status::line(run, now)));
     }
     if there.len() > LISTED {
         complain(format_args!("and {} older ones", there.len() - LISTED));
@@ -185,14 +188,14 @@ fn one(word: &str, runs: &[Sight], directory: &str, now: SystemTime) -> i32 {
 
 /// The run with this id, else the newest of this task file, else those whose ids
 /// begin so.
-fn named<'a>(word: &str, runs: &'a [Sight]) -> Vec<&'a Sight> {
+fn named<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
     let file = real_path(word);
-    let of_file = |run: &&Sight| run.track.as_ref().is_ok_and(|t| t.header.file == file);
+    let of_file = |run: &&FoundRun| run.track.as_ref().is_ok_and(|t| t.header.file == file);
     let by_id = runs.iter().find(|run| run.id == word);
     match by_id.or_else(|| runs.iter().find(of_file)) {
         Some(run) => vec![run],
         None => {
-            let begins = |run: &&Sight| !word.is_empty() && run.id.starts_with(word);
+            let begins = |run: &&FoundRun| !word.is_empty() && run.id.starts_with(word);
             runs.iter().filter(begins).collect()
         }
     }

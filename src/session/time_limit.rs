@@ -5,7 +5,7 @@
 use crate::exit;
 use crate::plan::bounds;
 use crate::plan::outline::Outline;
-use crate::report::show;
+use crate::report::print;
 use crate::run::deadline::{self, Deadline};
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
@@ -69,7 +69,7 @@ pub fn doubt(loaded: &Loaded, selection: &Selection, deadline: &Deadline) {
         Some(worst) => format!("the run can take {}", duration::rough(worst)),
         None => "how long the run can take is not known".into(),
     };
-    show::complain(format_args!(
+    print::complain(format_args!(
         "tasker: warning: {needs}, and the deadline is in {left}; what does not fit is not started"
     ));
 }

@@ -5,11 +5,11 @@
 use crate::cli::arguments::Invocation;
 use crate::exit;
 use crate::report::clock;
-use crate::report::paint::{self, Color};
-use crate::report::records::{self, Records};
-use crate::report::show::{complain, complain_raw};
-use crate::report::summary::{self, Findings};
-use crate::session::config::LogDirectory;
+use crate::report::color::{self, Color};
+use crate::report::log_directory::{self, LogDirectory};
+use crate::report::print::{complain, complain_raw, print};
+use crate::report::validation_summary::{self, ValidationSummary};
+use crate::session::config::ChosenDirectory;
 use crate::session::refusal::Refusal;
 use crate::session::rejection::Refused;
 use crate::task::mask::Mask;
@@ -28,8 +28,8 @@ pub struct Validation {
     findings: String,
     /// `N errors, M warnings`
     counts: String,
-    pub of_file: Findings,
-    pub log_directory: LogDirectory,
+    pub of_file: ValidationSummary,
+    pub log_directory: ChosenDirectory,
     /// Whether the report is written even where it needs a new directory.
     always_kept: bool,
     asked: Asked,
@@ -48,7 +48,7 @@ impl Validation {
     pub fn new(
         name: &str,
         invocation: &Invocation,
-        log_directory: LogDirectory,
+        log_directory: ChosenDirectory,
         asked: Asked,
         mask: Mask,
         diagnostics: &mut Diagnostics,
@@ -63,7 +63,7 @@ impl Validation {
                 Count(count(Severity::Error), "error"),
                 Count(count(Severity::Warning), "warning")
             ),
-            of_file: Findings::of_file(diagnostics, invocation.skip_task_validation),
+            of_file: ValidationSummary::of_file(diagnostics, invocation.skip_task_validation),
             findings: mask.text(&diagnostics.draw(sources)),
             always_kept: invocation.run || invocation.validate_only,
             log_directory,
@@ -73,7 +73,7 @@ impl Validation {
         }
     }
 
-    /// Who asked for it, from where, as `records::who` tells it.
+    /// Who asked for it, from where, as `log_directory::who` tells it.
     pub fn who(&self) -> &str {
         &self.asked.by
     }
@@ -92,7 +92,7 @@ impl Validation {
             )),
         }
         if !invocation.run {
-            crate::print(&summary::lines(&self.of_file));
+            print(&validation_summary::lines(&self.of_file));
         }
         self.keep(&self.of_file, self.of_file.code);
         let why = match self.of_file.code {
@@ -134,14 +134,14 @@ impl Validation {
 
     fn show_findings(&self) {
         match self.color.on_stderr() {
-            true => complain_raw(format_args!("{}", paint::findings(&self.findings))),
+            true => complain_raw(format_args!("{}", color::findings(&self.findings))),
             false => complain_raw(format_args!("{}", self.findings)),
         }
     }
 
     /// Adds an entry to the report: when, what, by whom, what was found, and how
     /// it ended. That it cannot be written is told and changes nothing.
-    pub fn keep(&self, findings: &Findings, code: i32) {
+    pub fn keep(&self, findings: &ValidationSummary, code: i32) {
         let Some((directory, named)) = &self.log_directory else {
             return;
         };
@@ -157,10 +157,10 @@ impl Validation {
             self.asked.head(),
             self.findings,
             self.counts,
-            summary::plain_lines(findings),
+            validation_summary::plain_lines(findings),
         );
-        let records = Records::new(directory.clone(), now);
-        if let Err(e) = records.add_to_validations(&self.mask.text(&entry)) {
+        let log_dir = LogDirectory::new(directory.clone(), now);
+        if let Err(e) = log_dir.add_to_validations(&self.mask.text(&entry)) {
             complain(format_args!(
                 "tasker: warning: cannot add to the validation report: {e}"
             ));
@@ -171,7 +171,7 @@ impl Validation {
 impl Asked {
     pub fn new(own_name: &str, change: Option<String>) -> Asked {
         Asked {
-            by: records::who(own_name),
+            by: log_directory::who(own_name),
             change,
         }
     }

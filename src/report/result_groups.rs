@@ -1,7 +1,7 @@
 //! Equal results of a block's subtasks, told once: `web[01-97,99] (98): ok`.
 #![forbid(unsafe_code)]
 
-use super::show;
+use super::safe_text;
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::result::TaskResult;
@@ -144,8 +144,8 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         false => [&result.stderr, &result.stdout],
     };
     for stream in streams {
-        let (head, rest) = show::head(stream, mask, COMPARED);
-        lines.extend(head.iter().map(|l| show::short(l)));
+        let (head, rest) = safe_text::head(stream, mask, COMPARED);
+        lines.extend(head.iter().map(|l| safe_text::short(l)));
         more += rest;
     }
     if result.outcome == Outcome::Unreachable && lines.len() > 1 {
@@ -165,14 +165,14 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for stream in [&result.stderr, &result.stdout] {
         let left = most - lines.len();
-        let mut tail = show::tail(stream, mask, left + 1);
+        let mut tail = safe_text::tail(stream, mask, left + 1);
         if tail.len() > left {
             tail.drain(..tail.len() - left);
             if let Some(first) = tail.first_mut() {
                 first.insert_str(0, "... ");
             }
         }
-        lines.extend(tail.iter().map(|l| show::short(l)));
+        lines.extend(tail.iter().map(|l| safe_text::short(l)));
     }
     beside_how(result, lines)
 }

@@ -51,7 +51,7 @@ const CYAN: &str = "\x1b[1;36m";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Findings with the word, the message and the carets in colour.
+/// ValidationSummary with the word, the message and the carets in colour.
 pub fn findings(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut color = RED;

@@ -5,8 +5,8 @@
 //! else can write there. A line that tells of no run stands below the table.
 #![forbid(unsafe_code)]
 
-use super::records::PROJECT_HEADER;
-use super::show;
+use super::log_directory::PROJECT_HEADER;
+use super::safe_text;
 use crate::text::diagnostic::Count;
 
 /// How many lines that tell of no run are shown.
@@ -47,7 +47,7 @@ pub fn table(bytes: &[u8]) -> String {
 
 fn cells(line: &str) -> Vec<String> {
     let cells = line.trim_end().split(" | ");
-    cells.map(|cell| show::line(cell.trim())).collect()
+    cells.map(|cell| safe_text::line(cell.trim())).collect()
 }
 
 /// The line of a run; nothing where it is none.
@@ -109,7 +109,7 @@ fn tell_others(others: &[(usize, &str)], out: &mut String) {
     let count = Count(others.len(), "line");
     out.push_str(&format!("{count} of the file cannot be read as a run:\n"));
     for (number, line) in others.iter().take(SHOWN) {
-        let text = show::short(&show::line(line));
+        let text = safe_text::short(&safe_text::line(line));
         out.push_str(&format!("  line {number}: {text}\n"));
     }
     if others.len() > SHOWN {

@@ -2,11 +2,11 @@
 //! outcome, timeline, table, plan, task file.
 #![forbid(unsafe_code)]
 
-use super::account::{Account, Walk};
 use super::history::History;
 use super::html::Html;
-use super::table::{Table, is_over_hosts};
-use super::{clock, fold, show, timeline};
+use super::results_table::{ResultsTable, is_over_hosts};
+use super::run_summary::{RunSummary, Walk};
+use super::{clock, result_groups, safe_text, timeline};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::interrupt::signal_name;
@@ -22,12 +22,12 @@ const LAST_LINES: usize = 20;
 /// How much of the plan and of the task file is shown, in bytes.
 const LONGEST_TEXT: usize = 512 << 10;
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("html_report.css");
+const SCRIPT: &str = include_str!("html_report.js");
 
 /// What the page is made of.
-pub struct Page<'a> {
-    pub account: &'a Account<'a>,
+pub struct HtmlReport<'a> {
+    pub account: &'a RunSummary<'a>,
     /// Who ran it, where.
     pub who: &'a str,
     /// What was found before a run that was refused; lines.
@@ -46,7 +46,7 @@ pub struct Story<'a> {
     pub sources: &'a Sources,
 }
 
-impl Page<'_> {
+impl HtmlReport<'_> {
     /// The whole page.
     pub fn draw(&self) -> String {
         let mut html = Html::new(self.account.mask);
@@ -55,7 +55,7 @@ impl Page<'_> {
         self.outcome(&mut html);
         if let Some((walk, story)) = self.account.walk.as_ref().zip(self.story.as_ref()) {
             timeline::draw(&mut html, walk.workflow, story.history);
-            let table = Table {
+            let table = ResultsTable {
                 workflow: walk.workflow,
                 end: walk.end,
                 mask: self.account.mask,
@@ -224,7 +224,7 @@ impl Page<'_> {
         }
         // What is wrong is rather there than in the output.
         for (name, stream) in [("stderr", &result.stderr), ("stdout", &result.stdout)] {
-            let lines = show::tail(stream, self.account.mask, LAST_LINES);
+            let lines = safe_text::tail(stream, self.account.mask, LAST_LINES);
             if !lines.is_empty() {
                 html.markup("<h3>")
                     .markup(name)
@@ -244,7 +244,7 @@ impl Page<'_> {
             html.command(command);
         }
         html.markup("<pre>");
-        for group in fold::failures(result, self.account.mask, LAST_LINES) {
+        for group in result_groups::failures(result, self.account.mask, LAST_LINES) {
             html.lines(group.text("").lines());
         }
         html.markup("</pre>\n");

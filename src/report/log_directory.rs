@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The log directory of this invocation.
-pub struct Records {
+pub struct LogDirectory {
     directory: PathBuf,
     began: SystemTime,
 }
@@ -44,7 +44,7 @@ pub fn who(own_name: &str) -> String {
         .ok()
         .filter(|p| p.starts_with("/dev/pts") || p.starts_with("/dev/tty"));
     let terminal = terminal.map_or("-".into(), |p| p.display().to_string());
-    super::show::line(&format!(
+    super::safe_text::line(&format!(
         "User id {user}, effective {effective}, SUDO_USER {}, SSH_CONNECTION {}, terminal {terminal}, host {own_name}",
         variable("SUDO_USER"),
         variable("SSH_CONNECTION"),
@@ -65,9 +65,9 @@ fn home_of_user() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-impl Records {
-    pub fn new(directory: PathBuf, began: SystemTime) -> Records {
-        Records { directory, began }
+impl LogDirectory {
+    pub fn new(directory: PathBuf, began: SystemTime) -> LogDirectory {
+        LogDirectory { directory, began }
     }
 
     /// Makes a directory of the log directory; the error names it.
@@ -230,7 +230,7 @@ impl Records {
 
 /// Plans that were shown, so that a later one can be compared with them: text by
 /// id in `state/plans/`, and the key of the hashes that stand for secrets.
-impl Records {
+impl LogDirectory {
     pub fn exists(&self) -> bool {
         self.directory.is_dir()
     }
@@ -350,7 +350,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// What `--mail-once` remembers of a job, in `state/`.
-impl Records {
+impl LogDirectory {
     pub fn mail_file(&self, job: &str) -> io::Result<PathBuf> {
         Ok(self.directory("state")?.join(format!("mail_{job}.txt")))
     }
@@ -366,7 +366,7 @@ impl Records {
 
 /// The hosts of a file's last run by outcome, for `--limit last:failed`: one
 /// `OUTCOME HOST` a line, in `state/`, named by the file's real path.
-impl Records {
+impl LogDirectory {
     fn last_run(&self, task_file: &str) -> io::Result<PathBuf> {
         let real = std::fs::canonicalize(task_file)?;
         let name = sha256::hex(real.as_os_str().as_encoded_bytes());

@@ -7,7 +7,7 @@ use crate::task::mask::Mask;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-pub struct Account<'a> {
+pub struct RunSummary<'a> {
     /// The task file as the user named it.
     pub file: &'a str,
     pub run_id: &'a str,

@@ -2,9 +2,9 @@
 //! what it printed, folded.
 #![forbid(unsafe_code)]
 
-use super::fold::{self, Alike};
 use super::html::Html;
-use super::{clock, show};
+use super::result_groups::{self, Alike};
+use super::{clock, safe_text};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
 use crate::run::capture::Captured;
@@ -29,7 +29,7 @@ const COMMAND: usize = 160;
 const COMMAND_OF_HOST: usize = 44;
 
 /// What of the run the table tells of.
-pub struct Table<'a> {
+pub struct ResultsTable<'a> {
     pub workflow: &'a Workflow,
     pub end: &'a RunEnd,
     pub mask: &'a Mask,
@@ -68,13 +68,13 @@ impl Room {
     }
 }
 
-impl Table<'_> {
+impl ResultsTable<'_> {
     pub fn draw(&self, html: &mut Html) {
         // Of a block over hosts the results that are alike; of others nothing.
         let groups: Vec<Vec<Alike>> = self
             .results()
             .map(|(ix, result)| match result {
-                Some(result) if self.is_over_hosts(ix) => fold::alike(result),
+                Some(result) if self.is_over_hosts(ix) => result_groups::alike(result),
                 _ => Vec::new(),
             })
             .collect();
@@ -357,7 +357,7 @@ impl Table<'_> {
     fn sizes(&self, html: &mut Html, result: &TaskResult) {
         for (name, stream) in streams(result) {
             html.markup(" <small>");
-            html.text(&format!("{name} {}", show::size(stream.len())));
+            html.text(&format!("{name} {}", safe_text::size(stream.len())));
             html.markup("</small>");
         }
     }
@@ -375,16 +375,16 @@ impl Table<'_> {
         let before = html.as_str().len();
         html.markup("<pre>");
         if stream.len() <= 2 * each as u64 {
-            let (lines, _) = show::head(stream, self.mask, 2 * each);
+            let (lines, _) = safe_text::head(stream, self.mask, 2 * each);
             html.lines(lines.iter().map(String::as_str));
         } else {
-            let (head, _) = show::head(stream, self.mask, each);
+            let (head, _) = safe_text::head(stream, self.mask, each);
             html.lines(head.iter().map(String::as_str));
             html.markup("<i>");
-            let more = show::size(stream.len() - 2 * each as u64);
+            let more = safe_text::size(stream.len() - 2 * each as u64);
             html.text(&format!("... {more} more, see the log"));
             html.markup("</i>\n");
-            let foot = show::foot(stream, self.mask, each);
+            let foot = safe_text::foot(stream, self.mask, each);
             html.lines(foot.iter().map(String::as_str));
         }
         html.markup("</pre>");

@@ -3,8 +3,8 @@
 //! later is added at the end of its object.
 #![forbid(unsafe_code)]
 
-use super::account::{Account, Walk};
 use super::clock;
+use super::run_summary::{RunSummary, Walk};
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
@@ -20,7 +20,7 @@ const VERSION: i64 = 1;
 const OUTPUT: usize = 1 << 20;
 
 /// The whole document, with a newline at its end.
-pub fn draw(account: &Account) -> String {
+pub fn draw(account: &RunSummary) -> String {
     let mut text = Json::object(|json| {
         json.number("schema_version", VERSION);
         json.member("workflow_metadata", |json| metadata(json, account));
@@ -41,7 +41,7 @@ pub fn draw(account: &Account) -> String {
     text
 }
 
-fn metadata(json: &mut Json, account: &Account) {
+fn metadata(json: &mut Json, account: &RunSummary) {
     let ended = account.began.checked_add(account.took);
     let shown = |text: &str| account.mask.text(text);
     let log = account.log.map(|p| shown(&p.display().to_string()));
@@ -71,7 +71,7 @@ fn some(text: &str) -> Option<&str> {
     Some(text).filter(|t| !t.is_empty())
 }
 
-fn summary(json: &mut Json, account: &Account) {
+fn summary(json: &mut Json, account: &RunSummary) {
     let walk = account.walk.as_ref();
     let counts = walk.map(|w| w.end.counts).unwrap_or_default();
     let of = |outcome| counts.of(outcome) as i64;
@@ -108,7 +108,7 @@ fn summary(json: &mut Json, account: &Account) {
     });
 }
 
-fn failure(json: &mut Json, account: &Account) {
+fn failure(json: &mut Json, account: &RunSummary) {
     let walk = account.walk.as_ref();
     let failed = walk.and_then(|w| Some(w.workflow.tasks[w.end.first_failure?].id));
     match failed {

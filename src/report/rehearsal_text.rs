@@ -2,7 +2,7 @@
 //! and its reason.
 #![forbid(unsafe_code)]
 
-use super::show;
+use super::safe_text;
 use crate::outcome::Outcome;
 use crate::run::event::{About, Event};
 use crate::run::result::TaskResult;
@@ -48,16 +48,20 @@ impl Story {
                 writeln!(out, "  sleeps {}", duration::setting(*time))
             }
             Event::Routed { to, why, .. } => match to {
-                Ok(id) => writeln!(out, "  -> task {id}: {}", show::line(why)),
-                Err(code) => writeln!(out, "  -> the end, exit code {code}: {}", show::line(why)),
+                Ok(id) => writeln!(out, "  -> task {id}: {}", safe_text::line(why)),
+                Err(code) => writeln!(
+                    out,
+                    "  -> the end, exit code {code}: {}",
+                    safe_text::line(why)
+                ),
             },
             Event::Beat | Event::Asked => Ok(()),
             Event::Finals => writeln!(out, "final tasks"),
             Event::Warning { label: "", text } => {
-                writeln!(out, "  warning: {}", show::line(text))
+                writeln!(out, "  warning: {}", safe_text::line(text))
             }
             Event::Warning { label, text } => {
-                writeln!(out, "  warning: task {label}: {}", show::line(text))
+                writeln!(out, "  warning: task {label}: {}", safe_text::line(text))
             }
             Event::Started { .. }
             | Event::Restored { .. }
@@ -69,11 +73,11 @@ impl Story {
 }
 
 fn who(about: &About) -> String {
-    format!("task {}", show::who(about))
+    format!("task {}", safe_text::who(about))
 }
 
 fn headline(about: &About) -> String {
-    format!("{}{}", who(about), show::titled(about))
+    format!("{}{}", who(about), safe_text::titled(about))
 }
 
 fn ended(result: &TaskResult) -> String {

@@ -6,7 +6,7 @@ use crate::text::diagnostic::{Check, Count, Diagnostics};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum CheckResult {
     Passed,
     Failed,
     /// It was not made, and the line says why.
@@ -15,10 +15,10 @@ pub enum Sign {
 
 /// What the checks found.
 #[derive(Default)]
-pub struct Findings {
+pub struct ValidationSummary {
     pub hosts: usize,
     /// Each check: what it is and how it ended.
-    pub checks: Vec<(String, Sign)>,
+    pub checks: Vec<(String, CheckResult)>,
     /// Each failure: the host and the reason.
     pub failures: Vec<(String, String)>,
     /// 0, 20, 24, 60 or 61.
@@ -28,10 +28,10 @@ pub struct Findings {
 /// What is said of checks that need a file without errors.
 const HAS_ERRORS: &str = "the file has errors";
 
-impl Findings {
+impl ValidationSummary {
     /// The checks of the file itself; `skipped` with `--skip-task-validation`.
-    pub fn of_file(diagnostics: &Diagnostics, skipped: bool) -> Findings {
-        let mut findings = Findings::default();
+    pub fn of_file(diagnostics: &Diagnostics, skipped: bool) -> ValidationSummary {
+        let mut findings = ValidationSummary::default();
         let has_errors = diagnostics.has_errors();
         for (check, what) in [
             (Check::Syntax, "Task file syntax validation"),
@@ -46,7 +46,7 @@ impl Findings {
                 0 if check == Check::Flow && has_errors => findings.skip(what, HAS_ERRORS),
                 0 => findings
                     .checks
-                    .push((format!("{what} passed"), Sign::Passed)),
+                    .push((format!("{what} passed"), CheckResult::Passed)),
                 errors => findings.fail(what, errors),
             }
         }
@@ -62,14 +62,14 @@ impl Findings {
     }
 
     /// A file that says nothing.
-    pub fn of_empty_file() -> Findings {
-        Findings {
+    pub fn of_empty_file() -> ValidationSummary {
+        ValidationSummary {
             checks: vec![(
                 "Task file syntax validation failed (no tasks)".into(),
-                Sign::Failed,
+                CheckResult::Failed,
             )],
             code: exit::NO_TASKS,
-            ..Findings::default()
+            ..ValidationSummary::default()
         }
     }
 
@@ -83,14 +83,14 @@ impl Findings {
         code: i32,
     ) {
         let (word, sign) = match failed.is_empty() {
-            true => ("passed", Sign::Passed),
-            false => ("failed", Sign::Failed),
+            true => ("passed", CheckResult::Passed),
+            false => ("failed", CheckResult::Failed),
         };
         self.checks.push((
             format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
             sign,
         ));
-        if sign == Sign::Failed && self.code == exit::OK {
+        if sign == CheckResult::Failed && self.code == exit::OK {
             self.code = code;
         }
         self.failures.extend(failed);
@@ -99,20 +99,20 @@ impl Findings {
     /// Adds a check that was not made.
     pub fn skip(&mut self, what: &str, why: &str) {
         self.checks
-            .push((format!("{what} skipped ({why})"), Sign::Skipped));
+            .push((format!("{what} skipped ({why})"), CheckResult::Skipped));
     }
 
     fn fail(&mut self, what: &str, errors: usize) {
         self.checks.push((
             format!("{what} failed ({})", Count(errors, "error")),
-            Sign::Failed,
+            CheckResult::Failed,
         ));
     }
 
     /// These, and then what was found of the hosts.
-    pub fn with(&self, hosts: &Findings) -> Findings {
+    pub fn with(&self, hosts: &ValidationSummary) -> ValidationSummary {
         let both = self.checks.iter().chain(&hosts.checks);
-        Findings {
+        ValidationSummary {
             hosts: hosts.hosts,
             checks: both.cloned().collect(),
             failures: hosts.failures.clone(),
@@ -125,13 +125,16 @@ impl Findings {
 }
 
 /// The lines, with signs where the locale can show them.
-pub fn lines(findings: &Findings) -> String {
+pub fn lines(findings: &ValidationSummary) -> String {
     drawn(findings, is_utf8())
 }
 
 /// Only what failed, for someone who wants to hear of nothing else.
-pub fn failed_lines(findings: &Findings) -> String {
-    let failed = findings.checks.iter().filter(|(_, s)| *s == Sign::Failed);
+pub fn failed_lines(findings: &ValidationSummary) -> String {
+    let failed = findings
+        .checks
+        .iter()
+        .filter(|(_, s)| *s == CheckResult::Failed);
     let mut out: String = failed
         .map(|(text, _)| format!("tasker: {text}\n"))
         .collect();
@@ -140,20 +143,20 @@ pub fn failed_lines(findings: &Findings) -> String {
 }
 
 /// The lines as they stand in a file: without signs, whatever the locale.
-pub fn plain_lines(findings: &Findings) -> String {
+pub fn plain_lines(findings: &ValidationSummary) -> String {
     drawn(findings, false)
 }
 
 /// Why each host is not as it should be.
-fn reasons(findings: &Findings) -> String {
+fn reasons(findings: &ValidationSummary) -> String {
     let line = |(name, reason): &(String, String)| {
-        let (name, reason) = (super::show::line(name), super::show::line(reason));
+        let (name, reason) = (super::safe_text::line(name), super::safe_text::line(reason));
         format!("   {name}: {reason}\n")
     };
     findings.failures.iter().map(line).collect()
 }
 
-fn drawn(findings: &Findings, signs: bool) -> String {
+fn drawn(findings: &ValidationSummary, signs: bool) -> String {
     let [good, bad, skipped, all] = match signs {
         true => ["\u{2705} ", "\u{274c} ", "\u{2796} ", "\u{1f389} "],
         false => ["OK ", "FAILED ", "SKIPPED ", "OK "],
@@ -161,14 +164,17 @@ fn drawn(findings: &Findings, signs: bool) -> String {
     let mut out = String::new();
     for (text, sign) in &findings.checks {
         let sign = match sign {
-            Sign::Passed => good,
-            Sign::Failed => bad,
-            Sign::Skipped => skipped,
+            CheckResult::Passed => good,
+            CheckResult::Failed => bad,
+            CheckResult::Skipped => skipped,
         };
         out.push_str(&format!("{sign}{text}\n"));
     }
     out.push_str(&reasons(findings));
-    let was_skipped = findings.checks.iter().any(|(_, s)| *s == Sign::Skipped);
+    let was_skipped = findings
+        .checks
+        .iter()
+        .any(|(_, s)| *s == CheckResult::Skipped);
     match (findings.code, was_skipped) {
         (exit::OK, false) => {
             out.push_str(&format!(

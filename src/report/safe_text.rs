@@ -30,18 +30,6 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// Prints a line to standard error. One that is closed or full is no failure:
-/// there is nobody left to tell (`eprintln!` would end the process).
-pub fn complain(text: std::fmt::Arguments) {
-    complain_raw(format_args!("{text}\n"));
-}
-
-/// The same for text that has its line ends.
-pub fn complain_raw(text: std::fmt::Arguments) {
-    use std::io::Write;
-    let _ = std::io::stderr().write_all(text.to_string().as_bytes());
-}
-
 /// The first `limit` bytes of an output as lines, and how many bytes follow.
 pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
     // A little more is read, so that a secret across the cut is seen whole.
@@ -115,7 +103,7 @@ pub fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::width;
+    use crate::report::display_width;
 
     #[test]
     fn hostile_text_is_inert() {
@@ -146,8 +134,8 @@ mod tests {
             };
             assert!(!shown.contains(moves), "{shown:?}");
             let room = chance.below(20);
-            let cut = width::cut(&shown, room);
-            assert!(width::columns(&cut) <= room, "{room}: {cut:?}");
+            let cut = display_width::cut(&shown, room);
+            assert!(display_width::columns(&cut) <= room, "{room}: {cut:?}");
         }
     }
 }

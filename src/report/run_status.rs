@@ -2,7 +2,7 @@
 //! the same on a terminal and in a mail.
 #![forbid(unsafe_code)]
 
-use super::{clock, show};
+use super::{clock, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::track::{Block, Process, Started, Track};
@@ -20,7 +20,7 @@ const FAILED: usize = 10;
 const DIED: &str = "running when it died (outcome not known):";
 
 /// A run as it was found.
-pub struct Sight {
+pub struct FoundRun {
     pub id: String,
     /// A process holds its journal.
     pub live: bool,
@@ -32,7 +32,7 @@ pub struct Sight {
     pub track: Result<Track, String>,
 }
 
-impl Sight {
+impl FoundRun {
     /// When the run began; the newest come first by it.
     pub fn began(&self) -> SystemTime {
         self.track.as_ref().map_or(self.heard, began)
@@ -44,7 +44,7 @@ fn began(track: &Track) -> SystemTime {
 }
 
 /// The run in one line.
-pub fn line(sight: &Sight, now: SystemTime) -> String {
+pub fn line(sight: &FoundRun, now: SystemTime) -> String {
     let Ok(track) = &sight.track else {
         return unreadable(sight);
     };
@@ -56,7 +56,7 @@ pub fn line(sight: &Sight, now: SystemTime) -> String {
 }
 
 /// All that is known of the run; `here` is where the reader stands.
-pub fn detail(sight: &Sight, now: SystemTime, here: &Path) -> String {
+pub fn detail(sight: &FoundRun, now: SystemTime, here: &Path) -> String {
     let Ok(track) = &sight.track else {
         return unreadable(sight);
     };
@@ -77,7 +77,7 @@ pub fn detail(sight: &Sight, now: SystemTime, here: &Path) -> String {
     out.push_str(&under_way(sight, track, now));
     out.push_str(&cut_short(track, now));
     if let Some(process) = &track.process {
-        out.push_str(&format!("  log: {}\n", show::line(&process.log)));
+        out.push_str(&format!("  log: {}\n", safe_text::line(&process.log)));
         if !sight.live {
             out.push_str(&go_on(track, process, here));
         }
@@ -85,23 +85,23 @@ pub fn detail(sight: &Sight, now: SystemTime, here: &Path) -> String {
     out
 }
 
-fn unreadable(sight: &Sight) -> String {
+fn unreadable(sight: &FoundRun) -> String {
     let state = if sight.live { "live" } else { "dead" };
     let why = sight.track.as_ref().err().map_or("", String::as_str);
-    let id = show::line(&sight.id);
+    let id = safe_text::line(&sight.id);
     format!("run {id}: {state}, but its journal tells nothing: {why}\n")
 }
 
-fn named(sight: &Sight, track: &Track) -> String {
+fn named(sight: &FoundRun, track: &Track) -> String {
     let file = match track.header.file.as_str() {
         "-" => "standard input".to_string(),
-        file => show::line(file),
+        file => safe_text::line(file),
     };
-    format!("run {} of {file}", show::line(&sight.id))
+    format!("run {} of {file}", safe_text::line(&sight.id))
 }
 
 /// `live, process 4711, since 2024-11-24 13:26:41 (12:04)`
-fn alive(sight: &Sight, track: &Track, now: SystemTime) -> String {
+fn alive(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
     let began = began(track);
     let hidden = if sight.hidden {
         " (not seen from here)"
@@ -136,7 +136,7 @@ fn ended(track: &Track) -> String {
 }
 
 /// `7 of 12 tasks done: 6 ok, 1 failed; 1 under way, 4 left`
-fn progress(sight: &Sight, track: &Track) -> String {
+fn progress(sight: &FoundRun, track: &Track) -> String {
     let mut counts = Counts::default();
     let done = track.done_tasks();
     done.iter().for_each(|(_, outcome, _)| counts.add(*outcome));
@@ -175,7 +175,7 @@ fn failed(track: &Track) -> String {
 }
 
 /// The block that is not over, and what runs, or ran when the run died.
-fn under_way(sight: &Sight, track: &Track, now: SystemTime) -> String {
+fn under_way(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
     let mut out = String::new();
     let running = track.running();
     let (members, others): (Vec<&Started>, Vec<&Started>) =
@@ -185,7 +185,7 @@ fn under_way(sight: &Sight, track: &Track, now: SystemTime) -> String {
         for outcome in Outcome::ALL.into_iter().filter(|o| o.is_failure()) {
             let hosts = track.hosts_that(block, outcome);
             if !hosts.is_empty() {
-                let hosts = show::short(&show::line(&nodeset::fold(&hosts)));
+                let hosts = safe_text::short(&safe_text::line(&nodeset::fold(&hosts)));
                 out.push_str(&format!("    {outcome}: {hosts}\n"));
             }
         }
@@ -210,7 +210,7 @@ fn under_way(sight: &Sight, track: &Track, now: SystemTime) -> String {
 }
 
 /// `task 10: deploy, 45/100 done (42 ok, 3 failed), 2 running, 53 left`
-fn block_line(sight: &Sight, track: &Track, block: &Block, running: usize) -> String {
+fn block_line(sight: &FoundRun, track: &Track, block: &Block, running: usize) -> String {
     let (counts, waiting) = (track.counts(block), track.waiting());
     let done = usize::try_from(counts.total()).unwrap_or(block.total);
     let left = block.total.saturating_sub(done + running + waiting);
@@ -236,7 +236,7 @@ fn block_line(sight: &Sight, track: &Track, block: &Block, running: usize) -> St
 fn titled(title: &str) -> String {
     match title.is_empty() {
         true => String::new(),
-        false => format!(": {}", show::short(&show::line(title))),
+        false => format!(": {}", safe_text::short(&safe_text::line(title))),
     }
 }
 
@@ -269,13 +269,13 @@ fn rows(started: &[&Started], indent: &str, live: bool, now: SystemTime, out: &m
 
 /// `web07` for a copy of a block's command, else the task with its title.
 fn who(started: &Started) -> String {
-    let host = show::line(&started.host);
+    let host = safe_text::line(&started.host);
     // A copy's label is `BLOCK.INDEX`.
     if started.is_member && started.label.contains('.') {
         return host;
     }
     let title = titled(&started.title);
-    let label = show::line(&started.label);
+    let label = safe_text::line(&started.label);
     match host.as_str() {
         "" | "localhost" => format!("task {label}{title}"),
         host => format!("task {label}{title} on {host}"),
@@ -319,8 +319,11 @@ fn go_on(track: &Track, process: &Process, here: &Path) -> String {
         true => String::new(),
         false => format!("cd {} && ", quote::word(&process.directory)),
     };
-    let words = show::line(&process.words);
-    format!("  {what}: {}tasker -r {option} {words}\n", show::line(&cd))
+    let words = safe_text::line(&process.words);
+    format!(
+        "  {what}: {}tasker -r {option} {words}\n",
+        safe_text::line(&cd)
+    )
 }
 
 #[cfg(test)]

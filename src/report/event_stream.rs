@@ -25,7 +25,7 @@ const VERSION: i64 = 1;
 /// How long a reader may leave a full pipe unread before lines are left out.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub struct Events {
+pub struct EventStream {
     file: File,
     path: PathBuf,
     mask: Mask,
@@ -42,7 +42,7 @@ pub struct Events {
 }
 
 /// What the first line tells.
-pub struct Head<'a> {
+pub struct StreamHead<'a> {
     pub run_id: &'a str,
     pub task_file: &'a str,
     pub sha256: &'a str,
@@ -56,12 +56,12 @@ pub struct Head<'a> {
     pub resumed: bool,
 }
 
-impl Events {
+impl EventStream {
     /// Opens the file to add lines to it; makes it where it is not there.
     ///
     /// # Errors
     /// That it cannot be opened, also a FIFO that nobody reads.
-    pub fn open(path: &Path, mask: Mask) -> io::Result<Events> {
+    pub fn open(path: &Path, mask: Mask) -> io::Result<EventStream> {
         let file = open(path).map_err(|e| {
             let why = match e.raw_os_error() {
                 Some(sys::ENXIO) => "nobody reads it; start its reader first".into(),
@@ -70,7 +70,7 @@ impl Events {
             let path = path.display();
             io::Error::new(e.kind(), format!("cannot open `{path}` for events: {why}"))
         })?;
-        Ok(Events {
+        Ok(EventStream {
             file,
             path: path.to_path_buf(),
             mask,
@@ -84,7 +84,7 @@ impl Events {
     }
 
     /// Tells that the run begins.
-    pub fn begin(&mut self, head: &Head) {
+    pub fn begin(&mut self, head: &StreamHead) {
         self.run_id = head.run_id.to_string();
         self.say("run_started", |line| {
             line.text("task_file", head.task_file);

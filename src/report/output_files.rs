@@ -2,7 +2,7 @@
 //! and stream (SPEC §6).
 #![forbid(unsafe_code)]
 
-use super::show;
+use super::safe_text;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::task::mask::Mask;
@@ -11,19 +11,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub struct Outputs {
+pub struct OutputFiles {
     directory: PathBuf,
     mask: Mask,
     /// Whether a file that could not be written was told already.
     told: bool,
 }
 
-impl Outputs {
+impl OutputFiles {
     /// Makes the directory where there is none.
     ///
     /// # Errors
     /// That no file can be made in it.
-    pub fn new(directory: &Path, mask: Mask) -> io::Result<Outputs> {
+    pub fn new(directory: &Path, mask: Mask) -> io::Result<OutputFiles> {
         let named = |e: io::Error| {
             let text = format!("cannot keep outputs in `{}`: {e}", directory.display());
             io::Error::new(e.kind(), text)
@@ -36,7 +36,7 @@ impl Outputs {
         let probe = directory.join(format!(".new.{}", std::process::id()));
         create(&probe).map_err(named)?;
         std::fs::remove_file(&probe).map_err(named)?;
-        Ok(Outputs {
+        Ok(OutputFiles {
             directory: directory.to_path_buf(),
             mask,
             told: false,
@@ -58,7 +58,7 @@ impl Outputs {
                 continue;
             };
             if !std::mem::replace(&mut self.told, true) {
-                let path = show::line(&path.display().to_string());
+                let path = safe_text::line(&path.display().to_string());
                 return Some(format!("cannot keep the output `{path}`: {e}"));
             }
         }

@@ -7,14 +7,14 @@
 //! screen is right for both.
 #![forbid(unsafe_code)]
 
+use super::display_width;
 use super::progress::Progress;
-use super::width;
 use crate::run::sys;
 use crate::task::mask::Mask;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Events do not redraw it more often than this.
+/// EventStream do not redraw it more often than this.
 const SELDOM: Duration = Duration::from_millis(100);
 /// A terminal narrower than this has none.
 const NARROW: usize = 12;
@@ -23,7 +23,7 @@ const CLEAR: &str = "\r\x1b[J";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-pub struct Live {
+pub struct StatusLine {
     mask: Mask,
     color: bool,
     /// What stands there now; nothing where it is cleared.
@@ -37,9 +37,9 @@ pub fn is_possible() -> bool {
     term.is_some_and(|t| t != "dumb") && std::io::stdout().is_terminal()
 }
 
-impl Live {
-    pub fn new(mask: Mask, color: bool) -> Live {
-        Live {
+impl StatusLine {
+    pub fn new(mask: Mask, color: bool) -> StatusLine {
+        StatusLine {
             mask,
             color,
             drawn: false,
@@ -79,14 +79,14 @@ impl Live {
         }
         // The last column stays free: some terminals go on to the next line there.
         let room = columns - 1;
-        let mut text = width::cut(&self.mask.text(&progress.status(room)), room);
+        let mut text = display_width::cut(&self.mask.text(&progress.status(room)), room);
         for (number, name) in progress.slowest().iter().enumerate() {
             let name = self.mask.text(name);
             let more = match number {
                 0 => format!(" | {name}"),
                 _ => format!(", {name}"),
             };
-            if width::columns(&text) + width::columns(&more) > room {
+            if display_width::columns(&text) + display_width::columns(&more) > room {
                 break;
             }
             text.push_str(&more);

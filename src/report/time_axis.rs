@@ -9,16 +9,16 @@ use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
 /// The axis of time, and how far its ticks are apart.
-pub struct Scale {
+pub struct TimeAxis {
     pub whole: Duration,
     pub step: Duration,
 }
 
-impl Scale {
-    pub fn new(history: &History) -> Scale {
+impl TimeAxis {
+    pub fn new(history: &History) -> TimeAxis {
         let last = history.stretches.iter().filter_map(|s| s.ended).max();
         let whole = last.unwrap_or_default().max(Duration::from_millis(1));
-        Scale {
+        TimeAxis {
             whole,
             step: step(whole),
         }
@@ -104,7 +104,7 @@ mod tests {
     fn ticks_are_numbers_that_people_count_in() {
         let told = |ms: u64| {
             let whole = Duration::from_millis(ms);
-            let scale = Scale {
+            let scale = TimeAxis {
                 whole,
                 step: step(whole),
             };
