@@ -220,7 +220,7 @@ mod tests {
         Member {
             name: name.into(),
             result: TaskResult {
-                stderr: Captured::text(stderr),
+                stderr: Captured::in_memory(stderr),
                 ..TaskResult::without_process(outcome, exit, 1)
             },
         }

@@ -5,7 +5,7 @@
 use super::{clock, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::track::{Block, Process, Started, Track};
+use crate::run::snapshot::{OpenBlock, RunProcess, RunningCommand, Snapshot};
 use crate::task::nodeset;
 use crate::text::diagnostic::Count;
 use crate::text::quote;
@@ -29,7 +29,7 @@ pub struct FoundRun {
     /// When the journal was last written.
     pub heard: SystemTime,
     /// What the journal tells, or why it tells nothing.
-    pub track: Result<Track, String>,
+    pub track: Result<Snapshot, String>,
 }
 
 impl FoundRun {
@@ -39,7 +39,7 @@ impl FoundRun {
     }
 }
 
-fn began(track: &Track) -> SystemTime {
+fn began(track: &Snapshot) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(track.header.began)
 }
 
@@ -92,7 +92,7 @@ fn unreadable(sight: &FoundRun) -> String {
     format!("run {id}: {state}, but its journal tells nothing: {why}\n")
 }
 
-fn named(sight: &FoundRun, track: &Track) -> String {
+fn named(sight: &FoundRun, track: &Snapshot) -> String {
     let file = match track.header.file.as_str() {
         "-" => "standard input".to_string(),
         file => safe_text::line(file),
@@ -101,14 +101,14 @@ fn named(sight: &FoundRun, track: &Track) -> String {
 }
 
 /// `live, process 4711, since 2024-11-24 13:26:41 (12:04)`
-fn alive(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
+fn alive(sight: &FoundRun, track: &Snapshot, now: SystemTime) -> String {
     let began = began(track);
     let hidden = if sight.hidden {
         " (not seen from here)"
     } else {
         ""
     };
-    let named = |p: &Process| format!(" process {}{hidden},", p.id);
+    let named = |p: &RunProcess| format!(" process {}{hidden},", p.id);
     let (process, word, since) = match &track.process {
         Some(p) if track.stretches > 1 => (named(p), "resumed", p.since),
         Some(p) => (named(p), "since", began),
@@ -119,7 +119,7 @@ fn alive(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
 }
 
 /// How a run ended, as far as its journal knows.
-fn ended(track: &Track) -> String {
+fn ended(track: &Snapshot) -> String {
     let Some(flow) = &track.flow else {
         return "broke off: tasker or the machine was killed".into();
     };
@@ -136,7 +136,7 @@ fn ended(track: &Track) -> String {
 }
 
 /// `7 of 12 tasks done: 6 ok, 1 failed; 1 under way, 4 left`
-fn progress(sight: &FoundRun, track: &Track) -> String {
+fn progress(sight: &FoundRun, track: &Snapshot) -> String {
     let mut counts = Counts::default();
     let done = track.done_tasks();
     done.iter().for_each(|(_, outcome, _)| counts.add(*outcome));
@@ -159,7 +159,7 @@ fn progress(sight: &FoundRun, track: &Track) -> String {
 }
 
 /// The tasks that did not succeed.
-fn failed(track: &Track) -> String {
+fn failed(track: &Snapshot) -> String {
     let done = track.done_tasks();
     let failed = done.iter().filter(|(_, outcome, _)| outcome.is_failure());
     let named = failed.clone().take(FAILED).map(|end| match end {
@@ -175,10 +175,10 @@ fn failed(track: &Track) -> String {
 }
 
 /// The block that is not over, and what runs, or ran when the run died.
-fn under_way(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
+fn under_way(sight: &FoundRun, track: &Snapshot, now: SystemTime) -> String {
     let mut out = String::new();
     let running = track.running();
-    let (members, others): (Vec<&Started>, Vec<&Started>) =
+    let (members, others): (Vec<&RunningCommand>, Vec<&RunningCommand>) =
         running.into_iter().partition(|s| s.is_member);
     if let Some(block) = &track.block {
         out.push_str(&block_line(sight, track, block, members.len()));
@@ -210,7 +210,7 @@ fn under_way(sight: &FoundRun, track: &Track, now: SystemTime) -> String {
 }
 
 /// `task 10: deploy, 45/100 done (42 ok, 3 failed), 2 running, 53 left`
-fn block_line(sight: &FoundRun, track: &Track, block: &Block, running: usize) -> String {
+fn block_line(sight: &FoundRun, track: &Snapshot, block: &OpenBlock, running: usize) -> String {
     let (counts, waiting) = (track.counts(block), track.waiting());
     let done = usize::try_from(counts.total()).unwrap_or(block.total);
     let left = block.total.saturating_sub(done + running + waiting);
@@ -241,7 +241,7 @@ fn titled(title: &str) -> String {
 }
 
 /// What the end of the flow ended.
-fn cut_short(track: &Track, now: SystemTime) -> String {
+fn cut_short(track: &Snapshot, now: SystemTime) -> String {
     let started = track.cut_short();
     let mut out = String::new();
     if !started.is_empty() {
@@ -252,7 +252,7 @@ fn cut_short(track: &Track, now: SystemTime) -> String {
 }
 
 /// One row for each command, but for too many.
-fn rows(started: &[&Started], indent: &str, live: bool, now: SystemTime, out: &mut String) {
+fn rows(started: &[&RunningCommand], indent: &str, live: bool, now: SystemTime, out: &mut String) {
     for started in started.iter().take(ROWS) {
         let age = match live {
             true => format!(" ({})", age(started.since, now)),
@@ -268,7 +268,7 @@ fn rows(started: &[&Started], indent: &str, live: bool, now: SystemTime, out: &m
 }
 
 /// `web07` for a copy of a block's command, else the task with its title.
-fn who(started: &Started) -> String {
+fn who(started: &RunningCommand) -> String {
     let host = safe_text::line(&started.host);
     // A copy's label is `BLOCK.INDEX`.
     if started.is_member && started.label.contains('.') {
@@ -302,7 +302,7 @@ fn age(since: SystemTime, now: SystemTime) -> String {
 }
 
 /// The command line that goes on with a dead run.
-fn go_on(track: &Track, process: &Process, here: &Path) -> String {
+fn go_on(track: &Snapshot, process: &RunProcess, here: &Path) -> String {
     if track.header.file == "-" {
         return "  it came from standard input, and cannot be gone on with\n".into();
     }

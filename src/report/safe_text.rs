@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn outputs_are_cut_at_both_ends() {
-        let output = Captured::text("one\ntwo\nthree\n");
+        let output = Captured::in_memory("one\ntwo\nthree\n");
         assert_eq!(
             head(&output, &Mask::default(), 7),
             (vec!["one".into(), "two".into()], 7)

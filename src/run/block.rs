@@ -586,7 +586,7 @@ impl Engine<'_> {
             ..TaskResult::without_process(outcome, 0, context.attempt)
         };
         let counts = result.counts();
-        result.stdout = Captured::text(format!(
+        result.stdout = Captured::in_memory(format!(
             "{}/{} succeeded\n",
             counts.of(Outcome::Ok),
             counts.total()

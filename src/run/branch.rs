@@ -109,7 +109,7 @@ impl Engine<'_> {
             (false, false) => Outcome::Ok,
         };
         TaskResult {
-            stdout: super::capture::Captured::text(format!("condition {word}\n")),
+            stdout: super::capture::Captured::in_memory(format!("condition {word}\n")),
             took: self.runner.now().saturating_sub(began),
             cause: if cancelled && self.is_blocked() {
                 self.block_cause()

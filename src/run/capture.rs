@@ -31,13 +31,13 @@ const ALL: usize = 16 << 20;
 pub struct Spool {
     directory: PathBuf,
     in_memory: AtomicUsize,
-    files: Mutex<Files>,
+    files: Mutex<SpoolFiles>,
     /// A journal refers to the files, so they outlast the results.
     keep: AtomicBool,
 }
 
 #[derive(Default)]
-struct Files {
+struct SpoolFiles {
     made: u64,
     left: u64,
 }
@@ -63,7 +63,7 @@ impl Spool {
     }
 
     /// A new file, readable by its owner only.
-    fn create(self: &Arc<Spool>) -> io::Result<(File, Spooled)> {
+    fn create(self: &Arc<Spool>) -> io::Result<(File, SpooledFile)> {
         // Held so that no other file's end removes the directory in between.
         let mut files = lock(&self.files);
         DirBuilder::new()
@@ -87,7 +87,7 @@ impl Spool {
             }
         };
         files.left += 1;
-        let spooled = Spooled {
+        let spooled = SpooledFile {
             path,
             length: 0,
             spool: self.clone(),
@@ -112,7 +112,7 @@ impl Spool {
 pub struct Capture {
     spool: Arc<Spool>,
     memory: Vec<u8>,
-    file: Option<(File, Spooled)>,
+    file: Option<(File, SpooledFile)>,
     length: u64,
     /// How much of it the disk was told of.
     begun: u64,
@@ -206,7 +206,7 @@ impl Capture {
                 let mut bytes = std::mem::take(&mut self.memory);
                 bytes.shrink_to_fit();
                 self.spool.in_memory.fetch_sub(before, Relaxed);
-                Captured::kept(bytes, &self.spool)
+                Captured::budgeted(bytes, &self.spool)
             }
         };
         (captured, lost)
@@ -216,17 +216,17 @@ impl Capture {
 /// A stream of a finished command. Copies share the bytes.
 #[derive(Clone)]
 pub enum Captured {
-    Memory(Arc<Kept>),
-    File(Arc<Spooled>),
+    Memory(Arc<MemoryBytes>),
+    File(Arc<SpooledFile>),
 }
 
 /// Bytes in memory, counted against the run's budget.
-pub struct Kept {
+pub struct MemoryBytes {
     bytes: Vec<u8>,
     spool: Option<Arc<Spool>>,
 }
 
-impl Drop for Kept {
+impl Drop for MemoryBytes {
     fn drop(&mut self) {
         if let Some(spool) = &self.spool {
             spool.in_memory.fetch_sub(self.bytes.capacity(), Relaxed);
@@ -235,13 +235,13 @@ impl Drop for Kept {
 }
 
 /// A file of the private directory, removed when nothing refers to it any more.
-pub struct Spooled {
+pub struct SpooledFile {
     path: PathBuf,
     length: u64,
     spool: Arc<Spool>,
 }
 
-impl Drop for Spooled {
+impl Drop for SpooledFile {
     fn drop(&mut self) {
         self.spool.remove(&self.path);
     }
@@ -249,8 +249,8 @@ impl Drop for Spooled {
 
 impl Captured {
     /// Text of tasker's own, outside the budget.
-    pub fn text(text: impl Into<Vec<u8>>) -> Captured {
-        Captured::Memory(Arc::new(Kept {
+    pub fn in_memory(text: impl Into<Vec<u8>>) -> Captured {
+        Captured::Memory(Arc::new(MemoryBytes {
             bytes: text.into(),
             spool: None,
         }))
@@ -261,7 +261,7 @@ impl Captured {
     pub fn spooled(path: PathBuf, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
         let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == length);
         same.then(|| {
-            Captured::File(Arc::new(Spooled {
+            Captured::File(Arc::new(SpooledFile {
                 path,
                 length,
                 spool: spool.clone(),
@@ -277,9 +277,9 @@ impl Captured {
         }
     }
 
-    fn kept(bytes: Vec<u8>, spool: &Arc<Spool>) -> Captured {
+    fn budgeted(bytes: Vec<u8>, spool: &Arc<Spool>) -> Captured {
         spool.in_memory.fetch_add(bytes.capacity(), Relaxed);
-        Captured::Memory(Arc::new(Kept {
+        Captured::Memory(Arc::new(MemoryBytes {
             bytes,
             spool: Some(spool.clone()),
         }))

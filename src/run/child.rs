@@ -5,31 +5,19 @@
 //! reaps. So no signal can meet a process that took over the id.
 #![forbid(unsafe_code)]
 
-use super::capture::{Capture, Captured, Spool};
-use super::family;
-use super::far::{Filter, is_refusal};
-use super::feed::Feed;
-use super::guardian::Guardian;
-use super::interrupt::Interrupt;
-use super::launch::{Started, start};
-use super::ramp::{Connecting, Ramp};
+use super::capture::{Capture, Captured};
+use super::connection_limit::ConnectionSlot;
+use super::launch;
+use super::process_context::ProcessContext;
+use super::process_group;
+use super::remote::{Filter, is_refusal};
 use super::runner::{Ending, Finished, Job};
+use super::stdin_pipe::StdinPipe;
 use super::sys;
 use crate::text::diagnostic::Count;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What every command of a run shares.
-pub struct Surroundings {
-    pub interrupt: Interrupt,
-    pub guardian: Guardian,
-    pub spool: Arc<Spool>,
-    /// From SIGTERM to SIGKILL (SPEC §4.3).
-    pub kill_after: Duration,
-    pub ramp: Ramp,
-}
 
 /// How much of an output is read at once, in bytes; and once there is much of it,
 /// as much as a pipe holds. Rejected: `splice` to the file, a page at a time and so
@@ -51,12 +39,17 @@ const FAR_END: Duration = Duration::from_secs(2);
 /// Runs the job to its end; nothing of it outlasts `deadline` by more than it
 /// takes to end a command. Where the machine is short of processes, a `patient`
 /// call waits a while and another returns at once.
-pub fn run(job: &Job, deadline: Option<Instant>, patient: bool, around: &Surroundings) -> Finished {
+pub fn run(
+    job: &Job,
+    deadline: Option<Instant>,
+    patient: bool,
+    around: &ProcessContext,
+) -> Finished {
     let mut refusals = 0;
     let mut last = None;
     loop {
-        let connecting = match job.far {
-            Some(_) => match around.ramp.enter(deadline, &around.interrupt) {
+        let connecting = match job.remote {
+            Some(_) => match around.connection_limit.acquire(deadline, &around.interrupt) {
                 Some(connecting) => Some(connecting),
                 // One that was tried already is unreachable, not unstarted.
                 None => {
@@ -97,11 +90,11 @@ fn run_once<'a>(
     job: &Job,
     deadline: Option<Instant>,
     patient: bool,
-    connecting: Option<Connecting<'a>>,
-    around: &'a Surroundings,
+    connecting: Option<ConnectionSlot<'a>>,
+    around: &'a ProcessContext,
     began: Instant,
 ) -> Finished {
-    match Running::start(job, deadline, patient, connecting, around, began) {
+    match RunningChild::start(job, deadline, patient, connecting, around, began) {
         Ok(mut running) => {
             running.follow(around, &Pause::NEVER);
             running.finished(around)
@@ -125,51 +118,11 @@ impl Pause {
     }
 }
 
-/// A command that runs; it is looked after by whoever has this, one at a time.
-pub struct Running<'a> {
-    watch: Watch<'a>,
-    began: Instant,
-}
-
-impl<'a> Running<'a> {
-    /// Starts the job, which has its place among those that connect if it needs one;
-    /// what became of it where it could not start.
-    pub fn start(
-        job: &Job,
-        deadline: Option<Instant>,
-        patient: bool,
-        connecting: Option<Connecting<'a>>,
-        around: &Surroundings,
-        began: Instant,
-    ) -> Result<Running<'a>, Box<Finished>> {
-        match start(job, patient, around) {
-            Ok(started) => Ok(Running {
-                watch: Watch::new(started, job, deadline, connecting, around),
-                began,
-            }),
-            Err(unstarted) => Err(Box::new(Finished {
-                took: began.elapsed(),
-                ..without_process(unstarted.ending, &unstarted.reason)
-            })),
-        }
-    }
-
-    /// Looks after it until it is over or the pause comes; whether it is over.
-    pub fn follow(&mut self, around: &Surroundings, pause: &Pause) -> bool {
-        self.watch.follow(around, pause)
-    }
-
-    /// Collects it once it is over.
-    pub fn finished(self, around: &Surroundings) -> Finished {
-        self.watch.finished(around, self.began)
-    }
-}
-
 fn without_process(ending: Ending, reason: &str) -> Finished {
     Finished {
         ending,
-        stdout: Captured::text(""),
-        stderr: Captured::text(if reason.is_empty() {
+        stdout: Captured::in_memory(""),
+        stderr: Captured::in_memory(if reason.is_empty() {
             String::new()
         } else {
             format!("{reason}\n")
@@ -191,17 +144,19 @@ enum Phase {
     Killed(Instant),
 }
 
-struct Watch<'a> {
+/// A running command. The thread that has this looks after it.
+pub struct RunningChild<'a> {
     pid: i32,
     pidfd: Option<OwnedFd>,
     stdout: Stream,
     stderr: Stream,
-    feed: Option<Feed>,
+    feed: Option<StdinPipe>,
     /// Takes the far end's own lines out of standard error.
     filter: Option<Filter>,
     carried: bool,
     /// The place among those that connect, until the far end answers.
-    connecting: Option<Connecting<'a>>,
+    connecting: Option<ConnectionSlot<'a>>,
+    began: Instant,
     timeout_at: Instant,
     /// When the leader was seen to have ended.
     exited: Option<Instant>,
@@ -253,29 +208,38 @@ impl Stream {
     }
 }
 
-impl<'a> Watch<'a> {
-    fn new(
-        started: Started,
+impl<'a> RunningChild<'a> {
+    /// Starts the job; returns what became of it if it could not start.
+    pub fn start(
         job: &Job,
         deadline: Option<Instant>,
-        connecting: Option<Connecting<'a>>,
-        around: &Surroundings,
-    ) -> Watch<'a> {
+        patient: bool,
+        connecting: Option<ConnectionSlot<'a>>,
+        around: &ProcessContext,
+        began: Instant,
+    ) -> Result<RunningChild<'a>, Box<Finished>> {
+        let started = launch::start(job, patient, around).map_err(|failure| {
+            Box::new(Finished {
+                took: began.elapsed(),
+                ..without_process(failure.ending, &failure.reason)
+            })
+        })?;
         let timeout_at = Instant::now() + job.timeout;
         let stream = |pipe| Stream {
             pipe: Some(pipe),
             capture: Capture::new(&around.spool),
             broken: None,
         };
-        Watch {
+        Ok(RunningChild {
             pid: started.pid,
             pidfd: started.pidfd,
             stdout: stream(started.stdout),
             stderr: stream(started.stderr),
             feed: started.feed,
-            filter: job.far.as_ref().map(|far| Filter::new(&far.nonce)),
+            filter: job.remote.as_ref().map(|remote| Filter::new(&remote.nonce)),
             carried: job.carried,
             connecting,
+            began,
             timeout_at: deadline.map_or(timeout_at, |d| d.min(timeout_at)),
             exited: None,
             phase: Phase::Running,
@@ -284,12 +248,12 @@ impl<'a> Watch<'a> {
             given_up: false,
             nap: Duration::from_millis(1),
             buffer: vec![0; LITTLE],
-        }
+        })
     }
 
     /// Waits for output, the end, the time or a signal, until all is over (then
     /// it is true) or the pause comes.
-    fn follow(&mut self, around: &Surroundings, pause: &Pause) -> bool {
+    pub fn follow(&mut self, around: &ProcessContext, pause: &Pause) -> bool {
         while !self.is_over() {
             let gone = self.group_is_gone();
             let ready = self.ready(gone, around, pause);
@@ -327,7 +291,7 @@ impl<'a> Watch<'a> {
 
     /// Waits until something can be done: a bit each for standard output, standard
     /// error, the end, the signals, the pause, the feed.
-    fn ready(&mut self, gone: bool, around: &Surroundings, pause: &Pause) -> u32 {
+    fn ready(&mut self, gone: bool, around: &ProcessContext, pause: &Pause) -> u32 {
         let mut patience = if gone {
             Duration::ZERO
         } else {
@@ -347,7 +311,7 @@ impl<'a> Watch<'a> {
             Phase::Killed(_) => -1,
         };
         let fds = [self.stdout.fd(), self.stderr.fd(), pidfd, told, pause.bell];
-        let feed = self.feed.as_ref().map_or(-1, Feed::fd);
+        let feed = self.feed.as_ref().map_or(-1, StdinPipe::fd);
         sys::poll(&fds, feed, Some(patience)).unwrap_or_else(|_| {
             std::thread::sleep(Duration::from_millis(10));
             0
@@ -379,7 +343,9 @@ impl<'a> Watch<'a> {
     /// What was ended is over when nothing of its group is left.
     fn group_is_gone(&self) -> bool {
         match self.exited {
-            Some(at) if !matches!(self.phase, Phase::Running) => !family::lives(self.pid, at),
+            Some(at) if !matches!(self.phase, Phase::Running) => {
+                !process_group::lives(self.pid, at)
+            }
             _ => false,
         }
     }
@@ -413,7 +379,7 @@ impl<'a> Watch<'a> {
     }
 
     /// A signal to tasker reached the level that this phase waits for.
-    fn told(&mut self, around: &Surroundings) {
+    fn told(&mut self, around: &ProcessContext) {
         match self.phase {
             Phase::Running => {
                 // A command that has ended by itself was not cut short.
@@ -427,7 +393,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn look_at_clock(&mut self, around: &Surroundings) {
+    fn look_at_clock(&mut self, around: &ProcessContext) {
         let now = Instant::now();
         match (self.phase, self.exited) {
             (Phase::Running, None) if now >= self.timeout_at => {
@@ -441,12 +407,12 @@ impl<'a> Watch<'a> {
             (Phase::Ending(at), _) if now >= at => self.kill_group(),
             (Phase::Killed(at), _) if now >= at => self.given_up = true,
             // What was being started at that moment may have been missed.
-            (Phase::Killed(_), _) => family::signal(self.pid, &[sys::SIGKILL]),
+            (Phase::Killed(_), _) => process_group::signal(self.pid, &[sys::SIGKILL]),
             _ => {}
         }
     }
 
-    fn end_group(&mut self, around: &Surroundings) {
+    fn end_group(&mut self, around: &ProcessContext) {
         self.nap = Duration::from_millis(1);
         if let Some(feed) = &mut self.feed {
             // The far end ends its command, then ssh ends by itself.
@@ -457,12 +423,12 @@ impl<'a> Watch<'a> {
             }
         }
         // A stopped process does not see SIGTERM before it goes on.
-        family::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
+        process_group::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
         self.phase = Phase::Ending(Instant::now() + around.kill_after);
     }
 
     fn kill_group(&mut self) {
-        family::signal(self.pid, &[sys::SIGKILL]);
+        process_group::signal(self.pid, &[sys::SIGKILL]);
         // What holds the pipes without being of the group is not waited for.
         let patience = if self.exited.is_some() {
             PIPES_AFTER_EXIT
@@ -472,8 +438,8 @@ impl<'a> Watch<'a> {
         self.phase = Phase::Killed(Instant::now() + patience);
     }
 
-    fn finished(mut self, around: &Surroundings, began: Instant) -> Finished {
-        let took = began.elapsed();
+    pub fn finished(mut self, around: &ProcessContext) -> Finished {
+        let took = self.began.elapsed();
         let mut warnings = Vec::new();
         let connected = self.is_connected();
         around.guardian.forget(self.pid);
@@ -535,6 +501,7 @@ impl<'a> Watch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::capture::Spool;
     use std::fs::File;
 
     #[test]

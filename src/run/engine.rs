@@ -8,7 +8,7 @@ use super::deadline::{Deadline, Window};
 use super::evaluation::{Evaluation, TaskContext};
 use super::event::{About, Event};
 use super::interrupt::{Level, signal_name};
-use super::job::Common;
+use super::job::JobEnvironment;
 use super::journal::Journal;
 use super::restore::{Memory, is_stop};
 use super::result::{Results, TaskResult};
@@ -67,7 +67,7 @@ pub struct Engine<'a> {
     pub(super) workflow: &'a Workflow,
     pub(super) defaults: &'a Defaults,
     pub(super) settings: &'a Settings,
-    pub(super) common: &'a Common,
+    pub(super) common: &'a JobEnvironment,
     pub(super) runner: &'a mut dyn Runner,
     emit: &'a mut dyn FnMut(Event),
     pub(super) results: Results,
@@ -94,7 +94,7 @@ impl<'a> Engine<'a> {
         workflow: &'a Workflow,
         defaults: &'a Defaults,
         settings: &'a Settings,
-        common: &'a Common,
+        common: &'a JobEnvironment,
         runner: &'a mut dyn Runner,
         emit: &'a mut dyn FnMut(Event),
     ) -> Engine<'a> {

@@ -10,7 +10,7 @@
 //! lost when a set-uid program is executed.
 #![forbid(unsafe_code)]
 
-use super::{family, sys};
+use super::{process_group, sys};
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -93,18 +93,18 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
 /// Ends the groups: SIGTERM, then SIGKILL to those still there.
 fn end(mut groups: Vec<i32>, kill_after: Duration) {
     for group in &groups {
-        family::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
+        process_group::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
     }
     let deadline = Instant::now() + kill_after;
     while !groups.is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
-        match family::living() {
+        match process_group::living() {
             Some(all) => groups.retain(|g| all.iter().any(|p| p.is_of(*g))),
             None => groups.retain(|g| sys::group_exists(*g)),
         }
     }
     // Twice, since what was being started at that moment may have been missed.
     for group in groups.iter().chain(&groups) {
-        family::signal(*group, &[sys::SIGKILL]);
+        process_group::signal(*group, &[sys::SIGKILL]);
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::evaluation::Evaluation;
-use super::far::{self, Far};
+use super::remote::{self, RemoteCommand};
 use super::runner::{Job, Stdin};
 use crate::plan::exec::{Arg, ExecType, Way};
 use crate::plan::recipe::{self, Defaults, Payload, Recipe};
@@ -30,21 +30,21 @@ pub struct Prepared {
 }
 
 /// What jobs of one run have in common.
-pub struct Common {
+pub struct JobEnvironment {
     pub environment: Arc<Vec<CString>>,
     pub run_id: String,
     /// Secrets, to keep them out of shown command lines.
     pub mask: Mask,
 }
 
-impl Common {
-    pub fn new(run_id: &str, mask: Mask) -> Common {
+impl JobEnvironment {
+    pub fn new(run_id: &str, mask: Mask) -> JobEnvironment {
         use std::os::unix::ffi::OsStrExt;
         let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
         };
         let environment = std::env::vars_os().filter_map(variable).collect();
-        Common {
+        JobEnvironment {
             environment: Arc::new(environment),
             run_id: run_id.to_string(),
             mask,
@@ -96,7 +96,7 @@ pub fn prepare(
     command: &Command,
     recipe: &Recipe,
     defaults: &Defaults,
-    common: &Common,
+    common: &JobEnvironment,
     evaluation: &Evaluation,
     timeout: Timeout,
 ) -> Result<Prepared, String> {
@@ -134,7 +134,7 @@ pub fn prepare(
         workdir: command.workdir.as_ref().map(|w| w.fill(evaluation)),
         timeout: timeout.of(&exec),
         deadline: None,
-        far: filled.far,
+        remote: filled.remote,
         carried: is_carried(&exec),
     };
     Ok(Prepared {
@@ -149,7 +149,7 @@ pub fn of_words(
     exec: &ExecType,
     words: &[String],
     host: &str,
-    common: &Common,
+    common: &JobEnvironment,
     timeout: Duration,
 ) -> Job {
     let words: Vec<Vec<u8>> = match exec.way {
@@ -157,8 +157,8 @@ pub fn of_words(
         Way::Argv(_) if exec.takes_script() => vec![words.join(" ").into_bytes()],
         _ => words.iter().map(|w| w.clone().into_bytes()).collect(),
     };
-    let (words, far) = match &exec.way {
-        Way::Ssh { .. } => (ssh(host), Some(Far::words(&words, &[]))),
+    let (words, remote) = match &exec.way {
+        Way::Ssh { .. } => (ssh(host), Some(RemoteCommand::words(&words, &[]))),
         Way::Argv(args) => (carried(args, &words, &[], host), None),
         Way::Words | Way::Script => (words, None),
     };
@@ -173,7 +173,7 @@ pub fn of_words(
         workdir: None,
         timeout,
         deadline: None,
-        far,
+        remote,
         carried: is_carried(exec),
     }
 }
@@ -253,12 +253,12 @@ struct Filled {
     words: Vec<Vec<u8>>,
     /// Values of a script, for its environment.
     values: Vec<Variable>,
-    far: Option<Far>,
+    remote: Option<RemoteCommand>,
 }
 
 impl Filler<'_> {
     /// What every command finds in its environment, and the task's `env.NAME`.
-    fn variables(&self, command: &Command, common: &Common) -> Vec<Variable> {
+    fn variables(&self, command: &Command, common: &JobEnvironment) -> Vec<Variable> {
         let own = &self.evaluation.context;
         let mut out = vec![
             ("TASKER_TASK".to_string(), own.task.clone().into_bytes()),
@@ -289,12 +289,12 @@ impl Filler<'_> {
             .iter()
             .map(|word| (self.word(word), quote::word(&shown(word, self.evaluation))))
             .unzip();
-        let (words, far) = match &exec.way {
+        let (words, remote) = match &exec.way {
             Way::Ssh { .. } => {
                 self.shown = vec!["ssh".into(), self.host(), quote::word(&shown.join(" "))];
                 (
                     ssh(&self.evaluation.context.hostname),
-                    Some(Far::words(&words, variables)),
+                    Some(RemoteCommand::words(&words, variables)),
                 )
             }
             Way::Argv(args) => {
@@ -311,7 +311,7 @@ impl Filler<'_> {
         Filled {
             words,
             values: Vec::new(),
-            far,
+            remote,
         }
     }
 
@@ -335,11 +335,11 @@ impl Filler<'_> {
             Way::Ssh { .. } => {
                 settings.extend(["ssh".into(), self.host(), shown]);
                 self.shown = settings;
-                let far = Some(Far::script(&text, &values, variables));
+                let remote = Some(RemoteCommand::script(&text, &values, variables));
                 Filled {
                     words: ssh(&self.evaluation.context.hostname),
                     values: Vec::new(),
-                    far,
+                    remote,
                 }
             }
             Way::Argv(args) => {
@@ -350,7 +350,7 @@ impl Filler<'_> {
                 Filled {
                     words,
                     values: Vec::new(),
-                    far: None,
+                    remote: None,
                 }
             }
             Way::Words | Way::Script => {
@@ -364,7 +364,7 @@ impl Filler<'_> {
                 Filled {
                     words: vec![shell.into(), b"-c".to_vec(), text],
                     values,
-                    far: None,
+                    remote: None,
                 }
             }
         }
@@ -448,7 +448,10 @@ fn ssh(host: &str) -> Vec<Vec<u8>> {
         .and_then(|h| h.strip_suffix(']'))
         .unwrap_or(host);
     let mut words: Vec<Vec<u8>> = SSH.iter().map(|w| w.as_bytes().to_vec()).collect();
-    words.extend([host.as_bytes().to_vec(), far::remote_command().into_bytes()]);
+    words.extend([
+        host.as_bytes().to_vec(),
+        remote::remote_command().into_bytes(),
+    ]);
     words
 }
 

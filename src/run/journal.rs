@@ -17,7 +17,7 @@
 //! cut    TURN                                    records from this turn on are void
 //! ```
 //!
-//! Others only tell `--status` what is under way (`run::track` reads them). They
+//! Others only tell `--status` what is under way (`run::snapshot` reads them). They
 //! restore nothing, are no turns, and are written but not synced for their own sake,
 //! save the first `start`, with which a new journal comes to the disk:
 //!

@@ -1,9 +1,9 @@
 //! Starts one command: its program found, its pipes made, its memory prepared.
 #![forbid(unsafe_code)]
 
-use super::child::Surroundings;
-use super::feed::{self, Feed};
+use super::process_context::ProcessContext;
 use super::runner::{Ending, Job, Stdin};
+use super::stdin_pipe::{self, StdinPipe};
 use super::sys;
 use crate::exit;
 use std::ffi::{CStr, CString};
@@ -18,23 +18,23 @@ use std::time::{Duration, Instant};
 const SHORTAGE: Duration = Duration::from_secs(60);
 
 /// A process and the ends of its pipes.
-pub struct Started {
+pub struct SpawnedProcess {
     pub pid: i32,
     pub pidfd: Option<OwnedFd>,
     pub stdout: PipeReader,
     pub stderr: PipeReader,
-    pub feed: Option<Feed>,
+    pub feed: Option<StdinPipe>,
 }
 
 /// Why there is none.
-pub struct Unstarted {
+pub struct StartFailure {
     pub ending: Ending,
     pub reason: String,
 }
 
-impl Unstarted {
-    fn because(code: i32, reason: String) -> Unstarted {
-        Unstarted {
+impl StartFailure {
+    fn because(code: i32, reason: String) -> StartFailure {
+        StartFailure {
             ending: Ending::Unstarted(code),
             reason,
         }
@@ -42,7 +42,11 @@ impl Unstarted {
 }
 
 /// Starts the program; waits a while where the machine is short of processes.
-pub fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started, Unstarted> {
+pub fn start(
+    job: &Job,
+    patient: bool,
+    around: &ProcessContext,
+) -> Result<SpawnedProcess, StartFailure> {
     let name = String::from_utf8_lossy(&job.words[0]).into_owned();
     let launch = Launch::new(job)?;
     let patience = Instant::now() + SHORTAGE.min(job.timeout);
@@ -57,7 +61,7 @@ pub fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started,
             Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
         );
         if short && !patient {
-            return Err(Unstarted {
+            return Err(StartFailure {
                 ending: Ending::Shortage,
                 reason: String::new(),
             });
@@ -67,7 +71,7 @@ pub fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started,
         }
         let told_to_end = sys::poll(&[around.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
         if told_to_end {
-            return Err(Unstarted {
+            return Err(StartFailure {
                 ending: Ending::Cancelled,
                 reason: "ended before it could start".into(),
             });
@@ -76,19 +80,19 @@ pub fn start(job: &Job, patient: bool, around: &Surroundings) -> Result<Started,
     }
 }
 
-fn refused(name: &str, error: &io::Error) -> Unstarted {
+fn refused(name: &str, error: &io::Error) -> StartFailure {
     match error.raw_os_error() {
-        Some(libc::ENOENT) => Unstarted::because(
+        Some(libc::ENOENT) => StartFailure::because(
             exit::NOT_FOUND,
             format!(
                 "{name}: cannot be started: {error} (it, its interpreter, or the working directory)"
             ),
         ),
-        Some(libc::E2BIG) => Unstarted::because(
+        Some(libc::E2BIG) => StartFailure::because(
             exit::NOT_EXECUTABLE,
             format!("{name}: the command line is too long; hand data over with `stdin=`"),
         ),
-        _ => Unstarted::because(
+        _ => StartFailure::because(
             exit::NOT_EXECUTABLE,
             format!("{name}: cannot be started: {error}"),
         ),
@@ -104,10 +108,10 @@ struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    fn new(job: &'a Job) -> Result<Launch<'a>, Unstarted> {
+    fn new(job: &'a Job) -> Result<Launch<'a>, StartFailure> {
         let c = |bytes: &[u8]| {
             CString::new(bytes).map_err(|_| {
-                Unstarted::because(exit::NOT_EXECUTABLE, "a word holds a NUL byte".into())
+                StartFailure::because(exit::NOT_EXECUTABLE, "a word holds a NUL byte".into())
             })
         };
         let env = environment(job);
@@ -125,15 +129,15 @@ impl<'a> Launch<'a> {
         })
     }
 
-    fn attempt(&self, job: &Job, around: &Surroundings) -> io::Result<Started> {
-        let (stdin, feed) = match &job.far {
+    fn attempt(&self, job: &Job, around: &ProcessContext) -> io::Result<SpawnedProcess> {
+        let (stdin, feed) = match &job.remote {
             None => (OwnedFd::from(stdin(&job.stdin)?), None),
-            Some(far) => {
+            Some(remote) => {
                 let (reader, writer) = io::pipe()?;
-                let line = far.line(feed::size(&job.stdin), around.kill_after);
+                let line = remote.setup_line(stdin_pipe::size(&job.stdin), around.kill_after);
                 (
                     OwnedFd::from(reader),
-                    Some(Feed::new(writer, line, &job.stdin)?),
+                    Some(StdinPipe::new(writer, line, &job.stdin)?),
                 )
             }
         };
@@ -162,7 +166,7 @@ impl<'a> Launch<'a> {
             spawned = sys::spawn(&program);
         }
         let (pid, pidfd) = spawned?;
-        Ok(Started {
+        Ok(SpawnedProcess {
             pid,
             pidfd,
             stdout,
@@ -205,28 +209,33 @@ fn environment(job: &Job) -> Vec<&CStr> {
 }
 
 /// A working directory that cannot be entered has its own reason to tell.
-fn check_directory(path: &[u8]) -> Result<(), Unstarted> {
+fn check_directory(path: &[u8]) -> Result<(), StartFailure> {
     let error = match Path::new(as_path(path)).metadata() {
         Ok(data) if data.is_dir() => return Ok(()),
         Ok(_) => io::Error::from_raw_os_error(libc::ENOTDIR),
         Err(error) => error,
     };
     let path = String::from_utf8_lossy(path);
-    Err(Unstarted::because(
+    Err(StartFailure::because(
         exit::NOT_EXECUTABLE,
         format!("the working directory `{path}`: {error}"),
     ))
 }
 
 /// Finds the program in the PATH that it will see, from where it will be.
-fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CString, Unstarted> {
+fn find_program(
+    word: &[u8],
+    env: &[&CStr],
+    workdir: Option<&CStr>,
+) -> Result<CString, StartFailure> {
     let name = String::from_utf8_lossy(word).into_owned();
     let c = |bytes: Vec<u8>| {
-        CString::new(bytes)
-            .map_err(|_| Unstarted::because(exit::NOT_FOUND, "the command holds a NUL byte".into()))
+        CString::new(bytes).map_err(|_| {
+            StartFailure::because(exit::NOT_FOUND, "the command holds a NUL byte".into())
+        })
     };
     if word.is_empty() {
-        return Err(Unstarted::because(
+        return Err(StartFailure::because(
             exit::NOT_FOUND,
             "the command is empty".into(),
         ));
@@ -234,11 +243,11 @@ fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CS
     if word.contains(&b'/') {
         let path = placed(workdir, word);
         return match path.metadata() {
-            Ok(data) if data.is_dir() => Err(Unstarted::because(
+            Ok(data) if data.is_dir() => Err(StartFailure::because(
                 exit::NOT_EXECUTABLE,
                 format!("{name}: is a directory"),
             )),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Unstarted::because(
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StartFailure::because(
                 exit::NOT_FOUND,
                 format!("{name}: no such program"),
             )),
@@ -269,7 +278,7 @@ fn find_program(word: &[u8], env: &[&CStr], workdir: Option<&CStr>) -> Result<CS
         true => (exit::NOT_EXECUTABLE, "permission denied"),
         false => (exit::NOT_FOUND, "command not found"),
     };
-    Err(Unstarted::because(code, format!("{name}: {reason}")))
+    Err(StartFailure::because(code, format!("{name}: {reason}")))
 }
 
 fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -5,7 +5,7 @@
 use super::deadline::Deadline;
 use super::engine::{Engine, RunEnd, Settings};
 use super::event::Event;
-use super::job::Common;
+use super::job::JobEnvironment;
 use super::pretend::{Answer, PretendedRunner};
 use super::runner::{Ending, Job, Time};
 use crate::outcome::Outcome;
@@ -70,7 +70,7 @@ fn run_until(
         selection: Selection::default(),
         deadline,
     };
-    let (defaults, common) = (defaults(), Common::new("test", Default::default()));
+    let (defaults, common) = (defaults(), JobEnvironment::new("test", Default::default()));
     let end = Engine::new(
         &workflow,
         &defaults,

@@ -20,8 +20,9 @@
 //! lock's own condition variable.
 #![forbid(unsafe_code)]
 
-use super::child::{self, Pause, Running, Surroundings};
+use super::child::{self, Pause, RunningChild};
 use super::interrupt::{Level, lock};
+use super::process_context::ProcessContext;
 use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
 use super::sys;
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ const STACK: usize = 128 << 10;
 pub struct Pool {
     shared: Arc<Shared>,
     /// The command that this thread looks after, and the number of its job.
-    own: Option<(u64, Box<Running<'static>>)>,
+    own: Option<(u64, Box<RunningChild<'static>>)>,
     /// Can be read when there is news while it does.
     bell: PipeReader,
     /// Jobs that are queued or run.
@@ -46,7 +47,7 @@ pub struct Pool {
 }
 
 struct Shared {
-    around: Arc<Surroundings>,
+    around: Arc<ProcessContext>,
     began: Instant,
     state: Mutex<State>,
     work: Condvar,
@@ -84,7 +85,7 @@ type Done = (u64, Box<Finished>);
 enum Work {
     Job(Box<Job>),
     /// A command that runs already.
-    Running(u64, Box<Running<'static>>),
+    Running(u64, Box<RunningChild<'static>>),
 }
 
 #[derive(Default)]
@@ -106,7 +107,7 @@ struct State {
 impl Pool {
     /// Starts the thread that waits for signals; workers come with the jobs.
     /// The signals must be blocked already.
-    pub fn new(around: Arc<Surroundings>) -> io::Result<Pool> {
+    pub fn new(around: Arc<ProcessContext>) -> io::Result<Pool> {
         sys::raise_file_limit();
         let shared = Arc::new(Shared {
             around,
@@ -148,7 +149,7 @@ impl Pool {
     fn start_here(&mut self, job: Job) -> Option<Job> {
         let deadline = self.shared.deadline(&job);
         let around = &self.shared.around;
-        match Running::start(&job, deadline, false, None, around, Instant::now()) {
+        match RunningChild::start(&job, deadline, false, None, around, Instant::now()) {
             Ok(running) => self.own = Some((job.number, Box::new(running))),
             Err(finished) if finished.ending == Ending::Shortage => return Some(job),
             Err(finished) => lock(&self.shared.state)
@@ -237,7 +238,7 @@ impl Runner for Pool {
         // What has a far end may have to wait for its turn.
         if self.busy == 1 {
             job = job.and_then(|j| {
-                if j.far.is_none() {
+                if j.remote.is_none() {
                     self.start_here(j)
                 } else {
                     Some(j)
@@ -366,7 +367,7 @@ fn watch_signals(shared: &Shared, rope: &PipeWriter) {
         drop(state);
         shared.news.notify_one();
         if ends {
-            shared.around.ramp.wake();
+            shared.around.connection_limit.wake();
         }
     }
 }

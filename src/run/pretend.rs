@@ -114,8 +114,8 @@ impl Runner for PretendedRunner<'_> {
         self.now = self.now.max(ends);
         let finished = Finished {
             ending: answer.ending,
-            stdout: Captured::text(answer.stdout),
-            stderr: Captured::text(answer.stderr),
+            stdout: Captured::in_memory(answer.stdout),
+            stderr: Captured::in_memory(answer.stderr),
             took: answer.took,
             cpu: Duration::ZERO,
             peak_kib: 0,

@@ -320,12 +320,12 @@ impl<'a> Reader<'a> {
         let kind = self.text()?;
         let bytes = self.bytes()?;
         match kind.strip_prefix("file ") {
-            None => Some(Captured::text(bytes)),
+            None => Some(Captured::in_memory(bytes)),
             Some(length) => {
                 let path = std::ffi::OsString::from_vec(bytes).into();
                 let stream = Captured::spooled(path, length.parse().ok()?, spool);
                 self.missing |= stream.is_none();
-                Some(stream.unwrap_or(Captured::text("")))
+                Some(stream.unwrap_or(Captured::in_memory("")))
             }
         }
     }

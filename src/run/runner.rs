@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
-use super::far::Far;
 use super::interrupt::Level;
+use super::remote::RemoteCommand;
 use crate::task::Ix;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Job {
     /// The end of its block's time, which no waiting may outlast.
     pub deadline: Option<Time>,
     /// The far end of an `ssh` job; its standard input is then the channel.
-    pub far: Option<Far>,
+    pub remote: Option<RemoteCommand>,
     /// Another program carries it to its host, where nothing of ours can end it.
     pub carried: bool,
 }

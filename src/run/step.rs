@@ -298,7 +298,7 @@ impl Engine<'_> {
             let Some(split) = split else { continue };
             let field = split.field(&stream.trimmed()).map(<[u8]>::to_vec);
             match field {
-                Some(field) => *stream = Captured::text(field),
+                Some(field) => *stream = Captured::in_memory(field),
                 None => {
                     let text = format!(
                         "{name}_split: there is no field {}; the output stays whole",
@@ -452,7 +452,7 @@ impl Engine<'_> {
     pub(super) fn unstarted(&mut self, context: &TaskContext, reason: &str) -> TaskResult {
         self.warn(&context.label, &format!("was not started: {reason}"));
         TaskResult {
-            stderr: Captured::text(format!("{reason}\n")),
+            stderr: Captured::in_memory(format!("{reason}\n")),
             hostname: context.hostname.clone(),
             ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.attempt)
         }

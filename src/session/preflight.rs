@@ -10,9 +10,10 @@ use crate::plan::exec::ExecType;
 use crate::plan::recipe::{self, Recipe};
 use crate::plan::targets::hosts_of;
 use crate::report::validation_summary::{CheckResult, ValidationSummary};
-use crate::run::child::{self, Surroundings};
+use crate::run::child;
 use crate::run::interrupt::lock;
-use crate::run::job::{self, Common};
+use crate::run::job::{self, JobEnvironment};
+use crate::run::process_context::ProcessContext;
 use crate::run::runner::Ending;
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, Selection};
@@ -41,7 +42,7 @@ pub struct Check<'a> {
     /// What `--limit` and `--exclude` leave.
     pub selection: &'a Selection,
     /// With it the hosts are contacted, not only resolved.
-    pub around: Option<&'a Arc<Surroundings>>,
+    pub around: Option<&'a Arc<ProcessContext>>,
     /// Says when nobody wants the answers any more.
     pub stop: &'a dyn Fn() -> bool,
 }
@@ -164,11 +165,11 @@ fn reach_all(
 
 fn probe_all(
     left: &[Arc<Target>],
-    around: &Arc<Surroundings>,
+    around: &Arc<ProcessContext>,
     stop: &dyn Fn() -> bool,
     findings: &mut ValidationSummary,
 ) {
-    let common = Common::new("connection-test", Default::default());
+    let common = JobEnvironment::new("connection-test", Default::default());
     let trials = probes(left, &common, patience());
     let all = trials.len();
     if all == 0 {
@@ -562,7 +563,7 @@ struct Trial {
     output: Option<String>,
 }
 
-fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<Trial> {
+fn probes(targets: &[Arc<Target>], common: &JobEnvironment, patience: Duration) -> Vec<Trial> {
     let mut out = Vec::new();
     for target in targets {
         for exec in &target.types {
@@ -580,7 +581,7 @@ fn probes(targets: &[Arc<Target>], common: &Common, patience: Duration) -> Vec<T
     out
 }
 
-fn probe(trial: &Trial, around: &Surroundings) -> Result<(), String> {
+fn probe(trial: &Trial, around: &ProcessContext) -> Result<(), String> {
     let finished = child::run(&trial.job, None, true, around);
     let said = || {
         let stderr = String::from_utf8_lossy(&finished.stderr.tail(300)).into_owned();

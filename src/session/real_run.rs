@@ -14,15 +14,16 @@ use crate::report::reporter::Reporter;
 use crate::report::validation_summary::{CheckResult, ValidationSummary};
 use crate::report::{clock, print, validation_summary};
 use crate::run::capture::Spool;
-use crate::run::child::{self, Surroundings};
+use crate::run::child;
+use crate::run::connection_limit::ConnectionLimit;
 use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
-use crate::run::job::Common;
+use crate::run::job::JobEnvironment;
 use crate::run::journal::Journal;
 use crate::run::pool::Pool;
-use crate::run::ramp::Ramp;
+use crate::run::process_context::ProcessContext;
 use crate::run::runner::{Runner, Time, Wake};
 use crate::run::sys;
 use crate::session::approval::{self, Plan};
@@ -144,7 +145,7 @@ struct Begun {
     selection: Selection,
     deadline: Option<Deadline>,
     plan: Plan,
-    around: Arc<Surroundings>,
+    around: Arc<ProcessContext>,
 }
 
 /// Waits for its time and its lock, then runs to the end.
@@ -348,8 +349,8 @@ pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusa
 pub fn contact(
     loaded: &Loaded,
     selection: &Selection,
-    contacted: Option<&Arc<Surroundings>>,
-    around: &Arc<Surroundings>,
+    contacted: Option<&Arc<ProcessContext>>,
+    around: &Arc<ProcessContext>,
     pool: &mut Pool,
 ) -> Result<ValidationSummary, Refusal> {
     let stop = || around.interrupt.level() > interrupt::Level::None;
@@ -365,18 +366,18 @@ pub fn contact(
 
 /// What every command shares; starts the guardian, so before any thread and
 /// before any file that commands must not see.
-pub fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Surroundings>> {
+pub fn surroundings(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<ProcessContext>> {
     sys::share_heap();
     sys::close_on_exec_above_2();
     sys::block_signals();
     let conf = &loaded.site.conf;
     let kill_after = loaded.defaults.kill_after;
-    Ok(Arc::new(Surroundings {
+    Ok(Arc::new(ProcessContext {
         guardian: Guardian::start(kill_after)?,
         interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
         spool: Spool::new(private),
         kill_after,
-        ramp: Ramp::new(conf.max_connecting.unwrap_or(MAX_CONNECTING)),
+        connection_limit: ConnectionLimit::new(conf.max_connecting.unwrap_or(MAX_CONNECTING)),
     }))
 }
 
@@ -435,7 +436,7 @@ fn announce(report: &mut Reporter, loaded: &Loaded, begun: &Begun) {
 fn check_hosts(
     loaded: &Loaded,
     selection: &Selection,
-    around: &Arc<Surroundings>,
+    around: &Arc<ProcessContext>,
     pool: &mut Pool,
     log: &mut Log,
 ) -> Result<(), Refusal> {
@@ -554,7 +555,7 @@ fn walk(
     report: &mut Reporter,
 ) -> RunEnd {
     pool.beat(BEAT);
-    let common = Common::new(run_id, Mask::new(&loaded.workflow.globals));
+    let common = JobEnvironment::new(run_id, Mask::new(&loaded.workflow.globals));
     let mut emit = |event: crate::run::event::Event| report.event(&event);
     Engine::new(
         &loaded.workflow,

@@ -12,7 +12,7 @@ use crate::report::print;
 use crate::run::capture::Spool;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
-use crate::run::job::Common;
+use crate::run::job::JobEnvironment;
 use crate::run::journal::{self, Header, Journal, Problem};
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::record::since_1970;
@@ -394,7 +394,7 @@ fn rehearse(
     };
     let torn = journal.torn;
     journal.pretend(finish_only);
-    let common = Common::new(&header.run_id, Mask::new(&loaded.workflow.globals));
+    let common = JobEnvironment::new(&header.run_id, Mask::new(&loaded.workflow.globals));
     let mut started = Vec::new();
     let mut answer = |job: &Job, _| {
         started.extend(job.task.map(|ix| (ix, job.host.clone())));

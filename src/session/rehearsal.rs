@@ -11,7 +11,7 @@ use crate::report::rehearsal_text::Story;
 use crate::run::deadline::Deadline;
 use crate::run::engine::{Engine, RunEnd, Settings};
 use crate::run::event::Event;
-use crate::run::job::Common;
+use crate::run::job::JobEnvironment;
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::runner::{Ending, Job};
 use crate::session::load::Loaded;
@@ -179,7 +179,7 @@ impl Rehearsal<'_> {
             selection: self.selection.clone(),
             deadline: self.deadline.clone(),
         };
-        let common = Common::new("rehearsal", Mask::new(&loaded.workflow.globals));
+        let common = JobEnvironment::new("rehearsal", Mask::new(&loaded.workflow.globals));
         let mut used = vec![false; self.assumptions.len()];
         let assumptions = &self.assumptions;
         let mut script = |job: &Job, _| answer(assumptions, failing, job, &mut used);

@@ -10,8 +10,8 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};
 use crate::report::run_status::{self, FoundRun};
 use crate::run::journal::Problem;
+use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
-use crate::run::track::{self, Track};
 use crate::session::config;
 use crate::text::diagnostic::{Count, printable, reason};
 use std::ffi::OsStr;
@@ -90,7 +90,7 @@ fn look(path: &Path) -> Option<FoundRun> {
 }
 
 /// Whether the process that is said to run it is not there.
-fn is_gone(track: &Track) -> bool {
+fn is_gone(track: &Snapshot) -> bool {
     let process = track.process.as_ref();
     process.is_some_and(|p| !sys::process_exists(p.id))
 }
@@ -124,8 +124,8 @@ fn is_held(file: &File) -> io::Result<bool> {
     }
 }
 
-fn tell(bytes: &[u8]) -> Result<Track, String> {
-    track::read(bytes).map_err(|problem| match problem {
+fn tell(bytes: &[u8]) -> Result<Snapshot, String> {
+    snapshot::read(bytes).map_err(|problem| match problem {
         Problem::Unusable(why) => why,
         Problem::Empty | Problem::Active => "it broke off before anything was run".into(),
     })

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 /// How much of a file is read ahead, in bytes.
 const CHUNK: usize = 64 << 10;
 
-pub struct Feed {
+pub struct StdinPipe {
     /// `None` once it is closed, which tells the far end to end its command.
     pipe: Option<PipeWriter>,
     /// What is to be written next.
@@ -30,10 +30,10 @@ pub fn size(stdin: &Stdin) -> u64 {
     }
 }
 
-impl Feed {
-    pub fn new(pipe: PipeWriter, line: Vec<u8>, stdin: &Stdin) -> io::Result<Feed> {
+impl StdinPipe {
+    pub fn new(pipe: PipeWriter, line: Vec<u8>, stdin: &Stdin) -> io::Result<StdinPipe> {
         sys::set_nonblocking(pipe.as_fd())?;
-        let mut feed = Feed {
+        let mut feed = StdinPipe {
             pipe: Some(pipe),
             pending: line,
             written: 0,

@@ -1,49 +1,54 @@
-//! Bounds how many hosts are being connected to at once (SPEC §5), apart from
-//! how many commands run: a server drops what is too many for it.
+//! Limits how many hosts tasker connects to at once (SPEC §5), independently of how
+//! many commands run: an overloaded server drops connections.
 #![forbid(unsafe_code)]
 
 use super::interrupt::{Interrupt, Level, lock};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-pub struct Ramp {
-    most: u32,
+pub struct ConnectionLimit {
+    max: u32,
     connecting: Mutex<u32>,
     free: Condvar,
 }
 
-/// Between the start of a connection and its nonce; given back when dropped.
-pub struct Connecting<'a> {
-    ramp: &'a Ramp,
+/// Held from the start of a connection until its nonce arrives; dropping it frees
+/// the slot.
+pub struct ConnectionSlot<'a> {
+    limit: &'a ConnectionLimit,
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for ConnectionSlot<'_> {
     fn drop(&mut self) {
-        *lock(&self.ramp.connecting) -= 1;
-        self.ramp.free.notify_one();
+        *lock(&self.limit.connecting) -= 1;
+        self.limit.free.notify_one();
     }
 }
 
-impl Ramp {
-    pub fn new(most: u32) -> Ramp {
-        Ramp {
-            most,
+impl ConnectionLimit {
+    pub fn new(max: u32) -> ConnectionLimit {
+        ConnectionLimit {
+            max,
             connecting: Mutex::new(0),
             free: Condvar::new(),
         }
     }
 
-    /// Waits for a place; nothing when a signal or the time comes first.
-    pub fn enter(&self, until: Option<Instant>, interrupt: &Interrupt) -> Option<Connecting<'_>> {
+    /// Waits for a free slot; `None` if a signal or `until` comes first.
+    pub fn acquire(
+        &self,
+        until: Option<Instant>,
+        interrupt: &Interrupt,
+    ) -> Option<ConnectionSlot<'_>> {
         let mut connecting = lock(&self.connecting);
         loop {
             let late = until.is_some_and(|u| Instant::now() >= u);
             if late || interrupt.level() > Level::None {
                 return None;
             }
-            if *connecting < self.most {
+            if *connecting < self.max {
                 *connecting += 1;
-                return Some(Connecting { ramp: self });
+                return Some(ConnectionSlot { limit: self });
             }
             connecting = match until {
                 Some(until) => {
@@ -61,9 +66,9 @@ impl Ramp {
         }
     }
 
-    /// Wakes those that wait, so that they see a signal.
+    /// Wakes all waiting threads, so that they see a signal.
     pub fn wake(&self) {
-        // Taken so that nobody is between looking and waiting.
+        // Taking the lock makes sure that no thread is between its check and its wait.
         drop(lock(&self.connecting));
         self.free.notify_all();
     }

@@ -16,12 +16,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A living process, as far as it matters here.
-pub struct Process {
+pub struct LiveProcess {
     group: i32,
     session: i32,
 }
 
-impl Process {
+impl LiveProcess {
     /// Whether it belongs to the command with that id.
     pub fn is_of(&self, leader: i32) -> bool {
         self.session == leader || self.group == leader
@@ -32,11 +32,11 @@ impl Process {
 const FRESH: Duration = Duration::from_millis(50);
 
 /// The last look, and when it began.
-static LAST: Mutex<Option<(Instant, Arc<Vec<Process>>)>> = Mutex::new(None);
+static LAST: Mutex<Option<(Instant, Arc<Vec<LiveProcess>>)>> = Mutex::new(None);
 
 /// All processes that lived at some moment after `since`. Hundreds of commands
 /// that are ended at once share one look: each by itself would read all of /proc.
-fn living_since(since: Instant) -> Option<Arc<Vec<Process>>> {
+fn living_since(since: Instant) -> Option<Arc<Vec<LiveProcess>>> {
     let mut last = lock(&LAST);
     match &*last {
         Some((at, all)) if *at >= since && at.elapsed() < FRESH => Some(all.clone()),
@@ -50,7 +50,7 @@ fn living_since(since: Instant) -> Option<Arc<Vec<Process>>> {
 }
 
 /// All living processes; nothing where /proc cannot tell.
-pub fn living() -> Option<Vec<Process>> {
+pub fn living() -> Option<Vec<LiveProcess>> {
     let entries = std::fs::read_dir("/proc").ok()?;
     let pids = entries.flatten().filter(|entry| {
         let name = entry.file_name();
@@ -67,13 +67,13 @@ pub fn living() -> Option<Vec<Process>> {
 }
 
 /// `pid (name) state parent group session …`; the name may hold anything.
-fn parse(stat: &str) -> Option<Process> {
+fn parse(stat: &str) -> Option<LiveProcess> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
     let mut number = |skip| fields.nth(skip)?.parse().ok();
     let (group, session) = (number(1)?, number(0)?);
-    (!matches!(state, "Z" | "X")).then_some(Process { group, session })
+    (!matches!(state, "Z" | "X")).then_some(LiveProcess { group, session })
 }
 
 /// Whether anything of the command lived after `since`, when its leader had ended

@@ -15,10 +15,10 @@ use crate::text::{quote, search};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-const WRAPPER: &str = include_str!("far.sh");
+const WRAPPER: &str = include_str!("remote.sh");
 
 /// What a job needs at the far end.
-pub struct Far {
+pub struct RemoteCommand {
     /// The wrapper's first line on standard error; nobody can know it before.
     pub nonce: String,
     /// The assignments and `set -- WORDS`, without the size of the data.
@@ -33,16 +33,16 @@ pub fn remote_command() -> String {
     format!("exec /bin/sh -c '{}'", lines.collect::<Vec<_>>().join(" "))
 }
 
-impl Far {
+impl RemoteCommand {
     /// Prepares the words; `variables` are exported, `values` only set.
-    pub fn words(words: &[Vec<u8>], variables: &[(String, Vec<u8>)]) -> Far {
+    pub fn words(words: &[Vec<u8>], variables: &[(String, Vec<u8>)]) -> RemoteCommand {
         let mut setup = assignments(variables, "export ");
         setup.extend_from_slice(b"set --");
         for word in words {
             setup.push(b' ');
             setup.extend(quoted(word));
         }
-        Far {
+        RemoteCommand {
             nonce: nonce(),
             setup,
         }
@@ -54,7 +54,7 @@ impl Far {
         text: &[u8],
         values: &[(String, Vec<u8>)],
         variables: &[(String, Vec<u8>)],
-    ) -> Far {
+    ) -> RemoteCommand {
         let mut setup = assignments(variables, "export ");
         setup.extend(assignments(values, "export "));
         setup.extend_from_slice(b"set -- sh -c ");
@@ -62,14 +62,14 @@ impl Far {
         setup.extend_from_slice(
             b"; if command -v bash >/dev/null 2>&1; then shift; set -- bash \"$@\"; fi",
         );
-        Far {
+        RemoteCommand {
             nonce: nonce(),
             setup,
         }
     }
 
     /// The first line on the channel.
-    pub fn line(&self, data: u64, kill_after: Duration) -> Vec<u8> {
+    pub fn setup_line(&self, data: u64, kill_after: Duration) -> Vec<u8> {
         let seconds = short_seconds(kill_after);
         let head = format!("tk_nonce={} tk_size={data} tk_kill={seconds}; ", self.nonce);
         [head.as_bytes(), &self.setup, b"\n"].concat()
@@ -201,7 +201,7 @@ mod tests {
         .iter()
         .map(|w| w.to_vec())
         .collect();
-        let far = Far::words(&words, &[("TASKER_X".into(), b"v'w".to_vec())]);
+        let far = RemoteCommand::words(&words, &[("TASKER_X".into(), b"v'w".to_vec())]);
         let output = run(&far, b"");
         assert_eq!(
             output.stdout,
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn data_comes_before_the_silence() {
-        let far = Far::words(
+        let far = RemoteCommand::words(
             &[b"sh".to_vec(), b"-c".to_vec(), b"cat; exit 3".to_vec()],
             &[],
         );
@@ -227,7 +227,7 @@ mod tests {
     }
 
     /// Runs the wrapper by the local sh, with a session of its own.
-    fn run(far: &Far, data: &[u8]) -> std::process::Output {
+    fn run(far: &RemoteCommand, data: &[u8]) -> std::process::Output {
         use std::io::Write;
         use std::process::{Command, Stdio};
         let mut child = Command::new("setsid")
@@ -240,7 +240,7 @@ mod tests {
         let mut stdin = child.stdin.take().expect("a pipe");
         // All of the data is taken before the command says a word.
         stdin
-            .write_all(&far.line(data.len() as u64, Duration::from_secs(1)))
+            .write_all(&far.setup_line(data.len() as u64, Duration::from_secs(1)))
             .expect("the line");
         stdin.write_all(data).expect("the data");
         // Held open until the end, as tasker does.

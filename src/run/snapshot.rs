@@ -12,27 +12,27 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// All that a journal tells.
-pub struct Track {
+pub struct Snapshot {
     pub header: Header,
-    pub process: Option<Process>,
+    pub process: Option<RunProcess>,
     /// How many processes have run it, one after the other.
     pub stretches: u32,
     /// The parallel block that is not over.
-    pub block: Option<Block>,
+    pub block: Option<OpenBlock>,
     running: Commands,
     cut_short: Commands,
     pub flow: Option<FlowEnd>,
     /// The final tasks have run as well.
     pub over: bool,
     /// By turn; those of a block's subtasks by name, all others by none.
-    entries: HashMap<(u64, String), Entry>,
+    entries: HashMap<(u64, String), RecordedOutcome>,
 }
 
 /// Commands by their task, and in a block by the subtask's name.
-type Commands = HashMap<(u32, String), Started>;
+type Commands = HashMap<(u32, String), RunningCommand>;
 
 /// The process that runs it, or ran it last.
-pub struct Process {
+pub struct RunProcess {
     pub id: u32,
     pub since: SystemTime,
     /// How many tasks the file has.
@@ -44,7 +44,7 @@ pub struct Process {
 }
 
 /// A parallel block that is not over.
-pub struct Block {
+pub struct OpenBlock {
     turn: u64,
     pub task: u32,
     pub total: usize,
@@ -54,7 +54,7 @@ pub struct Block {
 }
 
 /// A command under way.
-pub struct Started {
+pub struct RunningCommand {
     pub task: u32,
     /// `5`, `5.2`, `10.3`.
     pub label: String,
@@ -68,7 +68,7 @@ pub struct Started {
 }
 
 /// How a task, or a block's copy for a host, ended.
-struct Entry {
+struct RecordedOutcome {
     task: u32,
     /// It is one of many copies, not the task itself.
     is_copy: bool,
@@ -83,10 +83,10 @@ const MOST_SUBTASKS: usize = 1_000_000;
 ///
 /// # Errors
 /// That it has not begun, or is damaged.
-pub fn read(bytes: &[u8]) -> Result<Track, Problem> {
+pub fn read(bytes: &[u8]) -> Result<Snapshot, Problem> {
     let bytes = record::written(bytes);
     let (header, mut at, mut checksum) = journal::first(bytes)?;
-    let mut track = Track {
+    let mut track = Snapshot {
         header,
         process: None,
         stretches: 0,
@@ -130,7 +130,7 @@ fn lossy(reader: &mut Reader) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-impl Track {
+impl Snapshot {
     fn take_in(&mut self, fields: &[u8]) -> Option<()> {
         let mut reader = Reader::masked(fields);
         let kind = reader.text()?;
@@ -159,7 +159,7 @@ impl Track {
     }
 
     fn begin(&mut self, reader: &mut Reader) -> Option<()> {
-        self.process = Some(Process {
+        self.process = Some(RunProcess {
             id: reader.number()?,
             since: moment(reader)?,
             tasks: reader.number()?,
@@ -176,7 +176,7 @@ impl Track {
     }
 
     fn open(&mut self, reader: &mut Reader) -> Option<()> {
-        let block = Block {
+        let block = OpenBlock {
             turn: reader.turn()?,
             task: reader.number()?,
             total: reader.number()?,
@@ -195,7 +195,7 @@ impl Track {
 
     fn start(&mut self, reader: &mut Reader) -> Option<()> {
         let _: u64 = reader.number()?;
-        let started = Started {
+        let started = RunningCommand {
             task: reader.number()?,
             label: lossy(reader)?,
             host: lossy(reader)?,
@@ -255,7 +255,7 @@ impl Track {
     }
 
     fn add(&mut self, turn: u64, task: u32, name: String, reader: &mut Reader) -> Option<()> {
-        let entry = Entry {
+        let entry = RecordedOutcome {
             task,
             is_copy: !name.is_empty() && name != task.to_string(),
             outcome: reader.outcome()?,
@@ -275,7 +275,7 @@ impl Track {
     // What it comes to.
 
     /// Commands under way, those that run longest first.
-    pub fn running(&self) -> Vec<&Started> {
+    pub fn running(&self) -> Vec<&RunningCommand> {
         by_age(self.running.values().filter(|s| !s.waits))
     }
 
@@ -285,14 +285,14 @@ impl Track {
     }
 
     /// What ran when the flow ended, and has no result for that.
-    pub fn cut_short(&self) -> Vec<&Started> {
+    pub fn cut_short(&self) -> Vec<&RunningCommand> {
         by_age(self.cut_short.values())
     }
 
     /// How each task ended that is over, by id.
     pub fn done_tasks(&self) -> Vec<(u32, Outcome, i32)> {
         let entries = self.entries.iter().filter(|(_, e)| !e.is_copy);
-        let mut done: Vec<(&(u64, String), &Entry)> = entries.collect();
+        let mut done: Vec<(&(u64, String), &RecordedOutcome)> = entries.collect();
         done.sort_unstable_by(|(at, a), (bt, b)| a.task.cmp(&b.task).then_with(|| bt.cmp(at)));
         // The last turn counts.
         done.dedup_by_key(|(_, entry)| entry.task);
@@ -305,7 +305,7 @@ impl Track {
     /// The tasks that are not over, by id.
     pub fn tasks_under_way(&self) -> Vec<u32> {
         let running = self.running.values().map(|s| s.task);
-        let ended = |b: &&Block| self.flow.as_ref().is_some_and(|f| b.turn < f.turn);
+        let ended = |b: &&OpenBlock| self.flow.as_ref().is_some_and(|f| b.turn < f.turn);
         let block = self.block.iter().filter(|b| !ended(b));
         let mut tasks: Vec<u32> = running.chain(block.map(|b| b.task)).collect();
         tasks.sort_unstable();
@@ -314,7 +314,7 @@ impl Track {
     }
 
     /// How the subtasks of the block ended that are over.
-    pub fn counts(&self, block: &Block) -> Counts {
+    pub fn counts(&self, block: &OpenBlock) -> Counts {
         let mut counts = Counts::default();
         (0..block.kept).for_each(|_| counts.add(Outcome::Ok));
         self.over_in(block).for_each(|(_, e)| counts.add(e.outcome));
@@ -322,7 +322,7 @@ impl Track {
     }
 
     /// The hosts of the block that ended so.
-    pub fn hosts_that(&self, block: &Block, ended: Outcome) -> Vec<&str> {
+    pub fn hosts_that(&self, block: &OpenBlock, ended: Outcome) -> Vec<&str> {
         let entries = self.over_in(block).filter(|(_, e)| e.is_copy);
         let found = entries.filter(|(_, e)| e.outcome == ended);
         let mut hosts: Vec<&str> = found.map(|(name, _)| name).collect();
@@ -330,7 +330,7 @@ impl Track {
         hosts
     }
 
-    fn over_in(&self, block: &Block) -> impl Iterator<Item = (&str, &Entry)> {
+    fn over_in(&self, block: &OpenBlock) -> impl Iterator<Item = (&str, &RecordedOutcome)> {
         let entries = self.entries.iter();
         let entries = entries.map(|((turn, name), entry)| (*turn, name.as_str(), entry));
         let of_block = entries.filter(|(turn, name, _)| *turn == block.turn && !name.is_empty());
@@ -338,8 +338,8 @@ impl Track {
     }
 }
 
-fn by_age<'a>(commands: impl Iterator<Item = &'a Started>) -> Vec<&'a Started> {
-    let mut commands: Vec<&Started> = commands.collect();
+fn by_age<'a>(commands: impl Iterator<Item = &'a RunningCommand>) -> Vec<&'a RunningCommand> {
+    let mut commands: Vec<&RunningCommand> = commands.collect();
     commands.sort_unstable_by(|a, b| {
         let labels = || a.label.cmp(&b.label);
         a.since.cmp(&b.since).then_with(labels)
@@ -369,7 +369,7 @@ mod tests {
         bytes
     }
 
-    fn read_all(records: &[&str]) -> Track {
+    fn read_all(records: &[&str]) -> Snapshot {
         read(&journal(records)).unwrap_or_else(|problem| panic!("{problem:?}"))
     }
 
@@ -378,7 +378,7 @@ mod tests {
     const A: &str = "start 1 10 10.1 a T true 6";
     const B: &str = "start 1 10 10.2 b T true 7";
 
-    fn running(track: &Track) -> Vec<&str> {
+    fn running(track: &Snapshot) -> Vec<&str> {
         track.running().iter().map(|s| s.label.as_str()).collect()
     }
 
