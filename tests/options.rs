@@ -102,15 +102,15 @@ fn mistakes_have_a_remedy_and_exit_2() {
     );
     refused(
         &["--max-steps=0"],
-        "--max-steps: expected a number from 1 on, found `0`",
+        "--max-steps: expected a number of at least 1, found `0`",
     );
     refused(
         &["--max-steps=-1"],
-        "--max-steps: expected a number from 1 on, found `-1`",
+        "--max-steps: expected a number of at least 1, found `-1`",
     );
     refused(
         &["--on-interrupt=stop"],
-        "--on-interrupt: expected `drain` or `kill`, found `stop`",
+        "--on-interrupt: expected drain or kill, found `stop`",
     );
     let name = "expected a name of letters, digits, `.`, `_` and `-`, found";
     refused(&["-p", "a/b"], &format!("--project: {name} `a/b`"));
@@ -124,7 +124,7 @@ fn mistakes_have_a_remedy_and_exit_2() {
     }
     refused(
         &["other.txt"],
-        "one task file at a time; `tasks.txt` is a second one",
+        "expected one task file, found `tasks.txt` as well",
     );
 }
 

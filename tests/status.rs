@@ -498,8 +498,14 @@ fn a_run_is_named_by_its_id_or_how_that_begins() {
         }
     }
     for (words, why) in [
-        (&["--status=1", "2"][..], "one run at a time"),
-        (&["--status", "1", "2"], "one task file at a time"),
+        (
+            &["--status=1", "2"][..],
+            "expected one run, found `1` and `2`",
+        ),
+        (
+            &["--status", "1", "2"],
+            "expected one task file, found `2` as well",
+        ),
         (
             &["-r", "--status"],
             "`--run` and `--status` do not go together",

@@ -372,10 +372,10 @@ fn every_option_that_a_page_mentions_exists() {
             );
         }
     }
-    let table = read("src/cli/arguments.rs");
+    let table = read("src/cli/options.rs");
     let old = table.lines().filter_map(|l| {
         let l = l.trim().strip_prefix("flag(\"")?;
-        Some(l.strip_suffix("\", None, \"\"),")?.to_string())
+        Some(l.strip_suffix("\", \"\"),")?.to_string())
     });
     let page = read("man/tasker.1");
     for option in old {

@@ -6,26 +6,8 @@
 //! and is wrong elsewhere completes as well.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::{OPTIONS, Opt};
+use super::options::{CliOption, Offers, Shell, listed};
 use crate::plan::exec::Types;
-use crate::report::color::Color;
-use crate::report::log::LogLevel;
-
-/// A shell that there is a script for.
-#[derive(Clone, Copy, Debug)]
-pub enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-}
-
-impl Shell {
-    pub const NAMES: [(&'static str, Shell); 3] = [
-        ("bash", Shell::Bash),
-        ("zsh", Shell::Zsh),
-        ("fish", Shell::Fish),
-    ];
-}
 
 /// The script for a shell.
 pub fn script(shell: Shell) -> String {
@@ -36,62 +18,24 @@ pub fn script(shell: Shell) -> String {
     }
 }
 
-/// What may stand as an option's value.
-enum Values {
-    Words(String),
-    Files,
-    Directories,
-    /// Ids and names of the task file on the line.
-    Tasks,
-    /// Nothing that could be listed.
-    Any,
-}
-
-fn values(opt: &Opt) -> Values {
-    let joined = |words: &[&str]| Values::Words(words.join(" "));
-    match (opt.long, value_name(opt)) {
-        ("log-level", _) => joined(&LogLevel::NAMES.map(|(name, _)| name)),
-        ("color", _) => joined(&Color::NAMES.map(|(name, _)| name)),
-        ("completions", _) => joined(&Shell::NAMES.map(|(name, _)| name)),
-        ("type", _) => joined(&Types::built_in().names().collect::<Vec<_>>()),
-        ("on-interrupt", _) => joined(&["drain", "kill"]),
-        ("show-plan", _) => joined(&["text", "dot", "mermaid", "json"]),
-        ("limit", _) => joined(&["last:failed", "last:unreachable", "last:not_started"]),
-        ("start-from" | "deadline-task", _) => Values::Tasks,
-        (_, value) if value.starts_with("DIR") => Values::Directories,
-        (_, value) if value.starts_with("FILE") || value == "PROGRAM" => Values::Files,
-        _ => Values::Any,
-    }
-}
-
-/// What the value is called: `FORM` of `[=FORM]`.
-fn value_name(opt: &Opt) -> &'static str {
-    opt.value.unwrap_or("").trim_matches(['[', '=', ']'])
-}
-
-/// The options that are offered: not those of old files.
-fn offered() -> impl Iterator<Item = &'static Opt> {
-    OPTIONS.iter().filter(|o| !o.help.is_empty())
-}
-
 /// `--log-dir`, and `-l` where there is a letter.
-fn names(opt: &Opt) -> Vec<String> {
-    let letter = opt.short.map(|c| format!("-{c}"));
+fn names(option: &CliOption) -> Vec<String> {
+    let letter = option.short.map(|c| format!("-{c}"));
     letter
         .into_iter()
-        .chain([format!("--{}", opt.long)])
+        .chain([format!("--{}", option.long)])
         .collect()
 }
 
 /// The names of every option whose value is the next word, for a `case`.
 fn valued() -> String {
-    let valued = offered().filter(|o| o.value.is_some() && !o.value_is_optional());
+    let valued = listed().filter(|o| o.value.is_some() && !o.value_is_optional);
     valued.flat_map(names).collect::<Vec<_>>().join("|")
 }
 
 /// The same of those whose value can only follow a `=`.
 fn optional() -> String {
-    let optional = offered().filter(|o| o.value_is_optional());
+    let optional = listed().filter(|o| o.value_is_optional);
     optional.flat_map(names).collect::<Vec<_>>().join("|")
 }
 
@@ -169,16 +113,17 @@ complete -F _tasker tasker
 
 fn bash() -> String {
     let mut cases = String::new();
-    for opt in offered().filter(|o| o.value.is_some()) {
-        let (offer, are_files) = match values(opt) {
-            Values::Words(words) => (format!("compgen -W '{words}' -- \"$cur\""), false),
-            Values::Tasks => ("compgen -W \"$(_tasker_tasks)\" -- \"$cur\"".into(), false),
-            Values::Files => ("compgen -f -- \"$cur\"".into(), true),
-            Values::Directories => ("compgen -d -- \"$cur\"".into(), true),
-            Values::Any => continue,
+    for option in listed().filter(|o| o.value.is_some()) {
+        let (offer, are_files) = match option.offers {
+            Offers::Nothing => continue,
+            Offers::Words(words) => (compgen_words(&words.join(" ")), false),
+            Offers::ExecTypes => (compgen_words(&exec_types()), false),
+            Offers::Tasks => ("compgen -W \"$(_tasker_tasks)\" -- \"$cur\"".into(), false),
+            Offers::Files => ("compgen -f -- \"$cur\"".into(), true),
+            Offers::Directories => ("compgen -d -- \"$cur\"".into(), true),
         };
-        let mut names = names(opt).join("|");
-        if opt.value_is_optional() {
+        let mut names = names(option).join("|");
+        if option.value_is_optional {
             names.push('=');
         }
         let filenames = match are_files {
@@ -189,12 +134,21 @@ fn bash() -> String {
             "    {names})\n{filenames}        mapfile -t COMPREPLY < <({offer})\n        return\n        ;;\n"
         ));
     }
-    let all: Vec<String> = offered().flat_map(names).collect();
+    let all: Vec<String> = listed().flat_map(names).collect();
     BASH.replace("VALUES", &cases)
         .replace("VALUED", &valued())
         .replace("OPTIONAL", &with_equals(&optional()))
         .replace("NAMES", &all.join(" "))
         .replace("AWK", AWK)
+}
+
+fn compgen_words(words: &str) -> String {
+    format!("compgen -W '{words}' -- \"$cur\"")
+}
+
+/// The names of the built-in exec types.
+fn exec_types() -> String {
+    Types::built_in().names().collect::<Vec<_>>().join(" ")
 }
 
 /// `--a=|--b=` of `--a|--b`.
@@ -240,36 +194,37 @@ fi
 "#;
 
 fn zsh() -> String {
-    let options: String = offered()
-        .map(|opt| {
-            let help = opt.help.replace('\\', "\\\\").replace('[', "\\[");
+    let options: String = listed()
+        .map(|option| {
+            let help = option.help.replace('\\', "\\\\").replace('[', "\\[");
             let help = help.replace(']', "\\]").replace('\'', "'\\''");
-            let named = opt.value.map(|_| value_name(opt));
-            let value = match (named, values(opt)) {
-                (None, _) => String::new(),
-                (Some(what), Values::Words(words)) => {
-                    format!(":{what}:({words})").replace("last:", "last\\:")
+            let what = option.value.unwrap_or("");
+            let value = match option.offers {
+                _ if option.value.is_none() => String::new(),
+                Offers::Nothing => format!(":{what}: "),
+                Offers::Words(words) => {
+                    format!(":{what}:({})", words.join(" ")).replace("last:", "last\\:")
                 }
-                (Some(what), Values::Files) => format!(":{what}:_files"),
-                (Some(what), Values::Directories) => format!(":{what}:_files -/"),
-                (Some(what), Values::Tasks) => format!(":{what}:_tasker_tasks"),
-                (Some(what), Values::Any) => format!(":{what}: "),
+                Offers::ExecTypes => format!(":{what}:({})", exec_types()),
+                Offers::Files => format!(":{what}:_files"),
+                Offers::Directories => format!(":{what}:_files -/"),
+                Offers::Tasks => format!(":{what}:_tasker_tasks"),
             };
-            let optional = if opt.value_is_optional() { ":" } else { "" };
+            let optional = if option.value_is_optional { ":" } else { "" };
             let value = format!("{optional}{value}");
-            let (plus, equals) = match opt.value {
-                Some(_) if opt.value_is_optional() => ("", "=-"),
+            let (plus, equals) = match option.value {
+                Some(_) if option.value_is_optional => ("", "=-"),
                 Some(_) => ("+", "="),
                 None => ("", ""),
             };
-            let long = opt.long;
+            let long = option.long;
             // What may be given several times is not taken from the list.
-            match opt.short {
+            match option.short {
                 Some(c) => format!(
                     "        '(-{c} --{long})'{{-{c}{plus},--{long}{equals}}}'[{help}]{value}' \\\n"
                 ),
                 None => {
-                    let again = if is_repeated(opt) { "*" } else { "" };
+                    let again = if option.adds_up { "*" } else { "" };
                     format!("        '{again}--{long}{equals}[{help}]{value}' \\\n")
                 }
             }
@@ -278,10 +233,6 @@ fn zsh() -> String {
     ZSH.replace("OPTIONS", &options)
         .replace("VALUED", &valued())
         .replace("AWK", AWK)
-}
-
-fn is_repeated(opt: &Opt) -> bool {
-    ["set", "assume"].contains(&opt.long)
 }
 
 const FISH: &str = r#"# Completes tasker in fish; made by `tasker --completions fish`.
@@ -311,22 +262,25 @@ fn fish() -> String {
     let mut out = FISH
         .replace("WORDS", &valued().replace('|', " "))
         .replace("AWK", AWK);
-    for opt in offered() {
-        let letter = opt.short.map_or(String::new(), |c| format!(" -s {c}"));
-        let value = match (opt.value, values(opt)) {
-            (None, _) => String::new(),
-            (_, Values::Words(words)) if opt.value_is_optional() => format!(" -a '{words}'"),
-            (_, _) if opt.value_is_optional() => String::new(),
-            (_, Values::Words(words)) => format!(" -x -a '{words}'"),
-            (_, Values::Files) => " -r -F".into(),
-            (_, Values::Directories) => " -x -a '(__fish_complete_directories)'".into(),
-            (_, Values::Tasks) => " -x -a '(__tasker_tasks)'".into(),
-            (_, Values::Any) => " -x".into(),
+    for option in listed() {
+        let letter = option.short.map_or(String::new(), |c| format!(" -s {c}"));
+        let value = match option.offers {
+            _ if option.value.is_none() => String::new(),
+            Offers::Words(words) if option.value_is_optional => {
+                format!(" -a '{}'", words.join(" "))
+            }
+            _ if option.value_is_optional => String::new(),
+            Offers::Nothing => " -x".into(),
+            Offers::Words(words) => format!(" -x -a '{}'", words.join(" ")),
+            Offers::ExecTypes => format!(" -x -a '{}'", exec_types()),
+            Offers::Files => " -r -F".into(),
+            Offers::Directories => " -x -a '(__fish_complete_directories)'".into(),
+            Offers::Tasks => " -x -a '(__tasker_tasks)'".into(),
         };
-        let help = opt.help.replace('\\', "\\\\").replace('\'', "\\'");
+        let help = option.help.replace('\\', "\\\\").replace('\'', "\\'");
         out.push_str(&format!(
             "complete -c tasker{letter} -l {}{value} -d '{help}'\n",
-            opt.long
+            option.long
         ));
     }
     out

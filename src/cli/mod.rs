@@ -3,3 +3,6 @@
 
 pub mod arguments;
 pub mod completions;
+pub mod help;
+pub mod invocation;
+pub mod options;

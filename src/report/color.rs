@@ -7,8 +7,9 @@
 use std::io::IsTerminal;
 
 /// What `--color` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
+    #[default]
     Auto,
     Always,
     Never,

@@ -32,6 +32,11 @@ pub enum OnInterrupt {
     Kill,
 }
 
+impl OnInterrupt {
+    pub const NAMES: [(&'static str, OnInterrupt); 2] =
+        [("drain", OnInterrupt::Drain), ("kill", OnInterrupt::Kill)];
+}
+
 /// The levels' shared state. Locks: `level`, then `before`; held for no call that
 /// waits.
 pub struct Interrupt {

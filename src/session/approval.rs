@@ -2,7 +2,7 @@
 //! reviewed one, and whom to ask before it runs.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Form;
+use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::plan::as_json::{self, Whole};
 use crate::plan::identity::{self, Basis};
@@ -97,7 +97,7 @@ fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
             .start_from
             .as_ref()
             .map(|id| format!("--start-from {id}")),
-        Some(format!("--max-steps {}", invocation.max_steps)),
+        Some(format!("--max-steps {}", invocation.max_steps())),
         Some(format!("--on-interrupt {:?}", invocation.on_interrupt)),
         conf.kill_after
             .map(|t| format!("kill_after {} s", short_seconds(t))),
@@ -123,17 +123,17 @@ fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
 }
 
 /// The plan in the form that is asked for, secrets masked.
-pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: Form) -> String {
+pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: PlanForm) -> String {
     let workflow = &loaded.workflow;
     let outline = Outline::new(workflow, &loaded.defaults, selection, &loaded.sources);
     let text = match form {
-        Form::Text => {
+        PlanForm::Text => {
             let mut text = listing::list(&outline, workflow, &loaded.name);
             text.push_str(&format!("plan: {}\n", plan.shown_id()));
             text
         }
-        Form::Picture(language) => picture::draw(&outline, &loaded.name, language),
-        Form::Json => as_json::write(
+        PlanForm::Diagram(language) => picture::draw(&outline, &loaded.name, language),
+        PlanForm::Json => as_json::write(
             &outline,
             workflow,
             &Whole {

@@ -2,7 +2,7 @@
 //! name nothing themselves.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::{self, Invocation, Typed};
+use crate::cli::invocation::{Invocation, Typed};
 use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::Types;
@@ -10,6 +10,7 @@ use crate::plan::recipe::Defaults;
 use crate::report::print::{complain, complain_raw};
 use crate::report::{color, log_directory};
 use crate::run::sys;
+use crate::session::refusal::refuse_command_line;
 use crate::text::diagnostic::Diagnostics;
 use crate::text::quote;
 use crate::text::scanner;
@@ -110,7 +111,7 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
         let site = read(&invocation, &mut sources, &mut diagnostics)?;
         Ok((site, invocation))
     });
-    let (site, invocation) = found.map_err(|why| arguments::refuse(&why))?;
+    let (site, invocation) = found.map_err(|why| refuse_command_line(&why))?;
     // Where the runs are is not known from a file that cannot be trusted.
     if diagnostics.has_errors() {
         let drawn = diagnostics.draw(&sources);

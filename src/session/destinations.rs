@@ -1,7 +1,7 @@
 //! Where the results for a program go (SPEC §6.7): `--output-json`.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
+use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::log_directory::{self, LogDirectory};
 use crate::session::refusal::{Refusal, unwritable};

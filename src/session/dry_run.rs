@@ -1,7 +1,7 @@
 //! Without `-r`: what the checks found, and what a run would do (SPEC §6.1).
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Form;
+use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;
@@ -63,9 +63,9 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
     let findings = loaded.validation.of_file.with(&findings);
     loaded.validation.keep(&findings, findings.code);
     let mut text = validation_summary::lines(&findings);
-    let form = loaded.invocation.show_plan.unwrap_or(Form::Text);
+    let form = loaded.invocation.show_plan.unwrap_or(PlanForm::Text);
     // A picture is for a program, which must not find anything else there.
-    if form != Form::Text {
+    if form != PlanForm::Text {
         if findings.code != exit::OK {
             print::complain_raw(format_args!("{text}"));
         }
@@ -83,14 +83,14 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
 fn show_plan(
     loaded: &Loaded,
     selection: &Selection,
-    form: Form,
+    form: PlanForm,
     began: SystemTime,
 ) -> Result<(), Refusal> {
     // A user without a home can look at a plan as well.
     let directory = real_run::log_directory(loaded).ok();
     let log_dir = directory.map(|directory| LogDirectory::new(directory, began));
     let plan = Plan::new(loaded, selection, log_dir.as_ref())?;
-    if form == Form::Text {
+    if form == PlanForm::Text {
         print::print("\nDry run: nothing is executed; -r runs it.\n");
     }
     print::print(&approval::draw(loaded, selection, &plan, form));

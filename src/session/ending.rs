@@ -303,7 +303,7 @@ fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String
 /// The words of such a command line; without its beginning, those that any about
 /// this run ends with.
 pub fn words(loaded: &Loaded, begin: Option<String>, limit: Option<String>) -> String {
-    let again = loaded.invocation.again.iter().cloned();
+    let again = loaded.invocation.kept_words.iter().cloned();
     let words = begin.into_iter().chain(limit).chain(again);
     let words: Vec<String> = words.chain([quote::word(&loaded.name)]).collect();
     words.join(" ")

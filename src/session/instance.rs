@@ -2,7 +2,7 @@
 //! its holder ends. What stands in the file only tells who holds it.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
+use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::log_directory::LogDirectory;

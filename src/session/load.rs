@@ -2,7 +2,7 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::{self, Invocation, Typed};
+use crate::cli::invocation::{self, Invocation, Typed};
 use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
@@ -10,6 +10,7 @@ use crate::plan::workflow::Workflow;
 use crate::report::print::complain;
 use crate::report::validation_summary::ValidationSummary;
 use crate::session::config::{self, Site};
+use crate::session::refusal::refuse_command_line;
 use crate::session::rejection::Refused;
 use crate::session::validation::{Asked, Validation};
 use crate::task::build::{self, Setting};
@@ -51,7 +52,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         complain(format_args!("tasker: {why}"));
         tell_of_typed(typed, &name, code, &why)
     })?;
-    let usage = |why: String| tell_of_typed(typed, &name, arguments::refuse(&why), &why);
+    let usage = |why: String| tell_of_typed(typed, &name, refuse_command_line(&why), &why);
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let (source, bad) = Source::decode(&name, &bytes);
@@ -228,7 +229,7 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
             Line::Option(at) if pairs => {
                 let message = format!(
                     "the option `{}` stands after the first `key=value` line",
-                    arguments::name_in(sources.text(*at))
+                    invocation::option_name(sources.text(*at))
                 );
                 diagnostics
                     .error(*at, message)
@@ -248,10 +249,12 @@ fn hide_secrets(lines: &[Line], sources: &mut Sources) {
                 let name = sources.text(pair.key);
                 (is_secret(name) && keys::is_identifier(name)).then_some(pair.value)
             }
-            Line::Option(at) => arguments::secret_value(sources.text(*at)).map(|from| Span {
-                start: at.start + from as u32,
-                ..*at
-            }),
+            Line::Option(at) => {
+                invocation::secret_value_start(sources.text(*at)).map(|from| Span {
+                    start: at.start + from as u32,
+                    ..*at
+                })
+            }
         };
         if let Some(value) = value {
             sources.hide(value);

@@ -3,7 +3,7 @@
 //! nothing else, and losing it costs no more than one long message too many.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
+use crate::cli::invocation::Invocation;
 use crate::outcome::Outcome;
 use crate::plan::identity;
 use crate::report::log_directory::LogDirectory;

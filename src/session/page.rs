@@ -1,7 +1,7 @@
 //! The page that `--report` asks for: brings together what it is made of.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Form;
+use crate::cli::options::PlanForm;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, Story};
 use crate::report::log_directory;
@@ -29,7 +29,7 @@ pub fn write(
     let text = &loaded.sources.get(loaded.file).text;
     let story = Story {
         history,
-        plan: &approval::draw(loaded, ended.selection, ended.plan, Form::Text),
+        plan: &approval::draw(loaded, ended.selection, ended.plan, PlanForm::Text),
         task_file: &log_directory::mask_definitions(text, &mask),
         sources: &loaded.sources,
     };

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::plan::flow::Policy;
 use crate::report::console::Console;
 use crate::report::event_stream::{EventStream, StreamHead};
 use crate::report::history::History;
@@ -42,7 +41,7 @@ use crate::task::Ix;
 use crate::task::mask::Mask;
 use crate::task::nodeset::Selection;
 use crate::text::diagnostic::Count;
-use crate::text::sha256;
+use crate::text::{duration, sha256};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -264,8 +263,11 @@ fn run_to_end(
 
 fn settings(loaded: &Loaded, begun: &Begun) -> Settings {
     Settings {
-        policy: begun.going.as_ref().map_or(policy(loaded), |g| g.policy),
-        max_steps: loaded.invocation.max_steps,
+        policy: begun
+            .going
+            .as_ref()
+            .map_or(loaded.invocation.policy(), |g| g.policy),
+        max_steps: loaded.invocation.max_steps(),
         start: begun.start,
         debug: loaded.invocation.log_level == LogLevel::Debug,
         selection: begun.selection.clone(),
@@ -317,15 +319,6 @@ fn close_journal(
         print::complain(format_args!("tasker: {line}"));
     }
     closed
-}
-
-/// What the command line says about failures that nothing handles.
-pub fn policy(loaded: &Loaded) -> Policy {
-    let invocation = &loaded.invocation;
-    Policy {
-        keep_going: invocation.keep_going || invocation.fire_and_forget,
-        forgive: invocation.fire_and_forget,
-    }
 }
 
 pub fn run_id(began: SystemTime) -> String {
@@ -527,7 +520,7 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
         loaded.validation.who().to_string(),
         format!(
             "Default timeout {}, targets {}",
-            crate::cli::arguments::shown_timeout(loaded.defaults.timeout),
+            duration::setting(loaded.defaults.timeout),
             preflight::named_targets(loaded, &begun.selection)
         ),
         format!(

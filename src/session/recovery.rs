@@ -59,12 +59,6 @@ fn refuse(why: impl Into<String>) -> Refusal {
     Refusal::new(exit::POSITION, why)
 }
 
-/// Whether only what going on would do is to be shown.
-pub fn is_shown(loaded: &Loaded) -> bool {
-    let i = &loaded.invocation;
-    i.show_recovery_info || (!i.run && (i.resume || i.finish_only))
-}
-
 /// The options about failures, as a journal keeps them.
 fn policy_word(policy: Policy) -> &'static str {
     match (policy.keep_going, policy.forgive) {
@@ -350,7 +344,7 @@ fn check_options(
     selection: &Selection,
 ) -> Result<(), Refusal> {
     let id = &header.run_id;
-    let word = policy_word(real_run::policy(loaded));
+    let word = policy_word(loaded.invocation.policy());
     if word != "stop" && word != header.policy {
         return Err(refuse(format!(
             "run {id} cannot be gone on with: it had no --{word}"
@@ -371,7 +365,7 @@ fn check_options(
 fn settings(loaded: &Loaded, start: Ix, selection: Selection, policy: Policy) -> Settings {
     Settings {
         policy,
-        max_steps: loaded.invocation.max_steps,
+        max_steps: loaded.invocation.max_steps(),
         start,
         debug: false,
         selection,

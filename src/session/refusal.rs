@@ -3,6 +3,7 @@
 
 use crate::exit;
 use crate::report::print;
+use crate::text::diagnostic::printable;
 use std::io;
 use std::path::PathBuf;
 
@@ -48,4 +49,19 @@ pub fn homeless() -> Refusal {
         exit::LOG_DIR,
         "no home directory to keep the log in; name a directory with -l DIR",
     )
+}
+
+/// Says what is wrong with the command line, in the form of other mistakes; the
+/// exit code. What is probably meant is the remedy.
+pub fn refuse_command_line(message: &str) -> i32 {
+    let (message, help) = match message.rfind("; did you mean `") {
+        Some(at) => (&message[..at], &message[at + 2..]),
+        None => (message, "see tasker --help"),
+    };
+    print::complain(format_args!(
+        "tasker: error: {}\n     = help: {}",
+        printable(message),
+        printable(help)
+    ));
+    exit::USAGE
 }

@@ -2,7 +2,6 @@
 //! runner. No process, no pause, nothing written, nobody contacted.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::targets;
@@ -172,7 +171,7 @@ impl Rehearsal<'_> {
     fn walk(&mut self, failing: Option<Ix>, max_steps: u64, emit: &mut dyn FnMut(Event)) -> RunEnd {
         let loaded = self.loaded;
         let settings = Settings {
-            policy: real_run::policy(loaded),
+            policy: loaded.invocation.policy(),
             max_steps,
             start: self.start,
             debug: false,
@@ -200,7 +199,7 @@ impl Rehearsal<'_> {
     /// The story of one walk and its end.
     fn whole(&mut self) -> String {
         let mut story = Story::default();
-        let end = self.walk(None, self.loaded.invocation.max_steps, &mut |event| {
+        let end = self.walk(None, self.loaded.invocation.max_steps(), &mut |event| {
             story.event(&event)
         });
         let name = printable(&self.loaded.name);
@@ -231,7 +230,7 @@ impl Rehearsal<'_> {
             if task.command().is_none() {
                 continue;
             }
-            let most = self.loaded.invocation.max_steps.min(STEPS_OF_ONE);
+            let most = self.loaded.invocation.max_steps().min(STEPS_OF_ONE);
             let end = self.walk(Some(ix), most, &mut |_| {});
             let way = match end.results.get(ix).map(|r| r.outcome) {
                 None | Some(Outcome::NotStarted) => "is not reached".into(),
@@ -358,11 +357,6 @@ fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut
         }
     }
     answer
-}
-
-/// Whether the command line asks for a rehearsal.
-pub fn is_wanted(invocation: &Invocation) -> bool {
-    !invocation.assume.is_empty() || invocation.assume_each_fails
 }
 
 fn quoted(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! A run that was wanted and did not begin: whoever waits for its end is told.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
+use crate::cli::invocation::Invocation;
 use crate::report::html_report::HtmlReport;
 use crate::report::log_directory::{self, LogDirectory};
 use crate::report::print::complain;

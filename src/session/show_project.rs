@@ -1,7 +1,7 @@
 //! `--project-summary`: the runs of a project, as a table (SPEC §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Typed;
+use crate::cli::invocation::Typed;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};

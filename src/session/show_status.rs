@@ -4,7 +4,7 @@
 //! wait for.
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Typed;
+use crate::cli::invocation::Typed;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};

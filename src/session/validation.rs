@@ -2,7 +2,7 @@
 //! the day's report (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::arguments::Invocation;
+use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::color::{self, Color};

@@ -1,0 +1,411 @@
+//! What was asked: the options of the task file, then those of the command line,
+//! which win (SPEC §1, §6).
+//!
+//! What was typed (`Typed`) is kept apart from what it means (`Invocation`).
+#![forbid(unsafe_code)]
+
+use super::options::{self, CliOption, PlanForm, choose};
+use crate::plan::flow::Policy;
+use crate::plan::identity;
+use crate::report::color::Color;
+use crate::report::log::LogLevel;
+use crate::run::interrupt::OnInterrupt;
+use crate::task::globals::{RESERVED, is_secret};
+use crate::task::{keys, values};
+use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::duration;
+use crate::text::moment::{self, Moment};
+use crate::text::quote;
+use crate::text::source::{Sources, Span};
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many tasks a run executes at most when nothing says (SPEC §3.2).
+const MAX_STEPS: u64 = 100_000;
+
+/// An option as it was typed.
+pub struct Typed {
+    pub option: &'static CliOption,
+    pub value: Option<OsString>,
+}
+
+/// Everything that the command line and the file's options say.
+#[derive(Default)]
+pub struct Invocation {
+    pub run: bool,
+    pub log_dir: Option<PathBuf>,
+    pub log_level: LogLevel,
+    /// The name of an exec type, with its place if the file gives it; it is checked
+    /// when all types are known.
+    pub exec: Option<(String, Option<Span>)>,
+    /// `-o`; see `default_timeout`.
+    timeout: Option<Duration>,
+    pub project: Option<String>,
+    pub start_from: Option<String>,
+    pub resume: bool,
+    pub auto_recovery: bool,
+    pub show_recovery_info: bool,
+    pub finish_only: bool,
+    pub limit: Option<String>,
+    pub exclude: Option<String>,
+    /// What a rehearsal is to assume, as typed.
+    pub assume: Vec<String>,
+    pub assume_each_fails: bool,
+    pub connection_test: bool,
+    pub show_plan: Option<PlanForm>,
+    /// The digits of the reviewed plan's id.
+    pub plan: Option<String>,
+    pub expect_hosts: Option<RangeInclusive<usize>>,
+    pub yes: bool,
+    pub config: Option<PathBuf>,
+    pub validate_only: bool,
+    pub skip_host_validation: bool,
+    pub skip_task_validation: bool,
+    pub keep_going: bool,
+    pub fire_and_forget: bool,
+    max_steps: Option<u64>,
+    pub on_interrupt: OnInterrupt,
+    pub deadline: Option<Moment>,
+    pub deadline_task: Option<String>,
+    pub alert_on_failure: Option<PathBuf>,
+    pub events: Option<PathBuf>,
+    pub mail_once: bool,
+    pub instance_check: bool,
+    pub force_instance: bool,
+    pub lock_wait: Option<Duration>,
+    pub lock_skip: bool,
+    pub splay: Option<Duration>,
+    /// Globals from `--set`, in order.
+    pub settings: Vec<(String, String)>,
+    /// Results as JSON; the file if one was named.
+    pub output_json: Option<Option<PathBuf>>,
+    pub keep_output: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+    pub quiet: bool,
+    pub color: Color,
+    pub no_task_backup: bool,
+    pub strict_env: bool,
+    /// Options without effect that were given.
+    pub ignored: Vec<&'static str>,
+    /// The words of the command line that a command line which resumes the run
+    /// needs again.
+    pub kept_words: Vec<String>,
+}
+
+/// What this call of tasker is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// `--assume`, `--assume-each-fails`
+    Rehearse,
+    /// `--show-recovery-info`, or `--resume` or `--finish-only` without `-r`
+    ShowRecovery,
+    /// `-r`
+    Run,
+    /// Check, and show what would run.
+    DryRun,
+}
+
+impl Invocation {
+    /// Applies the file's option lines, then the command line's options.
+    ///
+    /// # Errors
+    /// What is wrong with the command line; mistakes in the file are reported.
+    pub fn new(
+        typed: &[Typed],
+        lines: &[Span],
+        sources: &Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Invocation, String> {
+        let mut invocation = Invocation::default();
+        for at in lines {
+            let applied =
+                Typed::from_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed));
+            if let Err(message) = applied {
+                diagnostics.near_miss(*at, &message);
+            }
+            if let Some((_, place @ None)) = &mut invocation.exec {
+                *place = Some(*at);
+            }
+        }
+        for typed in typed {
+            invocation.kept_words.extend(typed.kept_words());
+            let long = typed.option.long;
+            invocation
+                .apply(typed)
+                .map_err(|e| match typed.option.value {
+                    Some(_) => format!("--{long}: {e}"),
+                    None => e,
+                })?;
+        }
+        let typed_mail_once = typed.iter().any(|t| t.option.long == "mail-once");
+        match invocation.contradiction(typed_mail_once) {
+            Some(why) => Err(why.into()),
+            None => Ok(invocation),
+        }
+    }
+
+    /// Options that cannot be given together, or not alone.
+    fn contradiction(&self, typed_mail_once: bool) -> Option<&'static str> {
+        if self.run && self.mode() == Mode::Rehearse {
+            return Some("a rehearsal (--assume) runs nothing; leave -r out");
+        }
+        if self.deadline_task.is_some() && self.deadline.is_none() {
+            return Some("--deadline-task has no effect alone; add --deadline TIME");
+        }
+        if typed_mail_once && !self.quiet {
+            return Some("--mail-once changes what -q prints; add -q");
+        }
+        if self.run && self.validate_only {
+            return Some("--validate-only runs nothing; leave -r out");
+        }
+        None
+    }
+
+    /// What this call is for.
+    pub fn mode(&self) -> Mode {
+        if !self.assume.is_empty() || self.assume_each_fails {
+            Mode::Rehearse
+        } else if self.show_recovery_info || (!self.run && (self.resume || self.finish_only)) {
+            Mode::ShowRecovery
+        } else if self.run {
+            Mode::Run
+        } else {
+            Mode::DryRun
+        }
+    }
+
+    /// What is done about failures that nothing handles.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            keep_going: self.keep_going || self.fire_and_forget,
+            forgive: self.fire_and_forget,
+        }
+    }
+
+    /// How many tasks a run executes at most.
+    pub fn max_steps(&self) -> u64 {
+        self.max_steps.unwrap_or(MAX_STEPS)
+    }
+
+    /// The exec type of tasks without `exec=` if no option gives one.
+    pub fn exec_of_environment(&self) -> Option<String> {
+        environment("TASK_EXECUTOR_TYPE")
+    }
+
+    /// The timeout of tasks without `timeout=`: `-o`, else the environment's.
+    ///
+    /// # Errors
+    /// That the environment's is not a timeout.
+    pub fn default_timeout(&self) -> Result<Option<Duration>, String> {
+        match (self.timeout, environment("TASK_EXECUTOR_TIMEOUT")) {
+            (None, Some(text)) => values::timeout(&text)
+                .map(Some)
+                .map_err(|e| format!("TASK_EXECUTOR_TIMEOUT: {e}")),
+            (timeout, _) => Ok(timeout),
+        }
+    }
+
+    fn apply(&mut self, typed: &Typed) -> Result<(), String> {
+        let value = typed.value.as_deref().unwrap_or_default();
+        let text = || {
+            value
+                .to_str()
+                .ok_or("the value is not UTF-8 text".to_string())
+        };
+        match typed.option.long {
+            "run" => self.run = true,
+            "log-dir" => self.log_dir = Some(PathBuf::from(value)),
+            "log-level" => self.log_level = log_level(text()?)?,
+            "debug" => self.log_level = LogLevel::Debug,
+            "type" => self.exec = Some((text()?.to_string(), None)),
+            "timeout" => self.timeout = Some(values::timeout(text()?)?),
+            "project" => self.project = Some(project(text()?)?),
+            "start-from" => self.start_from = Some(text()?.to_string()),
+            "resume" => self.resume = true,
+            "auto-recovery" => self.auto_recovery = true,
+            "show-recovery-info" => self.show_recovery_info = true,
+            "finish-only" => self.finish_only = true,
+            "limit" => self.limit = Some(text()?.to_string()),
+            "exclude" => self.exclude = Some(text()?.to_string()),
+            "assume" => self.assume.push(text()?.to_string()),
+            "assume-each-fails" => self.assume_each_fails = true,
+            "connection-test" => self.connection_test = true,
+            "show-plan" => self.show_plan = Some(plan_form(text()?)?),
+            "plan" => self.plan = Some(identity::digits(text()?)?),
+            "expect-hosts" => self.expect_hosts = Some(expect_hosts(text()?)?),
+            "yes" => self.yes = true,
+            "config" => self.config = Some(PathBuf::from(value)),
+            "validate-only" => self.validate_only = true,
+            "skip-host-validation" => self.skip_host_validation = true,
+            "skip-task-validation" => self.skip_task_validation = true,
+            "skip-validation" => {
+                self.skip_host_validation = true;
+                self.skip_task_validation = true;
+            }
+            "keep-going" => self.keep_going = true,
+            "fire-and-forget" => self.fire_and_forget = true,
+            "max-steps" => self.max_steps = Some(max_steps(text()?)?),
+            "on-interrupt" => self.on_interrupt = choose(text()?, &OnInterrupt::NAMES)?,
+            "deadline" => self.deadline = Some(moment::parse(text()?)?),
+            "deadline-task" => self.deadline_task = Some(text()?.to_string()),
+            "alert-on-failure" => self.alert_on_failure = Some(PathBuf::from(value)),
+            "mail-once" => self.mail_once = true,
+            "events" => self.events = Some(PathBuf::from(value)),
+            "instance-check" => self.instance_check = true,
+            "force-instance" => self.force_instance = true,
+            "lock-wait" => self.lock_wait = Some(duration::parse(text()?)?),
+            "lock-skip" => self.lock_skip = true,
+            "splay" => self.splay = Some(duration::parse(text()?)?),
+            // Requests of their own, not settings of a run.
+            "status" | "project-summary" => {}
+            "set" => self.settings.push(setting(text()?)?),
+            "output-json" => {
+                self.output_json = Some((!value.is_empty()).then(|| PathBuf::from(value)));
+            }
+            "keep-output" => self.keep_output = Some(PathBuf::from(value)),
+            "report" => self.report = Some(PathBuf::from(value)),
+            "quiet" => self.quiet = true,
+            "color" => self.color = choose(text()?, &Color::NAMES)?,
+            "no-task-backup" => self.no_task_backup = true,
+            "strict-env-validation" => self.strict_env = true,
+            old if !self.ignored.contains(&old) => self.ignored.push(old),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)
+        .filter(|v| !v.is_empty())
+        .map(|v| v.to_string_lossy().into_owned())
+}
+
+// Option lines of a task file.
+
+impl Typed {
+    /// Reads an option line: `--opt=value`, `--opt value`, `-o value`. The value is
+    /// taken literally (SPEC §1).
+    fn from_line(line: &str) -> Result<Typed, String> {
+        let (name, value) = match line.split_once(['=', ' ', '\t']) {
+            Some((name, value)) => (name, Some(value.trim())),
+            None => (line, None),
+        };
+        let (option, value) = match name.strip_prefix("--") {
+            Some("") => return Err(format!("expected an option, found `{name}`")),
+            Some(name) => (options::find_long(name)?, value),
+            None => {
+                let mut letters = name[1..].chars();
+                let letter = letters.next().ok_or("expected an option, found `-`")?;
+                let attached = !letters.as_str().is_empty();
+                let value = match attached {
+                    true => Some(line[2..].trim_start_matches('=')),
+                    false => value,
+                };
+                (options::find_short(letter)?, value)
+            }
+        };
+        if !option.in_file {
+            return Err(format!(
+                "`--{}` is not allowed in a task file, only on the command line",
+                option.long
+            ));
+        }
+        match (option.value, value) {
+            (Some(_), None | Some("")) if !option.value_is_optional => Err(option.needs_value()),
+            (None, Some(_)) => Err(format!("`--{}` takes no value", option.long)),
+            (_, value) => Ok(Typed {
+                option,
+                value: value.map(OsString::from),
+            }),
+        }
+    }
+
+    /// The words that give the option again to resume the run; a secret only by its
+    /// name.
+    fn kept_words(&self) -> Option<String> {
+        if !self.option.is_kept {
+            return None;
+        }
+        let long = self.option.long;
+        let Some(value) = self.value.as_ref().map(|v| v.to_string_lossy()) else {
+            return Some(format!("--{long}"));
+        };
+        let name = value.split('=').next().unwrap_or("");
+        Some(match long {
+            "set" if is_secret(name) => format!("--set {}", quote::word(&format!("{name}=..."))),
+            _ if self.option.value_is_optional => format!("--{long}={}", quote::word(&value)),
+            _ => format!("--{long} {}", quote::word(&value)),
+        })
+    }
+}
+
+/// The option that a line of a file gives, without its value.
+pub fn option_name(line: &str) -> &str {
+    line.split(['=', ' ', '\t']).next().unwrap_or(line)
+}
+
+/// Where the value begins in a line that sets a secret global.
+pub fn secret_value_start(line: &str) -> Option<usize> {
+    let setting = line[option_name(line).len()..].trim_start_matches(['=', ' ', '\t']);
+    let (name, value) = setting.split_once('=')?;
+    (option_name(line) == "--set" && is_secret(name.trim())).then_some(line.len() - value.len())
+}
+
+// Values.
+
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    choose(&text.to_ascii_uppercase(), &LogLevel::NAMES).or_else(|_| choose(text, &LogLevel::NAMES))
+}
+
+fn plan_form(text: &str) -> Result<PlanForm, String> {
+    match text {
+        "" => Ok(PlanForm::Text),
+        text => choose(text, &PlanForm::NAMES),
+    }
+}
+
+fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    match (number(from), number(to)) {
+        (Some(from), Some(to)) if from <= to => Ok(from..=to),
+        _ => Err(format!(
+            "expected a number of hosts, or N..M, found {}",
+            Found(text)
+        )),
+    }
+}
+
+/// The name of a project.
+///
+/// # Errors
+/// One sentence: what a name may hold.
+pub fn project(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
+        true => Ok(text.to_string()),
+        false => Err(format!(
+            "expected a name of letters, digits, `.`, `_` and `-`, found {}",
+            Found(text)
+        )),
+    }
+}
+
+fn max_steps(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|n| *n > 0);
+    number.ok_or_else(|| format!("expected a number of at least 1, found {}", Found(text)))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("expected NAME=VALUE, found {}", Found(text)))?;
+    let name = name.trim();
+    if !keys::is_identifier(name) || keys::find(name).is_some() || RESERVED.contains(&name) {
+        return Err(format!("`{name}` cannot be the name of a global"));
+    }
+    Ok((name.to_string(), value.trim().to_string()))
+}

@@ -1,0 +1,294 @@
+//! Every option, once: the command line, the option lines of a task file, the
+//! help, the completions and the check of the man page all read this table.
+#![forbid(unsafe_code)]
+
+use crate::plan::picture::Language;
+use crate::report::color::Color;
+use crate::report::log::LogLevel;
+use crate::run::interrupt::OnInterrupt;
+use crate::text::diagnostic::Found;
+use crate::text::nearest::did_you_mean;
+
+/// One option.
+pub struct CliOption {
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// What the value is called, without brackets; nothing for a flag.
+    pub value: Option<&'static str>,
+    /// The value can be left out, and is only taken after a `=`.
+    pub value_is_optional: bool,
+    /// What a shell can offer for the value.
+    pub offers: Offers,
+    /// A task file may hold it (SPEC §1).
+    pub in_file: bool,
+    /// A command line that resumes the run needs it again.
+    pub is_kept: bool,
+    /// It can be given several times, each adding to the others.
+    pub adds_up: bool,
+    /// Empty for options of old files, which are accepted without effect.
+    pub help: &'static str,
+}
+
+/// What completes an option's value.
+#[derive(Clone, Copy)]
+pub enum Offers {
+    Nothing,
+    Words(&'static [&'static str]),
+    /// The built-in exec types.
+    ExecTypes,
+    Files,
+    Directories,
+    /// Ids and names of the tasks in the task file on the line.
+    Tasks,
+}
+
+const fn flag(long: &'static str, help: &'static str) -> CliOption {
+    CliOption {
+        long,
+        short: None,
+        value: None,
+        value_is_optional: false,
+        offers: Offers::Nothing,
+        in_file: true,
+        is_kept: true,
+        adds_up: false,
+        help,
+    }
+}
+
+const fn valued(
+    long: &'static str,
+    value: &'static str,
+    offers: Offers,
+    help: &'static str,
+) -> CliOption {
+    CliOption {
+        value: Some(value),
+        offers,
+        ..flag(long, help)
+    }
+}
+
+impl CliOption {
+    const fn short(self, letter: char) -> CliOption {
+        CliOption {
+            short: Some(letter),
+            ..self
+        }
+    }
+
+    const fn optional(self) -> CliOption {
+        CliOption {
+            value_is_optional: true,
+            ..self
+        }
+    }
+
+    const fn not_in_file(self) -> CliOption {
+        CliOption {
+            in_file: false,
+            ..self
+        }
+    }
+
+    const fn not_kept(self) -> CliOption {
+        CliOption {
+            is_kept: false,
+            ..self
+        }
+    }
+
+    const fn adding_up(self) -> CliOption {
+        CliOption {
+            adds_up: true,
+            ..self
+        }
+    }
+
+    /// What the help and a message call the value: `DIR`, `[=FORM]`; empty for a
+    /// flag.
+    pub fn shown_value(&self) -> String {
+        match self.value {
+            Some(value) if self.value_is_optional => format!("[={value}]"),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// What is wrong where the value is missing.
+    pub fn needs_value(&self) -> String {
+        format!("`--{}` needs a value: {}", self.long, self.shown_value())
+    }
+}
+
+const LEVELS: [&str; 4] = words(LogLevel::NAMES);
+const COLORS: [&str; 3] = words(Color::NAMES);
+const SHELLS: [&str; 3] = words(Shell::NAMES);
+const FORMS: [&str; 4] = words(PlanForm::NAMES);
+const INTERRUPTS: [&str; 2] = words(OnInterrupt::NAMES);
+const LAST: [&str; 3] = ["last:failed", "last:unreachable", "last:not_started"];
+
+use Offers::{Directories, ExecTypes, Files, Nothing, Tasks, Words};
+
+#[rustfmt::skip]
+pub const OPTIONS: &[CliOption] = &[
+    flag("run", "run the tasks; without it they are only checked and listed")
+        .short('r').not_in_file().not_kept(),
+    valued("log-dir", "DIR", Directories, "where logs and records go (default: ~/TASKER)")
+        .short('l'),
+    valued("log-level", "LEVEL", Words(&LEVELS), "ERROR, WARN, INFO (default) or DEBUG"),
+    flag("debug", "the same as --log-level=DEBUG").short('d'),
+    valued("type", "TYPE", ExecTypes, "exec type of tasks without exec=").short('t'),
+    valued("timeout", "TIME", Nothing, "timeout of tasks without timeout= (default: 300)")
+        .short('o'),
+    valued("project", "NAME", Nothing, "add a line to this project's summary").short('p'),
+    valued("start-from", "ID", Tasks, "begin at this task").not_kept(),
+    flag("resume", "resume the interrupted or failed run of this file").not_kept(),
+    flag("auto-recovery", "--resume if there is such a run, else a fresh run").not_kept(),
+    flag("show-recovery-info", "print what --resume would do").not_kept(),
+    flag("finish-only", "run only the final tasks of the interrupted run").not_kept(),
+    valued("limit", "SET", Words(&LAST), "run blocks over hosts only on this node set").not_kept(),
+    valued("exclude", "SET", Nothing, "leave this node set out of blocks over hosts"),
+    valued("assume", "RESULT", Nothing, "rehearse with this result: TASK=exit 3")
+        .not_in_file().adding_up(),
+    flag("assume-each-fails", "rehearse a failure of each task, and list where it leads")
+        .not_in_file(),
+    flag("connection-test", "also ping every host and test every exec type on it").short('c'),
+    valued("show-plan", "FORM", Words(&FORMS), "print the plan: text, dot, mermaid or json; with -r, then ask")
+        .optional().not_kept(),
+    valued("plan", "ID", Nothing, "run only if the plan still has this id").not_kept(),
+    valued("expect-hosts", "N", Nothing, "run only on N distinct hosts, or on N..M").not_kept(),
+    flag("yes", "ask nothing before the run").short('y').not_in_file(),
+    valued("config", "FILE", Files, "read this file instead of the usual tasker.conf"),
+    flag("validate-only", "check as for a run, print the findings but no plan").not_in_file(),
+    flag("skip-host-validation", "do not resolve or contact hosts before the run").not_in_file(),
+    flag("skip-task-validation", "no flow checks and no warnings").not_in_file(),
+    flag("skip-validation", "the same as all --skip options").not_in_file(),
+    flag("keep-going", "continue past failures that nothing handles; end with 1").short('k'),
+    flag("fire-and-forget", "the same, but end with 0").not_in_file(),
+    valued("max-steps", "N", Nothing, "run at most N tasks (default: 100000)"),
+    valued("on-interrupt", "HOW", Words(&INTERRUPTS), "what the first Ctrl-C does: drain (default) or kill"),
+    valued("deadline", "TIME", Nothing, "start only what ends by 04:00, +2h, 2024-01-15T04:00"),
+    valued("deadline-task", "ID", Tasks, "jump to this task when something does not fit"),
+    valued("alert-on-failure", "PROGRAM", Files, "run this program once when a real run fails"),
+    valued("events", "FILE", Files, "append each event of the run to this file, as a line of JSON"),
+    flag("mail-once", "with -q: report the same failure as last time in one line").not_kept(),
+    flag("instance-check", "refuse to run while another instance of this run is active"),
+    flag("force-instance", "run even if another instance is active").not_in_file(),
+    valued("lock-wait", "TIME", Nothing, "wait this long for another instance to end"),
+    flag("lock-skip", "end quietly with 0 if another instance is active"),
+    valued("splay", "TIME", Nothing, "wait a random time up to this before the run"),
+    valued("status", "RUN", Files, "show what runs, or how a run ended: by run id or task file")
+        .optional().not_in_file(),
+    valued("project-summary", "NAME", Nothing, "print the runs of this project as a table, with totals")
+        .not_in_file(),
+    valued("set", "NAME=VALUE", Nothing, "set or override a global").adding_up(),
+    valued("output-json", "FILE", Files, "write the results as JSON (default: in the log directory)")
+        .optional(),
+    valued("keep-output", "DIR", Directories, "keep all output, one file per task or host and stream"),
+    valued("report", "FILE.html", Files, "write an HTML report: outcome, timeline, table, outputs"),
+    flag("quiet", "print nothing unless the run fails").short('q').not_kept(),
+    valued("color", "WHEN", Words(&COLORS), "colour on standard error: auto (default), always, never"),
+    flag("no-task-backup", "keep no copy of the task file"),
+    flag("strict-env-validation", "use only environment variables that begin with TASKER_"),
+    valued("completions", "SHELL", Words(&SHELLS), "print a completion script: bash, zsh or fish")
+        .not_in_file(),
+    flag("help", "print help (-h: only the options)").short('h').not_in_file(),
+    flag("version", "print the version").short('V').not_in_file(),
+    flag("skip-command-validation", ""),
+    flag("skip-security-validation", ""),
+    flag("skip-subtask-range-validation", ""),
+    flag("skip-unresolved-host-validation", ""),
+];
+
+/// The options that the help and the completions list: not those of old files.
+pub fn listed() -> impl Iterator<Item = &'static CliOption> {
+    OPTIONS.iter().filter(|o| !o.help.is_empty())
+}
+
+/// The option with this long name.
+///
+/// # Errors
+/// One sentence, with the option that is probably meant.
+pub fn find_long(name: &str) -> Result<&'static CliOption, String> {
+    OPTIONS.iter().find(|o| o.long == name).ok_or_else(|| {
+        let known: Vec<String> = OPTIONS.iter().map(|o| format!("--{}", o.long)).collect();
+        let near = did_you_mean(&format!("--{name}"), known.iter().map(String::as_str));
+        format!(
+            "unknown option `--{name}`{}{near}",
+            if near.is_empty() { "" } else { "; " }
+        )
+    })
+}
+
+/// The option with this letter.
+///
+/// # Errors
+/// One sentence.
+pub fn find_short(letter: char) -> Result<&'static CliOption, String> {
+    let found = OPTIONS.iter().find(|o| o.short == Some(letter));
+    found.ok_or_else(|| format!("unknown option `-{letter}`"))
+}
+
+/// A shell that there is a completion script for.
+#[derive(Clone, Copy, Debug)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Shell {
+    pub const NAMES: [(&'static str, Shell); 3] = [
+        ("bash", Shell::Bash),
+        ("zsh", Shell::Zsh),
+        ("fish", Shell::Fish),
+    ];
+}
+
+/// How the plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PlanForm {
+    Text,
+    Diagram(Language),
+    Json,
+}
+
+impl PlanForm {
+    pub const NAMES: [(&'static str, PlanForm); 4] = [
+        ("text", PlanForm::Text),
+        ("dot", PlanForm::Diagram(Language::Dot)),
+        ("mermaid", PlanForm::Diagram(Language::Mermaid)),
+        ("json", PlanForm::Json),
+    ];
+}
+
+/// The first of each pair.
+const fn words<T: Copy, const N: usize>(pairs: [(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut at = 0;
+    while at < N {
+        words[at] = pairs[at].0;
+        at += 1;
+    }
+    words
+}
+
+/// What a word stands for.
+///
+/// # Errors
+/// One sentence: the words that are expected, and the one that is probably meant.
+pub fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let near = did_you_mean(text, words.iter().copied());
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    Err(format!(
+        "expected {} or {last}, found {}{}{near}",
+        others.join(", "),
+        Found(text),
+        if near.is_empty() { "" } else { "; " }
+    ))
+}
