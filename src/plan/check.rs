@@ -370,6 +370,13 @@ fn looks_random(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::recipe;
+    use crate::plan::workflow::tests::defaults;
+    use crate::task::build::build;
+    use crate::text::chance::{self, Chance};
+    use crate::text::scanner::scan;
+    use crate::text::source::{Source, Sources};
+    use std::path::Path;
 
     #[test]
     fn secrets_are_recognized_by_their_look() {
@@ -389,5 +396,32 @@ mod tests {
         assert!(
             names_a_secret("DB_PASS") && !names_a_secret("PASSENGERS") && !names_a_secret("BYPASS")
         );
+    }
+
+    #[test]
+    fn a_spoilt_file_is_checked_and_every_mistake_has_a_place() {
+        let files = chance::task_files();
+        let mut chance = Chance::new(12);
+        for _ in 0..2000 {
+            let bytes = chance.file(&files);
+            let (source, bad) = Source::decode("t", &bytes);
+            if bad.is_some() {
+                continue;
+            }
+            let mut sources = Sources::default();
+            let file = sources.add(source);
+            let mut diagnostics = Diagnostics::default();
+            let lines = scan(file, sources.get(file), &mut diagnostics);
+            let here = Path::new("/nowhere");
+            let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);
+            let recipes = recipe::prepare(&tasks.tasks, &defaults(), &mut diagnostics);
+            let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
+            if !diagnostics.has_errors() {
+                check(&workflow, None, &mut diagnostics);
+            }
+            let drawn = diagnostics.draw(&sources);
+            let is_foul = |c: char| c.is_control() && c != '\n';
+            assert!(!drawn.contains(is_foul), "{drawn:?}");
+        }
     }
 }

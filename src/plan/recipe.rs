@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use super::exec::{self, ExecType, Types, Way};
-use super::workflow::Workflow;
 use crate::task::globals::environment;
 use crate::task::keys::is_identifier;
 use crate::task::{Command, Task, host};
@@ -64,16 +63,14 @@ pub enum Payload {
     Script(Script),
 }
 
-/// Makes the recipe of every task; mistakes in commands are reported.
-pub fn prepare(workflow: &mut Workflow, defaults: &Defaults, diagnostics: &mut Diagnostics) {
+/// Makes the recipe of every task, in their order; mistakes in commands are reported.
+pub fn prepare(tasks: &[Task], defaults: &Defaults, diagnostics: &mut Diagnostics) -> Vec<Recipe> {
     diagnostics.begin(Check::Syntax);
     let mut programs = Programs::default();
-    let recipes = workflow
-        .tasks
+    let recipes = tasks
         .iter()
-        .map(|task| recipe(task, defaults, &mut programs, diagnostics))
-        .collect();
-    workflow.recipes = recipes;
+        .map(|task| recipe(task, defaults, &mut programs, diagnostics));
+    recipes.collect()
 }
 
 /// Whether a program is there, by its name and working directory: looked for
@@ -461,9 +458,10 @@ fn known_program(command: &Command, word: &Template) -> Option<(String, Option<S
 }
 
 /// The programs of `local` commands that are not there (`-c`).
-pub fn missing_local_programs(workflow: &Workflow) -> Vec<String> {
-    let tasks = workflow.tasks.iter().zip(&workflow.recipes);
+pub fn missing_local_programs(tasks: &[Task], recipes: &[Recipe]) -> Vec<String> {
     let mut programs: Vec<_> = tasks
+        .iter()
+        .zip(recipes)
         .filter_map(|(task, recipe)| match recipe {
             Recipe::Ready {
                 exec,

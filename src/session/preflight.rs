@@ -94,7 +94,8 @@ fn test_programs(check: &Check, findings: &mut ValidationSummary) {
         missing.extend(missing_programs(loaded, check.selection));
     }
     if contacting {
-        let local = recipe::missing_local_programs(&loaded.workflow);
+        let local =
+            recipe::missing_local_programs(&loaded.workflow.tasks, &loaded.workflow.recipes);
         missing.extend(local.iter().map(|p| format!("`{p}`")));
     }
     if !missing.is_empty() && findings.code == exit::OK {
