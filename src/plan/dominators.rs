@@ -1,161 +1,138 @@
-//! Which tasks every way to a task leads over. Knows nothing of workflows.
+//! Which nodes every path to a node passes through. Knows nothing of workflows.
+//!
+//! The iterative algorithm of Cooper, Harvey and Kennedy ("A simple, fast dominance
+//! algorithm"): no recursion, so a long file cannot overflow the stack, and nearly
+//! linear for the flow of a task file, which is a line with a few jumps.
 #![forbid(unsafe_code)]
 
-/// The dominator tree of a graph, from one start (Lengauer and Tarjan's
-/// algorithm, without recursion so that a long file cannot overflow; time is
-/// linear but for a logarithm).
+use std::collections::BinaryHeap;
+
+/// The dominator tree of a graph, from one start node.
 pub struct Dominators {
-    /// Each node's place and the size of its part, in an order of the tree in
-    /// which every part lies together; nothing for what the start does not reach.
-    places: Vec<Option<(usize, usize)>>,
+    /// For each node, its first and last number in a walk of the tree; `None` where
+    /// the start does not reach it. One node dominates another if its range covers
+    /// the other's.
+    ranges: Vec<Option<(usize, usize)>>,
 }
 
 impl Dominators {
-    /// `next` gives the nodes that each node leads to.
-    pub fn new(next: &[Vec<usize>], start: usize) -> Dominators {
-        let walk = Walk::new(next, start);
-        let above = immediate(&walk);
-        // Above each stands one that was found before it.
-        let count = walk.nodes.len();
-        let mut sizes = vec![1; count];
-        for w in (1..count).rev() {
-            sizes[above[w]] += sizes[w];
+    /// `next` lists the successors of each node. Gives up after `steps` up the tree:
+    /// a ladder of jumps needs a number that grows with the square of its length.
+    pub fn new(next: &[Vec<usize>], start: usize, mut steps: usize) -> Option<Dominators> {
+        let order = reverse_postorder(next, start);
+        let parents = immediate_dominators(next, &order, &mut steps)?;
+        // In reverse postorder a parent comes before its children.
+        let mut sizes = vec![1; order.len()];
+        for child in (1..order.len()).rev() {
+            sizes[parents[child]] += sizes[child];
         }
-        let mut places = vec![None; next.len()];
-        let mut place = vec![0; count];
-        let mut free = vec![1; count];
-        for w in 0..count {
-            if w > 0 {
-                place[w] = free[above[w]];
-                free[above[w]] += sizes[w];
-                free[w] = place[w] + 1;
+        let mut ranges = vec![None; next.len()];
+        let mut firsts = vec![0; order.len()];
+        let mut free = vec![1; order.len()];
+        for (number, node) in order.iter().enumerate() {
+            if number > 0 {
+                let parent = parents[number];
+                firsts[number] = free[parent];
+                free[parent] += sizes[number];
+                free[number] = firsts[number] + 1;
             }
-            places[walk.nodes[w]] = Some((place[w], sizes[w]));
+            ranges[*node] = Some((firsts[number], firsts[number] + sizes[number] - 1));
         }
-        Dominators { places }
+        Some(Dominators { ranges })
     }
 
-    /// Whether every way from the start to `to` leads over `over`; also true
-    /// where there is no way at all.
-    pub fn leads_over(&self, over: usize, to: usize) -> bool {
-        match (self.places[over], self.places[to]) {
+    /// Whether every path from the start to `node` passes through `dominator`;
+    /// also true if there is no path at all.
+    pub fn dominates(&self, dominator: usize, node: usize) -> bool {
+        match (self.ranges[dominator], self.ranges[node]) {
             (_, None) => true,
             (None, _) => false,
-            (Some((from, size)), Some((at, _))) => (from..from + size).contains(&at),
+            (Some((first, last)), Some((number, _))) => (first..=last).contains(&number),
         }
     }
 }
 
-/// A depth-first walk; nodes are numbered as they are found.
-struct Walk {
-    nodes: Vec<usize>,
-    /// The numbers of the node it was found from, and of all that lead to it.
-    parents: Vec<usize>,
-    before: Vec<Vec<usize>>,
-}
-
-impl Walk {
-    fn new(next: &[Vec<usize>], start: usize) -> Walk {
-        let mut numbers = vec![usize::MAX; next.len()];
-        let mut walk = Walk {
-            nodes: Vec::new(),
-            parents: Vec::new(),
-            before: Vec::new(),
-        };
-        let mut path = vec![(start, 0)];
-        walk.enter(start, 0, &mut numbers);
-        while let Some((node, followed)) = path.last_mut() {
-            let (node, edge) = (*node, *followed);
-            let Some(to) = next[node].get(edge).copied() else {
+/// The nodes that the start reaches, each before its successors unless a cycle
+/// leads back to it.
+fn reverse_postorder(next: &[Vec<usize>], start: usize) -> Vec<usize> {
+    let mut seen = vec![false; next.len()];
+    let mut order = Vec::new();
+    let mut path = vec![(start, next[start].iter())];
+    seen[start] = true;
+    while let Some((node, successors)) = path.last_mut() {
+        match successors.next() {
+            Some(to) if seen[*to] => {}
+            Some(to) => {
+                seen[*to] = true;
+                path.push((*to, next[*to].iter()));
+            }
+            None => {
+                order.push(*node);
                 path.pop();
-                continue;
-            };
-            *followed += 1;
-            if numbers[to] == usize::MAX {
-                walk.enter(to, numbers[node], &mut numbers);
-                path.push((to, 0));
             }
-            walk.before[numbers[to]].push(numbers[node]);
         }
-        walk
     }
-
-    fn enter(&mut self, node: usize, parent: usize, numbers: &mut [usize]) {
-        numbers[node] = self.nodes.len();
-        self.nodes.push(node);
-        self.parents.push(parent);
-        self.before.push(Vec::new());
-    }
+    order.reverse();
+    order
 }
 
-/// For each number the one right above it in the tree; 0 for the start.
-fn immediate(walk: &Walk) -> Vec<usize> {
-    let count = walk.nodes.len();
-    let mut forest = Forest {
-        above: vec![None; count],
-        least: (0..count).collect(),
-        semi: (0..count).collect(),
-    };
-    let mut dominator = vec![0; count];
-    let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); count];
-    for w in (1..count).rev() {
-        for before in &walk.before[w] {
-            let least = forest.least_above(*before);
-            forest.semi[w] = forest.semi[w].min(forest.semi[least]);
-        }
-        waiting[forest.semi[w]].push(w);
-        let parent = walk.parents[w];
-        forest.above[w] = Some(parent);
-        for v in std::mem::take(&mut waiting[parent]) {
-            let least = forest.least_above(v);
-            let nearer = forest.semi[least] < forest.semi[v];
-            dominator[v] = if nearer { least } else { parent };
+/// The immediate dominator of each node of `order`, all by their places in it; the
+/// start is its own. Repeats the pass until nothing changes.
+fn immediate_dominators(
+    next: &[Vec<usize>],
+    order: &[usize],
+    steps: &mut usize,
+) -> Option<Vec<usize>> {
+    let mut number = vec![0; next.len()];
+    let mut predecessors: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
+    for (place, node) in order.iter().enumerate() {
+        number[*node] = place;
+    }
+    for (from, node) in order.iter().enumerate() {
+        for to in &next[*node] {
+            predecessors[number[*to]].push(from);
         }
     }
-    for w in 1..count {
-        if dominator[w] != forest.semi[w] {
-            dominator[w] = dominator[dominator[w]];
+    let mut parents: Vec<Option<usize>> = vec![None; order.len()];
+    parents[0] = Some(0);
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for node in 1..order.len() {
+            let known = predecessors[node].iter().filter(|p| parents[**p].is_some());
+            let parent = Some(nearest_common(&parents, known.copied().collect(), steps)?);
+            changed |= parents[node] != parent;
+            parents[node] = parent;
         }
     }
-    dominator
+    parents.into_iter().collect()
 }
 
-/// The part of the walk's tree that is linked so far, with paths cut short as
-/// they are looked along.
-struct Forest {
-    above: Vec<Option<usize>>,
-    /// The node with the least `semi` between a node and its `above`.
-    least: Vec<usize>,
-    semi: Vec<usize>,
-}
-
-impl Forest {
-    fn least_above(&mut self, node: usize) -> usize {
-        let mut path = Vec::new();
-        let mut at = node;
-        while let Some(above) = self.above[at] {
-            path.push(at);
-            at = above;
+/// The nearest node that dominates all of these, as far as `parents` is known. The
+/// deepest gives way to its parent until one is left, so that no part of the tree
+/// is climbed twice even if every task of a long file jumps to one handler.
+fn nearest_common(
+    parents: &[Option<usize>],
+    mut nodes: BinaryHeap<usize>,
+    steps: &mut usize,
+) -> Option<usize> {
+    while let Some(deepest) = nodes.pop() {
+        *steps = steps.checked_sub(1)?;
+        match nodes.peek() {
+            None => return Some(deepest),
+            Some(other) if *other == deepest => {}
+            Some(_) => nodes.extend(parents[deepest]),
         }
-        // The topmost is linked to a root already.
-        let mut nearer = path.pop();
-        while let (Some(upper), Some(at)) = (nearer, path.pop()) {
-            if self.semi[self.least[upper]] < self.semi[self.least[at]] {
-                self.least[at] = self.least[upper];
-            }
-            self.above[at] = self.above[upper];
-            nearer = Some(at);
-        }
-        self.least[node]
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// By definition: without `over`, `to` is not reached.
-    fn slowly(next: &[Vec<usize>], over: usize, to: usize) -> bool {
+    /// The definition: without `over`, `to` is not reached.
+    fn dominates_by_definition(next: &[Vec<usize>], over: usize, to: usize) -> bool {
         let mut seen = vec![false; next.len()];
         let mut waiting = vec![0];
         while let Some(node) = waiting.pop() {
@@ -180,12 +157,12 @@ mod tests {
             let next: Vec<Vec<usize>> = (0..count)
                 .map(|_| (0..random(4)).map(|_| random(count)).collect())
                 .collect();
-            let dominators = Dominators::new(&next, 0);
+            let dominators = Dominators::new(&next, 0, 10_000).expect("enough steps");
             for over in 0..count {
                 for to in 0..count {
-                    let expected = slowly(&next, over, to);
+                    let expected = dominates_by_definition(&next, over, to);
                     assert_eq!(
-                        dominators.leads_over(over, to),
+                        dominators.dominates(over, to),
                         expected,
                         "{next:?}: {over} before {to}"
                     );

@@ -160,7 +160,7 @@ impl Uses<'_> {
             || task.finally
             || !self.reached[node(here, false)]
             || QUESTIONS.iter().any(asks)
-            || self.dominators.as_ref()?.leads_over(there, here)
+            || self.dominators.as_ref()?.dominates(there, here)
         {
             return None;
         }
@@ -225,7 +225,7 @@ fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Do
                 .collect()
         })
         .collect();
-    Some(Dominators::new(&next, workflow.first()?))
+    Dominators::new(&next, workflow.first()?, STEPS)
 }
 
 /// The task of the main line that a task belongs to, however deep.
