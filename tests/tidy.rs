@@ -124,7 +124,7 @@ fn none(what: &str, found: Vec<String>) {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file() {
+fn unsafe_code_is_in_one_file() {
     let mut found = Vec::new();
     for file in sources() {
         let sealed = file.all.iter().any(|l| l == "#![forbid(unsafe_code)]");
@@ -267,6 +267,23 @@ fn section(page: &str, heading: &str) -> Vec<String> {
         .collect();
     assert!(!lines.is_empty(), "{page} has no section {heading}");
     lines
+}
+
+#[test]
+fn the_glossary_has_the_words_of_the_field() {
+    let glossary = section("man/tasker-file.5", "GLOSSARY");
+    let entries: Vec<&str> = glossary
+        .iter()
+        .filter_map(|l| l.strip_prefix(".It Em "))
+        .collect();
+    assert!((15..=20).contains(&entries.len()), "{entries:?}");
+    let terms: BTreeSet<&str> = entries.iter().flat_map(|e| e.split(" , ")).collect();
+    for term in [
+        "task", "block", "member", "host", "attempt", "verdict", "outcome", "plan", "journal",
+        "run", "resume",
+    ] {
+        assert!(terms.contains(term), "{term}: {terms:?}");
+    }
 }
 
 #[test]
