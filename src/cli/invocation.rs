@@ -12,11 +12,11 @@ use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::globals::{RESERVED, is_secret};
 use crate::task::{keys, values};
-use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::diagnostic::{DiagnosticList, Found};
 use crate::text::duration;
 use crate::text::moment::{self, Moment};
 use crate::text::quote;
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -115,15 +115,15 @@ impl Invocation {
     pub fn new(
         typed: &[Typed],
         lines: &[Span],
-        sources: &Sources,
-        diagnostics: &mut Diagnostics,
+        sources: &SourceMap,
+        diagnostics: &mut DiagnosticList,
     ) -> Result<Invocation, String> {
         let mut invocation = Invocation::default();
         for at in lines {
             let applied =
-                Typed::from_line(sources.text(*at)).and_then(|typed| invocation.apply(&typed));
+                Typed::from_line(sources.snippet(*at)).and_then(|typed| invocation.apply(&typed));
             if let Err(message) = applied {
-                diagnostics.near_miss(*at, &message);
+                diagnostics.error_with_suggestion(*at, &message);
             }
             if let Some((_, place @ None)) = &mut invocation.exec {
                 *place = Some(*at);
@@ -335,9 +335,11 @@ impl Typed {
         };
         let name = value.split('=').next().unwrap_or("");
         Some(match long {
-            "set" if is_secret(name) => format!("--set {}", quote::word(&format!("{name}=..."))),
-            _ if self.option.value_is_optional => format!("--{long}={}", quote::word(&value)),
-            _ => format!("--{long} {}", quote::word(&value)),
+            "set" if is_secret(name) => {
+                format!("--set {}", quote::shell_word(&format!("{name}=...")))
+            }
+            _ if self.option.value_is_optional => format!("--{long}={}", quote::shell_word(&value)),
+            _ => format!("--{long} {}", quote::shell_word(&value)),
         })
     }
 }

@@ -4,7 +4,7 @@
 use super::bounds::{Bounds, Durations};
 use super::outline::{Entry, Group, Outline, Route, Target, What, When};
 use super::workflow::Workflow;
-use crate::task::{Late, Task};
+use crate::task::{Deferrable, Task};
 use crate::text::json::Json;
 
 /// What is known of the plan as a whole.
@@ -19,14 +19,14 @@ pub fn write(outline: &Outline, workflow: &Workflow, whole: &Whole) -> String {
     let durations = &outline.durations;
     let mut text = Json::object(|j| {
         j.number("version", 1);
-        j.text("task_file", whole.file);
-        j.text("plan_id", whole.id);
+        j.string("task_file", whole.file);
+        j.string("plan_id", whole.id);
         j.array("hosts", |j| {
-            outline.targets.hosts.iter().for_each(|h| j.word(h));
+            outline.targets.hosts.iter().for_each(|h| j.item_string(h));
         });
         j.array("tasks_with_hosts_known_in_the_run", |j| {
             let late = outline.targets.late.iter();
-            late.for_each(|ix| j.word(&workflow.tasks[*ix].id.to_string()));
+            late.for_each(|ix| j.item_string(&workflow.tasks[*ix].id.to_string()));
         });
         bounds(j, outline.durations.whole);
         for (part, entries) in [
@@ -53,14 +53,14 @@ fn bounds(json: &mut Json, bounds: Bounds) {
 
 fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durations) {
     let task = &workflow.tasks[entry.ix];
-    json.item(|j| {
+    json.item_object(|j| {
         j.number("id", i64::from(entry.id));
-        j.maybe_text("name", task.name.as_deref());
-        j.text("title", &entry.title);
-        j.text("type", kind(&entry.what));
-        j.maybe_text("condition", entry.only_if.as_deref());
+        j.optional_string("name", task.name.as_deref());
+        j.string("title", &entry.title);
+        j.string("type", kind(&entry.what));
+        j.optional_string("condition", entry.only_if.as_deref());
         for (key, condition) in &entry.judged {
-            j.text(key, condition);
+            j.string(key, condition);
         }
         command(j, entry);
         numbers(j, task);
@@ -94,42 +94,42 @@ fn kind(what: &What) -> &'static str {
 
 fn command(json: &mut Json, entry: &Entry) {
     if let What::Tasks { at_once } | What::Hosts { at_once, .. } = &entry.what {
-        json.text("max_parallel", at_once);
+        json.string("max_parallel", at_once);
     }
     if let What::Hosts { set, left, .. } = &entry.what {
         let set = left.as_ref().map_or(set, |(left, ..)| left);
-        json.text("hostnames", set);
+        json.string("hostnames", set);
     }
     let Some(runs) = &entry.runs else { return };
-    json.maybe_text("hostname", runs.host.as_deref());
-    json.text("exec", &runs.exec);
-    json.text("words", &runs.words);
+    json.optional_string("hostname", runs.host.as_deref());
+    json.string("exec", &runs.exec);
+    json.string("words", &runs.words);
     match runs.timeout_known {
         Some(timeout) => json.seconds("timeout_seconds", Some(timeout)),
-        None => json.text("timeout", &runs.timeout),
+        None => json.string("timeout", &runs.timeout),
     }
 }
 
 /// Those that are known before the run.
 fn numbers(json: &mut Json, task: &Task) {
-    if let Late::Known(count @ 1..) = &task.retry.count {
+    if let Deferrable::Known(count @ 1..) = &task.retry.count {
         json.number("retry_count", i64::from(*count));
     }
-    if let Some(Late::Known(count)) = task.repeat.as_ref().map(|r| &r.count) {
+    if let Some(Deferrable::Known(count)) = task.repeat.as_ref().map(|r| &r.count) {
         json.number("loop", i64::from(*count));
     }
-    if let Some(Late::Known(sleep)) = &task.sleep {
+    if let Some(Deferrable::Known(sleep)) = &task.sleep {
         json.seconds("sleep_seconds", Some(*sleep));
     }
 }
 
 fn route(json: &mut Json, route: &Route) {
-    json.item(|j| {
-        j.text("when", when(route.when));
+    json.item_object(|j| {
+        j.string("when", when(route.when));
         match route.to {
             Target::Task { id, jump } => {
                 j.number("task", i64::from(id));
-                j.truth("jump", jump);
+                j.boolean("jump", jump);
             }
             Target::End(Some(code)) => j.number("exit_code", i64::from(code)),
             Target::End(None) => j.null("exit_code"),

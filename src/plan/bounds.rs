@@ -12,9 +12,11 @@ use super::recipe::{Defaults, Recipe};
 use super::targets::hosts_of;
 use super::waves;
 use super::workflow::Workflow;
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use crate::task::values::{Delay, Wave};
-use crate::task::{Command, Conditional, Ix, Kind, Late, Members, Next, Parallel, Task};
+use crate::task::{
+    Command, Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind,
+};
 use std::time::Duration;
 
 /// How long a final task may take when it does not say (SPEC §3.7).
@@ -99,7 +101,7 @@ pub fn of(
     workflow: &Workflow,
     graph: &Graph,
     defaults: &Defaults,
-    selection: &Selection,
+    selection: &HostFilter,
 ) -> Durations {
     let mut measure = Measure {
         workflow,
@@ -131,7 +133,7 @@ pub fn of(
 pub fn promised(
     workflow: &Workflow,
     defaults: &Defaults,
-    selection: &Selection,
+    selection: &HostFilter,
     ix: Ix,
 ) -> Duration {
     let mut measure = Measure {
@@ -229,7 +231,7 @@ impl Tries {
 struct Measure<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
-    selection: &'a Selection,
+    selection: &'a HostFilter,
     /// Only the timeouts that tasks name count, the others as is likely.
     promised: bool,
     known: Vec<Option<Bounds>>,
@@ -242,9 +244,9 @@ impl Measure<'_> {
         }
         let task = &self.workflow.tasks[ix];
         let once = match &task.kind {
-            Kind::Parallel(parallel) => self.parallel(ix, task, parallel),
-            Kind::Conditional(conditional) => self.conditional(conditional),
-            Kind::Command(_) | Kind::Decision | Kind::Bare => self.tries(ix).in_all(),
+            TaskKind::Parallel(parallel) => self.parallel(ix, task, parallel),
+            TaskKind::Conditional(conditional) => self.conditional(conditional),
+            TaskKind::Command(_) | TaskKind::Decision | TaskKind::Bare => self.tries(ix).in_all(),
         };
         let bounds = repeated(task, once);
         self.known[ix] = Some(bounds);
@@ -258,7 +260,7 @@ impl Measure<'_> {
             .command()
             .map_or(Bounds::NOTHING, |c| self.attempt(ix, task, c));
         let retries = match &task.routing.next {
-            Next::Loop => Some(0),
+            NextRule::Loop => Some(0),
             _ => self.retries(ix).copied().map(|n| n as usize),
         };
         Tries {
@@ -367,7 +369,7 @@ impl Measure<'_> {
                 likely: self.tries(ix).busy.likely,
             },
         };
-        let Some(Late::Known(limit)) = parallel.block_timeout else {
+        let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
             return whole;
         };
         let ending = self.defaults.kill_after.saturating_add(ENDING);
@@ -382,20 +384,20 @@ impl Measure<'_> {
         let default = self.defaults.max_parallel as usize;
         // A number that is not known yet may turn out to be 1.
         let (least, usual) = match &parallel.max_parallel {
-            Some(Late::Known(n)) => (*n as usize, *n as usize),
-            Some(Late::Later { .. }) => (1, default),
+            Some(Deferrable::Known(n)) => (*n as usize, *n as usize),
+            Some(Deferrable::Deferred { .. }) => (1, default),
             None => (default, default),
         };
         let waves = match &parallel.waves {
             None => vec![Wave::Rest],
-            Some(Late::Known(waves)) => waves.clone(),
+            Some(Deferrable::Known(waves)) => waves.clone(),
             // One after another takes longest.
-            Some(Late::Later { .. }) => vec![Wave::Count(1)],
+            Some(Deferrable::Deferred { .. }) => vec![Wave::Count(1)],
         };
         let pause = match &parallel.wave_pause {
             None => Bounds::NOTHING,
-            Some(Late::Known(pause)) => Bounds::exactly(*pause),
-            Some(Late::Later { .. }) => Bounds::default(),
+            Some(Deferrable::Known(pause)) => Bounds::exactly(*pause),
+            Some(Deferrable::Deferred { .. }) => Bounds::default(),
         };
         let check = parallel
             .wave_check
@@ -417,18 +419,18 @@ impl Measure<'_> {
 fn repeated(task: &Task, once: Bounds) -> Bounds {
     let sleep = match &task.sleep {
         None => Bounds::NOTHING,
-        Some(Late::Known(sleep)) => Bounds::exactly(*sleep),
-        Some(Late::Later { .. }) => Bounds::default(),
+        Some(Deferrable::Known(sleep)) => Bounds::exactly(*sleep),
+        Some(Deferrable::Deferred { .. }) => Bounds::default(),
     };
     let visit = once.then(sleep);
     match task.repeat.as_ref().map(|r| (&r.count, r.until.is_some())) {
         None => visit,
-        Some((Late::Known(count), waits)) => Bounds {
+        Some((Deferrable::Known(count), waits)) => Bounds {
             // What waits for something is taken to see it at once.
             likely: times(visit.likely, if waits { 1 } else { *count as usize }),
             ..visit.times(*count as usize)
         },
-        Some((Late::Later { .. }, _)) => Bounds {
+        Some((Deferrable::Deferred { .. }, _)) => Bounds {
             worst: None,
             ..visit
         },
@@ -494,7 +496,7 @@ mod tests {
             &workflow,
             &Graph::new(&workflow),
             &defaults(),
-            &Selection::default(),
+            &HostFilter::default(),
         )
         .whole;
         (whole.worst.map(|w| w.as_secs()), whole.likely.as_secs())
@@ -583,7 +585,7 @@ mod tests {
             &workflow,
             &Graph::new(&workflow),
             &defaults(),
-            &Selection::default(),
+            &HostFilter::default(),
         )
         .whole;
         assert_eq!(whole.worst, Some(Duration::from_secs(50_000 * 308)));

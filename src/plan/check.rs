@@ -6,9 +6,9 @@ use super::graph::{Case, Graph, Node, To, node, task_of};
 use super::idle;
 use super::uses;
 use super::workflow::Workflow;
-use crate::task::globals::{Globals, is_secret};
-use crate::task::{Ix, Kind, Late, Members, Next, Task, nodeset};
-use crate::text::diagnostic::Diagnostics;
+use crate::task::globals::{GlobalTable, is_secret};
+use crate::task::{Deferrable, Ix, Members, NextRule, Task, TaskKind, nodeset};
+use crate::text::diagnostic::DiagnosticList;
 use crate::text::source::Span;
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const WIDE: u32 = 10;
 
 /// Reports every doubt about the flow and the values. `late` is where the flow may
 /// also go by itself, at its deadline.
-pub fn check(workflow: &Workflow, late: Option<Ix>, diagnostics: &mut Diagnostics) {
+pub fn check(workflow: &Workflow, late: Option<Ix>, diagnostics: &mut DiagnosticList) {
     let Some(first) = workflow.first() else {
         return;
     };
@@ -61,8 +61,8 @@ fn ended_before(
     let before = Some(before).filter(|b| is_reached(*b))?;
     let task = &workflow.tasks[before];
     let written = |key: &str| task.written.iter().any(|(k, _)| *k == key);
-    if matches!(task.routing.next, Next::Never) {
-        return Some((task.place("next"), "the run ends here before it"));
+    if matches!(task.routing.next, NextRule::Never) {
+        return Some((task.key_span("next"), "the run ends here before it"));
     }
     [
         ("goto", "the flow jumps past it here"),
@@ -71,7 +71,7 @@ fn ended_before(
     ]
     .into_iter()
     .find(|(key, _)| written(key))
-    .map(|(key, why)| (task.place(key), why))
+    .map(|(key, why)| (task.key_span(key), why))
 }
 
 /// Where a task of the main line falls through to.
@@ -81,7 +81,7 @@ fn falls(
     reached: &[bool],
     failures: &[Option<Ix>],
     ix: Ix,
-    diagnostics: &mut Diagnostics,
+    diagnostics: &mut DiagnosticList,
 ) {
     let task = &workflow.tasks[ix];
     let edges = |in_handlers: bool| {
@@ -171,7 +171,7 @@ fn falls_among_handlers(
     failures: &[Option<Ix>],
     from: Ix,
     next: Ix,
-    diagnostics: &mut Diagnostics,
+    diagnostics: &mut DiagnosticList,
 ) {
     let (task, target) = (&workflow.tasks[from], &workflow.tasks[next]);
     let Some(jumps) = fallen_into(workflow, failures, from, next) else {
@@ -184,7 +184,7 @@ fn falls_among_handlers(
         );
         diagnostics
             .warning(task.at, message)
-            .also(workflow.tasks[jumps].place("on_failure"), "the failure")
+            .also(workflow.tasks[jumps].key_span("on_failure"), "the failure")
             .help("a failure handler has no task with the id just below its own; move it up");
     }
 }
@@ -237,7 +237,7 @@ fn ends_well_with(
 }
 
 /// Jumps that lead back to where they came from.
-fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mut Diagnostics) {
+fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mut DiagnosticList) {
     let mut told = HashSet::new();
     for cycle in graph.cycles() {
         if !cycle.iter().any(|n| reached[*n]) {
@@ -270,7 +270,7 @@ fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mu
             [id] => format!("task {id} jumps to itself{end}"),
             _ => format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", ")),
         };
-        diagnostics.warning(key.map_or(task.at, |k| task.place(k)), message);
+        diagnostics.warning(key.map_or(task.at, |k| task.key_span(k)), message);
     }
 }
 
@@ -283,11 +283,11 @@ fn jump_back(graph: &Graph, cycle: &[Node]) -> Option<Node> {
 }
 
 /// More slots than subtasks.
-fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
-    let Kind::Parallel(parallel) = &task.kind else {
+fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) {
+    let TaskKind::Parallel(parallel) = &task.kind else {
         return;
     };
-    let Some(Late::Known(slots)) = parallel.max_parallel else {
+    let Some(Deferrable::Known(slots)) = parallel.max_parallel else {
         return;
     };
     let subtasks = match &parallel.members {
@@ -301,7 +301,7 @@ fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
     };
     if let Some(subtasks) = subtasks.filter(|n| *n > 0 && (*n as u32) < slots) {
         diagnostics.warning(
-            task.place("max_parallel"),
+            task.key_span("max_parallel"),
             format!(
                 "more at once than block {} has subtasks ({subtasks})",
                 task.id
@@ -311,11 +311,11 @@ fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
 }
 
 /// Values that look like secrets under an ordinary name.
-fn values(globals: &Globals, diagnostics: &mut Diagnostics) {
+fn values(globals: &GlobalTable, diagnostics: &mut DiagnosticList) {
     for (name, global, value) in globals.values() {
         let value = String::from_utf8_lossy(&value);
         if !is_secret(name)
-            && global.secrets().is_empty()
+            && global.secret_values().is_empty()
             && (names_a_secret(name) || looks_random(&value))
             && !value.is_empty()
         {
@@ -375,7 +375,7 @@ mod tests {
     use crate::task::build::build;
     use crate::text::chance::{self, Chance};
     use crate::text::scanner::scan;
-    use crate::text::source::{Source, Sources};
+    use crate::text::source::{Source, SourceMap};
     use std::path::Path;
 
     #[test]
@@ -408,9 +408,9 @@ mod tests {
             if bad.is_some() {
                 continue;
             }
-            let mut sources = Sources::default();
+            let mut sources = SourceMap::default();
             let file = sources.add(source);
-            let mut diagnostics = Diagnostics::default();
+            let mut diagnostics = DiagnosticList::default();
             let lines = scan(file, sources.get(file), &mut diagnostics);
             let here = Path::new("/nowhere");
             let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);

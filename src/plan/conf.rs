@@ -6,11 +6,11 @@
 
 use super::exec::{ExecType, Probe, Types, Way, read_argv};
 use crate::task::{keys, values};
-use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::diagnostic::{DiagnosticList, Found};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,8 +63,8 @@ struct Section {
 pub fn read(
     lines: &[Line],
     types: &mut Types,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) -> Conf {
     let mut reader = Reader {
         sources,
@@ -89,14 +89,14 @@ pub fn read(
     if let Some((name, at)) = &conf.default_exec
         && let Err(message) = types.named(name)
     {
-        diagnostics.near_miss(*at, &message);
+        diagnostics.error_with_suggestion(*at, &message);
     }
     conf
 }
 
 struct Reader<'a> {
-    sources: &'a Sources,
-    diagnostics: &'a mut Diagnostics,
+    sources: &'a SourceMap,
+    diagnostics: &'a mut DiagnosticList,
     conf: Conf,
     seen: Vec<(String, Span)>,
     /// The sections so far.
@@ -106,7 +106,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn pair(&mut self, pair: &Pair, types: &mut Types) {
-        let key = self.sources.text(pair.key).to_string();
+        let key = self.sources.snippet(pair.key).to_string();
         if key == "exec" {
             self.close_section(types);
             self.open_section(pair);
@@ -150,7 +150,7 @@ impl Reader<'_> {
 
     /// The value without a comment, where it is one that cannot hold a `#`.
     fn plain(&self, pair: &Pair) -> String {
-        keys::without_comment(self.sources.text(pair.value)).to_string()
+        keys::without_comment(self.sources.snippet(pair.value)).to_string()
     }
 
     fn setting(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
@@ -159,7 +159,7 @@ impl Reader<'_> {
             "default_exec" => self.conf.default_exec = Some((text, pair.value)),
             "timeout" => self.conf.timeout = Some(values::timeout(&text)?),
             "kill_after" => self.conf.kill_after = Some(kill_after(&text)?),
-            "log_dir" => self.conf.log_dir = Some(directory(self.sources.text(pair.value))?),
+            "log_dir" => self.conf.log_dir = Some(directory(self.sources.snippet(pair.value))?),
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
             _ => self.conf.confirm_above = Some(confirm_above(&text)?),
@@ -197,7 +197,7 @@ impl Reader<'_> {
     }
 
     fn of_section(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
-        let (text, plain) = (self.sources.text(pair.value), self.plain(pair));
+        let (text, plain) = (self.sources.snippet(pair.value), self.plain(pair));
         let Some(section) = &mut self.section else {
             return Ok(());
         };

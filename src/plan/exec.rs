@@ -203,7 +203,7 @@ fn carried_by(program: &[&str]) -> Way {
 /// # Errors
 /// What is wrong with the line.
 pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
-    let value = Template::text(line, Span::whole(0));
+    let value = Template::literal(line, Span::whole(0));
     // `$` stands for itself: nothing here comes from the environment.
     let mut literal = |name: &str, at: Span| {
         Some(crate::text::template::Piece::Data {

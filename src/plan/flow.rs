@@ -8,7 +8,7 @@ use super::workflow::Workflow;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::task::values::RetryOn;
-use crate::task::{Ix, Kind, Next, Task};
+use crate::task::{Ix, NextRule, Task, TaskKind};
 use std::borrow::Cow;
 
 /// A task of the flow, at one of its iterations and attempts (both from 1).
@@ -181,7 +181,7 @@ pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, s
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
     }
-    if matches!(task.routing.next, Next::Loop) && !seen.refused {
+    if matches!(task.routing.next, NextRule::Loop) && !seen.refused {
         return choose_in_loop(task, at, seen);
     }
     let again = !seen.refused && is_retried(seen.outcome, seen.exit, &seen.retry_on);
@@ -192,7 +192,7 @@ pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, s
         );
         return (Choice::Retry, why.into());
     }
-    if matches!(task.routing.next, Next::Never) {
+    if matches!(task.routing.next, NextRule::Never) {
         return never(task, seen);
     }
     if let Some(to) = task.routing.goto {
@@ -287,7 +287,7 @@ fn returned(seen: &Seen) -> Option<(Choice, Cow<'static, str>)> {
 
 /// The exit code of a run that stops at this task.
 pub fn failure_code(task: &Task, seen: &Seen) -> i32 {
-    let runs_itself = matches!(task.kind, Kind::Command(_));
+    let runs_itself = matches!(task.kind, TaskKind::Command(_));
     if runs_itself && (1..=255).contains(&seen.exit) {
         seen.exit
     } else {
@@ -376,7 +376,7 @@ mod tests {
                 exit,
                 success: exit == 0,
                 refused: false,
-                verdict: exit == 0 || matches!(task.routing.next, Next::Always),
+                verdict: exit == 0 || matches!(task.routing.next, NextRule::Always),
                 iterations: task.repeat.as_ref().map_or(0, |r| known(r.count.known())),
                 loop_break: exit == 0 && task.repeat.as_ref().is_some_and(|r| r.until.is_some()),
                 retries: known(task.retry.count.known()),

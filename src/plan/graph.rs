@@ -7,7 +7,7 @@ use super::flow::{self, Choice, Course, Policy, Position, Seen, Step};
 use super::workflow::Workflow;
 use crate::outcome::Outcome;
 use crate::task::values::RetryOn;
-use crate::task::{Ix, Kind, Next, Task};
+use crate::task::{Ix, NextRule, Task, TaskKind};
 
 /// A task, and whether the flow falls through handlers there.
 pub type Node = usize;
@@ -263,7 +263,7 @@ fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, Seen)> 
         returns: returns.clone(),
     };
     let skipped = task.condition.is_some();
-    let breaks = matches!(task.routing.next, Next::Loop);
+    let breaks = matches!(task.routing.next, NextRule::Loop);
     [
         skipped.then(|| (Case::Skipped, seen(Outcome::Skipped, false, false))),
         Some((Case::True, seen(Outcome::Ok, true, breaks))),
@@ -277,10 +277,12 @@ fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, Seen)> 
 /// Whether the verdict can be false: not with `next=always`, not where nothing
 /// runs, not for a conditional that says nothing itself.
 pub fn can_be_false(task: &Task) -> bool {
-    let plain_if = matches!(task.kind, Kind::Conditional(_))
+    let plain_if = matches!(task.kind, TaskKind::Conditional(_))
         && task.success.is_none()
         && !task.routing.routes();
-    !matches!(task.routing.next, Next::Always) && !matches!(task.kind, Kind::Bare) && !plain_if
+    !matches!(task.routing.next, NextRule::Always)
+        && !matches!(task.kind, TaskKind::Bare)
+        && !plain_if
 }
 
 /// Deepest nesting that is looked into; a checked workflow has no deeper one.
@@ -288,7 +290,7 @@ const DEEPEST: usize = 64;
 
 /// The choices by which a task of a branch can leave the conditional block.
 fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, Seen)> {
-    let Kind::Conditional(conditional) = &workflow.tasks[ix].kind else {
+    let TaskKind::Conditional(conditional) = &workflow.tasks[ix].kind else {
         return Vec::new();
     };
     let mut out = Vec::new();

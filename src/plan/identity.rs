@@ -9,12 +9,12 @@ use super::recipe::{Defaults, Payload, Recipe};
 use super::targets::hosts_of;
 use super::workflow::Workflow;
 use crate::task::mask::Mask;
-use crate::task::nodeset::{self, Selection};
+use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Ix, Task, keys};
 use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::printable;
 use crate::text::sha256;
-use crate::text::source::Sources;
+use crate::text::source::SourceMap;
 use crate::text::template::{Piece, Template};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -31,8 +31,8 @@ const MOST_CHARACTERS: usize = 300;
 pub struct Basis<'a> {
     pub workflow: &'a Workflow,
     pub defaults: &'a Defaults,
-    pub selection: &'a Selection,
-    pub sources: &'a Sources,
+    pub selection: &'a HostFilter,
+    pub sources: &'a SourceMap,
     /// Options that decide how it runs, a line each.
     pub options: &'a [String],
     /// Keys the hashes of secrets, so that nobody can try values against the id.
@@ -69,7 +69,7 @@ fn globals(out: &mut String, basis: &Basis) {
         .globals
         .values()
         .map(|(name, global, value)| {
-            let shown = match global.secrets().is_empty() {
+            let shown = match global.secret_values().is_empty() {
                 true => printable(&String::from_utf8_lossy(&value)),
                 false => format!("*** ({})", keyed_hash(basis.key, name, &value)),
             };
@@ -129,12 +129,12 @@ fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
     let task = &basis.workflow.tasks[ix];
     let id = task.id;
     for (key, value) in written(task, basis.sources) {
-        let _ = writeln!(out, "task {id} {key}: {}", printable(&mask.text(&value)));
+        let _ = writeln!(out, "task {id} {key}: {}", printable(&mask.apply(&value)));
     }
     if let Recipe::Ready { exec, payload } = &basis.workflow.recipes[ix] {
         let _ = writeln!(out, "task {id} runs by: {}", exec.name());
         if let Some(words) = words_of_environment(payload) {
-            let _ = writeln!(out, "task {id} words: {}", printable(&mask.text(&words)));
+            let _ = writeln!(out, "task {id} words: {}", printable(&mask.apply(&words)));
         }
     }
     if task.is_block() && task.command().is_some() {
@@ -158,13 +158,13 @@ fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
     }
 }
 
-fn written(task: &Task, sources: &Sources) -> Vec<(String, String)> {
+fn written(task: &Task, sources: &SourceMap) -> Vec<(String, String)> {
     let mut names = task.command().map_or(&[][..], |c| &c.env).iter();
     let mut lines: Vec<(String, String)> = task
         .written
         .iter()
         .map(|(key, at)| {
-            let text = sources.text(*at);
+            let text = sources.snippet(*at);
             let comment = keys::find(key).is_some_and(|k| k.comment);
             let value = if comment {
                 keys::without_comment(text)

@@ -4,12 +4,12 @@
 use super::graph::can_be_false;
 use super::recipe::Recipe;
 use super::workflow::Workflow;
-use crate::task::{Ix, Kind, Late, Members, Next, Task};
-use crate::text::diagnostic::Diagnostics;
+use crate::task::{Deferrable, Ix, Members, NextRule, Task, TaskKind};
+use crate::text::diagnostic::DiagnosticList;
 use crate::text::duration;
 
 /// Reports them for one task.
-pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
+pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
     let task = &workflow.tasks[ix];
     hidden_return(task, diagnostics);
     sleep_at_the_end(task, diagnostics);
@@ -23,12 +23,12 @@ fn is_written(task: &Task, key: &str) -> bool {
 }
 
 /// A `return` that a jump hides whatever the verdict (SPEC §3.2, rules 4 and 5).
-fn hidden_return(task: &Task, diagnostics: &mut Diagnostics) {
+fn hidden_return(task: &Task, diagnostics: &mut DiagnosticList) {
     let routing = &task.routing;
-    if routing.return_.is_none() || matches!(routing.next, Next::Never) {
+    if routing.return_.is_none() || matches!(routing.next, NextRule::Never) {
         return;
     }
-    let loops_on = matches!(routing.next, Next::Loop)
+    let loops_on = matches!(routing.next, NextRule::Loop)
         && task.repeat.as_ref().is_none_or(|r| r.until.is_none());
     let never_fails = loops_on || !can_be_false(task);
     let jumps_on_success = routing.on_success.is_some();
@@ -42,34 +42,36 @@ fn hidden_return(task: &Task, diagnostics: &mut Diagnostics) {
             task.id
         );
         diagnostics
-            .warning(task.place("return"), message)
-            .also(key.map_or(task.at, |k| task.place(k)), "it jumps here");
+            .warning(task.key_span("return"), message)
+            .also(key.map_or(task.at, |k| task.key_span(k)), "it jumps here");
     }
 }
 
 /// A `sleep` of a task that ends the run: it comes before a jump only.
-fn sleep_at_the_end(task: &Task, diagnostics: &mut Diagnostics) {
+fn sleep_at_the_end(task: &Task, diagnostics: &mut DiagnosticList) {
     let routing = &task.routing;
     let jumps =
         routing.on_success.is_some() || routing.on_failure.is_some() || routing.goto.is_some();
     let ends = match routing.next {
-        Next::Never => true,
-        Next::Loop => false,
+        NextRule::Never => true,
+        NextRule::Loop => false,
         _ => routing.return_.is_some() && !jumps,
     };
     if ends && is_written(task, "sleep") {
         let message = format!("`sleep` has no effect: task {} ends the run", task.id);
-        diagnostics.warning(task.place("sleep"), message);
+        diagnostics.warning(task.key_span("sleep"), message);
     }
 }
 
 /// Retries that no failure can reach.
-fn retries(task: &Task, diagnostics: &mut Diagnostics) {
+fn retries(task: &Task, diagnostics: &mut DiagnosticList) {
     let wanted = ["retry_count", "retry_failed"]
         .into_iter()
         .find(|k| is_written(task, k));
     let Some(key) = wanted else { return };
-    if matches!(task.retry.count, Late::Known(0)) || matches!(task.routing.next, Next::Loop) {
+    if matches!(task.retry.count, Deferrable::Known(0))
+        || matches!(task.routing.next, NextRule::Loop)
+    {
         return;
     }
     if !can_be_false(task) && !task.is_block() {
@@ -77,12 +79,12 @@ fn retries(task: &Task, diagnostics: &mut Diagnostics) {
             "`{key}` has no effect: the verdict of task {} is never false",
             task.id
         );
-        diagnostics.warning(task.place(key), message);
+        diagnostics.warning(task.key_span(key), message);
     }
 }
 
 /// `retry_on` and `retry_delay` without a retry, or for what cannot happen.
-fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
+fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
     let task = &workflow.tasks[ix];
     let counts = |t: &Task| is_written(t, "retry_count") || is_written(t, "retry_failed");
     let mut tried_again = counts(task);
@@ -92,12 +94,12 @@ fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
         at = block;
     }
     for key in ["retry_on", "retry_delay"] {
-        if is_written(task, key) && !tried_again && !matches!(task.routing.next, Next::Loop) {
+        if is_written(task, key) && !tried_again && !matches!(task.routing.next, NextRule::Loop) {
             let message = format!("`{key}` has no effect without `retry_count`");
-            diagnostics.warning(task.place(key), message);
+            diagnostics.warning(task.key_span(key), message);
         }
     }
-    let Late::Known(on) = &task.retry.on else {
+    let Deferrable::Known(on) = &task.retry.on else {
         return;
     };
     let only_unreachable = on.unreachable && !on.failed && !on.timeout && on.codes.is_empty();
@@ -109,16 +111,16 @@ fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut Diagnostics) {
             "task {} is never tried again: a command on this machine is never `unreachable`",
             task.id
         );
-        diagnostics.warning(task.place("retry_on"), message);
+        diagnostics.warning(task.key_span("retry_on"), message);
     }
 }
 
 /// A block's deadline that comes before a timeout of what it runs.
-fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
-    let Kind::Parallel(parallel) = &task.kind else {
+fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) {
+    let TaskKind::Parallel(parallel) = &task.kind else {
         return;
     };
-    let Some(Late::Known(limit)) = parallel.block_timeout else {
+    let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
         return;
     };
     let key = match is_written(task, "block_timeout") {
@@ -126,7 +128,7 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
         false => "timeout",
     };
     let longer = |task: &Task| match task.command()?.timeout {
-        Some(Late::Known(timeout)) if timeout > limit => Some(timeout),
+        Some(Deferrable::Known(timeout)) if timeout > limit => Some(timeout),
         _ => None,
     };
     let shown = duration::setting(limit);
@@ -139,10 +141,10 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
             duration::setting(timeout)
         );
         diagnostics
-            .warning(task.place(key), message)
-            .also(task.place("timeout"), "their timeout");
+            .warning(task.key_span(key), message)
+            .also(task.key_span("timeout"), "their timeout");
     }
-    for member in task.owned() {
+    for member in task.owned_tasks() {
         let member = &workflow.tasks[member];
         let Some(timeout) = longer(member) else {
             continue;
@@ -154,7 +156,7 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut Diagnostics) {
             duration::setting(timeout)
         );
         diagnostics
-            .warning(member.place("timeout"), message)
-            .also(task.place(key), "the block's deadline");
+            .warning(member.key_span("timeout"), message)
+            .also(task.key_span(key), "the block's deadline");
     }
 }

@@ -4,8 +4,8 @@
 use super::outline::{Entry, Group, Outline, Route, Runs, Target, What, When};
 use super::workflow::Workflow;
 use crate::task::nodeset;
-use crate::task::{Late, Task};
-use crate::text::diagnostic::{Count, printable};
+use crate::task::{Deferrable, Task};
+use crate::text::diagnostic::{Plural, printable};
 use crate::text::duration;
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
         lister.out,
         "{}: {}",
         printable(file),
-        Count(workflow.tasks.len(), "task")
+        Plural(workflow.tasks.len(), "task")
     );
     outline.main.iter().for_each(|e| lister.task(e, 0));
     lister.part(
@@ -176,16 +176,18 @@ fn heading(group: Group, entry: &Entry) -> String {
 pub fn limits(task: &Task) -> String {
     let mut parts = Vec::new();
     match &task.retry.count {
-        Late::Known(0) => {}
-        Late::Known(n) => parts.push(format!("up to {}", Count(*n as usize, "more attempt"))),
-        Late::Later { value, .. } => {
+        Deferrable::Known(0) => {}
+        Deferrable::Known(n) => {
+            parts.push(format!("up to {}", Plural(*n as usize, "more attempt")))
+        }
+        Deferrable::Deferred { value, .. } => {
             parts.push(format!("up to {} more attempts", value.shown(None)))
         }
     }
     if let Some(repeat) = &task.repeat {
         let count = match &repeat.count {
-            Late::Known(n) => Count(*n as usize, "time").to_string(),
-            Late::Later { value, .. } => format!("{} times", value.shown(None)),
+            Deferrable::Known(n) => Plural(*n as usize, "time").to_string(),
+            Deferrable::Deferred { value, .. } => format!("{} times", value.shown(None)),
         };
         let most = if repeat.until.is_some() {
             " at most"
@@ -194,7 +196,7 @@ pub fn limits(task: &Task) -> String {
         };
         parts.push(format!("loops {count}{most}"));
     }
-    if let Some(Late::Known(sleep)) = &task.sleep {
+    if let Some(Deferrable::Known(sleep)) = &task.sleep {
         parts.push(format!("then sleeps {}", duration::setting(*sleep)));
     }
     parts.join(", ")

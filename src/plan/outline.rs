@@ -9,12 +9,12 @@ use super::graph::{Case, Graph, To, node, task_of};
 use super::recipe::{Defaults, Payload, Recipe};
 use super::targets::Targets;
 use super::workflow::Workflow;
-use crate::task::nodeset::{self, Selection};
-use crate::task::{Conditional, Ix, Kind, Late, Members, Next, Parallel, Task};
+use crate::task::nodeset::{self, HostFilter};
+use crate::task::{Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind};
 use crate::text::duration;
 use crate::text::quote;
 use crate::text::script::{Script, variable};
-use crate::text::source::Sources;
+use crate::text::source::SourceMap;
 use crate::text::template::{Piece, Template};
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ impl Outline {
     pub fn new(
         workflow: &Workflow,
         defaults: &Defaults,
-        selection: &Selection,
-        sources: &Sources,
+        selection: &HostFilter,
+        sources: &SourceMap,
     ) -> Outline {
         let graph = Graph::new(workflow);
         let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
@@ -164,8 +164,8 @@ struct Maker<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
     /// What `--limit` and `--exclude` leave of blocks over hosts.
-    selection: &'a Selection,
-    sources: &'a Sources,
+    selection: &'a HostFilter,
+    sources: &'a SourceMap,
     graph: Graph,
     /// The nodes of the graph that the flow can come to.
     reached: Vec<bool>,
@@ -184,10 +184,10 @@ impl Maker<'_> {
         let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
         let mut groups = Vec::new();
         let what = match &task.kind {
-            Kind::Command(_) => What::Command,
-            Kind::Decision => What::Decision,
-            Kind::Bare => What::Bare,
-            Kind::Parallel(parallel) => {
+            TaskKind::Command(_) => What::Command,
+            TaskKind::Decision => What::Decision,
+            TaskKind::Bare => What::Bare,
+            TaskKind::Parallel(parallel) => {
                 if let Members::Tasks(tasks) = &parallel.members {
                     groups.push((Group::Subtasks, members(tasks)));
                 }
@@ -196,7 +196,7 @@ impl Maker<'_> {
                 }
                 self.parallel(parallel)
             }
-            Kind::Conditional(Conditional {
+            TaskKind::Conditional(Conditional {
                 if_true, if_false, ..
             }) => {
                 for (group, branch) in [(Group::IfTrue, if_true), (Group::IfFalse, if_false)] {
@@ -213,7 +213,7 @@ impl Maker<'_> {
             id: task.id,
             title: task.title.shown(None),
             what,
-            only_if: condition.map(|(_, at)| self.sources.text(*at).to_string()),
+            only_if: condition.map(|(_, at)| self.sources.snippet(*at).to_string()),
             judged: self.judged(task),
             runs: self.runs(ix, task),
             groups,
@@ -223,10 +223,11 @@ impl Maker<'_> {
 
     fn judged(&self, task: &Task) -> Vec<(&'static str, String)> {
         let keys = ["success", "failure", "next", "loop_break"];
-        let is_condition = |key: &str| key != "next" || matches!(task.routing.next, Next::When(_));
+        let is_condition =
+            |key: &str| key != "next" || matches!(task.routing.next, NextRule::When(_));
         let of_key = |key: &&'static str| {
             let (_, at) = task.written.iter().find(|(k, _)| k == key)?;
-            Some((*key, self.sources.text(*at).to_string()))
+            Some((*key, self.sources.snippet(*at).to_string()))
         };
         let keys = keys.iter().filter(|k| is_condition(k));
         keys.filter_map(of_key).collect()
@@ -234,8 +235,8 @@ impl Maker<'_> {
 
     fn parallel(&self, parallel: &Parallel) -> What {
         let at_once = match &parallel.max_parallel {
-            Some(Late::Known(n)) => n.to_string(),
-            Some(Late::Later { value, .. }) => value.shown(None),
+            Some(Deferrable::Known(n)) => n.to_string(),
+            Some(Deferrable::Deferred { value, .. }) => value.shown(None),
             None => self.defaults.max_parallel.to_string(),
         };
         match &parallel.members {
@@ -280,13 +281,13 @@ impl Maker<'_> {
         };
         let default = exec_timeout.unwrap_or(self.defaults.timeout);
         let (timeout, timeout_known) = match &command.timeout {
-            Some(Late::Later { value, .. }) => (value.shown(None), None),
+            Some(Deferrable::Deferred { value, .. }) => (value.shown(None), None),
             known => {
                 let default = match task.finally {
                     true => default.min(FINAL_TIMEOUT),
                     false => default,
                 };
-                let timeout = known.as_ref().and_then(Late::known).copied();
+                let timeout = known.as_ref().and_then(Deferrable::known).copied();
                 let timeout = timeout.unwrap_or(default);
                 (duration::setting(timeout), Some(timeout))
             }
@@ -349,7 +350,7 @@ impl Maker<'_> {
 
 /// Whether a branch task itself ends the run there.
 fn ends(task: &Task, route: &Route) -> bool {
-    let own = task.routing.return_.is_some() || matches!(task.routing.next, Next::Never);
+    let own = task.routing.return_.is_some() || matches!(task.routing.next, NextRule::Never);
     own && matches!(route.to, Target::End(_)) && route.when != When::Skipped
 }
 
@@ -390,7 +391,7 @@ pub fn words(exec: &ExecType, payload: &Payload, host: &str) -> String {
     };
     match &exec.way {
         Way::Words | Way::Script => own(),
-        Way::Ssh { .. } => format!("ssh {} {}", quote::word(host), own()),
+        Way::Ssh { .. } => format!("ssh {} {}", quote::shell_word(host), own()),
         Way::Argv(args) => {
             let part = |arg: &Arg| match arg {
                 Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
@@ -422,11 +423,11 @@ fn shown_word(word: &Template) -> String {
         .collect();
     let text = word.shown(None);
     if !text.is_empty()
-        && (literal.is_empty() || quote::word(&literal) == literal || word.has_secret())
+        && (literal.is_empty() || quote::shell_word(&literal) == literal || word.has_secret())
     {
         text
     } else {
-        quote::word(&text)
+        quote::shell_word(&text)
     }
 }
 
@@ -439,7 +440,7 @@ fn shown_script(exec: &ExecType, script: &Script) -> String {
         .enumerate()
         .map(|(i, v)| format!("{}={} ", variable(i + 1), v.shown(None)))
         .collect();
-    let text = quote::word(&script.text.shown(None));
+    let text = quote::shell_word(&script.text.shown(None));
     match exec.way {
         Way::Script => format!("{values}/bin/bash -c {text}"),
         _ => format!("{values}{text}"),

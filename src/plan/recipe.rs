@@ -8,7 +8,7 @@ use super::exec::{self, ExecType, Types, Way};
 use crate::task::globals::environment;
 use crate::task::keys::is_identifier;
 use crate::task::{Command, Task, host};
-use crate::text::diagnostic::{Check, Diagnostics};
+use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::nearest::did_you_mean;
 use crate::text::script::{self, Script};
 use crate::text::source::Span;
@@ -45,7 +45,7 @@ pub enum Recipe {
     /// It runs no command.
     None,
     /// Its exec type, or the host that decides it, comes from a result.
-    Late,
+    Deferrable,
     Ready {
         exec: Arc<ExecType>,
         payload: Payload,
@@ -64,8 +64,12 @@ pub enum Payload {
 }
 
 /// Makes the recipe of every task, in their order; mistakes in commands are reported.
-pub fn prepare(tasks: &[Task], defaults: &Defaults, diagnostics: &mut Diagnostics) -> Vec<Recipe> {
-    diagnostics.begin(Check::Syntax);
+pub fn prepare(
+    tasks: &[Task],
+    defaults: &Defaults,
+    diagnostics: &mut DiagnosticList,
+) -> Vec<Recipe> {
+    diagnostics.begin_category(Category::Syntax);
     let mut programs = Programs::default();
     let recipes = tasks
         .iter()
@@ -81,7 +85,7 @@ fn recipe(
     task: &Task,
     defaults: &Defaults,
     programs: &mut Programs,
-    diagnostics: &mut Diagnostics,
+    diagnostics: &mut DiagnosticList,
 ) -> Recipe {
     let Some(command) = task.command() else {
         return Recipe::None;
@@ -97,10 +101,10 @@ fn recipe(
                         true => "there is no such exec type; its name is a secret".into(),
                         false => format!("there is no exec type `{}`", name.trim()),
                     };
-                    let error = diagnostics.error(task.place("exec"), message);
-                    error.of(Check::ExecType);
+                    let error = diagnostics.error(task.key_span("exec"), message);
+                    error.category(Category::ExecType);
                     error.label(did_you_mean(name.trim(), defaults.types.names()));
-                    return Recipe::Late;
+                    return Recipe::Deferrable;
                 }
             },
         },
@@ -123,7 +127,7 @@ fn recipe(
                         task.id
                     );
                     diagnostics.error(task.at, message);
-                    return Recipe::Late;
+                    return Recipe::Deferrable;
                 }
             },
         },
@@ -164,15 +168,15 @@ fn recipe(
             findings.doubts(task, command, &exec, &payload, programs);
             Recipe::Ready { exec, payload }
         }
-        None => Recipe::Late,
+        None => Recipe::Deferrable,
     }
 }
 
 /// The recipe of a command whose exec type is known only in the run. What no type
 /// could take, neither as words nor as a script, is a mistake now.
-fn late(command: &Command, defaults: &Defaults, diagnostics: &mut Diagnostics) -> Recipe {
+fn late(command: &Command, defaults: &Defaults, diagnostics: &mut DiagnosticList) -> Recipe {
     let strict = defaults.strict_env;
-    let mut scratch = Diagnostics::default();
+    let mut scratch = DiagnosticList::default();
     let mut trial = Findings {
         diagnostics: &mut scratch,
         strict,
@@ -184,7 +188,7 @@ fn late(command: &Command, defaults: &Defaults, diagnostics: &mut Diagnostics) -
         };
         findings.words(command);
     }
-    Recipe::Late
+    Recipe::Deferrable
 }
 
 /// The type where the task names none (SPEC §5); nothing where there is no host
@@ -206,7 +210,7 @@ pub fn default_exec(host: Option<&str>, defaults: &Defaults) -> Option<Arc<ExecT
 /// # Errors
 /// The first thing wrong with the command, as one sentence.
 pub fn payload(command: &Command, exec: &ExecType, strict: bool) -> Result<Payload, String> {
-    let mut diagnostics = Diagnostics::default();
+    let mut diagnostics = DiagnosticList::default();
     match (Findings {
         diagnostics: &mut diagnostics,
         strict,
@@ -221,7 +225,7 @@ pub fn payload(command: &Command, exec: &ExecType, strict: bool) -> Result<Paylo
 }
 
 struct Findings<'a> {
-    diagnostics: &'a mut Diagnostics,
+    diagnostics: &'a mut DiagnosticList,
     strict: bool,
 }
 
@@ -413,7 +417,7 @@ impl Findings<'_> {
         if found {
             return;
         }
-        let (at, name) = (task.place("command"), word.shown(None));
+        let (at, name) = (task.key_span("command"), word.shown(None));
         if in_path {
             let path = std::env::var("PATH").unwrap_or_default();
             self.diagnostics

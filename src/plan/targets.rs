@@ -4,8 +4,8 @@
 use super::recipe::Defaults;
 use super::workflow::Workflow;
 use crate::task::host::is_this_machine;
-use crate::task::nodeset::{self, Selection};
-use crate::task::{Ix, Kind, Members, Task};
+use crate::task::nodeset::{self, HostFilter};
+use crate::task::{Ix, Members, Task, TaskKind};
 use crate::text::template::Template;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &Selection) -> Targets {
+    pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &HostFilter) -> Targets {
         let mut targets = Targets::default();
         let mut seen = HashSet::new();
         for (ix, task) in workflow.tasks.iter().enumerate() {
@@ -42,8 +42,8 @@ impl Targets {
 /// Whether the task's hosts come from results.
 pub fn is_late(task: &Task) -> bool {
     match &task.kind {
-        Kind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
-        Kind::Parallel(parallel) => match &parallel.members {
+        TaskKind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
+        TaskKind::Parallel(parallel) => match &parallel.members {
             Members::Hosts { set, .. } => set.is_late(),
             Members::Tasks(_) => false,
         },
@@ -55,12 +55,14 @@ pub fn is_late(task: &Task) -> bool {
 /// for one that is not known yet, or none.
 pub fn hosts_of<'a>(
     workflow: &Workflow,
-    selection: &Selection,
+    selection: &HostFilter,
     task: &'a Task,
 ) -> Vec<Option<Cow<'a, str>>> {
     match &task.kind {
-        Kind::Command(command) => vec![command.hostname.as_ref().and_then(Template::known_text)],
-        Kind::Parallel(parallel) => match &parallel.members {
+        TaskKind::Command(command) => {
+            vec![command.hostname.as_ref().and_then(Template::known_text)]
+        }
+        TaskKind::Parallel(parallel) => match &parallel.members {
             Members::Hosts { set, .. } => {
                 let text = set.known_text().unwrap_or_default();
                 let hosts = nodeset::expand(&text, &workflow.directory)

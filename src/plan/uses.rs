@@ -4,8 +4,8 @@
 use super::dominators::Dominators;
 use super::graph::{Graph, Node, To, node, task_of};
 use super::workflow::Workflow;
-use crate::task::{Ix, Kind, Late, Next, Task, Use};
-use crate::text::diagnostic::Diagnostics;
+use crate::task::{Deferrable, Ix, NextRule, ResultUse, Task, TaskKind};
+use crate::text::diagnostic::DiagnosticList;
 
 /// How many steps are spent on questions about paths, so that a huge file stays
 /// quick to check.
@@ -15,7 +15,12 @@ const STEPS: usize = 20_000_000;
 const QUESTIONS: [&str; 5] = ["condition", "success", "failure", "next", "loop_break"];
 
 /// Reports the uses of results that are not there, or not on every path.
-pub fn check(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mut Diagnostics) {
+pub fn check(
+    workflow: &Workflow,
+    graph: &Graph,
+    reached: &[bool],
+    diagnostics: &mut DiagnosticList,
+) {
     if workflow.tasks.iter().all(|t| t.uses.is_empty()) {
         return;
     }
@@ -44,7 +49,12 @@ pub fn check(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: 
     }
 }
 
-fn cannot_have_run(workflow: &Workflow, task: &Task, used: &Use, diagnostics: &mut Diagnostics) {
+fn cannot_have_run(
+    workflow: &Workflow,
+    task: &Task,
+    used: &ResultUse,
+    diagnostics: &mut DiagnosticList,
+) {
     let target = &workflow.tasks[used.task];
     if target.id == task.id {
         let message = format!(
@@ -67,9 +77,9 @@ fn cannot_have_run(workflow: &Workflow, task: &Task, used: &Use, diagnostics: &m
 fn may_not_have_run(
     workflow: &Workflow,
     task: &Task,
-    used: &Use,
+    used: &ResultUse,
     jump: Ix,
-    diagnostics: &mut Diagnostics,
+    diagnostics: &mut DiagnosticList,
 ) {
     let (target, jumps) = (&workflow.tasks[used.task], &workflow.tasks[jump]);
     let message = format!(
@@ -81,7 +91,7 @@ fn may_not_have_run(
         .find(|k| jumps.written.iter().any(|(w, _)| w == k));
     diagnostics
         .warning(used.at, message)
-        .also(key.map_or(jumps.at, |k| jumps.place(k)), "the jump")
+        .also(key.map_or(jumps.at, |k| jumps.key_span(k)), "the jump")
         .help("the result is empty then");
 }
 
@@ -147,11 +157,11 @@ impl Uses<'_> {
     ///
     /// In failure handlers and final tasks it is expected that only a part has
     /// run, and a question may well be about a task that was passed by.
-    fn passed_by(&mut self, ix: Ix, used: &Use) -> Option<Ix> {
+    fn passed_by(&mut self, ix: Ix, used: &ResultUse) -> Option<Ix> {
         let task = &self.workflow.tasks[ix];
         let (here, there) = (top(self.workflow, ix), top(self.workflow, used.task));
         let asks = |key: &&str| {
-            let value = task.place(key);
+            let value = task.key_span(key);
             value != task.at && value.file == used.at.file && {
                 (value.start..value.end).contains(&used.at.start)
             }
@@ -247,7 +257,7 @@ fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
         let task = &workflow.tasks[ix];
         // Of an earlier iteration or attempt there is a result.
         return task.repeat.is_none()
-            && matches!(task.retry.count, Late::Known(0))
+            && matches!(task.retry.count, Deferrable::Known(0))
             && !own_criterion(task);
     }
     match (workflow.owner_of(ix), workflow.owner_of(used)) {
@@ -258,7 +268,7 @@ fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
 }
 
 fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
-    matches!(&workflow.tasks[block].kind, Kind::Parallel(p) if p.wave_check == Some(ix))
+    matches!(&workflow.tasks[block].kind, TaskKind::Parallel(p) if p.wave_check == Some(ix))
 }
 
 /// Whether the task judges itself by name, which is as good as a bare operand, or
@@ -266,7 +276,7 @@ fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
 fn own_criterion(task: &Task) -> bool {
     task.success.is_some()
         || task.routing.return_.is_some()
-        || matches!(task.routing.next, Next::When(_))
+        || matches!(task.routing.next, NextRule::When(_))
         || task.is_block()
 }
 

@@ -4,16 +4,16 @@
 
 use super::recipe::Recipe;
 use crate::task::build::TaskFile;
-use crate::task::globals::Globals;
-use crate::task::{Ix, Kind, Task};
-use crate::text::diagnostic::{Check, Diagnostics, Found};
+use crate::task::globals::GlobalTable;
+use crate::task::{Ix, Task, TaskKind};
+use crate::text::diagnostic::{Category, DiagnosticList, Found};
 use crate::text::nearest::did_you_mean;
 use std::path::PathBuf;
 
 pub struct Workflow {
     /// In id order; an `Ix` is a place in it.
     pub tasks: Vec<Task>,
-    pub globals: Globals,
+    pub globals: GlobalTable,
     /// Where relative `file:` paths of node sets begin.
     pub directory: PathBuf,
     /// How each task's command would be run.
@@ -34,11 +34,11 @@ struct Owner {
 impl Workflow {
     /// Checks the structure; what is wrong is reported and left out. `recipes` has
     /// one for each task of the file.
-    pub fn new(file: TaskFile, recipes: Vec<Recipe>, diagnostics: &mut Diagnostics) -> Workflow {
-        diagnostics.begin(Check::Dependency);
+    pub fn new(file: TaskFile, recipes: Vec<Recipe>, diagnostics: &mut DiagnosticList) -> Workflow {
+        diagnostics.begin_category(Category::Dependency);
         let owners = owners(&file.tasks, diagnostics);
         check_nesting(&file.tasks, &owners, diagnostics);
-        diagnostics.begin(Check::Flow);
+        diagnostics.begin_category(Category::Flow);
         for (ix, task) in file.tasks.iter().enumerate() {
             check_member(&file.tasks, ix, owners[ix], diagnostics);
             check_targets(&file.tasks, task, &owners, diagnostics);
@@ -120,11 +120,11 @@ impl Workflow {
     }
 }
 
-fn owners(tasks: &[Task], diagnostics: &mut Diagnostics) -> Vec<Option<Owner>> {
+fn owners(tasks: &[Task], diagnostics: &mut DiagnosticList) -> Vec<Option<Owner>> {
     let mut owners: Vec<Option<Owner>> = vec![None; tasks.len()];
     for (block, task) in tasks.iter().enumerate() {
-        let conditional = matches!(task.kind, Kind::Conditional(_));
-        for member in task.owned() {
+        let conditional = matches!(task.kind, TaskKind::Conditional(_));
+        for member in task.owned_tasks() {
             match owners[member] {
                 None => owners[member] = Some(Owner { block, conditional }),
                 // Both branches may name a task: only one of them is taken.
@@ -158,14 +158,14 @@ fn members_place(task: &Task) -> crate::text::source::Span {
     let key = ["tasks", "if_true_tasks", "if_false_tasks"]
         .into_iter()
         .find(|k| task.written.iter().any(|(w, _)| w == k));
-    key.map_or(task.at, |k| task.place(k))
+    key.map_or(task.at, |k| task.key_span(k))
 }
 
 /// How deep blocks may stand in each other.
 const DEEPEST: usize = 50;
 
 /// A block must not contain itself, nor stand so deep that nobody follows.
-fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Diagnostics) {
+fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut DiagnosticList) {
     // How deep each task stands, where that is known; each is worked out once.
     let mut depths: Vec<Option<usize>> = vec![None; tasks.len()];
     for start in 0..tasks.len() {
@@ -197,7 +197,7 @@ fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Dia
 }
 
 /// Says which blocks lead from the first, which is owned by the last, to itself.
-fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut Diagnostics) {
+fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut DiagnosticList) {
     let mut ids: Vec<String> = path.iter().map(|ix| tasks[*ix].id.to_string()).collect();
     ids.extend(ids.first().cloned());
     ids.reverse();
@@ -210,12 +210,12 @@ fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut Diagnostics) {
 }
 
 /// A subtask of a parallel block neither routes nor is a block (SPEC §3.5).
-fn check_member(tasks: &[Task], ix: Ix, owner: Option<Owner>, diagnostics: &mut Diagnostics) {
+fn check_member(tasks: &[Task], ix: Ix, owner: Option<Owner>, diagnostics: &mut DiagnosticList) {
     let Some(owner) = owner.filter(|o| !o.conditional) else {
         return;
     };
     let (task, block) = (&tasks[ix], &tasks[owner.block]);
-    let is_check = matches!(&block.kind, Kind::Parallel(p) if p.wave_check == Some(ix));
+    let is_check = matches!(&block.kind, TaskKind::Parallel(p) if p.wave_check == Some(ix));
     let what = if is_check {
         "the wave_check"
     } else {
@@ -245,7 +245,7 @@ fn check_targets(
     tasks: &[Task],
     task: &Task,
     owners: &[Option<Owner>],
-    diagnostics: &mut Diagnostics,
+    diagnostics: &mut DiagnosticList,
 ) {
     for key in ["on_success", "on_failure", "goto"] {
         let target = match key {
@@ -266,13 +266,13 @@ fn check_targets(
                 tasks[owner.block].id
             );
             diagnostics
-                .error(task.place(key), message)
+                .error(task.key_span(key), message)
                 .also(tasks[owner.block].at, "the block");
         }
         if tasks[target].finally {
             diagnostics
                 .error(
-                    task.place(key),
+                    task.key_span(key),
                     format!("task {id} is a final task and cannot be jumped to"),
                 )
                 .also(tasks[target].at, "the task");
@@ -281,7 +281,7 @@ fn check_targets(
 }
 
 /// A run must have a task to begin at.
-fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Diagnostics) {
+fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut DiagnosticList) {
     let main = |ix: usize| owners[ix].is_none() && !tasks[ix].finally;
     if let Some(first) = tasks.first()
         && !(0..tasks.len()).any(main)
@@ -294,13 +294,13 @@ fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut D
     }
 }
 
-fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut Diagnostics) {
+fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut DiagnosticList) {
     if !task.finally {
         return;
     }
     if owner.is_some() {
         diagnostics.error(
-            task.place("finally"),
+            task.key_span("finally"),
             format!(
                 "task {} belongs to a block and cannot be a final task",
                 task.id
@@ -318,16 +318,16 @@ fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut Diagnostics)
 }
 
 /// Counts and host sets are fields of blocks only.
-fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut Diagnostics) {
+fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut DiagnosticList) {
     for used in &task.uses {
         let target = &tasks[used.task];
-        if used.field.is_of_block() && !target.is_block() {
+        if used.field.is_block_only() && !target.is_block() {
             diagnostics
                 .error(
                     used.at,
                     format!("task {} is no block and has no such field", target.id),
                 )
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .also(target.at, "the task");
         }
     }
@@ -364,7 +364,7 @@ pub mod tests {
     use crate::plan::recipe::{self, Defaults};
     use crate::task::build::build;
     use crate::text::scanner::scan;
-    use crate::text::source::{Source, Sources};
+    use crate::text::source::{Source, SourceMap};
     use std::path::Path;
     use std::time::Duration;
 
@@ -382,9 +382,9 @@ pub mod tests {
 
     /// The workflow of a file that must be good.
     pub fn workflow(text: &str) -> Workflow {
-        let mut sources = Sources::default();
+        let mut sources = SourceMap::default();
         let file = sources.add(Source::new("t", text.to_string()));
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         let lines = scan(file, sources.get(file), &mut diagnostics);
         let tasks = build(
             &lines,

@@ -14,7 +14,7 @@ use crate::run::event::{About, Event};
 use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -56,7 +56,7 @@ impl Console {
         if self.quiet || text.is_empty() {
             return;
         }
-        let text = self.mask.text(text);
+        let text = self.mask.apply(text);
         match &mut self.live {
             Some(live) => live.above(&text, &self.progress),
             None => {
@@ -81,7 +81,7 @@ impl Console {
             live.clear();
         }
         let _ = std::io::stdout().flush();
-        let _ = std::io::stderr().write_all(self.mask.text(text).as_bytes());
+        let _ = std::io::stderr().write_all(self.mask.apply(text).as_bytes());
     }
 
     /// Shows what happened; the subtasks that turn out to be slow.
@@ -146,7 +146,7 @@ impl Console {
                 at_once,
             } => {
                 self.of_block = 0;
-                let subtasks = Count(*total, "subtask");
+                let subtasks = Plural(*total, "subtask");
                 self.say(&format!(
                     "{}  {subtasks}, at most {at_once} at once\n",
                     headline(about)
@@ -157,7 +157,7 @@ impl Console {
                 holds,
                 tasks,
             } => {
-                let tasks = Count(*tasks, "task");
+                let tasks = Plural(*tasks, "task");
                 self.say(&format!(
                     "{}  its condition is {holds}: {tasks} to run\n",
                     headline(about)

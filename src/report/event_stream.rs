@@ -96,7 +96,7 @@ impl EventStream {
             line.number("tasks", head.tasks as u64);
             line.text("log_file", head.log_file);
             line.number("pid", u64::from(std::process::id()));
-            line.json.truth("resumed", head.resumed);
+            line.json.boolean("resumed", head.resumed);
         });
     }
 
@@ -160,7 +160,7 @@ impl EventStream {
                 holds,
                 tasks,
             } => self.say_of("branch", about, |line| {
-                line.json.truth("condition", *holds);
+                line.json.boolean("condition", *holds);
                 line.number("tasks", *tasks as u64);
             }),
             Event::Finished { about, result } if result.members.is_empty() => {
@@ -313,12 +313,12 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn text(&mut self, key: &str, value: &str) {
-        self.json.text(key, &self.mask.text(value));
+        self.json.string(key, &self.mask.apply(value));
     }
 
     fn maybe_text(&mut self, key: &str, value: Option<&str>) {
-        let value = value.map(|v| self.mask.text(v));
-        self.json.maybe_text(key, value.as_deref());
+        let value = value.map(|v| self.mask.apply(v));
+        self.json.optional_string(key, value.as_deref());
     }
 
     fn number(&mut self, key: &str, value: u64) {
@@ -329,7 +329,7 @@ impl Line<'_> {
     fn words(&mut self, key: &str, words: &[String]) {
         let mask = self.mask;
         self.json.array(key, |json| {
-            words.iter().for_each(|w| json.word(&mask.text(w)));
+            words.iter().for_each(|w| json.item_string(&mask.apply(w)));
         });
     }
 
@@ -346,8 +346,8 @@ impl Line<'_> {
     fn result(&mut self, result: &TaskResult) {
         self.text("outcome", result.outcome.word());
         self.json.number("exit_code", i64::from(result.exit));
-        self.json.truth("success", result.success);
-        self.json.truth("timed_out", result.timed_out);
+        self.json.boolean("success", result.success);
+        self.json.boolean("timed_out", result.timed_out);
         self.number("attempts", u64::from(result.attempts));
         self.json.seconds("duration_seconds", Some(result.took));
         self.json.seconds("cpu_seconds", Some(result.cpu));
@@ -358,7 +358,7 @@ impl Line<'_> {
     }
 
     fn counts(&mut self, counts: &Counts) {
-        self.json.member("counts", |json| {
+        self.json.object_member("counts", |json| {
             for outcome in Outcome::ALL {
                 json.number(outcome.word(), counts.of(outcome) as i64);
             }

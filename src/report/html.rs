@@ -39,7 +39,7 @@ impl<'a> Html<'a> {
     }
 
     fn text_up_to(&mut self, text: &str, longest: usize) -> &mut Self {
-        let masked = self.mask.text(text);
+        let masked = self.mask.apply(text);
         let shown = match masked.char_indices().nth(longest) {
             Some((end, _)) => {
                 let more = masked[end..].chars().count();

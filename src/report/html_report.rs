@@ -12,10 +12,10 @@ use crate::outcome::{Counts, Outcome};
 use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
 use crate::task::Ix;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use crate::text::sha256;
-use crate::text::source::Sources;
+use crate::text::source::SourceMap;
 
 /// How many last lines of a failure's output stand at the top.
 const LAST_LINES: usize = 20;
@@ -43,7 +43,7 @@ pub struct Story<'a> {
     pub plan: &'a str,
     /// The task file's text, the values of secrets masked.
     pub task_file: &'a str,
-    pub sources: &'a Sources,
+    pub sources: &'a SourceMap,
 }
 
 impl HtmlReport<'_> {
@@ -209,7 +209,7 @@ impl HtmlReport<'_> {
             .markup(" (<a href=\"#L")
             .number(story.line_of(walk, ix) as u64);
         html.markup("\">")
-            .text(&story.sources.place(task.at))
+            .text(&story.sources.location(task.at))
             .markup("</a>)</p>\n");
         match result.members.is_empty() {
             true => self.failed_command(html, result),
@@ -324,7 +324,7 @@ impl Story<'_> {
         let more = text[self.part(text).len()..].lines().count();
         if more > 0 {
             html.markup("<p class=\"dim\">")
-                .text(&format!("... {}", Count(more, "more line")));
+                .text(&format!("... {}", Plural(more, "more line")));
             html.markup("</p>\n");
         }
     }

@@ -9,7 +9,7 @@ use crate::run::interrupt::signal_name;
 use crate::run::result::{Member, TaskResult};
 use crate::task::mask::Mask;
 use crate::text::decimal::seconds;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -86,7 +86,7 @@ impl Log {
         if page.text.is_empty() {
             return;
         }
-        let masked = self.mask.bytes(page.text.as_bytes());
+        let masked = self.mask.apply_bytes(page.text.as_bytes());
         if let Err(e) = self.file.write_all(&masked)
             && !std::mem::replace(&mut self.told, true)
         {
@@ -128,7 +128,7 @@ impl Log {
                     "Executing Task {}{}: {}, at most {at_once} at once",
                     who(about),
                     safe_text::titled(about),
-                    Count(*total, "subtask")
+                    Plural(*total, "subtask")
                 );
                 page.say(LogLevel::Info, &text);
             }
@@ -141,7 +141,7 @@ impl Log {
                     "Executing Task {}{}: its condition is {holds}, {} to run",
                     who(about),
                     safe_text::titled(about),
-                    Count(*tasks, "task")
+                    Plural(*tasks, "task")
                 );
                 page.say(LogLevel::Info, &text);
             }

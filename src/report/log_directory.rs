@@ -457,7 +457,7 @@ pub fn mask_definitions(text: &str, mask: &Mask) -> String {
             None => out.push_str(line),
         }
     }
-    mask.text(&out)
+    mask.apply(&out)
 }
 
 #[cfg(test)]

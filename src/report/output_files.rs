@@ -71,11 +71,11 @@ impl OutputFiles {
         let mut written = Ok(());
         output.chunks(&mut |chunk| {
             window.extend_from_slice(chunk);
-            written = file.write_all(&self.mask.take(&mut window, false));
+            written = file.write_all(&self.mask.drain_masked(&mut window, false));
             written.is_ok()
         });
         written?;
-        file.write_all(&self.mask.take(&mut window, true))
+        file.write_all(&self.mask.drain_masked(&mut window, true))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::log_directory::PROJECT_HEADER;
 use super::safe_text;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 
 /// How many lines that tell of no run are shown.
 const SHOWN: usize = 10;
@@ -91,7 +91,11 @@ fn totals(rows: &[Row]) -> String {
     let (all, bad) = (rows.len(), failed.clone().count());
     let mut out = match all {
         0 => return "no runs".into(),
-        _ => format!("{}: {} SUCCESS, {bad} FAILED", Count(all, "run"), all - bad),
+        _ => format!(
+            "{}: {} SUCCESS, {bad} FAILED",
+            Plural(all, "run"),
+            all - bad
+        ),
     };
     if let Some(row) = failed.next_back() {
         out.push_str(&format!(
@@ -106,7 +110,7 @@ fn tell_others(others: &[(usize, &str)], out: &mut String) {
     if others.is_empty() {
         return;
     }
-    let count = Count(others.len(), "line");
+    let count = Plural(others.len(), "line");
     out.push_str(&format!("{count} of the file cannot be read as a run:\n"));
     for (number, line) in others.iter().take(SHOWN) {
         let text = safe_text::short(&safe_text::line(line));

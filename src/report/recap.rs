@@ -11,9 +11,9 @@ use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
 use crate::task::{Ix, Task};
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
-use crate::text::source::Sources;
+use crate::text::source::SourceMap;
 use std::fmt::Write as _;
 
 /// How many last lines of a failure's output are printed.
@@ -28,7 +28,7 @@ const FURTHER_LINES: usize = 5;
 /// What the end of a run is told about.
 pub struct Closing<'a> {
     pub file: &'a str,
-    pub sources: &'a Sources,
+    pub sources: &'a SourceMap,
     pub workflow: &'a Workflow,
     /// The first failure that nothing retried, where there was one.
     pub failed: Option<Ix>,
@@ -164,7 +164,7 @@ fn list(
         if !hosts.is_empty() {
             let set = result_groups::brief_set(&hosts);
             let count = match set.ends_with("...") {
-                true => format!(" ({})", Count(hosts.len(), "host")),
+                true => format!(" ({})", Plural(hosts.len(), "host")),
                 false => String::new(),
             };
             names.push(format!("{} on {set}{count}", task.id));
@@ -219,7 +219,7 @@ impl Failure<'_> {
 
     /// `tasks.txt:12: task 5 (Deploy)`
     fn head(&self, task: &Task) -> String {
-        let place = self.closing.sources.place(task.at);
+        let place = self.closing.sources.location(task.at);
         format!("{place}: task {}", safe_text::named(task))
     }
 

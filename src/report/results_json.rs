@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
-use crate::task::{Kind, Members, Task};
+use crate::task::{Members, Task, TaskKind};
 use crate::text::json::Json;
 
 /// Raised when a key changes its meaning or goes.
@@ -23,17 +23,17 @@ const OUTPUT: usize = 1 << 20;
 pub fn draw(account: &RunSummary) -> String {
     let mut text = Json::object(|json| {
         json.number("schema_version", VERSION);
-        json.member("workflow_metadata", |json| metadata(json, account));
-        json.member("execution_summary", |json| summary(json, account));
-        json.member("task_results", |json| {
+        json.object_member("workflow_metadata", |json| metadata(json, account));
+        json.object_member("execution_summary", |json| summary(json, account));
+        json.object_member("task_results", |json| {
             if let Some(walk) = &account.walk {
                 task_results(json, walk, account.mask);
             }
         });
-        json.member("variables", |json| {
+        json.object_member("variables", |json| {
             let globals = account.walk.iter().map(|w| &w.workflow.globals);
             for (name, global, _) in globals.flat_map(|g| g.values()) {
-                json.text(name, &account.mask.text(&global.shown()));
+                json.string(name, &account.mask.apply(&global.shown()));
             }
         });
     });
@@ -43,20 +43,20 @@ pub fn draw(account: &RunSummary) -> String {
 
 fn metadata(json: &mut Json, account: &RunSummary) {
     let ended = account.began.checked_add(account.took);
-    let shown = |text: &str| account.mask.text(text);
+    let shown = |text: &str| account.mask.apply(text);
     let log = account.log.map(|p| shown(&p.display().to_string()));
-    json.text("task_file", &shown(account.file));
-    json.maybe_text("execution_id", some(account.run_id));
-    json.maybe_text("project", account.project);
-    json.text("status", status(account.exit));
+    json.string("task_file", &shown(account.file));
+    json.optional_string("execution_id", some(account.run_id));
+    json.optional_string("project", account.project);
+    json.string("status", status(account.exit));
     json.number("exit_code", account.exit.into());
-    json.text("start_time", &clock::rfc3339(account.began));
+    json.string("start_time", &clock::rfc3339(account.began));
     let ended = ended.map(clock::rfc3339);
-    json.maybe_text("end_time", ended.as_deref());
+    json.optional_string("end_time", ended.as_deref());
     json.seconds("duration_seconds", Some(account.took));
-    json.maybe_text("log_file", log.as_deref());
-    json.maybe_text("change", account.change.map(shown).as_deref());
-    json.text("tasker_version", env!("CARGO_PKG_VERSION"));
+    json.optional_string("log_file", log.as_deref());
+    json.optional_string("change", account.change.map(shown).as_deref());
+    json.string("tasker_version", env!("CARGO_PKG_VERSION"));
 }
 
 /// `success` or `failed`, as the exit code says.
@@ -99,9 +99,9 @@ fn summary(json: &mut Json, account: &RunSummary) {
     }
     match account.exit {
         exit::OK => json.null("failure_info"),
-        _ => json.member("failure_info", |json| failure(json, account)),
+        _ => json.object_member("failure_info", |json| failure(json, account)),
     }
-    json.member("outcomes", |json| {
+    json.object_member("outcomes", |json| {
         for outcome in Outcome::ALL {
             json.number(outcome.word(), of(outcome));
         }
@@ -116,8 +116,8 @@ fn failure(json: &mut Json, account: &RunSummary) {
         None => json.null("task_id"),
     }
     json.number("exit_code", account.exit.into());
-    json.text("error", &account.mask.text(account.error));
-    json.maybe_text("resume_command", walk.and_then(|w| some(w.go_on)));
+    json.string("error", &account.mask.apply(account.error));
+    json.optional_string("resume_command", walk.and_then(|w| some(w.go_on)));
 }
 
 fn task_results(json: &mut Json, walk: &Walk, mask: &Mask) {
@@ -125,9 +125,9 @@ fn task_results(json: &mut Json, walk: &Walk, mask: &Mask) {
         let Some(result) = walk.end.results.get(ix) else {
             continue;
         };
-        json.member(&task.id.to_string(), |json| {
-            let title = mask.text(&task.title.shown(None));
-            json.text("name", &title);
+        json.object_member(&task.id.to_string(), |json| {
+            let title = mask.apply(&task.title.shown(None));
+            json.string("name", &title);
             fields(json, result, mask);
             members(json, task, result, walk, mask);
         });
@@ -137,44 +137,44 @@ fn task_results(json: &mut Json, walk: &Walk, mask: &Mask) {
 /// What every result has, that of a task and that of a host.
 fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     let started = result.started.map(clock::rfc3339);
-    json.text("hostname", &mask.text(&result.hostname));
-    json.text("command", &mask.text(&result.command));
-    json.text("outcome", result.outcome.word());
+    json.string("hostname", &mask.apply(&result.hostname));
+    json.string("command", &mask.apply(&result.command));
+    json.string("outcome", result.outcome.word());
     json.number("exit_code", result.exit.into());
     stream(json, "stdout", &result.stdout, mask);
     stream(json, "stderr", &result.stderr, mask);
-    json.truth("success", result.success);
-    json.truth("skipped", result.outcome == Outcome::Skipped);
-    json.truth("timed_out", result.timed_out);
+    json.boolean("success", result.success);
+    json.boolean("skipped", result.outcome == Outcome::Skipped);
+    json.boolean("timed_out", result.timed_out);
     json.number("attempts", result.attempts.into());
-    json.maybe_text("start_time", started.as_deref());
+    json.optional_string("start_time", started.as_deref());
     json.seconds("duration", result.started.map(|_| result.took));
     json.seconds("cpu_seconds", result.started.map(|_| result.cpu));
     json.number("peak_memory_bytes", (result.peak_kib << 10) as i64);
-    json.maybe_text("cause", some(&result.cause));
+    json.optional_string("cause", some(&result.cause));
 }
 
 /// The beginning of an output, and how long all of it is.
 fn stream(json: &mut Json, name: &str, output: &Captured, mask: &Mask) {
     let bytes = output.head(OUTPUT + mask.reach());
-    let shown = mask.part(&bytes, 0, OUTPUT);
-    json.text(name, &String::from_utf8_lossy(&shown));
+    let shown = mask.apply_to_range(&bytes, 0, OUTPUT);
+    json.string(name, &String::from_utf8_lossy(&shown));
     json.number(&format!("{name}_bytes"), output.len() as i64);
 }
 
 fn members(json: &mut Json, task: &Task, result: &TaskResult, walk: &Walk, mask: &Mask) {
     match &task.kind {
-        Kind::Parallel(parallel) => match &parallel.members {
+        TaskKind::Parallel(parallel) => match &parallel.members {
             Members::Hosts { .. } => json.array("hosts", |json| {
                 for member in &result.members {
-                    json.item(|json| fields(json, &member.result, mask));
+                    json.item_object(|json| fields(json, &member.result, mask));
                 }
                 for host in &result.left_out {
                     let left_out = TaskResult {
                         hostname: host.clone(),
                         ..TaskResult::without_process(Outcome::Unreachable, -1, 1)
                     };
-                    json.item(|json| fields(json, &left_out, mask));
+                    json.item_object(|json| fields(json, &left_out, mask));
                 }
             }),
             Members::Tasks(tasks) => json.array("members", |json| {
@@ -183,7 +183,7 @@ fn members(json: &mut Json, task: &Task, result: &TaskResult, walk: &Walk, mask:
                 }
             }),
         },
-        Kind::Conditional(_) => json.array("members", |json| {
+        TaskKind::Conditional(_) => json.array("members", |json| {
             for member in &result.members {
                 if let Ok(id) = member.name.parse() {
                     json.item_number(id);

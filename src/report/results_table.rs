@@ -12,7 +12,7 @@ use crate::run::engine::RunEnd;
 use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
 use crate::task::{Ix, Task, nodeset};
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -233,7 +233,7 @@ impl ResultsTable<'_> {
         if left_out > 0 {
             html.markup("<tr><th scope=\"row\">").number(block);
             html.markup("</th><td colspan=\"8\" class=\"dim\">");
-            html.text(&format!("{}, see the log", Count(left_out, "more host")));
+            html.text(&format!("{}, see the log", Plural(left_out, "more host")));
             html.markup("</td></tr>\n");
         }
     }
@@ -321,7 +321,7 @@ impl ResultsTable<'_> {
     /// The command, and folded behind it all of it and what it printed.
     fn details(&self, html: &mut Html, result: &TaskResult, most: usize, room: &mut Room) {
         let short = self.short(&result.command, most);
-        let is_cut = short != self.mask.text(&result.command);
+        let is_cut = short != self.mask.apply(&result.command);
         let folds = is_cut || has_output(result);
         html.markup(if folds { "<details><summary>" } else { "" });
         if !short.is_empty() {
@@ -340,7 +340,7 @@ impl ResultsTable<'_> {
 
     /// The beginning of a command, masked before it is cut: half a secret is one.
     fn short(&self, command: &str, most: usize) -> String {
-        let masked = self.mask.text(command);
+        let masked = self.mask.apply(command);
         match masked.char_indices().nth(most) {
             Some((end, _)) => format!("{}...", &masked[..end]),
             None => masked,

@@ -7,7 +7,7 @@ use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::snapshot::{OpenBlock, RunProcess, RunningCommand, Snapshot};
 use crate::task::nodeset;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::quote;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -145,7 +145,7 @@ fn progress(sight: &FoundRun, track: &Snapshot) -> String {
         _ => format!(": {counts}"),
     };
     let Some(process) = &track.process else {
-        return format!("  {} done{which}\n", Count(done.len(), "task"));
+        return format!("  {} done{which}\n", Plural(done.len(), "task"));
     };
     let busy = track.tasks_under_way().len();
     let left = process.tasks.saturating_sub(done.len() + busy);
@@ -154,7 +154,7 @@ fn progress(sight: &FoundRun, track: &Snapshot) -> String {
         (n, true) => format!("{n} under way, "),
         (n, false) => format!("{n} {}, ", Outcome::Unknown),
     };
-    let (n, all) = (done.len(), Count(process.tasks, "task"));
+    let (n, all) = (done.len(), Plural(process.tasks, "task"));
     format!("  {n} of {all} done{which}; {busy}{left} left\n")
 }
 
@@ -317,7 +317,7 @@ fn go_on(track: &Snapshot, process: &RunProcess, here: &Path) -> String {
     };
     let cd = match Path::new(&process.directory) == here {
         true => String::new(),
-        false => format!("cd {} && ", quote::word(&process.directory)),
+        false => format!("cd {} && ", quote::shell_word(&process.directory)),
     };
     let words = safe_text::line(&process.words);
     format!(

@@ -35,7 +35,7 @@ pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) 
     // A little more is read, so that a secret across the cut is seen whole.
     let bytes = output.head(limit + mask.reach());
     let more = output.len().saturating_sub(limit.min(bytes.len()) as u64);
-    (lines(&mask.part(&bytes, 0, limit)), more)
+    (lines(&mask.apply_to_range(&bytes, 0, limit)), more)
 }
 
 /// The last `count` lines of an output.
@@ -50,7 +50,7 @@ pub fn foot(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
     let bytes = output.tail(limit + mask.reach());
     // A little more is read, as above.
     let from = bytes.len().saturating_sub(limit);
-    lines(&mask.part(&bytes, from, bytes.len()))
+    lines(&mask.apply_to_range(&bytes, from, bytes.len()))
 }
 
 /// `5`, `5.2 on web03`: who an event is about, for people.

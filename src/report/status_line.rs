@@ -79,9 +79,9 @@ impl StatusLine {
         }
         // The last column stays free: some terminals go on to the next line there.
         let room = columns - 1;
-        let mut text = display_width::cut(&self.mask.text(&progress.status(room)), room);
+        let mut text = display_width::cut(&self.mask.apply(&progress.status(room)), room);
         for (number, name) in progress.slowest().iter().enumerate() {
-            let name = self.mask.text(name);
+            let name = self.mask.apply(name);
             let more = match number {
                 0 => format!(" | {name}"),
                 _ => format!(", {name}"),

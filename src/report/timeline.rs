@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::plan::workflow::Workflow;
 use crate::run::interrupt::signal_name;
 use crate::text::decimal::decimal;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
     html.markup("</div>\n");
     if left_out > 0 {
         html.markup("<p class=\"dim\">");
-        html.text(&format!("{}, see the log", Count(left_out, "more row")));
+        html.text(&format!("{}, see the log", Plural(left_out, "more row")));
         html.markup("</p>\n");
     }
     legend(html, history);
@@ -180,7 +180,7 @@ fn draw_row(html: &mut Html, row: &Row, scale: &TimeAxis) {
         false => "more subtask",
     };
     html.markup("<li class=\"more\"><details><summary><span class=\"n\">");
-    html.text(&Count(folded.len(), what).to_string());
+    html.text(&Plural(folded.len(), what).to_string());
     html.markup("</span>");
     load(html, &folded, scale);
     html.markup("</summary>\n<ol>\n");

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::text::diagnostic::{Check, Count, Diagnostics};
+use crate::text::diagnostic::{Category, DiagnosticList, Plural};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +30,20 @@ const HAS_ERRORS: &str = "the file has errors";
 
 impl ValidationSummary {
     /// The checks of the file itself; `skipped` with `--skip-task-validation`.
-    pub fn of_file(diagnostics: &Diagnostics, skipped: bool) -> ValidationSummary {
+    pub fn of_file(diagnostics: &DiagnosticList, skipped: bool) -> ValidationSummary {
         let mut findings = ValidationSummary::default();
         let has_errors = diagnostics.has_errors();
         for (check, what) in [
-            (Check::Syntax, "Task file syntax validation"),
-            (Check::Dependency, "Dependency validation"),
-            (Check::Flow, "Flow control validation"),
+            (Category::Syntax, "Task file syntax validation"),
+            (Category::Dependency, "Dependency validation"),
+            (Category::Flow, "Flow control validation"),
         ] {
-            match diagnostics.errors_of(check) {
-                0 if check == Check::Flow && skipped => {
+            match diagnostics.errors_in(check) {
+                0 if check == Category::Flow && skipped => {
                     findings.skip(what, "--skip-task-validation");
                 }
                 // The flow of a file that is not understood is not followed.
-                0 if check == Check::Flow && has_errors => findings.skip(what, HAS_ERRORS),
+                0 if check == Category::Flow && has_errors => findings.skip(what, HAS_ERRORS),
                 0 => findings
                     .checks
                     .push((format!("{what} passed"), CheckResult::Passed)),
@@ -53,7 +53,7 @@ impl ValidationSummary {
         if has_errors {
             findings.code = exit::INVALID;
             findings.skip("Host DNS resolution", HAS_ERRORS);
-            match diagnostics.errors_of(Check::ExecType) {
+            match diagnostics.errors_in(Category::ExecType) {
                 0 => findings.skip("Execution type validation", HAS_ERRORS),
                 errors => findings.fail("Execution type validation", errors),
             }
@@ -104,7 +104,7 @@ impl ValidationSummary {
 
     fn fail(&mut self, what: &str, errors: usize) {
         self.checks.push((
-            format!("{what} failed ({})", Count(errors, "error")),
+            format!("{what} failed ({})", Plural(errors, "error")),
             CheckResult::Failed,
         ));
     }

@@ -20,7 +20,9 @@ use crate::outcome::Outcome;
 use crate::plan::flow::{self, Choice, Position};
 use crate::plan::waves;
 use crate::task::values::{Share, Unreachable, Wave};
-use crate::task::{Command, Criterion, Ix, Kind, Members, Parallel, Task, nodeset, now};
+use crate::task::{
+    Command, Criterion, Ix, Members, Parallel, Task, TaskKind, nodeset, resolve_setting,
+};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ops::Range;
@@ -165,15 +167,18 @@ impl Engine<'_> {
     fn limits(&mut self, parallel: &Parallel, context: &TaskContext) -> Result<Limits, String> {
         let default = self.defaults.max_parallel;
         self.look(context, |values| {
-            let at_once = now("max_parallel", parallel.max_parallel.as_ref(), values)?;
-            let unreachable = now("unreachable", parallel.unreachable.as_ref(), values)?;
+            let at_once = resolve_setting("max_parallel", parallel.max_parallel.as_ref(), values)?;
+            let unreachable =
+                resolve_setting("unreachable", parallel.unreachable.as_ref(), values)?;
             Ok(Limits {
                 at_once: at_once.unwrap_or(default) as usize,
-                timeout: now("block_timeout", parallel.block_timeout.as_ref(), values)?,
+                timeout: resolve_setting("block_timeout", parallel.block_timeout.as_ref(), values)?,
                 unreachable: unreachable.unwrap_or(Unreachable::Fail),
-                fail_fast: now("fail_fast", parallel.fail_fast.as_ref(), values)?,
-                waves: now("waves", parallel.waves.as_ref(), values)?.unwrap_or(vec![Wave::Rest]),
-                pause: now("wave_pause", parallel.wave_pause.as_ref(), values)?.unwrap_or_default(),
+                fail_fast: resolve_setting("fail_fast", parallel.fail_fast.as_ref(), values)?,
+                waves: resolve_setting("waves", parallel.waves.as_ref(), values)?
+                    .unwrap_or(vec![Wave::Rest]),
+                pause: resolve_setting("wave_pause", parallel.wave_pause.as_ref(), values)?
+                    .unwrap_or_default(),
             })
         })
     }
@@ -639,7 +644,7 @@ impl Block<'_> {
                 self.unreachable
             };
         if let Some(share) = self.limits.fail_fast
-            && failed > share.of(total)
+            && failed > share.limit_for(total)
         {
             self.halt(
                 format!("fail_fast, {failed} of {total} did not succeed"),
@@ -683,7 +688,7 @@ impl Block<'_> {
 /// The command of a subtask; nothing for a decision.
 fn command_of(task: &Task) -> Option<&Command> {
     match &task.kind {
-        Kind::Decision | Kind::Bare => None,
+        TaskKind::Decision | TaskKind::Bare => None,
         _ => task.command(),
     }
 }

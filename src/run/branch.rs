@@ -7,7 +7,7 @@ use super::result::{Member, TaskResult};
 use super::step::{Left, Numbers};
 use crate::outcome::Outcome;
 use crate::plan::flow::{self, Choice, Position, Seen};
-use crate::task::{Conditional, Ix, Next, Task};
+use crate::task::{Conditional, Ix, NextRule, Task};
 
 /// How a branch task ended, for its branch.
 enum After {
@@ -162,7 +162,7 @@ impl Engine<'_> {
                 Choice::Fail => {
                     self.sleep(at, &stepped);
                     // Only a task that says itself when the flow goes on stops it.
-                    return if matches!(task.routing.next, Next::Absent) {
+                    return if matches!(task.routing.next, NextRule::Absent) {
                         After::Next
                     } else {
                         After::Stop

@@ -14,7 +14,7 @@ use super::remote::{Filter, is_refusal};
 use super::runner::{Ending, Finished, Job};
 use super::stdin_pipe::StdinPipe;
 use super::sys;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ pub fn run(
             && is_refusal(&finished.stderr.head(4096));
         refusals += u32::from(refused);
         if refusals > 0 {
-            let times = Count(refusals as usize, "time");
+            let times = Plural(refusals as usize, "time");
             let warning = format!("the connection was turned away {times}");
             finished.warnings.push(warning);
         }

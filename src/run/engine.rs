@@ -19,11 +19,11 @@ use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::{self, Choice, Course, Policy, Position, Seen, Step};
 use crate::plan::recipe::Defaults;
 use crate::plan::workflow::Workflow;
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use crate::task::values::Delay;
 use crate::task::{Ix, Task};
 use crate::text::condition::Expr;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub struct Settings {
     /// Whether DEBUG events are wanted.
     pub debug: bool,
     /// `--limit` and `--exclude`, for every block over hosts.
-    pub selection: Selection,
+    pub selection: HostFilter,
     pub deadline: Option<Deadline>,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Engine<'a> {
             if at == Position::at(at.task) && !self.is_restoring() {
                 steps += 1;
                 if steps > self.settings.max_steps {
-                    let most = Count(self.settings.max_steps as usize, "task");
+                    let most = Plural(self.settings.max_steps as usize, "task");
                     self.why = format!("stopped after {most}, as --max-steps says");
                     self.warn("", &self.why.clone());
                     return (exit::MAX_STEPS, at.task);

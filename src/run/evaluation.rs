@@ -7,10 +7,10 @@ use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::{Ix, nodeset};
-use crate::text::condition::{Op, Operand, State};
+use crate::text::condition::{Op, Operand, ResultState};
 use crate::text::decimal::seconds;
 use crate::text::evaluate::Scope;
-use crate::text::template::{Counted, Field, Lookup, Reference};
+use crate::text::template::{BlockCount, Field, Lookup, Reference};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -72,7 +72,7 @@ impl Evaluation<'_> {
     /// The beginning of a value, for a DEBUG line.
     fn traced(&self, value: &[u8]) -> String {
         const TRACED: usize = 200;
-        String::from_utf8_lossy(&self.mask.part(value, 0, TRACED)).into_owned()
+        String::from_utf8_lossy(&self.mask.apply_to_range(value, 0, TRACED)).into_owned()
     }
 
     fn doubt_once(&self, text: String) {
@@ -178,20 +178,20 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     }
 }
 
-fn counted(counts: &Counts, what: Counted) -> u64 {
+fn counted(counts: &Counts, what: BlockCount) -> u64 {
     match what {
-        Counted::Success => counts.of(Outcome::Ok),
-        Counted::Failed => counts.of(Outcome::Failed),
-        Counted::Timeout => counts.of(Outcome::Timeout),
-        Counted::Unreachable => counts.of(Outcome::Unreachable),
-        Counted::Skipped => counts.of(Outcome::Skipped),
-        Counted::NotStarted => counts.of(Outcome::NotStarted),
-        Counted::Total => counts.total(),
+        BlockCount::Success => counts.of(Outcome::Ok),
+        BlockCount::Failed => counts.of(Outcome::Failed),
+        BlockCount::Timeout => counts.of(Outcome::Timeout),
+        BlockCount::Unreachable => counts.of(Outcome::Unreachable),
+        BlockCount::Skipped => counts.of(Outcome::Skipped),
+        BlockCount::NotStarted => counts.of(Outcome::NotStarted),
+        BlockCount::Total => counts.total(),
     }
 }
 
 impl Scope for Evaluation<'_> {
-    fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
+    fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]> {
         let Some(result) = self.result else {
             return Cow::Borrowed(b"");
         };
@@ -212,7 +212,7 @@ impl Scope for Evaluation<'_> {
         match (operand, self.result) {
             (Operand::Stdout, Some(result)) => result.stdout.contains(needle),
             (Operand::Stderr, Some(result)) => result.stderr.contains(needle),
-            _ => crate::text::search::contains(&self.own(operand), needle),
+            _ => crate::text::search::contains(&self.own_value(operand), needle),
         }
     }
 
@@ -229,15 +229,15 @@ impl Scope for Evaluation<'_> {
         }
     }
 
-    fn is(&self, state: State) -> bool {
+    fn has_state(&self, state: ResultState) -> bool {
         let Some(result) = self.result else {
             return false;
         };
         match state {
-            State::Success => result.success,
-            State::Failure => !result.success,
-            State::Timeout => result.timed_out,
-            State::Skipped => result.outcome == Outcome::Skipped,
+            ResultState::Success => result.success,
+            ResultState::Failure => !result.success,
+            ResultState::Timeout => result.timed_out,
+            ResultState::Skipped => result.outcome == Outcome::Skipped,
         }
     }
 
@@ -245,7 +245,7 @@ impl Scope for Evaluation<'_> {
         self.result.map_or(-1, |r| r.exit)
     }
 
-    fn count(&self, what: Counted) -> u64 {
+    fn count(&self, what: BlockCount) -> u64 {
         self.result.map_or(0, |r| counted(&r.counts(), what))
     }
 
@@ -253,7 +253,7 @@ impl Scope for Evaluation<'_> {
         self.trace.is_some()
     }
 
-    fn compared(&self, left: &[u8], op: Op, right: &[u8], holds: bool) {
+    fn trace_comparison(&self, left: &[u8], op: Op, right: &[u8], holds: bool) {
         if let Some(trace) = &self.trace {
             trace.borrow_mut().push(format!(
                 "`{}` {op} `{}`: {holds}",
@@ -263,7 +263,7 @@ impl Scope for Evaluation<'_> {
         }
     }
 
-    fn doubt(&self, text: &str) {
+    fn warn(&self, text: &str) {
         self.doubt_once(text.to_string());
     }
 }

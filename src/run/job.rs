@@ -103,7 +103,7 @@ pub fn prepare(
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),
-        Recipe::Late => {
+        Recipe::Deferrable => {
             let exec = late_exec(command, defaults, evaluation)?;
             late = recipe::payload(command, &exec, defaults.strict_env)?;
             (exec, &late)
@@ -287,11 +287,20 @@ impl Filler<'_> {
     ) -> Filled {
         let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
             .iter()
-            .map(|word| (self.word(word), quote::word(&shown(word, self.evaluation))))
+            .map(|word| {
+                (
+                    self.word(word),
+                    quote::shell_word(&shown(word, self.evaluation)),
+                )
+            })
             .unzip();
         let (words, remote) = match &exec.way {
             Way::Ssh { .. } => {
-                self.shown = vec!["ssh".into(), self.host(), quote::word(&shown.join(" "))];
+                self.shown = vec![
+                    "ssh".into(),
+                    self.host(),
+                    quote::shell_word(&shown.join(" ")),
+                ];
                 (
                     ssh(&self.evaluation.context.hostname),
                     Some(RemoteCommand::words(&words, variables)),
@@ -324,13 +333,13 @@ impl Filler<'_> {
             let name = variable(index + 1);
             settings.push(format!(
                 "{name}={}",
-                quote::word(&shown(value, self.evaluation))
+                quote::shell_word(&shown(value, self.evaluation))
             ));
             let value = self.limited(value, name.len() + 1, "a value in the script");
             values.push((name, value));
         }
         let text = self.word(&script.text);
-        let shown = quote::word(&shown(&script.text, self.evaluation));
+        let shown = quote::shell_word(&shown(&script.text, self.evaluation));
         match &exec.way {
             Way::Ssh { .. } => {
                 settings.extend(["ssh".into(), self.host(), shown]);
@@ -371,13 +380,13 @@ impl Filler<'_> {
     }
 
     fn host(&self) -> String {
-        quote::word(&self.evaluation.context.hostname)
+        quote::shell_word(&self.evaluation.context.hostname)
     }
 
     fn show_carried(&mut self, args: &[Arg], command: &[String], arguments: &[String]) {
         for arg in args {
             match arg {
-                Arg::Word(parts) => self.shown.push(quote::word(&with_host(
+                Arg::Word(parts) => self.shown.push(quote::shell_word(&with_host(
                     parts,
                     &self.evaluation.context.hostname,
                 ))),
@@ -477,7 +486,7 @@ fn assignments(values: &[Variable]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in values {
         out.extend_from_slice(format!("{name}=").as_bytes());
-        out.extend(quote::bytes(value, b"\n"));
+        out.extend(quote::shell_bytes(value, b"\n"));
         out.push(b'\n');
     }
     out
@@ -494,7 +503,7 @@ fn shown(word: &Template, evaluation: &Evaluation) -> String {
         fn value(&self, reference: Reference) -> std::borrow::Cow<'_, [u8]> {
             let mask = self.0.mask;
             let value = self.0.value_within(reference, SHOWN + mask.reach());
-            std::borrow::Cow::Owned(mask.part(&value, 0, SHOWN))
+            std::borrow::Cow::Owned(mask.apply_to_range(&value, 0, SHOWN))
         }
     }
     let text = word.shown(Some(&Short(evaluation)));

@@ -13,8 +13,8 @@ use crate::plan::check;
 use crate::plan::flow::Policy;
 use crate::plan::workflow::Workflow;
 use crate::plan::workflow::tests::{defaults, workflow};
-use crate::task::nodeset::Selection;
-use crate::text::diagnostic::Diagnostics;
+use crate::task::nodeset::HostFilter;
+use crate::text::diagnostic::DiagnosticList;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn run_until(
         max_steps: 1000,
         start,
         debug: false,
-        selection: Selection::default(),
+        selection: HostFilter::default(),
         deadline,
     };
     let (defaults, common) = (defaults(), JobEnvironment::new("test", Default::default()));
@@ -473,7 +473,7 @@ fn random_workflow(random: &mut Random) -> String {
 
 /// The ids of the tasks of which the validator says that they can never run.
 fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
-    let mut diagnostics = Diagnostics::default();
+    let mut diagnostics = DiagnosticList::default();
     check::check(workflow, None, &mut diagnostics);
     let id = |message: &str| {
         let rest = message.strip_prefix("task ")?;

@@ -89,7 +89,7 @@ fn assignments(list: &[(String, Vec<u8>)], before: &str) -> Vec<u8> {
 /// The word for `sh`, on one line: a newline stands outside the quotes, as the
 /// variable that the wrapper holds it in.
 fn quoted(word: &[u8]) -> Vec<u8> {
-    quote::bytes(word, b"'\"$tk_nl\"'")
+    quote::shell_bytes(word, b"'\"$tk_nl\"'")
 }
 
 fn nonce() -> String {

@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::plan::bounds::FINAL_TIMEOUT;
 use crate::plan::flow::{Choice, Position, Seen};
 use crate::task::values::{Delay, RetryOn, Split};
-use crate::task::{Command, Criterion, Ix, Kind, Next, Task, now};
+use crate::task::{Command, Criterion, Ix, NextRule, Task, TaskKind, resolve_setting};
 use crate::text::condition::Expr;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -120,7 +120,7 @@ impl Engine<'_> {
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let verdict = match (judged, refused) {
             (false, _) => false,
-            (true, true) => matches!(task.routing.next, Next::Always),
+            (true, true) => matches!(task.routing.next, NextRule::Always),
             (true, false) => self.verdict(at.task, task, &context, left.is_some()),
         };
         let seen = self.seen(at.task, task, &context, &numbers, verdict);
@@ -163,22 +163,22 @@ impl Engine<'_> {
             }
         }
         match &task.kind {
-            Kind::Command(command) => {
+            TaskKind::Command(command) => {
                 match self.command(at.task, task, command, context, numbers) {
                     Ok(result) => Performed::of(result),
                     Err(reason) => Performed::refused(self.unstarted(context, &reason)),
                 }
             }
-            Kind::Decision | Kind::Bare => {
+            TaskKind::Decision | TaskKind::Bare => {
                 Performed::of(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
             }
-            Kind::Parallel(parallel) => {
+            TaskKind::Parallel(parallel) => {
                 match self.parallel(at.task, task, parallel, context, numbers) {
                     Ok(result) => Performed::of(result),
                     Err(reason) => Performed::refused(self.unstarted(context, &reason)),
                 }
             }
-            Kind::Conditional(conditional) => {
+            TaskKind::Conditional(conditional) => {
                 let turn = self.turn();
                 let (mut result, left) = self.conditional(task, conditional, context, numbers);
                 if let Some(took) = self.restored_time(turn, task.id) {
@@ -323,7 +323,7 @@ impl Engine<'_> {
             let success = self.success(task, context, &mut result);
             result.settle(success);
         }
-        if !refused && !matches!(task.kind, Kind::Command(_)) {
+        if !refused && !matches!(task.kind, TaskKind::Command(_)) {
             result.exit = i32::from(!result.success);
         }
         if result.started.is_none() && result.is_judged() {
@@ -335,7 +335,7 @@ impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
     /// its kind (SPEC §3.2).
     fn success(&mut self, task: &Task, context: &TaskContext, result: &mut TaskResult) -> bool {
-        if matches!(task.kind, Kind::Parallel(_))
+        if matches!(task.kind, TaskKind::Parallel(_))
             && result.members.is_empty()
             && result.left_out.is_empty()
         {
@@ -343,14 +343,16 @@ impl Engine<'_> {
             return true;
         }
         match (&task.kind, block_criterion(task)) {
-            (Kind::Parallel(_), Some((expr, negated))) => {
+            (TaskKind::Parallel(_), Some((expr, negated))) => {
                 self.look_at(context, Some(result), |values| expr.eval(values)) != negated
             }
-            (Kind::Parallel(_), None) => result
+            (TaskKind::Parallel(_), None) => result
                 .members
                 .iter()
                 .all(|m| !m.result.outcome.is_failure()),
-            (Kind::Conditional(_), _) if task.success.is_none() => result.outcome == Outcome::Ok,
+            (TaskKind::Conditional(_), _) if task.success.is_none() => {
+                result.outcome == Outcome::Ok
+            }
             _ => self.meets(task.success.as_ref(), context, result),
         }
     }
@@ -381,10 +383,10 @@ impl Engine<'_> {
             return true;
         }
         match &task.routing.next {
-            Next::Always => true,
+            NextRule::Always => true,
             // The criterion of a parallel block, judged already.
-            Next::When(expr) if is_criterion(task, expr) => success,
-            Next::When(expr) => self.holds(expr, context, Some(ix)),
+            NextRule::When(expr) if is_criterion(task, expr) => success,
+            NextRule::When(expr) => self.holds(expr, context, Some(ix)),
             _ => success,
         }
     }
@@ -442,7 +444,7 @@ impl Engine<'_> {
             },
             retry_on: numbers.retries.on.clone(),
             returns: match &task.routing.return_ {
-                Some(code) if !over => Some(self.look(context, |values| code.get(values))),
+                Some(code) if !over => Some(self.look(context, |values| code.resolve(values))),
                 _ => None,
             },
         }
@@ -484,7 +486,7 @@ impl Engine<'_> {
     pub(super) fn context(&self, at: Position) -> TaskContext {
         let task = &self.workflow.tasks[at.task];
         let label = match task.routing.next {
-            Next::Loop => format!("{}.{}", task.id, at.iteration),
+            NextRule::Loop => format!("{}.{}", task.id, at.iteration),
             _ => task.id.to_string(),
         };
         let mut context = TaskContext {
@@ -495,7 +497,7 @@ impl Engine<'_> {
             attempt: at.attempt,
             ..TaskContext::default()
         };
-        if let Kind::Command(command) = &task.kind {
+        if let TaskKind::Command(command) = &task.kind {
             // A bad host is told when the numbers are looked at.
             context.hostname = self
                 .quiet_look(&context, |values| job::host_of(command, values))
@@ -521,29 +523,29 @@ impl Engine<'_> {
         let most = [of_final, self.time_left()].into_iter().flatten().min();
         let left = self.deadline.map(|d| d.saturating_sub(self.runner.now()));
         self.look(context, |values| {
-            if let Kind::Command(command) = &task.kind {
+            if let TaskKind::Command(command) = &task.kind {
                 job::host_of(command, values)?;
             }
             let command = task.command();
             let own = command.and_then(|c| c.timeout.as_ref());
-            let sleep = now("sleep", task.sleep.as_ref(), values)?;
+            let sleep = resolve_setting("sleep", task.sleep.as_ref(), values)?;
             let count = task.repeat.as_ref().map(|r| &r.count);
             Ok(Numbers {
                 timeout: Timeout {
-                    own: now("timeout", own, values)?,
+                    own: resolve_setting("timeout", own, values)?,
                     default,
                     most,
                     left,
                 },
                 retries: retries(task, values, inherited)?,
-                iterations: now("loop", count, values)?.unwrap_or(0),
+                iterations: resolve_setting("loop", count, values)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),
-                stdout_split: now(
+                stdout_split: resolve_setting(
                     "stdout_split",
                     command.and_then(|c| c.stdout_split.as_ref()),
                     values,
                 )?,
-                stderr_split: now(
+                stderr_split: resolve_setting(
                     "stderr_split",
                     command.and_then(|c| c.stderr_split.as_ref()),
                     values,
@@ -584,7 +586,7 @@ impl Engine<'_> {
         let about = context.about(&title);
         // A copy for a host is told with the block's task, but is no block.
         self.emit(match &task.kind {
-            Kind::Parallel(_) if !context.in_block => Event::BlockFinished { about, result },
+            TaskKind::Parallel(_) if !context.in_block => Event::BlockFinished { about, result },
             _ => Event::Finished { about, result },
         });
     }
@@ -614,7 +616,7 @@ fn block_criterion(task: &Task) -> Option<(&Expr, bool)> {
     let of_block = task.success.as_ref().filter(|c| is_of_block(task, c));
     match (of_block, &task.routing.next) {
         (Some(criterion), _) => Some((&criterion.expr, criterion.negated)),
-        (None, Next::When(expr)) if expr.is_about_block() => Some((expr, false)),
+        (None, NextRule::When(expr)) if expr.is_about_block() => Some((expr, false)),
         _ => None,
     }
 }
@@ -622,7 +624,7 @@ fn block_criterion(task: &Task) -> Option<(&Expr, bool)> {
 /// Whether the condition of `next` is what makes the block succeed.
 fn is_criterion(task: &Task, next: &Expr) -> bool {
     let own = block_criterion(task).is_some_and(|(expr, _)| std::ptr::eq(expr, next));
-    own && matches!(task.kind, Kind::Parallel(_))
+    own && matches!(task.kind, TaskKind::Parallel(_))
 }
 
 /// Whether the block's `success=` is about the block, not about each host.
@@ -632,7 +634,9 @@ pub(super) fn is_of_block(task: &Task, criterion: &Criterion) -> bool {
 
 /// A conditional without a route or criterion of its own (SPEC §3.2, rule 1).
 fn is_plain_if(task: &Task) -> bool {
-    matches!(task.kind, Kind::Conditional(_)) && task.success.is_none() && !task.routing.routes()
+    matches!(task.kind, TaskKind::Conditional(_))
+        && task.success.is_none()
+        && !task.routing.routes()
 }
 
 /// The task's own retries, each key for itself, else those of its block; none in
@@ -647,17 +651,17 @@ fn retries(
         count: task
             .retry
             .count
-            .get(values)
+            .resolve(values)
             .map_err(|e| format!("retry_count: {e}"))?,
         delay: task
             .retry
             .delay
-            .get(values)
+            .resolve(values)
             .map_err(|e| format!("retry_delay: {e}"))?,
         on: task
             .retry
             .on
-            .get(values)
+            .resolve(values)
             .map_err(|e| format!("retry_on: {e}"))?,
     };
     if let Some(block) = inherited {
@@ -671,7 +675,7 @@ fn retries(
             retries.on = block.on.clone();
         }
     }
-    if matches!(task.routing.next, Next::Loop) {
+    if matches!(task.routing.next, NextRule::Loop) {
         retries.count = 0;
     }
     Ok(retries)

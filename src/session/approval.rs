@@ -14,9 +14,9 @@ use crate::report::print;
 use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::task::mask::Mask;
-use crate::task::nodeset::{self, Selection};
+use crate::task::nodeset::{self, HostFilter};
 use crate::text::decimal::short_seconds;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use std::io::{self, IsTerminal};
 
 /// On more hosts than this a run asks first, on a terminal (SPEC §6.1).
@@ -37,11 +37,13 @@ impl Plan {
     /// That the key for the hashes of secrets cannot be read or made (32).
     pub fn new(
         loaded: &Loaded,
-        selection: &Selection,
+        selection: &HostFilter,
         log_dir: Option<&LogDirectory>,
     ) -> Result<Plan, Refusal> {
         let globals = &loaded.workflow.globals;
-        let has_secret = globals.values().any(|(_, g, _)| !g.secrets().is_empty());
+        let has_secret = globals
+            .values()
+            .any(|(_, g, _)| !g.secret_values().is_empty());
         let key = match has_secret {
             true => {
                 let log_dir = log_dir.ok_or_else(refusal::homeless)?;
@@ -86,7 +88,7 @@ impl Plan {
 }
 
 /// What the command line and `tasker.conf` say about how it runs, a line each.
-fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
+fn options(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
     let (invocation, conf) = (&loaded.invocation, &loaded.site.conf);
     let flag = |set: bool, name: &str| set.then(|| name.to_string());
     let mut lines: Vec<String> = [
@@ -123,7 +125,7 @@ fn options(loaded: &Loaded, selection: &Selection) -> Vec<String> {
 }
 
 /// The plan in the form that is asked for, secrets masked.
-pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: PlanForm) -> String {
+pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm) -> String {
     let workflow = &loaded.workflow;
     let outline = Outline::new(workflow, &loaded.defaults, selection, &loaded.sources);
     let text = match form {
@@ -142,7 +144,7 @@ pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: PlanForm)
             },
         ),
     };
-    Mask::new(&workflow.globals).text(&text)
+    Mask::new(&workflow.globals).apply(&text)
 }
 
 /// Checks what the command line says the plan must be.
@@ -151,7 +153,7 @@ pub fn draw(loaded: &Loaded, selection: &Selection, plan: &Plan, form: PlanForm)
 /// 12 where it is not the reviewed plan, 13 where it has not the expected hosts.
 pub fn check(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     plan: &Plan,
     log_dir: Option<&LogDirectory>,
 ) -> Result<(), Refusal> {
@@ -178,7 +180,7 @@ pub fn check(
     };
     let hosts = match found {
         0 => "no host but this machine".to_string(),
-        n => format!("{} ({})", Count(n, "host"), nodeset::fold(&targets.hosts)),
+        n => format!("{} ({})", Plural(n, "host"), nodeset::fold(&targets.hosts)),
     };
     Err(Refusal::new(
         exit::EXPECTED_HOSTS,
@@ -210,7 +212,7 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
 ///
 /// # Errors
 /// That the answer is no (2), or not the number of hosts (13).
-pub fn confirm(loaded: &Loaded, selection: &Selection, plan: &Plan) -> Result<(), Refusal> {
+pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(), Refusal> {
     let invocation = &loaded.invocation;
     let somebody = !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
     if let Some(form) = invocation.show_plan {

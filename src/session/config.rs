@@ -11,10 +11,10 @@ use crate::report::print::{complain, complain_raw};
 use crate::report::{color, log_directory};
 use crate::run::sys;
 use crate::session::refusal::refuse_command_line;
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::DiagnosticList;
 use crate::text::quote;
 use crate::text::scanner;
-use crate::text::source::{Source, Sources, Span};
+use crate::text::source::{Source, SourceMap, Span};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -66,8 +66,8 @@ fn find(invocation: &Invocation) -> Option<(PathBuf, bool)> {
 /// That the file cannot be read.
 pub fn read(
     invocation: &Invocation,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
+    sources: &mut SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) -> Result<Site, String> {
     let mut site = Site {
         conf: Conf::default(),
@@ -104,8 +104,8 @@ pub fn read(
 /// # Errors
 /// The exit code.
 pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
-    let mut sources = Sources::default();
-    let mut diagnostics = Diagnostics::default();
+    let mut sources = SourceMap::default();
+    let mut diagnostics = DiagnosticList::default();
     let asked = Invocation::new(typed, &[], &sources, &mut diagnostics);
     let found = asked.and_then(|invocation| {
         let site = read(&invocation, &mut sources, &mut diagnostics)?;
@@ -133,7 +133,7 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
 
 /// What others may write decides what runs here, with our rights: a warning, and
 /// an error for root (SPEC §6.2).
-pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnostics) {
+pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut DiagnosticList) {
     let Ok(data) = std::fs::metadata(path) else {
         return;
     };
@@ -150,7 +150,7 @@ pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut Diagnosti
     let message = format!("{who} may write this file, and so decide what is run");
     let help = format!(
         "chmod {letter}-w {}",
-        quote::word(&path.display().to_string())
+        quote::shell_word(&path.display().to_string())
     );
     match sys::user_ids().1 {
         0 => diagnostics.error(at, message).help(help),
@@ -210,7 +210,7 @@ impl Site {
     pub fn defaults(
         &mut self,
         invocation: &Invocation,
-        diagnostics: &mut Diagnostics,
+        diagnostics: &mut DiagnosticList,
     ) -> Result<Defaults, String> {
         let types = std::mem::replace(&mut self.types, Types::built_in());
         let named = |name: &str, from: &str| {
@@ -224,7 +224,7 @@ impl Site {
             (Some((name, Some(at))), _) => types
                 .named(name)
                 .cloned()
-                .map_err(|e| diagnostics.near_miss(*at, &e))
+                .map_err(|e| diagnostics.error_with_suggestion(*at, &e))
                 .ok(),
             (Some((name, None)), _) => named(name, "--type")?,
             (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,

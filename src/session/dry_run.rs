@@ -13,7 +13,7 @@ use crate::session::preflight::{self, Check};
 use crate::session::real_run;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::session::time_limit;
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use std::time::SystemTime;
 
 /// Without `-r`: what the checks found and what would run; the exit code.
@@ -82,7 +82,7 @@ fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
 /// Prints the plan, and says whether it is what the command line expects.
 fn show_plan(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     form: PlanForm,
     began: SystemTime,
 ) -> Result<(), Refusal> {
@@ -104,7 +104,7 @@ fn show_plan(
 /// `-c` without `-r`: contacts the hosts with all that guards a run.
 fn test_connections(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     began: SystemTime,
 ) -> Result<ValidationSummary, Refusal> {
     let private = LogDirectory::new(real_run::log_directory(loaded)?, began)

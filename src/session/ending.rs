@@ -20,7 +20,7 @@ use crate::session::mail_once::{self, Failure};
 use crate::session::page;
 use crate::task::Ix;
 use crate::task::mask::Mask;
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use crate::text::quote;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -38,7 +38,7 @@ pub struct Ended<'a> {
     pub run_id: &'a str,
     pub began: SystemTime,
     pub end: &'a RunEnd,
-    pub selection: &'a Selection,
+    pub selection: &'a HostFilter,
     pub plan: &'a Plan,
     /// The option that goes on with it.
     pub option: Option<&'static str>,
@@ -281,7 +281,7 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     let over_hosts = task.is_block() && task.command().is_some();
     let limit = match &loaded.invocation.limit {
         _ if over_hosts => Some("--limit last:failed".to_string()),
-        Some(set) => Some(format!("--limit {}", quote::word(set))),
+        Some(set) => Some(format!("--limit {}", quote::shell_word(set))),
         None => None,
     };
     let begin = format!("tasker -r --start-from {}", task.id);
@@ -294,7 +294,10 @@ fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String
     let words = words(loaded, Some(begin), limit);
     match std::env::current_dir() {
         Ok(here) if loaded.invocation.quiet => {
-            format!("cd {} && {words}", quote::word(&here.to_string_lossy()))
+            format!(
+                "cd {} && {words}",
+                quote::shell_word(&here.to_string_lossy())
+            )
         }
         _ => words,
     }
@@ -305,7 +308,7 @@ fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String
 pub fn words(loaded: &Loaded, begin: Option<String>, limit: Option<String>) -> String {
     let again = loaded.invocation.kept_words.iter().cloned();
     let words = begin.into_iter().chain(limit).chain(again);
-    let words: Vec<String> = words.chain([quote::word(&loaded.name)]).collect();
+    let words: Vec<String> = words.chain([quote::shell_word(&loaded.name)]).collect();
     words.join(" ")
 }
 

@@ -13,7 +13,7 @@ use crate::session::approval::Plan;
 use crate::session::load::Loaded;
 use crate::session::real_run;
 use crate::session::refusal::{Refusal, unwritable};
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -145,7 +145,7 @@ pub fn let_others_end(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, R
         Wanted::Wait(time) => time,
         Wanted::Check | Wanted::Skip => Duration::ZERO,
     };
-    let instance = Plan::new(loaded, &Selection::default(), Some(log_dir))?.instance;
+    let instance = Plan::new(loaded, &HostFilter::default(), Some(log_dir))?.instance;
     let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {

@@ -13,13 +13,13 @@ use crate::session::config::{self, Site};
 use crate::session::refusal::refuse_command_line;
 use crate::session::rejection::Refused;
 use crate::session::validation::{Asked, Validation};
-use crate::task::build::{self, Setting};
+use crate::task::build::{self, GlobalOverride};
 use crate::task::globals::is_secret;
 use crate::task::keys;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::{Check, Diagnostics, printable, reason};
+use crate::text::diagnostic::{Category, DiagnosticList, printable, reason};
 use crate::text::scanner::{self, Line};
-use crate::text::source::{BadText, MAX_BYTES, Source, Sources, Span};
+use crate::text::source::{BadText, MAX_BYTES, Source, SourceMap, Span};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Loaded {
     pub name: String,
     /// `-` was given.
     pub from_stdin: bool,
-    pub sources: Sources,
+    pub sources: SourceMap,
     /// The task file's number among the sources.
     pub file: u32,
     pub invocation: Invocation,
@@ -53,8 +53,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
         tell_of_typed(typed, &name, code, &why)
     })?;
     let usage = |why: String| tell_of_typed(typed, &name, refuse_command_line(&why), &why);
-    let mut sources = Sources::default();
-    let mut diagnostics = Diagnostics::default();
+    let mut sources = SourceMap::default();
+    let mut diagnostics = DiagnosticList::default();
     let (source, bad) = Source::decode(&name, &bytes);
     let file = sources.add(source);
     let lines = lines(file, bad, &mut sources, &mut diagnostics);
@@ -81,7 +81,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     }
     let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
     let mask = Mask::new(&workflow.globals);
-    diagnostics.begin(Check::Flow);
+    diagnostics.begin_category(Category::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
         let late = invocation.deadline_task.as_ref();
         let late = late.and_then(|task| workflow.find(task));
@@ -128,7 +128,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
 }
 
 /// What is not checked is said, whatever else is silent.
-fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut Diagnostics) {
+fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut DiagnosticList) {
     if invocation.skip_task_validation {
         diagnostics.drop_warnings();
         complain(format_args!(
@@ -145,11 +145,11 @@ fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut Diagnostics) {
 /// Tells whoever waits for the run that there will be none, as far as the command
 /// line says who that is: the options of the file are not known. The exit code.
 fn tell_of_typed(typed: &[Typed], name: &str, code: i32, why: &str) -> i32 {
-    let (sources, mut unseen) = (Sources::default(), Diagnostics::default());
+    let (sources, mut unseen) = (SourceMap::default(), DiagnosticList::default());
     let Ok(invocation) = Invocation::new(typed, &[], &sources, &mut unseen) else {
         return code;
     };
-    let site = config::read(&invocation, &mut Sources::default(), &mut unseen);
+    let site = config::read(&invocation, &mut SourceMap::default(), &mut unseen);
     let directory = site.ok().and_then(|s| s.log_directory(&invocation));
     Refused {
         invocation: &invocation,
@@ -205,22 +205,26 @@ fn is_absent(error: &io::Error) -> bool {
 fn lines(
     file: u32,
     bad: Option<BadText>,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
+    sources: &mut SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) -> Vec<Line> {
     let Some(bad) = bad else {
         let lines = scanner::scan(file, sources.get(file), diagnostics);
         hide_secrets(&lines, sources);
         return lines;
     };
-    let readable = scanner::scan(file, sources.get(file), &mut Diagnostics::default());
+    let readable = scanner::scan(file, sources.get(file), &mut DiagnosticList::default());
     hide_secrets(&readable, sources);
     diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
     Vec::new()
 }
 
 /// The option lines; one after the first `key=value` line is an error.
-fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics) -> Vec<Span> {
+fn option_lines(
+    lines: &[Line],
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
+) -> Vec<Span> {
     let mut options = Vec::new();
     let mut pairs = false;
     for line in lines {
@@ -229,7 +233,7 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
             Line::Option(at) if pairs => {
                 let message = format!(
                     "the option `{}` stands after the first `key=value` line",
-                    invocation::option_name(sources.text(*at))
+                    invocation::option_name(sources.snippet(*at))
                 );
                 diagnostics
                     .error(*at, message)
@@ -242,15 +246,15 @@ fn option_lines(lines: &[Line], sources: &Sources, diagnostics: &mut Diagnostics
 }
 
 /// Keeps the values of secrets out of messages, wherever they are written.
-fn hide_secrets(lines: &[Line], sources: &mut Sources) {
+fn hide_secrets(lines: &[Line], sources: &mut SourceMap) {
     for line in lines {
         let value = match line {
             Line::Pair(pair) => {
-                let name = sources.text(pair.key);
+                let name = sources.snippet(pair.key);
                 (is_secret(name) && keys::is_identifier(name)).then_some(pair.value)
             }
             Line::Option(at) => {
-                invocation::secret_value_start(sources.text(*at)).map(|from| Span {
+                invocation::secret_value_start(sources.snippet(*at)).map(|from| Span {
                     start: at.start + from as u32,
                     ..*at
                 })
@@ -263,14 +267,14 @@ fn hide_secrets(lines: &[Line], sources: &mut Sources) {
 }
 
 /// `--set` values become sources of their own, so that mistakes in them have a place.
-fn settings(invocation: &Invocation, sources: &mut Sources) -> Vec<Setting> {
+fn settings(invocation: &Invocation, sources: &mut SourceMap) -> Vec<GlobalOverride> {
     let add = |(name, value): &(String, String)| {
         let file = sources.add(Source::new(&format!("--set {name}"), value.clone()));
         let at = Span::new(file, 0, value.len());
         if is_secret(name) {
             sources.hide(at);
         }
-        Setting {
+        GlobalOverride {
             name: name.clone(),
             at,
         }

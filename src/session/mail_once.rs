@@ -18,7 +18,7 @@ use crate::task::Task;
 use crate::task::globals::is_secret;
 use crate::task::mask::Mask;
 use crate::task::nodeset;
-use crate::text::diagnostic::Count;
+use crate::text::diagnostic::Plural;
 use crate::text::sha256;
 use std::fs;
 use std::io;
@@ -154,7 +154,7 @@ fn is_wanted(invocation: &Invocation) -> bool {
 
 /// One line on standard error, as the last line of every message begins.
 fn complain(loaded: &Loaded, text: &str) {
-    let text = Mask::new(&loaded.workflow.globals).text(&safe_text::line(text));
+    let text = Mask::new(&loaded.workflow.globals).apply(&safe_text::line(text));
     print::complain(format_args!(
         "tasker: {}: {}",
         loaded.name,
@@ -203,7 +203,7 @@ fn forget(loaded: &Loaded) -> Result<(), String> {
         Ok(None) => return Ok(()),
         Ok(Some(memory)) => format!(
             "after {} since {}",
-            Count(
+            Plural(
                 usize::try_from(memory.count).unwrap_or(usize::MAX),
                 "failure"
             ),

@@ -16,7 +16,7 @@ use crate::run::job::{self, JobEnvironment};
 use crate::run::process_context::ProcessContext;
 use crate::run::runner::Ending;
 use crate::session::load::Loaded;
-use crate::task::nodeset::{self, Selection};
+use crate::task::nodeset::{self, HostFilter};
 use crate::text::decimal::short_seconds;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Check<'a> {
     pub loaded: &'a Loaded,
     /// What `--limit` and `--exclude` leave.
-    pub selection: &'a Selection,
+    pub selection: &'a HostFilter,
     /// With it the hosts are contacted, not only resolved.
     pub around: Option<&'a Arc<ProcessContext>>,
     /// Says when nobody wants the answers any more.
@@ -193,7 +193,7 @@ fn patience() -> Duration {
 
 /// The distinct hosts that are known before the run, and how many commands use
 /// each exec type, by its name.
-fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, Vec<(Arc<ExecType>, usize)>) {
+fn targets(loaded: &Loaded, selection: &HostFilter) -> (Vec<Target>, Vec<(Arc<ExecType>, usize)>) {
     let mut order: Vec<Target> = Vec::new();
     let mut places: HashMap<Cow<str>, usize> = HashMap::new();
     let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
@@ -201,7 +201,7 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, Vec<(Arc<Exe
         for host in hosts_of(&loaded.workflow, selection, task) {
             let exec = match recipe {
                 Recipe::Ready { exec, .. } => Some(exec.clone()),
-                Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
+                Recipe::Deferrable if task.command().is_some_and(|c| c.exec.is_none()) => {
                     recipe::default_exec(host.as_deref(), &loaded.defaults)
                 }
                 _ => None,
@@ -231,7 +231,7 @@ fn targets(loaded: &Loaded, selection: &Selection) -> (Vec<Target>, Vec<(Arc<Exe
 }
 
 /// The hosts that commands are meant for, as far as they are known; folded.
-pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
+pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
     let tasks = loaded.workflow.tasks.iter();
     let hosts: Vec<Cow<str>> = tasks
         .flat_map(|t| hosts_of(&loaded.workflow, selection, t))
@@ -245,7 +245,7 @@ pub fn named_targets(loaded: &Loaded, selection: &Selection) -> String {
 }
 
 /// The programs that carry commands to their hosts and are not there.
-pub fn missing_programs(loaded: &Loaded, selection: &Selection) -> Vec<String> {
+pub fn missing_programs(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
     let used = targets(loaded, selection).1;
     // Of a block that has no hosts left, too.
     let ready = loaded.workflow.recipes.iter().filter_map(|r| match r {

@@ -39,8 +39,8 @@ use crate::session::scope;
 use crate::session::time_limit;
 use crate::task::Ix;
 use crate::task::mask::Mask;
-use crate::task::nodeset::Selection;
-use crate::text::diagnostic::Count;
+use crate::task::nodeset::HostFilter;
+use crate::text::diagnostic::Plural;
 use crate::text::{duration, sha256};
 use std::io;
 use std::path::PathBuf;
@@ -141,7 +141,7 @@ struct Begun {
     run_id: String,
     start: Ix,
     log_dir: LogDirectory,
-    selection: Selection,
+    selection: HostFilter,
     deadline: Option<Deadline>,
     plan: Plan,
     around: Arc<ProcessContext>,
@@ -315,7 +315,7 @@ fn close_journal(
     let closed = recovery::close(loaded, log_dir, end, &mut said);
     for line in said {
         report.log.say(LogLevel::Error, &line);
-        let line = Mask::new(&loaded.workflow.globals).text(&line);
+        let line = Mask::new(&loaded.workflow.globals).apply(&line);
         print::complain(format_args!("tasker: {line}"));
     }
     closed
@@ -330,9 +330,9 @@ pub fn run_id(began: SystemTime) -> String {
 ///
 /// # Errors
 /// A set that cannot be read or leaves no host (2), no log directory for `last:` (32).
-pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusal> {
+pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<HostFilter, Refusal> {
     if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
-        return Ok(Selection::default());
+        return Ok(HostFilter::default());
     }
     let log_dir = LogDirectory::new(log_directory(loaded)?, began);
     scope::read(loaded, &log_dir).map_err(|why| Refusal::new(exit::USAGE, why))
@@ -341,7 +341,7 @@ pub fn selection(loaded: &Loaded, began: SystemTime) -> Result<Selection, Refusa
 /// Asks about the hosts until a signal comes; the signal is the refusal.
 pub fn contact(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     contacted: Option<&Arc<ProcessContext>>,
     around: &Arc<ProcessContext>,
     pool: &mut Pool,
@@ -428,7 +428,7 @@ fn announce(report: &mut Reporter, loaded: &Loaded, begun: &Begun) {
 /// Resolves the hosts, and with `-c` contacts them; nothing runs where one fails.
 fn check_hosts(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     around: &Arc<ProcessContext>,
     pool: &mut Pool,
     log: &mut Log,
@@ -447,7 +447,10 @@ fn check_hosts(
     if findings.code == exit::OK {
         log.say(
             LogLevel::Info,
-            &format!("Host validation passed ({})", Count(findings.hosts, "host")),
+            &format!(
+                "Host validation passed ({})",
+                Plural(findings.hosts, "host")
+            ),
         );
         return Ok(());
     }
@@ -525,7 +528,7 @@ fn head(log: &mut Log, loaded: &Loaded, begun: &Begun) {
         ),
         format!(
             "Task validation passed ({})",
-            Count(workflow.tasks.len(), "task")
+            Plural(workflow.tasks.len(), "task")
         ),
     ];
     lines.insert(3, format!("Plan {}", begun.plan.shown_id()));

@@ -23,8 +23,8 @@ use crate::session::refusal::Refusal;
 use crate::session::scope;
 use crate::task::Ix;
 use crate::task::mask::Mask;
-use crate::task::nodeset::Selection;
-use crate::text::diagnostic::{Count, printable};
+use crate::task::nodeset::HostFilter;
+use crate::text::diagnostic::{Plural, printable};
 use crate::text::{quote, sha256};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -37,7 +37,7 @@ pub struct Going {
     path: PathBuf,
     pub run_id: String,
     pub start: Ix,
-    pub selection: Selection,
+    pub selection: HostFilter,
     pub policy: Policy,
     /// What the head of the log says.
     pub said: String,
@@ -130,7 +130,7 @@ fn real_path(loaded: &Loaded) -> String {
 }
 
 fn secrets(loaded: &Loaded) -> Vec<Vec<u8>> {
-    Mask::new(&loaded.workflow.globals).secrets().to_vec()
+    Mask::new(&loaded.workflow.globals).secret_values().to_vec()
 }
 
 /// The run that `--resume`, `--auto-recovery` or `--finish-only` goes on with;
@@ -188,7 +188,7 @@ fn look_at(
     }
     let start = start.ok_or_else(|| refuse(format!("run {id} began at a task that is gone")))?;
     let policy = policy_of(&header.policy);
-    let selection = Selection {
+    let selection = HostFilter {
         limit: (header.limit != "-").then(|| set(&header.limit)),
         exclude: set(&header.exclude),
     };
@@ -250,7 +250,7 @@ fn explain(id: &str, problem: &Problem) -> Refusal {
 
 /// A run that is over: what failed, and how to begin there.
 fn over(loaded: &Loaded, id: &str, code: i32, task: u32) -> Refusal {
-    let name = quote::word(&loaded.name);
+    let name = quote::shell_word(&loaded.name);
     refuse(format!(
         "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to go on with; tasker -r --start-from {task} {name} begins there"
     ))
@@ -294,7 +294,7 @@ fn modified(path: &Path) -> SystemTime {
 /// The header that a run like this would have now.
 fn header_now(loaded: &Loaded, log_dir: &LogDirectory, then: &Header) -> Result<Header, Refusal> {
     let start = loaded.workflow.find(&then.start.to_string()).unwrap_or(0);
-    let settings = settings(loaded, start, Selection::default(), Policy::default());
+    let settings = settings(loaded, start, HostFilter::default(), Policy::default());
     header(loaded, log_dir, &then.run_id, UNIX_EPOCH, &settings)
 }
 
@@ -341,7 +341,7 @@ fn check_options(
     loaded: &Loaded,
     log_dir: &LogDirectory,
     header: &Header,
-    selection: &Selection,
+    selection: &HostFilter,
 ) -> Result<(), Refusal> {
     let id = &header.run_id;
     let word = policy_word(loaded.invocation.policy());
@@ -362,7 +362,7 @@ fn check_options(
     }
 }
 
-fn settings(loaded: &Loaded, start: Ix, selection: Selection, policy: Policy) -> Settings {
+fn settings(loaded: &Loaded, start: Ix, selection: HostFilter, policy: Policy) -> Settings {
     Settings {
         policy,
         max_steps: loaded.invocation.max_steps(),
@@ -566,7 +566,7 @@ pub fn show(loaded: &Loaded) -> i32 {
     });
     match found {
         Ok(Some(going)) => {
-            let text = Mask::new(&loaded.workflow.globals).text(&going.found.text(loaded));
+            let text = Mask::new(&loaded.workflow.globals).apply(&going.found.text(loaded));
             let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
             exit::OK
         }
@@ -613,7 +613,7 @@ impl Recovery {
                     let _ = writeln!(out, "    and {next}");
                 }
                 if rest.len() > NAMED {
-                    let _ = writeln!(out, "    and {}", Count(rest.len() - NAMED, "other task"));
+                    let _ = writeln!(out, "    and {}", Plural(rest.len() - NAMED, "other task"));
                 }
             }
         }

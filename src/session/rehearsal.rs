@@ -18,8 +18,8 @@ use crate::session::real_run;
 use crate::session::refusal::Refusal;
 use crate::session::time_limit;
 use crate::task::mask::Mask;
-use crate::task::nodeset::{self, Selection};
-use crate::task::{Ix, Kind, Task};
+use crate::task::nodeset::{self, HostFilter};
+use crate::task::{Ix, Task, TaskKind};
 use crate::text::diagnostic::{Found, printable};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
@@ -53,7 +53,7 @@ enum Effect {
 pub fn run(loaded: &Loaded) -> i32 {
     match rehearse(loaded) {
         Ok(text) => {
-            let text = Mask::new(&loaded.workflow.globals).text(&text);
+            let text = Mask::new(&loaded.workflow.globals).apply(&text);
             print::print(&text);
             exit::OK
         }
@@ -92,7 +92,7 @@ fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
 struct Rehearsal<'a> {
     loaded: &'a Loaded,
     start: Ix,
-    selection: Selection,
+    selection: HostFilter,
     /// On the rehearsal's own clock, which begins at zero.
     deadline: Option<Deadline>,
     assumptions: Vec<Assumption>,
@@ -157,7 +157,7 @@ impl Rehearsal<'_> {
             return None;
         }
         match &task.kind {
-            Kind::Command(command) if command.hostname.is_none() => {
+            TaskKind::Command(command) if command.hostname.is_none() => {
                 Some(HashSet::from(["localhost".to_string()]))
             }
             _ => targets::hosts_of(workflow, &self.selection, task)
@@ -292,7 +292,7 @@ impl Rehearsal<'_> {
 fn runs_nothing(task: &Task) -> String {
     let id = task.id;
     match task.kind {
-        Kind::Parallel(_) | Kind::Conditional(_) => {
+        TaskKind::Parallel(_) | TaskKind::Conditional(_) => {
             format!("task {id} is a block; assume something of its subtasks")
         }
         _ => format!("task {id} runs no command"),
@@ -360,5 +360,5 @@ fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut
 }
 
 fn quoted(text: &str) -> String {
-    crate::text::quote::word(&printable(text))
+    crate::text::quote::shell_word(&printable(text))
 }

@@ -40,7 +40,7 @@ impl Refused<'_> {
             return;
         }
         if let Some(program) = &self.invocation.alert_on_failure {
-            let error = self.mask.text(self.why);
+            let error = self.mask.apply(self.why);
             Alert::of_refusal(program, self.file, self.code, &error).send_alone();
         }
         self.write();

@@ -4,8 +4,8 @@
 use crate::outcome::Outcome;
 use crate::report::log_directory::LogDirectory;
 use crate::session::load::Loaded;
-use crate::task::nodeset::{self, Selection};
-use crate::task::{Kind, Members};
+use crate::task::nodeset::{self, HostFilter};
+use crate::task::{Members, TaskKind};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use std::path::Path;
 ///
 /// # Errors
 /// A set that cannot be read, or one that leaves no host of the file.
-pub fn read(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Selection, String> {
+pub fn read(loaded: &Loaded, log_dir: &LogDirectory) -> Result<HostFilter, String> {
     let read = |name: &str, set: &Option<String>| match set {
         Some(set) => hosts(set, loaded, log_dir)
             .map(Some)
             .map_err(|e| format!("--{name}: {e}")),
         None => Ok(None),
     };
-    let selection = Selection {
+    let selection = HostFilter {
         limit: read("limit", &loaded.invocation.limit)?,
         exclude: read("exclude", &loaded.invocation.exclude)?.unwrap_or_default(),
     };
@@ -60,10 +60,10 @@ fn hosts(set: &str, loaded: &Loaded, log_dir: &LogDirectory) -> Result<HashSet<S
 }
 
 /// Whether no block over hosts that are known now has any left.
-fn leaves_nothing(selection: &Selection, loaded: &Loaded) -> bool {
+fn leaves_nothing(selection: &HostFilter, loaded: &Loaded) -> bool {
     let workflow = &loaded.workflow;
     for task in &workflow.tasks {
-        let Kind::Parallel(parallel) = &task.kind else {
+        let TaskKind::Parallel(parallel) = &task.kind else {
             continue;
         };
         let Members::Hosts { set, .. } = &parallel.members else {

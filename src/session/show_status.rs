@@ -13,7 +13,7 @@ use crate::run::journal::Problem;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::config;
-use crate::text::diagnostic::{Count, printable, reason};
+use crate::text::diagnostic::{Plural, printable, reason};
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek};
@@ -174,7 +174,7 @@ fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> i32 {
     let count = match there.len() {
         0 => "no run is alive, and none has left a journal".into(),
         1 => "there is 1 run:".into(),
-        n => format!("there are {}:", Count(n, "run")),
+        n => format!("there are {}:", Plural(n, "run")),
     };
     complain_raw(format_args!("     = note: {count}\n"));
     for run in there.iter().take(LISTED) {

@@ -10,7 +10,7 @@ use crate::run::deadline::{self, Deadline};
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::Ix;
-use crate::task::nodeset::Selection;
+use crate::task::nodeset::HostFilter;
 use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 /// 15 where it has passed, 2 where the deadline task cannot be.
 pub fn read(
     loaded: &Loaded,
-    selection: &Selection,
+    selection: &HostFilter,
     began: SystemTime,
 ) -> Result<Option<Deadline>, Refusal> {
     let Some(moment) = loaded.invocation.deadline else {
@@ -56,7 +56,7 @@ fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
 }
 
 /// Warns of a plan that may take longer than there is time.
-pub fn doubt(loaded: &Loaded, selection: &Selection, deadline: &Deadline) {
+pub fn doubt(loaded: &Loaded, selection: &HostFilter, deadline: &Deadline) {
     let outline = Outline::new(
         &loaded.workflow,
         &loaded.defaults,

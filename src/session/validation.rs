@@ -13,8 +13,8 @@ use crate::session::config::ChosenDirectory;
 use crate::session::refusal::Refusal;
 use crate::session::rejection::Refused;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::{Count, Diagnostics, Severity, printable};
-use crate::text::source::Sources;
+use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
+use crate::text::source::SourceMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -51,8 +51,8 @@ impl Validation {
         log_directory: ChosenDirectory,
         asked: Asked,
         mask: Mask,
-        diagnostics: &mut Diagnostics,
-        sources: &Sources,
+        diagnostics: &mut DiagnosticList,
+        sources: &SourceMap,
     ) -> Validation {
         let count = |severity| diagnostics.count(severity);
         Validation {
@@ -60,11 +60,11 @@ impl Validation {
             real: std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name)),
             counts: format!(
                 "{}, {}",
-                Count(count(Severity::Error), "error"),
-                Count(count(Severity::Warning), "warning")
+                Plural(count(Severity::Error), "error"),
+                Plural(count(Severity::Warning), "warning")
             ),
             of_file: ValidationSummary::of_file(diagnostics, invocation.skip_task_validation),
-            findings: mask.text(&diagnostics.draw(sources)),
+            findings: mask.apply(&diagnostics.draw(sources)),
             always_kept: invocation.run || invocation.validate_only,
             log_directory,
             asked,
@@ -160,7 +160,7 @@ impl Validation {
             validation_summary::plain_lines(findings),
         );
         let log_dir = LogDirectory::new(directory.clone(), now);
-        if let Err(e) = log_dir.add_to_validations(&self.mask.text(&entry)) {
+        if let Err(e) = log_dir.add_to_validations(&self.mask.apply(&entry)) {
             complain(format_args!(
                 "tasker: warning: cannot add to the validation report: {e}"
             ));

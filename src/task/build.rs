@@ -1,26 +1,26 @@
 //! From the lines of a file to its tasks.
 #![forbid(unsafe_code)]
 
-use super::globals::Globals;
+use super::globals::GlobalTable;
 use super::model::Task;
 use super::raw;
-use super::reader::Reader;
+use super::reader::TaskReader;
 use super::resolve::Resolver;
-use crate::text::diagnostic::Diagnostics;
+use crate::text::diagnostic::DiagnosticList;
 use crate::text::scanner::Line;
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use std::path::{Path, PathBuf};
 
 /// The tasks in id order, and the globals they use.
 pub struct TaskFile {
     pub tasks: Vec<Task>,
-    pub globals: Globals,
+    pub globals: GlobalTable,
     /// Where relative `file:` paths begin.
     pub directory: PathBuf,
 }
 
 /// A global from the command line.
-pub struct Setting {
+pub struct GlobalOverride {
     pub name: String,
     pub at: Span,
 }
@@ -28,11 +28,11 @@ pub struct Setting {
 /// Builds the tasks of a scanned file; `settings` override its globals.
 pub fn build(
     lines: &[Line],
-    settings: &[Setting],
+    settings: &[GlobalOverride],
     strict: bool,
     directory: &Path,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) -> TaskFile {
     let (mut raw, mut globals) = raw::collect(lines, strict, sources, diagnostics);
     for setting in settings {
@@ -54,7 +54,7 @@ pub fn build(
     };
     let tasks = raw
         .into_iter()
-        .map(|raw| Reader::new(&mut resolver, &raw, directory).task())
+        .map(|raw| TaskReader::new(&mut resolver, &raw, directory).task())
         .collect();
     let Resolver { mut globals, .. } = resolver;
     globals.report_uses(diagnostics);

@@ -6,9 +6,9 @@
 #![forbid(unsafe_code)]
 
 use super::keys::is_identifier;
-use crate::text::diagnostic::{Check, Diagnostics};
+use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::nearest::did_you_mean;
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use crate::text::template::{Piece, reference_name};
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt;
@@ -30,19 +30,19 @@ pub struct Global {
     pieces: Vec<Piece>,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
-    state: State,
+    state: ExpansionState,
     used_at: Option<Span>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum ExpansionState {
     Waiting,
     Expanding,
     Done,
 }
 
 #[derive(Default)]
-pub struct Globals {
+pub struct GlobalTable {
     map: HashMap<String, Global>,
     /// Names in the order of their lines.
     order: Vec<String>,
@@ -54,7 +54,7 @@ pub struct Globals {
 }
 
 /// A global whose value waits for the others that it refers to.
-struct Visit {
+struct PendingGlobal {
     name: String,
     wanted: Vec<(String, Span)>,
 }
@@ -88,11 +88,11 @@ pub fn environment(name: &str, at: Span, strict: bool) -> Result<Option<Piece>, 
     }))
 }
 
-impl Globals {
-    pub fn new(strict: bool) -> Globals {
-        Globals {
+impl GlobalTable {
+    pub fn new(strict: bool) -> GlobalTable {
+        GlobalTable {
             strict,
-            ..Globals::default()
+            ..GlobalTable::default()
         }
     }
 
@@ -114,7 +114,7 @@ impl Globals {
             pieces: Vec::new(),
             refers_to: Vec::new(),
             unset: Vec::new(),
-            state: State::Waiting,
+            state: ExpansionState::Waiting,
             used_at: None,
         };
         if self.map.insert(name.to_string(), global).is_none() {
@@ -138,12 +138,12 @@ impl Globals {
     }
 
     /// Expands all of them, each after those that it refers to.
-    pub fn expand_all(&mut self, sources: &Sources, diagnostics: &mut Diagnostics) {
+    pub fn expand_all(&mut self, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
         let mut path = Vec::new();
         for name in self.order.clone() {
             self.visit(&name, &mut path, sources);
             // Not by recursion: a chain may be as long as the file.
-            while let Some(Visit { name, wanted }) = path.last_mut() {
+            while let Some(PendingGlobal { name, wanted }) = path.last_mut() {
                 let Some((wanted, at)) = wanted.pop() else {
                     let name = std::mem::take(name);
                     path.pop();
@@ -152,29 +152,35 @@ impl Globals {
                 };
                 let state = self.map.get(&wanted).map(|g| g.state);
                 match state {
-                    Some(State::Expanding) => report_cycle(&path, &wanted, at, diagnostics),
-                    Some(State::Waiting) => self.visit(&wanted, &mut path, sources),
-                    Some(State::Done) | None => {}
+                    Some(ExpansionState::Expanding) => {
+                        report_cycle(&path, &wanted, at, diagnostics)
+                    }
+                    Some(ExpansionState::Waiting) => self.visit(&wanted, &mut path, sources),
+                    Some(ExpansionState::Done) | None => {}
                 }
             }
         }
     }
 
     /// Begins with a global: finds out which others it needs.
-    fn visit(&mut self, name: &str, path: &mut Vec<Visit>, sources: &Sources) {
-        let Some(global) = self.map.get_mut(name).filter(|g| g.state == State::Waiting) else {
+    fn visit(&mut self, name: &str, path: &mut Vec<PendingGlobal>, sources: &SourceMap) {
+        let Some(global) = self
+            .map
+            .get_mut(name)
+            .filter(|g| g.state == ExpansionState::Waiting)
+        else {
             return;
         };
-        global.state = State::Expanding;
-        let mut wanted = references(sources.text(global.value), global.value, self.strict);
+        global.state = ExpansionState::Expanding;
+        let mut wanted = references(sources.snippet(global.value), global.value, self.strict);
         wanted.reverse();
-        path.push(Visit {
+        path.push(PendingGlobal {
             name: name.to_string(),
             wanted,
         });
     }
 
-    fn expand(&mut self, name: &str, sources: &Sources, diagnostics: &mut Diagnostics) {
+    fn expand(&mut self, name: &str, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
         let Some(value) = self.map.get(name).map(|g| g.value) else {
             return;
         };
@@ -187,7 +193,7 @@ impl Globals {
             refers_to: Vec::new(),
             unset: Vec::new(),
         };
-        expansion.text(sources.text(value), value);
+        expansion.text(sources.snippet(value), value);
         let Expansion {
             pieces,
             size,
@@ -208,7 +214,7 @@ impl Globals {
                 global.pieces = pieces;
             }
             (global.refers_to, global.unset) = (refers_to, unset);
-            global.state = State::Done;
+            global.state = ExpansionState::Done;
         }
     }
 
@@ -239,7 +245,7 @@ impl Globals {
     }
 
     /// Reports globals that nothing uses, and unset variables where they count.
-    pub fn report_uses(&mut self, diagnostics: &mut Diagnostics) {
+    pub fn report_uses(&mut self, diagnostics: &mut DiagnosticList) {
         let mut waiting: Vec<(String, Span)> = self
             .map
             .iter()
@@ -305,7 +311,7 @@ impl Global {
 
     /// What of the value must never be shown: all of a secret global, and
     /// secret variables of the environment in any other.
-    pub fn secrets(&self) -> Vec<Vec<u8>> {
+    pub fn secret_values(&self) -> Vec<Vec<u8>> {
         if self.secret {
             return vec![self.bytes()];
         }
@@ -341,8 +347,8 @@ fn placed(piece: &Piece, at: Span, in_secret: bool) -> Piece {
 
 /// One global's value being expanded.
 struct Expansion<'a> {
-    globals: &'a Globals,
-    diagnostics: &'a mut Diagnostics,
+    globals: &'a GlobalTable,
+    diagnostics: &'a mut DiagnosticList,
     pieces: Vec<Piece>,
     size: usize,
     /// How many defaults the text being read stands in.
@@ -355,17 +361,17 @@ impl Expansion<'_> {
     fn text(&mut self, value: &str, at: Span) {
         let mut literal = String::new();
         for (next, part) in parts(value) {
-            if let Part::Literal(text) = part {
+            if let ValuePart::Literal(text) = part {
                 literal.push_str(text);
                 continue;
             }
             self.flush(&mut literal, at);
             match part {
-                Part::Literal(_) => {}
-                Part::Global(name) => {
+                ValuePart::Literal(_) => {}
+                ValuePart::Global(name) => {
                     self.reference(name, at.part(next, next + name.len() + 2));
                 }
-                Part::Variable {
+                ValuePart::Variable {
                     name,
                     default,
                     length,
@@ -374,7 +380,7 @@ impl Expansion<'_> {
                         default.map(|(from, text)| (at.part(from, from + text.len()), text));
                     self.variable(name, default, at.part(next, next + length));
                 }
-                Part::Bad => {
+                ValuePart::Bad => {
                     self.diagnostics
                         .error(
                             at.part(next, next + 2),
@@ -441,7 +447,7 @@ impl Expansion<'_> {
             };
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .label(near)
                 .help("a global may use other globals and the environment; a task's result only in a task; `@@` is a literal `@`");
             return;
@@ -481,7 +487,7 @@ impl Expansion<'_> {
 }
 
 /// A stretch of a value; offsets are bytes from the value's beginning.
-enum Part<'a> {
+enum ValuePart<'a> {
     Literal(&'a str),
     Global(&'a str),
     Variable {
@@ -494,7 +500,7 @@ enum Part<'a> {
 }
 
 /// Cuts a value into its parts, each with its offset.
-fn parts(value: &str) -> Vec<(usize, Part<'_>)> {
+fn parts(value: &str) -> Vec<(usize, ValuePart<'_>)> {
     let mut out = Vec::new();
     let (mut from, mut next) = (0, 0);
     while let Some(found) = value[next..].find(['\\', '@', '$']) {
@@ -504,9 +510,9 @@ fn parts(value: &str) -> Vec<(usize, Part<'_>)> {
             continue;
         };
         if from < at {
-            out.push((from, Part::Literal(&value[from..at])));
+            out.push((from, ValuePart::Literal(&value[from..at])));
         }
-        let bad = matches!(part, Part::Bad);
+        let bad = matches!(part, ValuePart::Bad);
         out.push((at, part));
         next = at + taken;
         from = next;
@@ -516,26 +522,28 @@ fn parts(value: &str) -> Vec<(usize, Part<'_>)> {
         }
     }
     if from < value.len() {
-        out.push((from, Part::Literal(&value[from..])));
+        out.push((from, ValuePart::Literal(&value[from..])));
     }
     out
 }
 
 /// The special part that begins at `at` and its length.
-fn special(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
+fn special(value: &str, at: usize) -> Option<(usize, ValuePart<'_>)> {
     let rest = &value[at + 1..];
     match value.as_bytes()[at] {
-        b'\\' => rest.starts_with('$').then_some((2, Part::Literal("$"))),
+        b'\\' => rest
+            .starts_with('$')
+            .then_some((2, ValuePart::Literal("$"))),
         b'@' => match reference_name(rest)? {
-            "" => Some((2, Part::Literal("@"))),
-            name => Some((name.len() + 2, Part::Global(name))),
+            "" => Some((2, ValuePart::Literal("@"))),
+            name => Some((name.len() + 2, ValuePart::Global(name))),
         },
         _ => variable(value, at),
     }
 }
 
 /// Reads the `$NAME` or `${…}` at `at`; nothing where the dollar is itself.
-fn variable(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
+fn variable(value: &str, at: usize) -> Option<(usize, ValuePart<'_>)> {
     let rest = &value[at + 1..];
     let Some(inside) = rest.strip_prefix('{') else {
         let end = rest
@@ -543,14 +551,14 @@ fn variable(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
             .unwrap_or(rest.len());
         let name = &rest[..end];
         let length = end + 1;
-        let part = Part::Variable {
+        let part = ValuePart::Variable {
             name,
             default: None,
             length,
         };
         return is_identifier(name).then_some((length, part));
     };
-    let bad = Some((2, Part::Bad));
+    let bad = Some((2, ValuePart::Bad));
     let Some(close) = closing(inside) else {
         return bad;
     };
@@ -563,7 +571,7 @@ fn variable(value: &str, at: usize) -> Option<(usize, Part<'_>)> {
         return bad;
     }
     let length = close + 3;
-    let part = Part::Variable {
+    let part = ValuePart::Variable {
         name,
         default,
         length,
@@ -597,11 +605,11 @@ fn references(value: &str, at: Span, strict: bool) -> Vec<(String, Span)> {
     while let Some((value, from, depth)) = waiting.pop() {
         for (next, part) in parts(value) {
             match part {
-                Part::Global(name) => {
+                ValuePart::Global(name) => {
                     let next = from + next;
                     out.push((name.to_string(), at.part(next, next + name.len() + 2)));
                 }
-                Part::Variable {
+                ValuePart::Variable {
                     name,
                     default: Some((begin, text)),
                     ..
@@ -621,13 +629,13 @@ fn references(value: &str, at: Span, strict: bool) -> Vec<(String, Span)> {
 }
 
 /// Says which globals on the path lead from `name` back to it.
-fn report_cycle(path: &[Visit], name: &str, at: Span, diagnostics: &mut Diagnostics) {
+fn report_cycle(path: &[PendingGlobal], name: &str, at: Span, diagnostics: &mut DiagnosticList) {
     /// More names than this are only counted.
     const MOST: usize = 12;
     if diagnostics.are_many() {
         diagnostics
             .error(at, "these globals define each other")
-            .of(Check::Dependency);
+            .category(Category::Dependency);
         return;
     }
     let from = path.iter().position(|v| v.name == name).unwrap_or(0);
@@ -641,7 +649,7 @@ fn report_cycle(path: &[Visit], name: &str, at: Span, diagnostics: &mut Diagnost
             at,
             format!("these globals define each other: {names} -> {name}"),
         )
-        .of(Check::Dependency);
+        .category(Category::Dependency);
 }
 
 #[cfg(test)]
@@ -651,14 +659,14 @@ mod tests {
 
     /// Expands `A=…` lines and gives the value of `A` or the first error.
     fn expand(lines: &[&str]) -> Result<String, String> {
-        let mut sources = Sources::default();
-        let mut globals = Globals::new(false);
+        let mut sources = SourceMap::default();
+        let mut globals = GlobalTable::new(false);
         for line in lines {
             let (name, value) = line.split_once('=').unwrap_or((line, ""));
             let file = sources.add(Source::new(name, value.to_string()));
             globals.define(name, Span::whole(file), Span::new(file, 0, value.len()));
         }
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         globals.expand_all(&sources, &mut diagnostics);
         globals.refer("A", Span::whole(0), LARGEST);
         globals.report_uses(&mut diagnostics);

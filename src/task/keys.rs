@@ -3,33 +3,33 @@
 #![forbid(unsafe_code)]
 
 /// Kinds of task, as a set of bits.
-pub type Kinds = u8;
-pub const COMMAND: Kinds = 1;
+pub type KindSet = u8;
+pub const COMMAND: KindSet = 1;
 /// A parallel block over `tasks=`.
-pub const TASKS: Kinds = 2;
+pub const TASKS: KindSet = 2;
 /// A parallel block over `hostnames=`.
-pub const HOSTS: Kinds = 4;
-pub const CONDITIONAL: Kinds = 8;
-pub const DECISION: Kinds = 16;
+pub const HOSTS: KindSet = 4;
+pub const CONDITIONAL: KindSet = 8;
+pub const DECISION: KindSet = 16;
 /// A task that is only a `return=` or a `next=never`.
-pub const BARE: Kinds = 32;
-const PARALLEL: Kinds = TASKS | HOSTS;
-const RUNS: Kinds = COMMAND | HOSTS;
-const ANY: Kinds = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
+pub const BARE: KindSet = 32;
+const PARALLEL: KindSet = TASKS | HOSTS;
+const RUNS: KindSet = COMMAND | HOSTS;
+const ANY: KindSet = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
 
-pub struct Key {
+pub struct TaskKey {
     pub name: &'static str,
     /// The kinds of task for which it means something.
-    pub on: Kinds,
+    pub on: KindSet,
     /// Whether ` # …` at the end is a comment: where no value can hold a `#`.
     pub comment: bool,
 }
 
-const fn key(name: &'static str, on: Kinds, comment: bool) -> Key {
-    Key { name, on, comment }
+const fn key(name: &'static str, on: KindSet, comment: bool) -> TaskKey {
+    TaskKey { name, on, comment }
 }
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[TaskKey] = &[
     key("task", ANY, true),
     key("name", ANY, true),
     key("description", ANY, false),
@@ -73,10 +73,10 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// `env.NAME` stands for any number of keys.
-pub const ENV: Key = key("env.", RUNS, false);
+pub const ENV: TaskKey = key("env.", RUNS, false);
 
 /// The key of that name.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub fn find(name: &str) -> Option<&'static TaskKey> {
     if name.starts_with(ENV.name) {
         return Some(&ENV);
     }

@@ -1,7 +1,7 @@
 //! Keeps secrets out of everything that is shown (SPEC §2.2).
 #![forbid(unsafe_code)]
 
-use super::globals::Globals;
+use super::globals::GlobalTable;
 use crate::text::search;
 use crate::text::source::MASK;
 use std::borrow::Cow;
@@ -17,10 +17,10 @@ pub struct Mask {
 const SHORTEST: usize = 4;
 
 impl Mask {
-    pub fn new(globals: &Globals) -> Mask {
+    pub fn new(globals: &GlobalTable) -> Mask {
         let mut secrets: Vec<Vec<u8>> = globals
             .values()
-            .flat_map(|(_, global, _)| global.secrets())
+            .flat_map(|(_, global, _)| global.secret_values())
             .collect();
         // A value echoed line by line is masked line by line.
         let lines: Vec<Vec<u8>> = secrets
@@ -35,7 +35,7 @@ impl Mask {
     }
 
     /// The secrets, in an order that depends on nothing but their values.
-    pub fn secrets(&self) -> &[Vec<u8>] {
+    pub fn secret_values(&self) -> &[Vec<u8>] {
         &self.secrets
     }
 
@@ -46,7 +46,7 @@ impl Mask {
 
     /// The bytes from `from` to `to`, secrets masked; also one that crosses either
     /// end, of which nothing is shown. `bytes` should hold `reach` more at both.
-    pub fn part(&self, bytes: &[u8], from: usize, to: usize) -> Vec<u8> {
+    pub fn apply_to_range(&self, bytes: &[u8], from: usize, to: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let mut at = 0;
         while at < to.min(bytes.len()) {
@@ -70,7 +70,7 @@ impl Mask {
 
     /// Takes what can be shown from the front of the window, masked: all of it when
     /// it is the last, else what no further byte can make part of a secret.
-    pub fn take(&self, window: &mut Vec<u8>, last: bool) -> Vec<u8> {
+    pub fn drain_masked(&self, window: &mut Vec<u8>, last: bool) -> Vec<u8> {
         if self.secrets.is_empty() {
             return std::mem::take(window);
         }
@@ -93,7 +93,7 @@ impl Mask {
         out
     }
 
-    pub fn bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+    pub fn apply_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut text = Cow::Borrowed(text);
         for secret in &self.secrets {
             if let Some(masked) = replace(&text, secret) {
@@ -103,8 +103,8 @@ impl Mask {
         text
     }
 
-    pub fn text(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
+    pub fn apply(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.apply_bytes(text.as_bytes())).into_owned()
     }
 }
 
@@ -135,7 +135,8 @@ mod tests {
             secrets: vec![b"0123456789".to_vec()],
         };
         let text = b"ab0123456789cd0123456789ef";
-        let part = |from, to| String::from_utf8_lossy(&mask.part(text, from, to)).into_owned();
+        let part =
+            |from, to| String::from_utf8_lossy(&mask.apply_to_range(text, from, to)).into_owned();
         assert_eq!(part(0, 26), "ab***cd***ef");
         assert_eq!(part(0, 5), "ab***");
         assert_eq!(part(5, 14), "***cd");
@@ -153,9 +154,9 @@ mod tests {
             let (mut window, mut out) = (Vec::new(), Vec::new());
             for piece in text.chunks(size) {
                 window.extend_from_slice(piece);
-                out.extend(mask.take(&mut window, false));
+                out.extend(mask.drain_masked(&mut window, false));
             }
-            out.extend(mask.take(&mut window, true));
+            out.extend(mask.drain_masked(&mut window, true));
             assert_eq!(String::from_utf8_lossy(&out), "ab******c***d", "{size}");
         }
     }
@@ -165,9 +166,12 @@ mod tests {
         let mask = Mask {
             secrets: vec![b"pass-word".to_vec(), b"pass".to_vec()],
         };
-        assert_eq!(mask.text("a pass-word, pass and pas"), "a ***, *** and pas");
-        assert_eq!(mask.text("passpass"), "******");
-        assert_eq!(mask.text("nothing"), "nothing");
+        assert_eq!(
+            mask.apply("a pass-word, pass and pas"),
+            "a ***, *** and pas"
+        );
+        assert_eq!(mask.apply("passpass"), "******");
+        assert_eq!(mask.apply("nothing"), "nothing");
     }
 
     #[test]
@@ -192,11 +196,15 @@ mod tests {
             let (mut window, mut taken) = (Vec::new(), Vec::new());
             for piece in text.chunks(size) {
                 window.extend_from_slice(piece);
-                taken.extend(mask.take(&mut window, false));
+                taken.extend(mask.drain_masked(&mut window, false));
             }
-            taken.extend(mask.take(&mut window, true));
-            for shown in [&mask.bytes(&text), &mask.part(seen, from, to)[..], &taken] {
-                for secret in mask.secrets() {
+            taken.extend(mask.drain_masked(&mut window, true));
+            for shown in [
+                &mask.apply_bytes(&text),
+                &mask.apply_to_range(seen, from, to)[..],
+                &taken,
+            ] {
+                for secret in mask.secret_values() {
                     let left = search::contains(shown, secret);
                     assert!(!left, "{secret:?} in {shown:?} of {text:?}");
                 }

@@ -16,5 +16,6 @@ pub mod resolve;
 pub mod values;
 
 pub use model::{
-    Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Task, Use, now,
+    Command, Conditional, Criterion, Deferrable, Ix, Members, NextRule, Parallel, ResultUse, Task,
+    TaskKind, resolve_setting,
 };

@@ -17,7 +17,7 @@ pub struct Task {
     pub name: Option<String>,
     /// The description, else the comment above the task; may be empty.
     pub title: Template,
-    pub kind: Kind,
+    pub kind: TaskKind,
     /// Skip the task unless it holds; a conditional's own is in its kind.
     pub condition: Option<Expr>,
     pub success: Option<Criterion>,
@@ -25,14 +25,14 @@ pub struct Task {
     pub repeat: Option<Box<Repeat>>,
     pub retry: Retry,
     pub finally: bool,
-    pub sleep: Option<Late<Duration>>,
+    pub sleep: Option<Deferrable<Duration>>,
     /// Every reference to another task's result.
-    pub uses: Vec<Use>,
+    pub uses: Vec<ResultUse>,
     /// The keys that were written, with the places of their values.
     pub written: Vec<(&'static str, Span)>,
 }
 
-pub enum Kind {
+pub enum TaskKind {
     Command(Command),
     Parallel(Box<Parallel>),
     Conditional(Conditional),
@@ -47,23 +47,23 @@ pub struct Command {
     pub command: Template,
     pub arguments: Option<Template>,
     pub exec: Option<Template>,
-    pub timeout: Option<Late<Duration>>,
+    pub timeout: Option<Deferrable<Duration>>,
     pub env: Vec<(String, Template)>,
     pub stdin: Option<Template>,
     pub workdir: Option<Template>,
-    pub stdout_split: Option<Late<values::Split>>,
-    pub stderr_split: Option<Late<values::Split>>,
+    pub stdout_split: Option<Deferrable<values::Split>>,
+    pub stderr_split: Option<Deferrable<values::Split>>,
 }
 
 pub struct Parallel {
     pub members: Members,
-    pub max_parallel: Option<Late<u32>>,
-    pub block_timeout: Option<Late<Duration>>,
-    pub fail_fast: Option<Late<values::Share>>,
-    pub unreachable: Option<Late<values::Unreachable>>,
-    pub waves: Option<Late<Vec<values::Wave>>>,
+    pub max_parallel: Option<Deferrable<u32>>,
+    pub block_timeout: Option<Deferrable<Duration>>,
+    pub fail_fast: Option<Deferrable<values::Share>>,
+    pub unreachable: Option<Deferrable<values::Unreachable>>,
+    pub waves: Option<Deferrable<Vec<values::Wave>>>,
     pub wave_check: Option<Ix>,
-    pub wave_pause: Option<Late<Duration>>,
+    pub wave_pause: Option<Deferrable<Duration>>,
 }
 
 pub enum Members {
@@ -90,19 +90,19 @@ pub struct Criterion {
 /// Where the flow goes after the task (SPEC §3.2).
 #[derive(Default)]
 pub struct Routing {
-    pub next: Next,
+    pub next: NextRule,
     pub on_success: Option<Ix>,
     /// `on_failure`, or `goto` beside a `next`.
     pub on_failure: Option<Ix>,
     /// `goto` without a `next`.
     pub goto: Option<Ix>,
-    pub return_: Option<Late<u8>>,
+    pub return_: Option<Deferrable<u8>>,
 }
 
 impl Routing {
     /// Whether the task says anything about where the flow goes.
     pub fn routes(&self) -> bool {
-        !matches!(self.next, Next::Absent)
+        !matches!(self.next, NextRule::Absent)
             || self.on_success.is_some()
             || self.on_failure.is_some()
             || self.goto.is_some()
@@ -111,7 +111,7 @@ impl Routing {
 }
 
 #[derive(Default)]
-pub enum Next {
+pub enum NextRule {
     #[default]
     Absent,
     Always,
@@ -123,20 +123,20 @@ pub enum Next {
 
 /// `loop=N` with `loop_break` (SPEC §3.4).
 pub struct Repeat {
-    pub count: Late<u32>,
+    pub count: Deferrable<u32>,
     pub until: Option<Expr>,
 }
 
 /// Further attempts after a false verdict (SPEC §3.3).
 pub struct Retry {
-    pub count: Late<u32>,
-    pub delay: Late<values::Delay>,
-    pub on: Late<values::RetryOn>,
+    pub count: Deferrable<u32>,
+    pub delay: Deferrable<values::Delay>,
+    pub on: Deferrable<values::RetryOn>,
 }
 
 /// A reference to a field of another task's result.
 #[derive(Clone, Copy)]
-pub struct Use {
+pub struct ResultUse {
     pub task: Ix,
     pub field: Field,
     pub at: Span,
@@ -144,20 +144,20 @@ pub struct Use {
 
 /// A setting that is known when the file is loaded, or only in the run.
 #[derive(Clone)]
-pub enum Late<T> {
+pub enum Deferrable<T> {
     Known(T),
-    Later {
+    Deferred {
         value: Box<Template>,
         read: fn(&str) -> Result<T, String>,
     },
 }
 
-impl<T: Clone> Late<T> {
+impl<T: Clone> Deferrable<T> {
     /// The value now; the error says what is wrong with it.
-    pub fn get(&self, values: &dyn Lookup) -> Result<T, String> {
+    pub fn resolve(&self, values: &dyn Lookup) -> Result<T, String> {
         match self {
-            Late::Known(value) => Ok(value.clone()),
-            Late::Later { value, read } => {
+            Deferrable::Known(value) => Ok(value.clone()),
+            Deferrable::Deferred { value, read } => {
                 read(String::from_utf8_lossy(&value.fill(values)).trim())
             }
         }
@@ -165,8 +165,8 @@ impl<T: Clone> Late<T> {
 
     pub fn known(&self) -> Option<&T> {
         match self {
-            Late::Known(value) => Some(value),
-            Late::Later { .. } => None,
+            Deferrable::Known(value) => Some(value),
+            Deferrable::Deferred { .. } => None,
         }
     }
 }
@@ -175,19 +175,19 @@ impl<T: Clone> Late<T> {
 ///
 /// # Errors
 /// What is wrong with it, with the key's name.
-pub fn now<T: Clone>(
+pub fn resolve_setting<T: Clone>(
     key: &str,
-    value: Option<&Late<T>>,
+    value: Option<&Deferrable<T>>,
     values: &dyn Lookup,
 ) -> Result<Option<T>, String> {
     value
-        .map(|v| v.get(values).map_err(|e| format!("{key}: {e}")))
+        .map(|v| v.resolve(values).map_err(|e| format!("{key}: {e}")))
         .transpose()
 }
 
 impl Task {
     /// The place of the key's value, or of the task where the key is not written.
-    pub fn place(&self, key: &str) -> Span {
+    pub fn key_span(&self, key: &str) -> Span {
         self.written
             .iter()
             .find(|(k, _)| *k == key)
@@ -195,14 +195,14 @@ impl Task {
     }
 
     pub fn is_block(&self) -> bool {
-        matches!(self.kind, Kind::Parallel(_) | Kind::Conditional(_))
+        matches!(self.kind, TaskKind::Parallel(_) | TaskKind::Conditional(_))
     }
 
     /// The command it runs itself, or once per host.
     pub fn command(&self) -> Option<&Command> {
         match &self.kind {
-            Kind::Command(command) => Some(command),
-            Kind::Parallel(parallel) => match &parallel.members {
+            TaskKind::Command(command) => Some(command),
+            TaskKind::Parallel(parallel) => match &parallel.members {
                 Members::Hosts { command, .. } => Some(command.as_ref()),
                 Members::Tasks(_) => None,
             },
@@ -211,9 +211,9 @@ impl Task {
     }
 
     /// The tasks it owns: a block's subtasks and a `wave_check`.
-    pub fn owned(&self) -> Vec<Ix> {
+    pub fn owned_tasks(&self) -> Vec<Ix> {
         match &self.kind {
-            Kind::Parallel(parallel) => {
+            TaskKind::Parallel(parallel) => {
                 let mut owned = match &parallel.members {
                     Members::Tasks(tasks) => tasks.clone(),
                     Members::Hosts { .. } => Vec::new(),
@@ -221,7 +221,7 @@ impl Task {
                 owned.extend(parallel.wave_check);
                 owned
             }
-            Kind::Conditional(conditional) => [&conditional.if_true, &conditional.if_false]
+            TaskKind::Conditional(conditional) => [&conditional.if_true, &conditional.if_false]
                 .into_iter()
                 .flatten()
                 .flatten()

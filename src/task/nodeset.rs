@@ -25,7 +25,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 
 /// Why a set cannot be used; `at` and `length` are bytes in the text.
 #[derive(Debug, PartialEq)]
-pub struct BadSet {
+pub struct BadNodeSet {
     pub at: usize,
     pub length: usize,
     pub message: String,
@@ -41,12 +41,12 @@ pub struct NodeSet {
 
 /// What `--limit` and `--exclude` leave of every block over hosts.
 #[derive(Clone, Default)]
-pub struct Selection {
+pub struct HostFilter {
     pub limit: Option<HashSet<String>>,
     pub exclude: HashSet<String>,
 }
 
-impl Selection {
+impl HostFilter {
     pub fn allows(&self, host: &str) -> bool {
         self.limit.as_ref().is_none_or(|l| l.contains(host)) && !self.exclude.contains(host)
     }
@@ -57,15 +57,15 @@ impl Selection {
 /// # Errors
 /// A malformed range, a bad host name, a file that cannot be read, more than
 /// 100000 hosts. An empty set is none: what it means is for the caller.
-pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadSet> {
-    let mut gathered = Gathered::default();
+pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadNodeSet> {
+    let mut gathered = NodeSetBuilder::default();
     for (at, entry) in entries(text) {
         let (exclude, name) = excluded(entry);
         let added = match name.strip_prefix("file:") {
             Some(path) => read_file(path, directory).and_then(|hosts| gathered.add(exclude, hosts)),
             None => expand_entry(name).and_then(|hosts| gathered.add(exclude, hosts)),
         };
-        added.map_err(|message| BadSet {
+        added.map_err(|message| BadNodeSet {
             at,
             length: entry.len(),
             message,
@@ -76,14 +76,14 @@ pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadSet> {
 
 /// A set while its entries are read.
 #[derive(Default)]
-struct Gathered {
+struct NodeSetBuilder {
     set: NodeSet,
     seen: HashSet<String>,
     excluded: HashSet<String>,
     written: usize,
 }
 
-impl Gathered {
+impl NodeSetBuilder {
     fn add(&mut self, exclude: bool, hosts: Vec<String>) -> Result<(), String> {
         self.written += hosts.len();
         if self.written > MOST_WRITTEN {
@@ -154,7 +154,7 @@ fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("the host file `{shown}` is not UTF-8 text"))?;
-    let mut gathered = Gathered::default();
+    let mut gathered = NodeSetBuilder::default();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = super::keys::without_comment(line.trim());
         for (_, entry) in entries(line) {

@@ -2,13 +2,13 @@
 //! tasks. What a task's keys mean is read by `reader`.
 #![forbid(unsafe_code)]
 
-use super::globals::{Globals, RESERVED};
+use super::globals::{GlobalTable, RESERVED};
 use super::keys;
 use super::model::Ix;
-use crate::text::diagnostic::{Diagnostics, Found};
+use crate::text::diagnostic::{DiagnosticList, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use std::collections::{BTreeMap, HashMap};
 
 /// A task's lines, before they mean anything.
@@ -17,24 +17,24 @@ pub struct RawTask {
     pub at: Span,
     pub comment: Option<Span>,
     /// The key's name (`env.` keys in full) and its line.
-    pub pairs: Vec<(&'static keys::Key, Pair)>,
+    pub pairs: Vec<(&'static keys::TaskKey, Pair)>,
 }
 
 /// Sorts the lines into globals and tasks.
 pub fn collect(
     lines: &[Line],
     strict: bool,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<RawTask>, Globals) {
-    let mut globals = Globals::new(strict);
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
+) -> (Vec<RawTask>, GlobalTable) {
+    let mut globals = GlobalTable::new(strict);
     let mut tasks: Vec<RawTask> = Vec::new();
     // The `env.` keys of the task being read, of which there can be many.
     let mut given: HashMap<&str, Span> = HashMap::new();
     let mut in_tasks = false;
     for line in lines {
         let Line::Pair(pair) = line else { continue };
-        let name = sources.text(pair.key);
+        let name = sources.snippet(pair.key);
         match keys::find(name) {
             Some(key) if key.name == "task" => {
                 in_tasks = true;
@@ -79,8 +79,8 @@ pub fn collect(
 /// Marks a task whose id could not be read; its keys are still taken in.
 const NO_ID: u32 = u32::MAX;
 
-fn open_task(pair: &Pair, sources: &Sources, diagnostics: &mut Diagnostics) -> RawTask {
-    let text = keys::without_comment(sources.text(pair.value));
+fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList) -> RawTask {
+    let text = keys::without_comment(sources.snippet(pair.value));
     let at = pair.value.part(0, text.len());
     let digits = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let id = match text.parse() {
@@ -116,13 +116,13 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 fn add_global(
-    globals: &mut Globals,
+    globals: &mut GlobalTable,
     pair: &Pair,
     in_tasks: bool,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) {
-    let name = sources.text(pair.key);
+    let name = sources.snippet(pair.key);
     let known = || keys::KEYS.iter().map(|k| k.name);
     let upper = !name.chars().any(|c| c.is_ascii_lowercase());
     if !keys::is_identifier(name) {
@@ -172,7 +172,7 @@ fn add_global(
 }
 
 /// Brings the tasks into id order; of two with one id the first stays.
-pub fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagnostics) {
+pub fn order(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
     raw.sort_unstable_by_key(|t| (t.id, t.at.start));
     let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
     for task in raw.drain(..) {
@@ -181,7 +181,7 @@ pub fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagno
                 diagnostics
                     .error(
                         task.at,
-                        format!("task {} is defined twice", sources.text(task.at)),
+                        format!("task {} is defined twice", sources.snippet(task.at)),
                     )
                     .also(first.at, "first defined here");
             }
@@ -193,16 +193,16 @@ pub fn order(raw: &mut Vec<RawTask>, sources: &Sources, diagnostics: &mut Diagno
 
 pub fn names(
     raw: &[RawTask],
-    globals: &Globals,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
+    globals: &GlobalTable,
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
 ) -> BTreeMap<String, Ix> {
     let mut names: BTreeMap<String, Ix> = BTreeMap::new();
     for (ix, task) in raw.iter().enumerate() {
         let Some((_, pair)) = task.pairs.iter().find(|(k, _)| k.name == "name") else {
             continue;
         };
-        let name = keys::without_comment(sources.text(pair.value));
+        let name = keys::without_comment(sources.snippet(pair.value));
         if !keys::is_identifier(name) {
             let error = diagnostics.error(pair.value, format!("`{name}` cannot be a task's name"));
             error.help("a name has letters, digits and `_`, and does not begin with a digit");

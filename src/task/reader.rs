@@ -1,17 +1,17 @@
 //! Reads one task's keys, each by its form; every mistake is collected.
 #![forbid(unsafe_code)]
 
-use super::keys::{self, Kinds};
+use super::keys::{self, KindSet};
 use super::model::{
-    Command, Conditional, Criterion, Ix, Kind, Late, Members, Next, Parallel, Repeat, Retry,
-    Routing, Task,
+    Command, Conditional, Criterion, Deferrable, Ix, Members, NextRule, Parallel, Repeat, Retry,
+    Routing, Task, TaskKind,
 };
 use super::raw::RawTask;
 use super::resolve::Resolver;
 use super::values::{self, RetryOn};
 use super::{host, nodeset};
 use crate::text::condition::{self, Expr, Test};
-use crate::text::diagnostic::{Check, Found};
+use crate::text::diagnostic::{Category, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::Pair;
 use crate::text::source::Span;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// Which results a condition may ask for.
 #[derive(Clone, Copy, PartialEq)]
-enum Asks {
+enum ResultScope {
     /// Nothing has run yet.
     Earlier,
     /// The command's own result.
@@ -35,21 +35,25 @@ enum Asks {
 }
 
 /// Reads one task's keys.
-pub struct Reader<'r, 'a> {
+pub struct TaskReader<'r, 'a> {
     r: &'r mut Resolver<'a>,
     raw: &'r RawTask,
     directory: &'r Path,
     /// What the task is; keys that mean nothing for it are not read.
-    kinds: Kinds,
+    kinds: KindSet,
 }
 
-impl<'r, 'a> Reader<'r, 'a> {
-    pub fn new(r: &'r mut Resolver<'a>, raw: &'r RawTask, directory: &'r Path) -> Reader<'r, 'a> {
-        Reader {
+impl<'r, 'a> TaskReader<'r, 'a> {
+    pub fn new(
+        r: &'r mut Resolver<'a>,
+        raw: &'r RawTask,
+        directory: &'r Path,
+    ) -> TaskReader<'r, 'a> {
+        TaskReader {
             r,
             raw,
             directory,
-            kinds: Kinds::MAX,
+            kinds: KindSet::MAX,
         }
     }
 
@@ -62,27 +66,27 @@ impl<'r, 'a> Reader<'r, 'a> {
         self.kinds = kinds;
         let kind = self.kind(kinds);
         let asks = match kinds {
-            keys::TASKS | keys::CONDITIONAL => Asks::Counts,
-            keys::HOSTS => Asks::OwnOrCounts,
-            keys::DECISION | keys::BARE => Asks::Earlier,
-            _ => Asks::Own,
+            keys::TASKS | keys::CONDITIONAL => ResultScope::Counts,
+            keys::HOSTS => ResultScope::OwnOrCounts,
+            keys::DECISION | keys::BARE => ResultScope::Earlier,
+            _ => ResultScope::Own,
         };
         let condition = if kinds == keys::CONDITIONAL {
             None
         } else {
-            self.condition("condition", Asks::Earlier)
+            self.condition("condition", ResultScope::Earlier)
         };
         let success = self.criterion(asks);
         self.decides(kinds);
-        let routing = self.routing(if asks == Asks::OwnOrCounts {
-            Asks::Counts
+        let routing = self.routing(if asks == ResultScope::OwnOrCounts {
+            ResultScope::Counts
         } else {
             asks
         });
         let repeat = self.repeat(
             &routing,
-            if asks == Asks::OwnOrCounts {
-                Asks::Counts
+            if asks == ResultScope::OwnOrCounts {
+                ResultScope::Counts
             } else {
                 asks
             },
@@ -92,7 +96,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         Task {
             id: self.raw.id,
             at: self.raw.at,
-            name: self.value("name").map(|at| self.text(at).to_string()),
+            name: self.value("name").map(|at| self.snippet(at).to_string()),
             title,
             kind,
             condition,
@@ -114,8 +118,8 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     // Values by form.
 
-    fn pair(&self, key: &str) -> Option<&(&'static keys::Key, Pair)> {
-        let means = |k: &keys::Key| k.on & self.kinds != 0;
+    fn pair(&self, key: &str) -> Option<&(&'static keys::TaskKey, Pair)> {
+        let means = |k: &keys::TaskKey| k.on & self.kinds != 0;
         let mut pairs = self.raw.pairs.iter();
         pairs.find(|(k, _)| k.name == key && means(k))
     }
@@ -124,15 +128,15 @@ impl<'r, 'a> Reader<'r, 'a> {
     fn value(&self, key: &str) -> Option<Span> {
         let (key, pair) = self.pair(key)?;
         let length = if key.comment {
-            keys::without_comment(self.text(pair.value)).len()
+            keys::without_comment(self.snippet(pair.value)).len()
         } else {
-            self.text(pair.value).len()
+            self.snippet(pair.value).len()
         };
         Some(pair.value.part(0, length))
     }
 
-    fn text(&self, at: Span) -> &str {
-        self.r.sources.text(at)
+    fn snippet(&self, at: Span) -> &str {
+        self.r.sources.snippet(at)
     }
 
     fn has(&self, key: &str) -> bool {
@@ -149,33 +153,33 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     fn template(&mut self, key: &str) -> Option<Template> {
         let at = self.value(key)?;
-        Some(self.r.template(at))
+        Some(self.r.parse_template(at))
     }
 
     /// A template that must say something.
     fn filled(&mut self, key: &str) -> Option<Template> {
         let at = self.value(key)?;
-        if self.text(at).is_empty() {
+        if self.snippet(at).is_empty() {
             self.error(self.raw_key(key), format!("`{key}` is empty"));
         }
-        Some(self.r.template(at))
+        Some(self.r.parse_template(at))
     }
 
     fn raw_key(&self, key: &str) -> Span {
         self.pair(key).map_or(self.raw.at, |(_, p)| p.key)
     }
 
-    fn late<T>(&mut self, key: &str, read: fn(&str) -> Result<T, String>) -> Option<Late<T>> {
+    fn late<T>(&mut self, key: &str, read: fn(&str) -> Result<T, String>) -> Option<Deferrable<T>> {
         let at = self.value(key)?;
-        let value = self.r.template(at);
+        let value = self.r.parse_template(at);
         let Some(text) = value.known_text() else {
-            return Some(Late::Later {
+            return Some(Deferrable::Deferred {
                 value: Box::new(value),
                 read,
             });
         };
         match read(text.trim()) {
-            Ok(value) => Some(Late::Known(value)),
+            Ok(value) => Some(Deferrable::Known(value)),
             Err(message) => {
                 self.error(at, without_secret(&value, message));
                 None
@@ -186,8 +190,8 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// A value that shapes the file, so that it cannot wait for a result.
     fn known<T: Clone>(&mut self, key: &str, read: fn(&str) -> Result<T, String>) -> Option<T> {
         match self.late(key, read)? {
-            Late::Known(value) => Some(value),
-            Late::Later { .. } => {
+            Deferrable::Known(value) => Some(value),
+            Deferrable::Deferred { .. } => {
                 let at = self.value(key)?;
                 self.error(at, format!("`{key}` must be known when the file is loaded; it cannot use a task's result"));
                 None
@@ -197,18 +201,18 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     fn target(&mut self, key: &str) -> Option<Ix> {
         let at = self.value(key)?;
-        let word = self.text(at).to_string();
+        let word = self.snippet(at).to_string();
         if word.contains(',') && !word.contains('@') {
             self.error(at, format!("`{key}` names one task, found `{word}`"));
             return None;
         }
-        self.r.task(&word, at)
+        self.r.resolve_task(&word, at)
     }
 
     /// `11,12,20-25`, ids and names; every one of them must exist.
     fn ids(&mut self, key: &str) -> Option<Vec<Ix>> {
         let at = self.value(key)?;
-        let text = self.text(at).to_string();
+        let text = self.snippet(at).to_string();
         let (mut out, mut seen) = (Vec::new(), HashSet::new());
         let mut from = 0;
         for part in text.split(',') {
@@ -253,7 +257,7 @@ impl<'r, 'a> Reader<'r, 'a> {
                 self.error(at, message);
                 return Vec::new();
             }
-            return self.r.task(word, at).into_iter().collect();
+            return self.r.resolve_task(word, at).into_iter().collect();
         };
         if last < first {
             self.error(at, format!("the range `{word}` runs backwards"));
@@ -281,25 +285,25 @@ impl<'r, 'a> Reader<'r, 'a> {
         (start..start + count).collect()
     }
 
-    fn condition(&mut self, key: &str, asks: Asks) -> Option<Expr> {
+    fn condition(&mut self, key: &str, asks: ResultScope) -> Option<Expr> {
         let at = self.value(key)?;
-        let expr = self.r.condition(at)?;
+        let expr = self.r.parse_condition(at)?;
         self.check_asks(&expr, asks);
         Some(expr)
     }
 
     /// Reports tests for results that are not there where the condition stands.
-    fn check_asks(&mut self, expr: &Expr, asks: Asks) {
+    fn check_asks(&mut self, expr: &Expr, asks: ResultScope) {
         let counts = expr.is_about_block();
         let mut wrong: Vec<(Span, &str)> = Vec::new();
-        expr.tests(&mut |test: &Test, at| {
+        expr.for_each_test(&mut |test: &Test, at| {
             let own = test.is_about_own_result();
             let block = matches!(test, Test::All | Test::Any | Test::Majority | Test::Bound { .. }) || (counts && !own && is_count(test));
             match asks {
-                Asks::Earlier if own => wrong.push((at, "there is no result of this task yet; name an earlier one, as in `@1_exit@=0`")),
-                Asks::Earlier | Asks::Own if block => wrong.push((at, "only a block has these counts; name one, as in `@1_success_count@>=2`")),
-                Asks::Counts if own => wrong.push((at, "a block has no output or exit code of its own here; use its counts, as in `all_success`")),
-                Asks::OwnOrCounts if own && counts => wrong.push((at, "a condition is about each host or about the whole block, not both")),
+                ResultScope::Earlier if own => wrong.push((at, "there is no result of this task yet; name an earlier one, as in `@1_exit@=0`")),
+                ResultScope::Earlier | ResultScope::Own if block => wrong.push((at, "only a block has these counts; name one, as in `@1_success_count@>=2`")),
+                ResultScope::Counts if own => wrong.push((at, "a block has no output or exit code of its own here; use its counts, as in `all_success`")),
+                ResultScope::OwnOrCounts if own && counts => wrong.push((at, "a condition is about each host or about the whole block, not both")),
                 _ => {}
             }
         });
@@ -316,18 +320,18 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
         // A name says as much as the comment above (SPEC §1).
         match self.value("name").or(self.raw.comment) {
-            Some(at) => Template::text(self.text(at), at),
+            Some(at) => Template::literal(self.snippet(at), at),
             None => Template::default(),
         }
     }
 
     /// The one kind of task that the keys make.
-    fn kinds(&mut self) -> Kinds {
+    fn kinds(&mut self) -> KindSet {
         // Where it says neither, a command of its own is meant for hosts.
         let hosts = self.has("hostnames") || (self.has("command") && !self.has("tasks"));
         let parallel = if hosts { keys::HOSTS } else { keys::TASKS };
         if let Some(at) = self.value("type") {
-            let word = self.text(at).to_string();
+            let word = self.snippet(at).to_string();
             match word.to_ascii_lowercase().as_str() {
                 "parallel" => return parallel,
                 "conditional" => return keys::CONDITIONAL,
@@ -381,7 +385,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     /// Warns of keys that mean nothing for this kind of task.
-    fn unfitting(&mut self, kinds: Kinds) {
+    fn unfitting(&mut self, kinds: KindSet) {
         let what = match kinds {
             keys::COMMAND => "a command",
             keys::TASKS => "a block over `tasks=`",
@@ -394,7 +398,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             if key.on & kinds != 0 || (kinds == keys::HOSTS && key.name == "tasks") {
                 continue;
             }
-            let name = self.r.sources.text(pair.key);
+            let name = self.r.sources.snippet(pair.key);
             if key.name == "command" {
                 self.r
                     .diagnostics
@@ -408,13 +412,13 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
     }
 
-    fn kind(&mut self, kinds: Kinds) -> Kind {
+    fn kind(&mut self, kinds: KindSet) -> TaskKind {
         match kinds {
-            keys::COMMAND => Kind::Command(self.command()),
-            keys::TASKS | keys::HOSTS => Kind::Parallel(Box::new(self.parallel(kinds))),
-            keys::CONDITIONAL => Kind::Conditional(self.conditional()),
-            keys::DECISION => Kind::Decision,
-            _ => Kind::Bare,
+            keys::COMMAND => TaskKind::Command(self.command()),
+            keys::TASKS | keys::HOSTS => TaskKind::Parallel(Box::new(self.parallel(kinds))),
+            keys::CONDITIONAL => TaskKind::Conditional(self.conditional()),
+            keys::DECISION => TaskKind::Decision,
+            _ => TaskKind::Bare,
         }
     }
 
@@ -438,7 +442,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         let value = self.filled("hostname")?;
         let at = self.value("hostname")?;
         // That nothing at all is written there is said already.
-        if let Some(host) = value.known_text().filter(|_| !self.text(at).is_empty())
+        if let Some(host) = value.known_text().filter(|_| !self.snippet(at).is_empty())
             && let Err(message) = host::check(&host)
         {
             let error = self.error(at, without_secret(&value, message));
@@ -457,7 +461,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             .iter()
             .filter(|(k, _)| k.name == keys::ENV.name)
         {
-            let name = &self.r.sources.text(pair.key)[keys::ENV.name.len()..];
+            let name = &self.r.sources.snippet(pair.key)[keys::ENV.name.len()..];
             if !keys::is_identifier(name) {
                 let message = match name.is_empty() {
                     true => "expected a name after `env.`".into(),
@@ -465,12 +469,12 @@ impl<'r, 'a> Reader<'r, 'a> {
                 };
                 self.r.diagnostics.error(pair.key, message);
             }
-            out.push((name.to_string(), self.r.template(pair.value)));
+            out.push((name.to_string(), self.r.parse_template(pair.value)));
         }
         out
     }
 
-    fn parallel(&mut self, kinds: Kinds) -> Parallel {
+    fn parallel(&mut self, kinds: KindSet) -> Parallel {
         let members = if kinds == keys::HOSTS {
             if let Some((_, pair)) = self.raw.pairs.iter().find(|(k, _)| k.name == "tasks") {
                 self.error(pair.key, "a block runs `tasks` or `hostnames`, not both");
@@ -533,7 +537,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         let (Some(text), Some(at)) = (value.known_text(), self.value("hostnames")) else {
             return value;
         };
-        let literal = text == self.text(at);
+        let literal = text == self.snippet(at);
         match nodeset::expand(&text, self.directory) {
             Ok(set) if set.hosts.is_empty() && !text.trim().is_empty() => {
                 self.error(at, "this node set is empty");
@@ -567,7 +571,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         if !self.has("condition") {
             self.error(self.raw.at, "a conditional block needs a `condition`");
         }
-        let condition = self.condition("condition", Asks::Earlier);
+        let condition = self.condition("condition", ResultScope::Earlier);
         let (if_true, if_false) = (self.ids("if_true_tasks"), self.ids("if_false_tasks"));
         if !self.has("if_true_tasks") && !self.has("if_false_tasks") {
             self.error(
@@ -585,7 +589,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     /// Warns of a decision that has nothing to decide and nowhere to lead.
-    fn decides(&mut self, kinds: Kinds) {
+    fn decides(&mut self, kinds: KindSet) {
         let says = ["success", "failure", "next", "goto", "return"];
         let asks = self.has("condition");
         if kinds == keys::DECISION && !says.iter().any(|k| self.has(k)) {
@@ -597,7 +601,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
     }
 
-    fn criterion(&mut self, asks: Asks) -> Option<Criterion> {
+    fn criterion(&mut self, asks: ResultScope) -> Option<Criterion> {
         if self.has("success") && self.has("failure") {
             let (failure, success) = (self.raw_key("failure"), self.raw_key("success"));
             self.error(
@@ -618,9 +622,9 @@ impl<'r, 'a> Reader<'r, 'a> {
         })
     }
 
-    fn routing(&mut self, asks: Asks) -> Routing {
+    fn routing(&mut self, asks: ResultScope) -> Routing {
         let next = self.next(asks);
-        let plain = matches!(next, Next::Absent);
+        let plain = matches!(next, NextRule::Absent);
         let goto = self.target("goto");
         let on_failure = self.target("on_failure");
         // Beside a `next` a `goto` is for a false verdict, else for both (SPEC §3.2).
@@ -650,11 +654,11 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Jumps that the `next` beside them rules out: a failure target beside one that
     /// knows no failure is a mistake (SPEC §3.2), the others are doubts.
-    fn never_taken(&mut self, next: &Next) {
+    fn never_taken(&mut self, next: &NextRule) {
         let (word, keys): (&str, &[&str]) = match next {
-            Next::Always => ("always", &["goto", "on_failure"]),
-            Next::Never => ("never", &["goto", "on_failure", "on_success"]),
-            Next::Loop if !self.has("loop_break") => ("loop", &["goto", "on_failure"]),
+            NextRule::Always => ("always", &["goto", "on_failure"]),
+            NextRule::Never => ("never", &["goto", "on_failure", "on_success"]),
+            NextRule::Loop if !self.has("loop_break") => ("loop", &["goto", "on_failure"]),
             _ => return,
         };
         for key in keys {
@@ -664,7 +668,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             let (at, beside) = (self.raw_key(key), self.raw_key("next"));
             let message = format!("`{key}` is never taken beside `next={word}`");
             let diagnostics = &mut self.r.diagnostics;
-            if matches!(next, Next::Loop) {
+            if matches!(next, NextRule::Loop) {
                 diagnostics
                     .warning(at, message)
                     .help("only a `loop_break` that never held leads there");
@@ -673,35 +677,35 @@ impl<'r, 'a> Reader<'r, 'a> {
             } else {
                 diagnostics
                     .error(at, message)
-                    .of(Check::Flow)
+                    .category(Category::Flow)
                     .also(beside, "which knows no failure");
             }
         }
     }
 
-    fn next(&mut self, asks: Asks) -> Next {
+    fn next(&mut self, asks: ResultScope) -> NextRule {
         let Some((at, word)) = self.next_word() else {
-            return Next::Absent;
+            return NextRule::Absent;
         };
         match word.as_str() {
-            "always" => Next::Always,
-            "success" => Next::Success,
-            "never" => Next::Never,
-            "loop" => Next::Loop,
+            "always" => NextRule::Always,
+            "success" => NextRule::Success,
+            "never" => NextRule::Never,
+            "loop" => NextRule::Loop,
             word if keys::is_identifier(word) && !condition::is_word(word) => {
                 let message = "expected `always`, `success`, `never`, `loop` or a condition";
                 let words = ["always", "success", "never", "loop"].into_iter();
                 let near = did_you_mean(word, words.chain(condition::known_words()));
-                self.error(at, format!("{message}, found {}", Found(self.text(at))))
+                self.error(at, format!("{message}, found {}", Found(self.snippet(at))))
                     .label(near);
-                Next::Success
+                NextRule::Success
             }
             _ => {
-                let Some(expr) = self.r.condition(at) else {
-                    return Next::Success;
+                let Some(expr) = self.r.parse_condition(at) else {
+                    return NextRule::Success;
                 };
                 self.check_asks(&expr, asks);
-                Next::When(expr)
+                NextRule::When(expr)
             }
         }
     }
@@ -709,24 +713,24 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// The value of `next` in lower case, or the text of the global that it is.
     fn next_word(&mut self) -> Option<(Span, String)> {
         let at = self.value("next")?;
-        let text = keys::without_comment(self.text(at));
+        let text = keys::without_comment(self.snippet(at));
         // Only a single word may be followed by a comment.
         let is_word = !text.contains(char::is_whitespace);
         let at = if is_word { at.part(0, text.len()) } else { at };
-        let text = self.text(at).to_string();
+        let text = self.snippet(at).to_string();
         let global = text
             .strip_prefix('@')
             .and_then(|t| t.strip_suffix('@'))
             .is_some_and(|n| self.r.globals.get(n).is_some());
         let word = match global {
-            true => self.r.template(at).known_text().map(Cow::into_owned),
+            true => self.r.parse_template(at).known_text().map(Cow::into_owned),
             false => None,
         };
         Some((at, word.unwrap_or(text).to_ascii_lowercase()))
     }
 
-    fn repeat(&mut self, routing: &Routing, asks: Asks) -> Option<Repeat> {
-        let looping = matches!(routing.next, Next::Loop);
+    fn repeat(&mut self, routing: &Routing, asks: ResultScope) -> Option<Repeat> {
+        let looping = matches!(routing.next, NextRule::Loop);
         let until = self.condition("loop_break", asks);
         let count = self.late("loop", values::loop_count);
         if looping && !self.has("loop") {
@@ -764,9 +768,9 @@ impl<'r, 'a> Reader<'r, 'a> {
         let wanted = self.known("retry_failed", values::flag);
         let count = self.late("retry_count", values::retry_count);
         let count = match (wanted, count) {
-            (Some(false), _) => Late::Known(0),
-            (Some(true), None) => Late::Known(1),
-            (_, count) => count.unwrap_or(Late::Known(0)),
+            (Some(false), _) => Deferrable::Known(0),
+            (Some(true), None) => Deferrable::Known(1),
+            (_, count) => count.unwrap_or(Deferrable::Known(0)),
         };
         let delay = values::Delay {
             first: Duration::from_secs(1),
@@ -776,10 +780,10 @@ impl<'r, 'a> Reader<'r, 'a> {
             count,
             delay: self
                 .late("retry_delay", values::delay)
-                .unwrap_or(Late::Known(delay)),
+                .unwrap_or(Deferrable::Known(delay)),
             on: self
                 .late("retry_on", values::retry_on)
-                .unwrap_or(Late::Known(RetryOn::default())),
+                .unwrap_or(Deferrable::Known(RetryOn::default())),
         }
     }
 }
@@ -801,7 +805,7 @@ fn is_count(test: &Test) -> bool {
 }
 
 /// What is probably missing where a command lists what a block would run.
-fn needed_type(key: &str, kinds: Kinds) -> &'static str {
+fn needed_type(key: &str, kinds: KindSet) -> &'static str {
     match key {
         "hostname" if kinds == keys::HOSTS => "did you mean `hostnames`?",
         _ if kinds != keys::COMMAND => "",

@@ -1,25 +1,25 @@
 //! Gives the names in values their meaning: globals, tasks, fields.
 #![forbid(unsafe_code)]
 
-use super::globals::{Globals, RESERVED};
-use super::model::{Ix, Use};
+use super::globals::{GlobalTable, RESERVED};
+use super::model::{Ix, ResultUse};
 use crate::text::condition::{self, Expr};
-use crate::text::diagnostic::{Check, Diagnostics};
+use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::nearest::did_you_mean;
-use crate::text::source::{Sources, Span};
+use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
 use std::collections::BTreeMap;
 
 /// Every name of the file, and what was found wrong with their uses.
 pub struct Resolver<'a> {
-    pub sources: &'a Sources,
-    pub diagnostics: &'a mut Diagnostics,
-    pub globals: Globals,
+    pub sources: &'a SourceMap,
+    pub diagnostics: &'a mut DiagnosticList,
+    pub globals: GlobalTable,
     /// All ids, ascending: the place is the task's index.
     pub ids: Vec<u32>,
     pub names: BTreeMap<String, Ix>,
     /// References to results, collected while a task is built.
-    pub uses: Vec<Use>,
+    pub uses: Vec<ResultUse>,
     /// Whether the task being built is a final one.
     pub in_final: bool,
     /// The bytes that globals have put into values so far.
@@ -31,21 +31,21 @@ const LARGEST: usize = 64 << 20;
 
 impl Resolver<'_> {
     /// The value at `at` as a template.
-    pub fn template(&mut self, at: Span) -> Template {
-        let text = self.sources.text(at);
+    pub fn parse_template(&mut self, at: Span) -> Template {
+        let text = self.sources.snippet(at);
         template::parse(text, at, &mut |name, at| self.reference(name, at))
     }
 
     /// The condition at `at`; nothing where it cannot be read (said already).
-    pub fn condition(&mut self, at: Span) -> Option<Expr> {
-        let text = self.sources.text(at);
+    pub fn parse_condition(&mut self, at: Span) -> Option<Expr> {
+        let text = self.sources.snippet(at);
         let whole = template::reference_name(text.strip_prefix('@').unwrap_or(""))
             .filter(|n| n.len() + 2 == text.len());
-        let value = self.template(at);
+        let value = self.parse_template(at);
         // A condition that is just a global is that global's text (SPEC §3.1).
         let items = match whole.and_then(|n| self.globals.get(n)) {
-            Some(_) => template::items(&value).collect(),
-            None => condition::items(&value),
+            Some(_) => template::symbols(&value).collect(),
+            None => condition::symbols(&value),
         };
         match condition::parse(&items, at) {
             Ok(expr) => Some(expr),
@@ -65,14 +65,14 @@ impl Resolver<'_> {
     }
 
     /// The task with that id or name; an unknown one is reported.
-    pub fn task(&mut self, word: &str, at: Span) -> Option<Ix> {
+    pub fn resolve_task(&mut self, word: &str, at: Span) -> Option<Ix> {
         let found = self.find_task(word);
         if found.is_none() {
             let near = self.near_task(word);
             let error = self
                 .diagnostics
                 .error(at, format!("there is no task `{word}`"))
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .label(near);
             if word.contains('@') {
                 error.help("an id cannot come from a reference");
@@ -126,7 +126,7 @@ impl Resolver<'_> {
         }
         match field {
             Some((task, field)) => {
-                self.uses.push(Use { task, field, at });
+                self.uses.push(ResultUse { task, field, at });
                 self.piece(Reference::Field { task, field }, at)
             }
             None => {
@@ -165,14 +165,14 @@ impl Resolver<'_> {
         vec![Piece::Reference {
             to,
             at,
-            written: self.sources.text(at).to_string(),
+            written: self.sources.snippet(at).to_string(),
         }]
     }
 
     /// `ID_FIELD` or `name_FIELD`, cut so that both sides are known.
     fn field(&self, name: &str) -> Option<(Ix, Field)> {
         name.match_indices('_').find_map(|(cut, _)| {
-            let field = Field::named(&name[cut + 1..])?;
+            let field = Field::from_name(&name[cut + 1..])?;
             Some((self.find_task(&name[..cut])?, field))
         })
     }
@@ -184,20 +184,20 @@ impl Resolver<'_> {
             .find_map(|(cut, _)| self.find_task(&name[..cut]).map(|_| cut));
         let unknown_task = name
             .match_indices('_')
-            .find(|(cut, _)| Field::named(&name[cut + 1..]).is_some());
+            .find(|(cut, _)| Field::from_name(&name[cut + 1..]).is_some());
         if let Some(cut) = task_of {
             let field = &name[cut + 1..];
             let near = did_you_mean(field, FIELDS.iter().map(|(n, _)| *n));
             self.diagnostics
                 .error(at, format!("a task's result has no field `{field}`"))
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .label(near);
         } else if let Some((cut, _)) = unknown_task {
             let task = &name[..cut];
             let near = self.near_task(task);
             self.diagnostics
                 .error(at, format!("there is no task `{task}`"))
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .label(near);
         } else {
             let known = self.globals.names().chain(RESERVED.iter().copied());
@@ -208,7 +208,7 @@ impl Resolver<'_> {
             let error = self
                 .diagnostics
                 .error(at, format!("there is no global `{name}`"))
-                .of(Check::Dependency)
+                .category(Category::Dependency)
                 .label(near);
             error.help("`@@` stands for a literal `@`");
         }

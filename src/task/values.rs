@@ -30,7 +30,7 @@ pub enum Share {
 
 impl Share {
     /// How many of `total` it allows at most.
-    pub fn of(self, total: u64) -> u64 {
+    pub fn limit_for(self, total: u64) -> u64 {
         match self {
             Share::Count(n) => n,
             Share::Percent(p) => total * p / 100,

@@ -5,7 +5,7 @@
 
 use super::diagnostic::Found;
 use super::source::Span;
-use super::template::{Counted, Item, Piece, Template};
+use super::template::{BlockCount, Piece, Symbol, Template};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -19,7 +19,7 @@ pub enum Expr {
 pub enum Test {
     Constant(bool),
     Exit(i32),
-    Is(State),
+    Is(ResultState),
     /// A bare operand: true when it reads `true`.
     Truth(Operand),
     Compare {
@@ -40,7 +40,7 @@ pub enum Test {
 
 /// What the task's own result is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ResultState {
     Success,
     Failure,
     Timeout,
@@ -55,7 +55,7 @@ pub enum Operand {
     Duration,
     StdoutCount,
     StderrCount,
-    Count(Counted),
+    Count(BlockCount),
     Value(Template),
 }
 
@@ -135,13 +135,13 @@ const OPERANDS: &[(&str, Operand)] = &[
     ("duration", Operand::Duration),
     ("stdout_count", Operand::StdoutCount),
     ("stderr_count", Operand::StderrCount),
-    ("success_count", Operand::Count(Counted::Success)),
-    ("failed_count", Operand::Count(Counted::Failed)),
-    ("timeout_count", Operand::Count(Counted::Timeout)),
-    ("unreachable_count", Operand::Count(Counted::Unreachable)),
-    ("skipped_count", Operand::Count(Counted::Skipped)),
-    ("not_started_count", Operand::Count(Counted::NotStarted)),
-    ("total_count", Operand::Count(Counted::Total)),
+    ("success_count", Operand::Count(BlockCount::Success)),
+    ("failed_count", Operand::Count(BlockCount::Failed)),
+    ("timeout_count", Operand::Count(BlockCount::Timeout)),
+    ("unreachable_count", Operand::Count(BlockCount::Unreachable)),
+    ("skipped_count", Operand::Count(BlockCount::Skipped)),
+    ("not_started_count", Operand::Count(BlockCount::NotStarted)),
+    ("total_count", Operand::Count(BlockCount::Total)),
 ];
 
 const BOUNDS: &[(&str, bool, bool)] = &[
@@ -187,7 +187,7 @@ pub fn known_words() -> impl Iterator<Item = &'static str> {
 /// and     := unary { ("&" | "&&" | "AND") unary }
 /// unary   := ("!" | "NOT") unary | "(" expr ")" | test
 /// ```
-pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
+pub fn parse(items: &[Symbol], at: Span) -> Result<Expr, BadCondition> {
     let mut parser = Parser {
         items,
         next: 0,
@@ -200,7 +200,7 @@ pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
         None if parser.next >= items.len() => Ok(expr),
         _ => {
             let mut compares = true;
-            expr.tests(&mut |test, _| compares = !matches!(test, Test::Truth(_)));
+            expr.for_each_test(&mut |test, _| compares = !matches!(test, Test::Truth(_)));
             let help = match parser.at_lower_operator() {
                 true => OPERATORS,
                 false if !compares && parser.peek(0).is_some_and(char::is_alphanumeric) => SIGNS,
@@ -212,7 +212,7 @@ pub fn parse(items: &[Item], at: Span) -> Result<Expr, BadCondition> {
 }
 
 struct Parser<'a> {
-    items: &'a [Item<'a>],
+    items: &'a [Symbol<'a>],
     next: usize,
     end: Span,
     depth: usize,
@@ -221,15 +221,15 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn peek(&self, ahead: usize) -> Option<char> {
         match self.items.get(self.next + ahead) {
-            Some(Item::Char { c, .. }) => Some(*c),
+            Some(Symbol::Char { c, .. }) => Some(*c),
             _ => None,
         }
     }
 
     fn here(&self) -> Span {
         match self.items.get(self.next) {
-            Some(Item::Char { at, .. }) => *at,
-            Some(Item::Atom(piece)) => piece.at(),
+            Some(Symbol::Char { at, .. }) => *at,
+            Some(Symbol::Atom(piece)) => piece.at(),
             None => self.end,
         }
     }
@@ -243,7 +243,7 @@ impl Parser<'_> {
     /// An error at the next item: what was expected, and what is there.
     fn wrong(&self, expected: &str, help: &'static str) -> BadCondition {
         let found = match self.items.get(self.next) {
-            Some(Item::Char { c, .. }) => {
+            Some(Symbol::Char { c, .. }) => {
                 let word = |c: &char| c.is_alphanumeric() || *c == '_';
                 let rest = (0..40).map_while(|i| self.peek(i));
                 let found: String = rest.take_while(word).collect();
@@ -252,7 +252,7 @@ impl Parser<'_> {
                     false => format!("found `{found}`"),
                 }
             }
-            Some(Item::Atom(_)) => "found a reference".into(),
+            Some(Symbol::Atom(_)) => "found a reference".into(),
             None => "found the end".into(),
         };
         BadCondition {
@@ -265,7 +265,7 @@ impl Parser<'_> {
     /// Whether the upper-case operator stands here, between spaces or parentheses.
     fn at_word(&self, word: &str) -> bool {
         let before = self.next == 0
-            || matches!(self.items[self.next - 1], Item::Char { c, .. } if c.is_whitespace() || c == '(' || c == ')');
+            || matches!(self.items[self.next - 1], Symbol::Char { c, .. } if c.is_whitespace() || c == '(' || c == ')');
         let after = self.peek(word.len());
         let ends = self.next + word.len() >= self.items.len()
             || after.is_some_and(|c| c.is_whitespace() || c == '(');
@@ -383,8 +383,8 @@ impl Parser<'_> {
         self.space();
         let op = self.op();
         let test = match left {
-            Left::Word(word) => self.keyword(&word, op, span)?,
-            Left::Value(value) => match op {
+            LeftSide::Word(word) => self.keyword(&word, op, span)?,
+            LeftSide::Value(value) => match op {
                 None => Test::Truth(Operand::Value(value)),
                 Some(op) => Test::Compare {
                     left: Operand::Value(value),
@@ -399,29 +399,29 @@ impl Parser<'_> {
     /// The place of the item before the next one.
     fn before(&self) -> Span {
         match self.next.checked_sub(1).and_then(|i| self.items.get(i)) {
-            Some(Item::Char { at, .. }) => *at,
-            Some(Item::Atom(piece)) => piece.at(),
+            Some(Symbol::Char { at, .. }) => *at,
+            Some(Symbol::Atom(piece)) => piece.at(),
             None => self.end,
         }
     }
 
-    fn left(&mut self) -> Result<Left, BadCondition> {
+    fn left(&mut self) -> Result<LeftSide, BadCondition> {
         let mut value = Template::default();
         let (mut word, mut quoted, mut atoms) = (String::new(), false, false);
         while let Some(item) = self.items.get(self.next) {
             match item {
-                Item::Atom(piece) => {
+                Symbol::Atom(piece) => {
                     atoms = true;
                     value.pieces.push((*piece).clone());
                     self.next += 1;
                 }
-                Item::Char { c: '"' | '\'', .. } => {
+                Symbol::Char { c: '"' | '\'', .. } => {
                     quoted = true;
                     self.quoted(&mut value)?;
                 }
-                Item::Char { c, .. } if c.is_whitespace() || "~=<>&|()".contains(*c) => break,
-                Item::Char { c: '!', .. } if matches!(self.peek(1), Some('~' | '=')) => break,
-                Item::Char { c, at, secret, .. } => {
+                Symbol::Char { c, .. } if c.is_whitespace() || "~=<>&|()".contains(*c) => break,
+                Symbol::Char { c: '!', .. } if matches!(self.peek(1), Some('~' | '=')) => break,
+                Symbol::Char { c, at, secret, .. } => {
                     word.push(*c);
                     value.push_char(*c, *at, *secret);
                     self.next += 1;
@@ -429,8 +429,8 @@ impl Parser<'_> {
             }
         }
         match (quoted || atoms, word.is_empty()) {
-            (true, _) => Ok(Left::Value(value)),
-            (false, false) => Ok(Left::Word(word)),
+            (true, _) => Ok(LeftSide::Value(value)),
+            (false, false) => Ok(LeftSide::Word(word)),
             (false, true) => Err(self.wrong("expected a condition", "")),
         }
     }
@@ -459,10 +459,10 @@ impl Parser<'_> {
             };
         }
         let test = match lower.as_str() {
-            "success" => Test::Is(State::Success),
-            "failure" => Test::Is(State::Failure),
-            "timeout" => Test::Is(State::Timeout),
-            "skipped" => Test::Is(State::Skipped),
+            "success" => Test::Is(ResultState::Success),
+            "failure" => Test::Is(ResultState::Failure),
+            "timeout" => Test::Is(ResultState::Timeout),
+            "skipped" => Test::Is(ResultState::Skipped),
             "true" => Test::Constant(true),
             "false" => Test::Constant(false),
             "all_success" => Test::All,
@@ -571,7 +571,7 @@ impl Parser<'_> {
         // Spaces are kept back until something follows them.
         let mut spaces: Vec<(char, Span, bool)> = Vec::new();
         while let Some(item) = self.items.get(self.next) {
-            if let Item::Char { c, at, secret, .. } = item {
+            if let Symbol::Char { c, at, secret, .. } = item {
                 match c {
                     '&' | '|' => break,
                     ')' if depth == 0 => break,
@@ -591,13 +591,13 @@ impl Parser<'_> {
                 value.push_char(c, at, secret);
             }
             match item {
-                Item::Char { c: '"' | '\'', .. } => {
+                Symbol::Char { c: '"' | '\'', .. } => {
                     quoted = true;
                     self.quoted(&mut value)?;
                     continue;
                 }
-                Item::Char { c, at, secret, .. } => value.push_char(*c, *at, *secret),
-                Item::Atom(piece) => value.pieces.push((*piece).clone()),
+                Symbol::Char { c, at, secret, .. } => value.push_char(*c, *at, *secret),
+                Symbol::Atom(piece) => value.pieces.push((*piece).clone()),
             }
             self.next += 1;
         }
@@ -618,12 +618,12 @@ impl Parser<'_> {
                         help: "to mean the character itself, put it into quotes of the other kind",
                     });
                 }
-                Some(Item::Atom(piece)) => value.pieces.push((*piece).clone()),
-                Some(Item::Char { c, .. }) if Some(*c) == quote => {
+                Some(Symbol::Atom(piece)) => value.pieces.push((*piece).clone()),
+                Some(Symbol::Char { c, .. }) if Some(*c) == quote => {
                     self.next += 1;
                     return Ok(());
                 }
-                Some(Item::Char {
+                Some(Symbol::Char {
                     c: '\\',
                     at,
                     secret,
@@ -637,14 +637,14 @@ impl Parser<'_> {
                     };
                     value.push_char(c, *at, *secret);
                 }
-                Some(Item::Char { c, at, secret, .. }) => value.push_char(*c, *at, *secret),
+                Some(Symbol::Char { c, at, secret, .. }) => value.push_char(*c, *at, *secret),
             }
             self.next += 1;
         }
     }
 }
 
-enum Left {
+enum LeftSide {
     Word(String),
     Value(Template),
 }
@@ -715,10 +715,10 @@ pub fn parse_bound(text: &str) -> Option<(u64, bool)> {
 
 impl Expr {
     /// Calls `see` for every test in the tree.
-    pub fn tests(&self, see: &mut dyn FnMut(&Test, Span)) {
+    pub fn for_each_test(&self, see: &mut dyn FnMut(&Test, Span)) {
         match self {
-            Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|p| p.tests(see)),
-            Expr::Not(inner) => inner.tests(see),
+            Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|p| p.for_each_test(see)),
+            Expr::Not(inner) => inner.for_each_test(see),
             Expr::Test(test, at) => see(test, *at),
         }
     }
@@ -726,7 +726,7 @@ impl Expr {
     /// Whether it asks for a block's counts, so that it is about the block as a whole.
     pub fn is_about_block(&self) -> bool {
         let mut found = false;
-        self.tests(&mut |test, _| found |= test.is_about_block());
+        self.for_each_test(&mut |test, _| found |= test.is_about_block());
         found
     }
 }
@@ -754,7 +754,7 @@ impl Test {
 
 /// The stream of a condition: the text that stands in it is syntax, a global or
 /// a result is an operand.
-pub fn items(value: &Template) -> Vec<Item<'_>> {
+pub fn symbols(value: &Template) -> Vec<Symbol<'_>> {
     let mut out = Vec::with_capacity(value.pieces.iter().map(Piece::size).sum());
     for piece in &value.pieces {
         match piece {
@@ -763,13 +763,13 @@ pub fn items(value: &Template) -> Vec<Item<'_>> {
                 at,
                 direct: true,
                 secret,
-            } => out.extend(text.char_indices().map(|(offset, c)| Item::Char {
+            } => out.extend(text.char_indices().map(|(offset, c)| Symbol::Char {
                 c,
                 at: at.part(offset, offset + c.len_utf8()),
                 direct: true,
                 secret: *secret,
             })),
-            piece => out.push(Item::Atom(piece)),
+            piece => out.push(Symbol::Atom(piece)),
         }
     }
     out

@@ -3,7 +3,7 @@
 //! Does not know what the rules are, only how a broken one is shown.
 #![forbid(unsafe_code)]
 
-use super::source::{MASK, Source, Sources, Span};
+use super::source::{MASK, Source, SourceMap, Span};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,7 +14,7 @@ pub enum Severity {
 
 /// Which check of a file a finding belongs to (SPEC §6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Check {
+pub enum Category {
     /// Lines, keys and their values.
     #[default]
     Syntax,
@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     pub at: Span,
     pub message: String,
-    check: Check,
+    check: Category,
     label: String,
     also: Option<(Span, String)>,
     help: Option<String>,
@@ -46,7 +46,7 @@ impl Diagnostic {
     }
 
     /// The check that it belongs to, where that is not the one at hand.
-    pub fn of(&mut self, check: Check) -> &mut Self {
+    pub fn category(&mut self, check: Category) -> &mut Self {
         self.check = check;
         self
     }
@@ -66,14 +66,14 @@ impl Diagnostic {
 
 /// Every finding of one pass over the sources.
 #[derive(Default)]
-pub struct Diagnostics {
+pub struct DiagnosticList {
     list: Vec<Diagnostic>,
     /// The latest finding beyond those that are kept.
     spare: Option<Diagnostic>,
     /// How many errors and warnings are counted without being kept.
     more: [usize; 2],
     /// The check at hand.
-    check: Check,
+    check: Category,
 }
 
 /// How many findings are drawn before the rest is only counted.
@@ -82,14 +82,14 @@ const SHOWN: usize = 50;
 /// fill the memory with what is wrong with it.
 const KEPT: usize = 10_000;
 
-impl Diagnostics {
+impl DiagnosticList {
     pub fn error(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Error, at, message.into())
     }
 
     /// An error whose sentence may end with what is probably meant, which then
     /// stands beside the caret.
-    pub fn near_miss(&mut self, at: Span, message: &str) -> &mut Diagnostic {
+    pub fn error_with_suggestion(&mut self, at: Span, message: &str) -> &mut Diagnostic {
         match message.rfind("; did you mean `") {
             Some(end) => self.error(at, &message[..end]).label(&message[end + 2..]),
             None => self.error(at, message),
@@ -101,12 +101,12 @@ impl Diagnostics {
     }
 
     /// What is found from now on belongs to this check.
-    pub fn begin(&mut self, check: Check) {
+    pub fn begin_category(&mut self, check: Category) {
         self.check = check;
     }
 
     /// How many errors a check found, of those that are kept.
-    pub fn errors_of(&self, check: Check) -> usize {
+    pub fn errors_in(&self, check: Category) -> usize {
         let errors = self.list.iter().filter(|d| d.severity == Severity::Error);
         errors.filter(|d| d.check == check).count()
     }
@@ -166,7 +166,7 @@ impl Diagnostics {
     }
 
     /// Draws all findings in the order of their places, the first 50 in full.
-    pub fn draw(&self, sources: &Sources) -> String {
+    pub fn draw(&self, sources: &SourceMap) -> String {
         // Of two at one place the first found comes first.
         let mut order: Vec<(usize, &Diagnostic)> = self.list.iter().enumerate().collect();
         order.sort_unstable_by_key(|(number, d)| (d.at.file, d.at.start, *number));
@@ -181,15 +181,15 @@ impl Diagnostics {
             let _ = writeln!(
                 out,
                 "... and {}, {} more",
-                Count(rest(Severity::Error), "error"),
-                Count(rest(Severity::Warning), "warning")
+                Plural(rest(Severity::Error), "error"),
+                Plural(rest(Severity::Warning), "warning")
             );
         }
         out
     }
 }
 
-fn draw_one(out: &mut String, sources: &Sources, d: &Diagnostic) {
+fn draw_one(out: &mut String, sources: &SourceMap, d: &Diagnostic) {
     let word = match d.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -234,7 +234,7 @@ fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: 
         Some(from) => (column, length.min(from + 1 - column)),
         None => (column, length),
     };
-    let window = Window::around(&text, column - 1, length.max(1));
+    let window = Excerpt::around(&text, column - 1, length.max(1));
     let _ = writeln!(out, "{line:>4} | {}", window.text.trim_end());
     let label = if label.is_empty() {
         String::new()
@@ -250,16 +250,16 @@ fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: 
 }
 
 /// The part of a long line that is shown, in 80 columns with the margin.
-struct Window {
+struct Excerpt {
     text: String,
     caret: usize,
     length: usize,
 }
 
-impl Window {
+impl Excerpt {
     const WIDTH: usize = 73;
 
-    fn around(line: &str, column: usize, length: usize) -> Window {
+    fn around(line: &str, column: usize, length: usize) -> Excerpt {
         let total = line.chars().count();
         let first = if total <= Self::WIDTH {
             0
@@ -282,7 +282,7 @@ impl Window {
         if cut {
             text.push_str("...");
         }
-        Window {
+        Excerpt {
             text,
             caret,
             length,
@@ -350,9 +350,9 @@ pub fn reason(error: &std::io::Error) -> String {
 }
 
 /// A number with its noun: "1 task", "2 tasks".
-pub struct Count(pub usize, pub &'static str);
+pub struct Plural(pub usize, pub &'static str);
 
-impl std::fmt::Display for Count {
+impl std::fmt::Display for Plural {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", self.0, self.1)
@@ -364,9 +364,9 @@ mod tests {
     use super::*;
 
     fn drawn(text: &str, start: usize, end: usize) -> String {
-        let mut sources = Sources::default();
+        let mut sources = SourceMap::default();
         let file = sources.add(Source::new("f.txt", text.into()));
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         diagnostics
             .error(Span::new(file, start, end), "it is wrong")
             .label("here");
@@ -392,10 +392,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_drawn() {
-        let mut sources = Sources::default();
+        let mut sources = SourceMap::default();
         let file = sources.add(Source::new("f", "A=1\nS_KEY=hunter2@X@ \n".into()));
         sources.hide(Span::new(file, 10, 20));
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         diagnostics.error(Span::new(file, 17, 20), "no");
         assert_eq!(
             diagnostics.draw(&sources),
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn findings_beyond_what_is_kept_are_counted() {
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         for _ in 0..KEPT + 5 {
             diagnostics
                 .warning(Span::new(0, 0, 0), "w")
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn counts_have_a_plural() {
         assert_eq!(
-            format!("{}, {}", Count(1, "error"), Count(2, "warning")),
+            format!("{}, {}", Plural(1, "error"), Plural(2, "warning")),
             "1 error, 2 warnings"
         );
     }

@@ -4,35 +4,35 @@
 //! loaded.
 #![forbid(unsafe_code)]
 
-use super::condition::{Expr, Op, Operand, Pattern, State, Test, parse_bound};
+use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
 use super::search::contains;
-use super::template::{Counted, Lookup, Piece, Reference};
+use super::template::{BlockCount, Lookup, Piece, Reference};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// What a condition is evaluated over.
 pub trait Scope: Lookup {
     /// The task's own operand; `Operand::Value` never comes here.
-    fn own(&self, operand: &Operand) -> Cow<'_, [u8]>;
+    fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]>;
     /// Whether the task's own stream holds the bytes (streams may be large files).
     fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
-        contains(&self.own(operand), needle)
+        contains(&self.own_value(operand), needle)
     }
     /// The same for a reference alone.
     fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
         contains(&self.value(reference), needle)
     }
-    fn is(&self, state: State) -> bool;
+    fn has_state(&self, state: ResultState) -> bool;
     fn exit(&self) -> i32;
-    fn count(&self, what: Counted) -> u64;
-    /// Whether anyone reads what `compared` is told.
+    fn count(&self, what: BlockCount) -> u64;
+    /// Whether anyone reads what `trace_comparison` writes.
     fn is_traced(&self) -> bool {
         false
     }
     /// A comparison that was made, for the DEBUG log.
-    fn compared(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
+    fn trace_comparison(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
     /// A doubtful case, for a WARN line.
-    fn doubt(&self, _text: &str) {}
+    fn warn(&self, _text: &str) {}
 }
 
 impl Expr {
@@ -49,16 +49,16 @@ impl Expr {
 impl Test {
     fn eval(&self, scope: &dyn Scope) -> bool {
         let (total, skipped, ok) = (
-            scope.count(Counted::Total),
-            scope.count(Counted::Skipped),
-            scope.count(Counted::Success),
+            scope.count(BlockCount::Total),
+            scope.count(BlockCount::Skipped),
+            scope.count(BlockCount::Success),
         );
         let considered = total.saturating_sub(skipped);
         let not_ok = considered.saturating_sub(ok);
         match self {
             Test::Constant(value) => *value,
             Test::Exit(code) => scope.exit() == *code,
-            Test::Is(state) => scope.is(*state),
+            Test::Is(state) => scope.has_state(*state),
             Test::Truth(operand) => as_bool(&operand_value(operand, scope)) == Some(true),
             Test::Compare { left, op, right } => compare(left, *op, right, scope),
             Test::All => not_ok == 0,
@@ -71,7 +71,7 @@ impl Test {
             } => {
                 let text = bound.fill(scope);
                 let Some((number, percent)) = parse_bound(&String::from_utf8_lossy(&text)) else {
-                    scope.doubt("the bound of an aggregate is no number; it does not hold");
+                    scope.warn("the bound of an aggregate is no number; it does not hold");
                     return false;
                 };
                 // In hundredths, so that a percentage needs no rounding.
@@ -90,7 +90,7 @@ impl Test {
 fn operand_value<'a>(operand: &Operand, scope: &'a dyn Scope) -> Cow<'a, [u8]> {
     match operand {
         Operand::Value(value) => Cow::Owned(value.fill(scope)),
-        own => scope.own(own),
+        own => scope.own_value(own),
     }
 }
 
@@ -113,9 +113,9 @@ fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
     if scope.is_traced() {
         match left {
             // A long output is not loaded to be shown.
-            Operand::Stdout => scope.compared(b"stdout", op, &pattern, holds),
-            Operand::Stderr => scope.compared(b"stderr", op, &pattern, holds),
-            left => scope.compared(&operand_value(left, scope), op, &pattern, holds),
+            Operand::Stdout => scope.trace_comparison(b"stdout", op, &pattern, holds),
+            Operand::Stderr => scope.trace_comparison(b"stderr", op, &pattern, holds),
+            left => scope.trace_comparison(&operand_value(left, scope), op, &pattern, holds),
         }
     }
     holds
@@ -126,7 +126,7 @@ fn holds_text(left: &Operand, right: &Pattern, pattern: &[u8], scope: &dyn Scope
         return operand_value(left, scope).is_empty();
     }
     if pattern.is_empty() {
-        scope.doubt("the text to look for is empty; it counts as not found");
+        scope.warn("the text to look for is empty; it counts as not found");
         return false;
     }
     match left {
@@ -223,7 +223,7 @@ impl<'a> Number<'a> {
 mod tests {
     use super::*;
     use crate::text::chance::Chance;
-    use crate::text::condition::{BadCondition, items, parse};
+    use crate::text::condition::{BadCondition, parse, symbols};
     use crate::text::source::Span;
     use crate::text::template;
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     impl Scope for Own {
-        fn own(&self, operand: &Operand) -> Cow<'_, [u8]> {
+        fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]> {
             match operand {
                 Operand::Exit => Cow::Owned(self.exit.to_string().into_bytes()),
                 Operand::Stdout => Cow::Borrowed(self.stdout.as_bytes()),
@@ -251,21 +251,21 @@ mod tests {
                 _ => Cow::Borrowed(b""),
             }
         }
-        fn is(&self, state: State) -> bool {
+        fn has_state(&self, state: ResultState) -> bool {
             match state {
-                State::Success => self.exit == 0,
-                State::Failure => self.exit != 0,
+                ResultState::Success => self.exit == 0,
+                ResultState::Failure => self.exit != 0,
                 _ => false,
             }
         }
         fn exit(&self) -> i32 {
             self.exit
         }
-        fn count(&self, what: Counted) -> u64 {
+        fn count(&self, what: BlockCount) -> u64 {
             match what {
-                Counted::Total => self.counts[0],
-                Counted::Success => self.counts[1],
-                Counted::Skipped => self.counts[2],
+                BlockCount::Total => self.counts[0],
+                BlockCount::Success => self.counts[1],
+                BlockCount::Skipped => self.counts[2],
                 _ => 0,
             }
         }
@@ -292,7 +292,7 @@ mod tests {
             }],
         };
         let value = template::parse(text, at, &mut resolve);
-        parse(&items(&value), at)
+        parse(&symbols(&value), at)
     }
 
     fn holds(text: &str) -> bool {

@@ -45,15 +45,15 @@ impl Json {
         self.out.push(':');
     }
 
-    pub fn text(&mut self, key: &str, value: &str) {
+    pub fn string(&mut self, key: &str, value: &str) {
         self.key(key);
         quote(&mut self.out, value);
     }
 
     /// A text, or null.
-    pub fn maybe_text(&mut self, key: &str, value: Option<&str>) {
+    pub fn optional_string(&mut self, key: &str, value: Option<&str>) {
         match value {
-            Some(value) => self.text(key, value),
+            Some(value) => self.string(key, value),
             None => self.null(key),
         }
     }
@@ -77,13 +77,13 @@ impl Json {
         self.out.push_str(&short_seconds(value));
     }
 
-    pub fn truth(&mut self, key: &str, value: bool) {
+    pub fn boolean(&mut self, key: &str, value: bool) {
         self.key(key);
         self.out.push_str(if value { "true" } else { "false" });
     }
 
     /// An object in an object.
-    pub fn member(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
+    pub fn object_member(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
         self.key(key);
         self.braces(fill);
     }
@@ -95,7 +95,7 @@ impl Json {
     }
 
     /// An object in an array.
-    pub fn item(&mut self, fill: impl FnOnce(&mut Json)) {
+    pub fn item_object(&mut self, fill: impl FnOnce(&mut Json)) {
         self.separate();
         self.braces(fill);
     }
@@ -107,7 +107,7 @@ impl Json {
     }
 
     /// A text in an array.
-    pub fn word(&mut self, value: &str) {
+    pub fn item_string(&mut self, value: &str) {
         self.separate();
         quote(&mut self.out, value);
     }
@@ -147,15 +147,15 @@ mod tests {
     #[test]
     fn values_stand_in_their_order() {
         let text = Json::object(|j| {
-            j.text("a", "x\"\\\n\u{1}\u{61c}</script>é");
+            j.string("a", "x\"\\\n\u{1}\u{61c}</script>é");
             j.number("b", -1);
             j.seconds("c", Some(Duration::from_millis(1500)));
             j.seconds("d", Some(Duration::from_secs(300)));
-            j.maybe_text("e", None);
+            j.optional_string("e", None);
             j.array("f", |j| {
-                j.word("1");
-                j.item(|j| j.truth("g", true));
-                j.item(|_| {});
+                j.item_string("1");
+                j.item_object(|j| j.boolean("g", true));
+                j.item_object(|_| {});
             });
         });
         assert_eq!(

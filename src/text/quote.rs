@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 /// The word as a shell would have to be given it; plain words stay plain.
-pub fn word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();
@@ -11,7 +11,7 @@ pub fn word(word: &str) -> String {
 }
 
 /// The same for any bytes, always in quotes; `newline` stands for each newline.
-pub fn bytes(word: &[u8], newline: &[u8]) -> Vec<u8> {
+pub fn shell_bytes(word: &[u8], newline: &[u8]) -> Vec<u8> {
     let mut out = vec![b'\''];
     for byte in word {
         match byte {
@@ -32,7 +32,7 @@ mod tests {
     fn words_are_quoted_where_needed() {
         let line: Vec<String> = ["ls", "-l", "a b", "", "it's", "$x", "*"]
             .into_iter()
-            .map(word)
+            .map(shell_word)
             .collect();
         assert_eq!(line.join(" "), "ls -l 'a b' '' 'it'\\''s' '$x' '*'");
     }

@@ -7,7 +7,7 @@
 //! Does not know which keys exist (SPEC §1).
 #![forbid(unsafe_code)]
 
-use super::diagnostic::Diagnostics;
+use super::diagnostic::DiagnosticList;
 use super::source::{Source, Span};
 
 /// One line that says something.
@@ -27,7 +27,7 @@ pub struct Pair {
 }
 
 /// Cuts the source; a line that is none of these is reported and left out.
-pub fn scan(file: u32, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Line> {
+pub fn scan(file: u32, source: &Source, diagnostics: &mut DiagnosticList) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut comment = None;
     let mut at = 0;
@@ -81,7 +81,7 @@ mod tests {
             "f",
             " -p X \r\n# title\ntask = 1\r\n\n# far\n\na=b=c # d".into(),
         );
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         let lines = scan(0, &source, &mut diagnostics);
         let text = |s: Span| &source.text[s.start as usize..s.end as usize];
         let seen: Vec<String> = lines
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_line_without_an_equals_sign_is_an_error() {
         let source = Source::new("f", "task=1\nfoo bar\n".into());
-        let mut diagnostics = Diagnostics::default();
+        let mut diagnostics = DiagnosticList::default();
         assert_eq!(scan(0, &source, &mut diagnostics).len(), 1);
         assert!(diagnostics.has_errors());
     }

@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 use super::source::Span;
-use super::template::{Item, Piece, Template, items};
+use super::template::{Piece, Symbol, Template, symbols};
 
 /// A script for `sh -c` and the values of the variables it uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +76,7 @@ impl Context {
 }
 
 struct Scanner<'a> {
-    items: Vec<Item<'a>>,
+    items: Vec<Symbol<'a>>,
     next: usize,
     /// Contexts from outside to inside, each with the place where it opened.
     open: Vec<(Context, Span)>,
@@ -93,14 +93,14 @@ struct Scanner<'a> {
     after_for: bool,
     here_document: bool,
     /// The `[[`, `[`, `test` and `let` commands that are open.
-    tests: Vec<Test>,
+    tests: Vec<TestCommand>,
     /// What `end_word` found wrong.
     refused: Option<BadScript>,
     script: Script,
 }
 
 /// A test command, or `let`: a value must not meet an operator that evaluates it.
-struct Test {
+struct TestCommand {
     /// How many contexts are open where it stands.
     level: usize,
     /// `[[`, which evaluates the operands of `-eq` and its like.
@@ -121,7 +121,7 @@ const KEYWORDS: &[&str] = &[
 pub fn scan(value: &Template) -> Result<Script, BadScript> {
     let start = value.pieces.first().map_or(Span::whole(0), Piece::at);
     let mut scanner = Scanner {
-        items: items(value).collect(),
+        items: symbols(value).collect(),
         next: 0,
         open: vec![(
             Context::Commands {
@@ -148,8 +148,8 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
     while let Some(item) = scanner.items.get(scanner.next).cloned() {
         scanner.next += 1;
         match item {
-            Item::Atom(piece) => scanner.atom(piece)?,
-            Item::Char {
+            Symbol::Atom(piece) => scanner.atom(piece)?,
+            Symbol::Char {
                 c: c @ ('$' | '\\'),
                 at,
                 secret,
@@ -161,7 +161,7 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
                 scanner.at_word_start = false;
                 scanner.word.push(c);
             }
-            Item::Char { c, at, secret, .. } => {
+            Symbol::Char { c, at, secret, .. } => {
                 scanner.script.text.push_char(c, at, secret);
                 scanner.step(c, at);
             }
@@ -231,8 +231,8 @@ impl<'a> Scanner<'a> {
     /// Whether a value follows that a `$` or `\` just read would act on.
     fn stands_before_data(&self) -> bool {
         let data = match self.items.get(self.next) {
-            Some(Item::Atom(Piece::Reference { to, .. })) => to.is_data(),
-            Some(Item::Atom(_)) => true,
+            Some(Symbol::Atom(Piece::Reference { to, .. })) => to.is_data(),
+            Some(Symbol::Atom(_)) => true,
             _ => false,
         };
         data && matches!(self.top(), Context::Commands { .. } | Context::Double)
@@ -240,7 +240,7 @@ impl<'a> Scanner<'a> {
 
     fn peek(&self, ahead: usize) -> Option<char> {
         match self.items.get(self.next + ahead) {
-            Some(Item::Char { c, .. }) => Some(*c),
+            Some(Symbol::Char { c, .. }) => Some(*c),
             _ => None,
         }
     }
@@ -248,7 +248,7 @@ impl<'a> Scanner<'a> {
     /// Takes characters that belong to the one just read.
     fn skip(&mut self, count: usize) {
         for _ in 0..count {
-            if let Some(Item::Char { c, at, secret, .. }) = self.items.get(self.next).cloned() {
+            if let Some(Symbol::Char { c, at, secret, .. }) = self.items.get(self.next).cloned() {
                 self.script.text.push_char(c, at, secret);
                 self.next += 1;
             }
@@ -331,7 +331,7 @@ impl<'a> Scanner<'a> {
 
     /// Refuses a value beside an operator that evaluates it.
     fn check_test(&mut self) {
-        if let Some(Test {
+        if let Some(TestCommand {
             evaluates: true,
             value: Some(at),
             ..
@@ -508,7 +508,7 @@ impl<'a> Scanner<'a> {
     fn test_word(&mut self, word: &str) {
         let level = self.open.len();
         if self.at_command && matches!(word, "[[" | "[" | "test" | "let") {
-            self.tests.push(Test {
+            self.tests.push(TestCommand {
                 level,
                 double: word == "[[",
                 evaluates: word == "let",

@@ -159,11 +159,11 @@ impl Source {
 
 /// Every source of this invocation; a span's `file` is the index.
 #[derive(Default)]
-pub struct Sources {
+pub struct SourceMap {
     list: Vec<Source>,
 }
 
-impl Sources {
+impl SourceMap {
     /// Adds a source and returns its number.
     pub fn add(&mut self, source: Source) -> u32 {
         self.list.push(source);
@@ -181,7 +181,7 @@ impl Sources {
         hidden.insert(at, span.start);
     }
 
-    pub fn text(&self, span: Span) -> &str {
+    pub fn snippet(&self, span: Span) -> &str {
         &self.get(span.file).text[span.start as usize..span.end as usize]
     }
 
@@ -193,7 +193,7 @@ impl Sources {
     }
 
     /// `FILE:LINE` of a span, as an editor reads it.
-    pub fn place(&self, span: Span) -> String {
+    pub fn location(&self, span: Span) -> String {
         let source = self.get(span.file);
         if span.is_whole() {
             return source.name.clone();

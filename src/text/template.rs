@@ -22,7 +22,7 @@ pub enum Field {
     Outcome,
     Duration,
     Attempts,
-    Count(Counted),
+    Count(BlockCount),
     OkHosts,
     FailedHosts,
     UnreachableHosts,
@@ -31,7 +31,7 @@ pub enum Field {
 
 /// What a block counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub enum BlockCount {
     Success,
     Failed,
     Timeout,
@@ -55,13 +55,13 @@ pub const FIELDS: &[(&str, Field)] = &[
     ("outcome", Field::Outcome),
     ("duration", Field::Duration),
     ("attempts", Field::Attempts),
-    ("success_count", Field::Count(Counted::Success)),
-    ("failed_count", Field::Count(Counted::Failed)),
-    ("timeout_count", Field::Count(Counted::Timeout)),
-    ("unreachable_count", Field::Count(Counted::Unreachable)),
-    ("skipped_count", Field::Count(Counted::Skipped)),
-    ("not_started_count", Field::Count(Counted::NotStarted)),
-    ("total_count", Field::Count(Counted::Total)),
+    ("success_count", Field::Count(BlockCount::Success)),
+    ("failed_count", Field::Count(BlockCount::Failed)),
+    ("timeout_count", Field::Count(BlockCount::Timeout)),
+    ("unreachable_count", Field::Count(BlockCount::Unreachable)),
+    ("skipped_count", Field::Count(BlockCount::Skipped)),
+    ("not_started_count", Field::Count(BlockCount::NotStarted)),
+    ("total_count", Field::Count(BlockCount::Total)),
     ("ok_hosts", Field::OkHosts),
     ("failed_hosts", Field::FailedHosts),
     ("unreachable_hosts", Field::UnreachableHosts),
@@ -70,7 +70,7 @@ pub const FIELDS: &[(&str, Field)] = &[
 
 impl Field {
     /// The field of that name, in any case.
-    pub fn named(name: &str) -> Option<Field> {
+    pub fn from_name(name: &str) -> Option<Field> {
         FIELDS
             .iter()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -85,7 +85,7 @@ impl Field {
     }
 
     /// Whether only a block has it.
-    pub fn is_of_block(self) -> bool {
+    pub fn is_block_only(self) -> bool {
         use Field::*;
         matches!(
             self,
@@ -155,7 +155,7 @@ pub trait Lookup {
 
 impl Template {
     /// Text of the author's without any reference.
-    pub fn text(text: &str, at: Span) -> Template {
+    pub fn literal(text: &str, at: Span) -> Template {
         Template {
             pieces: vec![Piece::Text {
                 text: text.into(),
@@ -308,7 +308,7 @@ impl Piece {
 
 /// Turns the name between two `@` into pieces; records an error of its own
 /// for a name it does not know.
-pub type Resolve<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
+pub type ReferenceLookup<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
 
 /// Reads a value.
 ///
@@ -317,10 +317,10 @@ pub type Resolve<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
 /// NAME      := letters, digits and "_"
 /// ```
 /// An `@` that begins no reference is itself (`user@host`).
-pub fn parse(value: &str, at: Span, resolve: &mut Resolve) -> Template {
+pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
     // Most values are one piece of text; a Vec that grows would take four.
     if !value.is_empty() && !value.contains('@') {
-        return Template::text(value, at);
+        return Template::literal(value, at);
     }
     let mut pieces = Vec::new();
     let mut from = 0;
@@ -369,7 +369,7 @@ pub fn reference_name(after: &str) -> Option<&str> {
 
 /// One step through a value whose text is to be read as syntax.
 #[derive(Clone, Debug)]
-pub enum Item<'a> {
+pub enum Symbol<'a> {
     /// A character of the author's and where it stands. `direct` ones may still
     /// hold `$NAME`; in a global that was settled when the file was loaded.
     Char {
@@ -384,24 +384,24 @@ pub enum Item<'a> {
 
 /// The value as a stream for a reader of syntax.
 #[derive(Clone)]
-pub struct Items<'a> {
+pub struct SymbolStream<'a> {
     pieces: &'a [Piece],
     /// How many bytes of the first piece are read.
     read: usize,
 }
 
 /// The value as a stream for a reader of syntax.
-pub fn items(template: &Template) -> Items<'_> {
-    Items {
+pub fn symbols(template: &Template) -> SymbolStream<'_> {
+    SymbolStream {
         pieces: &template.pieces,
         read: 0,
     }
 }
 
-impl<'a> Iterator for Items<'a> {
-    type Item = Item<'a>;
+impl<'a> Iterator for SymbolStream<'a> {
+    type Item = Symbol<'a>;
 
-    fn next(&mut self) -> Option<Item<'a>> {
+    fn next(&mut self) -> Option<Symbol<'a>> {
         loop {
             let (first, rest) = self.pieces.split_first()?;
             let Piece::Text {
@@ -412,12 +412,12 @@ impl<'a> Iterator for Items<'a> {
             } = first
             else {
                 self.pieces = rest;
-                return Some(Item::Atom(first));
+                return Some(Symbol::Atom(first));
             };
             if let Some(c) = text[self.read..].chars().next() {
                 let at = self.place(first, c);
                 self.read += c.len_utf8();
-                return Some(Item::Char {
+                return Some(Symbol::Char {
                     c,
                     at,
                     direct: *direct,
@@ -429,10 +429,10 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-impl<'a> Items<'a> {
+impl<'a> SymbolStream<'a> {
     /// The text up to the next of these ASCII characters, in one step; nothing
     /// where one of them, data or a reference is next.
-    pub fn run(&mut self, to: &[u8]) -> Option<(&'a str, Span, bool)> {
+    pub fn text_run(&mut self, to: &[u8]) -> Option<(&'a str, Span, bool)> {
         let first = self.pieces.first()?;
         let Piece::Text { text, secret, .. } = first else {
             return None;

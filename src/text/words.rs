@@ -5,31 +5,31 @@
 #![forbid(unsafe_code)]
 
 use super::source::Span;
-use super::template::{Item, Items, Piece, Template, items};
+use super::template::{Piece, Symbol, SymbolStream, Template, symbols};
 
 /// The words of a command line and what is odd about them.
-pub struct Words {
+pub struct SplitWords {
     pub words: Vec<Template>,
     /// Words that a shell would act on, though here they are passed literally.
     pub operators: Vec<(Span, String)>,
 }
 
 /// Gives the pieces for `$NAME`; nothing for an unset one.
-pub type Environment<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
+pub type VariableLookup<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
 
 /// Splits the value. The error is the place of a quote that is never closed.
-pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, Span> {
+pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<SplitWords, Span> {
     let mut splitter = Splitter {
-        items: items(value),
+        items: symbols(value),
         word: None,
         bare: String::new(),
-        out: Words {
+        out: SplitWords {
             words: Vec::new(),
             operators: Vec::new(),
         },
     };
     loop {
-        if let Some((text, at, secret)) = splitter.items.run(b" \t\n'\"\\$") {
+        if let Some((text, at, secret)) = splitter.items.text_run(b" \t\n'\"\\$") {
             splitter.bare.push_str(text);
             splitter.word().push_text(text, at, secret);
         }
@@ -38,29 +38,29 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
         };
         match item {
             // Blanks are ASCII, as for a shell: a no-break space is a letter.
-            Item::Char {
+            Symbol::Char {
                 c: ' ' | '\t' | '\n',
                 ..
             } => splitter.end_word(),
-            Item::Char { c: '\'', at, .. } => splitter.single(at)?,
-            Item::Char { c: '"', at, .. } => splitter.double(at, environment)?,
-            Item::Char {
+            Symbol::Char { c: '\'', at, .. } => splitter.single(at)?,
+            Symbol::Char { c: '"', at, .. } => splitter.double(at, environment)?,
+            Symbol::Char {
                 c: '\\',
                 at,
                 secret,
                 ..
             } => splitter.escaped(at, secret),
-            Item::Char {
+            Symbol::Char {
                 c: '$',
                 at,
                 direct: true,
                 secret,
             } => splitter.dollar(at, secret, environment),
-            Item::Char { c, at, secret, .. } => {
+            Symbol::Char { c, at, secret, .. } => {
                 splitter.bare.push(c);
                 splitter.word().push_char(c, at, secret);
             }
-            Item::Atom(piece) => splitter.word().pieces.push(piece.clone()),
+            Symbol::Atom(piece) => splitter.word().pieces.push(piece.clone()),
         }
     }
     splitter.end_word();
@@ -68,12 +68,12 @@ pub fn split(value: &Template, environment: &mut Environment) -> Result<Words, S
 }
 
 struct Splitter<'a> {
-    items: Items<'a>,
+    items: SymbolStream<'a>,
     /// The word being read; an empty one exists where quotes were (`""`).
     word: Option<Template>,
     /// Its unquoted text.
     bare: String,
-    out: Words,
+    out: SplitWords,
 }
 
 impl Splitter<'_> {
@@ -98,7 +98,7 @@ impl Splitter<'_> {
 
     /// Quoted text up to one of these.
     fn run(&mut self, to: &[u8]) {
-        if let Some((text, at, secret)) = self.items.run(to) {
+        if let Some((text, at, secret)) = self.items.text_run(to) {
             self.word().push_text(text, at, secret);
         }
     }
@@ -109,21 +109,21 @@ impl Splitter<'_> {
             self.run(b"'");
             match self.items.next() {
                 None => return Err(open),
-                Some(Item::Char { c: '\'', .. }) => return Ok(()),
-                Some(Item::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
-                Some(Item::Atom(piece)) => self.word().pieces.push(piece.clone()),
+                Some(Symbol::Char { c: '\'', .. }) => return Ok(()),
+                Some(Symbol::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
+                Some(Symbol::Atom(piece)) => self.word().pieces.push(piece.clone()),
             }
         }
     }
 
-    fn double(&mut self, open: Span, environment: &mut Environment) -> Result<(), Span> {
+    fn double(&mut self, open: Span, environment: &mut VariableLookup) -> Result<(), Span> {
         self.word();
         loop {
             self.run(b"\"\\$");
             match self.items.next() {
                 None => return Err(open),
-                Some(Item::Char { c: '"', .. }) => return Ok(()),
-                Some(Item::Char {
+                Some(Symbol::Char { c: '"', .. }) => return Ok(()),
+                Some(Symbol::Char {
                     c: '\\',
                     at,
                     secret,
@@ -132,14 +132,14 @@ impl Splitter<'_> {
                     Some('$' | '`' | '"' | '\\') => self.escaped(at, secret),
                     _ => self.word().push_char('\\', at, secret),
                 },
-                Some(Item::Char {
+                Some(Symbol::Char {
                     c: '$',
                     at,
                     direct: true,
                     secret,
                 }) => self.dollar(at, secret, environment),
-                Some(Item::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
-                Some(Item::Atom(piece)) => self.word().pieces.push(piece.clone()),
+                Some(Symbol::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
+                Some(Symbol::Atom(piece)) => self.word().pieces.push(piece.clone()),
             }
         }
     }
@@ -148,7 +148,7 @@ impl Splitter<'_> {
     fn escaped(&mut self, at: Span, secret: bool) {
         let mut ahead = self.items.clone();
         match ahead.next() {
-            Some(Item::Char { c, at, secret, .. }) => {
+            Some(Symbol::Char { c, at, secret, .. }) => {
                 self.items = ahead;
                 self.word().push_char(c, at, secret);
             }
@@ -157,7 +157,7 @@ impl Splitter<'_> {
     }
 
     /// After a `$`: a name of the environment, or the dollar itself.
-    fn dollar(&mut self, at: Span, secret: bool, environment: &mut Environment) {
+    fn dollar(&mut self, at: Span, secret: bool, environment: &mut VariableLookup) {
         let mut ahead = self.items.clone();
         let braced = self.peek() == Some('{');
         if braced {
@@ -185,10 +185,10 @@ impl Splitter<'_> {
     }
 }
 
-fn char_of(item: Item) -> Option<char> {
+fn char_of(item: Symbol) -> Option<char> {
     match item {
-        Item::Char { c, .. } => Some(c),
-        Item::Atom(_) => None,
+        Symbol::Char { c, .. } => Some(c),
+        Symbol::Atom(_) => None,
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn operators(line: &str) -> usize {
-        let value = Template::text(line, Span::new(0, 0, line.len()));
+        let value = Template::literal(line, Span::new(0, 0, line.len()));
         split(&value, &mut |_, _| None).map_or(0, |w| w.operators.len())
     }
 
@@ -340,8 +340,8 @@ mod tests {
         let mut chance = Chance::new(2);
         for _ in 0..5000 {
             let word = chance.text(&["a b", "it's", "\\", "\n"], 12);
-            let line = crate::text::quote::word(&word);
-            let value = Template::text(&line, Span::new(0, 0, line.len()));
+            let line = crate::text::quote::shell_word(&word);
+            let value = Template::literal(&line, Span::new(0, 0, line.len()));
             let read = split(&value, &mut |_, _| None).expect("its quotes are closed");
             let known: Vec<_> = read.words.iter().map(Template::known_text).collect();
             assert_eq!(known, [Some(word.into())], "{line}");
