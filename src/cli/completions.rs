@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::options::{CliOption, Offers, Shell, listed};
-use crate::plan::exec::Types;
+use crate::plan::exec::ExecTypes;
 
 /// The script for a shell.
 pub fn script(shell: Shell) -> String {
@@ -148,7 +148,7 @@ fn compgen_words(words: &str) -> String {
 
 /// The names of the built-in exec types.
 fn exec_types() -> String {
-    Types::built_in().names().collect::<Vec<_>>().join(" ")
+    ExecTypes::built_in().names().collect::<Vec<_>>().join(" ")
 }
 
 /// `--a=|--b=` of `--a|--b`.

@@ -6,7 +6,7 @@
 
 use super::options::{self, CliOption, PlanForm, choose};
 use crate::plan::flow::Policy;
-use crate::plan::identity;
+use crate::plan::plan_id;
 use crate::report::color::Color;
 use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
@@ -233,7 +233,7 @@ impl Invocation {
             "assume-each-fails" => self.assume_each_fails = true,
             "connection-test" => self.connection_test = true,
             "show-plan" => self.show_plan = Some(plan_form(text()?)?),
-            "plan" => self.plan = Some(identity::digits(text()?)?),
+            "plan" => self.plan = Some(plan_id::parse_digits(text()?)?),
             "expect-hosts" => self.expect_hosts = Some(expect_hosts(text()?)?),
             "yes" => self.yes = true,
             "config" => self.config = Some(PathBuf::from(value)),

@@ -2,7 +2,7 @@
 //! help, the completions and the check of the man page all read this table.
 #![forbid(unsafe_code)]
 
-use crate::plan::picture::Language;
+use crate::plan::diagram::DiagramLanguage;
 use crate::report::color::Color;
 use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
@@ -250,15 +250,15 @@ impl Shell {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PlanForm {
     Text,
-    Diagram(Language),
+    Diagram(DiagramLanguage),
     Json,
 }
 
 impl PlanForm {
     pub const NAMES: [(&'static str, PlanForm); 4] = [
         ("text", PlanForm::Text),
-        ("dot", PlanForm::Diagram(Language::Dot)),
-        ("mermaid", PlanForm::Diagram(Language::Mermaid)),
+        ("dot", PlanForm::Diagram(DiagramLanguage::Dot)),
+        ("mermaid", PlanForm::Diagram(DiagramLanguage::Mermaid)),
         ("json", PlanForm::Json),
     ];
 }

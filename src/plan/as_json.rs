@@ -1,21 +1,23 @@
 //! The plan for programs (SPEC §6.1): one JSON object, its schema in tasker(1).
 #![forbid(unsafe_code)]
 
-use super::bounds::{Bounds, Durations};
-use super::outline::{Entry, Group, Outline, Route, Target, What, When};
+use super::durations::{Bounds, Durations};
+use super::outline::{
+    EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteCase, RouteTarget,
+};
 use super::workflow::Workflow;
 use crate::task::{Deferrable, Task};
 use crate::text::json::Json;
 
 /// What is known of the plan as a whole.
-pub struct Whole<'a> {
+pub struct PlanHeader<'a> {
     pub file: &'a str,
     /// All 64 digits.
     pub id: &'a str,
 }
 
 /// The object, with a line end.
-pub fn write(outline: &Outline, workflow: &Workflow, whole: &Whole) -> String {
+pub fn write(outline: &Outline, workflow: &Workflow, whole: &PlanHeader) -> String {
     let durations = &outline.durations;
     let mut text = Json::object(|j| {
         j.number("version", 1);
@@ -51,7 +53,7 @@ fn bounds(json: &mut Json, bounds: Bounds) {
     json.seconds("likely_seconds", Some(bounds.likely));
 }
 
-fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durations) {
+fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Durations) {
     let task = &workflow.tasks[entry.ix];
     json.item_object(|j| {
         j.number("id", i64::from(entry.id));
@@ -67,10 +69,10 @@ fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durati
         bounds(j, durations.task(entry.ix));
         for (group, members) in &entry.groups {
             let key = match group {
-                Group::Subtasks => "subtasks",
-                Group::Check => "wave_check",
-                Group::IfTrue => "if_true",
-                Group::IfFalse => "if_false",
+                MemberGroup::Subtasks => "subtasks",
+                MemberGroup::Check => "wave_check",
+                MemberGroup::IfTrue => "if_true",
+                MemberGroup::IfFalse => "if_false",
             };
             j.array(key, |j| {
                 members
@@ -82,21 +84,21 @@ fn entry(json: &mut Json, entry: &Entry, workflow: &Workflow, durations: &Durati
     });
 }
 
-fn kind(what: &What) -> &'static str {
+fn kind(what: &EntryKind) -> &'static str {
     match what {
-        What::Command => "command",
-        What::Tasks { .. } | What::Hosts { .. } => "parallel",
-        What::Conditional => "conditional",
-        What::Decision => "decision",
-        What::Bare => "end",
+        EntryKind::Command => "command",
+        EntryKind::Tasks { .. } | EntryKind::Hosts { .. } => "parallel",
+        EntryKind::Conditional => "conditional",
+        EntryKind::Decision => "decision",
+        EntryKind::Bare => "end",
     }
 }
 
-fn command(json: &mut Json, entry: &Entry) {
-    if let What::Tasks { at_once } | What::Hosts { at_once, .. } = &entry.what {
+fn command(json: &mut Json, entry: &PlanEntry) {
+    if let EntryKind::Tasks { at_once } | EntryKind::Hosts { at_once, .. } = &entry.what {
         json.string("max_parallel", at_once);
     }
-    if let What::Hosts { set, left, .. } = &entry.what {
+    if let EntryKind::Hosts { set, left, .. } = &entry.what {
         let set = left.as_ref().map_or(set, |(left, ..)| left);
         json.string("hostnames", set);
     }
@@ -123,27 +125,27 @@ fn numbers(json: &mut Json, task: &Task) {
     }
 }
 
-fn route(json: &mut Json, route: &Route) {
+fn route(json: &mut Json, route: &PlanRoute) {
     json.item_object(|j| {
         j.string("when", when(route.when));
         match route.to {
-            Target::Task { id, jump } => {
+            RouteTarget::Task { id, jump } => {
                 j.number("task", i64::from(id));
                 j.boolean("jump", jump);
             }
-            Target::End(Some(code)) => j.number("exit_code", i64::from(code)),
-            Target::End(None) => j.null("exit_code"),
+            RouteTarget::End(Some(code)) => j.number("exit_code", i64::from(code)),
+            RouteTarget::End(None) => j.null("exit_code"),
         }
     });
 }
 
 /// The word for it, the same in every form of the plan.
-pub fn when(when: When) -> &'static str {
+pub fn when(when: RouteCase) -> &'static str {
     match when {
-        When::Always => "always",
-        When::Success => "success",
-        When::Failure => "failure",
-        When::Skipped => "skipped",
-        When::Left => "out of the branch",
+        RouteCase::Always => "always",
+        RouteCase::Success => "success",
+        RouteCase::Failure => "failure",
+        RouteCase::Skipped => "skipped",
+        RouteCase::Left => "out of the branch",
     }
 }

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::graph::{Case, Graph, Node, To, node, task_of};
-use super::idle;
-use super::uses;
+use super::keys_without_effect;
+use super::result_uses;
 use super::workflow::Workflow;
 use crate::task::globals::{GlobalTable, is_secret};
 use crate::task::{Deferrable, Ix, Members, NextRule, Task, TaskKind, nodeset};
@@ -43,11 +43,11 @@ pub fn check(workflow: &Workflow, late: Option<Ix>, diagnostics: &mut Diagnostic
                 }
             }
         }
-        idle::check(workflow, ix, diagnostics);
+        keys_without_effect::check(workflow, ix, diagnostics);
         slots(workflow, task, diagnostics);
     }
     cycles(workflow, &graph, &reached, diagnostics);
-    uses::check(workflow, &graph, &reached, diagnostics);
+    result_uses::check(workflow, &graph, &reached, diagnostics);
     values(&workflow.globals, diagnostics);
 }
 

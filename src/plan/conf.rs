@@ -4,7 +4,7 @@
 //! each exec type that is added or overridden, opened by `exec=NAME`.
 #![forbid(unsafe_code)]
 
-use super::exec::{ExecType, Probe, Types, Way, read_argv};
+use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, Found};
 use crate::text::duration;
@@ -48,11 +48,11 @@ pub const SECTION: &[&str] = &[
 ];
 
 /// One `exec=NAME` section while it is read.
-struct Section {
+struct ExecSection {
     at: Span,
     name: String,
     seen: Vec<(String, Span)>,
-    way: Option<Way>,
+    way: Option<ExecMethod>,
     probe: Option<Vec<String>>,
     expect_exit: i32,
     expect_output: Option<String>,
@@ -62,11 +62,11 @@ struct Section {
 /// Reads the lines; exec types are added to `types`, mistakes are reported.
 pub fn read(
     lines: &[Line],
-    types: &mut Types,
+    types: &mut ExecTypes,
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
 ) -> Conf {
-    let mut reader = Reader {
+    let mut reader = ConfReader {
         sources,
         diagnostics,
         conf: Conf::default(),
@@ -87,25 +87,25 @@ pub fn read(
     reader.close_section(types);
     let conf = reader.conf;
     if let Some((name, at)) = &conf.default_exec
-        && let Err(message) = types.named(name)
+        && let Err(message) = types.resolve(name)
     {
         diagnostics.error_with_suggestion(*at, &message);
     }
     conf
 }
 
-struct Reader<'a> {
+struct ConfReader<'a> {
     sources: &'a SourceMap,
     diagnostics: &'a mut DiagnosticList,
     conf: Conf,
     seen: Vec<(String, Span)>,
     /// The sections so far.
     opened: Vec<(String, Span)>,
-    section: Option<Section>,
+    section: Option<ExecSection>,
 }
 
-impl Reader<'_> {
-    fn pair(&mut self, pair: &Pair, types: &mut Types) {
+impl ConfReader<'_> {
+    fn pair(&mut self, pair: &Pair, types: &mut ExecTypes) {
         let key = self.sources.snippet(pair.key).to_string();
         if key == "exec" {
             self.close_section(types);
@@ -184,7 +184,7 @@ impl Reader<'_> {
             }
             None => self.opened.push((name.clone(), pair.value)),
         }
-        self.section = Some(Section {
+        self.section = Some(ExecSection {
             at: pair.key,
             name,
             seen: Vec::new(),
@@ -216,7 +216,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn close_section(&mut self, types: &mut Types) {
+    fn close_section(&mut self, types: &mut ExecTypes) {
         let Some(section) = self.section.take() else {
             return;
         };

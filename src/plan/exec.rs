@@ -24,7 +24,7 @@ pub enum Arg {
 
 /// How an exec type runs what it is given.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Way {
+pub enum ExecMethod {
     /// The words are the program and its arguments.
     Words,
     /// `COMMAND ARGUMENTS` is a script for the local shell.
@@ -48,7 +48,7 @@ pub struct Probe {
 pub struct ExecType {
     /// The name and its aliases.
     pub names: Vec<String>,
-    pub way: Way,
+    pub way: ExecMethod,
     pub probe: Option<Probe>,
     /// The timeout of its tasks that name none.
     pub timeout: Option<Duration>,
@@ -69,9 +69,9 @@ impl ExecType {
     /// Whether it runs on this machine, whatever the host.
     pub fn is_local(&self) -> bool {
         match &self.way {
-            Way::Words | Way::Script => true,
-            Way::Ssh { .. } => false,
-            Way::Argv(args) => !args
+            ExecMethod::Words | ExecMethod::Script => true,
+            ExecMethod::Ssh { .. } => false,
+            ExecMethod::Argv(args) => !args
                 .iter()
                 .any(|a| matches!(a, Arg::Word(parts) if parts.contains(&None))),
         }
@@ -80,8 +80,8 @@ impl ExecType {
     /// Whether it takes the command as a shell's text, not as words.
     pub fn takes_script(&self) -> bool {
         match &self.way {
-            Way::Script | Way::Ssh { script: true } => true,
-            Way::Argv(args) => args.contains(&Arg::Script),
+            ExecMethod::Script | ExecMethod::Ssh { script: true } => true,
+            ExecMethod::Argv(args) => args.contains(&Arg::Script),
             _ => false,
         }
     }
@@ -89,9 +89,9 @@ impl ExecType {
     /// The program that must be there for it; none for those that run words.
     pub fn program(&self) -> Option<&str> {
         match &self.way {
-            Way::Words | Way::Script => None,
-            Way::Ssh { .. } => Some("ssh"),
-            Way::Argv(args) => match args.first() {
+            ExecMethod::Words | ExecMethod::Script => None,
+            ExecMethod::Ssh { .. } => Some("ssh"),
+            ExecMethod::Argv(args) => match args.first() {
                 Some(Arg::Word(parts)) => parts.first().and_then(Option::as_deref),
                 _ => None,
             },
@@ -100,22 +100,26 @@ impl ExecType {
 }
 
 /// Every exec type of this invocation.
-pub struct Types {
+pub struct ExecTypes {
     list: Vec<Arc<ExecType>>,
 }
 
 /// The type for a host that is not this machine when nothing names one.
 pub const REMOTE_DEFAULT: &str = "pbrun";
 
-impl Types {
-    pub fn built_in() -> Types {
+impl ExecTypes {
+    pub fn built_in() -> ExecTypes {
         let list = [
-            built_in(&["local"], Way::Words, None),
-            built_in(&["shell", "bash", "sh"], Way::Script, None),
-            built_in(&["ssh"], Way::Ssh { script: false }, Some(("true", None))),
+            built_in(&["local"], ExecMethod::Words, None),
+            built_in(&["shell", "bash", "sh"], ExecMethod::Script, None),
+            built_in(
+                &["ssh"],
+                ExecMethod::Ssh { script: false },
+                Some(("true", None)),
+            ),
             built_in(
                 &["ssh-shell"],
-                Way::Ssh { script: true },
+                ExecMethod::Ssh { script: true },
                 Some(("true", None)),
             ),
             built_in(
@@ -130,7 +134,7 @@ impl Types {
                 Some(("wwrs_test", Some("OK"))),
             ),
         ];
-        Types {
+        ExecTypes {
             list: list.into_iter().map(Arc::new).collect(),
         }
     }
@@ -160,7 +164,7 @@ impl Types {
     ///
     /// # Errors
     /// That there is none, with the nearest name.
-    pub fn named(&self, name: &str) -> Result<&Arc<ExecType>, String> {
+    pub fn resolve(&self, name: &str) -> Result<&Arc<ExecType>, String> {
         self.find(name).ok_or_else(|| {
             let near = did_you_mean(name, self.names());
             let semicolon = if near.is_empty() { "" } else { "; " };
@@ -169,8 +173,8 @@ impl Types {
     }
 }
 
-fn built_in(names: &[&str], way: Way, probe: Option<(&str, Option<&str>)>) -> ExecType {
-    let port = matches!(way, Way::Ssh { .. }).then_some(22);
+fn built_in(names: &[&str], way: ExecMethod, probe: Option<(&str, Option<&str>)>) -> ExecType {
+    let port = matches!(way, ExecMethod::Ssh { .. }).then_some(22);
     let probe = probe.map(|(word, output)| Probe {
         words: vec![word.into()],
         exit: 0,
@@ -188,13 +192,13 @@ fn built_in(names: &[&str], way: Way, probe: Option<(&str, Option<&str>)>) -> Ex
 }
 
 /// `PROGRAM … HOST COMMAND ARGS…`
-fn carried_by(program: &[&str]) -> Way {
+fn carried_by(program: &[&str]) -> ExecMethod {
     let mut args: Vec<Arg> = program
         .iter()
         .map(|w| Arg::Word(vec![Some(w.to_string())]))
         .collect();
     args.extend([Arg::Word(vec![None]), Arg::Command, Arg::Arguments]);
-    Way::Argv(args)
+    ExecMethod::Argv(args)
 }
 
 /// Reads the `argv=` or `script=` of a type: words, with `{hostname}` in them,
@@ -202,7 +206,7 @@ fn carried_by(program: &[&str]) -> Way {
 ///
 /// # Errors
 /// What is wrong with the line.
-pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
+pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     let value = Template::literal(line, Span::whole(0));
     // `$` stands for itself: nothing here comes from the environment.
     let mut literal = |name: &str, at: Span| {
@@ -243,7 +247,7 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<Way, String> {
     if !takes_script && !has_words {
         return Err("`argv=` needs `{command}` and `{arguments}` as words of their own".into());
     }
-    Ok(Way::Argv(args))
+    Ok(ExecMethod::Argv(args))
 }
 
 /// What stands in `{}` and would be passed on as it is by mistake.
@@ -306,7 +310,7 @@ mod tests {
         );
         assert_eq!(
             way,
-            Ok(Way::Argv(vec![
+            Ok(ExecMethod::Argv(vec![
                 Arg::Word(vec![text("kubectl")]),
                 Arg::Word(vec![text("exec")]),
                 Arg::Word(vec![text("pod-"), None]),
@@ -333,8 +337,9 @@ mod tests {
 
     #[test]
     fn a_type_of_the_site_replaces_a_built_in_one() {
-        let mut types = Types::built_in();
-        let way = read_argv("my-ssh {hostname} {command} {arguments}", false).unwrap_or(Way::Words);
+        let mut types = ExecTypes::built_in();
+        let way = read_argv("my-ssh {hostname} {command} {arguments}", false)
+            .unwrap_or(ExecMethod::Words);
         types.add(ExecType {
             names: vec!["ssh".into()],
             way,
@@ -353,7 +358,7 @@ mod tests {
         assert_eq!(types.names().filter(|n| *n == "ssh").count(), 1);
         assert!(
             types
-                .named("shel")
+                .resolve("shel")
                 .is_err_and(|e| e.contains("did you mean `shell`?"))
         );
     }

@@ -31,7 +31,7 @@ impl Position {
 
 /// What has happened to the flow so far that still matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Course {
+pub struct FlowState {
     /// A failure jump led to a handler: the flow falls through handlers too.
     pub in_handlers: bool,
     /// The exit code of the first unhandled failure in a handler.
@@ -50,7 +50,7 @@ pub struct Policy {
 
 /// What was seen of a task that ended; conditions are evaluated already.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct FlowInput {
     pub outcome: Outcome,
     pub exit: i32,
     pub success: bool,
@@ -95,7 +95,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub step: Step,
-    pub course: Course,
+    pub course: FlowState,
     pub why: Cow<'static, str>,
     /// A failure decided it.
     pub failure: bool,
@@ -105,9 +105,9 @@ pub struct Decision {
 pub fn decide(
     workflow: &Workflow,
     policy: Policy,
-    course: Course,
+    course: FlowState,
     at: Position,
-    seen: &Seen,
+    seen: &FlowInput,
 ) -> Decision {
     let task = &workflow.tasks[at.task];
     let (choice, why) = choose(task, at, seen);
@@ -127,7 +127,7 @@ pub fn decide(
 pub fn follow(
     workflow: &Workflow,
     policy: Policy,
-    course: Course,
+    course: FlowState,
     from: Ix,
     choice: Choice,
     why: Cow<'static, str>,
@@ -147,7 +147,7 @@ pub fn follow(
             let in_handlers = failure && (course.in_handlers || workflow.is_handler(to));
             go(
                 Step::Go(to),
-                Course {
+                FlowState {
                     in_handlers,
                     ..course
                 },
@@ -156,7 +156,7 @@ pub fn follow(
         Choice::Return(code) | Choice::Never(code) => go(Step::End(ending(course, code)), course),
         Choice::FallThrough => fall_through(workflow, policy, course, from, why),
         Choice::Fail if policy.keep_going => {
-            let course = Course {
+            let course = FlowState {
                 kept_going: true,
                 ..course
             };
@@ -165,7 +165,7 @@ pub fn follow(
         }
         Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
             let first = course.handler_failed.or(Some(failure));
-            let course = Course {
+            let course = FlowState {
                 handler_failed: first,
                 ..course
             };
@@ -177,7 +177,7 @@ pub fn follow(
 }
 
 /// What the task's own keys say, in the order of SPEC §3.2.
-pub fn choose(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, str>) {
+pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
     }
@@ -217,7 +217,7 @@ pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
     by_outcome || on.codes.contains(&exit)
 }
 
-fn choose_in_loop(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'static, str>) {
+fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     let waits = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
     if seen.loop_break {
         return on_true(task, seen, "its loop_break holds");
@@ -235,7 +235,7 @@ fn choose_in_loop(task: &Task, at: Position, seen: &Seen) -> (Choice, Cow<'stati
     }
 }
 
-fn never(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
+fn never(task: &Task, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     if let Some(choice) = returned(seen) {
         return choice;
     }
@@ -252,14 +252,14 @@ fn never(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
     (Choice::Never(code), why.into())
 }
 
-fn on_true(task: &Task, seen: &Seen, why: &'static str) -> (Choice, Cow<'static, str>) {
+fn on_true(task: &Task, seen: &FlowInput, why: &'static str) -> (Choice, Cow<'static, str>) {
     if let Some(to) = task.routing.on_success.or(task.routing.goto) {
         return (Choice::Jump { to, failure: false }, why.into());
     }
     returned(seen).unwrap_or((Choice::FallThrough, why.into()))
 }
 
-fn on_false(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
+fn on_false(task: &Task, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     if let Some(to) = task.routing.on_failure {
         return (
             Choice::Jump { to, failure: true },
@@ -272,7 +272,7 @@ fn on_false(task: &Task, seen: &Seen) -> (Choice, Cow<'static, str>) {
     ))
 }
 
-fn returned(seen: &Seen) -> Option<(Choice, Cow<'static, str>)> {
+fn returned(seen: &FlowInput) -> Option<(Choice, Cow<'static, str>)> {
     match seen.returns.as_ref()? {
         Ok(code) => Some((
             Choice::Return(i32::from(*code)),
@@ -286,7 +286,7 @@ fn returned(seen: &Seen) -> Option<(Choice, Cow<'static, str>)> {
 }
 
 /// The exit code of a run that stops at this task.
-pub fn failure_code(task: &Task, seen: &Seen) -> i32 {
+pub fn failure_code(task: &Task, seen: &FlowInput) -> i32 {
     let runs_itself = matches!(task.kind, TaskKind::Command(_));
     if runs_itself && (1..=255).contains(&seen.exit) {
         seen.exit
@@ -298,7 +298,7 @@ pub fn failure_code(task: &Task, seen: &Seen) -> i32 {
 fn fall_through(
     workflow: &Workflow,
     policy: Policy,
-    course: Course,
+    course: FlowState,
     from: Ix,
     why: Cow<'static, str>,
 ) -> Decision {
@@ -325,7 +325,7 @@ fn fall_through(
 }
 
 /// The exit code of a flow that reached its end.
-fn over(policy: Policy, course: Course) -> i32 {
+fn over(policy: Policy, course: FlowState) -> i32 {
     if course.kept_going && !policy.forgive {
         exit::FAILURES
     } else {
@@ -334,7 +334,7 @@ fn over(policy: Policy, course: Course) -> i32 {
 }
 
 /// A run with an unhandled failure in a handler cannot end with 0.
-fn ending(course: Course, code: i32) -> i32 {
+fn ending(course: FlowState, code: i32) -> i32 {
     if code == exit::OK {
         course.handler_failed.unwrap_or(code)
     } else {
@@ -354,7 +354,7 @@ mod tests {
         let mut used = vec![0usize; workflow.tasks.len()];
         let mut path = Vec::new();
         let mut at = Position::at(workflow.first().unwrap_or(0));
-        let mut course = Course::default();
+        let mut course = FlowState::default();
         for _ in 0..100 {
             let task = &workflow.tasks[at.task];
             path.push(task.id);
@@ -365,7 +365,7 @@ mod tests {
             let exit = codes[used[at.task].min(codes.len() - 1)];
             used[at.task] += 1;
             let known = |n: Option<&u32>| n.copied().unwrap_or(0);
-            let seen = Seen {
+            let seen = FlowInput {
                 outcome: if exit == 0 {
                     Outcome::Ok
                 } else if exit == -1 {

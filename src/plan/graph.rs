@@ -3,7 +3,7 @@
 //! engine can do is an edge here, and the reverse.
 #![forbid(unsafe_code)]
 
-use super::flow::{self, Choice, Course, Policy, Position, Seen, Step};
+use super::flow::{self, Choice, FlowInput, FlowState, Policy, Position, Step};
 use super::workflow::Workflow;
 use crate::outcome::Outcome;
 use crate::task::values::RetryOn;
@@ -97,7 +97,7 @@ impl Graph {
     /// The cycles: sets of nodes each of which leads to every other (Tarjan's
     /// algorithm, with a stack of its own so that a long file cannot overflow).
     pub fn cycles(&self) -> Vec<Vec<Node>> {
-        let mut search = Search {
+        let mut search = CycleSearch {
             graph: self,
             index: vec![0; self.nodes()],
             low: vec![0; self.nodes()],
@@ -123,7 +123,7 @@ impl Graph {
     }
 }
 
-struct Search<'a> {
+struct CycleSearch<'a> {
     graph: &'a Graph,
     index: Vec<usize>,
     low: Vec<usize>,
@@ -133,7 +133,7 @@ struct Search<'a> {
     found: Vec<Vec<Node>>,
 }
 
-impl Search<'_> {
+impl CycleSearch<'_> {
     fn enter(&mut self, node: Node) {
         self.count += 1;
         self.index[node] = self.count;
@@ -194,9 +194,9 @@ impl Search<'_> {
 
 /// Adds the edges of a task: one for each way it can end.
 fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>) {
-    let course = Course {
+    let course = FlowState {
         in_handlers,
-        ..Course::default()
+        ..FlowState::default()
     };
     let task = &workflow.tasks[ix];
     for (case, at, seen) in endings(ix, task) {
@@ -210,11 +210,11 @@ fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>
 
 fn edge(
     workflow: &Workflow,
-    course: Course,
+    course: FlowState,
     from: Ix,
     case: Case,
     choice: Choice,
-    seen: &Seen,
+    seen: &FlowInput,
 ) -> Edge {
     let jump = matches!(choice, Choice::Jump { .. });
     let falls = matches!(choice, Choice::FallThrough);
@@ -243,14 +243,14 @@ fn edge(
 }
 
 /// Every way a task can end, with its retries and iterations used up.
-fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, Seen)> {
+fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, FlowInput)> {
     let at = Position::at(ix);
     let returns = task
         .routing
         .return_
         .as_ref()
         .map(|code| Ok(code.known().copied().unwrap_or(1)));
-    let seen = |outcome, verdict: bool, loop_break| Seen {
+    let seen = |outcome, verdict: bool, loop_break| FlowInput {
         outcome,
         exit: i32::from(!verdict),
         success: verdict,
@@ -289,7 +289,7 @@ pub fn can_be_false(task: &Task) -> bool {
 const DEEPEST: usize = 64;
 
 /// The choices by which a task of a branch can leave the conditional block.
-fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, Seen)> {
+fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, FlowInput)> {
     let TaskKind::Conditional(conditional) = &workflow.tasks[ix].kind else {
         return Vec::new();
     };

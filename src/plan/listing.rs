@@ -1,7 +1,9 @@
 //! The plan as a person reads it (SPEC §6.1): what would run, in order.
 #![forbid(unsafe_code)]
 
-use super::outline::{Entry, Group, Outline, Route, Runs, Target, What, When};
+use super::outline::{
+    EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, PlannedCommand, RouteCase, RouteTarget,
+};
 use super::workflow::Workflow;
 use crate::task::nodeset;
 use crate::task::{Deferrable, Task};
@@ -38,7 +40,7 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    fn part(&mut self, heading: &str, entries: &[Entry]) {
+    fn part(&mut self, heading: &str, entries: &[PlanEntry]) {
         if !entries.is_empty() {
             let _ = writeln!(self.out, "\n{heading}:");
             entries.iter().for_each(|e| self.task(e, 0));
@@ -54,7 +56,7 @@ impl Lister<'_> {
         );
     }
 
-    fn task(&mut self, entry: &Entry, depth: usize) {
+    fn task(&mut self, entry: &PlanEntry, depth: usize) {
         let task = &self.workflow.tasks[entry.ix];
         let mut head = entry.title.clone();
         if let Some(name) = task.name.as_ref().filter(|n| **n != head) {
@@ -96,9 +98,9 @@ impl Lister<'_> {
         }
     }
 
-    fn what(&mut self, entry: &Entry, depth: usize) {
+    fn what(&mut self, entry: &PlanEntry, depth: usize) {
         match &entry.what {
-            What::Hosts { at_once, set, left } => {
+            EntryKind::Hosts { at_once, set, left } => {
                 let on = match left {
                     None => set.clone(),
                     Some((set, left, all)) => {
@@ -110,12 +112,15 @@ impl Lister<'_> {
                     &format!("parallel, at most {at_once} at once, on each of {on}"),
                 );
             }
-            What::Decision => self.line(depth, "decision"),
-            What::Command | What::Tasks { .. } | What::Conditional | What::Bare => {}
+            EntryKind::Decision => self.line(depth, "decision"),
+            EntryKind::Command
+            | EntryKind::Tasks { .. }
+            | EntryKind::Conditional
+            | EntryKind::Bare => {}
         }
     }
 
-    fn runs(&mut self, runs: &Runs, depth: usize) {
+    fn runs(&mut self, runs: &PlannedCommand, depth: usize) {
         let at = runs
             .host
             .as_ref()
@@ -158,17 +163,17 @@ impl Lister<'_> {
     }
 }
 
-fn heading(group: Group, entry: &Entry) -> String {
+fn heading(group: MemberGroup, entry: &PlanEntry) -> String {
     let condition = entry.only_if.as_deref().unwrap_or("its condition");
     match (group, &entry.what) {
-        (Group::Subtasks, What::Tasks { at_once }) => {
+        (MemberGroup::Subtasks, EntryKind::Tasks { at_once }) => {
             format!("parallel, at most {at_once} at once:")
         }
-        (Group::Subtasks, _) => "its subtasks:".into(),
-        (Group::Check, _) => "between waves:".into(),
-        (Group::IfTrue, _) => format!("if {condition}:"),
-        (Group::IfFalse, _) if entry.groups.len() == 1 => format!("unless {condition}:"),
-        (Group::IfFalse, _) => "otherwise:".into(),
+        (MemberGroup::Subtasks, _) => "its subtasks:".into(),
+        (MemberGroup::Check, _) => "between waves:".into(),
+        (MemberGroup::IfTrue, _) => format!("if {condition}:"),
+        (MemberGroup::IfFalse, _) if entry.groups.len() == 1 => format!("unless {condition}:"),
+        (MemberGroup::IfFalse, _) => "otherwise:".into(),
     }
 }
 
@@ -203,26 +208,26 @@ pub fn limits(task: &Task) -> String {
 }
 
 /// Where the flow goes, as one line.
-pub fn routes(routes: &[Route]) -> String {
+pub fn routes(routes: &[PlanRoute]) -> String {
     let parts: Vec<String> = routes.iter().map(route).collect();
     parts.join("; ")
 }
 
-fn route(route: &Route) -> String {
+fn route(route: &PlanRoute) -> String {
     let to = match route.to {
-        Target::Task { id, jump: false } => format!("then {id}"),
-        Target::Task { id, jump: true } => format!("go to {id}"),
-        Target::End(Some(code)) => format!("the run ends with {code}"),
-        Target::End(None) => "the run ends with its exit code".into(),
+        RouteTarget::Task { id, jump: false } => format!("then {id}"),
+        RouteTarget::Task { id, jump: true } => format!("go to {id}"),
+        RouteTarget::End(Some(code)) => format!("the run ends with {code}"),
+        RouteTarget::End(None) => "the run ends with its exit code".into(),
     };
     match (route.when, route.to) {
-        (When::Always, _) => to,
-        (When::Success, Target::Task { jump: false, .. }) => to,
-        (When::Success, Target::End(_)) => format!("then {to}"),
-        (When::Success, _) => format!("on success {to}"),
-        (When::Failure, Target::End(None)) => "a failure ends the run".into(),
-        (When::Failure, _) => format!("on failure {to}"),
-        (When::Skipped, _) => format!("when skipped {to}"),
-        (When::Left, _) => format!("out of its branch {to}"),
+        (RouteCase::Always, _) => to,
+        (RouteCase::Success, RouteTarget::Task { jump: false, .. }) => to,
+        (RouteCase::Success, RouteTarget::End(_)) => format!("then {to}"),
+        (RouteCase::Success, _) => format!("on success {to}"),
+        (RouteCase::Failure, RouteTarget::End(None)) => "a failure ends the run".into(),
+        (RouteCase::Failure, _) => format!("on failure {to}"),
+        (RouteCase::Skipped, _) => format!("when skipped {to}"),
+        (RouteCase::Left, _) => format!("out of its branch {to}"),
     }
 }

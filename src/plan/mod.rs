@@ -3,20 +3,20 @@
 #![forbid(unsafe_code)]
 
 pub mod as_json;
-pub mod bounds;
 pub mod check;
 pub mod conf;
+pub mod diagram;
 mod dominators;
+pub mod durations;
 pub mod exec;
 pub mod flow;
 pub mod graph;
-pub mod identity;
-mod idle;
+pub mod hosts;
+mod keys_without_effect;
 pub mod listing;
 pub mod outline;
-pub mod picture;
+pub mod plan_id;
 pub mod recipe;
-pub mod targets;
-mod uses;
+mod result_uses;
 pub mod waves;
 pub mod workflow;

@@ -3,11 +3,11 @@
 //! `picture`, `as_json`) draws this and decides nothing itself.
 #![forbid(unsafe_code)]
 
-use super::bounds::{self, Durations, FINAL_TIMEOUT};
-use super::exec::{Arg, ExecType, Way};
+use super::durations::{self, Durations, FINAL_TIMEOUT};
+use super::exec::{Arg, ExecMethod, ExecType};
 use super::graph::{Case, Graph, To, node, task_of};
+use super::hosts::RunHosts;
 use super::recipe::{Defaults, Payload, Recipe};
-use super::targets::Targets;
 use super::workflow::Workflow;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind};
@@ -21,34 +21,34 @@ use std::time::Duration;
 /// The plan of a checked workflow.
 pub struct Outline {
     /// The tasks of the main line in order; blocks hold their members.
-    pub main: Vec<Entry>,
+    pub main: Vec<PlanEntry>,
     /// Tasks that only a failure leads to.
-    pub handlers: Vec<Entry>,
+    pub handlers: Vec<PlanEntry>,
     /// Tasks that run whenever the run ends.
-    pub finals: Vec<Entry>,
-    pub targets: Targets,
+    pub finals: Vec<PlanEntry>,
+    pub targets: RunHosts,
     pub durations: Durations,
 }
 
 /// One task of the plan.
-pub struct Entry {
+pub struct PlanEntry {
     pub ix: Ix,
     pub id: u32,
     pub title: String,
-    pub what: What,
+    pub what: EntryKind,
     /// The text of its `condition=`; of a conditional it is what chooses.
     pub only_if: Option<String>,
     /// The conditions that judge it, by their keys, as written.
     pub judged: Vec<(&'static str, String)>,
     /// The command it runs, or runs on each of its hosts.
-    pub runs: Option<Runs>,
-    pub groups: Vec<(Group, Vec<Entry>)>,
-    pub routes: Vec<Route>,
+    pub runs: Option<PlannedCommand>,
+    pub groups: Vec<(MemberGroup, Vec<PlanEntry>)>,
+    pub routes: Vec<PlanRoute>,
 }
 
 /// What kind of task it is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum EntryKind {
     Command,
     /// At most so many at once.
     Tasks {
@@ -66,7 +66,7 @@ pub enum What {
 }
 
 /// How a command would be run.
-pub struct Runs {
+pub struct PlannedCommand {
     pub host: Option<String>,
     pub exec: String,
     /// The exact words, quoted for a shell; what the run decides is left as
@@ -79,7 +79,7 @@ pub struct Runs {
 
 /// What a block's members are to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Group {
+pub enum MemberGroup {
     Subtasks,
     /// Between waves.
     Check,
@@ -89,7 +89,7 @@ pub enum Group {
 
 /// When a route is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum When {
+pub enum RouteCase {
     /// On a true verdict.
     Success,
     Failure,
@@ -102,7 +102,7 @@ pub enum When {
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Target {
+pub enum RouteTarget {
     /// To a task: by a jump, or by falling through.
     Task { id: u32, jump: bool },
     /// The run ends, with this exit code; without one, with the task's own.
@@ -110,9 +110,9 @@ pub enum Target {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Route {
-    pub when: When,
-    pub to: Target,
+pub struct PlanRoute {
+    pub when: RouteCase,
+    pub to: RouteTarget,
 }
 
 impl Outline {
@@ -125,7 +125,7 @@ impl Outline {
         let graph = Graph::new(workflow);
         let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
         let reached = graph.reachable(first.as_slice());
-        let maker = Maker {
+        let maker = OutlineBuilder {
             workflow,
             defaults,
             selection,
@@ -140,15 +140,15 @@ impl Outline {
             main: entries(line),
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
-            targets: Targets::of(workflow, defaults, selection),
-            durations: bounds::of(workflow, &maker.graph, defaults, selection),
+            targets: RunHosts::collect(workflow, defaults, selection),
+            durations: durations::measure(workflow, &maker.graph, defaults, selection),
         }
     }
 
     /// Every entry with its part, blocks before their members.
-    pub fn all(&self) -> Vec<&Entry> {
+    pub fn all(&self) -> Vec<&PlanEntry> {
         let mut out = Vec::new();
-        let mut waiting: Vec<&Entry> = Vec::new();
+        let mut waiting: Vec<&PlanEntry> = Vec::new();
         let parts = [&self.finals, &self.handlers, &self.main];
         parts.iter().for_each(|p| waiting.extend(p.iter().rev()));
         while let Some(entry) = waiting.pop() {
@@ -160,7 +160,7 @@ impl Outline {
     }
 }
 
-struct Maker<'a> {
+struct OutlineBuilder<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
     /// What `--limit` and `--exclude` leave of blocks over hosts.
@@ -171,7 +171,7 @@ struct Maker<'a> {
     reached: Vec<bool>,
 }
 
-impl Maker<'_> {
+impl OutlineBuilder<'_> {
     /// Whether only a failure leads to the task: to a handler, and to a task that
     /// only handlers fall through to.
     fn is_after_failure(&self, ix: Ix) -> bool {
@@ -179,36 +179,39 @@ impl Maker<'_> {
         self.workflow.is_handler(ix) || only_in_handlers
     }
 
-    fn entry(&self, ix: Ix) -> Entry {
+    fn entry(&self, ix: Ix) -> PlanEntry {
         let task = &self.workflow.tasks[ix];
         let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
         let mut groups = Vec::new();
         let what = match &task.kind {
-            TaskKind::Command(_) => What::Command,
-            TaskKind::Decision => What::Decision,
-            TaskKind::Bare => What::Bare,
+            TaskKind::Command(_) => EntryKind::Command,
+            TaskKind::Decision => EntryKind::Decision,
+            TaskKind::Bare => EntryKind::Bare,
             TaskKind::Parallel(parallel) => {
                 if let Members::Tasks(tasks) = &parallel.members {
-                    groups.push((Group::Subtasks, members(tasks)));
+                    groups.push((MemberGroup::Subtasks, members(tasks)));
                 }
                 if let Some(check) = parallel.wave_check {
-                    groups.push((Group::Check, members(&[check])));
+                    groups.push((MemberGroup::Check, members(&[check])));
                 }
                 self.parallel(parallel)
             }
             TaskKind::Conditional(Conditional {
                 if_true, if_false, ..
             }) => {
-                for (group, branch) in [(Group::IfTrue, if_true), (Group::IfFalse, if_false)] {
+                for (group, branch) in [
+                    (MemberGroup::IfTrue, if_true),
+                    (MemberGroup::IfFalse, if_false),
+                ] {
                     if let Some(branch) = branch {
                         groups.push((group, members(branch)));
                     }
                 }
-                What::Conditional
+                EntryKind::Conditional
             }
         };
         let condition = task.written.iter().find(|(k, _)| *k == "condition");
-        Entry {
+        PlanEntry {
             ix,
             id: task.id,
             title: task.title.shown(None),
@@ -233,15 +236,15 @@ impl Maker<'_> {
         keys.filter_map(of_key).collect()
     }
 
-    fn parallel(&self, parallel: &Parallel) -> What {
+    fn parallel(&self, parallel: &Parallel) -> EntryKind {
         let at_once = match &parallel.max_parallel {
             Some(Deferrable::Known(n)) => n.to_string(),
             Some(Deferrable::Deferred { value, .. }) => value.shown(None),
             None => self.defaults.max_parallel.to_string(),
         };
         match &parallel.members {
-            Members::Tasks(_) => What::Tasks { at_once },
-            Members::Hosts { set, .. } => What::Hosts {
+            Members::Tasks(_) => EntryKind::Tasks { at_once },
+            Members::Hosts { set, .. } => EntryKind::Hosts {
                 at_once,
                 set: set.shown(None),
                 left: self.left_of(set),
@@ -259,7 +262,7 @@ impl Maker<'_> {
         (left != all).then(|| (nodeset::fold(&known.hosts), left, all))
     }
 
-    fn runs(&self, ix: Ix, task: &Task) -> Option<Runs> {
+    fn runs(&self, ix: Ix, task: &Task) -> Option<PlannedCommand> {
         let command = task.command()?;
         let host = command.hostname.as_ref().map(|h| h.shown(None));
         let mut exec_timeout = None;
@@ -292,7 +295,7 @@ impl Maker<'_> {
                 (duration::setting(timeout), Some(timeout))
             }
         };
-        Some(Runs {
+        Some(PlannedCommand {
             host,
             exec,
             words,
@@ -303,26 +306,26 @@ impl Maker<'_> {
 
     /// Where the flow goes from the task: for a task of the main line every edge
     /// of the graph, for a subtask what its own keys say.
-    fn routes(&self, ix: Ix, task: &Task) -> Vec<Route> {
+    fn routes(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
         if task.finally || !(self.workflow.is_main_line(ix) || task.routing.routes()) {
             return Vec::new();
         }
-        let mut out: Vec<Route> = Vec::new();
+        let mut out: Vec<PlanRoute> = Vec::new();
         for edge in self.graph.from(node(ix, self.is_after_failure(ix))) {
             let when = match edge.case {
-                Case::True => When::Success,
-                Case::False => When::Failure,
-                Case::Skipped => When::Skipped,
-                Case::Left => When::Left,
+                Case::True => RouteCase::Success,
+                Case::False => RouteCase::Failure,
+                Case::Skipped => RouteCase::Skipped,
+                Case::Left => RouteCase::Left,
             };
             let to = match edge.to {
-                To::Node(to) => Target::Task {
+                To::Node(to) => RouteTarget::Task {
                     id: self.workflow.tasks[task_of(to)].id,
                     jump: edge.jump,
                 },
                 // Where nothing names a code, it is the task's own.
-                To::End(_) if when == When::Failure && task.routing.return_.is_none() => {
-                    Target::End(None)
+                To::End(_) if when == RouteCase::Failure && task.routing.return_.is_none() => {
+                    RouteTarget::End(None)
                 }
                 To::End(_)
                     if task
@@ -331,43 +334,43 @@ impl Maker<'_> {
                         .as_ref()
                         .is_some_and(|c| c.known().is_none()) =>
                 {
-                    Target::End(None)
+                    RouteTarget::End(None)
                 }
-                To::End(code) => Target::End(Some(code)),
+                To::End(code) => RouteTarget::End(Some(code)),
             };
-            let route = Route { when, to };
+            let route = PlanRoute { when, to };
             if !out.contains(&route) {
                 out.push(route);
             }
         }
         if !self.workflow.is_main_line(ix) {
             // A branch task that does not jump or end the run stays in its branch.
-            out.retain(|r| matches!(r.to, Target::Task { jump: true, .. }) || ends(task, r));
+            out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
         }
         simpler(out)
     }
 }
 
 /// Whether a branch task itself ends the run there.
-fn ends(task: &Task, route: &Route) -> bool {
+fn ends(task: &Task, route: &PlanRoute) -> bool {
     let own = task.routing.return_.is_some() || matches!(task.routing.next, NextRule::Never);
-    own && matches!(route.to, Target::End(_)) && route.when != When::Skipped
+    own && matches!(route.to, RouteTarget::End(_)) && route.when != RouteCase::Skipped
 }
 
 /// Success and failure to the same place are one; skipped needs no word where
 /// it goes where success goes.
-fn simpler(mut routes: Vec<Route>) -> Vec<Route> {
-    let to = |routes: &[Route], when| routes.iter().find(|r| r.when == when).map(|r| r.to);
-    let success = to(&routes, When::Success);
-    if success.is_some() && success == to(&routes, When::Skipped) {
-        routes.retain(|r| r.when != When::Skipped);
+fn simpler(mut routes: Vec<PlanRoute>) -> Vec<PlanRoute> {
+    let to = |routes: &[PlanRoute], when| routes.iter().find(|r| r.when == when).map(|r| r.to);
+    let success = to(&routes, RouteCase::Success);
+    if success.is_some() && success == to(&routes, RouteCase::Skipped) {
+        routes.retain(|r| r.when != RouteCase::Skipped);
     }
-    let failure = to(&routes, When::Failure);
+    let failure = to(&routes, RouteCase::Failure);
     if success.is_some() && (success == failure || failure.is_none()) {
-        routes.retain(|r| r.when != When::Failure);
+        routes.retain(|r| r.when != RouteCase::Failure);
         for route in &mut routes {
-            if route.when == When::Success {
-                route.when = When::Always;
+            if route.when == RouteCase::Success {
+                route.when = RouteCase::Always;
             }
         }
     }
@@ -390,9 +393,9 @@ pub fn words(exec: &ExecType, payload: &Payload, host: &str) -> String {
             .join(" ")
     };
     match &exec.way {
-        Way::Words | Way::Script => own(),
-        Way::Ssh { .. } => format!("ssh {} {}", quote::shell_word(host), own()),
-        Way::Argv(args) => {
+        ExecMethod::Words | ExecMethod::Script => own(),
+        ExecMethod::Ssh { .. } => format!("ssh {} {}", quote::shell_word(host), own()),
+        ExecMethod::Argv(args) => {
             let part = |arg: &Arg| match arg {
                 Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
                 Arg::Command | Arg::Script => of_command.join(" "),
@@ -442,7 +445,7 @@ fn shown_script(exec: &ExecType, script: &Script) -> String {
         .collect();
     let text = quote::shell_word(&script.text.shown(None));
     match exec.way {
-        Way::Script => format!("{values}/bin/bash -c {text}"),
+        ExecMethod::Script => format!("{values}/bin/bash -c {text}"),
         _ => format!("{values}{text}"),
     }
 }

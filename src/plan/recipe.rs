@@ -4,7 +4,7 @@
 //! is found then; what depends on results is filled in by `run`.
 #![forbid(unsafe_code)]
 
-use super::exec::{self, ExecType, Types, Way};
+use super::exec::{self, ExecMethod, ExecType, ExecTypes};
 use crate::task::globals::environment;
 use crate::task::keys::is_identifier;
 use crate::task::{Command, Task, host};
@@ -25,7 +25,7 @@ const LONGEST_WORD: usize = (128 << 10) - 1;
 
 /// What tasks take when they name nothing themselves.
 pub struct Defaults {
-    pub types: Types,
+    pub types: ExecTypes,
     /// `-t`, else `TASK_EXECUTOR_TYPE`, else `tasker.conf`.
     pub exec: Option<Arc<ExecType>>,
     /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else `tasker.conf`, else 300 s.
@@ -146,7 +146,7 @@ fn recipe(
         for (key, at) in task.written.iter().filter(|(k, _)| match *k {
             "workdir" => true,
             // The far end's wrapper gets them with the words.
-            "env." => !matches!(exec.way, Way::Ssh { .. }),
+            "env." => !matches!(exec.way, ExecMethod::Ssh { .. }),
             _ => false,
         }) {
             let key = key.trim_end_matches('.');
@@ -159,7 +159,7 @@ fn recipe(
             );
         }
     }
-    let mut findings = Findings {
+    let mut findings = CommandReader {
         diagnostics,
         strict: defaults.strict_env,
     };
@@ -177,12 +177,12 @@ fn recipe(
 fn late(command: &Command, defaults: &Defaults, diagnostics: &mut DiagnosticList) -> Recipe {
     let strict = defaults.strict_env;
     let mut scratch = DiagnosticList::default();
-    let mut trial = Findings {
+    let mut trial = CommandReader {
         diagnostics: &mut scratch,
         strict,
     };
     if trial.words(command).is_none() && trial.script(command).is_none() {
-        let mut findings = Findings {
+        let mut findings = CommandReader {
             diagnostics,
             strict,
         };
@@ -211,7 +211,7 @@ pub fn default_exec(host: Option<&str>, defaults: &Defaults) -> Option<Arc<ExecT
 /// The first thing wrong with the command, as one sentence.
 pub fn payload(command: &Command, exec: &ExecType, strict: bool) -> Result<Payload, String> {
     let mut diagnostics = DiagnosticList::default();
-    match (Findings {
+    match (CommandReader {
         diagnostics: &mut diagnostics,
         strict,
     })
@@ -224,12 +224,12 @@ pub fn payload(command: &Command, exec: &ExecType, strict: bool) -> Result<Paylo
     }
 }
 
-struct Findings<'a> {
+struct CommandReader<'a> {
     diagnostics: &'a mut DiagnosticList,
     strict: bool,
 }
 
-impl Findings<'_> {
+impl CommandReader<'_> {
     fn payload(&mut self, command: &Command, exec: &ExecType) -> Option<Payload> {
         if exec.takes_script() {
             self.script(command)
@@ -389,7 +389,7 @@ impl Findings<'_> {
                 .warning(at, message)
                 .help("use `exec=shell`, which passes results as data");
         }
-        if exec.way == Way::Words {
+        if exec.way == ExecMethod::Words {
             self.program(task, command, &words[0], programs);
         }
     }
@@ -470,7 +470,7 @@ pub fn missing_local_programs(tasks: &[Task], recipes: &[Recipe]) -> Vec<String>
             Recipe::Ready {
                 exec,
                 payload: Payload::Words { words, .. },
-            } if exec.way == Way::Words => known_program(task.command()?, &words[0]),
+            } if exec.way == ExecMethod::Words => known_program(task.command()?, &words[0]),
             _ => None,
         })
         .collect();

@@ -97,7 +97,7 @@ impl Workflow {
     ///
     /// # Errors
     /// That there is none, with the nearest name.
-    pub fn named(&self, word: &str) -> Result<Ix, String> {
+    pub fn resolve_task(&self, word: &str) -> Result<Ix, String> {
         self.find(word).ok_or_else(|| {
             let names = self.tasks.iter().filter_map(|t| t.name.as_deref());
             let near = did_you_mean(word, names);
@@ -370,7 +370,7 @@ pub mod tests {
 
     pub fn defaults() -> Defaults {
         Defaults {
-            types: crate::plan::exec::Types::built_in(),
+            types: crate::plan::exec::ExecTypes::built_in(),
             max_parallel: 50,
             exec: None,
             timeout: Duration::from_secs(300),

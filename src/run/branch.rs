@@ -6,7 +6,7 @@ use super::evaluation::TaskContext;
 use super::result::{Member, TaskResult};
 use super::step::{Left, Numbers};
 use crate::outcome::Outcome;
-use crate::plan::flow::{self, Choice, Position, Seen};
+use crate::plan::flow::{self, Choice, FlowInput, Position};
 use crate::task::{Conditional, Ix, NextRule, Task};
 
 /// How a branch task ended, for its branch.
@@ -175,7 +175,7 @@ impl Engine<'_> {
         }
     }
 
-    fn note_branch_failure(&mut self, ix: Ix, seen: &Seen) {
+    fn note_branch_failure(&mut self, ix: Ix, seen: &FlowInput) {
         if !seen.verdict && seen.outcome.is_failure() {
             self.note_first_failure(ix);
         }

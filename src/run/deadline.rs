@@ -9,7 +9,7 @@ use super::runner::Time;
 use super::step::Numbers;
 use super::sys::{self, LocalTime};
 use crate::exit;
-use crate::plan::bounds::{LIKELY, waits};
+use crate::plan::durations::{LIKELY, retry_waits};
 use crate::task::Ix;
 use crate::text::duration;
 use crate::text::moment::Moment;
@@ -155,7 +155,7 @@ fn needs(attempt: u32, numbers: &Numbers) -> Duration {
     let (timeout, retries) = (&numbers.timeout, &numbers.retries);
     let once = timeout.own.unwrap_or(timeout.default.min(LIKELY));
     let left = (retries.count + 1).saturating_sub(attempt);
-    let wait = |count: u32| waits(retries.delay, count as usize);
+    let wait = |count: u32| retry_waits(retries.delay, count as usize);
     let pauses = wait(retries.count).saturating_sub(wait(retries.count - left.min(retries.count)));
     let all = once.saturating_mul(left.saturating_add(1));
     let all = all.saturating_add(pauses);

@@ -16,7 +16,7 @@ use super::runner::{Runner, Time, Wake};
 use super::step::Stepped;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::plan::flow::{self, Choice, Course, Policy, Position, Seen, Step};
+use crate::plan::flow::{self, Choice, FlowInput, FlowState, Policy, Position, Step};
 use crate::plan::recipe::Defaults;
 use crate::plan::workflow::Workflow;
 use crate::task::nodeset::HostFilter;
@@ -148,9 +148,9 @@ impl<'a> Engine<'a> {
     /// The main line from a task on; the exit code and the task it ended at.
     pub(super) fn walk(&mut self, start: Ix) -> (i32, Ix) {
         let mut at = Position::at(start);
-        let mut course = Course {
+        let mut course = FlowState {
             in_handlers: self.workflow.is_handler(at.task),
-            ..Course::default()
+            ..FlowState::default()
         };
         let mut steps = 0;
         loop {
@@ -243,7 +243,7 @@ impl<'a> Engine<'a> {
 
     /// Where the flow goes: as the task says, or as a branch task said that left
     /// its conditional block.
-    fn decide(&self, course: Course, at: Position, stepped: &Stepped) -> flow::Decision {
+    fn decide(&self, course: FlowState, at: Position, stepped: &Stepped) -> flow::Decision {
         let policy = self.settings.policy;
         match &stepped.left {
             None => flow::decide(self.workflow, policy, course, at, &stepped.seen),
@@ -353,7 +353,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs a task that does not route, with its retries: what it chose last.
-    pub(super) fn run_owned(&mut self, ix: Ix) -> (Choice, Seen) {
+    pub(super) fn run_owned(&mut self, ix: Ix) -> (Choice, FlowInput) {
         let mut at = Position::at(ix);
         loop {
             let stepped = self.step(at, None);
@@ -552,7 +552,7 @@ impl<'a> Engine<'a> {
         self.first_failure.get_or_insert(task);
     }
 
-    fn note_failure(&mut self, task: Ix, seen: &Seen, decision: &flow::Decision) {
+    fn note_failure(&mut self, task: Ix, seen: &FlowInput, decision: &flow::Decision) {
         let over = !matches!(decision.step, Step::Retry | Step::Iterate);
         let failed = !seen.verdict && seen.outcome.is_failure();
         if decision.failure || (over && failed) {

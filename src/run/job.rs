@@ -4,7 +4,7 @@
 use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
 use super::runner::{Job, Stdin};
-use crate::plan::exec::{Arg, ExecType, Way};
+use crate::plan::exec::{Arg, ExecMethod, ExecType};
 use crate::plan::recipe::{self, Defaults, Payload, Recipe};
 use crate::task::mask::Mask;
 use crate::task::{Command, host};
@@ -154,13 +154,13 @@ pub fn of_words(
 ) -> Job {
     let words: Vec<Vec<u8>> = match exec.way {
         // What takes a script takes it as one word.
-        Way::Argv(_) if exec.takes_script() => vec![words.join(" ").into_bytes()],
+        ExecMethod::Argv(_) if exec.takes_script() => vec![words.join(" ").into_bytes()],
         _ => words.iter().map(|w| w.clone().into_bytes()).collect(),
     };
     let (words, remote) = match &exec.way {
-        Way::Ssh { .. } => (ssh(host), Some(RemoteCommand::words(&words, &[]))),
-        Way::Argv(args) => (carried(args, &words, &[], host), None),
-        Way::Words | Way::Script => (words, None),
+        ExecMethod::Ssh { .. } => (ssh(host), Some(RemoteCommand::words(&words, &[]))),
+        ExecMethod::Argv(args) => (carried(args, &words, &[], host), None),
+        ExecMethod::Words | ExecMethod::Script => (words, None),
     };
     Job {
         number: 0,
@@ -179,7 +179,7 @@ pub fn of_words(
 }
 
 fn is_carried(exec: &ExecType) -> bool {
-    matches!(exec.way, Way::Argv(_)) && !exec.is_local()
+    matches!(exec.way, ExecMethod::Argv(_)) && !exec.is_local()
 }
 
 /// The exec type of a task whose type or host comes from a result.
@@ -191,7 +191,7 @@ fn late_exec(
     match &command.exec {
         Some(name) => {
             let name = String::from_utf8_lossy(&name.fill(evaluation)).into_owned();
-            defaults.types.named(name.trim()).cloned()
+            defaults.types.resolve(name.trim()).cloned()
         }
         None => recipe::default_exec(Some(&evaluation.context.hostname), defaults)
             .ok_or_else(|| "no exec type".into()),
@@ -295,7 +295,7 @@ impl Filler<'_> {
             })
             .unzip();
         let (words, remote) = match &exec.way {
-            Way::Ssh { .. } => {
+            ExecMethod::Ssh { .. } => {
                 self.shown = vec![
                     "ssh".into(),
                     self.host(),
@@ -306,13 +306,13 @@ impl Filler<'_> {
                     Some(RemoteCommand::words(&words, variables)),
                 )
             }
-            Way::Argv(args) => {
+            ExecMethod::Argv(args) => {
                 let (command, arguments) = words.split_at(of_command);
                 let carried = carried(args, command, arguments, &self.evaluation.context.hostname);
                 self.show_carried(args, &shown[..of_command], &shown[of_command..]);
                 (carried, None)
             }
-            Way::Words | Way::Script => {
+            ExecMethod::Words | ExecMethod::Script => {
                 self.shown = shown;
                 (words, None)
             }
@@ -341,7 +341,7 @@ impl Filler<'_> {
         let text = self.word(&script.text);
         let shown = quote::shell_word(&shown(&script.text, self.evaluation));
         match &exec.way {
-            Way::Ssh { .. } => {
+            ExecMethod::Ssh { .. } => {
                 settings.extend(["ssh".into(), self.host(), shown]);
                 self.shown = settings;
                 let remote = Some(RemoteCommand::script(&text, &values, variables));
@@ -351,7 +351,7 @@ impl Filler<'_> {
                     remote,
                 }
             }
-            Way::Argv(args) => {
+            ExecMethod::Argv(args) => {
                 let whole = [assignments(&values), text].concat();
                 self.shown = settings;
                 self.show_carried(args, &[shown], &[]);
@@ -362,7 +362,7 @@ impl Filler<'_> {
                     remote: None,
                 }
             }
-            Way::Words | Way::Script => {
+            ExecMethod::Words | ExecMethod::Script => {
                 let shell = if Path::new("/bin/bash").exists() {
                     "/bin/bash"
                 } else {

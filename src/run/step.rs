@@ -10,8 +10,8 @@ use super::result::TaskResult;
 use super::runner::{Ending, Finished, Job, Wake};
 use crate::exit;
 use crate::outcome::Outcome;
-use crate::plan::bounds::FINAL_TIMEOUT;
-use crate::plan::flow::{Choice, Position, Seen};
+use crate::plan::durations::FINAL_TIMEOUT;
+use crate::plan::flow::{Choice, FlowInput, Position};
 use crate::task::values::{Delay, RetryOn, Split};
 use crate::task::{Command, Criterion, Ix, NextRule, Task, TaskKind, resolve_setting};
 use crate::text::condition::Expr;
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 /// What a step leaves for the flow.
 pub struct Stepped {
-    pub seen: Seen,
+    pub seen: FlowInput,
     pub delay: Delay,
     pub sleep: Duration,
     /// Where a branch task went that left its conditional block.
@@ -124,7 +124,7 @@ impl Engine<'_> {
             (true, false) => self.verdict(at.task, task, &context, left.is_some()),
         };
         let seen = self.seen(at.task, task, &context, &numbers, verdict);
-        let seen = Seen { refused, ..seen };
+        let seen = FlowInput { refused, ..seen };
         self.tell_finished(at.task, task, &context);
         self.record_step(turn, at, refused);
         Stepped {
@@ -415,7 +415,7 @@ impl Engine<'_> {
         context: &TaskContext,
         numbers: &Numbers,
         verdict: bool,
-    ) -> Seen {
+    ) -> FlowInput {
         let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {
@@ -428,7 +428,7 @@ impl Engine<'_> {
             None => (Outcome::Unknown, -1, false),
         };
         let over = matches!(outcome, Outcome::Cancelled | Outcome::Skipped);
-        Seen {
+        FlowInput {
             outcome,
             exit,
             success,

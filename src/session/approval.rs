@@ -4,11 +4,11 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
-use crate::plan::as_json::{self, Whole};
-use crate::plan::identity::{self, Basis};
+use crate::plan::as_json::{self, PlanHeader};
+use crate::plan::hosts::RunHosts;
 use crate::plan::outline::Outline;
-use crate::plan::targets::Targets;
-use crate::plan::{listing, picture};
+use crate::plan::plan_id::{self, PlanBasis};
+use crate::plan::{diagram, listing};
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;
 use crate::session::load::Loaded;
@@ -24,7 +24,7 @@ const CONFIRM_ABOVE: u32 = 50;
 
 /// The plan of a loaded file and what names it.
 pub struct Plan {
-    /// Everything that decides what would run; see `plan::identity`.
+    /// Everything that decides what would run; see `plan_id`.
     text: String,
     /// 64 digits.
     pub id: String,
@@ -54,7 +54,7 @@ impl Plan {
             }
             false => Vec::new(),
         };
-        let basis = Basis {
+        let basis = PlanBasis {
             workflow: &loaded.workflow,
             defaults: &loaded.defaults,
             selection,
@@ -62,18 +62,18 @@ impl Plan {
             options: &options(loaded, selection),
             key: &key,
         };
-        let text = identity::text(&basis);
+        let text = plan_id::describe_plan(&basis);
         let file = &loaded.sources.get(loaded.file).text;
         Ok(Plan {
-            id: identity::id(&text),
-            instance: identity::instance(&basis, file),
+            id: plan_id::hash(&text),
+            instance: plan_id::instance_id(&basis, file),
             text,
         })
     }
 
     /// The id as people read it.
     pub fn shown_id(&self) -> String {
-        identity::shown(&self.id)
+        plan_id::short_form(&self.id)
     }
 
     /// Keeps the plan's text, so that a later plan can be compared with it. That
@@ -134,11 +134,11 @@ pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm
             text.push_str(&format!("plan: {}\n", plan.shown_id()));
             text
         }
-        PlanForm::Diagram(language) => picture::draw(&outline, &loaded.name, language),
+        PlanForm::Diagram(language) => diagram::draw(&outline, &loaded.name, language),
         PlanForm::Json => as_json::write(
             &outline,
             workflow,
-            &Whole {
+            &PlanHeader {
                 file: &loaded.name,
                 id: &plan.id,
             },
@@ -165,7 +165,7 @@ pub fn check(
     let Some(expected) = &loaded.invocation.expect_hosts else {
         return Ok(());
     };
-    let targets = Targets::of(&loaded.workflow, &loaded.defaults, selection);
+    let targets = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
     let found = targets.hosts.len();
     let late = match targets.late.is_empty() {
         true => String::new(),
@@ -189,7 +189,7 @@ pub fn check(
 }
 
 fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refusal {
-    let named = identity::shown(digits);
+    let named = plan_id::short_form(digits);
     let why = format!(
         "--plan: this is not the plan {named} but {}",
         plan.shown_id()
@@ -197,7 +197,7 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
     let detail = match log_dir.and_then(|r| r.kept_plan(digits)) {
         Some(old) => format!(
             "What differs (- then, + now):\n{}\n",
-            identity::difference(&old, &plan.text)
+            plan_id::difference(&old, &plan.text)
         ),
         None => "The reviewed plan was not kept in this log directory, so what differs cannot be shown.\n"
             .into(),
@@ -231,7 +231,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     if invocation.yes || invocation.expect_hosts.is_some() || !somebody {
         return Ok(());
     }
-    let targets = Targets::of(&loaded.workflow, &loaded.defaults, selection);
+    let targets = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
     let (hosts, most) = (targets.hosts.len(), loaded.site.conf.confirm_above);
     if hosts <= most.unwrap_or(CONFIRM_ABOVE) as usize {
         return Ok(());

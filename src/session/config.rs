@@ -5,7 +5,7 @@
 use crate::cli::invocation::{Invocation, Typed};
 use crate::exit;
 use crate::plan::conf::{self, Conf};
-use crate::plan::exec::Types;
+use crate::plan::exec::ExecTypes;
 use crate::plan::recipe::Defaults;
 use crate::report::print::{complain, complain_raw};
 use crate::report::{color, log_directory};
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// The configuration and the exec types with it.
 pub struct Site {
     pub conf: Conf,
-    pub types: Types,
+    pub types: ExecTypes,
     /// The configuration's number among the sources.
     pub file: Option<u32>,
 }
@@ -71,7 +71,7 @@ pub fn read(
 ) -> Result<Site, String> {
     let mut site = Site {
         conf: Conf::default(),
-        types: Types::built_in(),
+        types: ExecTypes::built_in(),
         file: None,
     };
     let Some((path, _)) = find(invocation) else {
@@ -212,17 +212,17 @@ impl Site {
         invocation: &Invocation,
         diagnostics: &mut DiagnosticList,
     ) -> Result<Defaults, String> {
-        let types = std::mem::replace(&mut self.types, Types::built_in());
+        let types = std::mem::replace(&mut self.types, ExecTypes::built_in());
         let named = |name: &str, from: &str| {
             types
-                .named(name)
+                .resolve(name)
                 .cloned()
                 .map(Some)
                 .map_err(|e| format!("{from}: {e}"))
         };
         let exec = match (&invocation.exec, invocation.exec_of_environment()) {
             (Some((name, Some(at))), _) => types
-                .named(name)
+                .resolve(name)
                 .cloned()
                 .map_err(|e| diagnostics.error_with_suggestion(*at, &e))
                 .ok(),

@@ -5,7 +5,7 @@
 
 use crate::cli::invocation::Invocation;
 use crate::outcome::Outcome;
-use crate::plan::identity;
+use crate::plan::plan_id;
 use crate::report::log_directory::LogDirectory;
 use crate::report::{clock, print, safe_text};
 use crate::run::engine::RunEnd;
@@ -273,7 +273,7 @@ fn place(loaded: &Loaded) -> Result<PathBuf, String> {
         let value = match is_secret(name) {
             true => {
                 let key = log_dir.plan_key().map_err(|e| e.to_string())?;
-                identity::keyed_hash(&key, name, value.as_bytes())
+                plan_id::keyed_hash(&key, name, value.as_bytes())
             }
             false => value.clone(),
         };

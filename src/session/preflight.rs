@@ -7,8 +7,8 @@
 
 use crate::exit;
 use crate::plan::exec::ExecType;
+use crate::plan::hosts::hosts_of_task;
 use crate::plan::recipe::{self, Recipe};
-use crate::plan::targets::hosts_of;
 use crate::report::validation_summary::{CheckResult, ValidationSummary};
 use crate::run::child;
 use crate::run::interrupt::lock;
@@ -198,7 +198,7 @@ fn targets(loaded: &Loaded, selection: &HostFilter) -> (Vec<Target>, Vec<(Arc<Ex
     let mut places: HashMap<Cow<str>, usize> = HashMap::new();
     let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
     for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
-        for host in hosts_of(&loaded.workflow, selection, task) {
+        for host in hosts_of_task(&loaded.workflow, selection, task) {
             let exec = match recipe {
                 Recipe::Ready { exec, .. } => Some(exec.clone()),
                 Recipe::Deferrable if task.command().is_some_and(|c| c.exec.is_none()) => {
@@ -234,7 +234,7 @@ fn targets(loaded: &Loaded, selection: &HostFilter) -> (Vec<Target>, Vec<(Arc<Ex
 pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
     let tasks = loaded.workflow.tasks.iter();
     let hosts: Vec<Cow<str>> = tasks
-        .flat_map(|t| hosts_of(&loaded.workflow, selection, t))
+        .flat_map(|t| hosts_of_task(&loaded.workflow, selection, t))
         .flatten()
         .collect();
     if hosts.is_empty() {

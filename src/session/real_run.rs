@@ -478,7 +478,7 @@ pub fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
             .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
     };
     let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
-    let ix = workflow.named(word).map_err(refuse)?;
+    let ix = workflow.resolve_task(word).map_err(refuse)?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end"

@@ -5,7 +5,7 @@
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::plan::flow::Policy;
-use crate::plan::identity::keyed_hash;
+use crate::plan::plan_id::keyed_hash;
 use crate::report::clock;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;

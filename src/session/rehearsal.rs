@@ -4,7 +4,7 @@
 
 use crate::exit;
 use crate::outcome::Outcome;
-use crate::plan::targets;
+use crate::plan::hosts;
 use crate::report::print;
 use crate::report::rehearsal_text::Story;
 use crate::run::deadline::Deadline;
@@ -111,7 +111,7 @@ impl Rehearsal<'_> {
             None => (who.trim(), None),
         };
         let workflow = &self.loaded.workflow;
-        let task = workflow.named(word)?;
+        let task = workflow.resolve_task(word)?;
         if workflow.tasks[task].command().is_none() {
             return Err(runs_nothing(&workflow.tasks[task]));
         }
@@ -153,14 +153,14 @@ impl Rehearsal<'_> {
     fn known_hosts(&self, task: Ix) -> Option<HashSet<String>> {
         let workflow = &self.loaded.workflow;
         let task = &workflow.tasks[task];
-        if targets::is_late(task) {
+        if hosts::has_late_hosts(task) {
             return None;
         }
         match &task.kind {
             TaskKind::Command(command) if command.hostname.is_none() => {
                 Some(HashSet::from(["localhost".to_string()]))
             }
-            _ => targets::hosts_of(workflow, &self.selection, task)
+            _ => hosts::hosts_of_task(workflow, &self.selection, task)
                 .into_iter()
                 .map(|host| host.map(Cow::into_owned))
                 .collect(),

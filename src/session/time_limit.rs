@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::plan::bounds;
+use crate::plan::durations;
 use crate::plan::outline::Outline;
 use crate::report::print;
 use crate::run::deadline::{self, Deadline};
@@ -32,7 +32,7 @@ pub fn read(
     let at = deadline::until(moment, began)
         .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has passed already"))?;
     let kept = workflow.finals().chain(task);
-    let kept = kept.map(|ix| bounds::promised(workflow, defaults, selection, ix));
+    let kept = kept.map(|ix| durations::promised(workflow, defaults, selection, ix));
     let kept = kept.fold(Duration::ZERO, Duration::saturating_add);
     Ok(Some(Deadline { at, kept, task }))
 }
@@ -40,7 +40,7 @@ pub fn read(
 fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
     let workflow = &loaded.workflow;
     let refuse = |why: String| Refusal::new(exit::USAGE, format!("--deadline-task: {why}"));
-    let ix = workflow.named(word).map_err(refuse)?;
+    let ix = workflow.resolve_task(word).map_err(refuse)?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
             "task {word} is a final task, which runs at the end all the same"

@@ -12,23 +12,26 @@ use std::collections::HashSet;
 
 /// The distinct hosts of a run, this machine not among them.
 #[derive(Default)]
-pub struct Targets {
+pub struct RunHosts {
     /// In the order of the tasks.
     pub hosts: Vec<String>,
     /// Tasks whose hosts come from results.
     pub late: Vec<Ix>,
 }
 
-impl Targets {
-    pub fn of(workflow: &Workflow, defaults: &Defaults, selection: &HostFilter) -> Targets {
-        let mut targets = Targets::default();
+impl RunHosts {
+    pub fn collect(workflow: &Workflow, defaults: &Defaults, selection: &HostFilter) -> RunHosts {
+        let mut targets = RunHosts::default();
         let mut seen = HashSet::new();
         for (ix, task) in workflow.tasks.iter().enumerate() {
-            if is_late(task) {
+            if has_late_hosts(task) {
                 targets.late.push(ix);
                 continue;
             }
-            for host in hosts_of(workflow, selection, task).into_iter().flatten() {
+            for host in hosts_of_task(workflow, selection, task)
+                .into_iter()
+                .flatten()
+            {
                 if !seen.contains(&*host) && !is_this_machine(&host, &defaults.own_name) {
                     targets.hosts.push(host.to_string());
                     seen.insert(host);
@@ -40,7 +43,7 @@ impl Targets {
 }
 
 /// Whether the task's hosts come from results.
-pub fn is_late(task: &Task) -> bool {
+pub fn has_late_hosts(task: &Task) -> bool {
     match &task.kind {
         TaskKind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
         TaskKind::Parallel(parallel) => match &parallel.members {
@@ -53,7 +56,7 @@ pub fn is_late(task: &Task) -> bool {
 
 /// The hosts of a task's command, as `--limit` and `--exclude` leave them; `None`
 /// for one that is not known yet, or none.
-pub fn hosts_of<'a>(
+pub fn hosts_of_task<'a>(
     workflow: &Workflow,
     selection: &HostFilter,
     task: &'a Task,

@@ -4,9 +4,9 @@
 //! Titles and comments are not in it.
 #![forbid(unsafe_code)]
 
-use super::exec::{Arg, ExecType, Way};
+use super::exec::{Arg, ExecMethod, ExecType};
+use super::hosts::hosts_of_task;
 use super::recipe::{Defaults, Payload, Recipe};
-use super::targets::hosts_of;
 use super::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, HostFilter};
@@ -28,7 +28,7 @@ const MOST_LINES: usize = 40;
 const MOST_CHARACTERS: usize = 300;
 
 /// What the plan is made of.
-pub struct Basis<'a> {
+pub struct PlanBasis<'a> {
     pub workflow: &'a Workflow,
     pub defaults: &'a Defaults,
     pub selection: &'a HostFilter,
@@ -40,7 +40,7 @@ pub struct Basis<'a> {
 }
 
 /// The plan as text; no secret is in it.
-pub fn text(basis: &Basis) -> String {
+pub fn describe_plan(basis: &PlanBasis) -> String {
     let mut out = String::from("tasker plan 1\n");
     let defaults = basis.defaults;
     let _ = writeln!(
@@ -63,7 +63,7 @@ pub fn text(basis: &Basis) -> String {
     out
 }
 
-fn globals(out: &mut String, basis: &Basis) {
+fn globals(out: &mut String, basis: &PlanBasis) {
     let mut lines: Vec<String> = basis
         .workflow
         .globals
@@ -81,10 +81,10 @@ fn globals(out: &mut String, basis: &Basis) {
 }
 
 /// What tells runs of the same file with the same globals from all others.
-pub fn instance(basis: &Basis, file: &str) -> String {
+pub fn instance_id(basis: &PlanBasis, file: &str) -> String {
     let mut text = format!("{file}\0");
     globals(&mut text, basis);
-    id(&text)
+    hash(&text)
 }
 
 /// What stands for a secret: the same for the same value, and of no use to one
@@ -97,10 +97,10 @@ pub fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
 
 fn exec_line(exec: &ExecType) -> String {
     let way = match &exec.way {
-        Way::Words => "words".into(),
-        Way::Script => "script".into(),
-        Way::Ssh { script } => format!("ssh, script {script}"),
-        Way::Argv(args) => {
+        ExecMethod::Words => "words".into(),
+        ExecMethod::Script => "script".into(),
+        ExecMethod::Ssh { script } => format!("ssh, script {script}"),
+        ExecMethod::Argv(args) => {
             let args: Vec<String> = args.iter().map(arg_text).collect();
             format!("argv {}", args.join(" "))
         }
@@ -125,7 +125,7 @@ fn arg_text(arg: &Arg) -> String {
 
 /// Every key of the task as written, but those that only tell; then what the
 /// file does not say itself: its exec type, its hosts, words of the environment.
-fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
+fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
     let task = &basis.workflow.tasks[ix];
     let id = task.id;
     for (key, value) in written(task, basis.sources) {
@@ -138,7 +138,7 @@ fn task(out: &mut String, basis: &Basis, mask: &Mask, ix: Ix) {
         }
     }
     if task.is_block() && task.command().is_some() {
-        let hosts: Vec<Cow<str>> = hosts_of(basis.workflow, basis.selection, task)
+        let hosts: Vec<Cow<str>> = hosts_of_task(basis.workflow, basis.selection, task)
             .into_iter()
             .flatten()
             .collect();
@@ -199,12 +199,12 @@ fn words_of_environment(payload: &Payload) -> Option<String> {
 }
 
 /// The id of the plan with this text: 64 digits.
-pub fn id(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     sha256::hex(text.as_bytes())
 }
 
 /// The id as it is shown: `7f3a-91c2-…`, 32 digits.
-pub fn shown(id: &str) -> String {
+pub fn short_form(id: &str) -> String {
     let digits = &id[..id.len().min(SHOWN_DIGITS)];
     let groups: Vec<&str> = (0..digits.len())
         .step_by(4)
@@ -217,7 +217,7 @@ pub fn shown(id: &str) -> String {
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn digits(given: &str) -> Result<String, String> {
+pub fn parse_digits(given: &str) -> Result<String, String> {
     let digits: String = given.chars().filter(|c| *c != '-').collect();
     let digits = digits.to_ascii_lowercase();
     let good = digits.chars().all(|c| c.is_ascii_hexdigit());
@@ -268,10 +268,10 @@ mod tests {
 
     #[test]
     fn ids_are_read_and_shown() {
-        let id = id("");
-        assert_eq!(shown(&id), "e3b0-c442-98fc-1c14-9afb-f4c8-996f-b924");
-        assert_eq!(digits("E3B0-C442"), Ok("e3b0c442".into()));
-        assert!(digits("e3b0-c44").is_err() && digits("e3b0c44g").is_err());
+        let id = hash("");
+        assert_eq!(short_form(&id), "e3b0-c442-98fc-1c14-9afb-f4c8-996f-b924");
+        assert_eq!(parse_digits("E3B0-C442"), Ok("e3b0c442".into()));
+        assert!(parse_digits("e3b0-c44").is_err() && parse_digits("e3b0c44g").is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 use super::graph::{Case, Graph, Node, To, node, task_of};
+use super::hosts::hosts_of_task;
 use super::recipe::{Defaults, Recipe};
-use super::targets::hosts_of;
 use super::waves;
 use super::workflow::Workflow;
 use crate::task::nodeset::HostFilter;
@@ -97,7 +97,7 @@ impl Durations {
 }
 
 /// Works out the bounds of a checked workflow and its graph.
-pub fn of(
+pub fn measure(
     workflow: &Workflow,
     graph: &Graph,
     defaults: &Defaults,
@@ -151,27 +151,27 @@ pub fn promised(
 /// node is settled when all that it leads to are.
 fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
     #[derive(Clone, Copy)]
-    enum Seen {
+    enum Mark {
         Open,
         Settled(Duration),
     }
-    let mut seen: Vec<Option<Seen>> = vec![None; tasks.len() * 2];
+    let mut seen: Vec<Option<Mark>> = vec![None; tasks.len() * 2];
     // The nodes of the path so far, with how many of their edges are followed.
     let mut path = vec![(start, 0)];
-    seen[start] = Some(Seen::Open);
+    seen[start] = Some(Mark::Open);
     while let Some((at, followed)) = path.last_mut() {
         let at = *at;
         let Some(edge) = graph.from(at).get(*followed) else {
             let after = graph.from(at).iter().filter_map(|e| match e.to {
                 To::Node(next) => match seen[next] {
-                    Some(Seen::Settled(time)) => Some(time),
+                    Some(Mark::Settled(time)) => Some(time),
                     _ => None,
                 },
                 To::End(_) => None,
             });
             let after = after.max().unwrap_or_default();
             let time = tasks[task_of(at)].worst?.saturating_add(after);
-            seen[at] = Some(Seen::Settled(time));
+            seen[at] = Some(Mark::Settled(time));
             path.pop();
             continue;
         };
@@ -179,15 +179,15 @@ fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
         let To::Node(next) = edge.to else { continue };
         match seen[next] {
             None => {
-                seen[next] = Some(Seen::Open);
+                seen[next] = Some(Mark::Open);
                 path.push((next, 0));
             }
-            Some(Seen::Open) => return None,
-            Some(Seen::Settled(_)) => {}
+            Some(Mark::Open) => return None,
+            Some(Mark::Settled(_)) => {}
         }
     }
     match seen[start] {
-        Some(Seen::Settled(time)) => Some(time),
+        Some(Mark::Settled(time)) => Some(time),
         _ => None,
     }
 }
@@ -214,12 +214,12 @@ fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
 /// A task's attempts as they weigh on a block: what holds a slot, and the waits
 /// between attempts, which hold none.
 #[derive(Clone, Copy)]
-struct Tries {
+struct Attempts {
     busy: Bounds,
     waits: Option<Duration>,
 }
 
-impl Tries {
+impl Attempts {
     fn in_all(self) -> Bounds {
         Bounds {
             worst: sum(self.busy.worst, self.waits),
@@ -254,7 +254,7 @@ impl Measure<'_> {
     }
 
     /// All attempts of what a task does itself, without its sleeps.
-    fn tries(&self, ix: Ix) -> Tries {
+    fn tries(&self, ix: Ix) -> Attempts {
         let task = &self.workflow.tasks[ix];
         let once = task
             .command()
@@ -263,14 +263,14 @@ impl Measure<'_> {
             NextRule::Loop => Some(0),
             _ => self.retries(ix).copied().map(|n| n as usize),
         };
-        Tries {
+        Attempts {
             busy: Bounds {
                 worst: once.worst.zip(retries).map(|(w, n)| times(w, n + 1)),
                 likely: once.likely,
             },
             waits: match retries {
                 Some(0) => Some(Duration::ZERO),
-                _ => retries.zip(self.delay(ix)).map(|(n, d)| waits(*d, n)),
+                _ => retries.zip(self.delay(ix)).map(|(n, d)| retry_waits(*d, n)),
             },
         }
     }
@@ -351,13 +351,13 @@ impl Measure<'_> {
                     .map(|m| {
                         let tries = self.tries(*m);
                         let busy = repeated(&self.workflow.tasks[*m], tries.busy);
-                        Tries { busy, ..tries }
+                        Attempts { busy, ..tries }
                     })
                     .collect(),
             ),
             Members::Hosts { set, .. } if set.known_text().is_none() => None,
             Members::Hosts { .. } => {
-                let hosts = hosts_of(self.workflow, self.selection, task).len();
+                let hosts = hosts_of_task(self.workflow, self.selection, task).len();
                 Some(vec![self.tries(ix); hosts])
             }
         };
@@ -380,7 +380,7 @@ impl Measure<'_> {
         }
     }
 
-    fn in_waves(&mut self, parallel: &Parallel, subtasks: &[Tries]) -> Bounds {
+    fn in_waves(&mut self, parallel: &Parallel, subtasks: &[Attempts]) -> Bounds {
         let default = self.defaults.max_parallel as usize;
         // A number that is not known yet may turn out to be 1.
         let (least, usual) = match &parallel.max_parallel {
@@ -439,7 +439,7 @@ fn repeated(task: &Task, once: Bounds) -> Bounds {
 
 /// The longest waits between attempts: doubled from the first to the last, and
 /// never longer than that.
-pub fn waits(delay: Delay, retries: usize) -> Duration {
+pub fn retry_waits(delay: Delay, retries: usize) -> Duration {
     let Some(last) = delay.last else {
         return times(delay.first, retries);
     };
@@ -455,7 +455,7 @@ pub fn waits(delay: Delay, retries: usize) -> Duration {
 
 /// No order that starts a subtask whenever a slot is free takes longer: when the
 /// last one ends, the slots were all busy but while it ran or waited itself.
-fn worst_of_wave(wave: &[Tries], slots: usize) -> Option<Duration> {
+fn worst_of_wave(wave: &[Attempts], slots: usize) -> Option<Duration> {
     let slots = slots.clamp(1, wave.len().max(1));
     let mut busy = Duration::ZERO;
     let mut longest = Duration::ZERO;
@@ -473,7 +473,7 @@ fn worst_of_wave(wave: &[Tries], slots: usize) -> Option<Duration> {
     Some(if no_waits { any.min(rounds) } else { any })
 }
 
-fn likely_of_wave(wave: &[Tries], slots: usize) -> Duration {
+fn likely_of_wave(wave: &[Attempts], slots: usize) -> Duration {
     let slots = slots.clamp(1, wave.len().max(1));
     let mut longest = Duration::ZERO;
     let mut busy = Duration::ZERO;
@@ -492,7 +492,7 @@ mod tests {
     /// Worst and likely seconds of a file; `;` ends a line.
     fn bounds(text: &str) -> (Option<u64>, u64) {
         let workflow = workflow(&text.replace(';', "\n"));
-        let whole = of(
+        let whole = measure(
             &workflow,
             &Graph::new(&workflow),
             &defaults(),
@@ -581,7 +581,7 @@ mod tests {
             .collect();
         let workflow = workflow(&text.replace(';', "\n"));
         let began = std::time::Instant::now();
-        let whole = of(
+        let whole = measure(
             &workflow,
             &Graph::new(&workflow),
             &defaults(),

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::as_json::when;
-use super::outline::{Entry, Group, Outline, Route, Target, What, When};
+use super::outline::{
+    EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteCase, RouteTarget,
+};
 use crate::text::diagnostic::printable;
 use std::fmt::Write;
 
@@ -11,27 +13,27 @@ const WIDEST: usize = 40;
 
 /// The language of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Language {
+pub enum DiagramLanguage {
     Dot,
     Mermaid,
 }
 
 /// The whole picture; `secret` texts must be masked by the caller.
-pub fn draw(outline: &Outline, file: &str, language: Language) -> String {
+pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String {
     let mut drawer = Drawer {
         language,
         out: String::new(),
         depth: 1,
     };
     match language {
-        Language::Dot => {
+        DiagramLanguage::Dot => {
             let _ = writeln!(drawer.out, "digraph tasks {{");
             drawer.line(&format!("label={}; labelloc=t;", drawer.quoted(file)));
             drawer
                 .line("node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\"];");
             drawer.line("compound=true;");
         }
-        Language::Mermaid => {
+        DiagramLanguage::Mermaid => {
             let _ = writeln!(drawer.out, "flowchart TD");
         }
     }
@@ -39,14 +41,14 @@ pub fn draw(outline: &Outline, file: &str, language: Language) -> String {
     drawer.part("handlers", "failure handlers", &outline.handlers);
     drawer.part("finals", "final tasks", &outline.finals);
     drawer.edges(outline);
-    if language == Language::Dot {
+    if language == DiagramLanguage::Dot {
         drawer.out.push_str("}\n");
     }
     drawer.out
 }
 
 struct Drawer {
-    language: Language,
+    language: DiagramLanguage,
     out: String,
     depth: usize,
 }
@@ -60,12 +62,12 @@ impl Drawer {
     fn quoted(&self, text: &str) -> String {
         let text = printable(text);
         match self.language {
-            Language::Dot => {
+            DiagramLanguage::Dot => {
                 let text = text.replace('\\', "\\\\").replace('"', "\\\"");
                 format!("\"{text}\"")
             }
             // Mermaid has no escapes in quotes but its own entities.
-            Language::Mermaid => {
+            DiagramLanguage::Mermaid => {
                 let escaped = |c: char| match c {
                     '"' | '#' | '<' | '>' | '&' | '`' | '\\' => format!("#{};", c as u32),
                     c => c.to_string(),
@@ -78,12 +80,12 @@ impl Drawer {
     fn open(&mut self, name: &str, label: &str) {
         let label = self.quoted(label);
         match self.language {
-            Language::Dot => {
+            DiagramLanguage::Dot => {
                 self.line(&format!("subgraph cluster_{name} {{"));
                 self.depth += 1;
                 self.line(&format!("label={label};"));
             }
-            Language::Mermaid => {
+            DiagramLanguage::Mermaid => {
                 self.line(&format!("subgraph {name} [{label}]"));
                 self.depth += 1;
             }
@@ -93,12 +95,12 @@ impl Drawer {
     fn close(&mut self) {
         self.depth -= 1;
         self.line(match self.language {
-            Language::Dot => "}",
-            Language::Mermaid => "end",
+            DiagramLanguage::Dot => "}",
+            DiagramLanguage::Mermaid => "end",
         });
     }
 
-    fn part(&mut self, name: &str, heading: &str, entries: &[Entry]) {
+    fn part(&mut self, name: &str, heading: &str, entries: &[PlanEntry]) {
         if !entries.is_empty() {
             self.open(name, heading);
             entries.iter().for_each(|e| self.node(e));
@@ -107,7 +109,7 @@ impl Drawer {
     }
 
     /// A task's box; a block's members stand in a frame with it.
-    fn node(&mut self, entry: &Entry) {
+    fn node(&mut self, entry: &PlanEntry) {
         if entry.groups.is_empty() {
             return self.box_of(entry);
         }
@@ -122,27 +124,27 @@ impl Drawer {
         self.close();
     }
 
-    fn box_of(&mut self, entry: &Entry) {
+    fn box_of(&mut self, entry: &PlanEntry) {
         let label = self.lines_of(entry);
         let id = entry.id;
-        let decides = matches!(entry.what, What::Decision | What::Conditional);
+        let decides = matches!(entry.what, EntryKind::Decision | EntryKind::Conditional);
         let text = match (self.language, decides) {
-            (Language::Dot, true) => format!("t{id} [label={label}, shape=diamond];"),
-            (Language::Dot, false) => format!("t{id} [label={label}];"),
-            (Language::Mermaid, true) => format!("t{id}{{{{{label}}}}}"),
-            (Language::Mermaid, false) => format!("t{id}[{label}]"),
+            (DiagramLanguage::Dot, true) => format!("t{id} [label={label}, shape=diamond];"),
+            (DiagramLanguage::Dot, false) => format!("t{id} [label={label}];"),
+            (DiagramLanguage::Mermaid, true) => format!("t{id}{{{{{label}}}}}"),
+            (DiagramLanguage::Mermaid, false) => format!("t{id}[{label}]"),
         };
         self.line(&text);
     }
 
     /// The task's label: its title, where it runs, what it runs.
-    fn lines_of(&self, entry: &Entry) -> String {
+    fn lines_of(&self, entry: &PlanEntry) -> String {
         let mut lines = vec![format!("{} {}", entry.id, short(&entry.title))];
         match &entry.what {
-            What::Hosts { set, left, .. } => {
+            EntryKind::Hosts { set, left, .. } => {
                 lines.push(short(left.as_ref().map_or(set, |(left, ..)| left)))
             }
-            What::Conditional => lines.extend(entry.only_if.as_deref().map(short)),
+            EntryKind::Conditional => lines.extend(entry.only_if.as_deref().map(short)),
             _ => {}
         }
         if let Some(runs) = &entry.runs {
@@ -155,8 +157,8 @@ impl Drawer {
         let quoted: Vec<String> = lines.iter().map(|l| self.quoted(l.trim_end())).collect();
         let inner: Vec<&str> = quoted.iter().map(|q| &q[1..q.len() - 1]).collect();
         let line_end = match self.language {
-            Language::Dot => "\\n",
-            Language::Mermaid => "<br/>",
+            DiagramLanguage::Dot => "\\n",
+            DiagramLanguage::Mermaid => "<br/>",
         };
         format!("\"{}\"", inner.join(line_end))
     }
@@ -166,10 +168,10 @@ impl Drawer {
         for entry in outline.all() {
             for (group, members) in &entry.groups {
                 let label = match group {
-                    Group::Subtasks => "",
-                    Group::Check => "between waves",
-                    Group::IfTrue => "if so",
-                    Group::IfFalse => "else",
+                    MemberGroup::Subtasks => "",
+                    MemberGroup::Check => "between waves",
+                    MemberGroup::IfTrue => "if so",
+                    MemberGroup::IfFalse => "else",
                 };
                 for member in members {
                     self.edge(entry.id, &format!("t{}", member.id), label, true);
@@ -177,13 +179,19 @@ impl Drawer {
             }
             for route in entry.routes.iter().filter(|r| !is_plain_failure(r)) {
                 let label = match route.when {
-                    When::Always => "",
-                    When::Success if matches!(route.to, Target::Task { jump: false, .. }) => "",
+                    RouteCase::Always => "",
+                    RouteCase::Success
+                        if matches!(route.to, RouteTarget::Task { jump: false, .. }) =>
+                    {
+                        ""
+                    }
                     other => when(other),
                 };
                 match route.to {
-                    Target::Task { id, .. } => self.edge(entry.id, &format!("t{id}"), label, false),
-                    Target::End(code) => {
+                    RouteTarget::Task { id, .. } => {
+                        self.edge(entry.id, &format!("t{id}"), label, false)
+                    }
+                    RouteTarget::End(code) => {
                         ends = true;
                         let code = code.map_or(String::new(), |c| format!("exit {c}"));
                         let label = format!("{label} {code}");
@@ -194,15 +202,15 @@ impl Drawer {
         }
         if ends {
             self.line(match self.language {
-                Language::Dot => "the_end [label=\"end\", shape=ellipse];",
-                Language::Mermaid => "the_end([\"end\"])",
+                DiagramLanguage::Dot => "the_end [label=\"end\", shape=ellipse];",
+                DiagramLanguage::Mermaid => "the_end([\"end\"])",
             });
         }
     }
 
     fn edge(&mut self, from: u32, to: &str, label: &str, member: bool) {
         let text = match (self.language, label, member) {
-            (Language::Dot, _, _) => {
+            (DiagramLanguage::Dot, _, _) => {
                 let label = match label {
                     "" => String::new(),
                     label => format!("label={}", self.quoted(label)),
@@ -215,12 +223,12 @@ impl Drawer {
                     _ => format!("t{from} -> {to} [{}];", both.join(", ")),
                 }
             }
-            (Language::Mermaid, "", false) => format!("t{from} --> {to}"),
-            (Language::Mermaid, "", true) => format!("t{from} -.-> {to}"),
-            (Language::Mermaid, label, false) => {
+            (DiagramLanguage::Mermaid, "", false) => format!("t{from} --> {to}"),
+            (DiagramLanguage::Mermaid, "", true) => format!("t{from} -.-> {to}"),
+            (DiagramLanguage::Mermaid, label, false) => {
                 format!("t{from} -->|{}| {to}", self.quoted(label))
             }
-            (Language::Mermaid, label, true) => {
+            (DiagramLanguage::Mermaid, label, true) => {
                 format!("t{from} -.->|{}| {to}", self.quoted(label))
             }
         };
@@ -230,8 +238,8 @@ impl Drawer {
 
 /// A failure that ends the run: an arrow from every box to the end would hide
 /// all others.
-fn is_plain_failure(route: &Route) -> bool {
-    route.when == When::Failure && route.to == Target::End(None)
+fn is_plain_failure(route: &PlanRoute) -> bool {
+    route.when == RouteCase::Failure && route.to == RouteTarget::End(None)
 }
 
 fn short(text: &str) -> String {

@@ -24,7 +24,7 @@ pub fn check(
     if workflow.tasks.iter().all(|t| t.uses.is_empty()) {
         return;
     }
-    let mut uses = Uses {
+    let mut uses = UseChecker {
         workflow,
         graph,
         reached,
@@ -95,7 +95,7 @@ fn may_not_have_run(
         .help("the result is empty then");
 }
 
-struct Uses<'a> {
+struct UseChecker<'a> {
     workflow: &'a Workflow,
     graph: &'a Graph,
     reached: &'a [bool],
@@ -106,7 +106,7 @@ struct Uses<'a> {
     ways: Option<(Ix, Vec<Option<Node>>)>,
 }
 
-impl Uses<'_> {
+impl UseChecker<'_> {
     fn is_impossible(&mut self, ix: Ix, used: Ix) -> bool {
         let (task, target) = (&self.workflow.tasks[ix], &self.workflow.tasks[used]);
         let (here, there) = (top(self.workflow, ix), top(self.workflow, used));
