@@ -282,7 +282,7 @@ check "each type is tested on its hosts: exit code 0, is $code" [ "$code" = 0 ]
 sed -i s/^probe=true/probe=false/ "$work/tasker.conf"
 run -c
 check "a test that fails: exit code 61, is $code" [ "$code" = 61 ]
-check "it names the host and the type" says "job04 (srun): its test ended with 1"
+check "it names the host and the type" says "job04 (srun): its probe exited with 1"
 printf 'task=0\nhostname=no-such-node\nexec=node\ncommand=true\n' >"$work/tasks.txt"
 run
 check "a node that Slurm does not know: exit code 1, is $code" [ "$code" = 1 ]

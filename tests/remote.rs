@@ -944,9 +944,9 @@ fn engines_are_tested_with_their_probes() {
     );
     assert_eq!(ran.code, 61, "{ran:?}");
     for line in [
-        "127.0.0.2 (pbrun): its test did not print `OK`",
-        "127.0.0.2 (p7s): its test ended with 3: no licence",
-        "127.0.0.3 (wwrs): its test timed out",
+        "127.0.0.2 (pbrun): its probe did not print `OK`",
+        "127.0.0.2 (p7s): its probe exited with 3: no licence",
+        "127.0.0.3 (wwrs): its probe timed out",
         "Exec type tests failed (0/3 tests)",
     ] {
         assert!(ran.stderr.contains(line), "{line}\n{}", ran.stderr);
@@ -956,7 +956,7 @@ fn engines_are_tested_with_their_probes() {
     let ran = run_with_bin(&sandbox, &task(1, "127.0.0.9", "pbrun"), &["-r", "-c"]);
     assert_eq!(ran.code, 60, "{ran:?}");
     assert!(
-        ran.stderr.contains("127.0.0.9: does not answer a ping"),
+        ran.stderr.contains("127.0.0.9: does not answer ping"),
         "{ran:?}"
     );
     assert!(!sandbox.exists("ran"));
@@ -990,7 +990,7 @@ fn ssh_hosts_are_contacted_where_ssh_goes() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
         ran.stdout
-            .contains("passed (3/3 hosts; 3 by a TCP connection)"),
+            .contains("passed (3/3 hosts; 3 by TCP connection)"),
         "{ran:?}"
     );
     assert!(
@@ -1001,8 +1001,8 @@ fn ssh_hosts_are_contacted_where_ssh_goes() {
     assert_eq!(ran.code, 60, "{ran:?}");
     let all = ran.stdout + &ran.stderr;
     assert!(
-        all.contains(&format!(
-            "dead: no connection to port {closed}: Connection refused"
+        all.to_lowercase().contains(&format!(
+            "dead: cannot connect to port {closed}: connection refused"
         )),
         "{all}"
     );
@@ -1012,7 +1012,7 @@ fn ssh_hosts_are_contacted_where_ssh_goes() {
     );
     let ran = check(&task(1, "inner"));
     let all = ran.stdout + &ran.stderr;
-    assert!(all.contains("1/1 hosts; 1 by ssh alone"), "{all}");
+    assert!(all.contains("1/1 hosts; 1 left to ssh"), "{all}");
     if !Path::new("/usr/bin/ping").exists() && !Path::new("/bin/ping").exists() {
         sshd::skipped("a real ping", "there is no ping here");
         return;
@@ -1027,7 +1027,7 @@ fn ssh_hosts_are_contacted_where_ssh_goes() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let by_ping = ran.stdout.contains("(1/1 hosts; 1 by ping)");
     assert!(
-        by_ping || ran.stdout.contains("(1/1 hosts; 1 by a TCP connection)"),
+        by_ping || ran.stdout.contains("(1/1 hosts; 1 by TCP connection)"),
         "{ran:?}"
     );
 }
@@ -1119,7 +1119,7 @@ fn many_dead_hosts_take_no_time_each() {
         "{ran:?}"
     );
     assert!(
-        ran.stderr.contains("127.1.2.100: does not answer a ping"),
+        ran.stderr.contains("127.1.2.100: does not answer ping"),
         "{ran:?}"
     );
 }

@@ -9,6 +9,7 @@ pub mod branch;
 pub mod capture;
 pub mod child;
 pub mod connection_limit;
+pub mod contact;
 pub mod deadline;
 pub mod engine;
 pub mod evaluation;
