@@ -267,7 +267,11 @@ fn a_bom_and_crlf_say_nothing() {
     assert_eq!(listed(RICH.trim_end().into()), plain);
     refused("\u{feff}task=x", 20, "tasks.txt:1:6");
     // A BOM inside the file is a character like any other.
-    refused(format!("{TASK}\u{feff}name=x\n"), 20, "is no name of a key");
+    refused(
+        format!("{TASK}\u{feff}name=x\n"),
+        20,
+        "is not a valid name for a key",
+    );
 }
 
 #[test]
@@ -292,7 +296,7 @@ fn one_line_may_be_huge() {
     refused(
         format!("{TASK}success=stdout~a | {long}"),
         20,
-        "is no condition",
+        "is not a condition",
     );
     refused(format!("{TASK}timeout={long}"), 20, "expected a duration");
     refused(
@@ -322,16 +326,8 @@ fn one_line_may_be_huge() {
 #[test]
 fn one_line_may_have_many_parts() {
     let times = |part: &str| part.repeat((1 << 20) / part.len());
-    refused(
-        format!("{TASK}success={}", times("(")),
-        20,
-        "levels of parentheses",
-    );
-    refused(
-        format!("{TASK}success={}", times("!")),
-        20,
-        "levels of parentheses",
-    );
+    refused(format!("{TASK}success={}", times("(")), 20, "levels deep");
+    refused(format!("{TASK}success={}", times("!")), 20, "levels deep");
     accepted(format!("{TASK}success={}exit_0", times("exit_0 & ")));
     accepted(format!(
         "{TASK}success={}exit_0",
@@ -485,7 +481,7 @@ fn globals_may_be_many_but_not_endless() {
     refused(
         format!("{chain}G100000=@G0@\n{used}"),
         20,
-        "define each other: G0 -> G1 -> ",
+        "refer to each other in a circle: G0 -> G1 -> ",
     );
     let growing = lines(100_000, |i| format!("G{i}=x@G{}@\n", i + 1));
     refused(
@@ -512,7 +508,11 @@ fn globals_may_be_many_but_not_endless() {
                 .collect::<String>()
         )
     });
-    refused(format!("{every}{used}"), 20, "define each other");
+    refused(
+        format!("{every}{used}"),
+        20,
+        "refer to each other in a circle",
+    );
 }
 
 #[test]

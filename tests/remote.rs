@@ -1183,7 +1183,7 @@ fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
         "Task 5.2 web1: pbrun",
         "Task 5.3 web2: pbrun",
         "Task 5.4 [::1]: local",
-        "a host name cannot hold `;`",
+        "a host name cannot contain `;`",
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }

@@ -77,7 +77,7 @@ pub fn is_secret(name: &str) -> bool {
 pub fn environment(name: &str, at: Span, strict: bool) -> Result<Option<Piece>, String> {
     if strict && !name.starts_with("TASKER_") {
         return Err(format!(
-            "`${name}` may not be used: --strict-env-validation allows only names that begin with `TASKER_`"
+            "`${name}` cannot be used: --strict-env-validation allows only names that begin with `TASKER_`"
         ));
     }
     let value = std::env::var_os(name);
@@ -204,7 +204,7 @@ impl GlobalTable {
         if self.size <= LARGEST_SUM && self.size + size > LARGEST_SUM {
             diagnostics.error(
                 value,
-                "the globals of this file grow to more than 64 MiB when they are expanded",
+                "the globals of this file exceed 64 MiB when they are expanded",
             );
         }
         self.size += size;
@@ -386,7 +386,7 @@ impl Expansion<'_> {
                             at.part(next, next + 2),
                             "expected `${NAME}` or `${NAME:-default}`",
                         )
-                        .help("write `\\$` for a literal dollar");
+                        .help("write `\\$` for a literal `$`");
                 }
             }
         }
@@ -424,10 +424,8 @@ impl Expansion<'_> {
         // What is made of too large a value is too large as well: said once.
         let grew = self.size <= LARGEST && self.size + cost > LARGEST;
         if grew && !self.globals.too_large {
-            self.diagnostics.error(
-                piece.at(),
-                "a global may grow to at most 1 MiB when it is expanded",
-            );
+            self.diagnostics
+                .error(piece.at(), "this global exceeds 1 MiB when it is expanded");
         }
         self.size += cost;
         if self.size > LARGEST {
@@ -449,7 +447,7 @@ impl Expansion<'_> {
                 .error(at, format!("there is no global `{name}`"))
                 .category(Category::Dependency)
                 .label(near)
-                .help("a global may use other globals and the environment; a task's result only in a task; `@@` is a literal `@`");
+                .help("a global can refer to other globals and the environment, but not to a task's result; write `@@` for a literal `@`");
             return;
         };
         self.refers_to.push(name.to_string());
@@ -471,10 +469,8 @@ impl Expansion<'_> {
             (Some(piece), None) => self.push(piece),
             (Some(piece), Some(_)) if !empty => self.push(piece),
             (_, Some((at, _))) if self.depth == DEEPEST => {
-                self.diagnostics.error(
-                    at,
-                    format!("defaults stand in each other more than {DEEPEST} deep"),
-                );
+                self.diagnostics
+                    .error(at, format!("defaults are nested more than {DEEPEST} deep"));
             }
             (_, Some((at, text))) => {
                 self.depth += 1;
@@ -634,7 +630,7 @@ fn report_cycle(path: &[PendingGlobal], name: &str, at: Span, diagnostics: &mut 
     const MOST: usize = 12;
     if diagnostics.are_many() {
         diagnostics
-            .error(at, "these globals define each other")
+            .error(at, "these globals refer to each other in a circle")
             .category(Category::Dependency);
         return;
     }
@@ -647,7 +643,7 @@ fn report_cycle(path: &[PendingGlobal], name: &str, at: Span, diagnostics: &mut 
     diagnostics
         .error(
             at,
-            format!("these globals define each other: {names} -> {name}"),
+            format!("these globals refer to each other in a circle: {names} -> {name}"),
         )
         .category(Category::Dependency);
 }

@@ -22,16 +22,16 @@ pub fn check(host: &str) -> Result<(), String> {
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         return match inner.parse::<Ipv6Addr>() {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!("`{host}` is no IPv6 address")),
+            Err(_) => Err(format!("`{host}` is not an IPv6 address")),
         };
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
     if let Some(bad) = host.chars().find(|c| !allowed(*c)) {
-        return Err(format!("a host name cannot hold `{bad}`"));
+        return Err(format!("a host name cannot contain `{bad}`"));
     }
     let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if numeric && host.parse::<Ipv4Addr>().is_err() {
-        return Err(format!("`{host}` is no IPv4 address"));
+        return Err(format!("`{host}` is not an IPv4 address"));
     }
     Ok(())
 }

@@ -87,7 +87,9 @@ impl NodeSetBuilder {
     fn add(&mut self, exclude: bool, hosts: Vec<String>) -> Result<(), String> {
         self.written += hosts.len();
         if self.written > MOST_WRITTEN {
-            return Err(format!("more than {MOST_WRITTEN} hosts are written here"));
+            return Err(format!(
+                "the node set lists more than {MOST_WRITTEN} hosts, counting repeated and excluded ones"
+            ));
         }
         for host in hosts {
             if exclude {
@@ -97,7 +99,7 @@ impl NodeSetBuilder {
                     self.set.repeated.push(host);
                 }
             } else if self.set.hosts.len() == MOST {
-                return Err(format!("more than {MOST} hosts"));
+                return Err(format!("the node set has more than {MOST} hosts"));
             } else {
                 self.set.hosts.push(host);
             }
@@ -160,7 +162,7 @@ fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
         for (_, entry) in entries(line) {
             let (exclude, name) = excluded(entry);
             let hosts = match name.starts_with("file:") {
-                true => Err("a host file cannot name another one".into()),
+                true => Err("a host file cannot include another".into()),
                 false => expand_entry(name),
             };
             hosts
@@ -224,7 +226,9 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
         let read = |text: &str| text.parse::<u64>().map_err(|_| bad());
         let (from, to, step) = (read(first)?, read(last)?, read(step)?);
         if step == 0 || to < from {
-            return Err(format!("the range `{part}` runs backwards or has no step"));
+            return Err(format!(
+                "the range `{part}` runs backwards or has a step of 0"
+            ));
         }
         if (to - from) / step >= MOST as u64 {
             return Err(format!("the range `{part}` has more than {MOST} hosts"));

@@ -60,11 +60,11 @@ pub fn collect(
                 }
                 None => {
                     let help =
-                        "a task begins with `task=ID`; a global needs a name that is no task key";
+                        "a task begins with `task=ID`; a global cannot have the name of a task key";
                     diagnostics
                         .error(
                             pair.key,
-                            format!("the task key `{name}` stands before the first task"),
+                            format!("the task key `{name}` appears before the first task"),
                         )
                         .help(help);
                 }
@@ -128,13 +128,13 @@ fn add_global(
     if !keys::is_identifier(name) {
         let message = match name.is_empty() {
             true => "expected a key before `=`".into(),
-            false => format!("`{name}` is no name of a key or a global"),
+            false => format!("`{name}` is not a valid name for a key or a global"),
         };
         let error = diagnostics.error(pair.key, message);
         if in_tasks {
             error.label(did_you_mean(name, known()));
         }
-        error.help("a name has letters, digits and `_`, and does not begin with a digit");
+        error.help("a name consists of letters, digits and `_`, and does not begin with a digit");
         return;
     }
     if in_tasks && !upper {
@@ -149,7 +149,7 @@ fn add_global(
     if RESERVED.contains(&name) {
         diagnostics.error(
             pair.key,
-            format!("`{name}` cannot be a global: `@{name}@` is the running task's own"),
+            format!("`{name}` cannot be a global: `@{name}@` refers to the running task"),
         );
         return;
     }
@@ -205,11 +205,13 @@ pub fn names(
         let name = keys::without_comment(sources.snippet(pair.value));
         if !keys::is_identifier(name) {
             let error = diagnostics.error(pair.value, format!("`{name}` cannot be a task's name"));
-            error.help("a name has letters, digits and `_`, and does not begin with a digit");
+            error.help(
+                "a name consists of letters, digits and `_`, and does not begin with a digit",
+            );
         } else if RESERVED.contains(&name) {
             diagnostics.error(
                 pair.value,
-                format!("`{name}` cannot be a task's name: `@{name}@` has a meaning of its own"),
+                format!("`{name}` cannot be a task's name: `@{name}@` is reserved"),
             );
         } else if let Some(global) = globals.get(name) {
             diagnostics

@@ -203,7 +203,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
         let at = self.value(key)?;
         let word = self.snippet(at).to_string();
         if word.contains(',') && !word.contains('@') {
-            self.error(at, format!("`{key}` names one task, found `{word}`"));
+            self.error(at, format!("expected one task for `{key}`, found `{word}`"));
             return None;
         }
         self.r.resolve_task(&word, at)
@@ -222,9 +222,9 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             from += part.len() + 1;
             if word.is_empty() {
                 let message = if text.is_empty() {
-                    format!("`{key}` lists no task")
+                    format!("`{key}` lists no tasks")
                 } else {
-                    "expected a task id or a name, found nothing".into()
+                    "expected a task id or name, found nothing".into()
                 };
                 self.error(
                     if text.is_empty() {
@@ -266,7 +266,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
         let Ok(start) = self.r.ids.binary_search(&first) else {
             self.error(
                 at,
-                format!("there is no task {first} for the range `{word}`"),
+                format!("the range `{word}` includes task {first}, which does not exist"),
             );
             return Vec::new();
         };
@@ -276,7 +276,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             self.error(
                 at,
                 format!(
-                    "there is no task {} for the range `{word}`",
+                    "the range `{word}` includes task {}, which does not exist",
                     first as usize + missing
                 ),
             );
@@ -300,10 +300,10 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             let own = test.is_about_own_result();
             let block = matches!(test, Test::All | Test::Any | Test::Majority | Test::Bound { .. }) || (counts && !own && is_count(test));
             match asks {
-                ResultScope::Earlier if own => wrong.push((at, "there is no result of this task yet; name an earlier one, as in `@1_exit@=0`")),
-                ResultScope::Earlier | ResultScope::Own if block => wrong.push((at, "only a block has these counts; name one, as in `@1_success_count@>=2`")),
+                ResultScope::Earlier if own => wrong.push((at, "this task has no result yet; refer to an earlier task, as in `@1_exit@=0`")),
+                ResultScope::Earlier | ResultScope::Own if block => wrong.push((at, "only a block has these counts; refer to one, as in `@1_success_count@>=2`")),
                 ResultScope::Counts if own => wrong.push((at, "a block has no output or exit code of its own here; use its counts, as in `all_success`")),
-                ResultScope::OwnOrCounts if own && counts => wrong.push((at, "a condition is about each host or about the whole block, not both")),
+                ResultScope::OwnOrCounts if own && counts => wrong.push((at, "a condition can test each host or the whole block, not both")),
                 _ => {}
             }
         });
@@ -406,7 +406,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             } else {
                 self.r
                     .diagnostics
-                    .warning(pair.key, format!("`{name}` has no meaning for {what}"))
+                    .warning(pair.key, format!("`{name}` does not apply to {what}"))
                     .label(needed_type(key.name, kinds));
             }
         }
@@ -465,7 +465,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             if !keys::is_identifier(name) {
                 let message = match name.is_empty() {
                     true => "expected a name after `env.`".into(),
-                    false => format!("`{name}` is no name of an environment variable"),
+                    false => format!("`{name}` is not a valid environment variable name"),
                 };
                 self.r.diagnostics.error(pair.key, message);
             }
@@ -511,7 +511,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
                 let (at, first) = (self.raw_key("timeout"), self.raw_key("block_timeout"));
                 self.error(
                     at,
-                    "on a block over `tasks=` this is the same as `block_timeout`; only one can be given",
+                    "on a block over `tasks=`, `timeout` means the same as `block_timeout`; give only one",
                 )
                 .also(first, "the other is here");
             }
@@ -547,9 +547,9 @@ impl<'r, 'a> TaskReader<'r, 'a> {
                     self.r.diagnostics.warning(
                         at,
                         match value.has_secret() {
-                            true => "a host is given more than once; it runs once".into(),
+                            true => "a host is given more than once; the command runs on it once".into(),
                             false => {
-                                format!("the host `{host}` is given more than once; it runs once")
+                                format!("the host `{host}` is given more than once; the command runs on it once")
                             }
                         },
                     );
@@ -593,10 +593,13 @@ impl<'r, 'a> TaskReader<'r, 'a> {
         let says = ["success", "failure", "next", "goto", "return"];
         let asks = self.has("condition");
         if kinds == keys::DECISION && !says.iter().any(|k| self.has(k)) {
-            let message = format!("decision {} has no `success` and always holds", self.raw.id);
+            let message = format!(
+                "decision {} has no `success`; its verdict is always true",
+                self.raw.id
+            );
             let warning = self.r.diagnostics.warning(self.raw.at, message);
             if asks {
-                warning.help("`condition` only skips it; `success` is what it decides");
+                warning.help("`condition` can only skip the task; `success` sets the verdict");
             }
         }
     }
@@ -606,7 +609,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             let (failure, success) = (self.raw_key("failure"), self.raw_key("success"));
             self.error(
                 failure,
-                "`failure` is the opposite of `success`; only one can be given",
+                "`failure` is the opposite of `success`; give only one",
             )
             .also(success, "the other is here");
         }
@@ -637,7 +640,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
                 let (at, first) = (self.raw_key("goto"), self.raw_key(other));
                 self.error(
                     at,
-                    format!("`goto` and `{other}` cannot both say where to go"),
+                    format!("`goto` and `{other}` both say where to go; give only one"),
                 )
                 .also(first, "the other is here");
             }
@@ -666,19 +669,19 @@ impl<'r, 'a> TaskReader<'r, 'a> {
                 continue;
             }
             let (at, beside) = (self.raw_key(key), self.raw_key("next"));
-            let message = format!("`{key}` is never taken beside `next={word}`");
+            let message = format!("`{key}` is never taken with `next={word}`");
             let diagnostics = &mut self.r.diagnostics;
             if matches!(next, NextRule::Loop) {
                 diagnostics
                     .warning(at, message)
-                    .help("only a `loop_break` that never held leads there");
+                    .help("it is taken only when a `loop_break` never becomes true");
             } else if *key == "on_success" {
                 diagnostics.warning(at, message);
             } else {
                 diagnostics
                     .error(at, message)
                     .category(Category::Flow)
-                    .also(beside, "which knows no failure");
+                    .also(beside, format!("`next={word}` ignores the verdict"));
             }
         }
     }
@@ -736,15 +739,12 @@ impl<'r, 'a> TaskReader<'r, 'a> {
         if looping && !self.has("loop") {
             self.error(
                 self.raw_key("next"),
-                "`next=loop` needs `loop=N`: how often",
+                "`next=loop` needs `loop=N`, the number of iterations",
             );
         }
         for key in ["loop", "loop_break"] {
             if !looping && self.has(key) {
-                self.error(
-                    self.raw_key(key),
-                    format!("`{key}` works only beside `next=loop`"),
-                );
+                self.error(self.raw_key(key), format!("`{key}` requires `next=loop`"));
             }
         }
         if !looping {
@@ -754,7 +754,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             if self.has(key) {
                 self.r.diagnostics.warning(
                     self.raw_key(key),
-                    format!("`{key}` has no effect beside `next=loop`"),
+                    format!("`{key}` has no effect with `next=loop`"),
                 );
             }
         }
@@ -791,7 +791,7 @@ impl<'r, 'a> TaskReader<'r, 'a> {
 /// The message, unless the value it may quote is a secret.
 fn without_secret(value: &Template, message: String) -> String {
     match value.has_secret() {
-        true => "this value cannot be used; it holds a secret and is not shown".into(),
+        true => "this value cannot be used; it contains a secret and is not shown".into(),
         false => message,
     }
 }

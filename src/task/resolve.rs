@@ -50,7 +50,8 @@ impl Resolver<'_> {
         match condition::parse(&items, at) {
             Ok(expr) => Some(expr),
             Err(_) if value.has_secret() => {
-                let message = "this condition cannot be read; it holds a secret and is not shown";
+                let message =
+                    "this condition cannot be parsed; it contains a secret and is not shown";
                 self.diagnostics.error(at, message);
                 None
             }
@@ -75,7 +76,7 @@ impl Resolver<'_> {
                 .category(Category::Dependency)
                 .label(near);
             if word.contains('@') {
-                error.help("an id cannot come from a reference");
+                error.help("a task id cannot be a reference");
             }
         }
         found
@@ -109,7 +110,7 @@ impl Resolver<'_> {
         if let Some(to) = own {
             if to == Reference::RunOutcome && !self.in_final {
                 self.diagnostics
-                    .error(at, "how the run ends is known only in a final task")
+                    .error(at, "`@run_outcome@` is known only in a final task")
                     .help("a final task has `finally=true`");
             }
             return self.piece(to, at);
@@ -210,7 +211,7 @@ impl Resolver<'_> {
                 .error(at, format!("there is no global `{name}`"))
                 .category(Category::Dependency)
                 .label(near);
-            error.help("`@@` stands for a literal `@`");
+            error.help("write `@@` for a literal `@`");
         }
     }
 }

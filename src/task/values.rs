@@ -144,7 +144,7 @@ pub fn delay(text: &str) -> Result<Delay, String> {
     let Some((first, last)) = text.split_once("..") else {
         return Ok(Delay {
             first: pause(text).map_err(|e| match text.contains('-') {
-                true => format!("{e}; a growing delay is written `5s..2m`"),
+                true => format!("{e}; write an increasing delay as `5s..2m`"),
                 false => e,
             })?,
             last: None,
@@ -155,7 +155,7 @@ pub fn delay(text: &str) -> Result<Delay, String> {
         last: Some(pause(last.trim())?),
     };
     if delay.last.is_some_and(|last| last < delay.first) {
-        return Err(format!("`{text}` ends below its beginning"));
+        return Err(format!("the delay `{text}` decreases"));
     }
     Ok(delay)
 }
@@ -238,9 +238,9 @@ pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
         .collect();
     let waves = waves?;
     match waves.iter().position(|w| *w == Wave::Rest) {
-        Some(at) if at + 1 < waves.len() => Err(format!(
-            "`rest` leaves nothing for what follows it in `{text}`"
-        )),
+        Some(at) if at + 1 < waves.len() => {
+            Err(format!("`rest` must be the last wave in `{text}`"))
+        }
         _ => Ok(waves),
     }
 }

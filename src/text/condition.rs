@@ -105,10 +105,9 @@ pub struct BadCondition {
 const DEEPEST: usize = 100;
 
 const OPERATORS: &str =
-    "`AND`, `OR` and `NOT` are in upper case and stand between spaces or parentheses";
+    "`AND`, `OR` and `NOT` must be in upper case, with spaces or parentheses around them";
 
-const SIGNS: &str =
-    "`~` and `!~` ask whether a text is contained; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
+const SIGNS: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
 
 /// What reads as an operator that there is not: an operator and, before a blank,
 /// the first character of a pattern that nobody means.
@@ -336,10 +335,11 @@ impl Parser<'_> {
             return self.test();
         }
         if self.depth == DEEPEST {
-            return Err(self.wrong(
-                &format!("at most {DEEPEST} levels of parentheses and `!`"),
-                "",
-            ));
+            return Err(BadCondition {
+                at: self.here(),
+                message: format!("parentheses and `!` are nested more than {DEEPEST} levels deep"),
+                help: "",
+            });
         }
         self.depth += 1;
         let expr = match negated {
@@ -615,7 +615,7 @@ impl Parser<'_> {
                     return Err(BadCondition {
                         at: open,
                         message: "this quote is never closed".into(),
-                        help: "to mean the character itself, put it into quotes of the other kind",
+                        help: "for a literal quote character, use quotes of the other kind around it",
                     });
                 }
                 Some(Symbol::Atom(piece)) => value.pieces.push((*piece).clone()),
@@ -681,8 +681,8 @@ fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
         None => super::nearest::did_you_mean(word, known_words()),
     };
     let mut message = match op {
-        Some(_) => format!("`{word}` is nothing that can be compared"),
-        None => format!("`{word}` is no condition"),
+        Some(_) => format!("`{word}` cannot be compared"),
+        None => format!("`{word}` is not a condition"),
     };
     let suggested = !near.is_empty();
     if suggested {
@@ -692,7 +692,7 @@ fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
         at,
         message,
         help: if op.is_some() && !suggested {
-            "to compare a literal text, put it into quotes"
+            "put literal text in quotes to compare it"
         } else {
             ""
         },

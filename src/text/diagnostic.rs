@@ -180,9 +180,9 @@ impl DiagnosticList {
             let rest = |severity| self.count(severity) - shown(severity);
             let _ = writeln!(
                 out,
-                "... and {}, {} more",
-                Plural(rest(Severity::Error), "error"),
-                Plural(rest(Severity::Warning), "warning")
+                "... and {}, {}",
+                Plural(rest(Severity::Error), "more error"),
+                Plural(rest(Severity::Warning), "more warning")
             );
         }
         out

@@ -71,7 +71,7 @@ impl Test {
             } => {
                 let text = bound.fill(scope);
                 let Some((number, percent)) = parse_bound(&String::from_utf8_lossy(&text)) else {
-                    scope.warn("the bound of an aggregate is no number; it does not hold");
+                    scope.warn("the bound of an aggregate is not a number; the test is false");
                     return false;
                 };
                 // In hundredths, so that a percentage needs no rounding.
@@ -126,7 +126,7 @@ fn holds_text(left: &Operand, right: &Pattern, pattern: &[u8], scope: &dyn Scope
         return operand_value(left, scope).is_empty();
     }
     if pattern.is_empty() {
-        scope.warn("the text to look for is empty; it counts as not found");
+        scope.warn("the text to search for is empty; it counts as not found");
         return false;
     }
     match left {

@@ -270,10 +270,10 @@ impl<'a> Scanner<'a> {
             return Err(BadScript {
                 at,
                 message: format!(
-                    "a value cannot stand inside {what}; it would be read as shell text"
+                    "a value cannot be used inside {what}; the shell would read it as code"
                 ),
                 help: match what {
-                    "arithmetic" => "put it into a variable first: `n=@...@; echo $((n + 1))`",
+                    "arithmetic" => "assign it to a variable first: `n=@...@; echo $((n + 1))`",
                     "backquotes" => "use `$(...)` instead of the backquotes",
                     _ => "",
                 },
@@ -283,7 +283,7 @@ impl<'a> Scanner<'a> {
             return Err(BadScript {
                 at,
                 message:
-                    "a value cannot stand inside an array subscript; the shell would evaluate it"
+                    "a value cannot be used inside an array subscript; the shell would evaluate it"
                         .into(),
                 help: "",
             });
@@ -339,7 +339,7 @@ impl<'a> Scanner<'a> {
         {
             self.refused = Some(BadScript {
                 at: *at,
-                message: "a value cannot stand in what bash evaluates as arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`".into(),
+                message: "a value cannot be used where bash evaluates arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`".into(),
                 help: "",
             });
         }
@@ -729,7 +729,7 @@ mod tests {
             "echo \"`cat @D@`\"",
         ] {
             assert!(
-                scanned(line).is_err_and(|e| e.contains("cannot stand inside")),
+                scanned(line).is_err_and(|e| e.contains("cannot be used inside")),
                 "{line}: {:?}",
                 scanned(line)
             );
@@ -764,7 +764,7 @@ mod tests {
             "if((@D@)); then x; fi",
         ] {
             assert!(
-                scanned(line).is_err_and(|e| e.contains("cannot stand in")),
+                scanned(line).is_err_and(|e| e.contains("cannot be used")),
                 "{line}: {:?}",
                 scanned(line)
             );

@@ -102,7 +102,7 @@ impl Source {
             (Err(e), Some(nul)) if nul < e.valid_up_to() => Some(nul),
             (Err(e), _) => {
                 let (text, at) = (String::from_utf8_lossy(bytes), e.valid_up_to());
-                let what = "this byte is not UTF-8 text";
+                let what = "this byte is not valid UTF-8";
                 return (
                     Source::new(name, Cow::into_owned(text)),
                     Some(BadText { at, what }),
