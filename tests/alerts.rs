@@ -84,7 +84,7 @@ fn a_run_that_does_not_begin_is_told_too() {
             FAILS,
             &["--log-dir=/dev/null/x"],
             32,
-            "cannot make the directory",
+            "cannot create the directory",
         ),
     ] {
         let (_, found, lines) = told(text, options);

@@ -296,13 +296,13 @@ fn what_cannot_be_opened_is_refused_before_anything_runs() {
     for (file, why) in [
         (
             "fifo",
-            "cannot open `fifo` for events: nobody reads it; start its reader first",
+            "cannot open the event stream `fifo`: no process reads it; start its reader first",
         ),
         (
             "absent/ev",
-            "cannot open `absent/ev` for events: No such file",
+            "cannot open the event stream `absent/ev`: no such file",
         ),
-        (".", "cannot open `.` for events: Is a directory"),
+        (".", "cannot open the event stream `.`: is a directory"),
     ] {
         let sandbox = Sandbox::new();
         fifo(&sandbox);
@@ -324,8 +324,8 @@ fn a_full_disk_is_told_once_and_ends_nothing() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(
         ran.stderr,
-        "tasker: cannot write events to `/dev/full`: No space left on device (os error 28); \
-         the run goes on without\n"
+        "tasker: cannot write events to `/dev/full`: no space left on device; \
+         the run continues without them\n"
     );
 }
 
@@ -351,7 +351,7 @@ fn a_reader_that_does_not_read_holds_up_nothing() {
     sandbox.file("go", "");
     let ran = finish(child);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told = "tasker: cannot write events to `fifo`: its reader does not read; the run goes on without\n";
+    let told = "tasker: cannot write events to `fifo`: its reader is not reading; the run continues without them\n";
     assert_eq!(ran.stderr, told);
     let rest = pipe.read(&mut bytes[length..]).expect("the rest");
     sandbox.file("ev", &bytes[..length + rest]);

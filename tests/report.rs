@@ -315,11 +315,10 @@ fn a_page_that_is_lost_in_the_end_changes_no_exit_code() {
     let ran = sandbox.run(tasks, &["--report", "pages/report.html"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(
-        ran.stderr
-            .contains("cannot write the report: `pages/report.html`"),
+        ran.stderr.contains("cannot write `pages/report.html`: "),
         "{ran:?}"
     );
-    assert!(sandbox.log().contains("cannot write the report"));
+    assert!(sandbox.log().contains("cannot write `pages/report.html`: "));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The events of a run for another program (SPEC §6.6): one JSON object a line,
-//! each in one write. Knows the run only by its events; outputs are in the log.
+//! `--events`: the events of a run for another program (SPEC §6.6), one JSON object
+//! per line, each in one write. Outputs are not included; they are in the log.
 #![forbid(unsafe_code)]
 
 use super::clock;
@@ -11,6 +11,7 @@ use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
 use crate::run::sys;
 use crate::task::mask::Mask;
+use crate::text::diagnostic::{cannot, reason};
 use crate::text::json::Json;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -19,10 +20,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The version of the lines: a field may come in addition, none goes or changes.
+/// The version of the format: fields may be added, but none changes or is removed.
 const VERSION: i64 = 1;
 
-/// How long a reader may leave a full pipe unread before lines are left out.
+/// How long a reader may leave a pipe full before lines are dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct EventStream {
@@ -31,17 +32,17 @@ pub struct EventStream {
     mask: Mask,
     run_id: String,
     opened: Instant,
-    /// How long a full pipe is waited for.
+    /// How long to wait for a full pipe.
     patience: Duration,
-    /// Whether the last line ends in its middle.
+    /// Whether the last line was written only in part.
     torn: bool,
-    /// Whether a failed write was noticed already.
+    /// Whether a write has failed.
     failed: bool,
-    /// What is to be told of that.
-    lost: Option<String>,
+    /// The first failure, until `take_failure`.
+    failure: Option<String>,
 }
 
-/// What the first line tells.
+/// The contents of the first line.
 pub struct StreamHead<'a> {
     pub run_id: &'a str,
     pub task_file: &'a str,
@@ -52,23 +53,22 @@ pub struct StreamHead<'a> {
     pub change: Option<&'a str>,
     pub tasks: usize,
     pub log_file: &'a str,
-    /// It goes on with an earlier run.
+    /// Whether an earlier run is resumed.
     pub resumed: bool,
 }
 
 impl EventStream {
-    /// Opens the file to add lines to it; makes it where it is not there.
+    /// Opens the file to append lines, and creates it if it does not exist.
     ///
     /// # Errors
-    /// That it cannot be opened, also a FIFO that nobody reads.
+    /// It cannot be opened, or is a FIFO without a reader.
     pub fn open(path: &Path, mask: Mask) -> io::Result<EventStream> {
         let file = open(path).map_err(|e| {
-            let why = match e.raw_os_error() {
-                Some(sys::ENXIO) => "nobody reads it; start its reader first".into(),
-                _ => e.to_string(),
+            let e = match e.raw_os_error() {
+                Some(sys::ENXIO) => io::Error::other("no process reads it; start its reader first"),
+                _ => e,
             };
-            let path = path.display();
-            io::Error::new(e.kind(), format!("cannot open `{path}` for events: {why}"))
+            cannot("open the event stream", path)(e)
         })?;
         Ok(EventStream {
             file,
@@ -79,14 +79,14 @@ impl EventStream {
             patience: PATIENCE,
             torn: false,
             failed: false,
-            lost: None,
+            failure: None,
         })
     }
 
-    /// Tells that the run begins.
+    /// Writes the first line.
     pub fn begin(&mut self, head: &StreamHead) {
         self.run_id = head.run_id.to_string();
-        self.say("run_started", |line| {
+        self.write_event("run_started", |line| {
             line.text("task_file", head.task_file);
             line.text("sha256", head.sha256);
             line.text("version", env!("CARGO_PKG_VERSION"));
@@ -102,13 +102,13 @@ impl EventStream {
 
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::Routed { from, to, why } => self.say("routed", |line| {
+            Event::Routed { from, to, why } => self.write_event("routed", |line| {
                 line.number("from", u64::from(*from));
                 line.route(*to);
                 line.text("why", why);
             }),
-            Event::Finals => self.say("finals_started", |_| {}),
-            Event::Warning { label, text } => self.say("warning", |line| {
+            Event::Finals => self.write_event("finals_started", |_| {}),
+            Event::Warning { label, text } => self.write_event("warning", |line| {
                 line.text("label", label);
                 line.text("text", text);
             }),
@@ -116,7 +116,7 @@ impl EventStream {
                 signal,
                 level,
                 running,
-            } => self.say("interrupted", |line| {
+            } => self.write_event("interrupted", |line| {
                 line.text("signal", signal_name(*signal));
                 line.text("level", level_name(*level));
                 line.words("running", running);
@@ -129,20 +129,19 @@ impl EventStream {
             | Event::Skipped { .. }
             | Event::Restored { .. }
             | Event::Retry { .. }
-            | Event::Sleep { .. } => self.of_task(event),
+            | Event::Sleep { .. } => self.task_event(event),
             Event::Debug { .. } | Event::Beat | Event::Asked => {}
         }
     }
 
-    /// What happens to one task; the others are told already.
-    fn of_task(&mut self, event: &Event) {
+    fn task_event(&mut self, event: &Event) {
         match event {
             Event::Started {
                 about,
                 exec,
                 command,
                 timeout,
-            } => self.say_of("task_started", about, |line| {
+            } => self.write_task_event("task_started", about, |line| {
                 line.text("exec", exec);
                 line.text("command", command);
                 line.json.seconds("timeout_seconds", Some(*timeout));
@@ -151,7 +150,7 @@ impl EventStream {
                 about,
                 total,
                 at_once,
-            } => self.say_of("block_started", about, |line| {
+            } => self.write_task_event("block_started", about, |line| {
                 line.number("total", *total as u64);
                 line.number("at_once", *at_once as u64);
             }),
@@ -159,64 +158,64 @@ impl EventStream {
                 about,
                 holds,
                 tasks,
-            } => self.say_of("branch", about, |line| {
+            } => self.write_task_event("branch", about, |line| {
                 line.json.boolean("condition", *holds);
                 line.number("tasks", *tasks as u64);
             }),
             Event::Finished { about, result } if result.members.is_empty() => {
-                self.say_of("task_finished", about, |line| line.result(result));
+                self.write_task_event("task_finished", about, |line| line.result(result));
             }
             Event::Finished { about, result } | Event::BlockFinished { about, result } => {
-                self.say_of("block_finished", about, |line| {
+                self.write_task_event("block_finished", about, |line| {
                     line.result(result);
                     line.counts(&result.counts());
                 });
             }
-            Event::Skipped { about } => self.say_of("task_skipped", about, |_| {}),
+            Event::Skipped { about } => self.write_task_event("task_skipped", about, |_| {}),
             Event::Restored { about, result } => {
-                self.say_of("task_restored", about, |line| line.result(result));
+                self.write_task_event("task_restored", about, |line| line.result(result));
             }
             Event::Retry {
                 about, of, delay, ..
-            } => self.say_of("retry", about, |line| {
+            } => self.write_task_event("retry", about, |line| {
                 line.number("of", u64::from(*of));
                 line.json.seconds("delay_seconds", Some(*delay));
             }),
-            Event::Sleep { about, time } => self.say_of("sleep", about, |line| {
+            Event::Sleep { about, time } => self.write_task_event("sleep", about, |line| {
                 line.json.seconds("delay_seconds", Some(*time));
             }),
             _ => {}
         }
     }
 
-    /// Tells that the run is over: the last line.
+    /// Writes the last line.
     pub fn end(&mut self, end: &RunEnd) {
-        self.say("run_ended", |line| {
+        self.write_event("run_ended", |line| {
             line.end(end.exit, &end.counts, end.took, end.signal, &end.why);
         });
     }
 
-    /// The last line of a run that was refused after it was announced.
+    /// Writes the last line of a run that was refused after the first line.
     pub fn refused(&mut self, code: i32, why: &str) {
         let took = self.opened.elapsed();
-        // Nothing had run: a code above 128 is a signal's.
+        // No command has run, so a code above 128 means a signal to tasker.
         let signal = Some(code - exit::SIGNAL).filter(|s| *s > 0);
-        self.say("run_ended", |line| {
+        self.write_event("run_ended", |line| {
             line.end(code, &Counts::default(), took, signal, why);
         });
     }
 
-    fn say_of(&mut self, event: &str, about: &About, fill: impl FnOnce(&mut Line)) {
-        self.say(event, |line| {
-            line.who(about);
+    fn write_task_event(&mut self, event: &str, about: &About, fill: impl FnOnce(&mut EventLine)) {
+        self.write_event(event, |line| {
+            line.task(about);
             fill(line);
         });
     }
 
-    fn say(&mut self, event: &str, fill: impl FnOnce(&mut Line)) {
+    fn write_event(&mut self, event: &str, fill: impl FnOnce(&mut EventLine)) {
         let object = Json::object(|json| {
             let mask = &self.mask;
-            let line = &mut Line { json, mask };
+            let line = &mut EventLine { json, mask };
             line.json.number("v", VERSION);
             line.text("time", &clock::rfc3339(SystemTime::now()));
             line.text("run", &self.run_id);
@@ -227,7 +226,7 @@ impl EventStream {
         self.write(format!("{before}{object}\n").as_bytes());
     }
 
-    /// Writes a line; that it cannot be is to be told once, and the run goes on.
+    /// Writes a line. The first failure is kept; the run continues.
     fn write(&mut self, line: &[u8]) {
         let mut written = 0;
         let result = self.write_within(line, &mut written);
@@ -237,27 +236,27 @@ impl EventStream {
         let Err(e) = result else { return };
         let why = match e.kind() {
             ErrorKind::WouldBlock => {
-                // Whoever has not read for so long is not waited for again.
+                // Do not wait for this reader again.
                 self.patience = Duration::ZERO;
-                "its reader does not read".into()
+                "its reader is not reading".into()
             }
-            _ => e.to_string(),
+            _ => reason(&e),
         };
         if !std::mem::replace(&mut self.failed, true) {
             let path = self.path.display();
-            self.lost = Some(format!(
-                "cannot write events to `{path}`: {why}; the run goes on without"
+            self.failure = Some(format!(
+                "cannot write events to `{path}`: {why}; the run continues without them"
             ));
         }
     }
 
-    /// What is to be told: that lines cannot be written, once.
-    pub fn lost(&mut self) -> Option<String> {
-        self.lost.take()
+    /// Why lines could not be written; reported once.
+    pub fn take_failure(&mut self) -> Option<String> {
+        self.failure.take()
     }
 
-    /// A file takes the line in one write; a pipe that is full is waited for, as
-    /// long as its reader may pause.
+    /// A file takes the line in one write. If a pipe is full, waits for its reader
+    /// as long as `patience` allows.
     fn write_within(&self, line: &[u8], written: &mut usize) -> io::Result<()> {
         let until = Instant::now() + self.patience;
         while *written < line.len() {
@@ -277,8 +276,8 @@ impl EventStream {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // What the descriptor leads to: opened anew it would have a position of its
-    // own, and write over what tasker prints.
+    // Duplicate our own descriptor. Opening the file again would give it a separate
+    // position, and overwrite what tasker prints.
     let own = match path.to_str() {
         Some("/dev/stderr") => Some(io::stderr().as_fd().try_clone_to_owned()),
         Some("/dev/stdout") => Some(io::stdout().as_fd().try_clone_to_owned()),
@@ -286,7 +285,7 @@ fn open(path: &Path) -> io::Result<File> {
     };
     match own {
         Some(fd) => fd.map(File::from),
-        // Neither the opening nor a reader that does not read holds up the run.
+        // Neither opening nor a stalled reader may block the run.
         None => OpenOptions::new()
             .append(true)
             .create(true)
@@ -304,14 +303,14 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// A line that is being written. Every text is masked before it is quoted, so
-/// that no secret stands there in its escaped form.
-struct Line<'a> {
+/// A line being built. Text is masked before it is quoted, so that no secret
+/// remains in its escaped form.
+struct EventLine<'a> {
     json: &'a mut Json,
     mask: &'a Mask,
 }
 
-impl Line<'_> {
+impl EventLine<'_> {
     fn text(&mut self, key: &str, value: &str) {
         self.json.string(key, &self.mask.apply(value));
     }
@@ -333,7 +332,7 @@ impl Line<'_> {
         });
     }
 
-    fn who(&mut self, about: &About) {
+    fn task(&mut self, about: &About) {
         self.number("task", u64::from(about.task));
         self.text("label", about.label);
         self.text("title", about.title);
@@ -342,7 +341,7 @@ impl Line<'_> {
         self.number("iteration", u64::from(about.iteration));
     }
 
-    /// How a task ended; of its outputs only the sizes.
+    /// How a task ended, with the sizes of its outputs.
     fn result(&mut self, result: &TaskResult) {
         self.text("outcome", result.outcome.word());
         self.json.number("exit_code", i64::from(result.exit));

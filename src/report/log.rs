@@ -1,7 +1,7 @@
-//! The log file of a run (SPEC §6.3): complete, greppable, one event a line.
+//! The log file of a run (SPEC §6.3): complete and greppable, one event per line.
 #![forbid(unsafe_code)]
 
-use super::{clock, result_groups, safe_text};
+use super::{clock, print, result_groups, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
@@ -9,7 +9,7 @@ use crate::run::interrupt::signal_name;
 use crate::run::result::{Member, TaskResult};
 use crate::task::mask::Mask;
 use crate::text::decimal::seconds;
-use crate::text::diagnostic::Plural;
+use crate::text::diagnostic::{Plural, cannot};
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -39,7 +39,7 @@ impl LogLevel {
     }
 }
 
-/// How much of one stream goes into the log, in bytes.
+/// How much of each stream of a task is logged, in bytes.
 const OUTPUT: usize = 64 << 10;
 
 pub struct Log {
@@ -47,8 +47,8 @@ pub struct Log {
     path: PathBuf,
     level: LogLevel,
     mask: Mask,
-    /// Whether a failed write was told already.
-    told: bool,
+    /// Whether a failed write was already reported.
+    reported: bool,
 }
 
 impl Log {
@@ -58,7 +58,7 @@ impl Log {
             path,
             level,
             mask,
-            told: false,
+            reported: false,
         }
     }
 
@@ -66,39 +66,39 @@ impl Log {
         &self.path
     }
 
-    /// Writes one line now.
+    /// Writes one line.
     pub fn say(&mut self, level: LogLevel, text: &str) {
         self.say_all(level, &[text]);
     }
 
     /// Writes these lines together.
-    pub fn say_all(&mut self, level: LogLevel, lines: &[impl AsRef<str>]) {
-        let mut page = LogLines::new(self.level);
-        for line in lines {
-            page.say(level, line.as_ref());
+    pub fn say_all(&mut self, level: LogLevel, texts: &[impl AsRef<str>]) {
+        let mut lines = LogLines::new(self.level);
+        for line in texts {
+            lines.say(level, line.as_ref());
         }
-        self.write(page);
+        self.write(lines);
     }
 
-    /// Writes what the page holds at once; a log that cannot be written is told
-    /// once, and the run goes on (it is the journal that must not lose anything).
-    fn write(&mut self, page: LogLines) {
-        if page.text.is_empty() {
+    /// Writes the lines in one write. A failure is reported once, and the run
+    /// continues: only the journal must not lose anything.
+    fn write(&mut self, lines: LogLines) {
+        if lines.text.is_empty() {
             return;
         }
-        let masked = self.mask.apply_bytes(page.text.as_bytes());
+        let masked = self.mask.apply_bytes(lines.text.as_bytes());
         if let Err(e) = self.file.write_all(&masked)
-            && !std::mem::replace(&mut self.told, true)
+            && !std::mem::replace(&mut self.reported, true)
         {
-            crate::report::print::complain(format_args!(
-                "tasker: cannot write the log `{}`: {e}; the run goes on without",
-                self.path.display()
+            print::complain(format_args!(
+                "tasker: {}; the run continues without it",
+                cannot("write the log", &self.path)(e)
             ));
         }
     }
 
     pub fn event(&mut self, event: &Event) {
-        let mut page = LogLines::new(self.level);
+        let mut lines = LogLines::new(self.level);
         match event {
             Event::Started {
                 about,
@@ -106,11 +106,11 @@ impl Log {
                 command,
                 timeout,
             } => {
-                page.say(
+                lines.say(
                     LogLevel::Info,
                     &format!("Executing Task {}{}", who(about), safe_text::titled(about)),
                 );
-                page.say(
+                lines.say(
                     LogLevel::Info,
                     &format!(
                         "Task {}: {exec}, timeout {}: {command}",
@@ -130,7 +130,7 @@ impl Log {
                     safe_text::titled(about),
                     Plural(*total, "subtask")
                 );
-                page.say(LogLevel::Info, &text);
+                lines.say(LogLevel::Info, &text);
             }
             Event::Branch {
                 about,
@@ -143,17 +143,17 @@ impl Log {
                     safe_text::titled(about),
                     Plural(*tasks, "task")
                 );
-                page.say(LogLevel::Info, &text);
+                lines.say(LogLevel::Info, &text);
             }
             Event::Finished { about, result } => {
-                self.finished(&mut page, about, result);
-                branch(&mut page, about, result);
+                self.finished(&mut lines, about, result);
+                branch(&mut lines, about, result);
             }
             Event::BlockFinished { about, result } => {
-                self.finished(&mut page, about, result);
-                self.folded(&mut page, about, result);
+                self.finished(&mut lines, about, result);
+                self.folded(&mut lines, about, result);
             }
-            Event::Restored { about, result } => page.say(
+            Event::Restored { about, result } => lines.say(
                 LogLevel::Info,
                 &format!(
                     "Restored task {}{}: {}, exit code {}",
@@ -163,7 +163,7 @@ impl Log {
                     result.exit
                 ),
             ),
-            Event::Skipped { about } => page.say(
+            Event::Skipped { about } => lines.say(
                 LogLevel::Info,
                 &format!(
                     "Task {}{} skipped: its condition is false",
@@ -177,7 +177,7 @@ impl Log {
                 of,
                 delay,
             } => {
-                page.say(
+                lines.say(
                     LogLevel::Warn,
                     &format!(
                         "Task {}: retry {attempt} of {of} in {}",
@@ -186,7 +186,7 @@ impl Log {
                     ),
                 );
             }
-            Event::Sleep { about, time } => page.say(
+            Event::Sleep { about, time } => lines.say(
                 LogLevel::Info,
                 &format!("Task {}: sleeping {}", who(about), duration::show(*time)),
             ),
@@ -194,7 +194,7 @@ impl Log {
                 from,
                 to: Ok(to),
                 why,
-            } => page.say(
+            } => lines.say(
                 LogLevel::Info,
                 &format!("Task {from}: goes to task {to}: {why}"),
             ),
@@ -202,15 +202,15 @@ impl Log {
                 from,
                 to: Err(code),
                 why,
-            } => page.say(
+            } => lines.say(
                 LogLevel::Info,
                 &format!("Task {from}: the run ends with exit code {code}: {why}"),
             ),
             Event::Beat => {}
-            Event::Asked => page.say(LogLevel::Info, "SIGUSR1: answered on standard error"),
-            Event::Finals => page.say(LogLevel::Info, "Running the final tasks"),
-            Event::Warning { label, text } => page.say(LogLevel::Warn, &labelled(label, text)),
-            Event::Debug { label, text } => page.say(LogLevel::Debug, &labelled(label, text)),
+            Event::Asked => lines.say(LogLevel::Info, "SIGUSR1: answered on standard error"),
+            Event::Finals => lines.say(LogLevel::Info, "Running the final tasks"),
+            Event::Warning { label, text } => lines.say(LogLevel::Warn, &labelled(label, text)),
+            Event::Debug { label, text } => lines.say(LogLevel::Debug, &labelled(label, text)),
             Event::Interrupted {
                 signal,
                 level,
@@ -221,16 +221,16 @@ impl Log {
                 } else {
                     format!("running: {}", running.join(", "))
                 };
-                page.say(
+                lines.say(
                     LogLevel::Warn,
                     &format!("{} ({level:?}); {runs}", signal_name(*signal)),
                 );
             }
         }
-        self.write(page);
+        self.write(lines);
     }
 
-    fn finished(&self, page: &mut LogLines, about: &About, result: &TaskResult) {
+    fn finished(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
         let level = if result.success {
             LogLevel::Info
         } else {
@@ -251,39 +251,39 @@ impl Log {
             safe_text::size(result.peak_kib << 10),
             result.success
         );
-        page.say(level, &text);
-        self.output(page, about, "stdout", &result.stdout);
-        self.output(page, about, "stderr", &result.stderr);
+        lines.say(level, &text);
+        self.output(lines, about, "stdout", &result.stdout);
+        self.output(lines, about, "stderr", &result.stderr);
     }
 
-    fn folded(&self, page: &mut LogLines, about: &About, result: &TaskResult) {
-        page.say(
+    fn folded(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
+        lines.say(
             LogLevel::Info,
             &format!("Task {}: {}", who(about), result.counts()),
         );
         for group in result_groups::fold(result, &self.mask) {
             for line in group.text("").lines() {
-                page.say(LogLevel::Info, &format!("Task {}: {line}", who(about)));
+                lines.say(LogLevel::Info, &format!("Task {}: {line}", who(about)));
             }
         }
     }
 
-    fn output(&self, page: &mut LogLines, about: &About, stream: &str, output: &Captured) {
+    fn output(&self, lines: &mut LogLines, about: &About, stream: &str, output: &Captured) {
         if self.level < LogLevel::Info || output.len() == 0 {
             return;
         }
-        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT);
-        for line in lines {
-            page.say(
+        let (shown, more) = safe_text::head(output, &self.mask, OUTPUT);
+        for line in shown {
+            lines.say(
                 LogLevel::Info,
                 &format!("Task {} {stream}| {line}", who(about)),
             );
         }
         if more > 0 {
             let place = output.path().map_or(String::new(), |p| {
-                format!(", in {} while the run can be gone on with", p.display())
+                format!(", in {} while the run can be resumed", p.display())
             });
-            page.say(
+            lines.say(
                 LogLevel::Info,
                 &format!(
                     "Task {} {stream}: {} more of {}{place}",
@@ -296,18 +296,19 @@ impl Log {
     }
 }
 
-/// What became of the members of a conditional block; those that ran were told.
-fn branch(page: &mut LogLines, about: &About, result: &TaskResult) {
+/// The members of a conditional block that did not start; the others were logged
+/// when they ended.
+fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
     if result.members.is_empty() {
         return;
     }
     for Member { name, result } in &result.members {
         if result.outcome == Outcome::NotStarted {
             let text = format!("Task {name} ended: not_started ({})", result.cause);
-            page.say(LogLevel::Warn, &text);
+            lines.say(LogLevel::Warn, &text);
         }
     }
-    page.say(
+    lines.say(
         LogLevel::Info,
         &format!("Task {}: {}", who(about), result.counts()),
     );
@@ -328,8 +329,9 @@ fn labelled(label: &str, text: &str) -> String {
     }
 }
 
-/// The lines of one event, written together.
+/// Lines that are written together.
 struct LogLines {
+    /// More detailed lines are dropped.
     level: LogLevel,
     stamp: String,
     text: String,

@@ -1,12 +1,13 @@
-//! `--keep-output`: all that every command printed, a file for each task or host
-//! and stream (SPEC §6).
+//! `--keep-output`: everything each command printed, in one file for each task or
+//! host and stream (SPEC §6).
 #![forbid(unsafe_code)]
 
-use super::safe_text;
+use super::replace_file;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::task::mask::Mask;
-use std::fs::{DirBuilder, OpenOptions};
+use crate::text::diagnostic::cannot;
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,36 +15,32 @@ use std::path::{Path, PathBuf};
 pub struct OutputFiles {
     directory: PathBuf,
     mask: Mask,
-    /// Whether a file that could not be written was told already.
-    told: bool,
+    /// Whether a failed write was already reported.
+    reported: bool,
 }
 
 impl OutputFiles {
-    /// Makes the directory where there is none.
+    /// Creates the directory, unless it exists.
     ///
     /// # Errors
-    /// That no file can be made in it.
+    /// No file can be created in it.
     pub fn new(directory: &Path, mask: Mask) -> io::Result<OutputFiles> {
-        let named = |e: io::Error| {
-            let text = format!("cannot keep outputs in `{}`: {e}", directory.display());
-            io::Error::new(e.kind(), text)
-        };
         let made = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory);
-        made.map_err(named)?;
-        let probe = directory.join(format!(".new.{}", std::process::id()));
-        create(&probe).map_err(named)?;
-        std::fs::remove_file(&probe).map_err(named)?;
+        let probe = directory.join("probe");
+        made.and_then(|()| replace_file::create_temporary(&probe))
+            .and_then(|(_, probe)| fs::remove_file(probe))
+            .map_err(cannot("keep outputs in", directory))?;
         Ok(OutputFiles {
             directory: directory.to_path_buf(),
             mask,
-            told: false,
+            reported: false,
         })
     }
 
-    /// Keeps what a finished command printed; why that failed, once.
+    /// Writes what a finished command printed. The first failure is returned.
     pub fn event(&mut self, event: &Event) -> Option<String> {
         let Event::Finished { about, result } = event else {
             return None;
@@ -54,18 +51,17 @@ impl OutputFiles {
         let name = file_name(about);
         for (stream, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
             let path = self.directory.join(format!("{name}.{stream}"));
-            let Err(e) = self.keep(&path, output) else {
+            let Err(e) = self.write(&path, output) else {
                 continue;
             };
-            if !std::mem::replace(&mut self.told, true) {
-                let path = safe_text::line(&path.display().to_string());
-                return Some(format!("cannot keep the output `{path}`: {e}"));
+            if !std::mem::replace(&mut self.reported, true) {
+                return Some(cannot("write", &path)(e).to_string());
             }
         }
         None
     }
 
-    fn keep(&self, path: &Path, output: &Captured) -> io::Result<()> {
+    fn write(&self, path: &Path, output: &Captured) -> io::Result<()> {
         let mut file = create(path)?;
         let mut window = Vec::new();
         let mut written = Ok(());
@@ -79,7 +75,7 @@ impl OutputFiles {
     }
 }
 
-/// A file for its owner only, whatever stood there before.
+/// An empty file with mode 0600, whether or not it existed.
 fn create(path: &Path) -> io::Result<std::fs::File> {
     OpenOptions::new()
         .write(true)
@@ -89,18 +85,18 @@ fn create(path: &Path) -> io::Result<std::fs::File> {
         .open(path)
 }
 
-/// `5`, `5.2` (an iteration), `10.web03`. Of a host's name only what can do no
-/// harm in a file name; the number keeps others apart.
+/// `5`, `5.2` (an iteration), `10.web03`. Characters of a host name that are unsafe
+/// in a file name are dropped; the label then keeps the names unique.
 fn file_name(about: &About) -> String {
-    let copy = about.in_block && about.label.contains('.');
-    if !copy {
+    let is_copy = about.in_block && about.label.contains('.');
+    if !is_copy {
         return about.label.to_string();
     }
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    match about.host.chars().all(harmless) {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match about.host.chars().all(is_safe) {
         true => format!("{}.{}", about.task, about.host),
         false => {
-            let host: String = about.host.chars().filter(|c| harmless(*c)).collect();
+            let host: String = about.host.chars().filter(|c| is_safe(*c)).collect();
             format!("{}.{host}", about.label)
         }
     }

@@ -1,16 +1,22 @@
-//! A project's summary as people read it: a table of its runs, and totals
+//! A project's summary: a line for each run, shown as a table with totals
 //! (SPEC §6.3).
 //!
-//! The file is only appended to, but by a disk that may be full and by whoever
-//! else can write there. A line that tells of no run stands below the table.
+//! Runs only append to the file, but the disk may fill up, and anyone with access
+//! can write there. Lines that describe no run are listed below the table.
 #![forbid(unsafe_code)]
 
-use super::log_directory::PROJECT_HEADER;
+use super::log_directory::LogDirectory;
 use super::safe_text;
 use crate::text::diagnostic::Plural;
+use std::fs::{self, DirEntry};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
-/// How many lines that tell of no run are shown.
+/// How many unreadable lines are shown.
 const SHOWN: usize = 10;
+
+const HEADER: &str =
+    "Timestamp | Task_File | Final_Task | Final_Host | Exit_Code | Status | Log_File\n";
 
 /// The columns of the table.
 const COLUMNS: usize = 7;
@@ -21,12 +27,12 @@ const EXIT_CODE: usize = 4;
 const STATUS: usize = 5;
 const LOG_FILE: usize = 6;
 
-type Row = [String; COLUMNS];
+type RunRow = [String; COLUMNS];
 
 /// The summary's bytes as a table with its totals.
 pub fn table(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let header = cells(PROJECT_HEADER);
+    let header = cells(HEADER);
     let (mut rows, mut others) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         match row(line) {
@@ -41,7 +47,7 @@ pub fn table(bytes: &[u8]) -> String {
     }
     out.push_str(&totals(&rows));
     out.push('\n');
-    tell_others(&others, &mut out);
+    list_unreadable(&others, &mut out);
     out
 }
 
@@ -50,20 +56,20 @@ fn cells(line: &str) -> Vec<String> {
     cells.map(|cell| safe_text::line(cell.trim())).collect()
 }
 
-/// The line of a run; nothing where it is none.
-fn row(line: &str) -> Option<Row> {
-    let row: Row = cells(line).try_into().ok()?;
+/// The row of a run, unless the line describes none.
+fn row(line: &str) -> Option<RunRow> {
+    let row: RunRow = cells(line).try_into().ok()?;
     let shape = row[TIMESTAMP]
         .bytes()
         .map(|b| if b.is_ascii_digit() { b'0' } else { b });
     let is_stamp = shape.eq(*b"0000-00-00 00:00:00");
     let is_status = ["SUCCESS", "FAILED"].contains(&row[STATUS].as_str());
-    // The end of the log's name is that of a line which was not cut off.
+    // A line that was not cut off ends with the whole name of the log.
     let is_whole = row[EXIT_CODE].parse::<i32>().is_ok() && row[LOG_FILE].ends_with(".log");
     (is_stamp && is_status && is_whole).then_some(row)
 }
 
-fn draw<'a>(header: impl Iterator<Item = &'a str> + Clone, rows: &[Row], out: &mut String) {
+fn draw<'a>(header: impl Iterator<Item = &'a str> + Clone, rows: &[RunRow], out: &mut String) {
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = header.clone().map(width).collect();
     for row in rows {
@@ -86,7 +92,7 @@ fn draw<'a>(header: impl Iterator<Item = &'a str> + Clone, rows: &[Row], out: &m
 }
 
 /// `12 runs: 10 SUCCESS, 2 FAILED; last failure ...`
-fn totals(rows: &[Row]) -> String {
+fn totals(rows: &[RunRow]) -> String {
     let mut failed = rows.iter().filter(|r| r[STATUS] == "FAILED");
     let (all, bad) = (rows.len(), failed.clone().count());
     let mut out = match all {
@@ -106,7 +112,7 @@ fn totals(rows: &[Row]) -> String {
     out
 }
 
-fn tell_others(others: &[(usize, &str)], out: &mut String) {
+fn list_unreadable(others: &[(usize, &str)], out: &mut String) {
     if others.is_empty() {
         return;
     }
@@ -121,6 +127,44 @@ fn tell_others(others: &[(usize, &str)], out: &mut String) {
     }
 }
 
+impl LogDirectory {
+    /// Appends a run's line to the project's summary.
+    pub fn append_to_project(&self, project: &str, line: &str) -> io::Result<()> {
+        let mut file = self.open_shared(&format!("project_{project}_summary.log"))?;
+        let mut last = [b'\n'];
+        let before = match file.metadata()?.len() {
+            0 => HEADER,
+            // A full disk may have cut off the last line.
+            length => match file.read_at(&mut last, length - 1) {
+                Ok(1) if last != *b"\n" => "\n",
+                _ => "",
+            },
+        };
+        file.write_all(format!("{before}{line}\n").as_bytes())
+    }
+
+    /// The bytes of the project's summary.
+    pub fn project_summary(&self, project: &str) -> io::Result<Vec<u8>> {
+        let name = format!("project_{project}_summary.log");
+        fs::read(self.path().join("logs").join(name))
+    }
+
+    /// The names of the projects that have a summary, sorted.
+    pub fn projects(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path().join("logs"));
+        let named = |entry: DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let name = name.strip_prefix("project_")?;
+            Some(name.strip_suffix("_summary.log")?.to_string())
+        };
+        let mut names: Vec<String> = entries
+            .map(|e| e.flatten().filter_map(named).collect())
+            .unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +172,7 @@ mod tests {
     const GOOD: &str = "2024-01-15 14:30:15 | deploy.txt | 5 | web01 | 3 | FAILED | /l/a.log";
 
     #[test]
-    fn what_is_no_run_is_told_apart() {
+    fn a_damaged_line_is_not_a_run() {
         assert!(row(GOOD).is_some());
         for end in 0..GOOD.len() {
             assert_eq!(row(&GOOD[..end]), None, "{end}");

@@ -38,7 +38,7 @@ impl Reporter {
     pub fn follow(&mut self, tell: impl FnOnce(&mut EventStream)) {
         let failure = self.events.as_mut().and_then(|events| {
             tell(events);
-            events.lost()
+            events.take_failure()
         });
         self.report_failure(failure);
     }

@@ -3,7 +3,8 @@
 
 use crate::cli::invocation::Invocation;
 use crate::exit;
-use crate::report::log_directory::{self, LogDirectory};
+use crate::report::log_directory::LogDirectory;
+use crate::report::replace_file;
 use crate::session::refusal::{Refusal, unwritable};
 use std::io;
 use std::path::Path;
@@ -33,7 +34,7 @@ impl<'a> JsonFile<'a> {
         let can_be_written = match self.named {
             Some(path) => {
                 refuse_task_file("--output-json", path, self.task_file)?;
-                log_directory::can_write(path)
+                replace_file::check(path)
             }
             None => log_dir.output_directory().map(|_| ()),
         };
@@ -52,7 +53,7 @@ impl<'a> JsonFile<'a> {
     /// That it cannot be written; the file is named.
     pub fn write(&self, log_dir: &LogDirectory, text: &str) -> io::Result<()> {
         match self.named {
-            Some(path) => log_directory::write_whole(path, text.as_bytes()),
+            Some(path) => replace_file::replace(path, text.as_bytes()),
             None => log_dir.write_output(self.task_file, text),
         }
     }

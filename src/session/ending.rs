@@ -102,7 +102,7 @@ impl Ended<'_> {
             self.status(),
             field(&report.log.path().display().to_string())
         );
-        if let Err(e) = self.log_dir.add_to_project(project, &line) {
+        if let Err(e) = self.log_dir.append_to_project(project, &line) {
             print::complain(format_args!(
                 "tasker: cannot add to the summary of project {project}: {e}"
             ));
@@ -120,7 +120,7 @@ impl Ended<'_> {
             place.write(self.log_dir, &results_json::draw(account))
         });
         if let Err(e) = written {
-            self.lost(report, &format!("cannot write the JSON of the run: {e}"));
+            self.lost(report, &e.to_string());
         }
     }
 
@@ -136,7 +136,7 @@ impl Ended<'_> {
             page::write(path, self, account, &history)
         });
         if let Err(e) = written {
-            self.lost(report, &format!("cannot write the report: {e}"));
+            self.lost(report, &e.to_string());
         }
     }
 
@@ -264,7 +264,7 @@ impl Ended<'_> {
         }
         hosts.sort_unstable();
         hosts.dedup();
-        if let Err(e) = self.log_dir.save_hosts(&self.loaded.name, &hosts) {
+        if let Err(e) = self.log_dir.save_last_hosts(&self.loaded.name, &hosts) {
             let text = format!("Cannot keep the hosts for --limit last: {e}");
             report.log.say(LogLevel::Warn, &text);
         }

@@ -7,6 +7,7 @@ use crate::cli::invocation::Invocation;
 use crate::outcome::Outcome;
 use crate::plan::plan_id;
 use crate::report::log_directory::LogDirectory;
+use crate::report::replace_file;
 use crate::report::{clock, print, safe_text};
 use crate::run::engine::RunEnd;
 use crate::run::interrupt::signal_name;
@@ -250,7 +251,7 @@ impl Memory {
         let since = self.since.duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |d| d.as_secs());
         let text = format!("1 {} {since} {}\n", self.key, self.count);
-        LogDirectory::replace(path, text.as_bytes()).map_err(|e| about(path, &e))
+        replace_file::replace(path, text.as_bytes()).map_err(|e| e.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cli::options::PlanForm;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, Story};
 use crate::report::log_directory;
+use crate::report::replace_file;
 use crate::report::run_summary::RunSummary;
 use crate::session::approval;
 use crate::session::destinations;
@@ -39,7 +40,7 @@ pub fn write(
         detail: "",
         story: Some(story),
     };
-    log_directory::write_whole(path, page.draw().as_bytes())
+    replace_file::replace(path, page.draw().as_bytes())
 }
 
 /// Finds out before anything runs whether the page can be written.
@@ -48,5 +49,5 @@ pub fn write(
 /// That it cannot (32), or is the task file (2).
 pub fn check(path: &Path, task_file: &str) -> Result<(), Refusal> {
     destinations::refuse_task_file("--report", path, task_file)?;
-    log_directory::can_write(path).map_err(unwritable)
+    replace_file::check(path).map_err(unwritable)
 }

@@ -473,7 +473,7 @@ pub fn begin(
     header: &Header,
     spool: &Arc<Spool>,
 ) -> Result<Journal, Refusal> {
-    let made = log_dir.make_journal(&header.run_id, |path| {
+    let made = log_dir.create_journal(&header.run_id, |path| {
         Journal::create(path, header, &secrets(loaded), spool)
     });
     made.map_err(|e| Refusal::new(exit::LOG_DIR, format!("cannot write the journal: {e}")))

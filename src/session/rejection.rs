@@ -3,8 +3,9 @@
 
 use crate::cli::invocation::Invocation;
 use crate::report::html_report::HtmlReport;
-use crate::report::log_directory::{self, LogDirectory};
+use crate::report::log_directory::LogDirectory;
 use crate::report::print::complain;
+use crate::report::replace_file;
 use crate::report::results_json;
 use crate::report::run_summary::RunSummary;
 use crate::session::alert::Alert;
@@ -73,9 +74,7 @@ impl Refused<'_> {
         let directory = self.log_directory.unwrap_or(Path::new("."));
         let log_dir = LogDirectory::new(directory.to_path_buf(), account.began);
         if let Err(e) = place.write(&log_dir, &results_json::draw(account)) {
-            complain(format_args!(
-                "tasker: cannot write the JSON of the run: {e}"
-            ));
+            complain(format_args!("tasker: {e}"));
         }
     }
 
@@ -91,8 +90,8 @@ impl Refused<'_> {
             detail: self.said,
             story: None,
         };
-        if let Err(e) = log_directory::write_whole(path, page.draw().as_bytes()) {
-            complain(format_args!("tasker: cannot write the report: {e}"));
+        if let Err(e) = replace_file::replace(path, page.draw().as_bytes()) {
+            complain(format_args!("tasker: {e}"));
         }
     }
 }

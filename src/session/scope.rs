@@ -45,7 +45,7 @@ fn hosts(set: &str, loaded: &Loaded, log_dir: &LogDirectory) -> Result<HashSet<S
                 ));
             }
         };
-        let hosts = log_dir.hosts_of_last_run(&loaded.name, ended)?;
+        let hosts = log_dir.last_hosts(&loaded.name, ended)?;
         return if hosts.is_empty() {
             Err(format!("no host of the last run was {word}"))
         } else {

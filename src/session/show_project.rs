@@ -20,7 +20,7 @@ pub fn show(name: &str, typed: &[Typed]) -> i32 {
         Err(code) => return code,
     };
     let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
-    match log_dir.project(name) {
+    match log_dir.project_summary(name) {
         Ok(bytes) => {
             print(&project_summary::table(&bytes));
             exit::OK

@@ -6,7 +6,8 @@ use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::color::{self, Color};
-use crate::report::log_directory::{self, LogDirectory};
+use crate::report::invoker;
+use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};
 use crate::report::validation_summary::{self, ValidationSummary};
 use crate::session::config::ChosenDirectory;
@@ -73,7 +74,7 @@ impl Validation {
         }
     }
 
-    /// Who asked for it, from where, as `log_directory::who` tells it.
+    /// Who asked for it, from where, as `invoker::describe_user` tells it.
     pub fn who(&self) -> &str {
         &self.asked.by
     }
@@ -160,7 +161,7 @@ impl Validation {
             validation_summary::plain_lines(findings),
         );
         let log_dir = LogDirectory::new(directory.clone(), now);
-        if let Err(e) = log_dir.add_to_validations(&self.mask.apply(&entry)) {
+        if let Err(e) = log_dir.append_to_validations(&self.mask.apply(&entry)) {
             complain(format_args!(
                 "tasker: warning: cannot add to the validation report: {e}"
             ));
@@ -171,7 +172,7 @@ impl Validation {
 impl Asked {
     pub fn new(own_name: &str, change: Option<String>) -> Asked {
         Asked {
-            by: log_directory::who(own_name),
+            by: invoker::describe_user(own_name),
             change,
         }
     }

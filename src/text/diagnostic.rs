@@ -5,6 +5,8 @@
 
 use super::source::{MASK, Source, SourceMap, Span};
 use std::fmt::Write;
+use std::io;
+use std::path::Path;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Severity {
@@ -346,6 +348,14 @@ pub fn reason(error: &std::io::Error) -> String {
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_lowercase(),
         None => text,
+    }
+}
+
+/// Describes an error with what failed: "cannot write `PATH`: REASON".
+pub fn cannot(what: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |e| {
+        let path = printable(&path.display().to_string());
+        io::Error::new(e.kind(), format!("cannot {what} `{path}`: {}", reason(&e)))
     }
 }
 
