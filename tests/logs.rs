@@ -124,7 +124,7 @@ command=head -c 10000000 /dev/zero | tr '\\0' x; echo on stderr >&2; exit 4
     let told = told.lines().next().unwrap_or_default();
     assert!(told.starts_with("9701 KiB more of 9.5 MiB, in "), "{told}");
     let place = told.split(", in ").nth(1).unwrap_or_default();
-    let place = place.trim_end_matches(" while the run can be gone on with");
+    let place = place.trim_end_matches(" while the run can be resumed");
     // It failed and may be gone on with, so that its output stays.
     assert_eq!(
         std::fs::metadata(place).map(|m| m.len()).ok(),

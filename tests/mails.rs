@@ -255,14 +255,14 @@ fn no_failure_is_lost_with_its_memory() {
     for _ in 0..2 {
         let ran = job(&sandbox, "web1\n", &[]);
         is_whole(&ran);
-        let why = format!("told in full: --mail-once: `{}`: ", memory.display());
+        let why = format!("told in full: --mail-once: cannot write `{}`: ", memory.display());
         assert!(ran.stderr.contains(&why), "{ran:?}");
     }
     let left = std::fs::read_dir(memory.parent().expect("state")).expect("read");
-    let new = left
+    let temporary = left
         .flatten()
-        .filter(|e| e.path().display().to_string().contains("new"));
-    assert_eq!(new.count(), 0);
+        .filter(|e| e.path().display().to_string().contains(".tmp"));
+    assert_eq!(temporary.count(), 0);
     // No log directory at all.
     let ran = job(&sandbox, "", &["--log-dir=/dev/null/x"]);
     assert_eq!(ran.code, 32);

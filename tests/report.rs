@@ -280,8 +280,8 @@ fn a_page_that_cannot_be_written_is_known_before_anything_runs() {
     let tasks = "task=1\nexec=shell\ncommand=touch ran\n";
     sandbox.file("file", "");
     for (path, why) in [
-        ("gone/report.html", "No such file or directory"),
-        ("file/report.html", "Not a directory"),
+        ("gone/report.html", "no such file or directory"),
+        ("file/report.html", "not a directory"),
         (".", "is a directory"),
     ] {
         let ran = sandbox.run(tasks, &["--report", path]);
