@@ -255,7 +255,10 @@ fn no_failure_is_lost_with_its_memory() {
     for _ in 0..2 {
         let ran = job(&sandbox, "web1\n", &[]);
         is_whole(&ran);
-        let why = format!("told in full: --mail-once: cannot write `{}`: ", memory.display());
+        let why = format!(
+            "told in full: --mail-once: cannot write `{}`: ",
+            memory.display()
+        );
         assert!(ran.stderr.contains(&why), "{ran:?}");
     }
     let left = std::fs::read_dir(memory.parent().expect("state")).expect("read");
