@@ -185,7 +185,7 @@ fn limits_hold_for_the_check_of_the_hosts_and_for_what_goes_on() {
     assert!(
         listed
             .stdout
-            .contains("localhost (1 of 2, as the command line says)"),
+            .contains("localhost (1 of 2 selected on the command line)"),
         "{listed:?}"
     );
     assert_eq!(tasker(&["--limit", "nosuch", "tasks.txt"]).code, 2);

@@ -106,7 +106,7 @@ fn the_text_says_what_runs_where_and_what_comes_next() {
         "      then 3; on failure go to 90",
         "      if @2_success_count@ > 1:",
         "          shell, timeout 20 s",
-        "failure handlers, entered only by a failure:",
+        "failure handlers, entered only on failure:",
         "final tasks, run whenever the run ends:",
         "hosts: 3 distinct (web[01-03])",
     ] {
@@ -118,7 +118,7 @@ fn the_text_says_what_runs_where_and_what_comes_next() {
 #[test]
 fn graphviz_draws_the_plan() {
     let ran = tasker(&sandbox(), &["--show-plan=dot"]);
-    assert!(ran.stdout.starts_with("digraph"), "nothing but the picture");
+    assert!(ran.stdout.starts_with("digraph"), "nothing but the diagram");
     let drawn = piped("dot", &["-Tsvg"], &ran.stdout);
     assert_eq!((drawn.code, drawn.stderr.as_str()), (0, ""));
     for text in ["Roll it out", "block 3", "failure handlers", "file:hosts"] {

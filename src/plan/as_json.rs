@@ -1,33 +1,24 @@
-//! The plan for programs (SPEC §6.1): one JSON object, its schema in tasker(1).
+//! The plan for programs (SPEC §6.1): one JSON object; tasker(1) has the schema.
 #![forbid(unsafe_code)]
 
 use super::durations::{Bounds, Durations};
-use super::outline::{
-    EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteCase, RouteTarget,
-};
+use super::outline::{EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteTarget};
 use super::workflow::Workflow;
 use crate::task::{Deferrable, Task};
 use crate::text::json::Json;
 
-/// What is known of the plan as a whole.
-pub struct PlanHeader<'a> {
-    pub file: &'a str,
-    /// All 64 digits.
-    pub id: &'a str,
-}
-
-/// The object, with a line end.
-pub fn write(outline: &Outline, workflow: &Workflow, whole: &PlanHeader) -> String {
+/// The object and a newline; `plan_id` has all 64 digits.
+pub fn write(outline: &Outline, workflow: &Workflow, file: &str, plan_id: &str) -> String {
     let durations = &outline.durations;
     let mut text = Json::object(|j| {
         j.number("version", 1);
-        j.string("task_file", whole.file);
-        j.string("plan_id", whole.id);
+        j.string("task_file", file);
+        j.string("plan_id", plan_id);
         j.array("hosts", |j| {
-            outline.targets.hosts.iter().for_each(|h| j.item_string(h));
+            outline.hosts.known.iter().for_each(|h| j.item_string(h));
         });
         j.array("tasks_with_hosts_known_in_the_run", |j| {
-            let late = outline.targets.late.iter();
+            let late = outline.hosts.late.iter();
             late.for_each(|ix| j.item_string(&workflow.tasks[*ix].id.to_string()));
         });
         bounds(j, outline.durations.whole);
@@ -47,7 +38,6 @@ pub fn write(outline: &Outline, workflow: &Workflow, whole: &PlanHeader) -> Stri
     text
 }
 
-/// The longest time, where there is one, and the likely one.
 fn bounds(json: &mut Json, bounds: Bounds) {
     json.seconds("worst_seconds", bounds.worst);
     json.seconds("likely_seconds", Some(bounds.likely));
@@ -59,9 +49,9 @@ fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Du
         j.number("id", i64::from(entry.id));
         j.optional_string("name", task.name.as_deref());
         j.string("title", &entry.title);
-        j.string("type", kind(&entry.what));
+        j.string("type", kind_name(&entry.kind));
         j.optional_string("condition", entry.only_if.as_deref());
-        for (key, condition) in &entry.judged {
+        for (key, condition) in &entry.criteria {
             j.string(key, condition);
         }
         command(j, entry);
@@ -84,8 +74,8 @@ fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Du
     });
 }
 
-fn kind(what: &EntryKind) -> &'static str {
-    match what {
+fn kind_name(kind: &EntryKind) -> &'static str {
+    match kind {
         EntryKind::Command => "command",
         EntryKind::Tasks { .. } | EntryKind::Hosts { .. } => "parallel",
         EntryKind::Conditional => "conditional",
@@ -95,24 +85,25 @@ fn kind(what: &EntryKind) -> &'static str {
 }
 
 fn command(json: &mut Json, entry: &PlanEntry) {
-    if let EntryKind::Tasks { at_once } | EntryKind::Hosts { at_once, .. } = &entry.what {
+    if let EntryKind::Tasks { at_once } | EntryKind::Hosts { at_once, .. } = &entry.kind {
         json.string("max_parallel", at_once);
     }
-    if let EntryKind::Hosts { set, left, .. } = &entry.what {
-        let set = left.as_ref().map_or(set, |(left, ..)| left);
+    if let Some(set) = entry.kind.node_set() {
         json.string("hostnames", set);
     }
-    let Some(runs) = &entry.runs else { return };
-    json.optional_string("hostname", runs.host.as_deref());
-    json.string("exec", &runs.exec);
-    json.string("words", &runs.words);
-    match runs.timeout_known {
+    let Some(command) = &entry.command else {
+        return;
+    };
+    json.optional_string("hostname", command.host.as_deref());
+    json.string("exec", &command.exec);
+    json.string("words", &command.words);
+    match command.timeout_known {
         Some(timeout) => json.seconds("timeout_seconds", Some(timeout)),
-        None => json.string("timeout", &runs.timeout),
+        None => json.string("timeout", &command.timeout),
     }
 }
 
-/// Those that are known before the run.
+/// The numbers known before the run.
 fn numbers(json: &mut Json, task: &Task) {
     if let Deferrable::Known(count @ 1..) = &task.retry.count {
         json.number("retry_count", i64::from(*count));
@@ -127,7 +118,7 @@ fn numbers(json: &mut Json, task: &Task) {
 
 fn route(json: &mut Json, route: &PlanRoute) {
     json.item_object(|j| {
-        j.string("when", when(route.when));
+        j.string("when", route.when.word());
         match route.to {
             RouteTarget::Task { id, jump } => {
                 j.number("task", i64::from(id));
@@ -137,15 +128,4 @@ fn route(json: &mut Json, route: &PlanRoute) {
             RouteTarget::End(None) => j.null("exit_code"),
         }
     });
-}
-
-/// The word for it, the same in every form of the plan.
-pub fn when(when: RouteCase) -> &'static str {
-    match when {
-        RouteCase::Always => "always",
-        RouteCase::Success => "success",
-        RouteCase::Failure => "failure",
-        RouteCase::Skipped => "skipped",
-        RouteCase::Left => "out of the branch",
-    }
 }

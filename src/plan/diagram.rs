@@ -1,24 +1,23 @@
-//! The plan as a picture (SPEC §6.1): for Graphviz (`dot`) and for Mermaid.
+//! The plan as a diagram (SPEC §6.1), for Graphviz (`dot`) and for Mermaid.
 #![forbid(unsafe_code)]
 
-use super::as_json::when;
 use super::outline::{
     EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteCase, RouteTarget,
 };
 use crate::text::diagnostic::printable;
 use std::fmt::Write;
 
-/// Longer titles and commands would make boxes that nobody can look over.
-const WIDEST: usize = 40;
+/// Longer titles and commands are cut; the boxes would be too wide to read.
+const MAX_WIDTH: usize = 40;
 
-/// The language of the picture.
+/// The language a diagram is written in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DiagramLanguage {
     Dot,
     Mermaid,
 }
 
-/// The whole picture; `secret` texts must be masked by the caller.
+/// The whole diagram; the caller masks secrets.
 pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String {
     let mut drawer = Drawer {
         language,
@@ -38,8 +37,8 @@ pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String 
         }
     }
     outline.main.iter().for_each(|e| drawer.node(e));
-    drawer.part("handlers", "failure handlers", &outline.handlers);
-    drawer.part("finals", "final tasks", &outline.finals);
+    drawer.section("handlers", "failure handlers", &outline.handlers);
+    drawer.section("finals", "final tasks", &outline.finals);
     drawer.edges(outline);
     if language == DiagramLanguage::Dot {
         drawer.out.push_str("}\n");
@@ -58,7 +57,7 @@ impl Drawer {
         let _ = writeln!(self.out, "{}{text}", "  ".repeat(self.depth));
     }
 
-    /// A text of both languages, in quotes.
+    /// A text in quotes, escaped for the language.
     fn quoted(&self, text: &str) -> String {
         let text = printable(text);
         match self.language {
@@ -66,7 +65,7 @@ impl Drawer {
                 let text = text.replace('\\', "\\\\").replace('"', "\\\"");
                 format!("\"{text}\"")
             }
-            // Mermaid has no escapes in quotes but its own entities.
+            // Within quotes Mermaid knows only its own entities.
             DiagramLanguage::Mermaid => {
                 let escaped = |c: char| match c {
                     '"' | '#' | '<' | '>' | '&' | '`' | '\\' => format!("#{};", c as u32),
@@ -100,7 +99,7 @@ impl Drawer {
         });
     }
 
-    fn part(&mut self, name: &str, heading: &str, entries: &[PlanEntry]) {
+    fn section(&mut self, name: &str, heading: &str, entries: &[PlanEntry]) {
         if !entries.is_empty() {
             self.open(name, heading);
             entries.iter().for_each(|e| self.node(e));
@@ -108,26 +107,26 @@ impl Drawer {
         }
     }
 
-    /// A task's box; a block's members stand in a frame with it.
+    /// A task's box; a block and its members share a frame.
     fn node(&mut self, entry: &PlanEntry) {
         if entry.groups.is_empty() {
-            return self.box_of(entry);
+            return self.task_box(entry);
         }
         self.open(
             &format!("block{}", entry.id),
             &format!("block {}", entry.id),
         );
-        self.box_of(entry);
+        self.task_box(entry);
         for (_, members) in &entry.groups {
             members.iter().for_each(|m| self.node(m));
         }
         self.close();
     }
 
-    fn box_of(&mut self, entry: &PlanEntry) {
-        let label = self.lines_of(entry);
+    fn task_box(&mut self, entry: &PlanEntry) {
+        let label = self.label(entry);
         let id = entry.id;
-        let decides = matches!(entry.what, EntryKind::Decision | EntryKind::Conditional);
+        let decides = matches!(entry.kind, EntryKind::Decision | EntryKind::Conditional);
         let text = match (self.language, decides) {
             (DiagramLanguage::Dot, true) => format!("t{id} [label={label}, shape=diamond];"),
             (DiagramLanguage::Dot, false) => format!("t{id} [label={label}];"),
@@ -138,21 +137,16 @@ impl Drawer {
     }
 
     /// The task's label: its title, where it runs, what it runs.
-    fn lines_of(&self, entry: &PlanEntry) -> String {
-        let mut lines = vec![format!("{} {}", entry.id, short(&entry.title))];
-        match &entry.what {
-            EntryKind::Hosts { set, left, .. } => {
-                lines.push(short(left.as_ref().map_or(set, |(left, ..)| left)))
-            }
-            EntryKind::Conditional => lines.extend(entry.only_if.as_deref().map(short)),
-            _ => {}
+    fn label(&self, entry: &PlanEntry) -> String {
+        let mut lines = vec![format!("{} {}", entry.id, cut(&entry.title))];
+        match &entry.kind {
+            EntryKind::Conditional => lines.extend(entry.only_if.as_deref().map(cut)),
+            kind => lines.extend(kind.node_set().map(cut)),
         }
-        if let Some(runs) = &entry.runs {
-            let host = runs
-                .host
-                .as_ref()
-                .map_or(String::new(), |h| format!("{h}: "));
-            lines.push(short(&format!("{host}{}", runs.words)));
+        if let Some(command) = &entry.command {
+            let host = command.host.as_ref();
+            let host = host.map_or(String::new(), |h| format!("{h}: "));
+            lines.push(cut(&format!("{host}{}", command.words)));
         }
         let quoted: Vec<String> = lines.iter().map(|l| self.quoted(l.trim_end())).collect();
         let inner: Vec<&str> = quoted.iter().map(|q| &q[1..q.len() - 1]).collect();
@@ -170,34 +164,20 @@ impl Drawer {
                 let label = match group {
                     MemberGroup::Subtasks => "",
                     MemberGroup::Check => "between waves",
-                    MemberGroup::IfTrue => "if so",
-                    MemberGroup::IfFalse => "else",
+                    MemberGroup::IfTrue => "if true",
+                    MemberGroup::IfFalse => "if false",
                 };
                 for member in members {
                     self.edge(entry.id, &format!("t{}", member.id), label, true);
                 }
             }
             for route in entry.routes.iter().filter(|r| !is_plain_failure(r)) {
-                let label = match route.when {
-                    RouteCase::Always => "",
-                    RouteCase::Success
-                        if matches!(route.to, RouteTarget::Task { jump: false, .. }) =>
-                    {
-                        ""
-                    }
-                    other => when(other),
+                let target = match route.to {
+                    RouteTarget::Task { id, .. } => format!("t{id}"),
+                    RouteTarget::End(_) => "the_end".into(),
                 };
-                match route.to {
-                    RouteTarget::Task { id, .. } => {
-                        self.edge(entry.id, &format!("t{id}"), label, false)
-                    }
-                    RouteTarget::End(code) => {
-                        ends = true;
-                        let code = code.map_or(String::new(), |c| format!("exit {c}"));
-                        let label = format!("{label} {code}");
-                        self.edge(entry.id, "the_end", label.trim(), false);
-                    }
-                }
+                ends |= matches!(route.to, RouteTarget::End(_));
+                self.edge(entry.id, &target, &route_label(route), false);
             }
         }
         if ends {
@@ -209,41 +189,50 @@ impl Drawer {
     }
 
     fn edge(&mut self, from: u32, to: &str, label: &str, member: bool) {
-        let text = match (self.language, label, member) {
-            (DiagramLanguage::Dot, _, _) => {
-                let label = match label {
-                    "" => String::new(),
-                    label => format!("label={}", self.quoted(label)),
-                };
-                let style = if member { "style=dashed" } else { "" };
-                let both = [label.as_str(), style];
-                let both: Vec<&str> = both.into_iter().filter(|t| !t.is_empty()).collect();
-                match both.len() {
-                    0 => format!("t{from} -> {to};"),
-                    _ => format!("t{from} -> {to} [{}];", both.join(", ")),
+        let label = Some(label)
+            .filter(|l| !l.is_empty())
+            .map(|l| self.quoted(l));
+        let text = match self.language {
+            DiagramLanguage::Dot => {
+                let label = label.map(|l| format!("label={l}"));
+                let style = member.then(|| "style=dashed".to_string());
+                let attributes: Vec<String> = label.into_iter().chain(style).collect();
+                match attributes.is_empty() {
+                    true => format!("t{from} -> {to};"),
+                    false => format!("t{from} -> {to} [{}];", attributes.join(", ")),
                 }
             }
-            (DiagramLanguage::Mermaid, "", false) => format!("t{from} --> {to}"),
-            (DiagramLanguage::Mermaid, "", true) => format!("t{from} -.-> {to}"),
-            (DiagramLanguage::Mermaid, label, false) => {
-                format!("t{from} -->|{}| {to}", self.quoted(label))
-            }
-            (DiagramLanguage::Mermaid, label, true) => {
-                format!("t{from} -.->|{}| {to}", self.quoted(label))
+            DiagramLanguage::Mermaid => {
+                let arrow = if member { "-.->" } else { "-->" };
+                let label = label.map_or(String::new(), |l| format!("|{l}|"));
+                format!("t{from} {arrow}{label} {to}")
             }
         };
         self.line(&text);
     }
 }
 
-/// A failure that ends the run: an arrow from every box to the end would hide
-/// all others.
+fn route_label(route: &PlanRoute) -> String {
+    let case = match (route.when, route.to) {
+        (RouteCase::Always, _) | (RouteCase::Success, RouteTarget::Task { jump: false, .. }) => "",
+        (RouteCase::Left, _) => "branch leaves",
+        (other, _) => other.word(),
+    };
+    match route.to {
+        RouteTarget::End(Some(code)) if case.is_empty() => format!("exit {code}"),
+        RouteTarget::End(Some(code)) => format!("{case}: exit {code}"),
+        _ => case.into(),
+    }
+}
+
+/// A failure that ends the run. It has no arrow: one from every box would hide all
+/// the others.
 fn is_plain_failure(route: &PlanRoute) -> bool {
     route.when == RouteCase::Failure && route.to == RouteTarget::End(None)
 }
 
-fn short(text: &str) -> String {
-    match text.char_indices().nth(WIDEST) {
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_WIDTH) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_string(),
     }

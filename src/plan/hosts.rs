@@ -1,4 +1,4 @@
-//! Which hosts the tasks are meant for, as far as that is known before the run.
+//! Which hosts the tasks run on, as far as that is known before the run.
 #![forbid(unsafe_code)]
 
 use super::recipe::Defaults;
@@ -10,22 +10,22 @@ use crate::text::template::Template;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// The distinct hosts of a run, this machine not among them.
+/// The distinct hosts of a run, without this machine.
 #[derive(Default)]
 pub struct RunHosts {
-    /// In the order of the tasks.
-    pub hosts: Vec<String>,
+    /// In task order.
+    pub known: Vec<String>,
     /// Tasks whose hosts come from results.
     pub late: Vec<Ix>,
 }
 
 impl RunHosts {
     pub fn collect(workflow: &Workflow, defaults: &Defaults, selection: &HostFilter) -> RunHosts {
-        let mut targets = RunHosts::default();
+        let mut hosts = RunHosts::default();
         let mut seen = HashSet::new();
         for (ix, task) in workflow.tasks.iter().enumerate() {
             if has_late_hosts(task) {
-                targets.late.push(ix);
+                hosts.late.push(ix);
                 continue;
             }
             for host in hosts_of_task(workflow, selection, task)
@@ -33,12 +33,12 @@ impl RunHosts {
                 .flatten()
             {
                 if !seen.contains(&*host) && !is_this_machine(&host, &defaults.own_name) {
-                    targets.hosts.push(host.to_string());
+                    hosts.known.push(host.to_string());
                     seen.insert(host);
                 }
             }
         }
-        targets
+        hosts
     }
 }
 
@@ -54,8 +54,8 @@ pub fn has_late_hosts(task: &Task) -> bool {
     }
 }
 
-/// The hosts of a task's command, as `--limit` and `--exclude` leave them; `None`
-/// for one that is not known yet, or none.
+/// The hosts of a task's command that `--limit` and `--exclude` select; `None` for a
+/// host that is missing or known only during the run.
 pub fn hosts_of_task<'a>(
     workflow: &Workflow,
     selection: &HostFilter,

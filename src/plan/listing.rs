@@ -1,6 +1,7 @@
-//! The plan as a person reads it (SPEC §6.1): what would run, in order.
+//! The plan as text (SPEC §6.1): what would run, in order.
 #![forbid(unsafe_code)]
 
+use super::hosts::RunHosts;
 use super::outline::{
     EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, PlannedCommand, RouteCase, RouteTarget,
 };
@@ -23,12 +24,12 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
         printable(file),
         Plural(workflow.tasks.len(), "task")
     );
-    outline.main.iter().for_each(|e| lister.task(e, 0));
-    lister.part(
-        "failure handlers, entered only by a failure",
+    lister.tasks(&outline.main, 0);
+    lister.section(
+        "failure handlers, entered only on failure",
         &outline.handlers,
     );
-    lister.part("final tasks, run whenever the run ends", &outline.finals);
+    lister.section("final tasks, run whenever the run ends", &outline.finals);
     lister.hosts(outline);
     lister.time(outline);
     lister.out
@@ -40,11 +41,15 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    fn part(&mut self, heading: &str, entries: &[PlanEntry]) {
+    fn section(&mut self, heading: &str, entries: &[PlanEntry]) {
         if !entries.is_empty() {
             let _ = writeln!(self.out, "\n{heading}:");
-            entries.iter().for_each(|e| self.task(e, 0));
+            self.tasks(entries, 0);
         }
+    }
+
+    fn tasks(&mut self, entries: &[PlanEntry], depth: usize) {
+        entries.iter().for_each(|e| self.task(e, depth));
     }
 
     fn line(&mut self, depth: usize, text: &str) {
@@ -72,19 +77,19 @@ impl Lister<'_> {
         if let Some(condition) = entry.only_if.as_ref().filter(|_| entry.groups.is_empty()) {
             self.line(depth, &format!("only if {condition}"));
         }
-        self.what(entry, depth);
-        if let Some(runs) = &entry.runs {
-            self.runs(runs, depth);
+        self.kind(&entry.kind, depth);
+        if let Some(command) = &entry.command {
+            self.command(command, depth);
         }
         for (group, members) in &entry.groups {
             self.line(depth, &heading(*group, entry));
-            members.iter().for_each(|m| self.task(m, depth + 1));
+            self.tasks(members, depth + 1);
         }
-        for (key, condition) in &entry.judged {
+        for (key, condition) in &entry.criteria {
             let word = match *key {
                 "success" => "succeeds if",
                 "failure" => "fails if",
-                "next" => "goes on if",
+                "next" => "continues if",
                 _ => "loops until",
             };
             self.line(depth, &format!("{word} {condition}"));
@@ -98,19 +103,23 @@ impl Lister<'_> {
         }
     }
 
-    fn what(&mut self, entry: &PlanEntry, depth: usize) {
-        match &entry.what {
-            EntryKind::Hosts { at_once, set, left } => {
-                let on = match left {
+    /// What is not said by the command or by the headings of the members.
+    fn kind(&mut self, kind: &EntryKind, depth: usize) {
+        match kind {
+            EntryKind::Hosts {
+                at_once,
+                set,
+                selected,
+            } => {
+                let on = match selected {
                     None => set.clone(),
-                    Some((set, left, all)) => {
-                        format!("{set} ({left} of {all}, as the command line says)")
-                    }
+                    Some(part) => format!(
+                        "{} ({} of {} selected on the command line)",
+                        part.set, part.count, part.total
+                    ),
                 };
-                self.line(
-                    depth,
-                    &format!("parallel, at most {at_once} at once, on each of {on}"),
-                );
+                let text = format!("parallel, at most {at_once} at once, on each of {on}");
+                self.line(depth, &text);
             }
             EntryKind::Decision => self.line(depth, "decision"),
             EntryKind::Command
@@ -120,33 +129,27 @@ impl Lister<'_> {
         }
     }
 
-    fn runs(&mut self, runs: &PlannedCommand, depth: usize) {
-        let at = runs
-            .host
-            .as_ref()
-            .map_or(String::new(), |h| format!("{h}, "));
-        self.line(
-            depth,
-            &format!("{at}{}, timeout {}", runs.exec, runs.timeout),
-        );
-        self.line(depth, &format!("$ {}", runs.words));
+    fn command(&mut self, command: &PlannedCommand, depth: usize) {
+        let host = command.host.as_ref();
+        let host = host.map_or(String::new(), |h| format!("{h}, "));
+        let text = format!("{host}{}, timeout {}", command.exec, command.timeout);
+        self.line(depth, &text);
+        self.line(depth, &format!("$ {}", command.words));
     }
 
     fn hosts(&mut self, outline: &Outline) {
-        let targets = &outline.targets;
-        let hosts = match targets.hosts.len() {
-            0 => "none but this machine".to_string(),
-            n => format!("{n} distinct ({})", nodeset::fold(&targets.hosts)),
+        let RunHosts { known, late } = &outline.hosts;
+        let hosts = match known.len() {
+            0 => "only this machine".to_string(),
+            n => format!("{n} distinct ({})", nodeset::fold(known)),
         };
-        let ids: Vec<String> = targets
-            .late
+        let ids = late
             .iter()
-            .map(|ix| self.workflow.tasks[*ix].id.to_string())
-            .collect();
-        let late = match ids.len() {
-            0 => String::new(),
-            1 => format!(", and those that a result names (task {})", ids[0]),
-            _ => format!(", and those that results name (tasks {})", ids.join(", ")),
+            .map(|ix| self.workflow.tasks[*ix].id.to_string());
+        let late = match ids.collect::<Vec<_>>().as_slice() {
+            [] => String::new(),
+            [id] => format!(", and those that a result names (task {id})"),
+            ids => format!(", and those that results name (tasks {})", ids.join(", ")),
         };
         let _ = writeln!(self.out, "\nhosts: {}{late}", printable(&hosts));
     }
@@ -155,8 +158,9 @@ impl Lister<'_> {
         let whole = outline.durations.whole;
         let worst = match whole.worst {
             Some(worst) => format!("at worst {}", duration::rough(worst)),
-            None => "at worst without end (a cycle of jumps, or a number that only the run knows)"
-                .into(),
+            None => {
+                "no upper bound (a cycle of jumps, or a number known only during the run)".into()
+            }
         };
         let likely = duration::rough(whole.likely);
         let _ = writeln!(self.out, "time: likely {likely}, {worst}");
@@ -165,7 +169,7 @@ impl Lister<'_> {
 
 fn heading(group: MemberGroup, entry: &PlanEntry) -> String {
     let condition = entry.only_if.as_deref().unwrap_or("its condition");
-    match (group, &entry.what) {
+    match (group, &entry.kind) {
         (MemberGroup::Subtasks, EntryKind::Tasks { at_once }) => {
             format!("parallel, at most {at_once} at once:")
         }
@@ -177,8 +181,8 @@ fn heading(group: MemberGroup, entry: &PlanEntry) -> String {
     }
 }
 
-/// Attempts, iterations and the pause after the task.
-pub fn limits(task: &Task) -> String {
+/// Retries, iterations and the sleep after the task.
+fn limits(task: &Task) -> String {
     let mut parts = Vec::new();
     match &task.retry.count {
         Deferrable::Known(0) => {}
@@ -207,27 +211,37 @@ pub fn limits(task: &Task) -> String {
     parts.join(", ")
 }
 
-/// Where the flow goes, as one line.
-pub fn routes(routes: &[PlanRoute]) -> String {
-    let parts: Vec<String> = routes.iter().map(route).collect();
+/// Where the flow goes, on one line.
+fn routes(routes: &[PlanRoute]) -> String {
+    let (leaving, own): (Vec<&PlanRoute>, Vec<&PlanRoute>) =
+        routes.iter().partition(|r| r.when == RouteCase::Left);
+    let mut parts: Vec<String> = own.into_iter().map(route).collect();
+    if !leaving.is_empty() {
+        let targets = leaving.iter().map(|r| target(r.to));
+        let targets = targets.collect::<Vec<_>>().join(", or ");
+        parts.push(format!("if a branch task leaves the block: {targets}"));
+    }
     parts.join("; ")
 }
 
 fn route(route: &PlanRoute) -> String {
-    let to = match route.to {
-        RouteTarget::Task { id, jump: false } => format!("then {id}"),
-        RouteTarget::Task { id, jump: true } => format!("go to {id}"),
-        RouteTarget::End(Some(code)) => format!("the run ends with {code}"),
-        RouteTarget::End(None) => "the run ends with its exit code".into(),
-    };
+    let to = target(route.to);
     match (route.when, route.to) {
-        (RouteCase::Always, _) => to,
+        (RouteCase::Always | RouteCase::Left, _) => to,
         (RouteCase::Success, RouteTarget::Task { jump: false, .. }) => to,
         (RouteCase::Success, RouteTarget::End(_)) => format!("then {to}"),
         (RouteCase::Success, _) => format!("on success {to}"),
         (RouteCase::Failure, RouteTarget::End(None)) => "a failure ends the run".into(),
         (RouteCase::Failure, _) => format!("on failure {to}"),
-        (RouteCase::Skipped, _) => format!("when skipped {to}"),
-        (RouteCase::Left, _) => format!("out of its branch {to}"),
+        (RouteCase::Skipped, _) => format!("if skipped {to}"),
+    }
+}
+
+fn target(target: RouteTarget) -> String {
+    match target {
+        RouteTarget::Task { id, jump: false } => format!("then {id}"),
+        RouteTarget::Task { id, jump: true } => format!("go to {id}"),
+        RouteTarget::End(Some(code)) => format!("the run ends with {code}"),
+        RouteTarget::End(None) => "the run ends with its exit code".into(),
     }
 }

@@ -1,5 +1,5 @@
 //! What would happen: the checked workflow, the rules of the flow, the words
-//! that would be executed. Starts nothing and contacts nobody.
+//! that would be executed. Starts no process and contacts no host.
 #![forbid(unsafe_code)]
 
 pub mod as_json;
@@ -18,5 +18,6 @@ pub mod outline;
 pub mod plan_id;
 pub mod recipe;
 mod result_uses;
+mod shown_command;
 pub mod waves;
 pub mod workflow;

@@ -1,32 +1,30 @@
-//! The plan as a tree (SPEC §6.1): every task where a reader looks for it, with
-//! what would run and where the flow goes next. Each form of the plan (`listing`,
-//! `picture`, `as_json`) draws this and decides nothing itself.
+//! The plan as a tree (SPEC §6.1): each task with what would run and where the flow
+//! goes next. Every form of the plan (`listing`, `diagram`, `as_json`) draws this
+//! tree and decides nothing itself.
 #![forbid(unsafe_code)]
 
 use super::durations::{self, Durations, FINAL_TIMEOUT};
-use super::exec::{Arg, ExecMethod, ExecType};
 use super::graph::{Case, Graph, To, node, task_of};
 use super::hosts::RunHosts;
-use super::recipe::{Defaults, Payload, Recipe};
+use super::recipe::{Defaults, Recipe};
+use super::shown_command::shown_command;
 use super::workflow::Workflow;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind};
 use crate::text::duration;
-use crate::text::quote;
-use crate::text::script::{Script, variable};
 use crate::text::source::SourceMap;
-use crate::text::template::{Piece, Template};
+use crate::text::template::Template;
 use std::time::Duration;
 
 /// The plan of a checked workflow.
 pub struct Outline {
-    /// The tasks of the main line in order; blocks hold their members.
+    /// The tasks of the main line in order; blocks contain their members.
     pub main: Vec<PlanEntry>,
-    /// Tasks that only a failure leads to.
+    /// Tasks reached only after a failure.
     pub handlers: Vec<PlanEntry>,
     /// Tasks that run whenever the run ends.
     pub finals: Vec<PlanEntry>,
-    pub targets: RunHosts,
+    pub hosts: RunHosts,
     pub durations: Durations,
 }
 
@@ -35,13 +33,13 @@ pub struct PlanEntry {
     pub ix: Ix,
     pub id: u32,
     pub title: String,
-    pub what: EntryKind,
-    /// The text of its `condition=`; of a conditional it is what chooses.
+    pub kind: EntryKind,
+    /// The text of its `condition=`, which chooses the branch of a conditional block.
     pub only_if: Option<String>,
-    /// The conditions that judge it, by their keys, as written.
-    pub judged: Vec<(&'static str, String)>,
-    /// The command it runs, or runs on each of its hosts.
-    pub runs: Option<PlannedCommand>,
+    /// Its criteria by key, as written.
+    pub criteria: Vec<(&'static str, String)>,
+    /// The command it runs, once or on each of its hosts.
+    pub command: Option<PlannedCommand>,
     pub groups: Vec<(MemberGroup, Vec<PlanEntry>)>,
     pub routes: Vec<PlanRoute>,
 }
@@ -50,38 +48,62 @@ pub struct PlanEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub enum EntryKind {
     Command,
-    /// At most so many at once.
+    /// A block over tasks; `at_once` is its limit of running subtasks.
     Tasks {
         at_once: String,
     },
+    /// A block over hosts.
     Hosts {
         at_once: String,
-        /// The node set as written, and what the command line leaves of it.
+        /// The node set as written.
         set: String,
-        left: Option<(String, usize, usize)>,
+        /// What `--limit` and `--exclude` leave of it, unless that is all.
+        selected: Option<SelectedHosts>,
     },
     Conditional,
     Decision,
     Bare,
 }
 
+impl EntryKind {
+    /// The node set of a block over hosts, without hosts that are not selected.
+    pub fn node_set(&self) -> Option<&str> {
+        match self {
+            EntryKind::Hosts { set, selected, .. } => {
+                Some(selected.as_ref().map_or(set, |part| &part.set))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The part of a node set that would run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectedHosts {
+    /// The selected hosts, folded.
+    pub set: String,
+    pub count: usize,
+    /// How many hosts the whole set has.
+    pub total: usize,
+}
+
 /// How a command would be run.
 pub struct PlannedCommand {
     pub host: Option<String>,
     pub exec: String,
-    /// The exact words, quoted for a shell; what the run decides is left as
+    /// The exact words, quoted for a shell. References to results are left as
     /// written, secrets are masked.
     pub words: String,
     pub timeout: String,
-    /// In seconds, where it is known.
+    /// `None` if it comes from a result.
     pub timeout_known: Option<Duration>,
 }
 
-/// What a block's members are to it.
+/// The role of a block's members.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemberGroup {
     Subtasks,
-    /// Between waves.
+    /// The `wave_check`, which runs between waves.
     Check,
     IfTrue,
     IfFalse,
@@ -90,22 +112,35 @@ pub enum MemberGroup {
 /// When a route is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RouteCase {
-    /// On a true verdict.
+    /// On a true verdict of the task.
     Success,
     Failure,
     /// Whatever the verdict.
     Always,
     Skipped,
-    /// A branch task left the block.
+    /// A branch task leaves the block.
     Left,
+}
+
+impl RouteCase {
+    /// The word for it in diagrams and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            RouteCase::Always => "always",
+            RouteCase::Success => "success",
+            RouteCase::Failure => "failure",
+            RouteCase::Skipped => "skipped",
+            RouteCase::Left => "out of the branch",
+        }
+    }
 }
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RouteTarget {
-    /// To a task: by a jump, or by falling through.
+    /// A task, by a jump or by falling through.
     Task { id: u32, jump: bool },
-    /// The run ends, with this exit code; without one, with the task's own.
+    /// The end of the run, with this exit code; `None` is the task's own.
     End(Option<i32>),
 }
 
@@ -125,7 +160,7 @@ impl Outline {
         let graph = Graph::new(workflow);
         let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
         let reached = graph.reachable(first.as_slice());
-        let maker = OutlineBuilder {
+        let builder = OutlineBuilder {
             workflow,
             defaults,
             selection,
@@ -133,24 +168,26 @@ impl Outline {
             graph,
             reached,
         };
-        let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| maker.entry(ix)).collect();
+        let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| builder.entry(ix)).collect();
         let main = (0..workflow.tasks.len()).filter(|ix| workflow.is_main_line(*ix));
-        let (handlers, line): (Vec<Ix>, Vec<Ix>) = main.partition(|ix| maker.is_after_failure(*ix));
+        let (handlers, line): (Vec<Ix>, Vec<Ix>) =
+            main.partition(|ix| builder.is_after_failure(*ix));
         Outline {
             main: entries(line),
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
-            targets: RunHosts::collect(workflow, defaults, selection),
-            durations: durations::measure(workflow, &maker.graph, defaults, selection),
+            hosts: RunHosts::collect(workflow, defaults, selection),
+            durations: durations::measure(workflow, &builder.graph, defaults, selection),
         }
     }
 
-    /// Every entry with its part, blocks before their members.
+    /// Every entry in order, blocks before their members.
     pub fn all(&self) -> Vec<&PlanEntry> {
         let mut out = Vec::new();
         let mut waiting: Vec<&PlanEntry> = Vec::new();
-        let parts = [&self.finals, &self.handlers, &self.main];
-        parts.iter().for_each(|p| waiting.extend(p.iter().rev()));
+        for entries in [&self.finals, &self.handlers, &self.main] {
+            waiting.extend(entries.iter().rev());
+        }
         while let Some(entry) = waiting.pop() {
             out.push(entry);
             let members = entry.groups.iter().rev().flat_map(|(_, m)| m.iter().rev());
@@ -163,16 +200,16 @@ impl Outline {
 struct OutlineBuilder<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
-    /// What `--limit` and `--exclude` leave of blocks over hosts.
+    /// The hosts of blocks that `--limit` and `--exclude` select.
     selection: &'a HostFilter,
     sources: &'a SourceMap,
     graph: Graph,
-    /// The nodes of the graph that the flow can come to.
+    /// Which nodes of the graph the flow can reach.
     reached: Vec<bool>,
 }
 
 impl OutlineBuilder<'_> {
-    /// Whether only a failure leads to the task: to a handler, and to a task that
+    /// Whether the task is reached only after a failure: a handler, or a task that
     /// only handlers fall through to.
     fn is_after_failure(&self, ix: Ix) -> bool {
         let only_in_handlers = self.reached[node(ix, true)] && !self.reached[node(ix, false)];
@@ -183,7 +220,7 @@ impl OutlineBuilder<'_> {
         let task = &self.workflow.tasks[ix];
         let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
         let mut groups = Vec::new();
-        let what = match &task.kind {
+        let kind = match &task.kind {
             TaskKind::Command(_) => EntryKind::Command,
             TaskKind::Decision => EntryKind::Decision,
             TaskKind::Bare => EntryKind::Bare,
@@ -215,16 +252,16 @@ impl OutlineBuilder<'_> {
             ix,
             id: task.id,
             title: task.title.shown(None),
-            what,
+            kind,
             only_if: condition.map(|(_, at)| self.sources.snippet(*at).to_string()),
-            judged: self.judged(task),
-            runs: self.runs(ix, task),
+            criteria: self.criteria(task),
+            command: self.command(ix, task),
             groups,
             routes: self.routes(ix, task),
         }
     }
 
-    fn judged(&self, task: &Task) -> Vec<(&'static str, String)> {
+    fn criteria(&self, task: &Task) -> Vec<(&'static str, String)> {
         let keys = ["success", "failure", "next", "loop_break"];
         let is_condition =
             |key: &str| key != "next" || matches!(task.routing.next, NextRule::When(_));
@@ -247,51 +284,48 @@ impl OutlineBuilder<'_> {
             Members::Hosts { set, .. } => EntryKind::Hosts {
                 at_once,
                 set: set.shown(None),
-                left: self.left_of(set),
+                selected: self.selected_hosts(set),
             },
         }
     }
 
-    /// What the command line leaves of a known node set, of how many.
-    fn left_of(&self, set: &Template) -> Option<(String, usize, usize)> {
+    /// What the command line selects of a known node set, unless it is all of it.
+    fn selected_hosts(&self, set: &Template) -> Option<SelectedHosts> {
         let text = set.known_text()?;
-        let mut known = nodeset::expand(&text, &self.workflow.directory).ok()?;
-        let all = known.hosts.len();
-        known.hosts.retain(|h| self.selection.allows(h));
-        let left = known.hosts.len();
-        (left != all).then(|| (nodeset::fold(&known.hosts), left, all))
+        let mut hosts = nodeset::expand(&text, &self.workflow.directory).ok()?.hosts;
+        let total = hosts.len();
+        hosts.retain(|h| self.selection.allows(h));
+        (hosts.len() != total).then(|| SelectedHosts {
+            set: nodeset::fold(&hosts),
+            count: hosts.len(),
+            total,
+        })
     }
 
-    fn runs(&self, ix: Ix, task: &Task) -> Option<PlannedCommand> {
+    fn command(&self, ix: Ix, task: &Task) -> Option<PlannedCommand> {
         let command = task.command()?;
         let host = command.hostname.as_ref().map(|h| h.shown(None));
-        let mut exec_timeout = None;
-        let (exec, words) = match &self.workflow.recipes[ix] {
+        let (exec, words, default) = match &self.workflow.recipes[ix] {
             Recipe::Ready { exec, payload } => {
-                exec_timeout = exec.timeout;
                 let on = host.as_deref().unwrap_or("{hostname}");
-                (exec.name().to_string(), words(exec, payload, on))
+                let words = shown_command(exec, payload, on);
+                (exec.name().to_string(), words, exec.timeout)
             }
             _ => {
-                let exec = command.exec.as_ref();
-                let arguments = command.arguments.as_ref();
-                let arguments = arguments.map_or(String::new(), |a| format!(" {}", a.shown(None)));
-                (
-                    exec.map_or("type known in the run".into(), |e| e.shown(None)),
-                    format!("{}{arguments}", command.command.shown(None)),
-                )
+                let exec = command.exec.as_ref().map(|e| e.shown(None));
+                let exec = exec.unwrap_or("exec type known only during the run".into());
+                let words = [Some(&command.command), command.arguments.as_ref()];
+                let words: Vec<String> = words.iter().flatten().map(|w| w.shown(None)).collect();
+                (exec, words.join(" "), None)
             }
         };
-        let default = exec_timeout.unwrap_or(self.defaults.timeout);
         let (timeout, timeout_known) = match &command.timeout {
             Some(Deferrable::Deferred { value, .. }) => (value.shown(None), None),
-            known => {
-                let default = match task.finally {
-                    true => default.min(FINAL_TIMEOUT),
-                    false => default,
-                };
-                let timeout = known.as_ref().and_then(Deferrable::known).copied();
-                let timeout = timeout.unwrap_or(default);
+            given => {
+                let default = default.unwrap_or(self.defaults.timeout);
+                let most = if task.finally { FINAL_TIMEOUT } else { default };
+                let given = given.as_ref().and_then(Deferrable::known).copied();
+                let timeout = given.unwrap_or(default.min(most));
                 (duration::setting(timeout), Some(timeout))
             }
         };
@@ -304,12 +338,14 @@ impl OutlineBuilder<'_> {
         })
     }
 
-    /// Where the flow goes from the task: for a task of the main line every edge
-    /// of the graph, for a subtask what its own keys say.
+    /// Where the flow goes from the task: every edge of the graph for a task
+    /// of the main line, what its own keys say for a subtask.
     fn routes(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
         if task.finally || !(self.workflow.is_main_line(ix) || task.routing.routes()) {
             return Vec::new();
         }
+        let return_ = task.routing.return_.as_ref();
+        let code_is_known = return_.is_none_or(|code| code.known().is_some());
         let mut out: Vec<PlanRoute> = Vec::new();
         for edge in self.graph.from(node(ix, self.is_after_failure(ix))) {
             let when = match edge.case {
@@ -323,20 +359,10 @@ impl OutlineBuilder<'_> {
                     id: self.workflow.tasks[task_of(to)].id,
                     jump: edge.jump,
                 },
-                // Where nothing names a code, it is the task's own.
-                To::End(_) if when == RouteCase::Failure && task.routing.return_.is_none() => {
-                    RouteTarget::End(None)
+                To::End(code) => {
+                    let is_own = when == RouteCase::Failure && return_.is_none();
+                    RouteTarget::End(Some(code).filter(|_| code_is_known && !is_own))
                 }
-                To::End(_)
-                    if task
-                        .routing
-                        .return_
-                        .as_ref()
-                        .is_some_and(|c| c.known().is_none()) =>
-                {
-                    RouteTarget::End(None)
-                }
-                To::End(code) => RouteTarget::End(Some(code)),
             };
             let route = PlanRoute { when, to };
             if !out.contains(&route) {
@@ -347,7 +373,7 @@ impl OutlineBuilder<'_> {
             // A branch task that does not jump or end the run stays in its branch.
             out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
         }
-        simpler(out)
+        simplify(out)
     }
 }
 
@@ -357,9 +383,9 @@ fn ends(task: &Task, route: &PlanRoute) -> bool {
     own && matches!(route.to, RouteTarget::End(_)) && route.when != RouteCase::Skipped
 }
 
-/// Success and failure to the same place are one; skipped needs no word where
-/// it goes where success goes.
-fn simpler(mut routes: Vec<PlanRoute>) -> Vec<PlanRoute> {
+/// Merges success and failure to one place, and drops `skipped` where it leads
+/// where success does.
+fn simplify(mut routes: Vec<PlanRoute>) -> Vec<PlanRoute> {
     let to = |routes: &[PlanRoute], when| routes.iter().find(|r| r.when == when).map(|r| r.to);
     let success = to(&routes, RouteCase::Success);
     if success.is_some() && success == to(&routes, RouteCase::Skipped) {
@@ -376,76 +402,4 @@ fn simpler(mut routes: Vec<PlanRoute>) -> Vec<PlanRoute> {
     }
     routes.sort_by_key(|r| r.when as u8);
     routes
-}
-
-/// The words as they would be executed; what the run decides is left as written.
-pub fn words(exec: &ExecType, payload: &Payload, host: &str) -> String {
-    let (of_command, of_arguments): (Vec<String>, Vec<String>) = match payload {
-        Payload::Words { words, of_command } => {
-            let own: Vec<String> = words.iter().map(shown_word).collect();
-            (own[..*of_command].to_vec(), own[*of_command..].to_vec())
-        }
-        Payload::Script(script) => (vec![shown_script(exec, script)], Vec::new()),
-    };
-    let own = || {
-        [of_command.clone(), of_arguments.clone()]
-            .concat()
-            .join(" ")
-    };
-    match &exec.way {
-        ExecMethod::Words | ExecMethod::Script => own(),
-        ExecMethod::Ssh { .. } => format!("ssh {} {}", quote::shell_word(host), own()),
-        ExecMethod::Argv(args) => {
-            let part = |arg: &Arg| match arg {
-                Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
-                Arg::Command | Arg::Script => of_command.join(" "),
-                Arg::Arguments => of_arguments.join(" "),
-            };
-            let shown: Vec<String> = args
-                .iter()
-                .map(part)
-                .filter(|p: &String| !p.is_empty())
-                .collect();
-            shown.join(" ")
-        }
-    }
-}
-
-/// Quoted, unless only a reference makes it look as if it needed that.
-fn shown_word(word: &Template) -> String {
-    let literal: String = word
-        .pieces
-        .iter()
-        .filter(|p| !matches!(p, Piece::Reference { .. }))
-        .map(|p| {
-            Template {
-                pieces: vec![p.clone()],
-            }
-            .shown(None)
-        })
-        .collect();
-    let text = word.shown(None);
-    if !text.is_empty()
-        && (literal.is_empty() || quote::shell_word(&literal) == literal || word.has_secret())
-    {
-        text
-    } else {
-        quote::shell_word(&text)
-    }
-}
-
-/// The script with the values it uses, as a local shell gets it; elsewhere as
-/// one word.
-fn shown_script(exec: &ExecType, script: &Script) -> String {
-    let values: String = script
-        .values
-        .iter()
-        .enumerate()
-        .map(|(i, v)| format!("{}={} ", variable(i + 1), v.shown(None)))
-        .collect();
-    let text = quote::shell_word(&script.text.shown(None));
-    match exec.way {
-        ExecMethod::Script => format!("{values}/bin/bash -c {text}"),
-        _ => format!("{values}{text}"),
-    }
 }

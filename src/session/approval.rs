@@ -4,11 +4,10 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
-use crate::plan::as_json::{self, PlanHeader};
 use crate::plan::hosts::RunHosts;
 use crate::plan::outline::Outline;
 use crate::plan::plan_id::{self, PlanBasis};
-use crate::plan::{diagram, listing};
+use crate::plan::{as_json, diagram, listing};
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;
 use crate::session::load::Loaded;
@@ -135,14 +134,7 @@ pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm
             text
         }
         PlanForm::Diagram(language) => diagram::draw(&outline, &loaded.name, language),
-        PlanForm::Json => as_json::write(
-            &outline,
-            workflow,
-            &PlanHeader {
-                file: &loaded.name,
-                id: &plan.id,
-            },
-        ),
+        PlanForm::Json => as_json::write(&outline, workflow, &loaded.name, &plan.id),
     };
     Mask::new(&workflow.globals).apply(&text)
 }
@@ -165,9 +157,9 @@ pub fn check(
     let Some(expected) = &loaded.invocation.expect_hosts else {
         return Ok(());
     };
-    let targets = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
-    let found = targets.hosts.len();
-    let late = match targets.late.is_empty() {
+    let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
+    let found = run_hosts.known.len();
+    let late = match run_hosts.late.is_empty() {
         true => String::new(),
         false => ", and hosts that results name cannot be counted before the run".into(),
     };
@@ -180,7 +172,11 @@ pub fn check(
     };
     let hosts = match found {
         0 => "no host but this machine".to_string(),
-        n => format!("{} ({})", Plural(n, "host"), nodeset::fold(&targets.hosts)),
+        n => format!(
+            "{} ({})",
+            Plural(n, "host"),
+            nodeset::fold(&run_hosts.known)
+        ),
     };
     Err(Refusal::new(
         exit::EXPECTED_HOSTS,
@@ -231,12 +227,12 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     if invocation.yes || invocation.expect_hosts.is_some() || !somebody {
         return Ok(());
     }
-    let targets = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
-    let (hosts, most) = (targets.hosts.len(), loaded.site.conf.confirm_above);
+    let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
+    let (hosts, most) = (run_hosts.known.len(), loaded.site.conf.confirm_above);
     if hosts <= most.unwrap_or(CONFIRM_ABOVE) as usize {
         return Ok(());
     }
-    let folded = nodeset::fold(&targets.hosts);
+    let folded = nodeset::fold(&run_hosts.known);
     let answer = ask(&format!(
         "This runs on {hosts} hosts: {folded}\nType their number to go on: "
     ));
