@@ -72,7 +72,7 @@ fn a_plain_if_goes_on_and_names_what_failed() {
         + &note(3, 5, "")
         + "task=9\nexec=shell\ncommand=echo @0_success@ @0_exit@ @0_failed_count@ @0_failed_hosts@ >>ran\n";
     let (ran, sandbox) = check(&tasks, 0, "1 2 3 false 1 2 [1,3]", "0 9");
-    let warning = "in its branch: 1 failed, 3 failed; the flow goes on";
+    let warning = "in its branch: 1 failed, 3 failed; the flow continues";
     assert!(ran.stdout.contains(warning), "{ran:?}");
     assert!(sandbox.log().contains(&format!("[WARN] Task 0: {warning}")));
 }

@@ -137,7 +137,7 @@ fn other_hosts_another_outcome_or_another_task_is_another_failure() {
         "exit code 14",
         "--max-steps=1\ntask=1\nexec=local\ncommand=true\ntask=2\nexec=local\ncommand=true\n",
     );
-    let end = ": exit code 14: stopped after 1 task, as --max-steps says; log: ";
+    let end = ": exit code 14: stopped after 1 task (--max-steps); log: ";
     assert!(ran.stderr.contains(end), "{ran:?}");
     let ran = of_task(
         "task 3 (Both) failed",

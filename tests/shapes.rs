@@ -228,13 +228,13 @@ const WAYS: &[Way] = &[
         code: 3,
         path: "0 90",
         stdout: &[
-            "  warning: task 0: stdout_split: there is no field 2; the output stays whole",
+            "  warning: task 0: stdout_split: no field 2; the whole output is kept",
             "  | app:stopped",
             "  | no process id in: app:stopped",
         ],
         stderr: &["     = stdout: app:stopped"],
         log: &[
-            "[WARN] Task 0: stdout_split: there is no field 2; the output stays whole",
+            "[WARN] Task 0: stdout_split: no field 2; the whole output is kept",
             "[INFO] Task 0: goes to task 90: its verdict is false",
         ],
     },

@@ -187,7 +187,7 @@ fn the_reindex_that_fails_is_named_but_stops_nothing() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
         ran.stdout
-            .contains("in its branch: 21 failed; the flow goes on"),
+            .contains("in its branch: 21 failed; the flow continues"),
         "{ran:?}"
     );
     assert!(sandbox.read("acts").ends_with("reindex\nmaintenance off\n"));

@@ -5,10 +5,10 @@
 use super::clock;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::engine::RunEnd;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::{Level, signal_name};
 use crate::run::result::TaskResult;
+use crate::run::run_end::RunEnd;
 use crate::run::sys;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{cannot, reason};

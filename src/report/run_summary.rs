@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::plan::workflow::Workflow;
-use crate::run::engine::RunEnd;
+use crate::run::run_end::RunEnd;
 use crate::task::mask::Mask;
 use std::path::Path;
 use std::time::{Duration, SystemTime};

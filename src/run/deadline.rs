@@ -1,48 +1,61 @@
 //! The deadline of a run (SPEC §6.5): nothing starts that may not end in time.
 //!
-//! The wall clock is read once, when the run begins; from then on only the
-//! runner's clock counts, which nobody sets.
+//! The wall clock is read once, when the run begins. From then on only the runner's
+//! clock counts, which nobody can set.
 #![forbid(unsafe_code)]
 
-use super::engine::Engine;
 use super::runner::Time;
-use super::step::Numbers;
 use super::sys::{self, LocalTime};
-use crate::exit;
-use crate::plan::durations::{LIKELY, retry_waits};
 use crate::task::Ix;
 use crate::text::duration;
 use crate::text::moment::Moment;
 use std::time::{Duration, SystemTime};
 
-/// The time that a run may use.
 #[derive(Clone, Debug)]
 pub struct Deadline {
-    /// When it is over, on the runner's clock.
+    /// When the run must have ended, on the runner's clock.
     pub at: Time,
-    /// What of it final tasks and the deadline task are to have.
-    pub kept: Duration,
+    /// The time before it that is reserved for final tasks and the deadline task.
+    pub reserved: Duration,
     /// `--deadline-task`
     pub task: Option<Ix>,
 }
 
 impl Deadline {
-    /// When everything else must have ended.
-    fn limit(&self) -> Time {
-        self.at.saturating_sub(self.kept)
+    /// When everything but the final tasks and the deadline task must have ended.
+    pub fn limit(&self) -> Time {
+        self.at.saturating_sub(self.reserved)
+    }
+
+    /// The time left until the limit; zero once it has passed.
+    pub fn time_left(&self, now: Time) -> Duration {
+        self.limit().saturating_sub(now)
+    }
+
+    /// Why something that takes up to `needs` cannot start now.
+    pub fn overrun(&self, needs: Duration, now: Time) -> Option<String> {
+        let left = self.time_left(now);
+        (needs > left || left.is_zero()).then(|| {
+            format!(
+                "does not fit (needs {}, {} left)",
+                duration::rough(needs),
+                duration::rough(rounded_down(left))
+            )
+        })
     }
 }
 
-/// What became of the deadline in a run.
-#[derive(Default)]
-pub(super) struct Window {
-    /// Why nothing starts any more.
-    missed: Option<String>,
-    /// What runs is what the time was kept for.
-    in_kept: bool,
+/// Rounds down to the unit that is shown, so that the time left never looks
+/// sufficient when it is not.
+fn rounded_down(left: Duration) -> Duration {
+    let seconds = left.as_secs();
+    Duration::from_secs(match seconds {
+        0..3540 => seconds,
+        3540.. => seconds / 60 * 60,
+    })
 }
 
-/// How long it is from `now` to the moment; nothing where that has passed.
+/// The time from `now` to the moment; `None` if the moment has passed.
 pub fn until(moment: Moment, now: SystemTime) -> Option<Duration> {
     let on_wall = |year, month, day, hour, minute| {
         let time = LocalTime {
@@ -69,97 +82,11 @@ pub fn until(moment: Moment, now: SystemTime) -> Option<Duration> {
             let today = sys::local_time(now);
             let on = |day| on_wall(today.year, today.month, day, hour, minute);
             let soon = on(today.day).filter(|left| !left.is_zero());
-            // Of a day after the month's last the next month's is made.
+            // A day past the end of the month means the next month.
             soon.or_else(|| on(today.day + 1))
         }
     };
     left.filter(|left| !left.is_zero())
-}
-
-impl Engine<'_> {
-    /// What is left for the flow; nothing where there is no limit.
-    pub(super) fn time_left(&self) -> Option<Duration> {
-        let limit = self.limit()?;
-        Some(limit.saturating_sub(self.runner.now()))
-    }
-
-    /// When the flow must have ended.
-    pub(super) fn limit(&self) -> Option<Time> {
-        let deadline = self.settings.deadline.as_ref()?;
-        (!self.window.in_kept && !self.memory.in_finals).then(|| deadline.limit())
-    }
-
-    /// Why an attempt cannot start: with those after it, it may not end in time.
-    pub(super) fn misfit(&self, attempt: u32, numbers: &Numbers) -> Option<String> {
-        let left = self.time_left()?;
-        let needs = needs(attempt, numbers);
-        (needs > left || left.is_zero()).then(|| {
-            format!(
-                "does not fit (needs {}, {} left)",
-                duration::rough(needs),
-                duration::rough(whole(left))
-            )
-        })
-    }
-
-    /// From here on nothing starts; the first reason counts.
-    pub(super) fn miss(&mut self, label: &str, cause: String) {
-        if self.window.missed.is_none() {
-            self.warn(label, &format!("the deadline: {cause}"));
-            self.window.missed = Some(cause);
-        }
-    }
-
-    /// Why nothing starts any more, where that is for the deadline.
-    pub(super) fn missed(&self) -> Option<&str> {
-        self.window.missed.as_deref()
-    }
-
-    /// After a walk that the deadline ended: the flow from the deadline task on,
-    /// which has no limit; the run's exit code. The journal holds nothing of it,
-    /// since a resumed run goes on where the deadline had stopped it.
-    pub(super) fn after_deadline(&mut self, exit: i32) -> i32 {
-        let deadline = self.settings.deadline.as_ref();
-        let task = deadline.and_then(|deadline| deadline.task);
-        let (Some(to), Some(_), exit::DEADLINE) = (task, self.missed(), exit) else {
-            return exit;
-        };
-        let journal = self.memory.journal.take();
-        let (turn, why) = (self.memory.turn, std::mem::take(&mut self.why));
-        let missed = self.window.missed.take();
-        self.window.in_kept = true;
-        self.memory.muted = false;
-        self.walk(to);
-        self.window.missed = missed;
-        self.memory.journal = journal;
-        self.memory.turn = turn;
-        self.complete = false;
-        self.why = why;
-        self.stopped.map_or(exit, |signal| exit::SIGNAL + signal)
-    }
-}
-
-/// Rounded down to what is shown of it, so that it never looks as if it were
-/// enough.
-fn whole(left: Duration) -> Duration {
-    let seconds = left.as_secs();
-    Duration::from_secs(match seconds {
-        0..3540 => seconds,
-        3540.. => seconds / 60 * 60,
-    })
-}
-
-/// The longest that the attempts from this one on take. A task that names no
-/// timeout is believed to be as quick as most are.
-fn needs(attempt: u32, numbers: &Numbers) -> Duration {
-    let (timeout, retries) = (&numbers.timeout, &numbers.retries);
-    let once = timeout.own.unwrap_or(timeout.default.min(LIKELY));
-    let left = (retries.count + 1).saturating_sub(attempt);
-    let wait = |count: u32| retry_waits(retries.delay, count as usize);
-    let pauses = wait(retries.count).saturating_sub(wait(retries.count - left.min(retries.count)));
-    let all = once.saturating_mul(left.saturating_add(1));
-    let all = all.saturating_add(pauses);
-    timeout.left.map_or(all, |of_block| all.min(of_block))
 }
 
 #[cfg(test)]

@@ -31,6 +31,14 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
+    /// `task 5`, or `task 10.3 on web03` for another host.
+    pub fn name_with_host(&self) -> String {
+        match self.hostname.as_str() {
+            "" | "localhost" => format!("task {}", self.label),
+            host => format!("task {} on {host}", self.label),
+        }
+    }
+
     /// Who an event about this task is about.
     pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
         About {

@@ -53,7 +53,7 @@ impl JobEnvironment {
 }
 
 /// How long a task's command may take.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Timeout {
     /// What the task itself says.
     pub own: Option<Duration>,

@@ -97,6 +97,17 @@ impl TaskResult {
         counts
     }
 
+    /// The members that were wanted and did not succeed.
+    pub fn failed_members(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .iter()
+            .filter(|m| m.result.outcome.is_failure())
+    }
+
+    pub fn has_failed_member(&self) -> bool {
+        self.failed_members().next().is_some()
+    }
+
     /// The names of the members that ended in one of these.
     pub fn members_that(&self, ended: &[Outcome]) -> Vec<&str> {
         self.members

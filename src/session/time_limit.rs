@@ -31,10 +31,10 @@ pub fn read(
     let task = word.map(|word| task(loaded, word)).transpose()?;
     let at = deadline::until(moment, began)
         .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has passed already"))?;
-    let kept = workflow.finals().chain(task);
-    let kept = kept.map(|ix| durations::promised(workflow, defaults, selection, ix));
-    let kept = kept.fold(Duration::ZERO, Duration::saturating_add);
-    Ok(Some(Deadline { at, kept, task }))
+    let reserved = workflow.finals().chain(task);
+    let reserved = reserved.map(|ix| durations::promised(workflow, defaults, selection, ix));
+    let reserved = reserved.fold(Duration::ZERO, Duration::saturating_add);
+    Ok(Some(Deadline { at, reserved, task }))
 }
 
 fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {

@@ -55,7 +55,7 @@ pub enum Wave {
 }
 
 /// `retry_delay=5s` or `5s..2m`, which doubles from the first to the last.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Delay {
     pub first: Duration,
     pub last: Option<Duration>,

@@ -2,17 +2,18 @@
 //! pause, checked against what a simple model says.
 #![forbid(unsafe_code)]
 
-use super::deadline::Deadline;
-use super::engine::{Engine, RunEnd, Settings};
-use super::event::Event;
-use super::job::JobEnvironment;
-use super::pretend::{Answer, PretendedRunner};
-use super::runner::{Ending, Job, Time};
+use super::engine::{Engine, Settings};
 use crate::outcome::Outcome;
 use crate::plan::check;
 use crate::plan::flow::Policy;
 use crate::plan::workflow::Workflow;
 use crate::plan::workflow::tests::{defaults, workflow};
+use crate::run::deadline::Deadline;
+use crate::run::event::Event;
+use crate::run::job::JobEnvironment;
+use crate::run::pretend::{Answer, PretendedRunner};
+use crate::run::run_end::RunEnd;
+use crate::run::runner::{Ending, Job, Time};
 use crate::task::nodeset::HostFilter;
 use crate::text::diagnostic::DiagnosticList;
 use std::collections::HashMap;
@@ -552,11 +553,11 @@ fn what_a_run_does_is_a_path_of_the_graph() {
 
 // The deadline.
 
-/// So many seconds in all, of which some are kept.
-fn deadline(at: u64, kept: u64) -> Option<Deadline> {
+/// A deadline after `at` seconds, of which the last `reserved` are reserved.
+fn deadline(at: u64, reserved: u64) -> Option<Deadline> {
     Some(Deadline {
         at: seconds(at),
-        kept: seconds(kept),
+        reserved: seconds(reserved),
         task: None,
     })
 }

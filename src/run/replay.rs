@@ -1,0 +1,336 @@
+//! The replay of a journal: a resumed run takes from it what was done before, and
+//! every run records there what it does.
+//!
+//! Owns the journal and counts the turns (`run::journal` says what a turn is). It
+//! answers questions and emits nothing: it does not know the engine that walks.
+#![forbid(unsafe_code)]
+
+use super::event::About;
+use super::journal::{FlowEnd, Journal};
+use super::result::TaskResult;
+use crate::outcome::Outcome;
+use crate::plan::flow::Position;
+use crate::task::Task;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The journal of this run and how far the walk has come in it. Without a journal,
+/// as in a rehearsal, nothing is replayed or recorded.
+#[derive(Default)]
+pub struct Replay {
+    journal: Option<Journal>,
+    /// `--finish-only`: only final tasks run.
+    pub finish_only: bool,
+    turn: u64,
+    silent: bool,
+    /// The block that stopped the run runs again, but only those of its tasks that
+    /// did not succeed.
+    pub redo: bool,
+    broken_reported: bool,
+    diverged: Option<String>,
+}
+
+/// A block as it was recorded.
+pub struct ReplayedBlock {
+    pub result: TaskResult,
+    /// The results of tasks that ran between its waves, by id.
+    pub checks: Vec<(u32, TaskResult)>,
+}
+
+impl Replay {
+    pub fn new(journal: Journal, finish_only: bool) -> Replay {
+        Replay {
+            silent: journal.last() > 0,
+            journal: Some(journal),
+            finish_only,
+            ..Replay::default()
+        }
+    }
+
+    /// The journal, and why it turned out to belong to another run.
+    pub fn into_parts(self) -> (Option<Journal>, Option<String>) {
+        (self.journal, self.diverged)
+    }
+
+    // Turns.
+
+    /// Begins a turn and returns its number.
+    pub fn begin_turn(&mut self) -> u64 {
+        self.turn += 1;
+        let journal = self.journal.as_ref();
+        self.silent = journal.is_some_and(|j| j.has(self.turn) || j.last() > self.turn);
+        self.turn
+    }
+
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// Whether a later turn than the present one is recorded, so that there is
+    /// nothing to wait for.
+    pub fn is_replaying(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|j| j.last() > self.turn)
+    }
+
+    /// Whether the turn is recorded to its end.
+    pub fn has_recorded(&self, turn: u64) -> bool {
+        self.journal.as_ref().is_some_and(|j| j.has(turn))
+    }
+
+    /// Whether what happens now was reported when it was recorded.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Has everything reported from here on.
+    pub fn speak(&mut self) {
+        self.silent = false;
+    }
+
+    // What stops a run.
+
+    /// Whether the journal cannot be written any more.
+    pub fn is_broken(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|j| j.broken().is_some())
+    }
+
+    /// Whether the journal turned out to belong to another run.
+    pub fn has_diverged(&self) -> bool {
+        self.diverged.is_some()
+    }
+
+    /// Notes that the journal belongs to another run, and returns the warning.
+    fn diverge(&mut self, why: &str) -> String {
+        self.silent = false;
+        let text = format!("the journal does not match this file, so nothing was run: {why}");
+        self.diverged.insert(text).clone()
+    }
+
+    // What was done.
+
+    /// The recorded result of this turn's task, and whether it was refused.
+    ///
+    /// # Errors
+    /// The warning to report when this turn was another task's.
+    pub fn task(&mut self, id: u32, at: Position) -> Result<Option<(TaskResult, bool)>, String> {
+        match &self.journal {
+            None => Ok(None),
+            Some(journal) => journal
+                .done(self.turn, id, at)
+                .map_err(|why| self.diverge(&why)),
+        }
+    }
+
+    /// The parallel block recorded in this turn; moves on to its last turn.
+    ///
+    /// # Errors
+    /// As `task`.
+    pub fn block(&mut self, id: u32) -> Result<Option<ReplayedBlock>, String> {
+        let Some(journal) = &self.journal else {
+            return Ok(None);
+        };
+        let turn = self.turn;
+        let done = journal.block(turn, id).map_err(|why| self.diverge(&why))?;
+        Ok(done.zip(self.journal.as_ref()).map(|(done, journal)| {
+            self.turn = done.last;
+            ReplayedBlock {
+                result: done.result,
+                checks: journal.done_in(turn + 1..done.last + 1),
+            }
+        }))
+    }
+
+    /// How long the block of that turn took when it ran.
+    pub fn block_time(&self, turn: u64, id: u32) -> Option<Duration> {
+        let journal = self.journal.as_ref()?;
+        let done = journal.block(turn, id).ok()??;
+        Some(done.result.took)
+    }
+
+    /// The subtasks by name that had succeeded when the block was interrupted, and
+    /// whether they are recorded for this turn. `before` is the block's result.
+    pub fn kept_subtasks(
+        &self,
+        before: Option<&TaskResult>,
+    ) -> HashMap<String, (TaskResult, bool)> {
+        let mut kept = HashMap::new();
+        for member in before.filter(|_| self.redo).map_or(&[][..], |r| &r.members) {
+            kept.insert(member.name.clone(), (member.result.clone(), false));
+        }
+        if let Some(journal) = &self.journal {
+            for (name, _, result) in journal.subs(self.turn) {
+                kept.insert(name, (result, true));
+            }
+        }
+        kept.retain(|_, (result, _)| matches!(result.outcome, Outcome::Ok | Outcome::Skipped));
+        kept
+    }
+
+    /// For a conditional that runs again: what its condition was, and the names of
+    /// the tasks that succeeded. `before` is the block's result.
+    pub fn kept_branch(&self, before: Option<&TaskResult>) -> Option<(bool, Vec<String>)> {
+        let result = before.filter(|_| self.redo)?;
+        let chosen = match result.stdout.trimmed().as_ref() {
+            b"condition true" => true,
+            b"condition false" => false,
+            _ => return None,
+        };
+        let done = result.members_that(&[Outcome::Ok, Outcome::Skipped]);
+        Some((chosen, done.into_iter().map(str::to_string).collect()))
+    }
+
+    /// Whether a `--finish-only` walk has come to the end of what was done.
+    pub fn is_at_the_end(&self) -> bool {
+        let Some(journal) = self.journal.as_ref().filter(|_| self.finish_only) else {
+            return false;
+        };
+        let next = self.turn + 1;
+        let ended = journal.flow().is_some_and(|flow| next >= flow.turn);
+        ended || !journal.has(next)
+    }
+
+    /// Moves to the end of the flow: the results, by task id, of what was done in
+    /// a block that had not ended.
+    pub fn skip_to_the_end(&mut self) -> Vec<(u32, TaskResult)> {
+        let Some(journal) = &self.journal else {
+            return Vec::new();
+        };
+        let from = self.turn + 1;
+        let to = journal.flow().map_or(journal.last() + 1, |flow| flow.turn);
+        let turns = journal.turns_with_subs();
+        let subtasks = turns
+            .into_iter()
+            .filter(|turn| (from..to).contains(turn))
+            .flat_map(|turn| journal.subs(turn))
+            .map(|(_, id, result)| (id, result));
+        let mut done = journal.done_in(from..to);
+        done.extend(subtasks);
+        self.turn = to - 1;
+        self.silent = false;
+        done
+    }
+
+    // Recording.
+
+    /// Records the result of the task or block that began with `turn`; whether
+    /// there was anything to record.
+    pub fn record(
+        &mut self,
+        turn: u64,
+        task: &Task,
+        at: Position,
+        refused: bool,
+        result: &TaskResult,
+    ) -> bool {
+        let Some(journal) = &mut self.journal else {
+            return false;
+        };
+        // What was cut short runs again, as if it had not begun.
+        let known = journal.has(turn) || !result.is_judged();
+        if known || self.diverged.is_some() {
+            self.silent = journal.last() > self.turn;
+            return false;
+        }
+        if task.is_block() {
+            journal.add_block(turn, task.id, self.turn, result);
+        } else {
+            journal.add_done((turn, task.id), at, refused, result);
+        }
+        true
+    }
+
+    /// Records a finished subtask of the block that began with `turn`.
+    pub fn record_subtask(
+        &mut self,
+        turn: u64,
+        task: u32,
+        name: &str,
+        label: &str,
+        result: &TaskResult,
+    ) {
+        if matches!(result.outcome, Outcome::Cancelled) {
+            return;
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.add_sub(turn, task, name, label, result);
+        }
+    }
+
+    /// Whether something is written but not synced.
+    pub fn is_unsynced(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::is_dirty)
+    }
+
+    /// Syncs what was recorded; the first time that this fails, why.
+    pub fn sync(&mut self) -> Option<String> {
+        let journal = self.journal.as_mut()?;
+        journal.sync();
+        let why = journal.broken()?.to_string();
+        (!std::mem::replace(&mut self.broken_reported, true)).then_some(why)
+    }
+
+    /// Notes that a command was started: afterwards, so that the command does not
+    /// wait for it.
+    pub fn note_start(&mut self, task: u32, about: &About) {
+        if let Some(journal) = &mut self.journal {
+            journal.note_start((self.turn, task), about);
+        }
+    }
+
+    /// Notes that a block began; `kept` of its `total` subtasks had succeeded.
+    pub fn note_block(&mut self, task: u32, total: usize, kept: usize, title: &str) {
+        if let Some(journal) = &mut self.journal {
+            journal.note_open((self.turn, task), total, kept, title);
+        }
+    }
+
+    /// Notes that a subtask waits for its next attempt.
+    pub fn note_retry(&mut self, task: u32, name: &str) {
+        if let Some(journal) = &mut self.journal {
+            journal.note_again((self.turn, task), name);
+        }
+    }
+
+    /// Records that the flow has ended, before the final tasks begin.
+    pub fn record_flow(&mut self, exit: i32, complete: bool, task: u32) {
+        if let Some(journal) = &mut self.journal
+            && journal.flow().is_none()
+            && self.diverged.is_none()
+        {
+            journal.add_flow(&FlowEnd {
+                turn: self.turn + 1,
+                exit,
+                complete,
+                task,
+            });
+        }
+    }
+
+    /// Records that the final tasks have run; `kept` says that the journal is not
+    /// removed next.
+    pub fn record_over(&mut self, kept: bool) {
+        if let Some(journal) = &mut self.journal
+            && self.diverged.is_none()
+        {
+            journal.add_over(kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_journal_nothing_is_replayed() {
+        let mut replay = Replay::default();
+        assert_eq!((replay.begin_turn(), replay.begin_turn()), (1, 2));
+        let at = Position::at(0);
+        assert!(matches!(replay.task(0, at), Ok(None)));
+        assert!(matches!(replay.block(0), Ok(None)));
+        assert!(!replay.is_replaying() && !replay.is_silent() && !replay.is_at_the_end());
+        assert!(replay.skip_to_the_end().is_empty() && replay.sync().is_none());
+    }
+}

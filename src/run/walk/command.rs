@@ -1,0 +1,161 @@
+//! One command, from its words to its result.
+#![forbid(unsafe_code)]
+
+use super::engine::Engine;
+use super::numbers::Numbers;
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::run::capture::Captured;
+use crate::run::evaluation::TaskContext;
+use crate::run::event::Event;
+use crate::run::job::{self, Prepared, Timeout};
+use crate::run::result::TaskResult;
+use crate::run::runner::{Ending, Finished, Job, Wake};
+use crate::run::sys;
+use crate::task::{Command, Ix, Task};
+use std::time::{Duration, SystemTime};
+
+impl Engine<'_> {
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(super) fn command(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        command: &Command,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) -> Result<TaskResult, String> {
+        let prepared = self.prepare(ix, command, context, numbers.timeout)?;
+        let shown = prepared.shown.clone();
+        let number = self.start(task, context, prepared);
+        let finished = self.wait_for(number, context);
+        Ok(self.command_result(finished, context, shown, numbers))
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        ix: Ix,
+        command: &Command,
+        context: &TaskContext,
+        timeout: Timeout,
+    ) -> Result<Prepared, String> {
+        let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
+        let mut prepared = self.evaluate(context, |values| {
+            job::prepare(command, recipe, defaults, common, values, timeout)
+        })?;
+        prepared.job.task = Some(ix);
+        Ok(prepared)
+    }
+
+    /// Hands the command to the runner; returns the number of its job.
+    pub(super) fn start(&mut self, task: &Task, context: &TaskContext, prepared: Prepared) -> u64 {
+        let title = self.title(task, context);
+        let about = context.about(&title);
+        self.emit(Event::Started {
+            about,
+            exec: prepared.exec.name(),
+            command: &prepared.shown,
+            timeout: prepared.job.timeout,
+        });
+        self.jobs += 1;
+        self.runner.start(Job {
+            number: self.jobs,
+            deadline: self.block_deadline,
+            ..prepared.job
+        });
+        self.replay.note_start(task.id, &about);
+        self.jobs
+    }
+
+    /// Waits for the one command that runs, and handles signals meanwhile.
+    fn wait_for(&mut self, number: u64, context: &TaskContext) -> Finished {
+        loop {
+            match self.wait(None) {
+                Wake::Done(done, finished) if done == number => return *finished,
+                Wake::Interrupt { signal, level } => {
+                    self.interrupt(signal, level, &[context.name_with_host()])
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The result of a finished command, before its success is judged.
+    pub(super) fn command_result(
+        &mut self,
+        finished: Finished,
+        context: &TaskContext,
+        command: String,
+        numbers: &Numbers,
+    ) -> TaskResult {
+        for warning in &finished.warnings {
+            self.warn(&context.label, warning);
+        }
+        let (exit, outcome) = match finished.ending {
+            Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
+            Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
+            Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
+            Ending::Unreachable(code) => (code, Outcome::Unreachable),
+            // The block's time was over, or a signal came, before its turn to connect.
+            Ending::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
+            Ending::NotStarted | Ending::Shortage => (-1, Outcome::NotStarted),
+            Ending::Cancelled => (exit::SIGNAL + sys::SIGTERM, Outcome::Cancelled),
+        };
+        let mut result = TaskResult {
+            stdout: finished.stdout,
+            stderr: finished.stderr,
+            hostname: context.hostname.clone(),
+            command,
+            took: finished.took,
+            cpu: finished.cpu,
+            peak_kib: finished.peak_kib,
+            started: time_before_now(finished.took).filter(|_| outcome != Outcome::NotStarted),
+            cause: match outcome {
+                Outcome::NotStarted if exit == exit::TIMEOUT => "block_timeout".into(),
+                Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
+                _ => String::new(),
+            },
+            ..TaskResult::without_process(outcome, exit, context.attempt)
+        };
+        self.split(&mut result, context, numbers);
+        result
+    }
+
+    /// Reduces the outputs to one field (SPEC §2.3).
+    fn split(&mut self, result: &mut TaskResult, context: &TaskContext, numbers: &Numbers) {
+        let streams = [
+            (&numbers.stdout_split, &mut result.stdout, "stdout"),
+            (&numbers.stderr_split, &mut result.stderr, "stderr"),
+        ];
+        for (split, stream, name) in streams {
+            let Some(split) = split else { continue };
+            let field = split.field(&stream.trimmed()).map(<[u8]>::to_vec);
+            match field {
+                Some(field) => *stream = Captured::in_memory(field),
+                None => {
+                    let index = split.index;
+                    let text = format!("{name}_split: no field {index}; the whole output is kept");
+                    self.warn(&context.label, &text);
+                }
+            }
+        }
+    }
+
+    /// The result of a task that fails before it starts (126).
+    pub(super) fn unstarted(&mut self, context: &TaskContext, reason: &str) -> TaskResult {
+        self.warn(&context.label, &format!("was not started: {reason}"));
+        TaskResult {
+            stderr: Captured::in_memory(format!("{reason}\n")),
+            hostname: context.hostname.clone(),
+            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.attempt)
+        }
+    }
+}
+
+/// The moment that long ago.
+pub(super) fn time_before_now(time: Duration) -> Option<SystemTime> {
+    SystemTime::now().checked_sub(time)
+}

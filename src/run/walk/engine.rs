@@ -1,0 +1,266 @@
+//! The state of a run. One thread owns it and every result.
+//!
+//! It asks `plan::flow` where to go, has commands run by a `Runner`, and reports
+//! what happens as events.
+#![forbid(unsafe_code)]
+
+use crate::outcome::Outcome;
+use crate::plan::flow::{Policy, Position};
+use crate::plan::recipe::Defaults;
+use crate::plan::workflow::Workflow;
+use crate::run::deadline::Deadline;
+use crate::run::evaluation::{Evaluation, TaskContext};
+use crate::run::event::{About, Event};
+use crate::run::interrupt::Level;
+use crate::run::job::{self, JobEnvironment};
+use crate::run::journal::Journal;
+use crate::run::replay::Replay;
+use crate::run::result::{Results, TaskResult};
+use crate::run::runner::{Runner, Time};
+use crate::task::nodeset::HostFilter;
+use crate::task::{Ix, NextRule, Task, TaskKind};
+use crate::text::condition::Expr;
+use std::cell::RefCell;
+
+/// What the command line says about the walk.
+pub struct Settings {
+    pub policy: Policy,
+    /// The most tasks that a run executes (SPEC §3.2).
+    pub max_steps: u64,
+    pub start: Ix,
+    /// Whether DEBUG events are wanted.
+    pub debug: bool,
+    /// `--limit` and `--exclude`, for every block over hosts.
+    pub selection: HostFilter,
+    pub deadline: Option<Deadline>,
+}
+
+pub struct Engine<'a> {
+    pub(super) workflow: &'a Workflow,
+    pub(super) defaults: &'a Defaults,
+    pub(super) settings: &'a Settings,
+    pub(super) common: &'a JobEnvironment,
+    pub(super) runner: &'a mut dyn Runner,
+    pub(super) emit: &'a mut dyn FnMut(Event),
+    pub(super) replay: Replay,
+    pub(super) results: Results,
+    pub(super) path: Vec<Ix>,
+    pub(super) first_failure: Option<Ix>,
+    /// The first signal; nothing new starts after it.
+    pub(super) stopped: Option<i32>,
+    pub(super) level: Level,
+    /// The signal that ends the run.
+    pub(super) signal: Option<i32>,
+    /// Why the flow ended where it did.
+    pub(super) why: String,
+    /// When the running parallel block and all of its subtasks must end.
+    pub(super) block_deadline: Option<Time>,
+    /// Why the run's deadline lets nothing more start.
+    pub(super) missed: Option<String>,
+    /// What runs now has the time that was reserved before the deadline.
+    pub(super) in_reserve: bool,
+    pub(super) in_finals: bool,
+    /// Final tasks were left out because of a second signal.
+    pub(super) finals_left: bool,
+    /// How many commands were started.
+    pub(super) jobs: u64,
+    pub(super) run_outcome: &'static str,
+    /// The flow reached its end or a `return`.
+    pub(super) complete: bool,
+}
+
+impl<'a> Engine<'a> {
+    pub fn new(
+        workflow: &'a Workflow,
+        defaults: &'a Defaults,
+        settings: &'a Settings,
+        common: &'a JobEnvironment,
+        runner: &'a mut dyn Runner,
+        emit: &'a mut dyn FnMut(Event),
+    ) -> Engine<'a> {
+        Engine {
+            workflow,
+            defaults,
+            settings,
+            common,
+            runner,
+            emit,
+            replay: Replay::default(),
+            results: Results::new(workflow.tasks.len()),
+            path: Vec::new(),
+            first_failure: None,
+            stopped: None,
+            level: Level::None,
+            signal: None,
+            why: String::new(),
+            block_deadline: None,
+            missed: None,
+            in_reserve: false,
+            in_finals: false,
+            finals_left: false,
+            jobs: 0,
+            run_outcome: "",
+            complete: false,
+        }
+    }
+
+    /// Has the run recorded, and what the journal holds replayed.
+    pub fn with_journal(mut self, journal: Journal, finish_only: bool) -> Engine<'a> {
+        self.replay = Replay::new(journal, finish_only);
+        self
+    }
+
+    // Evaluating.
+
+    /// The task's own values at this position.
+    pub(super) fn context(&self, at: Position) -> TaskContext {
+        let task = &self.workflow.tasks[at.task];
+        let label = match task.routing.next {
+            NextRule::Loop => format!("{}.{}", task.id, at.iteration),
+            _ => task.id.to_string(),
+        };
+        let mut context = TaskContext {
+            id: task.id,
+            task: task.id.to_string(),
+            label,
+            iteration: at.iteration,
+            attempt: at.attempt,
+            ..TaskContext::default()
+        };
+        if let TaskKind::Command(command) = &task.kind {
+            // An unusable host is reported when the numbers are evaluated.
+            context.hostname = self
+                .evaluate_quietly(&context, |values| job::host_of(command, values))
+                .unwrap_or_default();
+        }
+        context
+    }
+
+    pub(super) fn title(&self, task: &Task, context: &TaskContext) -> String {
+        self.evaluate_quietly(context, |values| task.title.shown(Some(values)))
+    }
+
+    fn evaluation<'v>(
+        &'v self,
+        context: &'v TaskContext,
+        result: Option<&'v TaskResult>,
+    ) -> Evaluation<'v> {
+        Evaluation {
+            workflow: self.workflow,
+            results: &self.results,
+            context,
+            mask: &self.common.mask,
+            run_outcome: self.run_outcome,
+            result,
+            doubts: RefCell::default(),
+            trace: self.settings.debug.then(RefCell::default),
+        }
+    }
+
+    /// Evaluates something and reports the warnings that come up.
+    pub(super) fn evaluate<T>(
+        &mut self,
+        context: &TaskContext,
+        value: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        let values = self.evaluation(context, None);
+        let value = value(&values);
+        let (doubts, trace) = values.observed();
+        self.emit_observed(context, doubts, trace);
+        value
+    }
+
+    /// Evaluates something that is evaluated again later, and reports nothing.
+    pub(super) fn evaluate_quietly<T>(
+        &self,
+        context: &TaskContext,
+        value: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        value(&self.evaluation(context, None))
+    }
+
+    /// Whether the condition holds for a result that is not recorded yet.
+    pub(super) fn holds_for(
+        &mut self,
+        expr: &Expr,
+        context: &TaskContext,
+        result: &TaskResult,
+    ) -> bool {
+        let values = self.evaluation(context, Some(result));
+        let holds = expr.eval(&values);
+        let (doubts, trace) = values.observed();
+        self.emit_observed(context, doubts, trace);
+        holds
+    }
+
+    /// Whether the condition holds, about the recorded result of task `about`.
+    pub(super) fn holds(&mut self, expr: &Expr, context: &TaskContext, about: Option<Ix>) -> bool {
+        let values = self.evaluation(context, about.and_then(|ix| self.results.get(ix)));
+        let holds = expr.eval(&values);
+        let (doubts, trace) = values.observed();
+        self.emit_observed(context, doubts, trace);
+        holds
+    }
+
+    // Emitting.
+
+    pub(super) fn emit(&mut self, event: Event) {
+        if !self.replay.is_silent() {
+            (self.emit)(event);
+        }
+    }
+
+    pub(super) fn warn(&mut self, label: &str, text: &str) {
+        self.emit(Event::Warning { label, text });
+    }
+
+    /// Emits an event about a task.
+    pub(super) fn emit_about(
+        &mut self,
+        task: &Task,
+        context: &TaskContext,
+        event: impl for<'e> FnOnce(About<'e>) -> Event<'e>,
+    ) {
+        let title = self.title(task, context);
+        let about = context.about(&title);
+        self.emit(event(about));
+    }
+
+    pub(super) fn emit_result(&mut self, task: &Task, context: &TaskContext, result: &TaskResult) {
+        let title = self.title(task, context);
+        let about = context.about(&title);
+        // A copy for a host shares the block's task, but is not a block.
+        self.emit(match &task.kind {
+            TaskKind::Parallel(_) if !context.in_block => Event::BlockFinished { about, result },
+            _ => Event::Finished { about, result },
+        });
+    }
+
+    fn emit_observed(&mut self, context: &TaskContext, doubts: Vec<String>, trace: Vec<String>) {
+        let label = &context.label;
+        for text in doubts {
+            self.emit(Event::Warning { label, text: &text });
+        }
+        for text in trace {
+            self.emit(Event::Debug { label, text: &text });
+        }
+    }
+
+    // Results.
+
+    /// Gives the task the result of one that its condition left out.
+    pub(super) fn skip(&mut self, ix: Ix, context: &TaskContext) {
+        let skipped = TaskResult {
+            hostname: context.hostname.clone(),
+            ..TaskResult::without_process(Outcome::Skipped, -1, 0)
+        };
+        self.results.set(ix, skipped);
+        self.emit_about(&self.workflow.tasks[ix], context, |about| Event::Skipped {
+            about,
+        });
+    }
+
+    pub(super) fn note_first_failure(&mut self, task: Ix) {
+        self.first_failure.get_or_insert(task);
+    }
+}

@@ -1,0 +1,222 @@
+//! The main line: from task to task as the flow says, until the run ends.
+#![forbid(unsafe_code)]
+
+use super::engine::Engine;
+use super::step::Stepped;
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::plan::flow::{self, Decision, FlowState, Position, Step};
+use crate::run::event::Event;
+use crate::run::run_end::RunEnd;
+use crate::task::Ix;
+use crate::text::diagnostic::Plural;
+
+impl Engine<'_> {
+    /// Walks to the end, then runs the final tasks.
+    pub fn run(mut self) -> RunEnd {
+        let (exit, last) = self.walk(self.settings.start);
+        let exit = self.run_deadline_task(exit);
+        self.signal = self.stopped;
+        let task = self.workflow.tasks[last].id;
+        self.replay.record_flow(exit, self.complete, task);
+        let exit = self.run_final_tasks(exit);
+        if !self.finals_left {
+            let kept = exit != exit::OK || !self.complete;
+            self.replay.record_over(kept);
+        }
+        let (journal, diverged) = self.replay.into_parts();
+        RunEnd {
+            exit,
+            last,
+            counts: self.results.counts(),
+            path: self.path,
+            first_failure: self.first_failure,
+            signal: self.signal,
+            why: self.why,
+            took: self.runner.now(),
+            results: self.results,
+            complete: self.complete,
+            journal,
+            diverged,
+        }
+    }
+
+    /// Follows the main line from a task to the end; the exit code and the task
+    /// that the flow ended at.
+    fn walk(&mut self, start: Ix) -> (i32, Ix) {
+        let mut at = Position::at(start);
+        let mut course = FlowState {
+            in_handlers: self.workflow.is_handler(at.task),
+            ..FlowState::default()
+        };
+        let mut steps = 0;
+        loop {
+            self.handle_signals();
+            if let Some(code) = self.end_before(at, &mut steps) {
+                return (code, at.task);
+            }
+            let turn = self.replay.turn() + 1;
+            let stepped = self.step(at, None);
+            self.replay.redo = false;
+            if at == Position::at(at.task) && stepped.seen.outcome != Outcome::Skipped {
+                self.path.push(at.task);
+            }
+            if self.stopped.is_some() {
+                return (self.stop_code(), at.task);
+            }
+            self.check_deadline(at, &stepped);
+            if self.is_blocked() {
+                continue;
+            }
+            let decision = self.decide(course, at, &stepped);
+            if self.is_where_it_stopped(turn, &decision) {
+                at = self.redo(at);
+                continue;
+            }
+            course = decision.course;
+            self.note_failure(at.task, &stepped, &decision);
+            self.emit_route(at.task, &decision);
+            match decision.step {
+                Step::End(code) => {
+                    self.complete = !stops_run(&decision);
+                    self.why = decision.why.into_owned();
+                    return (code, at.task);
+                }
+                Step::Retry => at = self.next_attempt(at, &stepped),
+                Step::Iterate => at = self.next_iteration(at, &stepped),
+                Step::Go(to) => {
+                    self.sleep(at, &stepped);
+                    at = Position::at(to);
+                }
+            }
+        }
+    }
+
+    /// The exit code if the walk ends before this step: for a signal, because
+    /// nothing can start any more, or because enough tasks have run.
+    fn end_before(&mut self, at: Position, steps: &mut u64) -> Option<i32> {
+        if self.stopped.is_some() {
+            return Some(self.stop_code());
+        }
+        if self.is_blocked() {
+            self.why = self.stop_cause();
+            return Some(self.stop_code());
+        }
+        if self.replay.is_at_the_end() {
+            self.why = "only the final tasks were wanted".into();
+            self.restore_the_rest();
+            return Some(exit::OK);
+        }
+        if at == Position::at(at.task) && !self.replay.is_replaying() {
+            *steps += 1;
+            if *steps > self.settings.max_steps {
+                let most = Plural(self.settings.max_steps as usize, "task");
+                self.why = format!("stopped after {most} (--max-steps)");
+                self.warn("", &self.why.clone());
+                return Some(exit::MAX_STEPS);
+            }
+        }
+        None
+    }
+
+    /// A failure at the moment the time is over is due to the deadline: the
+    /// deadline ends a task without a timeout, and no handler would fit any more.
+    fn check_deadline(&mut self, at: Position, stepped: &Stepped) {
+        let over = self.time_left().is_some_and(|left| left.is_zero());
+        if over && !stepped.seen.verdict && stepped.seen.outcome.is_failure() {
+            let id = self.workflow.tasks[at.task].id;
+            let cause = format!("no time was left when task {id} had failed");
+            self.miss_deadline("", cause);
+        }
+    }
+
+    /// Where the flow goes: as the task says, or where a branch task went that
+    /// left its conditional block.
+    fn decide(&self, course: FlowState, at: Position, stepped: &Stepped) -> Decision {
+        let policy = self.settings.policy;
+        match &stepped.left {
+            None => flow::decide(self.workflow, policy, course, at, &stepped.seen),
+            Some((choice, why)) => {
+                let failure = flow::failure_code(&self.workflow.tasks[at.task], &stepped.seen);
+                flow::follow(
+                    self.workflow,
+                    policy,
+                    course,
+                    at.task,
+                    choice.clone(),
+                    why.clone(),
+                    failure,
+                )
+            }
+        }
+    }
+
+    fn note_failure(&mut self, task: Ix, stepped: &Stepped, decision: &Decision) {
+        let over = !matches!(decision.step, Step::Retry | Step::Iterate);
+        let failed = !stepped.seen.verdict && stepped.seen.outcome.is_failure();
+        if decision.failure || (over && failed) {
+            self.note_first_failure(task);
+        }
+    }
+
+    fn emit_route(&mut self, from: Ix, decision: &Decision) {
+        let id = |ix: Ix| self.workflow.tasks[ix].id;
+        let to = match decision.step {
+            Step::Go(to) => Ok(id(to)),
+            Step::End(code) => Err(code),
+            Step::Retry | Step::Iterate => return,
+        };
+        self.emit(Event::Routed {
+            from: id(from),
+            to,
+            why: &decision.why,
+        });
+    }
+
+    // A resumed run.
+
+    /// Whether the decision ends a replayed run at the task that stopped it, which
+    /// then runs again.
+    fn is_where_it_stopped(&self, turn: u64, decision: &Decision) -> bool {
+        let replay = &self.replay;
+        stops_run(decision) && !replay.finish_only && replay.has_recorded(turn)
+    }
+
+    /// Prepares to run the task again that stopped the run.
+    fn redo(&mut self, at: Position) -> Position {
+        self.replay.redo = self.workflow.tasks[at.task].is_block();
+        if self.path.last() == Some(&at.task) && at.iteration == 1 {
+            self.path.pop();
+        }
+        Position { attempt: 1, ..at }
+    }
+
+    // The deadline task.
+
+    /// After a walk that the deadline ended: the flow from the deadline task on,
+    /// which has no limit; the run's exit code. Nothing of it is recorded, since a
+    /// resumed run continues where the deadline stopped it.
+    fn run_deadline_task(&mut self, exit: i32) -> i32 {
+        let deadline = self.settings.deadline.as_ref();
+        let task = deadline.and_then(|deadline| deadline.task);
+        let (Some(to), true, exit::DEADLINE) = (task, self.missed.is_some(), exit) else {
+            return exit;
+        };
+        let replay = std::mem::take(&mut self.replay);
+        let missed = self.missed.take();
+        let why = std::mem::take(&mut self.why);
+        self.in_reserve = true;
+        self.walk(to);
+        self.replay = replay;
+        self.replay.speak();
+        self.missed = missed;
+        self.why = why;
+        self.complete = false;
+        self.stopped.map_or(exit, |signal| exit::SIGNAL + signal)
+    }
+}
+
+/// Whether the run ends there with a failure that nothing handles.
+fn stops_run(decision: &Decision) -> bool {
+    decision.failure && matches!(decision.step, Step::End(_))
+}

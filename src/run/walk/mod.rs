@@ -1,0 +1,35 @@
+//! The walk through the workflow. All of it are methods of `Engine`, spread over
+//! files by subject; each file imports only from those above it.
+//!
+//! | File | What it decides or does |
+//! |---|---|
+//! | `engine` | the state of a run; evaluates values, emits events |
+//! | `waiting` | waits; signals; the deadline; whether anything can still start |
+//! | `recording` | what is taken from the journal, and what is recorded there |
+//! | `numbers` | a task's timeout, retries, delays, iterations |
+//! | `verdict` | whether a result is a success, and what its verdict is |
+//! | `command` | one command, from its words to its result |
+//! | `subtasks` | the state of a running parallel block |
+//! | `parallel` | parallel blocks: which subtask starts when; waves |
+//! | `conditional` | conditional blocks |
+//! | `step` | one attempt of one task of any kind |
+//! | `repeat` | the next attempt or iteration, and the pause before it |
+//! | `main_line` | from task to task, to the end; the deadline task |
+//! | `final_tasks` | the final tasks |
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod conditional;
+pub mod engine;
+pub mod final_tasks;
+pub mod main_line;
+#[cfg(test)]
+mod model;
+pub mod numbers;
+pub mod parallel;
+pub mod recording;
+pub mod repeat;
+pub mod step;
+pub mod subtasks;
+pub mod verdict;
+pub mod waiting;

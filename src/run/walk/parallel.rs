@@ -1,0 +1,478 @@
+//! Parallel blocks (SPEC §3.5): many subtasks, some at once.
+//!
+//! The engine's thread is the only one that touches a block. It starts subtasks
+//! in their order while a slot is free, then waits for whatever comes first: a
+//! result, a retry or a rest that is due, the block's deadline, a signal. A
+//! subtask that waits for its retry holds no slot and no thread. Results are
+//! recorded as they arrive, each once; the block's own result lists them in the
+//! order of its subtasks.
+#![forbid(unsafe_code)]
+
+use super::engine::Engine;
+use super::numbers::{Numbers, retry_delay};
+use super::subtasks::{BlockLimits, ParallelRun, RunningSubtask, Subtask, command_of, is_retried};
+use crate::exit;
+use crate::outcome::Outcome;
+use crate::plan::flow::{Choice, Position};
+use crate::plan::waves;
+use crate::run::capture::Captured;
+use crate::run::evaluation::TaskContext;
+use crate::run::event::Event;
+use crate::run::result::TaskResult;
+use crate::run::runner::{Finished, Time, Wake};
+use crate::task::values::{Unreachable, Wave};
+use crate::task::{Ix, Members, Parallel, Task, nodeset, resolve_setting};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+impl Engine<'_> {
+    /// Runs the block to its end.
+    ///
+    /// # Errors
+    /// Which setting or node set is unusable, and why; then nothing was started.
+    pub(super) fn parallel(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        parallel: &Parallel,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) -> Result<TaskResult, String> {
+        let began = self.runner.now();
+        let limits = self.block_limits(parallel, context)?;
+        if let Some(result) = self.replayed_block(ix, parallel) {
+            return Ok(result);
+        }
+        self.replay.speak();
+        let mut subtasks = self.subtasks(ix, task, parallel, context)?;
+        self.keep_what_succeeded(ix, &mut subtasks);
+        let waves = waves::divide(&limits.waves, subtasks.len());
+        let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
+        self.emit_about(task, context, |about| Event::Block {
+            about,
+            total,
+            at_once,
+        });
+        let kept = subtasks.iter().filter(|s| s.kept).count();
+        let title = self.title(task, context);
+        self.replay.note_block(task.id, total, kept, &title);
+        self.block_deadline = limits.timeout.map(|t| began + t);
+        let over_hosts = matches!(parallel.members, Members::Hosts { .. });
+        let turn = self.replay.turn();
+        let mut block =
+            ParallelRun::new(turn, task, over_hosts, limits, &numbers.retries, subtasks);
+        let last = waves.len().saturating_sub(1);
+        for (number, wave) in waves.into_iter().enumerate() {
+            self.run_wave(&mut block, wave.clone());
+            let passed = block.passed_before(&wave) && self.replay.redo;
+            if number < last && block.halted.is_none() && !passed {
+                self.between_waves(&mut block, parallel.wave_check, wave);
+            }
+        }
+        self.block_deadline = None;
+        self.leave_out_the_rest(&mut block);
+        if let Some(cause) = block.overrun.take() {
+            self.miss_deadline(&context.label, cause);
+        }
+        Ok(self.block_result(block, context, began))
+    }
+
+    fn block_limits(
+        &mut self,
+        parallel: &Parallel,
+        context: &TaskContext,
+    ) -> Result<BlockLimits, String> {
+        let default = self.defaults.max_parallel;
+        self.evaluate(context, |values| {
+            let at_once = resolve_setting("max_parallel", parallel.max_parallel.as_ref(), values)?;
+            let unreachable =
+                resolve_setting("unreachable", parallel.unreachable.as_ref(), values)?;
+            let waves = resolve_setting("waves", parallel.waves.as_ref(), values)?;
+            let pause = resolve_setting("wave_pause", parallel.wave_pause.as_ref(), values)?;
+            Ok(BlockLimits {
+                at_once: at_once.unwrap_or(default) as usize,
+                timeout: resolve_setting("block_timeout", parallel.block_timeout.as_ref(), values)?,
+                unreachable: unreachable.unwrap_or(Unreachable::Fail),
+                fail_fast: resolve_setting("fail_fast", parallel.fail_fast.as_ref(), values)?,
+                waves: waves.unwrap_or(vec![Wave::Rest]),
+                pause: pause.unwrap_or_default(),
+            })
+        })
+    }
+
+    /// The subtasks in their order; a node set from results is expanded now.
+    fn subtasks(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        parallel: &Parallel,
+        context: &TaskContext,
+    ) -> Result<Vec<Subtask>, String> {
+        let set = match &parallel.members {
+            Members::Hosts { set, .. } => set,
+            Members::Tasks(tasks) => {
+                let subtask = |member: &Ix| {
+                    let context = TaskContext {
+                        in_block: true,
+                        ..self.context(Position::at(*member))
+                    };
+                    Subtask::new(*member, context.label.clone(), context)
+                };
+                return Ok(tasks.iter().map(subtask).collect());
+            }
+        };
+        let text = self.evaluate(context, |values| {
+            String::from_utf8_lossy(&set.fill(values)).into_owned()
+        });
+        let expanded =
+            nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
+        if set.known_text().is_none() {
+            self.warn_of_repeated(context, &expanded.repeated);
+        }
+        let selection = &self.settings.selection;
+        let hosts = expanded.hosts.into_iter().filter(|h| selection.allows(h));
+        let subtask = |(index, host): (usize, String)| {
+            let label = format!("{}.{}", task.id, index + 1);
+            let context = TaskContext {
+                id: task.id,
+                task: label.clone(),
+                label,
+                hostname: host.clone(),
+                iteration: context.iteration,
+                attempt: 1,
+                in_block: true,
+            };
+            Subtask::new(ix, host, context)
+        };
+        Ok(hosts.enumerate().map(subtask).collect())
+    }
+
+    /// Warns as the check of the file does of a set that is known then.
+    fn warn_of_repeated(&mut self, context: &TaskContext, repeated: &[String]) {
+        if !repeated.is_empty() {
+            let hosts = nodeset::fold(repeated);
+            let text = format!("given more than once: {hosts}; each runs once");
+            self.warn(&context.label, &text);
+        }
+    }
+
+    /// Gives their results to the subtasks that need not run again.
+    fn keep_what_succeeded(&mut self, ix: Ix, subtasks: &mut [Subtask]) {
+        let mut kept = self.replay.kept_subtasks(self.results.get(ix));
+        for subtask in subtasks {
+            let Some((result, recorded)) = kept.remove(&subtask.name) else {
+                continue;
+            };
+            if subtask.task != ix {
+                self.results.set(subtask.task, result.clone());
+            }
+            subtask.kept = !recorded;
+            subtask.recorded = recorded;
+            subtask.result = Some(result);
+        }
+    }
+
+    // Waves.
+
+    /// Runs the subtasks of one wave until each has ended or none can start.
+    fn run_wave(&mut self, block: &mut ParallelRun, wave: Range<usize>) {
+        let open = |index: &usize| block.subtasks[*index].result.is_none();
+        let mut fresh: VecDeque<usize> = wave.filter(open).collect();
+        loop {
+            if self.is_blocked() {
+                block.halt(self.stop_cause(), -1);
+            }
+            self.start_subtasks(block, &mut fresh);
+            if block.is_idle(!fresh.is_empty()) {
+                return;
+            }
+            match self.wait_for_block(block) {
+                Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
+                Wake::Time | Wake::Beat | Wake::Asked => {}
+                Wake::Interrupt { signal, level } => {
+                    self.interrupt(signal, level, &block.running_names());
+                    block.halt(self.stop_cause(), -1);
+                    block.end_all_rests();
+                }
+            }
+        }
+    }
+
+    /// Waits for what comes next. When there is nothing else to do, syncs what was
+    /// recorded, a whole batch at once.
+    fn wait_for_block(&mut self, block: &ParallelRun) -> Wake {
+        if self.replay.is_unsynced() {
+            let now = self.runner.now();
+            let wake = self.wait(Some(now));
+            if matches!(wake, Wake::Time) {
+                self.sync();
+            }
+            return wake;
+        }
+        self.wait(block.next_due(self.block_deadline))
+    }
+
+    /// Between two waves: the check and the pause. A wave in which nothing
+    /// succeeded stops the block as well, so that a failed canary is the last.
+    fn between_waves(&mut self, block: &mut ParallelRun, check: Option<Ix>, wave: Range<usize>) {
+        if block.is_lost(wave) {
+            block.halt("nothing of the wave before succeeded", -1);
+            return;
+        }
+        if let Some(cause) = block.overrun.clone() {
+            block.halt(cause, -1);
+            return;
+        }
+        if let Some(check) = check {
+            self.check_wave(block, check);
+        }
+        let time = block.limits.pause;
+        if block.halted.is_none() && time > Duration::ZERO {
+            let id = block.task.id;
+            let context = TaskContext {
+                id,
+                task: id.to_string(),
+                label: id.to_string(),
+                ..TaskContext::default()
+            };
+            self.emit_about(block.task, &context, |about| Event::Sleep { about, time });
+            self.wait_until(self.runner.now() + time);
+            if self.stopped.is_some() {
+                block.halt(self.stop_cause(), -1);
+            }
+        }
+    }
+
+    /// Runs the check, and halts the block unless it succeeds. A check that a
+    /// signal or a deadline ended says nothing about the wave.
+    fn check_wave(&mut self, block: &mut ParallelRun, check: Ix) {
+        let (choice, _) = self.run_without_routing(check);
+        if self.stopped.is_some() {
+            block.halt(self.stop_cause(), -1);
+        } else if self.is_late() {
+            block.halt("block_timeout", exit::TIMEOUT);
+        } else if self.is_blocked() {
+            block.halt(self.stop_cause(), -1);
+        } else if !matches!(choice, Choice::FallThrough) {
+            let id = self.workflow.tasks[check].id;
+            block.halt(format!("the wave_check, task {id}, failed"), -1);
+        }
+    }
+
+    // Subtasks.
+
+    /// Starts subtasks while a slot is free: retries that are due, then new ones.
+    fn start_subtasks(&mut self, block: &mut ParallelRun, fresh: &mut VecDeque<usize>) {
+        let now = self.runner.now();
+        if self.is_late() {
+            block.halt("block_timeout", exit::TIMEOUT);
+        }
+        block.end_rests(now);
+        while block.halted.is_none() && block.has_slot() {
+            let Some(next) = block.due_retry(now).or_else(|| fresh.pop_front()) else {
+                return;
+            };
+            self.start_subtask(block, next);
+        }
+    }
+
+    /// Starts a subtask, or finds that it has ended already.
+    fn start_subtask(&mut self, block: &mut ParallelRun, index: usize) {
+        let subtask = &block.subtasks[index];
+        let (ix, context) = (subtask.task, subtask.context.clone());
+        let task = &self.workflow.tasks[ix];
+        if !block.over_hosts && context.attempt == 1 && !self.is_wanted(task, &context) {
+            self.skip(ix, &context);
+            block.subtasks[index].result = self.results.get(ix).cloned();
+            return;
+        }
+        let inherited = Some(block.retries).filter(|_| !block.over_hosts);
+        let numbers = match self.numbers(task, &context, inherited) {
+            Ok(numbers) => numbers,
+            Err(reason) => return self.refuse_subtask(block, index, &context, &reason),
+        };
+        let Some(command) = command_of(task) else {
+            // A decision among the subtasks.
+            let mut result = TaskResult::without_process(Outcome::Ok, 0, context.attempt);
+            let success = self.meets(task.success.as_ref(), &context, &mut result);
+            result.settle(success);
+            return self.subtask_ended(block, index, result);
+        };
+        if let Some(cause) = self.overrun(numbers.longest(context.attempt)) {
+            return self.leave_out_subtask(block, index, cause);
+        }
+        match self.prepare(ix, command, &context, numbers.timeout) {
+            Ok(prepared) => {
+                let shown = prepared.shown.clone();
+                let number = self.start(task, &context, prepared);
+                let running = RunningSubtask {
+                    subtask: index,
+                    numbers,
+                    shown,
+                };
+                block.running.insert(number, running);
+            }
+            Err(reason) => self.refuse_subtask(block, index, &context, &reason),
+        }
+    }
+
+    fn refuse_subtask(
+        &mut self,
+        block: &mut ParallelRun,
+        index: usize,
+        context: &TaskContext,
+        reason: &str,
+    ) {
+        let result = self.unstarted(context, reason);
+        self.subtask_ended(block, index, result);
+    }
+
+    /// Leaves out a subtask that does not fit before the deadline; one that waited
+    /// for its next attempt keeps the result of its last.
+    fn leave_out_subtask(&mut self, block: &mut ParallelRun, index: usize, cause: String) {
+        let subtask = &mut block.subtasks[index];
+        block.retries_lost |= subtask.result.is_some();
+        let result = subtask.result.get_or_insert_with(|| TaskResult {
+            hostname: subtask.context.hostname.clone(),
+            ..TaskResult::not_started(-1, &cause)
+        });
+        if !block.over_hosts {
+            self.results.set(subtask.task, result.clone());
+        }
+        block.overrun.get_or_insert(cause);
+    }
+
+    /// Judges a finished subtask: it is retried later, or has ended.
+    fn subtask_finished(&mut self, block: &mut ParallelRun, number: u64, finished: Finished) {
+        let Some(running) = block.running.remove(&number) else {
+            return;
+        };
+        let (index, numbers) = (running.subtask, running.numbers);
+        let subtask = &block.subtasks[index];
+        let context = subtask.context.clone();
+        let task = &self.workflow.tasks[subtask.task];
+        let mut result = self.command_result(finished, &context, running.shown, &numbers);
+        if result.is_judged() {
+            let success = self.meets(block.criterion(task), &context, &mut result);
+            result.settle(success);
+        }
+        if is_retried(&context, &numbers.retries, &result) {
+            let overrun = self.overrun(numbers.longest(context.attempt + 1));
+            if block.halted.is_none() && overrun.is_none() {
+                return self.retry_subtask(block, index, &numbers, result);
+            }
+            block.retries_lost = true;
+            block.overrun = block.overrun.take().or(overrun);
+        }
+        if !block.over_hosts && numbers.sleep > Duration::ZERO && self.stopped.is_none() {
+            block.rest_until(self.runner.now() + numbers.sleep);
+        }
+        self.subtask_ended(block, index, result);
+    }
+
+    fn retry_subtask(
+        &mut self,
+        block: &mut ParallelRun,
+        index: usize,
+        numbers: &Numbers,
+        result: TaskResult,
+    ) {
+        let subtask = &mut block.subtasks[index];
+        let task = &self.workflow.tasks[subtask.task];
+        let (attempt, of) = (subtask.context.attempt, numbers.retries.count);
+        let delay = retry_delay(numbers.retries.delay, attempt);
+        self.emit_result(task, &subtask.context, &result);
+        self.emit_about(task, &subtask.context, |about| Event::Retry {
+            about,
+            attempt,
+            of,
+            delay,
+        });
+        self.replay.note_retry(task.id, &subtask.name);
+        subtask.context.attempt += 1;
+        // Kept in case the block ends before the next attempt.
+        subtask.result = Some(result);
+        block.retry_at(self.runner.now() + delay, index);
+    }
+
+    /// Records the subtask's last result, once.
+    fn subtask_ended(&mut self, block: &mut ParallelRun, index: usize, result: TaskResult) {
+        let subtask = &mut block.subtasks[index];
+        let ix = subtask.task;
+        self.emit_result(&self.workflow.tasks[ix], &subtask.context, &result);
+        subtask.result = Some(result.clone());
+        subtask.recorded = true;
+        self.record_subtask(block.turn, subtask);
+        let outcome = result.outcome;
+        if !block.over_hosts {
+            self.results.set(ix, result);
+        }
+        block.count(outcome);
+    }
+
+    // The end.
+
+    /// Gives a result to every subtask that has none, and a last one to those
+    /// that were waiting for a retry.
+    fn leave_out_the_rest(&mut self, block: &mut ParallelRun) {
+        let (cause, exit) = block.halted.clone().unwrap_or_default();
+        let waited = block.take_retrying();
+        block.retries_lost |= !waited.is_empty();
+        for (index, subtask) in block.subtasks.iter_mut().enumerate() {
+            let fresh = subtask.result.is_none();
+            let result = subtask.result.get_or_insert_with(|| TaskResult {
+                hostname: subtask.context.hostname.clone(),
+                ..TaskResult::not_started(exit, &cause)
+            });
+            if !block.over_hosts && (fresh || waited.contains(&index)) {
+                self.results.set(subtask.task, result.clone());
+            }
+        }
+    }
+
+    fn record_subtask(&mut self, turn: u64, subtask: &Subtask) {
+        if let Some(result) = &subtask.result {
+            let id = self.workflow.tasks[subtask.task].id;
+            let label = &subtask.context.label;
+            self.replay
+                .record_subtask(turn, id, &subtask.name, label, result);
+        }
+    }
+
+    fn block_result(
+        &mut self,
+        block: ParallelRun,
+        context: &TaskContext,
+        began: Time,
+    ) -> TaskResult {
+        // A signal that took nothing away changes nothing.
+        let cut_short = block.is_cut_short();
+        let cancelled = cut_short && self.is_stopping();
+        if !cancelled {
+            // Those that were left out or skipped, before the block itself.
+            for subtask in block.subtasks.iter().filter(|s| !s.recorded) {
+                self.record_subtask(block.turn, subtask);
+            }
+        }
+        if let Some((cause, _)) = block.halted.as_ref().filter(|_| cut_short && !cancelled) {
+            self.warn(&context.label, &format!("started no more: {cause}"));
+        }
+        let (outcome, cause) = match cancelled {
+            true => (Outcome::Cancelled, self.stop_cause()),
+            false => (Outcome::Ok, String::new()),
+        };
+        let (members, left_out) = block.into_members();
+        let mut result = TaskResult {
+            took: self.runner.now().saturating_sub(began),
+            cause,
+            members,
+            left_out,
+            ..TaskResult::without_process(outcome, 0, context.attempt)
+        };
+        let counts = result.counts();
+        let (ok, total) = (counts.of(Outcome::Ok), counts.total());
+        result.stdout = Captured::in_memory(format!("{ok}/{total} succeeded\n"));
+        result
+    }
+}

@@ -1,0 +1,90 @@
+//! Between the walk and its journal: what was done before is taken from there
+//! instead of being done again, and what is done now is recorded.
+#![forbid(unsafe_code)]
+
+use super::engine::Engine;
+use crate::plan::flow::Position;
+use crate::run::event::Event;
+use crate::run::result::TaskResult;
+use crate::task::{Ix, Members, Parallel};
+
+impl Engine<'_> {
+    /// The recorded result of this turn's task, and whether it was refused.
+    pub(super) fn replayed_task(&mut self, at: Position) -> Option<(TaskResult, bool)> {
+        if self.in_finals && !self.replay.has_recorded(self.replay.turn()) {
+            // A signal left it out, though later ones have run.
+            return None;
+        }
+        let id = self.workflow.tasks[at.task].id;
+        let found = self.replay.task(id, at);
+        let (result, refused) = self.unless_diverged(found)?;
+        self.emit_restored(at, &result);
+        Some((result, refused))
+    }
+
+    /// The block as it was recorded, with the results of its tasks.
+    pub(super) fn replayed_block(&mut self, ix: Ix, parallel: &Parallel) -> Option<TaskResult> {
+        let found = self.replay.block(self.workflow.tasks[ix].id);
+        let block = self.unless_diverged(found)?;
+        self.restore_results(block.checks);
+        if let Members::Tasks(tasks) = &parallel.members {
+            for member in tasks {
+                let name = self.workflow.tasks[*member].id.to_string();
+                let found = block.result.members.iter().find(|m| m.name == name);
+                if let Some(found) = found {
+                    self.results.set(*member, found.result.clone());
+                }
+            }
+        }
+        self.emit_restored(Position::at(ix), &block.result);
+        Some(block.result)
+    }
+
+    /// With `--finish-only`: restores what was done in a block that had not ended.
+    pub(super) fn restore_the_rest(&mut self) {
+        let done = self.replay.skip_to_the_end();
+        self.restore_results(done);
+    }
+
+    fn restore_results(&mut self, done: Vec<(u32, TaskResult)>) {
+        for (id, result) in done {
+            let ix = self.workflow.find(&id.to_string());
+            // A copy for a host has no result of its own.
+            if let Some(ix) = ix.filter(|ix| !self.workflow.tasks[*ix].is_block()) {
+                self.results.set(ix, result);
+            }
+        }
+    }
+
+    /// What was found, or a warning why the journal cannot be of this run.
+    fn unless_diverged<T>(&mut self, found: Result<Option<T>, String>) -> Option<T> {
+        found.unwrap_or_else(|warning| {
+            self.warn("", &warning);
+            None
+        })
+    }
+
+    fn emit_restored(&mut self, at: Position, result: &TaskResult) {
+        let context = self.context(at);
+        let title = self.title(&self.workflow.tasks[at.task], &context);
+        let about = context.about(&title);
+        // Silent only about what was reported before.
+        (self.emit)(Event::Restored { about, result });
+    }
+
+    /// Records the task's result and syncs it before the flow moves on.
+    pub(super) fn record_step(&mut self, turn: u64, at: Position, refused: bool) {
+        let task = &self.workflow.tasks[at.task];
+        let result = self.results.get(at.task);
+        if result.is_some_and(|r| self.replay.record(turn, task, at, refused, r)) {
+            self.sync();
+        }
+    }
+
+    /// Syncs what was recorded; reports once that this is not possible.
+    pub(super) fn sync(&mut self) {
+        if let Some(why) = self.replay.sync() {
+            self.warn("", &format!("{why}; nothing new starts"));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! One attempt of one task of any kind: from its numbers to its recorded result.
+#![forbid(unsafe_code)]
+
+use super::command::time_before_now;
+use super::conditional::Departure;
+use super::engine::Engine;
+use super::numbers::{Numbers, Retries};
+use crate::outcome::Outcome;
+use crate::plan::flow::{FlowInput, Position};
+use crate::run::evaluation::TaskContext;
+use crate::run::result::TaskResult;
+use crate::task::values::Delay;
+use crate::task::{Ix, NextRule, Task, TaskKind};
+use std::time::Duration;
+
+/// What a step leaves for the flow.
+pub struct Stepped {
+    pub seen: FlowInput,
+    pub delay: Delay,
+    pub sleep: Duration,
+    /// Where a branch task went that left its conditional block.
+    pub left: Option<Departure>,
+    /// Why a further attempt does not fit before the deadline.
+    pub overrun: Option<String>,
+}
+
+/// A performed task, before it is judged.
+struct Performed {
+    result: TaskResult,
+    /// It could not be started at all, so no criterion can make it succeed.
+    refused: bool,
+    left: Option<Departure>,
+}
+
+impl Engine<'_> {
+    /// Runs the task once and evaluates what the flow must know of it. `inherited`
+    /// are the retries of its block.
+    pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
+        let task = &self.workflow.tasks[at.task];
+        let context = self.context(at);
+        if at == Position::at(at.task) && !self.is_wanted(task, &context) {
+            self.skip(at.task, &context);
+            let numbers = Numbers::default();
+            return Stepped {
+                seen: self.seen(at.task, task, &context, &numbers, false),
+                delay: numbers.retries.delay,
+                sleep: Duration::ZERO,
+                left: None,
+                overrun: None,
+            };
+        }
+        let turn = self.replay.begin_turn();
+        let (performed, numbers) = match self.numbers(task, &context, inherited) {
+            Ok(numbers) => (self.perform(at, task, &context, &numbers), numbers),
+            Err(reason) => (self.refuse(&context, &reason), Numbers::default()),
+        };
+        let Performed {
+            result,
+            refused,
+            left,
+        } = performed;
+        self.judge(at.task, task, &context, result, refused);
+        let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
+        let verdict = match (judged, refused) {
+            (false, _) => false,
+            (true, true) => matches!(task.routing.next, NextRule::Always),
+            (true, false) => self.verdict(at.task, task, &context, left.is_some()),
+        };
+        let seen = self.seen(at.task, task, &context, &numbers, verdict);
+        if let Some(result) = self.results.get(at.task).cloned() {
+            self.emit_result(task, &context, &result);
+        }
+        self.record_step(turn, at, refused);
+        Stepped {
+            seen: FlowInput { refused, ..seen },
+            delay: numbers.retries.delay,
+            sleep: numbers.sleep,
+            left,
+            overrun: self.overrun(numbers.longest(at.attempt + 1)),
+        }
+    }
+
+    pub(super) fn is_wanted(&mut self, task: &Task, context: &TaskContext) -> bool {
+        task.condition
+            .as_ref()
+            .is_none_or(|e| self.holds(e, context, None))
+    }
+
+    /// Does what the task's kind asks for.
+    fn perform(
+        &mut self,
+        at: Position,
+        task: &Task,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) -> Performed {
+        if !task.is_block()
+            && let Some(performed) = self.spare(at, task, context, numbers)
+        {
+            return performed;
+        }
+        let result = match &task.kind {
+            TaskKind::Command(command) => self.command(at.task, task, command, context, numbers),
+            TaskKind::Decision | TaskKind::Bare => {
+                Ok(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
+            }
+            TaskKind::Parallel(parallel) => {
+                self.parallel(at.task, task, parallel, context, numbers)
+            }
+            TaskKind::Conditional(conditional) => {
+                let turn = self.replay.turn();
+                let (mut result, left) =
+                    self.conditional(at.task, task, conditional, context, numbers);
+                if let Some(took) = self.replay.block_time(turn, task.id) {
+                    result.took = took;
+                }
+                return Performed {
+                    result,
+                    refused: false,
+                    left,
+                };
+            }
+        };
+        match result {
+            Ok(result) => Performed::ran(result),
+            Err(reason) => self.refuse(context, &reason),
+        }
+    }
+
+    /// The result of a task that does not run now: the journal has it, or nothing
+    /// can start any more.
+    fn spare(
+        &mut self,
+        at: Position,
+        task: &Task,
+        context: &TaskContext,
+        numbers: &Numbers,
+    ) -> Option<Performed> {
+        if let Some((result, refused)) = self.replayed_task(at) {
+            return Some(Performed {
+                refused,
+                ..Performed::ran(result)
+            });
+        }
+        if !self.is_blocked() {
+            let overrun = self.overrun(numbers.longest(at.attempt));
+            let cause = overrun.filter(|_| task.command().is_some())?;
+            self.miss_deadline(&context.label, cause);
+        }
+        let result = TaskResult::not_started(-1, &self.stop_cause());
+        Some(Performed::ran(result))
+    }
+
+    fn refuse(&mut self, context: &TaskContext, reason: &str) -> Performed {
+        Performed {
+            refused: true,
+            ..Performed::ran(self.unstarted(context, reason))
+        }
+    }
+
+    /// Decides success and sets the task's result.
+    fn judge(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        context: &TaskContext,
+        mut result: TaskResult,
+        refused: bool,
+    ) {
+        if !refused && result.is_judged() {
+            let success = self.succeeded(task, context, &mut result);
+            result.settle(success);
+        }
+        if !refused && !matches!(task.kind, TaskKind::Command(_)) {
+            result.exit = i32::from(!result.success);
+        }
+        if result.started.is_none() && result.is_judged() {
+            result.started = time_before_now(result.took);
+        }
+        self.results.set(ix, result);
+    }
+
+    /// All that the flow must know of the task's result.
+    fn seen(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        context: &TaskContext,
+        numbers: &Numbers,
+        verdict: bool,
+    ) -> FlowInput {
+        let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
+        let (outcome, exit, success) = match self.results.get_mut(ix) {
+            Some(result) => {
+                if !verdict && result.outcome == Outcome::Ok {
+                    // It exited 0, but what it was to show did not hold (SPEC §3.3).
+                    result.outcome = Outcome::Failed;
+                }
+                (result.outcome, result.exit, result.success)
+            }
+            None => (Outcome::Unknown, -1, false),
+        };
+        let over = matches!(outcome, Outcome::Cancelled | Outcome::Skipped);
+        FlowInput {
+            outcome,
+            exit,
+            success,
+            verdict,
+            refused: false,
+            iterations: numbers.iterations,
+            loop_break: !over && until.is_some_and(|e| self.holds(e, context, Some(ix))),
+            // A block hands its retries down to its subtasks.
+            retries: match task.is_block() {
+                true => 0,
+                false => numbers.retries.count,
+            },
+            retry_on: numbers.retries.on.clone(),
+            returns: match &task.routing.return_ {
+                Some(code) if !over => Some(self.evaluate(context, |values| code.resolve(values))),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Performed {
+    fn ran(result: TaskResult) -> Performed {
+        Performed {
+            result,
+            refused: false,
+            left: None,
+        }
+    }
+}

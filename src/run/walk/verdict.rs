@@ -1,0 +1,122 @@
+//! Whether a result is a success, and its verdict: whether the flow goes on as
+//! wanted (SPEC §3.2).
+#![forbid(unsafe_code)]
+
+use super::engine::Engine;
+use crate::outcome::Outcome;
+use crate::run::evaluation::TaskContext;
+use crate::run::result::TaskResult;
+use crate::task::{Criterion, Ix, NextRule, Task, TaskKind};
+use crate::text::condition::Expr;
+
+impl Engine<'_> {
+    /// Whether the result is a success: by its criterion, else by the rule of
+    /// its kind (SPEC §3.2).
+    pub(super) fn succeeded(
+        &mut self,
+        task: &Task,
+        context: &TaskContext,
+        result: &mut TaskResult,
+    ) -> bool {
+        match (&task.kind, block_criterion(task)) {
+            // An empty set is 0 of 0, whatever the criterion (SPEC §1.1).
+            (TaskKind::Parallel(_), _)
+                if result.members.is_empty() && result.left_out.is_empty() =>
+            {
+                true
+            }
+            (TaskKind::Parallel(_), Some((expr, negated))) => {
+                self.holds_for(expr, context, result) != negated
+            }
+            (TaskKind::Parallel(_), None) => !result.has_failed_member(),
+            (TaskKind::Conditional(_), _) if task.success.is_none() => {
+                result.outcome == Outcome::Ok
+            }
+            _ => self.meets(task.success.as_ref(), context, result),
+        }
+    }
+
+    /// Whether the result of a command meets the criterion; without one, whether
+    /// its exit code is 0.
+    pub(super) fn meets(
+        &mut self,
+        criterion: Option<&Criterion>,
+        context: &TaskContext,
+        result: &mut TaskResult,
+    ) -> bool {
+        result.success = result.exit == 0;
+        match criterion {
+            None => result.success,
+            Some(c) => self.holds_for(&c.expr, context, result) != c.negated,
+        }
+    }
+
+    /// The verdict on a recorded result (SPEC §3.2, rule 1). `left` says that the
+    /// flow left the block.
+    pub(super) fn verdict(
+        &mut self,
+        ix: Ix,
+        task: &Task,
+        context: &TaskContext,
+        left: bool,
+    ) -> bool {
+        let success = self.results.get(ix).is_some_and(|r| r.success);
+        if !success && is_plain_conditional(task) {
+            if !left {
+                self.warn_of_branch(ix, context);
+            }
+            return true;
+        }
+        match &task.routing.next {
+            NextRule::Always => true,
+            // The criterion of a parallel block is judged already.
+            NextRule::When(expr) if is_block_criterion(task, expr) => success,
+            NextRule::When(expr) => self.holds(expr, context, Some(ix)),
+            _ => success,
+        }
+    }
+
+    /// Names what failed in a conditional after which the flow continues.
+    fn warn_of_branch(&mut self, ix: Ix, context: &TaskContext) {
+        let Some(result) = self.results.get(ix) else {
+            return;
+        };
+        let failed = result.failed_members();
+        let failed: Vec<String> = failed
+            .map(|m| format!("{} {}", m.name, m.result.outcome))
+            .collect();
+        let text = format!("in its branch: {}; the flow continues", failed.join(", "));
+        self.warn(&context.label, &text);
+    }
+}
+
+/// The condition that decides whether a parallel block succeeds: its `success=`,
+/// unless that is about each host, else its `next=` (SPEC §3.2). `None` without
+/// one.
+fn block_criterion(task: &Task) -> Option<(&Expr, bool)> {
+    let success = task.success.as_ref().filter(|c| is_about_block(task, c));
+    match (success, &task.routing.next) {
+        (Some(criterion), _) => Some((&criterion.expr, criterion.negated)),
+        (None, NextRule::When(expr)) if expr.is_about_block() => Some((expr, false)),
+        _ => None,
+    }
+}
+
+/// Whether `next`, the condition of the task's `next=`, decides whether the block
+/// succeeds.
+fn is_block_criterion(task: &Task, next: &Expr) -> bool {
+    let decides = block_criterion(task).is_some_and(|(expr, _)| std::ptr::eq(expr, next));
+    decides && matches!(task.kind, TaskKind::Parallel(_))
+}
+
+/// Whether `success=` is about the block, not about each host.
+pub(super) fn is_about_block(task: &Task, criterion: &Criterion) -> bool {
+    task.command().is_none() || criterion.expr.is_about_block()
+}
+
+/// A conditional without a route or criterion of its own (SPEC §3.2, rule 1).
+fn is_plain_conditional(task: &Task) -> bool {
+    matches!(task.kind, TaskKind::Conditional(_))
+        && task.success.is_none()
+        && !task.routing.routes()
+}
