@@ -459,7 +459,7 @@ fn a_block_may_be_large() {
     let owners = format!(
         "{members}task=60000\ntype=parallel\ntasks=0-49999\ntask=60001\ntype=parallel\ntasks=0-49999\n"
     );
-    refused(owners, 20, "belongs to the blocks 60000 and 60001");
+    refused(owners, 20, "belongs to two blocks, 60000 and 60001");
     let circle = lines(1000, |i| {
         format!(
             "task={i}\ntype=conditional\ncondition=true\nif_true_tasks={}\n",

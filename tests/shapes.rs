@@ -170,7 +170,7 @@ const WAYS: &[Way] = &[
         log: &[
             "[INFO] Task 0.2 stdout| starting",
             "[INFO] Task 0.3 stdout| ready",
-            "[INFO] Task 0: goes to task 1: its loop_break holds",
+            "[INFO] Task 0: goes to task 1: its loop_break is true",
         ],
     },
     Way {
@@ -180,13 +180,13 @@ const WAYS: &[Way] = &[
         path: "0 90",
         stdout: &[
             "task 0.5: Is it ready?",
-            "  goes to task 90: its loop_break never held",
+            "  goes to task 90: its loop_break was never true",
             "  | it still says: starting",
         ],
         stderr: &[],
         log: &[
             "[INFO] Task 0.5 stdout| starting",
-            "[INFO] Task 0: goes to task 90: its loop_break never held",
+            "[INFO] Task 0: goes to task 90: its loop_break was never true",
             "[INFO] Task 90: the run ends with exit code 75: return=75",
         ],
     },
@@ -348,13 +348,13 @@ const WAYS: &[Way] = &[
         code: 1,
         path: "0 1 2 90 99",
         stdout: &[
-            "  goes to task 99: failed in a failure handler, and nothing handles that",
+            "  goes to task 99: failed in a failure handler; nothing handles that",
             "  | maintenance failed, update exit code: 1",
             "task 100: Switch maintenance mode off",
         ],
         stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, at attempt 2"],
         log: &[
-            "[INFO] Task 90: goes to task 99: failed in a failure handler, and nothing handles that",
+            "[INFO] Task 90: goes to task 99: failed in a failure handler; nothing handles that",
         ],
     },
     Way {

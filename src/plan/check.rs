@@ -60,7 +60,6 @@ fn ended_before(
     let before = (0..ix).rev().find(|b| workflow.is_main_line(*b))?;
     let before = Some(before).filter(|b| is_reached(*b))?;
     let task = &workflow.tasks[before];
-    let written = |key: &str| task.written.iter().any(|(k, _)| *k == key);
     if matches!(task.routing.next, NextRule::Never) {
         return Some((task.key_span("next"), "the run ends here before it"));
     }
@@ -70,7 +69,7 @@ fn ended_before(
         ("return", "the run ends here before it"),
     ]
     .into_iter()
-    .find(|(key, _)| written(key))
+    .find(|(key, _)| task.has_key(key))
     .map(|(key, why)| (task.key_span(key), why))
 }
 
@@ -263,9 +262,7 @@ fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mu
             ", and nothing in it can end the run but --max-steps"
         };
         let task = &workflow.tasks[task_of(back)];
-        let key = ["goto", "on_failure", "on_success"]
-            .into_iter()
-            .find(|k| task.written.iter().any(|(w, _)| w == k));
+        let key = task.first_key(&["goto", "on_failure", "on_success"]);
         let message = match ids.as_slice() {
             [id] => format!("task {id} jumps to itself{end}"),
             _ => format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", ")),

@@ -321,7 +321,7 @@ impl Measure<'_> {
         let mut at = ix;
         loop {
             let task = &self.workflow.tasks[at];
-            if task.written.iter().any(|(k, _)| keys.contains(k)) {
+            if task.first_key(keys).is_some() {
                 return task;
             }
             match self.workflow.owner_of(at) {

@@ -1,7 +1,7 @@
 //! The rules of the flow (SPEC §3.2 to §3.4): what comes after a task.
 //!
-//! Pure: from the workflow, the place in it and what was seen there, to the next
-//! step. Evaluating conditions, waiting and running are for `run`.
+//! Pure functions: from the workflow, the position in it and the result there, to
+//! the next step. `run` evaluates conditions, waits and starts commands.
 #![forbid(unsafe_code)]
 
 use super::workflow::Workflow;
@@ -11,7 +11,7 @@ use crate::task::values::RetryOn;
 use crate::task::{Ix, NextRule, Task, TaskKind};
 use std::borrow::Cow;
 
-/// A task of the flow, at one of its iterations and attempts (both from 1).
+/// A task of the flow at one iteration and attempt (both count from 1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Position {
     pub task: Ix,
@@ -29,44 +29,44 @@ impl Position {
     }
 }
 
-/// What has happened to the flow so far that still matters.
+/// What the flow must remember of the tasks before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FlowState {
-    /// A failure jump led to a handler: the flow falls through handlers too.
+    /// A failure led to a handler, so the flow falls through handlers too.
     pub in_handlers: bool,
     /// The exit code of the first unhandled failure in a handler.
     pub handler_failed: Option<i32>,
-    /// `--keep-going` ran past a failure.
+    /// The flow continued past a failure (`--keep-going`).
     pub kept_going: bool,
 }
 
-/// What the command line says about failures nobody handles.
+/// What the command line says about unhandled failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Policy {
     pub keep_going: bool,
-    /// `--fire-and-forget`: keep going, and end with 0.
+    /// `--fire-and-forget`: keep going and end with 0.
     pub forgive: bool,
 }
 
-/// What was seen of a task that ended; conditions are evaluated already.
+/// The end of a task, with its conditions evaluated.
 #[derive(Clone, Debug)]
 pub struct FlowInput {
     pub outcome: Outcome,
     pub exit: i32,
     pub success: bool,
     pub verdict: bool,
-    /// It could not be started for what its values are: not retried, not repeated.
+    /// Its values did not allow it to start: no retry, no iteration.
     pub refused: bool,
-    /// How many iterations `loop` asks for, and whether `loop_break` holds.
+    /// How many iterations `loop` asks for, and whether `loop_break` is true.
     pub iterations: u32,
     pub loop_break: bool,
     pub retries: u32,
     pub retry_on: RetryOn,
-    /// The `return` code; the error says why it cannot be used.
+    /// The `return` code, or why it cannot be used.
     pub returns: Option<Result<u8, String>>,
 }
 
-/// What a task by itself asks for, wherever it stands.
+/// What a task's own keys ask for, wherever the task is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
     Retry,
@@ -76,9 +76,9 @@ pub enum Choice {
         failure: bool,
     },
     Return(i32),
-    /// `next=never`: end here with this code.
+    /// `next=never`: the run ends here with this code.
     Never(i32),
-    /// A false verdict that nothing handles.
+    /// An unhandled false verdict.
     Fail,
     FallThrough,
 }
@@ -97,11 +97,11 @@ pub struct Decision {
     pub step: Step,
     pub course: FlowState,
     pub why: Cow<'static, str>,
-    /// A failure decided it.
+    /// Whether a failure led there.
     pub failure: bool,
 }
 
-/// Decides what comes after a task of the main line, or one jumped to.
+/// Decides what comes after a task of the main line, or a task that was jumped to.
 pub fn decide(
     workflow: &Workflow,
     policy: Policy,
@@ -122,8 +122,8 @@ pub fn decide(
     )
 }
 
-/// Does what a task chose. A conditional block hands on the choice of a branch
-/// task that left it; `failure` is the exit code should the run stop here.
+/// Turns a choice into the next step. A conditional block passes on the choice of
+/// a branch task that left it; `failure` is the exit code if the run stops here.
 pub fn follow(
     workflow: &Workflow,
     policy: Policy,
@@ -153,14 +153,16 @@ pub fn follow(
                 },
             )
         }
-        Choice::Return(code) | Choice::Never(code) => go(Step::End(ending(course, code)), course),
+        Choice::Return(code) | Choice::Never(code) => {
+            go(Step::End(final_code(course, code)), course)
+        }
         Choice::FallThrough => fall_through(workflow, policy, course, from, why),
         Choice::Fail if policy.keep_going => {
             let course = FlowState {
                 kept_going: true,
                 ..course
             };
-            let why = "failed; going on as --keep-going says";
+            let why = "failed; continuing because of --keep-going";
             fall_through(workflow, policy, course, from, why.into())
         }
         Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
@@ -169,14 +171,14 @@ pub fn follow(
                 handler_failed: first,
                 ..course
             };
-            let why = "failed in a failure handler, and nothing handles that";
+            let why = "failed in a failure handler; nothing handles that";
             fall_through(workflow, policy, course, from, why.into())
         }
         Choice::Fail => go(Step::End(failure), course),
     }
 }
 
-/// What the task's own keys say, in the order of SPEC §3.2.
+/// What the task's own keys ask for, by the rules of SPEC §3.2.
 pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
@@ -205,7 +207,7 @@ pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'stat
     }
 }
 
-/// Whether the outcome or exit code is one that is tried again (SPEC §3.3).
+/// Whether `retry_on` covers the outcome or the exit code (SPEC §3.3).
 pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
     let by_outcome = match outcome {
         Outcome::Timeout => on.timeout,
@@ -220,7 +222,7 @@ pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
 fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     let waits = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
     if seen.loop_break {
-        return on_true(task, seen, "its loop_break holds");
+        return on_true(task, seen, "its loop_break is true");
     }
     if at.iteration < seen.iterations {
         let why = format!("iteration {} of {} is done", at.iteration, seen.iterations);
@@ -229,9 +231,9 @@ fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'
     match task.routing.on_failure {
         Some(to) if waits => (
             Choice::Jump { to, failure: true },
-            "its loop_break never held".into(),
+            "its loop_break was never true".into(),
         ),
-        _ => on_true(task, seen, "its loop is over"),
+        _ => on_true(task, seen, "its loop is done"),
     }
 }
 
@@ -303,7 +305,7 @@ fn fall_through(
     why: Cow<'static, str>,
 ) -> Decision {
     let end = |why| Decision {
-        step: Step::End(ending(course, over(policy, course))),
+        step: Step::End(final_code(course, end_code(policy, course))),
         course,
         why,
         failure: false,
@@ -325,7 +327,7 @@ fn fall_through(
 }
 
 /// The exit code of a flow that reached its end.
-fn over(policy: Policy, course: FlowState) -> i32 {
+fn end_code(policy: Policy, course: FlowState) -> i32 {
     if course.kept_going && !policy.forgive {
         exit::FAILURES
     } else {
@@ -334,7 +336,7 @@ fn over(policy: Policy, course: FlowState) -> i32 {
 }
 
 /// A run with an unhandled failure in a handler cannot end with 0.
-fn ending(course: FlowState, code: i32) -> i32 {
+fn final_code(course: FlowState, code: i32) -> i32 {
     if code == exit::OK {
         course.handler_failed.unwrap_or(code)
     } else {
@@ -347,8 +349,8 @@ mod tests {
     use super::*;
     use crate::plan::workflow::tests::workflow;
 
-    /// Walks the flow with the given successes per task id, each use taking the
-    /// next one (the last stays); gives the path and the exit code.
+    /// Follows the flow with the exit codes given for each task id; every visit takes
+    /// the next code, the last one repeats. Returns the path and the exit code.
     fn walk(text: &str, policy: Policy, results: &[(u32, &[i32])]) -> (Vec<u32>, i32) {
         let workflow = workflow(&text.replace(' ', "\n"));
         let mut used = vec![0usize; workflow.tasks.len()];
@@ -456,7 +458,7 @@ mod tests {
         assert_eq!(go(&f, &[]), (vec![0, 1], 0));
         assert_eq!(go(&f, &[(0, &[2])]), (vec![0, 90, 99], 1));
         assert_eq!(go(&f, &[(1, &[2])]), (vec![0, 1, 99], 1));
-        // An unhandled failure in a handler goes on to the next one.
+        // After an unhandled failure in a handler the flow continues to the next one.
         assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 1));
         let f = file(&[("0", "on_failure=90"), ("90", ""), ("99", "")]);
         assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 7));
@@ -473,7 +475,7 @@ mod tests {
         ]);
         assert_eq!(go(&f, &[]), (vec![0, 20], 0));
         assert_eq!(go(&f, &[(0, &[1])]), (vec![0, 90, 20], 0));
-        // Id minus one exists: an ordinary task, entered by falling through.
+        // The id just below exists: an ordinary task, entered by falling through.
         let f = file(&[("0", "on_failure=2"), ("1", ""), ("2", "")]);
         assert_eq!(go(&f, &[]), (vec![0, 1, 2], 0));
         // A failure that leads back to the start begins the ordinary flow again.

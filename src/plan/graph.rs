@@ -1,6 +1,5 @@
-//! The flow as a graph, made by asking the flow's own rules (`flow`) what they
-//! would do in every case that a task can end in. No second opinion: what the
-//! engine can do is an edge here, and the reverse.
+//! The flow as a graph. Its edges come from the rules of the flow themselves
+//! (`flow`), asked for every way a task can end: the engine can take exactly these.
 #![forbid(unsafe_code)]
 
 use super::flow::{self, Choice, FlowInput, FlowState, Policy, Position, Step};
@@ -9,16 +8,16 @@ use crate::outcome::Outcome;
 use crate::task::values::RetryOn;
 use crate::task::{Ix, NextRule, Task, TaskKind};
 
-/// A task, and whether the flow falls through handlers there.
+/// A task, and whether the flow falls through handlers when it gets there.
 pub type Node = usize;
 
-/// Why the flow goes along an edge.
+/// When the flow takes an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     Skipped,
     True,
     False,
-    /// A branch task left the block.
+    /// A branch task leaves the block.
     Left,
 }
 
@@ -33,16 +32,16 @@ pub enum To {
 pub struct Edge {
     pub case: Case,
     pub to: To,
-    /// It is a jump, not a fall-through.
+    /// Whether it is a jump, not a fall-through.
     pub jump: bool,
-    /// A handler stands where it would have fallen to.
+    /// Whether the run ends because the next task is a handler.
     pub before_handler: bool,
 }
 
 pub struct Graph {
-    /// In the order of the nodes they come from.
+    /// Ordered by the node they start from.
     edges: Vec<Edge>,
-    /// For each node where its edges begin; at last where they all end.
+    /// Where the edges of each node begin, and where the last ones end.
     starts: Vec<usize>,
 }
 
@@ -67,6 +66,7 @@ impl Graph {
         Graph { edges, starts }
     }
 
+    /// The edges that start from a node.
     pub fn from(&self, node: Node) -> &[Edge] {
         &self.edges[self.starts[node]..self.starts[node + 1]]
     }
@@ -82,7 +82,7 @@ impl Graph {
         })
     }
 
-    /// Every node that a run from these can come to, these included.
+    /// Every node that a run can reach from these, themselves included.
     pub fn reachable(&self, from: &[Node]) -> Vec<bool> {
         let mut seen = vec![false; self.nodes()];
         let mut waiting = from.to_vec();
@@ -95,7 +95,7 @@ impl Graph {
     }
 
     /// The cycles: sets of nodes each of which leads to every other (Tarjan's
-    /// algorithm, with a stack of its own so that a long file cannot overflow).
+    /// algorithm, without recursion so that a long file cannot overflow the stack).
     pub fn cycles(&self) -> Vec<Vec<Node>> {
         let mut search = CycleSearch {
             graph: self,
@@ -108,13 +108,13 @@ impl Graph {
         };
         for node in 0..self.nodes() {
             if search.index[node] == 0 {
-                search.from(node);
+                search.search_from(node);
             }
         }
         search.found
     }
 
-    /// Whether the flow can leave the set, or the run end in it.
+    /// Whether the flow can leave the cycle, or the run can end in it.
     pub fn can_end(&self, cycle: &[Node]) -> bool {
         let inside = |to: To| matches!(to, To::Node(n) if cycle.contains(&n));
         cycle
@@ -142,9 +142,9 @@ impl CycleSearch<'_> {
         self.on_stack[node] = true;
     }
 
-    fn from(&mut self, start: Node) {
+    fn search_from(&mut self, start: Node) {
         let graph = self.graph;
-        // Each node with the edges of it that are still to be followed.
+        // Each node with those of its edges that are still to be followed.
         let mut path: Vec<(Node, &[Edge])> = Vec::new();
         self.enter(start);
         path.push((start, graph.from(start)));
@@ -174,8 +174,8 @@ impl CycleSearch<'_> {
         }
     }
 
-    /// The nodes above on the stack are one set; it is a cycle unless it is one
-    /// node that does not lead to itself.
+    /// Takes the node and everything above it off the stack: one set. It is a cycle
+    /// unless it is a single node that does not lead to itself.
     fn close(&mut self, node: Node) {
         let mut set = Vec::new();
         while let Some(top) = self.stack.pop() {
@@ -192,7 +192,7 @@ impl CycleSearch<'_> {
     }
 }
 
-/// Adds the edges of a task: one for each way it can end.
+/// Adds the edges of a task, one for each way it can end.
 fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>) {
     let course = FlowState {
         in_handlers,
@@ -242,7 +242,7 @@ fn edge(
     }
 }
 
-/// Every way a task can end, with its retries and iterations used up.
+/// Every way a task can end after its last retry and iteration.
 fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, FlowInput)> {
     let at = Position::at(ix);
     let returns = task
@@ -274,8 +274,8 @@ fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, FlowInp
     .map(move |(case, seen)| (case, at, seen))
 }
 
-/// Whether the verdict can be false: not with `next=always`, not where nothing
-/// runs, not for a conditional that says nothing itself.
+/// Whether the verdict can be false. It cannot with `next=always`, in a task that
+/// runs nothing, and in a conditional without a criterion or route of its own.
 pub fn can_be_false(task: &Task) -> bool {
     let plain_if = matches!(task.kind, TaskKind::Conditional(_))
         && task.success.is_none()
@@ -285,10 +285,10 @@ pub fn can_be_false(task: &Task) -> bool {
         && !plain_if
 }
 
-/// Deepest nesting that is looked into; a checked workflow has no deeper one.
-const DEEPEST: usize = 64;
+/// How deep nested blocks are searched; a checked workflow has none deeper.
+const MAX_DEPTH: usize = 64;
 
-/// The choices by which a task of a branch can leave the conditional block.
+/// The choices by which a branch task can leave the conditional block.
 fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, FlowInput)> {
     let TaskKind::Conditional(conditional) = &workflow.tasks[ix].kind else {
         return Vec::new();
@@ -309,7 +309,7 @@ fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, FlowInput)
                 out.push((choice, seen));
             }
         }
-        if depth < DEEPEST {
+        if depth < MAX_DEPTH {
             out.extend(leaving(workflow, *member, depth + 1));
         }
     }

@@ -1,4 +1,4 @@
-//! Keys that are written and can have no effect where they stand.
+//! Keys that can have no effect where they are given.
 #![forbid(unsafe_code)]
 
 use super::graph::can_be_false;
@@ -8,7 +8,7 @@ use crate::task::{Deferrable, Ix, Members, NextRule, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::duration;
 
-/// Reports them for one task.
+/// Warns of them in one task.
 pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
     let task = &workflow.tasks[ix];
     hidden_return(task, diagnostics);
@@ -18,11 +18,7 @@ pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
     deadline(workflow, task, diagnostics);
 }
 
-fn is_written(task: &Task, key: &str) -> bool {
-    task.written.iter().any(|(k, _)| *k == key)
-}
-
-/// A `return` that a jump hides whatever the verdict (SPEC §3.2, rules 4 and 5).
+/// A `return` hidden by jumps for both verdicts (SPEC §3.2, rules 4 and 5).
 fn hidden_return(task: &Task, diagnostics: &mut DiagnosticList) {
     let routing = &task.routing;
     if routing.return_.is_none() || matches!(routing.next, NextRule::Never) {
@@ -34,20 +30,15 @@ fn hidden_return(task: &Task, diagnostics: &mut DiagnosticList) {
     let jumps_on_success = routing.on_success.is_some();
     let jumps_on_failure = never_fails || routing.on_failure.is_some();
     if routing.goto.is_some() || jumps_on_success && jumps_on_failure {
-        let key = ["goto", "on_success"]
-            .into_iter()
-            .find(|k| is_written(task, k));
-        let message = format!(
-            "`return` has no effect: task {} jumps whatever its verdict",
-            task.id
-        );
+        let key = task.first_key(&["goto", "on_success"]);
+        let message = format!("`return` has no effect: task {} always jumps", task.id);
         diagnostics
             .warning(task.key_span("return"), message)
             .also(key.map_or(task.at, |k| task.key_span(k)), "it jumps here");
     }
 }
 
-/// A `sleep` of a task that ends the run: it comes before a jump only.
+/// A `sleep` of a task that ends the run: nothing follows the sleep.
 fn sleep_at_the_end(task: &Task, diagnostics: &mut DiagnosticList) {
     let routing = &task.routing;
     let jumps =
@@ -57,18 +48,17 @@ fn sleep_at_the_end(task: &Task, diagnostics: &mut DiagnosticList) {
         NextRule::Loop => false,
         _ => routing.return_.is_some() && !jumps,
     };
-    if ends && is_written(task, "sleep") {
+    if ends && task.has_key("sleep") {
         let message = format!("`sleep` has no effect: task {} ends the run", task.id);
         diagnostics.warning(task.key_span("sleep"), message);
     }
 }
 
-/// Retries that no failure can reach.
+/// Retries of a task that cannot fail.
 fn retries(task: &Task, diagnostics: &mut DiagnosticList) {
-    let wanted = ["retry_count", "retry_failed"]
-        .into_iter()
-        .find(|k| is_written(task, k));
-    let Some(key) = wanted else { return };
+    let Some(key) = task.first_key(&["retry_count", "retry_failed"]) else {
+        return;
+    };
     if matches!(task.retry.count, Deferrable::Known(0))
         || matches!(task.routing.next, NextRule::Loop)
     {
@@ -83,18 +73,18 @@ fn retries(task: &Task, diagnostics: &mut DiagnosticList) {
     }
 }
 
-/// `retry_on` and `retry_delay` without a retry, or for what cannot happen.
+/// `retry_on` and `retry_delay` without retries, or for outcomes that cannot happen.
 fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
     let task = &workflow.tasks[ix];
-    let counts = |t: &Task| is_written(t, "retry_count") || is_written(t, "retry_failed");
-    let mut tried_again = counts(task);
+    let counts = |t: &Task| t.first_key(&["retry_count", "retry_failed"]).is_some();
+    let mut is_retried = counts(task);
     let mut at = ix;
-    while let Some((block, _)) = workflow.owner_of(at).filter(|_| !tried_again) {
-        tried_again = counts(&workflow.tasks[block]);
+    while let Some((block, _)) = workflow.owner_of(at).filter(|_| !is_retried) {
+        is_retried = counts(&workflow.tasks[block]);
         at = block;
     }
     for key in ["retry_on", "retry_delay"] {
-        if is_written(task, key) && !tried_again && !matches!(task.routing.next, NextRule::Loop) {
+        if task.has_key(key) && !is_retried && !matches!(task.routing.next, NextRule::Loop) {
             let message = format!("`{key}` has no effect without `retry_count`");
             diagnostics.warning(task.key_span(key), message);
         }
@@ -106,16 +96,16 @@ fn retry_settings(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList)
     let Recipe::Ready { exec, .. } = &workflow.recipes[ix] else {
         return;
     };
-    if only_unreachable && tried_again && exec.is_local() {
+    if only_unreachable && is_retried && exec.is_local() {
         let message = format!(
-            "task {} is never tried again: a command on this machine is never `unreachable`",
+            "task {} is never retried: a command on this machine is never `unreachable`",
             task.id
         );
         diagnostics.warning(task.key_span("retry_on"), message);
     }
 }
 
-/// A block's deadline that comes before a timeout of what it runs.
+/// A block's deadline that is shorter than the timeout of a command in the block.
 fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) {
     let TaskKind::Parallel(parallel) = &task.kind else {
         return;
@@ -123,10 +113,7 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) 
     let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
         return;
     };
-    let key = match is_written(task, "block_timeout") {
-        true => "block_timeout",
-        false => "timeout",
-    };
+    let key = task.first_key(&["block_timeout"]).unwrap_or("timeout");
     let longer = |task: &Task| match task.command()?.timeout {
         Some(Deferrable::Known(timeout)) if timeout > limit => Some(timeout),
         _ => None,
@@ -136,13 +123,13 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) 
         && let Some(timeout) = longer(task)
     {
         let message = format!(
-            "block {} is over after {shown}, before the timeout of its commands ({})",
+            "block {} ends after {shown}, before the timeout of its commands ({})",
             task.id,
             duration::setting(timeout)
         );
         diagnostics
             .warning(task.key_span(key), message)
-            .also(task.key_span("timeout"), "their timeout");
+            .also(task.key_span("timeout"), "the timeout of the commands");
     }
     for member in task.owned_tasks() {
         let member = &workflow.tasks[member];
@@ -150,7 +137,7 @@ fn deadline(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) 
             continue;
         };
         let message = format!(
-            "block {} is over after {shown}, before the timeout of task {} ({})",
+            "block {} ends after {shown}, before the timeout of task {} ({})",
             task.id,
             member.id,
             duration::setting(timeout)

@@ -247,13 +247,14 @@ impl OutlineBuilder<'_> {
                 EntryKind::Conditional
             }
         };
-        let condition = task.written.iter().find(|(k, _)| *k == "condition");
         PlanEntry {
             ix,
             id: task.id,
             title: task.title.shown(None),
             kind,
-            only_if: condition.map(|(_, at)| self.sources.snippet(*at).to_string()),
+            only_if: task
+                .find_key("condition")
+                .map(|at| self.sources.snippet(at).to_string()),
             criteria: self.criteria(task),
             command: self.command(ix, task),
             groups,
@@ -266,8 +267,8 @@ impl OutlineBuilder<'_> {
         let is_condition =
             |key: &str| key != "next" || matches!(task.routing.next, NextRule::When(_));
         let of_key = |key: &&'static str| {
-            let (_, at) = task.written.iter().find(|(k, _)| k == key)?;
-            Some((*key, self.sources.snippet(*at).to_string()))
+            let at = task.find_key(key)?;
+            Some((*key, self.sources.snippet(at).to_string()))
         };
         let keys = keys.iter().filter(|k| is_condition(k));
         keys.filter_map(of_key).collect()

@@ -86,9 +86,7 @@ fn may_not_have_run(
         "task {} uses a result of task {}, which has not run where task {} jumps past it",
         task.id, target.id, jumps.id
     );
-    let key = ["goto", "on_failure", "on_success"]
-        .into_iter()
-        .find(|k| jumps.written.iter().any(|(w, _)| w == k));
+    let key = jumps.first_key(&["goto", "on_failure", "on_success"]);
     diagnostics
         .warning(used.at, message)
         .also(key.map_or(jumps.at, |k| jumps.key_span(k)), "the jump")

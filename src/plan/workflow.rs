@@ -1,5 +1,6 @@
-//! How the tasks hang together (SPEC §3): who owns whom, what comes next, which
-//! tasks are failure handlers. After this check every jump and member is good.
+//! The structure of the tasks (SPEC §3): which block owns which task, what comes
+//! next, which tasks are failure handlers. In a checked workflow every jump and
+//! every member is valid.
 #![forbid(unsafe_code)]
 
 use super::recipe::Recipe;
@@ -11,10 +12,10 @@ use crate::text::nearest::did_you_mean;
 use std::path::PathBuf;
 
 pub struct Workflow {
-    /// In id order; an `Ix` is a place in it.
+    /// In id order; an `Ix` is an index into it.
     pub tasks: Vec<Task>,
     pub globals: GlobalTable,
-    /// Where relative `file:` paths of node sets begin.
+    /// The directory that `file:` paths of node sets are relative to.
     pub directory: PathBuf,
     /// How each task's command would be run.
     pub recipes: Vec<Recipe>,
@@ -27,12 +28,12 @@ pub struct Workflow {
 #[derive(Clone, Copy, PartialEq)]
 struct Owner {
     block: Ix,
-    /// A conditional's subtask may route and be jumped to.
+    /// Whether that is a conditional block, whose subtasks can route and be jumped to.
     conditional: bool,
 }
 
 impl Workflow {
-    /// Checks the structure; what is wrong is reported and left out. `recipes` has
+    /// Checks the structure; what is wrong is reported and left out. `recipes` holds
     /// one for each task of the file.
     pub fn new(file: TaskFile, recipes: Vec<Recipe>, diagnostics: &mut DiagnosticList) -> Workflow {
         diagnostics.begin_category(Category::Dependency);
@@ -66,25 +67,25 @@ impl Workflow {
 
     /// The first task of the main line.
     pub fn first(&self) -> Option<Ix> {
-        (0..self.tasks.len()).find(|ix| self.is_main_line(*ix))
+        first_task(&self.tasks, &self.owners)
     }
 
-    /// Where a fall-through from the task leads, were it no handler.
+    /// The next task of the main line, even if it is a handler.
     pub fn next_of(&self, ix: Ix) -> Option<Ix> {
         self.next[ix]
     }
 
-    /// Owned by no block and no final task.
+    /// Whether the task belongs to no block and is not a final task.
     pub fn is_main_line(&self, ix: Ix) -> bool {
-        self.owners[ix].is_none() && !self.tasks[ix].finally
+        is_main_line(&self.tasks, &self.owners, ix)
     }
 
-    /// A task that only a failure leads to (SPEC §3.2, rule 6).
+    /// Whether only a failure leads to the task (SPEC §3.2, rule 6).
     pub fn is_handler(&self, ix: Ix) -> bool {
         self.handlers[ix]
     }
 
-    /// The block that owns the task, and whether that is a conditional.
+    /// The block that owns the task, and whether that is a conditional block.
     pub fn owner_of(&self, ix: Ix) -> Option<(Ix, bool)> {
         self.owners[ix].map(|o| (o.block, o.conditional))
     }
@@ -93,10 +94,10 @@ impl Workflow {
         (0..self.tasks.len()).filter(|ix| self.tasks[*ix].finally)
     }
 
-    /// The task with that id or name, which somebody asked for.
+    /// The task with that id or name, as given by the user.
     ///
     /// # Errors
-    /// That there is none, with the nearest name.
+    /// There is no such task; the message suggests the nearest name.
     pub fn resolve_task(&self, word: &str) -> Result<Ix, String> {
         self.find(word).ok_or_else(|| {
             let names = self.tasks.iter().filter_map(|t| t.name.as_deref());
@@ -120,6 +121,14 @@ impl Workflow {
     }
 }
 
+fn first_task(tasks: &[Task], owners: &[Option<Owner>]) -> Option<Ix> {
+    (0..tasks.len()).find(|ix| is_main_line(tasks, owners, *ix))
+}
+
+fn is_main_line(tasks: &[Task], owners: &[Option<Owner>], ix: Ix) -> bool {
+    owners[ix].is_none() && !tasks[ix].finally
+}
+
 fn owners(tasks: &[Task], diagnostics: &mut DiagnosticList) -> Vec<Option<Owner>> {
     let mut owners: Vec<Option<Owner>> = vec![None; tasks.len()];
     for (block, task) in tasks.iter().enumerate() {
@@ -132,11 +141,11 @@ fn owners(tasks: &[Task], diagnostics: &mut DiagnosticList) -> Vec<Option<Owner>
                 Some(first) => {
                     let message = match first.block == block {
                         true => format!(
-                            "task {} stands twice in block {}",
+                            "task {} is listed twice in block {}",
                             tasks[member].id, task.id
                         ),
                         false => format!(
-                            "task {} belongs to the blocks {} and {}",
+                            "task {} belongs to two blocks, {} and {}",
                             tasks[member].id, tasks[first.block].id, task.id
                         ),
                     };
@@ -155,23 +164,21 @@ fn owners(tasks: &[Task], diagnostics: &mut DiagnosticList) -> Vec<Option<Owner>
 
 /// The place where a block lists its members.
 fn members_place(task: &Task) -> crate::text::source::Span {
-    let key = ["tasks", "if_true_tasks", "if_false_tasks"]
-        .into_iter()
-        .find(|k| task.written.iter().any(|(w, _)| w == k));
+    let key = task.first_key(&["tasks", "if_true_tasks", "if_false_tasks"]);
     key.map_or(task.at, |k| task.key_span(k))
 }
 
-/// How deep blocks may stand in each other.
-const DEEPEST: usize = 50;
+/// How deep blocks can be nested.
+const MAX_NESTING: usize = 50;
 
-/// A block must not contain itself, nor stand so deep that nobody follows.
+/// A block must not contain itself, and nesting must stay readable.
 fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut DiagnosticList) {
-    // How deep each task stands, where that is known; each is worked out once.
+    // The nesting depth of each task, once it is known.
     let mut depths: Vec<Option<usize>> = vec![None; tasks.len()];
     for start in 0..tasks.len() {
         let mut path = Vec::new();
         let mut at = start;
-        while depths[at].is_none() && !path.contains(&at) && path.len() <= DEEPEST {
+        while depths[at].is_none() && !path.contains(&at) && path.len() <= MAX_NESTING {
             path.push(at);
             match owners[at] {
                 Some(owner) => at = owner.block,
@@ -185,10 +192,10 @@ fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Dia
         for ix in path.into_iter().rev() {
             let above = owners[ix].and_then(|o| depths[o.block]);
             let depth = above.map_or(0, |d| d + 1);
-            if depth == DEEPEST {
+            if depth == MAX_NESTING {
                 diagnostics.error(
                     tasks[ix].at,
-                    format!("blocks stand in each other more than {DEEPEST} deep"),
+                    format!("blocks are nested more than {MAX_NESTING} deep"),
                 );
             }
             depths[ix].get_or_insert(depth);
@@ -196,7 +203,7 @@ fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Dia
     }
 }
 
-/// Says which blocks lead from the first, which is owned by the last, to itself.
+/// Reports a cycle of blocks; the last block of the path owns the first.
 fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut DiagnosticList) {
     let mut ids: Vec<String> = path.iter().map(|ix| tasks[*ix].id.to_string()).collect();
     ids.extend(ids.first().cloned());
@@ -209,7 +216,7 @@ fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut DiagnosticList) 
     diagnostics.error(members_place(block), message);
 }
 
-/// A subtask of a parallel block neither routes nor is a block (SPEC §3.5).
+/// A subtask of a parallel block cannot route and cannot be a block (SPEC §3.5).
 fn check_member(tasks: &[Task], ix: Ix, owner: Option<Owner>, diagnostics: &mut DiagnosticList) {
     let Some(owner) = owner.filter(|o| !o.conditional) else {
         return;
@@ -231,12 +238,12 @@ fn check_member(tasks: &[Task], ix: Ix, owner: Option<Owner>, diagnostics: &mut 
         );
     }
     for key in ["next", "goto", "on_success", "on_failure", "loop", "return"] {
-        if let Some((_, at)) = task.written.iter().find(|(k, _)| *k == key) {
+        if let Some(at) = task.find_key(key) {
             let message = format!(
                 "task {} is {what} of the parallel block {} and cannot route: `{key}`",
                 task.id, block.id
             );
-            diagnostics.error(*at, message).also(block.at, "the block");
+            diagnostics.error(at, message).also(block.at, "the block");
         }
     }
 }
@@ -250,12 +257,8 @@ fn check_targets(
     for key in ["on_success", "on_failure", "goto"] {
         let target = match key {
             "on_success" => task.routing.on_success,
-            "on_failure" if task.written.iter().any(|(k, _)| *k == "on_failure") => {
-                task.routing.on_failure
-            }
-            "goto" if task.written.iter().any(|(k, _)| *k == "goto") => {
-                task.routing.goto.or(task.routing.on_failure)
-            }
+            "on_failure" if task.has_key(key) => task.routing.on_failure,
+            "goto" if task.has_key(key) => task.routing.goto.or(task.routing.on_failure),
             _ => None,
         };
         let Some(target) = target else { continue };
@@ -280,16 +283,15 @@ fn check_targets(
     }
 }
 
-/// A run must have a task to begin at.
+/// A run needs a task to begin with.
 fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut DiagnosticList) {
-    let main = |ix: usize| owners[ix].is_none() && !tasks[ix].finally;
     if let Some(first) = tasks.first()
-        && !(0..tasks.len()).any(main)
+        && first_task(tasks, owners).is_none()
         && !diagnostics.has_errors()
     {
         diagnostics.error(
             first.at,
-            "there is no task to begin at: every one belongs to a block or is a final task",
+            "there is no task to begin with: each one belongs to a block or is a final task",
         );
     }
 }
@@ -308,16 +310,16 @@ fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut DiagnosticLi
         );
     }
     for key in ["next", "goto", "on_success", "on_failure", "loop", "return"] {
-        if let Some((_, at)) = task.written.iter().find(|(k, _)| *k == key) {
+        if let Some(at) = task.find_key(key) {
             diagnostics.error(
-                *at,
+                at,
                 format!("task {} is a final task and cannot route: `{key}`", task.id),
             );
         }
     }
 }
 
-/// Counts and host sets are fields of blocks only.
+/// Only blocks have counts and host sets as fields.
 fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut DiagnosticList) {
     for used in &task.uses {
         let target = &tasks[used.task];
@@ -325,7 +327,7 @@ fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut DiagnosticList) {
             diagnostics
                 .error(
                     used.at,
-                    format!("task {} is no block and has no such field", target.id),
+                    format!("task {} is not a block and has no such field", target.id),
                 )
                 .category(Category::Dependency)
                 .also(target.at, "the task");
@@ -338,19 +340,19 @@ fn next_on_main_line(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<Option<Ix>
     let mut following = None;
     for ix in (0..tasks.len()).rev() {
         next[ix] = following;
-        if owners[ix].is_none() && !tasks[ix].finally {
+        if is_main_line(tasks, owners, ix) {
             following = Some(ix);
         }
     }
     next
 }
 
-/// Failure targets whose id minus one is no task of the file. The task where a
-/// run begins is none: nothing falls into it, and a failure that leads back to
-/// the start begins the ordinary flow again.
+/// The failure handlers: failure targets without a task whose id is one lower. The
+/// task where a run begins is not one, since a failure that leads back to the start
+/// begins the ordinary flow again.
 fn handlers(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<bool> {
     let mut handlers = vec![false; tasks.len()];
-    let first = (0..tasks.len()).find(|ix| owners[*ix].is_none() && !tasks[*ix].finally);
+    let first = first_task(tasks, owners);
     for target in tasks.iter().filter_map(|t| t.routing.on_failure) {
         let follows = target > 0 && tasks[target - 1].id + 1 == tasks[target].id;
         handlers[target] = !follows && Some(target) != first && owners[target].is_none();
@@ -380,7 +382,7 @@ pub mod tests {
         }
     }
 
-    /// The workflow of a file that must be good.
+    /// The workflow of a file without errors.
     pub fn workflow(text: &str) -> Workflow {
         let mut sources = SourceMap::default();
         let file = sources.add(Source::new("t", text.to_string()));

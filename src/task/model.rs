@@ -186,12 +186,25 @@ pub fn resolve_setting<T: Clone>(
 }
 
 impl Task {
+    /// Whether the task has this key.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.find_key(key).is_some()
+    }
+
+    /// The place of the key's value, if the task has the key.
+    pub fn find_key(&self, key: &str) -> Option<Span> {
+        let (_, at) = self.written.iter().find(|(k, _)| *k == key)?;
+        Some(*at)
+    }
+
+    /// The first of these keys that the task has.
+    pub fn first_key<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
+        keys.iter().copied().find(|k| self.has_key(k))
+    }
+
     /// The place of the key's value, or of the task where the key is not written.
     pub fn key_span(&self, key: &str) -> Span {
-        self.written
-            .iter()
-            .find(|(k, _)| *k == key)
-            .map_or(self.at, |(_, at)| *at)
+        self.find_key(key).unwrap_or(self.at)
     }
 
     pub fn is_block(&self) -> bool {
