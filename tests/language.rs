@@ -224,11 +224,11 @@ fn a_file_may_be_cut_off_anywhere() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_placed() {
+fn bytes_that_are_not_text_are_located() {
     refused(
         b"task=1\n\nname=\xff\xfe\n",
         20,
-        "tasks.txt:3:6: error: this byte is not UTF-8",
+        "tasks.txt:3:6: error: this byte is not valid UTF-8",
     );
     refused(
         b"task=1\r\ncommand=a\0b\r\n",
@@ -238,7 +238,7 @@ fn bytes_that_are_no_text_are_placed() {
     refused(
         b"\xff\xfet\0a\0s\0k\0",
         20,
-        "tasks.txt:1:1: error: this byte is not UTF-8",
+        "tasks.txt:1:1: error: this byte is not valid UTF-8",
     );
     refused(
         b"\0".repeat(1 << 20),
@@ -248,7 +248,11 @@ fn bytes_that_are_no_text_are_placed() {
     refused(b"\x7fELF\x02\x01\x01\0\0", 20, "error: a NUL byte");
     // An overlong form, a surrogate, a cut-off character at the very end.
     for bad in [&b"A=\xc0\xaf\n"[..], b"A=\xed\xa0\x80\n", b"A=\xe2\x82"] {
-        refused(bad, 20, "tasks.txt:1:3: error: this byte is not UTF-8");
+        refused(
+            bad,
+            20,
+            "tasks.txt:1:3: error: this byte is not valid UTF-8",
+        );
     }
 }
 
@@ -319,7 +323,7 @@ fn one_line_may_be_huge() {
     refused(
         format!("A={long}x\n{TASK}arguments=@A@"),
         20,
-        "at most 1 MiB",
+        "exceeds 1 MiB",
     );
 }
 
@@ -484,13 +488,9 @@ fn globals_may_be_many_but_not_endless() {
         "refer to each other in a circle: G0 -> G1 -> ",
     );
     let growing = lines(100_000, |i| format!("G{i}=x@G{}@\n", i + 1));
-    refused(
-        format!("{growing}G100000=x\n{used}"),
-        20,
-        "more than 64 MiB",
-    );
+    refused(format!("{growing}G100000=x\n{used}"), 20, "exceed 64 MiB");
     let doubling = lines(100, |i| format!("G{i}=@G{0}@@G{0}@\n", i + 1));
-    refused(format!("{doubling}G100=x\n{used}"), 20, "at most 1 MiB");
+    refused(format!("{doubling}G100=x\n{used}"), 20, "exceeds 1 MiB");
     let many = lines(20_000, |i| {
         format!("task={}\nexec=local\ncommand=touch @A@\n", i + 2)
     });
