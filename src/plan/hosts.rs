@@ -45,9 +45,12 @@ impl RunHosts {
 /// Whether the task's hosts come from results.
 pub fn has_late_hosts(task: &Task) -> bool {
     match &task.kind {
-        TaskKind::Command(command) => command.hostname.as_ref().is_some_and(Template::is_late),
+        TaskKind::Command(command) => command
+            .hostname
+            .as_ref()
+            .is_some_and(Template::depends_on_run),
         TaskKind::Parallel(parallel) => match &parallel.members {
-            Members::Hosts { set, .. } => set.is_late(),
+            Members::Hosts { set, .. } => set.depends_on_run(),
             Members::Tasks(_) => false,
         },
         _ => false,

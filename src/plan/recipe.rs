@@ -113,7 +113,7 @@ fn recipe(
             None => return late(command, defaults, diagnostics),
         },
         None => match &command.hostname {
-            Some(host) if host.is_late() && defaults.exec.is_none() => {
+            Some(host) if host.depends_on_run() && defaults.exec.is_none() => {
                 return late(command, defaults, diagnostics);
             }
             host => match default_exec(
@@ -451,7 +451,7 @@ fn remedy(word: &str) -> Option<&'static str> {
 fn known_program(command: &Command, word: &Template) -> Option<(String, Option<String>)> {
     let has_own_path = command.env.iter().any(|(n, _)| n == "PATH");
     let workdir = command.workdir.as_ref();
-    if has_own_path || workdir.is_some_and(Template::is_late) {
+    if has_own_path || workdir.is_some_and(Template::depends_on_run) {
         return None;
     }
     let workdir = workdir.and_then(Template::known_text);

@@ -10,7 +10,8 @@ use super::raw::RawTask;
 use super::resolve::Resolver;
 use super::values::{self, RetryOn};
 use super::{host, nodeset};
-use crate::text::condition::{self, Expr, Test};
+use crate::text::condition::{Expr, Operand, Test};
+use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::Pair;
@@ -695,10 +696,10 @@ impl<'r, 'a> TaskReader<'r, 'a> {
             "success" => NextRule::Success,
             "never" => NextRule::Never,
             "loop" => NextRule::Loop,
-            word if keys::is_identifier(word) && !condition::is_word(word) => {
+            word if keys::is_identifier(word) && !condition_parser::is_word(word) => {
                 let message = "expected `always`, `success`, `never`, `loop` or a condition";
                 let words = ["always", "success", "never", "loop"].into_iter();
-                let near = did_you_mean(word, words.chain(condition::known_words()));
+                let near = did_you_mean(word, words.chain(condition_parser::known_words()));
                 self.error(at, format!("{message}, found {}", Found(self.snippet(at))))
                     .label(near);
                 NextRule::Success
@@ -797,7 +798,6 @@ fn without_secret(value: &Template, message: String) -> String {
 }
 
 fn is_count(test: &Test) -> bool {
-    use crate::text::condition::Operand;
     match test {
         Test::Compare { left, .. } | Test::Truth(left) => matches!(left, Operand::Count(_)),
         _ => false,

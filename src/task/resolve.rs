@@ -3,7 +3,8 @@
 
 use super::globals::{GlobalTable, RESERVED};
 use super::model::{Ix, ResultUse};
-use crate::text::condition::{self, Expr};
+use crate::text::condition::Expr;
+use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::nearest::did_you_mean;
 use crate::text::source::{SourceMap, Span};
@@ -43,11 +44,11 @@ impl Resolver<'_> {
             .filter(|n| n.len() + 2 == text.len());
         let value = self.parse_template(at);
         // A condition that is just a global is that global's text (SPEC §3.1).
-        let items = match whole.and_then(|n| self.globals.get(n)) {
+        let symbols = match whole.and_then(|n| self.globals.get(n)) {
             Some(_) => template::symbols(&value).collect(),
-            None => condition::symbols(&value),
+            None => condition_parser::symbols(&value),
         };
-        match condition::parse(&items, at) {
+        match condition_parser::parse(&symbols, at) {
             Ok(expr) => Some(expr),
             Err(_) if value.has_secret() => {
                 let message =
@@ -56,10 +57,7 @@ impl Resolver<'_> {
                 None
             }
             Err(bad) => {
-                let error = self.diagnostics.error(bad.at, bad.message);
-                if !bad.help.is_empty() {
-                    error.help(bad.help);
-                }
+                self.diagnostics.syntax_error(bad);
                 None
             }
         }

@@ -1,11 +1,9 @@
-//! Conditions (SPEC §3.1): read once into a tree, evaluated over operands.
-//!
-//! No value is ever parsed: references and data are operands whatever they hold.
+//! Conditions (SPEC §3.1): the tree that a condition is parsed into.
 #![forbid(unsafe_code)]
 
-use super::diagnostic::Found;
+use super::decimal::parse_digits;
 use super::source::Span;
-use super::template::{BlockCount, Piece, Symbol, Template};
+use super::template::{BlockCount, Template};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -20,7 +18,7 @@ pub enum Test {
     Constant(bool),
     Exit(i32),
     Is(ResultState),
-    /// A bare operand: true when it reads `true`.
+    /// An operand alone: true if its value is `true`.
     Truth(Operand),
     Compare {
         left: Operand,
@@ -30,7 +28,7 @@ pub enum Test {
     All,
     Any,
     Majority,
-    /// `min_success=N`, `max_failed=N%`, …; the bound is `N` or `N%`.
+    /// `min_success=N`, `max_failed=N%` and so on; the bound is `N` or `N%`.
     Bound {
         least: bool,
         failed: bool,
@@ -38,7 +36,7 @@ pub enum Test {
     },
 }
 
-/// What the task's own result is asked for.
+/// A state of the task's own result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultState {
     Success,
@@ -86,644 +84,24 @@ impl std::fmt::Display for Op {
     }
 }
 
-/// The right side: empty, it asks whether the left side is empty.
+/// The right side. An empty one tests whether the left side is empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     pub value: Template,
     pub quoted: bool,
 }
 
-/// Why a condition cannot be read, and where.
-#[derive(Debug, PartialEq)]
-pub struct BadCondition {
-    pub at: Span,
-    pub message: String,
-    pub help: &'static str,
-}
-
-/// How deep parentheses and negations may nest.
-const DEEPEST: usize = 100;
-
-const OPERATORS: &str =
-    "`AND`, `OR` and `NOT` must be in upper case, with spaces or parentheses around them";
-
-const SIGNS: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
-
-/// What reads as an operator that there is not: an operator and, before a blank,
-/// the first character of a pattern that nobody means.
-const NO_OPERATORS: [(&str, char); 5] =
-    [("=", '~'), ("~", '='), ("=", '>'), ("=", '<'), ("<", '>')];
-
-/// What other programs call the operands.
-const ALIASES: &[(&str, &str)] = &[
-    ("exit_code", "exit"),
-    ("exitcode", "exit"),
-    ("exit_status", "exit"),
-    ("status", "exit"),
-    ("rc", "exit"),
-    ("code", "exit"),
-    ("output", "stdout"),
-    ("error", "stderr"),
-];
-
-/// Keywords that stand for the task's own result.
-const OPERANDS: &[(&str, Operand)] = &[
-    ("exit", Operand::Exit),
-    ("stdout", Operand::Stdout),
-    ("stderr", Operand::Stderr),
-    ("duration", Operand::Duration),
-    ("stdout_count", Operand::StdoutCount),
-    ("stderr_count", Operand::StderrCount),
-    ("success_count", Operand::Count(BlockCount::Success)),
-    ("failed_count", Operand::Count(BlockCount::Failed)),
-    ("timeout_count", Operand::Count(BlockCount::Timeout)),
-    ("unreachable_count", Operand::Count(BlockCount::Unreachable)),
-    ("skipped_count", Operand::Count(BlockCount::Skipped)),
-    ("not_started_count", Operand::Count(BlockCount::NotStarted)),
-    ("total_count", Operand::Count(BlockCount::Total)),
-];
-
-const BOUNDS: &[(&str, bool, bool)] = &[
-    ("min_success", true, false),
-    ("max_success", false, false),
-    ("min_failed", true, true),
-    ("max_failed", false, true),
-];
-
-const WORDS: &[&str] = &[
-    "success",
-    "failure",
-    "timeout",
-    "skipped",
-    "true",
-    "false",
-    "exit_0",
-    "all_success",
-    "any_success",
-    "majority_success",
-];
-
-/// Whether the word can stand for itself in a condition.
-pub fn is_word(word: &str) -> bool {
-    let lower = word.to_ascii_lowercase();
-    lower.starts_with("exit_") || known_words().any(|w| w == lower)
-}
-
-/// Every word that can begin a test, for did-you-mean.
-pub fn known_words() -> impl Iterator<Item = &'static str> {
-    OPERANDS
-        .iter()
-        .map(|(w, _)| *w)
-        .chain(BOUNDS.iter().map(|(w, ..)| *w))
-        .chain(WORDS.iter().copied())
-}
-
-/// Reads a condition from a stream in which only the author's own text is
-/// characters. `at` is the whole value's place.
-///
-/// ```text
-/// expr    := and  { ("|" | "||" | "OR")  and }
-/// and     := unary { ("&" | "&&" | "AND") unary }
-/// unary   := ("!" | "NOT") unary | "(" expr ")" | test
-/// ```
-pub fn parse(items: &[Symbol], at: Span) -> Result<Expr, BadCondition> {
-    let mut parser = Parser {
-        items,
-        next: 0,
-        end: at.after(),
-        depth: 0,
-    };
-    let expr = parser.or()?;
-    parser.space();
-    match parser.peek(0) {
-        None if parser.next >= items.len() => Ok(expr),
-        _ => {
-            let mut compares = true;
-            expr.for_each_test(&mut |test, _| compares = !matches!(test, Test::Truth(_)));
-            let help = match parser.at_lower_operator() {
-                true => OPERATORS,
-                false if !compares && parser.peek(0).is_some_and(char::is_alphanumeric) => SIGNS,
-                false => "",
-            };
-            Err(parser.wrong("expected `&`, `|` or the end", help))
-        }
-    }
-}
-
-struct Parser<'a> {
-    items: &'a [Symbol<'a>],
-    next: usize,
-    end: Span,
-    depth: usize,
-}
-
-impl Parser<'_> {
-    fn peek(&self, ahead: usize) -> Option<char> {
-        match self.items.get(self.next + ahead) {
-            Some(Symbol::Char { c, .. }) => Some(*c),
-            _ => None,
-        }
-    }
-
-    fn here(&self) -> Span {
-        match self.items.get(self.next) {
-            Some(Symbol::Char { at, .. }) => *at,
-            Some(Symbol::Atom(piece)) => piece.at(),
-            None => self.end,
-        }
-    }
-
-    fn space(&mut self) {
-        while self.peek(0).is_some_and(char::is_whitespace) {
-            self.next += 1;
-        }
-    }
-
-    /// An error at the next item: what was expected, and what is there.
-    fn wrong(&self, expected: &str, help: &'static str) -> BadCondition {
-        let found = match self.items.get(self.next) {
-            Some(Symbol::Char { c, .. }) => {
-                let word = |c: &char| c.is_alphanumeric() || *c == '_';
-                let rest = (0..40).map_while(|i| self.peek(i));
-                let found: String = rest.take_while(word).collect();
-                match found.is_empty() {
-                    true => format!("found `{c}`"),
-                    false => format!("found `{found}`"),
-                }
-            }
-            Some(Symbol::Atom(_)) => "found a reference".into(),
-            None => "found the end".into(),
-        };
-        BadCondition {
-            at: self.here(),
-            message: format!("{expected}, {found}"),
-            help,
-        }
-    }
-
-    /// Whether the upper-case operator stands here, between spaces or parentheses.
-    fn at_word(&self, word: &str) -> bool {
-        let before = self.next == 0
-            || matches!(self.items[self.next - 1], Symbol::Char { c, .. } if c.is_whitespace() || c == '(' || c == ')');
-        let after = self.peek(word.len());
-        let ends = self.next + word.len() >= self.items.len()
-            || after.is_some_and(|c| c.is_whitespace() || c == '(');
-        before
-            && ends
-            && word
-                .chars()
-                .enumerate()
-                .all(|(i, c)| self.peek(i) == Some(c))
-    }
-
-    /// Whether an operator stands here that would have to be in upper case.
-    fn at_lower_operator(&self) -> bool {
-        let word: String = (0..)
-            .map_while(|i| self.peek(i))
-            .take_while(|c| c.is_alphanumeric())
-            .take(4)
-            .collect();
-        word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
-    }
-
-    /// Takes a connective written as sign, doubled sign or word.
-    fn connective(&mut self, sign: char, word: &str) -> bool {
-        self.space();
-        if self.peek(0) == Some(sign) {
-            self.next += if self.peek(1) == Some(sign) { 2 } else { 1 };
-            true
-        } else if self.at_word(word) {
-            self.next += word.len();
-            true
-        } else {
-            false
-        }
-    }
-
-    fn or(&mut self) -> Result<Expr, BadCondition> {
-        let mut parts = vec![self.and()?];
-        while self.connective('|', "OR") {
-            parts.push(self.and()?);
-        }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expr::Or(parts)
-        })
-    }
-
-    fn and(&mut self) -> Result<Expr, BadCondition> {
-        let mut parts = vec![self.unary()?];
-        while self.connective('&', "AND") {
-            parts.push(self.unary()?);
-        }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expr::And(parts)
-        })
-    }
-
-    fn unary(&mut self) -> Result<Expr, BadCondition> {
-        self.space();
-        let negated = match self.peek(0) {
-            Some('!') => Some(1),
-            _ if self.at_word("NOT") => Some(3),
-            _ => None,
-        };
-        if negated.is_none() && self.peek(0) != Some('(') {
-            return self.test();
-        }
-        if self.depth == DEEPEST {
-            return Err(BadCondition {
-                at: self.here(),
-                message: format!("parentheses and `!` are nested more than {DEEPEST} levels deep"),
-                help: "",
-            });
-        }
-        self.depth += 1;
-        let expr = match negated {
-            Some(length) => {
-                self.next += length;
-                Expr::Not(Box::new(self.unary()?))
-            }
-            None => self.group()?,
-        };
-        self.depth -= 1;
-        Ok(expr)
-    }
-
-    fn group(&mut self) -> Result<Expr, BadCondition> {
-        let open = self.here();
-        self.next += 1;
-        let expr = self.or()?;
-        self.space();
-        if self.peek(0) != Some(')') {
-            let mut error = self.wrong("expected `)`", "");
-            if self.next >= self.items.len() {
-                error = BadCondition {
-                    at: open,
-                    message: "this `(` is never closed".into(),
-                    help: "",
-                };
-            }
-            return Err(error);
-        }
-        self.next += 1;
-        Ok(expr)
-    }
-
-    fn test(&mut self) -> Result<Expr, BadCondition> {
-        let start = self.here();
-        let left = self.left()?;
-        let span = Span {
-            end: self.before().end.max(start.end),
-            ..start
-        };
-        self.space();
-        let op = self.op();
-        let test = match left {
-            LeftSide::Word(word) => self.keyword(&word, op, span)?,
-            LeftSide::Value(value) => match op {
-                None => Test::Truth(Operand::Value(value)),
-                Some(op) => Test::Compare {
-                    left: Operand::Value(value),
-                    op,
-                    right: self.right(op)?,
-                },
-            },
-        };
-        Ok(Expr::Test(Box::new(test), span))
-    }
-
-    /// The place of the item before the next one.
-    fn before(&self) -> Span {
-        match self.next.checked_sub(1).and_then(|i| self.items.get(i)) {
-            Some(Symbol::Char { at, .. }) => *at,
-            Some(Symbol::Atom(piece)) => piece.at(),
-            None => self.end,
-        }
-    }
-
-    fn left(&mut self) -> Result<LeftSide, BadCondition> {
-        let mut value = Template::default();
-        let (mut word, mut quoted, mut atoms) = (String::new(), false, false);
-        while let Some(item) = self.items.get(self.next) {
-            match item {
-                Symbol::Atom(piece) => {
-                    atoms = true;
-                    value.pieces.push((*piece).clone());
-                    self.next += 1;
-                }
-                Symbol::Char { c: '"' | '\'', .. } => {
-                    quoted = true;
-                    self.quoted(&mut value)?;
-                }
-                Symbol::Char { c, .. } if c.is_whitespace() || "~=<>&|()".contains(*c) => break,
-                Symbol::Char { c: '!', .. } if matches!(self.peek(1), Some('~' | '=')) => break,
-                Symbol::Char { c, at, secret, .. } => {
-                    word.push(*c);
-                    value.push_char(*c, *at, *secret);
-                    self.next += 1;
-                }
-            }
-        }
-        match (quoted || atoms, word.is_empty()) {
-            (true, _) => Ok(LeftSide::Value(value)),
-            (false, false) => Ok(LeftSide::Word(word)),
-            (false, true) => Err(self.wrong("expected a condition", "")),
-        }
-    }
-
-    /// What an unquoted word means; it must be one of the language's.
-    fn keyword(&mut self, word: &str, op: Option<Op>, at: Span) -> Result<Test, BadCondition> {
-        let lower = word.to_ascii_lowercase();
-        if let Some((_, least, failed)) = BOUNDS.iter().find(|(w, ..)| *w == lower) {
-            return self.bound(*least, *failed, op, at);
-        }
-        if let Some((_, operand)) = OPERANDS.iter().find(|(w, _)| *w == lower) {
-            return match op {
-                Some(op) => Ok(Test::Compare {
-                    left: operand.clone(),
-                    op,
-                    right: self.right(op)?,
-                }),
-                None if matches!(operand, Operand::Stdout | Operand::Stderr) => {
-                    Ok(Test::Truth(operand.clone()))
-                }
-                None => Err(BadCondition {
-                    at,
-                    message: format!("`{word}` must be compared with something"),
-                    help: "for example `exit=0`",
-                }),
-            };
-        }
-        let test = match lower.as_str() {
-            "success" => Test::Is(ResultState::Success),
-            "failure" => Test::Is(ResultState::Failure),
-            "timeout" => Test::Is(ResultState::Timeout),
-            "skipped" => Test::Is(ResultState::Skipped),
-            "true" => Test::Constant(true),
-            "false" => Test::Constant(false),
-            "all_success" => Test::All,
-            "any_success" => Test::Any,
-            "majority_success" => Test::Majority,
-            _ => match lower.strip_prefix("exit_").and_then(exit_number) {
-                Some(code) => Test::Exit(code),
-                None => return Err(unknown(word, op, at)),
-            },
-        };
-        match op {
-            None => Ok(test),
-            Some(_) => Err(BadCondition {
-                at,
-                message: format!("`{word}` is true or false by itself and cannot be compared"),
-                help: "",
-            }),
-        }
-    }
-
-    fn bound(
-        &mut self,
-        least: bool,
-        failed: bool,
-        op: Option<Op>,
-        at: Span,
-    ) -> Result<Test, BadCondition> {
-        if op != Some(Op::Equal) {
-            return Err(BadCondition {
-                at,
-                message: "expected `=N` or `=N%` after this".into(),
-                help: "",
-            });
-        }
-        let bound = self.pattern()?.value;
-        match bound.known_text() {
-            Some(text) if parse_bound(&text).is_none() => Err(BadCondition {
-                at,
-                message: format!("expected a number or a percentage, found {}", Found(&text)),
-                help: "",
-            }),
-            _ => Ok(Test::Bound {
-                least,
-                failed,
-                bound,
-            }),
-        }
-    }
-
-    fn op(&mut self) -> Option<Op> {
-        let (op, length) = match (self.peek(0)?, self.peek(1)) {
-            ('!', Some('~')) => (Op::Lacks, 2),
-            ('!', Some('=')) => (Op::Unequal, 2),
-            ('=', Some('=')) => (Op::Equal, 2),
-            ('<', Some('=')) => (Op::LessOrEqual, 2),
-            ('>', Some('=')) => (Op::GreaterOrEqual, 2),
-            ('=', _) => (Op::Equal, 1),
-            ('~', _) => (Op::Contains, 1),
-            ('<', _) => (Op::Less, 1),
-            ('>', _) => (Op::Greater, 1),
-            _ => return None,
-        };
-        self.next += length;
-        Some(op)
-    }
-
-    /// The right side; only `~` and `=` mean something before nothing.
-    fn right(&mut self, op: Op) -> Result<Pattern, BadCondition> {
-        let sign = self.before();
-        let known = op.to_string();
-        let after = self.peek(1).is_none_or(char::is_whitespace);
-        if let Some((one, two)) = NO_OPERATORS
-            .iter()
-            .find(|(one, two)| *one == known && self.peek(0) == Some(*two))
-            .filter(|_| after)
-        {
-            return Err(BadCondition {
-                at: Span {
-                    end: self.here().end.max(sign.end),
-                    ..sign
-                },
-                message: format!("there is no operator `{one}{two}`"),
-                help: SIGNS,
-            });
-        }
-        let pattern = self.pattern()?;
-        let ordered = matches!(
-            op,
-            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual
-        );
-        match ordered && pattern.value.is_empty() {
-            true => Err(BadCondition {
-                at: sign,
-                message: "expected a number after this, found nothing".into(),
-                help: "",
-            }),
-            false => Ok(pattern),
-        }
-    }
-
-    /// The pattern, up to the next connective or an unbalanced `)`.
-    fn pattern(&mut self) -> Result<Pattern, BadCondition> {
-        self.space();
-        let mut value = Template::default();
-        let (mut quoted, mut depth) = (false, 0usize);
-        // Spaces are kept back until something follows them.
-        let mut spaces: Vec<(char, Span, bool)> = Vec::new();
-        while let Some(item) = self.items.get(self.next) {
-            if let Symbol::Char { c, at, secret, .. } = item {
-                match c {
-                    '&' | '|' => break,
-                    ')' if depth == 0 => break,
-                    'A' if self.at_word("AND") => break,
-                    'O' if self.at_word("OR") => break,
-                    c if c.is_whitespace() => {
-                        spaces.push((*c, *at, *secret));
-                        self.next += 1;
-                        continue;
-                    }
-                    '(' => depth += 1,
-                    ')' => depth -= 1,
-                    _ => {}
-                }
-            }
-            for (c, at, secret) in spaces.drain(..) {
-                value.push_char(c, at, secret);
-            }
-            match item {
-                Symbol::Char { c: '"' | '\'', .. } => {
-                    quoted = true;
-                    self.quoted(&mut value)?;
-                    continue;
-                }
-                Symbol::Char { c, at, secret, .. } => value.push_char(*c, *at, *secret),
-                Symbol::Atom(piece) => value.pieces.push((*piece).clone()),
-            }
-            self.next += 1;
-        }
-        Ok(Pattern { value, quoted })
-    }
-
-    /// Quoted text, from its opening quote on.
-    fn quoted(&mut self, value: &mut Template) -> Result<(), BadCondition> {
-        let open = self.here();
-        let quote = self.peek(0);
-        self.next += 1;
-        loop {
-            match self.items.get(self.next) {
-                None => {
-                    return Err(BadCondition {
-                        at: open,
-                        message: "this quote is never closed".into(),
-                        help: "for a literal quote character, use quotes of the other kind around it",
-                    });
-                }
-                Some(Symbol::Atom(piece)) => value.pieces.push((*piece).clone()),
-                Some(Symbol::Char { c, .. }) if Some(*c) == quote => {
-                    self.next += 1;
-                    return Ok(());
-                }
-                Some(Symbol::Char {
-                    c: '\\',
-                    at,
-                    secret,
-                    ..
-                }) if self.peek(1).is_some() => {
-                    self.next += 1;
-                    let c = match self.peek(0) {
-                        Some('n') => '\n',
-                        Some('t') => '\t',
-                        other => other.unwrap_or('\\'),
-                    };
-                    value.push_char(c, *at, *secret);
-                }
-                Some(Symbol::Char { c, at, secret, .. }) => value.push_char(*c, *at, *secret),
-            }
-            self.next += 1;
-        }
-    }
-}
-
-enum LeftSide {
-    Word(String),
-    Value(Template),
-}
-
-fn unknown(word: &str, op: Option<Op>, at: Span) -> BadCondition {
-    if ["AND", "OR", "NOT"]
-        .iter()
-        .any(|o| o.eq_ignore_ascii_case(word))
-    {
-        return BadCondition {
-            at,
-            message: format!("expected a condition, found `{word}`"),
-            help: OPERATORS,
-        };
-    }
-    let code = word.get(..5).filter(|w| w.eq_ignore_ascii_case("exit_"));
-    if code.is_some() && word[5..].bytes().all(|b| b.is_ascii_digit()) {
-        return BadCondition {
-            at,
-            message: format!(
-                "expected an exit code from 0 to 255 after `exit_`, found `{}`",
-                &word[5..]
-            ),
-            help: "",
-        };
-    }
-    let lower = word.to_ascii_lowercase();
-    let result = word.split_once('_').filter(|(id, field)| {
-        !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && !field.is_empty()
-    });
-    let near = match ALIASES.iter().find(|(alias, _)| *alias == lower) {
-        Some((_, known)) => format!("did you mean `{known}`?"),
-        None if result.is_some() => format!("did you mean `@{word}@`?"),
-        None => super::nearest::did_you_mean(word, known_words()),
-    };
-    let mut message = match op {
-        Some(_) => format!("`{word}` cannot be compared"),
-        None => format!("`{word}` is not a condition"),
-    };
-    let suggested = !near.is_empty();
-    if suggested {
-        message = format!("{message}; {near}");
-    }
-    BadCondition {
-        at,
-        message,
-        help: if op.is_some() && !suggested {
-            "put literal text in quotes to compare it"
-        } else {
-            ""
-        },
-    }
-}
-
-fn exit_number(digits: &str) -> Option<i32> {
-    let ok = !digits.is_empty() && digits.len() <= 3 && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|n| ok && *n <= 255)
-}
-
-/// `N` or `N%`: the number, and whether it is a percentage.
-pub fn parse_bound(text: &str) -> Option<(u64, bool)> {
-    let (digits, percent) = text.strip_suffix('%').map_or((text, false), |d| (d, true));
-    let plain =
-        !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| plain)?;
-    (!percent || number <= 100).then_some((number, percent))
-}
-
 impl Expr {
-    /// Calls `see` for every test in the tree.
-    pub fn for_each_test(&self, see: &mut dyn FnMut(&Test, Span)) {
+    /// Calls `visit` for every test in the tree.
+    pub fn for_each_test(&self, visit: &mut dyn FnMut(&Test, Span)) {
         match self {
-            Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|p| p.for_each_test(see)),
-            Expr::Not(inner) => inner.for_each_test(see),
-            Expr::Test(test, at) => see(test, *at),
+            Expr::Or(parts) | Expr::And(parts) => parts.iter().for_each(|p| p.for_each_test(visit)),
+            Expr::Not(inner) => inner.for_each_test(visit),
+            Expr::Test(test, at) => visit(test, *at),
         }
     }
 
-    /// Whether it asks for a block's counts, so that it is about the block as a whole.
+    /// Whether it tests a block's counts, and so the block as a whole.
     pub fn is_about_block(&self) -> bool {
         let mut found = false;
         self.for_each_test(&mut |test, _| found |= test.is_about_block());
@@ -732,7 +110,8 @@ impl Expr {
 }
 
 impl Test {
-    fn is_about_block(&self) -> bool {
+    /// Whether it tests a block's counts.
+    pub fn is_about_block(&self) -> bool {
         match self {
             Test::All | Test::Any | Test::Majority | Test::Bound { .. } => true,
             Test::Compare { left, .. } | Test::Truth(left) => matches!(left, Operand::Count(_)),
@@ -740,7 +119,7 @@ impl Test {
         }
     }
 
-    /// Whether it asks for the task's own result.
+    /// Whether it tests the task's own result.
     pub fn is_about_own_result(&self) -> bool {
         match self {
             Test::Exit(_) | Test::Is(_) => true,
@@ -752,25 +131,9 @@ impl Test {
     }
 }
 
-/// The stream of a condition: the text that stands in it is syntax, a global or
-/// a result is an operand.
-pub fn symbols(value: &Template) -> Vec<Symbol<'_>> {
-    let mut out = Vec::with_capacity(value.pieces.iter().map(Piece::size).sum());
-    for piece in &value.pieces {
-        match piece {
-            Piece::Text {
-                text,
-                at,
-                direct: true,
-                secret,
-            } => out.extend(text.char_indices().map(|(offset, c)| Symbol::Char {
-                c,
-                at: at.part(offset, offset + c.len_utf8()),
-                direct: true,
-                secret: *secret,
-            })),
-            piece => out.push(Symbol::Atom(piece)),
-        }
-    }
-    out
+/// `N` or `N%`: the number, and whether it is a percentage.
+pub fn parse_bound(text: &str) -> Option<(u64, bool)> {
+    let (digits, percent) = text.strip_suffix('%').map_or((text, false), |d| (d, true));
+    let number = parse_digits(digits, 9)?;
+    (!percent || number <= 100).then_some((number, percent))
 }

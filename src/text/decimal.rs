@@ -1,11 +1,11 @@
-//! Decimal numbers as they are written, by integers alone: the tables that print
-//! and read floats would be a large part of the program.
+//! Decimal numbers, printed and parsed with integers alone: the tables for floats
+//! would be a large part of the program.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
-/// The quotient with so many decimals (one to nine, of a divisor up to 10^9);
-/// what lies half-way is rounded to the even digit.
+/// The quotient with that many decimals, from 1 to 9; the divisor is at most 10^9.
+/// Halves are rounded to the even digit.
 pub fn decimal(dividend: u64, divisor: u64, digits: u32) -> String {
     let scale = 10u64.pow(digits);
     let scaled = dividend % divisor * scale;
@@ -16,12 +16,12 @@ pub fn decimal(dividend: u64, divisor: u64, digits: u32) -> String {
     format!("{whole}.{:0width$}", part % scale, width = digits as usize)
 }
 
-/// Without zeros that say nothing: `1.5`, `300`.
+/// Without trailing zeros: `1.5`, `300`.
 pub fn short(decimal: &str) -> &str {
     decimal.trim_end_matches('0').trim_end_matches('.')
 }
 
-/// A duration in seconds, with so many decimals.
+/// A duration in seconds, with that many decimals.
 pub fn seconds(duration: Duration, digits: u32) -> String {
     decimal(nanoseconds(duration), 1_000_000_000, digits)
 }
@@ -31,7 +31,7 @@ pub fn short_seconds(duration: Duration) -> String {
     short(&seconds(duration, 3)).to_string()
 }
 
-/// The duration in nanoseconds, at most five centuries.
+/// The duration in nanoseconds, at most 2^64 - 1 (584 years).
 pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -39,6 +39,12 @@ pub fn nanoseconds(duration: Duration) -> u64 {
 /// The duration in whole milliseconds.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number of 1 to `most` ASCII digits, without a sign.
+pub fn parse_digits(text: &str, most: usize) -> Option<u64> {
+    let plain = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
 }
 
 #[cfg(test)]
@@ -53,17 +59,17 @@ mod tests {
             let (dividend, power) = (chance.below(1 << 20) as u64, chance.below(21));
             let float = dividend as f64 / (1u64 << power) as f64;
             for digits in 1..=3 {
-                let told = decimal(dividend, 1 << power, digits);
-                assert_eq!(told, format!("{float:.*}", digits as usize), "{float}");
+                let printed = decimal(dividend, 1 << power, digits);
+                assert_eq!(printed, format!("{float:.*}", digits as usize), "{float}");
             }
         }
     }
 
     #[test]
     fn seconds_are_short() {
-        let told = |ms| short_seconds(Duration::from_millis(ms));
+        let short = |ms| short_seconds(Duration::from_millis(ms));
         assert_eq!(
-            [1500, 300_000, 25, 0].map(told),
+            [1500, 300_000, 25, 0].map(short),
             ["1.5", "300", "0.025", "0"]
         );
         assert_eq!(seconds(Duration::from_nanos(999_999_999), 3), "1.000");

@@ -1,6 +1,6 @@
-//! Mistakes and doubts about a text: collected all, then sorted and drawn.
+//! Errors and warnings about a text: all are collected, then sorted and drawn.
 //!
-//! Does not know what the rules are, only how a broken one is shown.
+//! Knows nothing of the rules, only how to show that one is broken.
 #![forbid(unsafe_code)]
 
 use super::source::{MASK, Source, SourceMap, Span};
@@ -14,74 +14,97 @@ pub enum Severity {
     Warning,
 }
 
-/// Which check of a file a finding belongs to (SPEC §6.2).
+/// The check of a file that a finding belongs to (SPEC §6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Category {
     /// Lines, keys and their values.
     #[default]
     Syntax,
-    /// What refers to what: tasks, results, globals, blocks and their members.
+    /// References between tasks, results, globals, blocks and their members.
     Dependency,
-    /// Where the flow goes.
+    /// The order in which tasks run.
     Flow,
-    /// How commands are carried out.
+    /// How commands are executed.
     ExecType,
 }
 
-/// One finding: the sentence, its place, and at most one second place and remedy.
+/// One finding: a message and its position, with at most one related position
+/// and one remedy.
 #[derive(Debug)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub at: Span,
     pub message: String,
-    check: Category,
+    category: Category,
     label: String,
     also: Option<(Span, String)>,
-    help: Option<String>,
+    help: String,
 }
 
 impl Diagnostic {
-    /// Words beside the caret.
+    /// Text next to the caret.
     pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
         self.label = text.into();
         self
     }
 
-    /// The check that it belongs to, where that is not the one at hand.
-    pub fn category(&mut self, check: Category) -> &mut Self {
-        self.check = check;
+    /// The category, where it differs from the current one.
+    pub fn category(&mut self, category: Category) -> &mut Self {
+        self.category = category;
         self
     }
 
-    /// A second place that belongs to the finding.
+    /// A related position, shown as a note.
     pub fn also(&mut self, at: Span, text: impl Into<String>) -> &mut Self {
         self.also = Some((at, text.into()));
         self
     }
 
-    /// What to do; only where the remedy is certain.
+    /// The remedy, only if it is certain; an empty text adds nothing.
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
-        self.help = Some(text.into());
+        self.help = text.into();
         self
     }
 }
 
-/// Every finding of one pass over the sources.
+/// Why a condition or a script cannot be parsed, and where. `help` may be empty.
+#[derive(Debug, PartialEq)]
+pub struct SyntaxError {
+    pub at: Span,
+    pub message: String,
+    pub help: &'static str,
+}
+
+impl SyntaxError {
+    pub fn new(at: Span, message: impl Into<String>) -> SyntaxError {
+        SyntaxError {
+            at,
+            message: message.into(),
+            help: "",
+        }
+    }
+
+    pub fn with_help(self, help: &'static str) -> SyntaxError {
+        SyntaxError { help, ..self }
+    }
+}
+
+/// The findings of one pass over the sources.
 #[derive(Default)]
 pub struct DiagnosticList {
     list: Vec<Diagnostic>,
-    /// The latest finding beyond those that are kept.
-    spare: Option<Diagnostic>,
-    /// How many errors and warnings are counted without being kept.
-    more: [usize; 2],
-    /// The check at hand.
-    check: Category,
+    /// The latest finding beyond `KEPT`; the one before it is dropped.
+    overflow: Option<Diagnostic>,
+    /// How many errors and warnings were dropped.
+    dropped: [usize; 2],
+    /// The category of the next finding.
+    category: Category,
 }
 
-/// How many findings are drawn before the rest is only counted.
+/// How many findings are drawn; the rest are only counted.
 const SHOWN: usize = 50;
-/// How many are kept, so that a huge file that is no task file at all does not
-/// fill the memory with what is wrong with it.
+/// How many are kept, so that a huge file that is not a task file does not fill
+/// the memory with findings.
 const KEPT: usize = 10_000;
 
 impl DiagnosticList {
@@ -89,8 +112,8 @@ impl DiagnosticList {
         self.add(Severity::Error, at, message.into())
     }
 
-    /// An error whose sentence may end with what is probably meant, which then
-    /// stands beside the caret.
+    /// An error whose message may end with "did you mean", which is shown next to
+    /// the caret instead.
     pub fn error_with_suggestion(&mut self, at: Span, message: &str) -> &mut Diagnostic {
         match message.rfind("; did you mean `") {
             Some(end) => self.error(at, &message[..end]).label(&message[end + 2..]),
@@ -98,19 +121,23 @@ impl DiagnosticList {
         }
     }
 
+    pub fn syntax_error(&mut self, bad: SyntaxError) -> &mut Diagnostic {
+        self.error(bad.at, bad.message).help(bad.help)
+    }
+
     pub fn warning(&mut self, at: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Warning, at, message.into())
     }
 
-    /// What is found from now on belongs to this check.
-    pub fn begin_category(&mut self, check: Category) {
-        self.check = check;
+    /// Sets the category of all further findings.
+    pub fn begin_category(&mut self, category: Category) {
+        self.category = category;
     }
 
-    /// How many errors a check found, of those that are kept.
-    pub fn errors_in(&self, check: Category) -> usize {
+    /// How many of the errors that are kept have this category.
+    pub fn errors_in(&self, category: Category) -> usize {
         let errors = self.list.iter().filter(|d| d.severity == Severity::Error);
-        errors.filter(|d| d.check == check).count()
+        errors.filter(|d| d.category == category).count()
     }
 
     fn add(&mut self, severity: Severity, at: Span, message: String) -> &mut Diagnostic {
@@ -118,15 +145,15 @@ impl DiagnosticList {
             severity,
             at,
             message,
-            check: self.check,
+            category: self.category,
             label: String::new(),
             also: None,
-            help: None,
+            help: String::new(),
         };
         let index = self.list.len();
         if index >= KEPT {
-            self.more[severity as usize] += 1;
-            return self.spare.insert(diagnostic);
+            self.dropped[severity as usize] += 1;
+            return self.overflow.insert(diagnostic);
         }
         self.list.push(diagnostic);
         &mut self.list[index]
@@ -134,26 +161,27 @@ impl DiagnosticList {
 
     pub fn count(&self, severity: Severity) -> usize {
         let kept = self.list.iter().filter(|d| d.severity == severity).count();
-        kept + self.more[severity as usize]
+        kept + self.dropped[severity as usize]
     }
 
     pub fn has_errors(&self) -> bool {
-        self.more[Severity::Error as usize] > 0
+        self.dropped[Severity::Error as usize] > 0
             || self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// Whether so much is wrong that looking for remedies is a waste of time.
+    /// Whether there are more findings than are drawn, so that computing remedies
+    /// for further ones is wasted.
     pub fn are_many(&self) -> bool {
         self.list.len() > SHOWN
     }
 
-    /// The sentence of each finding that is kept.
+    /// The message of each finding that is kept.
     #[cfg(test)]
     pub fn messages(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|d| d.message.as_str())
     }
 
-    /// The first error's sentence.
+    /// The message of the first error.
     pub fn first_message(&self) -> Option<String> {
         self.list
             .iter()
@@ -161,15 +189,16 @@ impl DiagnosticList {
             .map(|d| d.message.clone())
     }
 
-    /// Forgets the warnings (`--skip-task-validation`).
+    /// Drops the warnings (`--skip-task-validation`).
     pub fn drop_warnings(&mut self) {
         self.list.retain(|d| d.severity == Severity::Error);
-        self.more[Severity::Warning as usize] = 0;
+        self.dropped[Severity::Warning as usize] = 0;
     }
 
-    /// Draws all findings in the order of their places, the first 50 in full.
+    /// Draws the first 50 findings, in the order of their positions, and counts
+    /// the rest.
     pub fn draw(&self, sources: &SourceMap) -> String {
-        // Of two at one place the first found comes first.
+        // Findings at one position stay in the order in which they were found.
         let mut order: Vec<(usize, &Diagnostic)> = self.list.iter().enumerate().collect();
         order.sort_unstable_by_key(|(number, d)| (d.at.file, d.at.start, *number));
         order.truncate(SHOWN);
@@ -207,12 +236,12 @@ fn draw_one(out: &mut String, sources: &SourceMap, d: &Diagnostic) {
     if let Some((at, text)) = &d.also {
         draw_place(out, sources.get(at.file), *at, "note", text, "");
     }
-    if let Some(help) = &d.help {
-        let _ = writeln!(out, "     = help: {}", cut(&printable(help)));
+    if !d.help.is_empty() {
+        let _ = writeln!(out, "     = help: {}", cut(&printable(&d.help)));
     }
 }
 
-/// One place: the head line, the line of text and the carets under it.
+/// Draws one position: the message, the line of text and the carets under it.
 fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: &str, label: &str) {
     let name = printable(&source.name);
     if at.is_whole() {
@@ -231,7 +260,7 @@ fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: 
         .get(at.start as usize..at.end as usize)
         .map_or(1, |s| s.chars().count());
     let (column, length) = match hidden {
-        // The caret stands under all of what is hidden or none of it.
+        // The carets mark the whole mask or nothing of it.
         Some(from) if column > from => (from + 1, MASK.len()),
         Some(from) => (column, length.min(from + 1 - column)),
         None => (column, length),
@@ -251,7 +280,7 @@ fn draw_place(out: &mut String, source: &Source, at: Span, word: &str, message: 
     );
 }
 
-/// The part of a long line that is shown, in 80 columns with the margin.
+/// The part of a long line that fits in 80 columns, margin included.
 struct Excerpt {
     text: String,
     caret: usize,
@@ -292,32 +321,33 @@ impl Excerpt {
     }
 }
 
-/// A character that stays in its column and cannot drive a terminal.
+/// The character, or one of the same width that cannot control a terminal.
 fn plain(c: char) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control() || is_unseen(c) => '\u{fffd}',
+        c if c.is_control() || is_invisible(c) => '\u{fffd}',
         c => c,
     }
 }
 
-/// Characters that cannot be seen but can make a line read otherwise than it
-/// is: zero-width ones and those that turn the direction of writing or end a line.
-fn is_unseen(c: char) -> bool {
+/// Whether a character is invisible but can make a line read as something else:
+/// zero-width characters, and those that change the direction of text or end a line.
+fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A text for a message: nothing in it can start a new line or drive a terminal.
+/// The text for use in a message: nothing in it can start a line or control a
+/// terminal.
 pub fn printable(text: &str) -> String {
-    // Nearly every text is, as it stands.
+    // Nearly every text is printable as it is.
     match text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         true => text.to_string(),
         false => text.chars().map(plain).collect(),
     }
 }
 
-/// A message that a reader can take in, whatever text of the user's is in it.
+/// Shortens a message that quotes a long text.
 fn cut(text: &str) -> String {
     const HEAD: usize = 200;
     const TAIL: usize = 60;
@@ -330,7 +360,7 @@ fn cut(text: &str) -> String {
     format!("{head} ... {tail}")
 }
 
-/// What stands where something else was expected: "`x`", or "nothing".
+/// What was found where something else was expected: "`x`", or "nothing".
 pub struct Found<'a>(pub &'a str);
 
 impl std::fmt::Display for Found<'_> {
@@ -342,7 +372,7 @@ impl std::fmt::Display for Found<'_> {
     }
 }
 
-/// Why the system refused something, without its number.
+/// The text of a system error, without Rust's ` (os error N)`.
 pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
@@ -384,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_drawn_under_its_line() {
+    fn a_position_is_drawn_under_its_line() {
         assert_eq!(
             drawn("a=1\nbad=2\n", 4, 7),
             "f.txt:2:1: error: it is wrong\n   2 | bad=2\n     | ^^^ here\n"
@@ -414,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_beyond_what_is_kept_are_counted() {
+    fn dropped_findings_are_counted() {
         let mut diagnostics = DiagnosticList::default();
         for _ in 0..KEPT + 5 {
             diagnostics
@@ -428,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_shown() {
+    fn invisible_characters_are_shown() {
         let shown = printable("a\u{202e}b\u{feff}c\u{2028}\u{1b}[0m\u{e9}");
         assert_eq!(shown, "a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}[0m\u{e9}");
     }

@@ -1,4 +1,4 @@
-//! Durations as they are written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
+//! Durations, read and written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
 #![forbid(unsafe_code)]
 
 use super::decimal::milliseconds;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// In milliseconds: 30,000 years.
 const LONGEST: u64 = 1_000_000_000_000_000;
 
-/// Reads a duration; the error says what was expected.
+/// Parses a duration; the error says what was expected.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err(expected(text));
     }
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    // What is longer than a number can hold is too long in any unit.
+    // A number that overflows is too long in any unit.
     let whole = whole.parse().unwrap_or(u64::MAX).saturating_mul(unit);
     let milliseconds = whole.saturating_add(part_of(unit, part));
     if milliseconds > LONGEST {
@@ -37,12 +37,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// So many of the unit's milliseconds are its decimal part, rounded.
+/// The decimals of a unit, in milliseconds, rounded; `unit` is in milliseconds too.
 fn part_of(unit: u64, decimals: &str) -> u64 {
-    // More digits than these do not tell.
+    // Further digits make no difference.
     let decimals = &decimals[..decimals.len().min(12)];
     let scale = 10u64.pow(decimals.len() as u32);
-    // Digits only, as `parse` has seen.
+    // `parse` has checked that these are digits.
     let part = decimals.parse().unwrap_or(0) * unit;
     (part + scale / 2) / scale
 }
@@ -54,7 +54,7 @@ fn expected(text: &str) -> String {
     )
 }
 
-/// A duration as a person reads it: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.
+/// A measured duration: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.
 pub fn show(duration: Duration) -> String {
     let ms = milliseconds(duration);
     match ms {
@@ -70,8 +70,8 @@ pub fn show(duration: Duration) -> String {
     }
 }
 
-/// A duration as it is told of a plan, by its two largest units: `40 s`, `12 m`,
-/// `2 h 5 m`, `3 d 4 h`; what is cut off is rounded up.
+/// An estimated duration, in its two largest units, rounded up: `40 s`, `12 m`,
+/// `2 h 5 m`, `3 d 4 h`.
 pub fn rough(duration: Duration) -> String {
     let seconds = milliseconds(duration).div_ceil(1000);
     let minutes = seconds.div_ceil(60);
@@ -88,7 +88,8 @@ pub fn rough(duration: Duration) -> String {
     }
 }
 
-/// A duration as it could be written in a task file: `90 s`, `1.5 s`, `5 m`.
+/// A configured duration, in the largest unit that needs no decimals: `90 s`,
+/// `1500 ms`, `5 m`.
 pub fn setting(duration: Duration) -> String {
     let ms = milliseconds(duration);
     if ms.is_multiple_of(3_600_000) && ms > 0 {
@@ -107,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plans_are_told_roughly() {
-        let told = |s: u64| rough(Duration::from_secs(s));
-        let all = [0, 119, 120, 3599, 3600, 7501, 172_800].map(told);
+    fn estimates_are_rounded_up() {
+        let estimate = |s: u64| rough(Duration::from_secs(s));
+        let all = [0, 119, 120, 3599, 3600, 7501, 172_800].map(estimate);
         assert_eq!(
             all,
             ["0 s", "119 s", "2 m", "1 h", "1 h", "2 h 6 m", "2 d"].map(String::from)
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_read_back() {
+    fn settings_are_parsed_back() {
         let mut chance = crate::text::chance::Chance::new(5);
         for _ in 0..5000 {
             let text = chance.text(&["1", "0", "9", ".", "ms", "s", "m", "h"], 5);

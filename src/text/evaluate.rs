@@ -1,6 +1,6 @@
-//! Evaluates conditions over what a run has seen (SPEC §3.1).
+//! Evaluates conditions during a run (SPEC §3.1).
 //!
-//! Values are operands and never parsed: the tree was made when the file was
+//! Values are operands and never parsed: the tree was built when the file was
 //! loaded.
 #![forbid(unsafe_code)]
 
@@ -10,28 +10,28 @@ use super::template::{BlockCount, Lookup, Piece, Reference};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// What a condition is evaluated over.
+/// The values that a condition is evaluated with.
 pub trait Scope: Lookup {
-    /// The task's own operand; `Operand::Value` never comes here.
+    /// An operand of the task's own result; never `Operand::Value`.
     fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]>;
-    /// Whether the task's own stream holds the bytes (streams may be large files).
+    /// Whether the task's own stream contains the bytes (it can be a large file).
     fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
         contains(&self.own_value(operand), needle)
     }
-    /// The same for a reference alone.
+    /// Whether the value of a reference contains the bytes.
     fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
         contains(&self.value(reference), needle)
     }
     fn has_state(&self, state: ResultState) -> bool;
     fn exit(&self) -> i32;
     fn count(&self, what: BlockCount) -> u64;
-    /// Whether anyone reads what `trace_comparison` writes.
+    /// Whether `trace_comparison` writes anything.
     fn is_traced(&self) -> bool {
         false
     }
-    /// A comparison that was made, for the DEBUG log.
+    /// Writes a comparison to the log at level DEBUG.
     fn trace_comparison(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
-    /// A doubtful case, for a WARN line.
+    /// Writes a warning.
     fn warn(&self, _text: &str) {}
 }
 
@@ -74,7 +74,7 @@ impl Test {
                     scope.warn("the bound of an aggregate is not a number; the test is false");
                     return false;
                 };
-                // In hundredths, so that a percentage needs no rounding.
+                // In hundredths: a percentage then needs no rounding.
                 let have = if *failed { not_ok } else { ok } * 100;
                 let bound = if percent {
                     number * considered
@@ -96,23 +96,21 @@ fn operand_value<'a>(operand: &Operand, scope: &'a dyn Scope) -> Cow<'a, [u8]> {
 
 fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
     let pattern = right.value.fill(scope);
+    let in_order =
+        |is: fn(Ordering) -> bool| ordered(&operand_value(left, scope), &pattern).is_some_and(is);
     let holds = match op {
         Op::Contains => holds_text(left, right, &pattern, scope),
         Op::Lacks => !holds_text(left, right, &pattern, scope),
         Op::Equal => equal(&operand_value(left, scope), &pattern, right.quoted),
         Op::Unequal => !equal(&operand_value(left, scope), &pattern, right.quoted),
-        Op::Less => ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_lt),
-        Op::LessOrEqual => {
-            ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_le)
-        }
-        Op::Greater => ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_gt),
-        Op::GreaterOrEqual => {
-            ordered(&operand_value(left, scope), &pattern).is_some_and(Ordering::is_ge)
-        }
+        Op::Less => in_order(Ordering::is_lt),
+        Op::LessOrEqual => in_order(Ordering::is_le),
+        Op::Greater => in_order(Ordering::is_gt),
+        Op::GreaterOrEqual => in_order(Ordering::is_ge),
     };
     if scope.is_traced() {
         match left {
-            // A long output is not loaded to be shown.
+            // A long output is not loaded just to be logged.
             Operand::Stdout => scope.trace_comparison(b"stdout", op, &pattern, holds),
             Operand::Stderr => scope.trace_comparison(b"stderr", op, &pattern, holds),
             left => scope.trace_comparison(&operand_value(left, scope), op, &pattern, holds),
@@ -158,12 +156,12 @@ fn as_bool(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// The order of two numbers of any length; nothing where one is no number.
+/// The order of two numbers of any length; `None` if one is not a number.
 fn ordered(left: &[u8], right: &[u8]) -> Option<Ordering> {
-    Some(Number::read(left)?.order(&Number::read(right)?))
+    Some(Number::parse(left)?.compare(&Number::parse(right)?))
 }
 
-/// `[+-]digits[.digits]`, kept as digits so that no length loses precision.
+/// `[+-]digits[.digits]`, kept as digits so that a long number loses no precision.
 struct Number<'a> {
     negative: bool,
     whole: &'a [u8],
@@ -171,7 +169,7 @@ struct Number<'a> {
 }
 
 impl<'a> Number<'a> {
-    fn read(text: &'a [u8]) -> Option<Number<'a>> {
+    fn parse(text: &'a [u8]) -> Option<Number<'a>> {
         let (negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -200,16 +198,16 @@ impl<'a> Number<'a> {
         })
     }
 
-    fn order(&self, other: &Number) -> Ordering {
+    fn compare(&self, other: &Number) -> Ordering {
         match (self.negative, other.negative) {
             (false, true) => Ordering::Greater,
             (true, false) => Ordering::Less,
-            (false, false) => self.size(other),
-            (true, true) => other.size(self),
+            (false, false) => self.compare_size(other),
+            (true, true) => other.compare_size(self),
         }
     }
 
-    fn size(&self, other: &Number) -> Ordering {
+    fn compare_size(&self, other: &Number) -> Ordering {
         let whole = self
             .whole
             .len()
@@ -223,23 +221,24 @@ impl<'a> Number<'a> {
 mod tests {
     use super::*;
     use crate::text::chance::Chance;
-    use crate::text::condition::{BadCondition, parse, symbols};
+    use crate::text::condition_parser::{parse, symbols};
+    use crate::text::diagnostic::SyntaxError;
     use crate::text::source::Span;
     use crate::text::template;
 
-    struct Own {
+    struct FixedScope {
         exit: i32,
         stdout: &'static str,
         counts: [u64; 3],
     }
 
-    impl Lookup for Own {
+    impl Lookup for FixedScope {
         fn value(&self, _: Reference) -> Cow<'_, [u8]> {
             Cow::Borrowed(b"")
         }
     }
 
-    impl Scope for Own {
+    impl Scope for FixedScope {
         fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]> {
             match operand {
                 Operand::Exit => Cow::Owned(self.exit.to_string().into_bytes()),
@@ -271,7 +270,7 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<Expr, BadCondition> {
+    fn read(text: &str) -> Result<Expr, SyntaxError> {
         let at = Span::new(0, 0, text.len());
         let mut resolve = |name: &str, at| match name {
             "EVIL" => vec![Piece::Data {
@@ -296,14 +295,14 @@ mod tests {
     }
 
     fn holds(text: &str) -> bool {
-        let own = Own {
+        let scope = FixedScope {
             exit: 3,
             stdout: "line one\nready (yes)",
             counts: [4, 2, 0],
         };
         read(text)
             .unwrap_or_else(|e| panic!("{text}: {}", e.message))
-            .eval(&own)
+            .eval(&scope)
     }
 
     #[test]
@@ -401,7 +400,7 @@ mod tests {
             move |text: &str| {
                 read(text)
                     .unwrap_or_else(|e| panic!("{text}: {}", e.message))
-                    .eval(&Own {
+                    .eval(&FixedScope {
                         exit: 0,
                         stdout: "",
                         counts: [total, ok, skipped],
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_placed() {
+    fn mistakes_are_located() {
         let wrong = |text: &str| read(text).expect_err(text);
         let place = |text: &str| wrong(text).at.start;
         assert_eq!(place("exit=0 & | true"), 9);
@@ -449,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_a_condition_with_an_opposite_or_a_placed_mistake() {
+    fn any_text_is_a_condition_with_an_opposite_or_a_located_error() {
         let mut chance = Chance::new(4);
         let pieces = [
             "exit",
@@ -473,7 +472,7 @@ mod tests {
             "12",
             "@1_exit@",
         ];
-        let own = Own {
+        let scope = FixedScope {
             exit: 3,
             stdout: "12",
             counts: [4, 2, 1],
@@ -482,12 +481,12 @@ mod tests {
         for _ in 0..10_000 {
             let text = chance.text(&pieces, 8);
             match read(&text) {
-                // A `(` in a pattern that nothing closes would take that of the whole.
+                // An unclosed `(` in a pattern would consume the closing one added here.
                 Ok(_) if text.matches('(').count() != text.matches(')').count() => {}
                 Ok(expr) => {
                     let opposite = read(&format!("!({text})"));
                     let opposite = opposite.unwrap_or_else(|e| panic!("!({text}): {}", e.message));
-                    assert_ne!(expr.eval(&own), opposite.eval(&own), "{text}");
+                    assert_ne!(expr.eval(&scope), opposite.eval(&scope), "{text}");
                     good += 1;
                 }
                 Err(bad) => {

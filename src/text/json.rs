@@ -1,20 +1,20 @@
-//! Writes JSON: values in the order in which they are given.
+//! Writes JSON, with members in the order in which they are added.
 #![forbid(unsafe_code)]
 
 use super::decimal::short_seconds;
 use std::fmt::Write;
 
-/// A JSON text that is being written. Objects and arrays are filled by closures,
-/// so that each is closed.
+/// A JSON text being written. Closures fill objects and arrays, so that each is
+/// closed.
 #[derive(Default)]
 pub struct Json {
     out: String,
-    /// The next value is the first of its object or array.
+    /// Whether the next value is the first of its object or array.
     first: bool,
 }
 
 impl Json {
-    /// An object as a text of its own.
+    /// The text of an object.
     pub fn object(fill: impl FnOnce(&mut Json)) -> String {
         let mut json = Json::default();
         json.braces(fill);
@@ -50,7 +50,7 @@ impl Json {
         quote(&mut self.out, value);
     }
 
-    /// A text, or null.
+    /// A string, or null.
     pub fn optional_string(&mut self, key: &str, value: Option<&str>) {
         match value {
             Some(value) => self.string(key, value),
@@ -68,7 +68,7 @@ impl Json {
         let _ = write!(self.out, "{value}");
     }
 
-    /// Seconds with up to three decimals; null where there are none.
+    /// Seconds with up to three decimals, or null.
     pub fn seconds(&mut self, key: &str, value: Option<std::time::Duration>) {
         let Some(value) = value else {
             return self.null(key);
@@ -88,7 +88,7 @@ impl Json {
         self.braces(fill);
     }
 
-    /// An array; filled by `item`, `word` and `item_number`.
+    /// An array; `fill` adds its items.
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Json)) {
         self.key(key);
         self.within('[', ']', fill);
@@ -106,17 +106,16 @@ impl Json {
         let _ = write!(self.out, "{value}");
     }
 
-    /// A text in an array.
+    /// A string in an array.
     pub fn item_string(&mut self, value: &str) {
         self.separate();
         quote(&mut self.out, value);
     }
 }
 
-/// A string of JSON. What is printable is kept as UTF-8; control characters,
-/// those that turn the direction of text around or end a line in some readers,
-/// and `<` are escaped, so that the text is safe on a terminal, within a line and
-/// within HTML.
+/// Writes a JSON string. Printable characters are kept as UTF-8. Control characters,
+/// those that change the direction of text or end a line in some readers, and `<`
+/// are escaped, so that the text is safe on a terminal, in a line and in HTML.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -145,7 +144,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn values_stand_in_their_order() {
+    fn members_keep_their_order() {
         let text = Json::object(|j| {
             j.string("a", "x\"\\\n\u{1}\u{61c}</script>é");
             j.number("b", -1);

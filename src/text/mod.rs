@@ -1,12 +1,13 @@
-//! What the file says: text with places, before anything has a meaning.
+//! What the file says: text and positions in it, before anything has a meaning.
 //!
-//! Does not know tasks, hosts, processes or the run.
+//! Knows nothing of tasks, hosts, processes or the run.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
 #[path = "../../tests/support/chance.rs"]
 pub mod chance;
 pub mod condition;
+pub mod condition_parser;
 pub mod decimal;
 pub mod diagnostic;
 pub mod duration;

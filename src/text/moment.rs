@@ -1,15 +1,16 @@
-//! A moment as it is written: `04:00`, `+2h`, `2024-01-15T04:00` (SPEC §6.5).
+//! A point in time, as written: `04:00`, `+2h`, `2024-01-15T04:00` (SPEC §6.5).
 #![forbid(unsafe_code)]
 
+use super::decimal::parse_digits;
 use super::diagnostic::Found;
 use super::duration;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Moment {
-    /// So long from now.
+    /// This long from now.
     In(Duration),
-    /// The next time that the clock on the wall shows this.
+    /// The next time at which the local clock shows this.
     Clock { hour: i32, minute: i32 },
     At {
         year: i32,
@@ -20,7 +21,7 @@ pub enum Moment {
     },
 }
 
-/// Reads a moment; the error says what was expected.
+/// Parses a moment; the error says what was expected.
 pub fn parse(text: &str) -> Result<Moment, String> {
     if let Some(time) = text.strip_prefix('+') {
         return duration::parse(time).map(Moment::In);
@@ -69,8 +70,7 @@ fn day(text: &str) -> Option<(i32, i32, i32)> {
 }
 
 fn number(text: &str, digits: usize, from: i32, to: i32) -> Option<i32> {
-    let well_formed = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| well_formed)?;
+    let number = parse_digits(text, digits).filter(|_| text.len() == digits)? as i32;
     (from..=to).contains(&number).then_some(number)
 }
 

@@ -1,11 +1,11 @@
-//! "did you mean": the known word nearest to one that is not known.
+//! "did you mean": the known word nearest to an unknown one.
 #![forbid(unsafe_code)]
 
-/// The most candidates that are looked at: a remedy is not worth a wait.
+/// The most candidates that are compared: a suggestion is not worth waiting for.
 const MOST: usize = 20_000;
 
-/// The candidate that is at most a third of its letters away from `word`; of
-/// two that are equally near the first.
+/// The candidate nearest to `word`, if it differs in at most a third of the letters;
+/// the first of equally near ones.
 fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word
         .chars()
@@ -21,15 +21,15 @@ fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Opt
         .map(|(_, c)| c)
 }
 
-/// ``did you mean `X`?`` where there is a near word, else nothing.
+/// ``did you mean `X`?`` if a word is near, else an empty text.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    // Behind a pointer, so that there is one search and not one for each list.
+    // Through `dyn`, so that the search is compiled once, not for each iterator.
     nearest(word, &mut candidates.into_iter())
         .map_or(String::new(), |n| format!("did you mean `{n}`?"))
 }
 
-/// Edits between two words: insert, delete, replace, or swap of two neighbours;
-/// nothing where there are more than `limit`.
+/// The number of edits between two words: insert, delete, replace, or swap two
+/// neighbours; `None` if there are more than `limit`.
 fn distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
     let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
     let mut before: Vec<usize> = vec![0; b.len() + 1];
@@ -43,7 +43,7 @@ fn distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
                 row[j] = row[j].min(before[j - 2] + 1);
             }
         }
-        // Every way to the end passes this row or, by a swap, the one above.
+        // Every path to the end passes through this row or, by a swap, the one above.
         if row.iter().chain(&above).min().is_none_or(|d| *d > limit) {
             return None;
         }

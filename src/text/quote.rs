@@ -1,7 +1,7 @@
-//! Quotes words so that a POSIX shell reads each back as it was.
+//! Quotes words for a POSIX shell.
 #![forbid(unsafe_code)]
 
-/// The word as a shell would have to be given it; plain words stay plain.
+/// The word, quoted if a shell would change it.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -10,7 +10,7 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The same for any bytes, always in quotes; `newline` stands for each newline.
+/// Any bytes, always in quotes; `newline` replaces each newline.
 pub fn shell_bytes(word: &[u8], newline: &[u8]) -> Vec<u8> {
     let mut out = vec![b'\''];
     for byte in word {
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_needed() {
+    fn words_are_quoted_if_needed() {
         let line: Vec<String> = ["ls", "-l", "a b", "", "it's", "$x", "*"]
             .into_iter()
             .map(shell_word)

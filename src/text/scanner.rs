@@ -1,16 +1,16 @@
-//! Cuts a task file or a configuration into its lines.
+//! Splits a task file or a configuration into lines.
 //!
 //! ```text
 //! file    := { line ("\n" | "\r\n") }
 //! line    := blank | "#" comment | "-" option | key "=" value
 //! ```
-//! Does not know which keys exist (SPEC §1).
+//! Knows nothing of which keys exist (SPEC §1).
 #![forbid(unsafe_code)]
 
 use super::diagnostic::DiagnosticList;
 use super::source::{Source, Span};
 
-/// One line that says something.
+/// A line that is neither blank nor a comment.
 pub enum Line {
     /// An option line, without the white space around it.
     Option(Span),
@@ -26,7 +26,7 @@ pub struct Pair {
     pub comment: Option<Span>,
 }
 
-/// Cuts the source; a line that is none of these is reported and left out.
+/// Splits the source into lines; a malformed one is reported and left out.
 pub fn scan(file: u32, source: &Source, diagnostics: &mut DiagnosticList) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut comment = None;
@@ -66,7 +66,7 @@ fn trimmed(file: u32, start: usize, raw: &str) -> Span {
     Span::new(file, start, start + text.trim_end().len())
 }
 
-/// The trimmed place of `text`, which begins `skip` bytes into `line`.
+/// The trimmed span of `text`, which begins `skip` bytes into `line`.
 fn inner(file: u32, line: Span, text: &str, skip: usize) -> Span {
     trimmed(file, line.start as usize + skip, text)
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_cut_with_their_places() {
+    fn lines_are_split_with_their_spans() {
         let source = Source::new(
             "f",
             " -p X \r\n# title\ntask = 1\r\n\n# far\n\na=b=c # d".into(),

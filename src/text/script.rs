@@ -1,47 +1,39 @@
 //! Puts data into shell scripts as variables, so that it never becomes syntax
 //! (SPEC §2.4).
 //!
-//! The script is the author's text. Where a result reference stands in it, a
-//! shell variable takes its place, quoted to suit the context: `"${V}"` in
-//! plain text, `${V}` inside double quotes, `'"${V}"'` inside single quotes. To
-//! know the context, the scanner follows the quoting rules of bash. Where no
-//! quoting would be safe (backquotes, `$'…'`, arithmetic, `${…}`, a comment, a
-//! here-document) the reference is refused. Arithmetic hides in two more places:
-//! the subscript of an assignment (`a[…]=`) and the numeric comparisons of
-//! `[[ … ]]`; bash runs a `$(…)` in a value that it evaluates there, quoted or not.
+//! The script is the author's text. Each reference to a result in it is replaced by
+//! a shell variable, quoted for its context: `"${V}"` in plain text, `${V}` inside
+//! double quotes, `'"${V}"'` inside single quotes. To know the context, the scanner
+//! follows the quoting rules of bash. Where no quoting is safe (backquotes, `$'…'`,
+//! arithmetic, `${…}`, a comment, a here-document) the reference is refused. Bash
+//! also evaluates arithmetic in the subscript of an assignment (`a[…]=`) and in the
+//! numeric comparisons of `[[ … ]]`; there it runs a `$(…)` in a value, quoted or not.
 //!
-//! Rejected: quoting the data into the text. One mistake in the scanner would
-//! then run the data; with a variable it can at worst be split.
+//! Rejected: inserting the quoted data into the text. One mistake in the scanner
+//! would then execute the data; with a variable it is split at worst.
 #![forbid(unsafe_code)]
 
+use super::diagnostic::SyntaxError;
 use super::source::Span;
 use super::template::{Piece, Symbol, Template, symbols};
 
 /// A script for `sh -c` and the values of the variables it uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
-    /// Author's text, with variables in place of data.
+    /// The author's text, with variables in place of data.
     pub text: Template,
     /// The value of `TASKER_VALUE_1`, `TASKER_VALUE_2`, ….
     pub values: Vec<Template>,
 }
 
-/// The name of the shell variable with that number, from 1.
+/// The name of a shell variable, numbered from 1.
 pub fn variable(number: usize) -> String {
     format!("TASKER_VALUE_{number}")
 }
 
-/// Why a script cannot be used, and where.
-#[derive(Debug, PartialEq)]
-pub struct BadScript {
-    pub at: Span,
-    pub message: String,
-    pub help: &'static str,
-}
-
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Context {
-    /// Commands, up to the end or the `)` of `$(`; with open parentheses.
+    /// Commands, up to the end or to the `)` of `$(`; `depth` counts open parentheses.
     Commands {
         nested: bool,
         depth: usize,
@@ -61,8 +53,8 @@ enum Context {
 }
 
 impl Context {
-    /// What to call a context in which data cannot stand.
-    fn refuses(self) -> Option<&'static str> {
+    /// The name of a context in which data is refused.
+    fn unsafe_name(self) -> Option<&'static str> {
         match self {
             Context::Backquote => Some("backquotes"),
             Context::AnsiC => Some("`$'...'`"),
@@ -76,52 +68,53 @@ impl Context {
 }
 
 struct Scanner<'a> {
-    items: Vec<Symbol<'a>>,
+    symbols: Vec<Symbol<'a>>,
     next: usize,
-    /// Contexts from outside to inside, each with the place where it opened.
+    /// The open contexts, outermost first, each with the position where it began.
     open: Vec<(Context, Span)>,
-    /// Depths at which a `case` waits for its patterns' `)`.
+    /// Where a `case` is open, in which a `)` ends a pattern: the number of open
+    /// contexts, and the depth of parentheses.
     cases: Vec<(usize, usize)>,
-    /// Depths at which the elements of an array are listed.
+    /// Where the elements of an array are listed, in the same form.
     lists: Vec<(usize, usize)>,
-    /// The unquoted word so far, to see `case` and `esac`.
+    /// The unquoted word so far.
     word: String,
     at_word_start: bool,
     at_command: bool,
-    /// Only assignments stand before this word.
+    /// Only assignments precede this word.
     at_assignment: bool,
     after_for: bool,
     here_document: bool,
     /// The `[[`, `[`, `test` and `let` commands that are open.
     tests: Vec<TestCommand>,
-    /// What `end_word` found wrong.
-    refused: Option<BadScript>,
+    /// The error that `end_word` found.
+    refused: Option<SyntaxError>,
     script: Script,
 }
 
-/// A test command, or `let`: a value must not meet an operator that evaluates it.
+/// A test command or `let`, in which an operator can evaluate a value.
 struct TestCommand {
-    /// How many contexts are open where it stands.
+    /// The number of open contexts.
     level: usize,
-    /// `[[`, which evaluates the operands of `-eq` and its like.
+    /// Whether it is `[[`, which evaluates the operands of `-eq` and the like.
     double: bool,
     evaluates: bool,
     value: Option<Span>,
 }
 
-/// Words after which a command begins.
+/// Words that are followed by a command.
 const KEYWORDS: &[&str] = &[
     "if", "then", "else", "elif", "while", "until", "do", "{", "!", "time", "coproc",
 ];
 
-/// Reads the value as a script.
+/// Turns a value into a script.
 ///
 /// # Errors
-/// A quote that is never closed, or a reference where data cannot be safe.
-pub fn scan(value: &Template) -> Result<Script, BadScript> {
+/// A quote that is never closed, or a reference where data is not safe.
+pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
     let start = value.pieces.first().map_or(Span::whole(0), Piece::at);
     let mut scanner = Scanner {
-        items: symbols(value).collect(),
+        symbols: symbols(value).collect(),
         next: 0,
         open: vec![(
             Context::Commands {
@@ -145,17 +138,17 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
             values: Vec::new(),
         },
     };
-    while let Some(item) = scanner.items.get(scanner.next).cloned() {
+    while let Some(symbol) = scanner.symbols.get(scanner.next).cloned() {
         scanner.next += 1;
-        match item {
+        match symbol {
             Symbol::Atom(piece) => scanner.atom(piece)?,
             Symbol::Char {
                 c: c @ ('$' | '\\'),
                 at,
                 secret,
                 ..
-            } if scanner.stands_before_data() => {
-                // It would act on the variable's quote or name: `\"`, `$"`, `$$`.
+            } if scanner.is_before_data() => {
+                // It would change the meaning of the variable: `\"`, `$"`, `$$`.
                 scanner.script.text.push_char('\\', at, secret);
                 scanner.script.text.push_char(c, at, secret);
                 scanner.at_word_start = false;
@@ -186,11 +179,10 @@ pub fn scan(value: &Template) -> Result<Script, BadScript> {
             } else {
                 "bracket"
             };
-            Err(BadScript {
-                at: *at,
-                message: format!("this {what} is never closed"),
-                help: "",
-            })
+            Err(SyntaxError::new(
+                *at,
+                format!("this {what} is never closed"),
+            ))
         }
         None => Ok(scanner.script),
     }
@@ -207,6 +199,15 @@ impl<'a> Scanner<'a> {
         if let Context::Commands { .. } = context {
             self.begin_command();
         }
+    }
+
+    fn push_commands(&mut self, at: Span) {
+        let (nested, depth) = (true, 0);
+        self.push(Context::Commands { nested, depth }, at);
+    }
+
+    fn push_arithmetic(&mut self, close: char, at: Span) {
+        self.push(Context::Arithmetic { close, depth: 0 }, at);
     }
 
     fn pop(&mut self) {
@@ -228,9 +229,9 @@ impl<'a> Scanner<'a> {
         self.at_word_start = true;
     }
 
-    /// Whether a value follows that a `$` or `\` just read would act on.
-    fn stands_before_data(&self) -> bool {
-        let data = match self.items.get(self.next) {
+    /// Whether data follows the `$` or `\` just read, and so would be changed by it.
+    fn is_before_data(&self) -> bool {
+        let data = match self.symbols.get(self.next) {
             Some(Symbol::Atom(Piece::Reference { to, .. })) => to.is_data(),
             Some(Symbol::Atom(_)) => true,
             _ => false,
@@ -239,24 +240,24 @@ impl<'a> Scanner<'a> {
     }
 
     fn peek(&self, ahead: usize) -> Option<char> {
-        match self.items.get(self.next + ahead) {
+        match self.symbols.get(self.next + ahead) {
             Some(Symbol::Char { c, .. }) => Some(*c),
             _ => None,
         }
     }
 
-    /// Takes characters that belong to the one just read.
+    /// Copies characters that belong to the one just read.
     fn skip(&mut self, count: usize) {
         for _ in 0..count {
-            if let Some(Symbol::Char { c, at, secret, .. }) = self.items.get(self.next).cloned() {
+            if let Some(Symbol::Char { c, at, secret, .. }) = self.symbols.get(self.next).cloned() {
                 self.script.text.push_char(c, at, secret);
                 self.next += 1;
             }
         }
     }
 
-    /// A reference or data: becomes a variable, quoted for where it stands.
-    fn atom(&mut self, piece: &Piece) -> Result<(), BadScript> {
+    /// Replaces a reference or data by a variable, quoted for its context.
+    fn atom(&mut self, piece: &Piece) -> Result<(), SyntaxError> {
         let at = piece.at();
         self.at_word_start = false;
         self.word.push('@');
@@ -266,27 +267,22 @@ impl<'a> Scanner<'a> {
             self.script.text.pieces.push(piece.clone());
             return Ok(());
         }
-        if let Some(what) = self.open.iter().find_map(|(c, _)| c.refuses()) {
-            return Err(BadScript {
+        if let Some(what) = self.open.iter().find_map(|(c, _)| c.unsafe_name()) {
+            return Err(SyntaxError::new(
                 at,
-                message: format!(
-                    "a value cannot be used inside {what}; the shell would read it as code"
-                ),
-                help: match what {
-                    "arithmetic" => "assign it to a variable first: `n=@...@; echo $((n + 1))`",
-                    "backquotes" => "use `$(...)` instead of the backquotes",
-                    _ => "",
-                },
-            });
+                format!("a value cannot be used inside {what}; the shell would read it as code"),
+            )
+            .with_help(match what {
+                "arithmetic" => "assign it to a variable first: `n=@...@; echo $((n + 1))`",
+                "backquotes" => "use `$(...)` instead of the backquotes",
+                _ => "",
+            }));
         }
         if self.in_subscript() {
-            return Err(BadScript {
+            return Err(SyntaxError::new(
                 at,
-                message:
-                    "a value cannot be used inside an array subscript; the shell would evaluate it"
-                        .into(),
-                help: "",
-            });
+                "a value cannot be used inside an array subscript; the shell would evaluate it",
+            ));
         }
         let level = self.command_level();
         if let Some(test) = self.tests.last_mut().filter(|t| t.level == level) {
@@ -305,19 +301,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// How many contexts are open where the innermost command stands.
+    /// The number of open contexts at the innermost command.
     fn command_level(&self) -> usize {
         let command = |(c, _): &(Context, Span)| matches!(c, Context::Commands { .. });
         self.open.iter().rposition(command).map_or(0, |at| at + 1)
     }
 
-    /// Whether the word is an assignment to an element that is being named.
+    /// Whether the word is in the subscript of an assignment to an array element.
     fn in_subscript(&self) -> bool {
         let Some((name, subscript)) = self.word.split_once('[') else {
             return false;
         };
         let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        // `[…]=` names an element only in a list; elsewhere it is a pattern.
+        // `[…]=` assigns an element only in a list; elsewhere it is a pattern.
         let in_list = self
             .lists
             .iter()
@@ -329,7 +325,7 @@ impl<'a> Scanner<'a> {
         named && element && !subscript.contains(']')
     }
 
-    /// Refuses a value beside an operator that evaluates it.
+    /// Refuses a value next to an operator that evaluates it.
     fn check_test(&mut self) {
         if let Some(TestCommand {
             evaluates: true,
@@ -337,11 +333,10 @@ impl<'a> Scanner<'a> {
             ..
         }) = self.tests.last()
         {
-            self.refused = Some(BadScript {
-                at: *at,
-                message: "a value cannot be used where bash evaluates arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`".into(),
-                help: "",
-            });
+            self.refused = Some(SyntaxError::new(
+                *at,
+                "a value cannot be used where bash evaluates arithmetic (`let`, `-v`, `[[` with `-eq`, `-lt`, ...); compare numbers with `[ ... ]`",
+            ));
         }
     }
 
@@ -395,29 +390,17 @@ impl<'a> Scanner<'a> {
             '`' => self.quoted(Context::Backquote, at),
             '$' => self.dollar(at, false),
             '#' if word_start => self.push(Context::Comment, at),
-            '<' if self.peek(0) == Some('<') => self.here(),
+            '<' if self.peek(0) == Some('<') => self.here_redirection(),
             '<' | '>' if self.peek(0) == Some('(') => {
                 self.skip(1);
-                self.push(
-                    Context::Commands {
-                        nested: true,
-                        depth: 0,
-                    },
-                    at,
-                );
+                self.push_commands(at);
             }
             '(' if self.begins_arithmetic() => {
                 self.skip(1);
-                self.push(
-                    Context::Arithmetic {
-                        close: ')',
-                        depth: 0,
-                    },
-                    at,
-                );
+                self.push_arithmetic(')', at);
             }
             '(' => {
-                // After a word it opens a list of elements, or nothing (`f()`).
+                // After a word it opens an array's list, or declares a function.
                 let command = self.word.is_empty();
                 if self.word.ends_with('=') {
                     self.lists.push((self.open.len(), depth + 1));
@@ -448,7 +431,7 @@ impl<'a> Scanner<'a> {
         self.push(context, at);
     }
 
-    /// At a `(`: whether it is that of `((`, also behind `for` or a keyword.
+    /// After a `(`: whether it begins `((`, also after `for` or a keyword.
     fn begins_arithmetic(&mut self) -> bool {
         if self.at_command && (self.word == "for" || KEYWORDS.contains(&self.word.as_str())) {
             self.end_word();
@@ -462,11 +445,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A `)`: the end of a `case` pattern, of a subshell, or of `$(`.
+    /// A `)` ends a `case` pattern, a subshell, or `$(`.
     fn close_parenthesis(&mut self, nested: bool, depth: usize) {
         self.end_word();
         if self.cases.last() == Some(&(self.open.len(), depth)) {
-            // A pattern's end.
+            // It ends a pattern.
         } else if depth > 0 {
             let list = (self.open.len(), depth);
             self.lists.retain(|l| *l != list);
@@ -480,8 +463,8 @@ impl<'a> Scanner<'a> {
         self.begin_command();
     }
 
-    /// A word ended: `case` and `esac` change what a `)` means, and some words
-    /// are followed by another command.
+    /// Ends a word: `case` and `esac` change the meaning of `)`, and a keyword is
+    /// followed by a command.
     fn end_word(&mut self) {
         let word = std::mem::take(&mut self.word);
         if word.is_empty() {
@@ -504,7 +487,7 @@ impl<'a> Scanner<'a> {
         self.at_command = KEYWORDS.contains(&word.as_str());
     }
 
-    /// Follows the words of `[[ … ]]`, `[ … ]` and `test …`.
+    /// Tracks the words of `[[ … ]]`, `[ … ]`, `test …` and `let …`.
     fn test_word(&mut self, word: &str) {
         let level = self.open.len();
         if self.at_command && matches!(word, "[[" | "[" | "test" | "let") {
@@ -528,7 +511,7 @@ impl<'a> Scanner<'a> {
         self.check_test();
     }
 
-    fn here(&mut self) {
+    fn here_redirection(&mut self) {
         if self.peek(1) == Some('<') {
             self.skip(2);
         } else {
@@ -543,33 +526,15 @@ impl<'a> Scanner<'a> {
         match (self.peek(0), self.peek(1)) {
             (Some('('), Some('(')) => {
                 self.skip(2);
-                self.push(
-                    Context::Arithmetic {
-                        close: ')',
-                        depth: 0,
-                    },
-                    at,
-                );
+                self.push_arithmetic(')', at);
             }
             (Some('('), _) => {
                 self.skip(1);
-                self.push(
-                    Context::Commands {
-                        nested: true,
-                        depth: 0,
-                    },
-                    at,
-                );
+                self.push_commands(at);
             }
             (Some('['), _) => {
                 self.skip(1);
-                self.push(
-                    Context::Arithmetic {
-                        close: ']',
-                        depth: 0,
-                    },
-                    at,
-                );
+                self.push_arithmetic(']', at);
             }
             (Some('{'), _) => {
                 self.skip(1);
@@ -598,7 +563,7 @@ impl<'a> Scanner<'a> {
                 self.skip(1);
                 self.pop();
             }
-            // Not arithmetic after all, but a subshell in `$( (…) …)`.
+            // It was not arithmetic, but a subshell in `$((…) …)`.
             ')' if close == ')' => {
                 if let Some((context, _)) = self.open.last_mut() {
                     *context = Context::Commands {
@@ -613,8 +578,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn in_parameter(&mut self, c: char, at: Span) {
-        // Whether `$'` is a quote is decided by what is around the `${`, as far as
-        // the nearest `$(`. A plain `'` is one for bash even inside double quotes.
+        // What surrounds the `${`, up to the nearest `$(`, decides whether `$'` is a
+        // quote. A plain `'` is a quote for bash even inside double quotes.
         let around = self.open.iter().rev().map(|(c, _)| *c);
         let in_double = around
             .take_while(|c| !matches!(c, Context::Commands { .. }))
@@ -631,7 +596,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// `NAME=…`, `NAME+=…` or `NAME[…]=…`, as far as it was read.
+/// Whether the word begins as `NAME=…`, `NAME+=…` or `NAME[…]=…`.
 fn is_assignment(word: &str) -> bool {
     let name = word.split(['=', '+', '[']).next().unwrap_or_default();
     let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -1,7 +1,7 @@
-//! Finds bytes in bytes.
+//! Searches bytes for bytes.
 #![forbid(unsafe_code)]
 
-/// Where `needle` first occurs in `text`; an empty one at its beginning.
+/// The offset of the first `needle` in `text`; 0 for an empty one.
 pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let Some(first) = needle.first() else {
         return Some(0);
@@ -16,7 +16,7 @@ pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether `needle` is part of `text`.
+/// Whether `text` contains `needle`.
 pub fn contains(text: &[u8], needle: &[u8]) -> bool {
     find(text, needle).is_some()
 }
@@ -26,7 +26,7 @@ mod tests {
     use super::find;
 
     #[test]
-    fn the_first_place_is_found() {
+    fn the_first_occurrence_is_found() {
         assert_eq!(find(b"aab aabc", b"aabc"), Some(4));
         assert_eq!(
             (find(b"abc", b""), find(b"abc", b"d"), find(b"", b"a")),

@@ -1,4 +1,4 @@
-//! SHA-256 (FIPS 180-4), to name files by their content.
+//! SHA-256 (FIPS 180-4).
 #![forbid(unsafe_code)]
 
 const ROUNDS: [u32; 64] = [

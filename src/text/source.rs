@@ -1,4 +1,4 @@
-//! Source texts and places in them. Does not know what the text means.
+//! Source texts and positions in them. Knows nothing of what the text means.
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
@@ -6,8 +6,8 @@ use std::borrow::Cow;
 /// What is shown in place of a secret (SPEC §2.2).
 pub const MASK: &str = "***";
 
-/// A stretch of bytes in one source. Byte offsets are carried around; line and
-/// column are worked out only when something is printed.
+/// A range of bytes in one source. Line and column are computed only when
+/// something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     pub file: u32,
@@ -17,7 +17,7 @@ pub struct Span {
 
 impl Span {
     pub fn new(file: u32, start: usize, end: usize) -> Span {
-        // Sources are refused above MAX_BYTES, so offsets fit.
+        // The offsets fit: larger sources than MAX_BYTES are refused.
         Span {
             file,
             start: start as u32,
@@ -25,7 +25,7 @@ impl Span {
         }
     }
 
-    /// The source as a whole, for what has no place of its own in it.
+    /// The whole source, for what has no position of its own in it.
     pub fn whole(file: u32) -> Span {
         Span {
             file,
@@ -38,7 +38,7 @@ impl Span {
         self.start == u32::MAX
     }
 
-    /// The part of this span from byte `from` to byte `to`, counted from its start.
+    /// The part of this span from byte `from` to byte `to`, relative to its start.
     pub fn part(self, from: usize, to: usize) -> Span {
         Span::new(
             self.file,
@@ -56,20 +56,21 @@ impl Span {
     }
 }
 
-/// The largest source that is read, in bytes; spans are 32 bits wide.
+/// The largest source that is read, in bytes: offsets in a span have 32 bits.
 pub const MAX_BYTES: u64 = 1 << 30;
 
-/// One text that was read: a task file, a configuration, or a `--set` value.
+/// A text that was read: a task file, a configuration, or a `--set` value.
 pub struct Source {
-    /// As the user named it; begins every diagnostic.
+    /// As the user wrote it; every diagnostic begins with it.
     pub name: String,
     pub text: String,
     lines: Vec<u32>,
-    /// Where values begin that no message may show, in order; they end their lines.
+    /// Where values begin that no message must show, ascending; each extends to
+    /// the end of its line.
     hidden: Vec<u32>,
 }
 
-/// Why bytes are no source text, and where.
+/// Why bytes are not a source text, and where.
 pub struct BadText {
     pub at: usize,
     pub what: &'static str,
@@ -92,9 +93,9 @@ impl Source {
         }
     }
 
-    /// Takes bytes as UTF-8 text without its BOM (SPEC §1). Where they are not
-    /// text, the source is still returned, readable as far as it goes, so that
-    /// the message can show the line.
+    /// Decodes UTF-8 text and drops its BOM (SPEC §1). Bytes that are not text
+    /// still give a source, readable as far as it goes, so that the message can
+    /// show the line.
     pub fn decode(name: &str, bytes: &[u8]) -> (Source, Option<BadText>) {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let nul = bytes.iter().position(|b| *b == 0);
@@ -119,8 +120,8 @@ impl Source {
         (Source::new(name, text), bad)
     }
 
-    /// The 1-based line and column (in characters) of a byte offset, and the
-    /// offset where that line begins.
+    /// The line and column of a byte offset, both from 1, the column in characters;
+    /// and the offset where that line begins.
     pub fn position(&self, offset: usize) -> (usize, usize, usize) {
         let offset = offset.min(self.text.len());
         let line = self
@@ -134,15 +135,15 @@ impl Source {
         (line, column, start)
     }
 
-    /// The text of the line that begins at `start`, without its line end.
+    /// The line that begins at `start`, without its line ending.
     pub fn line_from(&self, start: usize) -> &str {
         let rest = &self.text[start..];
         let line = rest.split('\n').next().unwrap_or(rest);
         line.strip_suffix('\r').unwrap_or(line)
     }
 
-    /// The line that begins at `start` as it may be shown: what is hidden in it
-    /// runs to its end and is replaced. With the number of characters before.
+    /// The line that begins at `start` with a hidden value masked, and the column,
+    /// from 0, where the mask begins.
     pub fn shown_line(&self, start: usize) -> (Cow<'_, str>, Option<usize>) {
         let line = self.line_from(start);
         let first = self.hidden.partition_point(|at| (*at as usize) < start);
@@ -157,7 +158,7 @@ impl Source {
     }
 }
 
-/// Every source of this invocation; a span's `file` is the index.
+/// Every source of this invocation; a span's `file` is an index into it.
 #[derive(Default)]
 pub struct SourceMap {
     list: Vec<Source>,
@@ -174,25 +175,26 @@ impl SourceMap {
         &self.list[file as usize]
     }
 
-    /// Keeps the value at `span`, which ends its line, out of every message.
+    /// Masks the value at `span`, which ends its line, in every message.
     pub fn hide(&mut self, span: Span) {
         let hidden = &mut self.list[span.file as usize].hidden;
         let at = hidden.partition_point(|start| *start < span.start);
         hidden.insert(at, span.start);
     }
 
+    /// The text of a span.
     pub fn snippet(&self, span: Span) -> &str {
         &self.get(span.file).text[span.start as usize..span.end as usize]
     }
 
-    /// The line that a span begins in, as it may be shown.
+    /// The line that a span begins in, with a hidden value masked.
     pub fn line(&self, span: Span) -> Cow<'_, str> {
         let source = self.get(span.file);
         let (_, _, start) = source.position(span.start as usize);
         source.shown_line(start).0
     }
 
-    /// `FILE:LINE` of a span, as an editor reads it.
+    /// `FILE:LINE` of a span, as editors read it.
     pub fn location(&self, span: Span) -> String {
         let source = self.get(span.file);
         if span.is_whole() {
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bom_is_dropped_and_bad_bytes_are_placed() {
+    fn a_bom_is_dropped_and_bad_bytes_are_located() {
         let (source, bad) = Source::decode("f", b"\xef\xbb\xbfa=1\n");
         assert!(bad.is_none());
         assert_eq!(source.text, "a=1\n");

@@ -1,8 +1,8 @@
-//! Values with references in them: `@NAME@`, `@5_stdout@`, `@hostname@`, `@@`.
+//! Values that contain references: `@NAME@`, `@5_stdout@`, `@hostname@`, `@@`.
 //!
-//! A value is read once, into pieces that say where each part came from. That
-//! origin is what keeps data from becoming syntax (SPEC §2.4): only `Text` is
-//! ever split, quoted or searched for operators.
+//! A value is parsed once, into pieces that record where each part came from. That
+//! origin keeps data from becoming syntax (SPEC §2.4): only `Text` is ever split,
+//! quoted or searched for operators.
 #![forbid(unsafe_code)]
 
 use super::source::{MASK, Span};
@@ -29,7 +29,7 @@ pub enum Field {
     NotStartedHosts,
 }
 
-/// What a block counts.
+/// A count that a block keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockCount {
     Success,
@@ -41,7 +41,7 @@ pub enum BlockCount {
     Total,
 }
 
-/// Every name a field can be written by, in lower case.
+/// Every name of a field, in lower case.
 pub const FIELDS: &[(&str, Field)] = &[
     ("stdout", Field::Stdout),
     ("stderr", Field::Stderr),
@@ -69,7 +69,7 @@ pub const FIELDS: &[(&str, Field)] = &[
 ];
 
 impl Field {
-    /// The field of that name, in any case.
+    /// The field with that name, in any case.
     pub fn from_name(name: &str) -> Option<Field> {
         FIELDS
             .iter()
@@ -84,7 +84,7 @@ impl Field {
             .map_or("", |(n, _)| n)
     }
 
-    /// Whether only a block has it.
+    /// Whether only blocks have this field.
     pub fn is_block_only(self) -> bool {
         use Field::*;
         matches!(
@@ -94,7 +94,7 @@ impl Field {
     }
 }
 
-/// What a reference stands for at run time.
+/// What a reference refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// A field of the result of the task with this index.
@@ -102,7 +102,7 @@ pub enum Reference {
         task: usize,
         field: Field,
     },
-    /// `@task@`: the running task's own id, `BLOCK.INDEX` in a `hostnames` block.
+    /// `@task@`: the id of the running task, `BLOCK.INDEX` in a `hostnames` block.
     Task,
     Hostname,
     Loop,
@@ -111,8 +111,8 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Whether its value is data from outside; the others are numbers that
-    /// tasker itself made.
+    /// Whether the value comes from outside; the others are numbers that tasker
+    /// itself assigns.
     pub fn is_data(self) -> bool {
         !matches!(self, Reference::Task | Reference::Loop | Reference::Attempt)
     }
@@ -121,15 +121,15 @@ impl Reference {
 /// One part of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
-    /// The author's text. `direct` text stands at `at` letter by letter; other
-    /// text came from a global that is referred to at `at`.
+    /// The author's text. `direct` text is written at `at` character by character;
+    /// other text comes from a global that is referred to at `at`.
     Text {
         text: String,
         at: Span,
         direct: bool,
         secret: bool,
     },
-    /// From the environment: never syntax.
+    /// A value from the environment: never syntax.
     Data {
         bytes: Vec<u8>,
         at: Span,
@@ -142,19 +142,19 @@ pub enum Piece {
     },
 }
 
-/// A value, ready to be filled in.
+/// A parsed value; a run fills in its references.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     pub pieces: Vec<Piece>,
 }
 
-/// Gives the run-time values of references.
+/// Supplies the values of references during a run.
 pub trait Lookup {
     fn value(&self, reference: Reference) -> Cow<'_, [u8]>;
 }
 
 impl Template {
-    /// Text of the author's without any reference.
+    /// The author's text, without references.
     pub fn literal(text: &str, at: Span) -> Template {
         Template {
             pieces: vec![Piece::Text {
@@ -166,7 +166,7 @@ impl Template {
         }
     }
 
-    /// The value, where nothing of it depends on the run.
+    /// The value, if it does not depend on the run.
     pub fn known(&self) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         for piece in &self.pieces {
@@ -179,9 +179,9 @@ impl Template {
         Some(out)
     }
 
-    /// The known value as text; U+FFFD stands for what is not UTF-8.
+    /// The known value as text; U+FFFD replaces what is not UTF-8.
     pub fn known_text(&self) -> Option<Cow<'_, str>> {
-        // Most values are one piece of text.
+        // Most values are one piece of text: avoid a copy.
         match self.pieces.as_slice() {
             [] => Some(Cow::Borrowed("")),
             [Piece::Text { text, .. }] => Some(Cow::Borrowed(text)),
@@ -205,8 +205,8 @@ impl Template {
         out
     }
 
-    /// The value as it may be shown: secrets masked; references filled in, or
-    /// as they were written where there is no run yet.
+    /// The value for display: secrets masked; references filled in, or as written
+    /// before a run.
     pub fn shown(&self, values: Option<&dyn Lookup>) -> String {
         let mut out = String::new();
         for piece in &self.pieces {
@@ -229,7 +229,7 @@ impl Template {
         self.pieces.is_empty()
     }
 
-    /// Whether a secret global is part of it.
+    /// Whether the value contains a secret.
     pub fn has_secret(&self) -> bool {
         self.pieces.iter().any(Piece::is_secret)
     }
@@ -241,17 +241,17 @@ impl Template {
         })
     }
 
-    /// Whether the run decides part of it.
-    pub fn is_late(&self) -> bool {
+    /// Whether part of the value is known only during a run.
+    pub fn depends_on_run(&self) -> bool {
         self.references().next().is_some()
     }
 
-    /// Adds a character of the author's, joined to the text before it.
+    /// Appends a character of the author's text.
     pub fn push_char(&mut self, c: char, at: Span, secret: bool) {
         self.push_text(c.encode_utf8(&mut [0; 4]), at, secret);
     }
 
-    /// Adds text of the author's, joined to the text before it.
+    /// Appends the author's text to the piece before it where that is text too.
     pub fn push_text(&mut self, more: &str, at: Span, secret: bool) {
         if let Some(Piece::Text {
             text,
@@ -269,7 +269,7 @@ impl Template {
             direct: false,
             secret,
         };
-        // Most words stay one piece; a Vec that grows would take four.
+        // Most words stay one piece; `push` would reserve room for four.
         match self.pieces.is_empty() {
             true => self.pieces = vec![piece],
             false => self.pieces.push(piece),
@@ -285,7 +285,7 @@ impl Piece {
         )
     }
 
-    /// The bytes that are known of it.
+    /// The number of bytes that are known before a run.
     pub fn size(&self) -> usize {
         match self {
             Piece::Text { text, .. } => text.len(),
@@ -294,7 +294,7 @@ impl Piece {
         }
     }
 
-    /// What it takes in memory, about: a value may have many pieces that are empty.
+    /// Roughly what it takes in memory; a value can have many empty pieces.
     pub fn cost(&self) -> usize {
         size_of::<Piece>() + self.size()
     }
@@ -306,19 +306,18 @@ impl Piece {
     }
 }
 
-/// Turns the name between two `@` into pieces; records an error of its own
-/// for a name it does not know.
+/// Turns the name between two `@` into pieces; reports an unknown name itself.
 pub type ReferenceLookup<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
 
-/// Reads a value.
+/// Parses a value.
 ///
 /// ```text
 /// value     := { "@@" | "@" NAME "@" | any character }
 /// NAME      := letters, digits and "_"
 /// ```
-/// An `@` that begins no reference is itself (`user@host`).
+/// An `@` that does not begin a reference is literal (`user@host`).
 pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
-    // Most values are one piece of text; a Vec that grows would take four.
+    // Most values are one piece of text; `push` would reserve room for four.
     if !value.is_empty() && !value.contains('@') {
         return Template::literal(value, at);
     }
@@ -359,7 +358,7 @@ pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
     Template { pieces }
 }
 
-/// The name up to the closing `@`, empty for `@@`; nothing where there is none.
+/// The name up to the closing `@`, empty for `@@`; `None` if there is no reference.
 pub fn reference_name(after: &str) -> Option<&str> {
     let end = after
         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -367,11 +366,11 @@ pub fn reference_name(after: &str) -> Option<&str> {
     after[end..].starts_with('@').then(|| &after[..end])
 }
 
-/// One step through a value whose text is to be read as syntax.
+/// A symbol of a value whose text is parsed as syntax.
 #[derive(Clone, Debug)]
 pub enum Symbol<'a> {
-    /// A character of the author's and where it stands. `direct` ones may still
-    /// hold `$NAME`; in a global that was settled when the file was loaded.
+    /// A character of the author's text. Only `direct` characters can begin a
+    /// `$NAME`; a global's were expanded when the file was loaded.
     Char {
         c: char,
         at: Span,
@@ -382,15 +381,15 @@ pub enum Symbol<'a> {
     Atom(&'a Piece),
 }
 
-/// The value as a stream for a reader of syntax.
+/// An iterator over the symbols of a value.
 #[derive(Clone)]
 pub struct SymbolStream<'a> {
     pieces: &'a [Piece],
-    /// How many bytes of the first piece are read.
+    /// How many bytes of the first piece have been read.
     read: usize,
 }
 
-/// The value as a stream for a reader of syntax.
+/// The symbols of a value.
 pub fn symbols(template: &Template) -> SymbolStream<'_> {
     SymbolStream {
         pieces: &template.pieces,
@@ -430,8 +429,8 @@ impl<'a> Iterator for SymbolStream<'a> {
 }
 
 impl<'a> SymbolStream<'a> {
-    /// The text up to the next of these ASCII characters, in one step; nothing
-    /// where one of them, data or a reference is next.
+    /// The text up to the next of these ASCII characters, in one step; `None` if
+    /// one of them, data or a reference is next.
     pub fn text_run(&mut self, to: &[u8]) -> Option<(&'a str, Span, bool)> {
         let first = self.pieces.first()?;
         let Piece::Text { text, secret, .. } = first else {
@@ -445,7 +444,7 @@ impl<'a> SymbolStream<'a> {
         Some((run, at, *secret))
     }
 
-    /// Where the next character `c` of the first piece stands.
+    /// The position of `c`, the next character of the first piece.
     fn place(&self, first: &Piece, c: char) -> Span {
         match first {
             Piece::Text {
@@ -480,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn references_and_literal_signs_are_told_apart() {
+    fn references_and_literal_signs_are_distinguished() {
         assert_eq!(shape("a @X@ b"), "a <X:2-5> b");
         assert_eq!(shape("@0_stdout@@B@"), "<0_stdout:0-10><B:10-13>");
         assert_eq!(shape("user@host and a@b.c"), "user@host and a@b.c");
@@ -491,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_shown_as_stars() {
+    fn a_secret_is_masked() {
         let at = Span::new(0, 0, 1);
         let template = Template {
             pieces: vec![

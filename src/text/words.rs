@@ -1,26 +1,29 @@
 //! Splits a command line into words as a POSIX shell does (SPEC §4.1): quotes
 //! and backslash, `$NAME` outside single quotes, no globbing, nothing else.
 //!
-//! Data and references are parts of words here, never something to split.
+//! Data and references are parts of words; they are never split.
 #![forbid(unsafe_code)]
 
 use super::source::Span;
 use super::template::{Piece, Symbol, SymbolStream, Template, symbols};
 
-/// The words of a command line and what is odd about them.
+/// The words of a command line, with its suspicious words.
 pub struct SplitWords {
     pub words: Vec<Template>,
-    /// Words that a shell would act on, though here they are passed literally.
+    /// Words that a shell would interpret; here they are passed literally.
     pub operators: Vec<(Span, String)>,
 }
 
-/// Gives the pieces for `$NAME`; nothing for an unset one.
+/// The value of `$NAME`; `None` if it is not set.
 pub type VariableLookup<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
 
-/// Splits the value. The error is the place of a quote that is never closed.
+/// Splits the value into words.
+///
+/// # Errors
+/// The position of a quote that is never closed.
 pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<SplitWords, Span> {
     let mut splitter = Splitter {
-        items: symbols(value),
+        symbols: symbols(value),
         word: None,
         bare: String::new(),
         out: SplitWords {
@@ -29,15 +32,15 @@ pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<Split
         },
     };
     loop {
-        if let Some((text, at, secret)) = splitter.items.text_run(b" \t\n'\"\\$") {
+        if let Some((text, at, secret)) = splitter.symbols.text_run(b" \t\n'\"\\$") {
             splitter.bare.push_str(text);
             splitter.word().push_text(text, at, secret);
         }
-        let Some(item) = splitter.items.next() else {
+        let Some(symbol) = splitter.symbols.next() else {
             break;
         };
-        match item {
-            // Blanks are ASCII, as for a shell: a no-break space is a letter.
+        match symbol {
+            // Only ASCII blanks separate words, as in a shell.
             Symbol::Char {
                 c: ' ' | '\t' | '\n',
                 ..
@@ -68,17 +71,17 @@ pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<Split
 }
 
 struct Splitter<'a> {
-    items: SymbolStream<'a>,
-    /// The word being read; an empty one exists where quotes were (`""`).
+    symbols: SymbolStream<'a>,
+    /// The word being read; `Some` but empty after empty quotes (`""`).
     word: Option<Template>,
-    /// Its unquoted text.
+    /// The unquoted text of the word.
     bare: String,
     out: SplitWords,
 }
 
 impl Splitter<'_> {
     fn peek(&self) -> Option<char> {
-        char_of(self.items.clone().next()?)
+        char_of(self.symbols.clone().next()?)
     }
 
     fn word(&mut self) -> &mut Template {
@@ -96,9 +99,9 @@ impl Splitter<'_> {
         self.out.words.push(word);
     }
 
-    /// Quoted text up to one of these.
-    fn run(&mut self, to: &[u8]) {
-        if let Some((text, at, secret)) = self.items.text_run(to) {
+    /// Takes quoted text up to one of these.
+    fn quoted_text(&mut self, to: &[u8]) {
+        if let Some((text, at, secret)) = self.symbols.text_run(to) {
             self.word().push_text(text, at, secret);
         }
     }
@@ -106,8 +109,8 @@ impl Splitter<'_> {
     fn single(&mut self, open: Span) -> Result<(), Span> {
         self.word();
         loop {
-            self.run(b"'");
-            match self.items.next() {
+            self.quoted_text(b"'");
+            match self.symbols.next() {
                 None => return Err(open),
                 Some(Symbol::Char { c: '\'', .. }) => return Ok(()),
                 Some(Symbol::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
@@ -119,8 +122,8 @@ impl Splitter<'_> {
     fn double(&mut self, open: Span, environment: &mut VariableLookup) -> Result<(), Span> {
         self.word();
         loop {
-            self.run(b"\"\\$");
-            match self.items.next() {
+            self.quoted_text(b"\"\\$");
+            match self.symbols.next() {
                 None => return Err(open),
                 Some(Symbol::Char { c: '"', .. }) => return Ok(()),
                 Some(Symbol::Char {
@@ -144,21 +147,21 @@ impl Splitter<'_> {
         }
     }
 
-    /// After a backslash: the next character as it is.
+    /// After a backslash: takes the next character literally.
     fn escaped(&mut self, at: Span, secret: bool) {
-        let mut ahead = self.items.clone();
+        let mut ahead = self.symbols.clone();
         match ahead.next() {
             Some(Symbol::Char { c, at, secret, .. }) => {
-                self.items = ahead;
+                self.symbols = ahead;
                 self.word().push_char(c, at, secret);
             }
             _ => self.word().push_char('\\', at, secret),
         }
     }
 
-    /// After a `$`: a name of the environment, or the dollar itself.
+    /// After a `$`: takes an environment variable, or a literal dollar.
     fn dollar(&mut self, at: Span, secret: bool, environment: &mut VariableLookup) {
-        let mut ahead = self.items.clone();
+        let mut ahead = self.symbols.clone();
         let braced = self.peek() == Some('{');
         if braced {
             ahead.next();
@@ -175,7 +178,7 @@ impl Splitter<'_> {
             return;
         }
         let length = name.len() + 2 * usize::from(braced);
-        self.items.nth(length - 1);
+        self.symbols.nth(length - 1);
         let place = Span {
             end: at.end + length as u32,
             ..at
@@ -185,16 +188,16 @@ impl Splitter<'_> {
     }
 }
 
-fn char_of(item: Symbol) -> Option<char> {
-    match item {
+fn char_of(symbol: Symbol) -> Option<char> {
+    match symbol {
         Symbol::Char { c, .. } => Some(c),
         Symbol::Atom(_) => None,
     }
 }
 
-/// Whether a shell would take the unquoted word for more than a word.
+/// Whether a shell would interpret the unquoted word.
 fn is_operator(bare: &str) -> bool {
-    // Most words are plain, and looked at once.
+    // A quick answer for most words.
     if !bare.contains(['|', '&', ';', '<', '>', '`', '$']) {
         return false;
     }
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_is_placed() {
+    fn an_open_quote_is_located() {
         assert_eq!(words("echo 'abc"), Err(5));
         assert_eq!(words("echo \"a\\\""), Err(5));
     }
@@ -323,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_split_or_its_open_quote_is_placed() {
+    fn any_text_is_split_or_its_open_quote_is_located() {
         let mut chance = Chance::new(1);
         for _ in 0..5000 {
             let line = chance.text(&["a", " ", "'b c'", "@OPTS@", "$HOME", "\\\""], 12);
             if let Err(at) = words(&line) {
                 let quote = line[at as usize..].chars().next();
-                // Of a quote within a global the place is that of the reference.
+                // The position of a quote in a global is that of the reference.
                 assert!(matches!(quote, Some('\'' | '"' | '@')), "{at} in {line:?}");
             }
         }
