@@ -29,7 +29,7 @@ impl Outcome {
         Outcome::Unknown,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::Failed => "failed",
@@ -50,7 +50,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -63,7 +63,7 @@ impl Counts {
         self.0[outcome as usize] += 1;
     }
 
-    pub fn of(&self, outcome: Outcome) -> u64 {
+    pub fn count(&self, outcome: Outcome) -> u64 {
         self.0[outcome as usize]
     }
 
@@ -76,9 +76,9 @@ impl fmt::Display for Counts {
     /// `3 ok, 1 failed`; only what there is.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut first = true;
-        for outcome in Outcome::ALL.into_iter().filter(|o| self.of(*o) > 0) {
+        for outcome in Outcome::ALL.into_iter().filter(|o| self.count(*o) > 0) {
             let comma = if std::mem::take(&mut first) { "" } else { ", " };
-            write!(f, "{comma}{} {outcome}", self.of(outcome))?;
+            write!(f, "{comma}{} {outcome}", self.count(outcome))?;
         }
         if first {
             f.write_str("nothing ran")

@@ -10,7 +10,7 @@ use super::{result_groups, safe_text};
 use crate::exit;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
-use crate::run::interrupt::{Level, signal_name};
+use crate::run::interrupt::{SignalLevel, signal_name};
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::task::mask::Mask;
@@ -254,7 +254,7 @@ impl Console {
         }
     }
 
-    fn interrupted(&mut self, signal: i32, level: Level, running: &[String]) {
+    fn interrupted(&mut self, signal: i32, level: SignalLevel, running: &[String]) {
         let name = signal_name(signal);
         let runs = if running.is_empty() {
             "nothing runs".into()
@@ -262,14 +262,14 @@ impl Console {
             format!("still running: {}", running.join(", "))
         };
         let text = match level {
-            Level::None | Level::Drain if running.is_empty() => {
+            SignalLevel::None | SignalLevel::Drain if running.is_empty() => {
                 format!("tasker: {name}: nothing new starts\n")
             }
-            Level::None | Level::Drain => format!(
+            SignalLevel::None | SignalLevel::Drain => format!(
                 "tasker: {name}: nothing new starts; {runs}; press Ctrl-C again to end it\n"
             ),
-            Level::End => format!("tasker: {name}: ending the run; {runs}\n"),
-            Level::Kill => format!("tasker: {name}: killing what runs; {runs}\n"),
+            SignalLevel::End => format!("tasker: {name}: ending the run; {runs}\n"),
+            SignalLevel::Kill => format!("tasker: {name}: killing what runs; {runs}\n"),
         };
         self.complain(&text);
     }

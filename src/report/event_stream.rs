@@ -6,7 +6,7 @@ use super::clock;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
-use crate::run::interrupt::{Level, signal_name};
+use crate::run::interrupt::{SignalLevel, signal_name};
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::run::sys;
@@ -295,11 +295,11 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+fn level_name(level: SignalLevel) -> &'static str {
     match level {
-        Level::None | Level::Drain => "drain",
-        Level::End => "end",
-        Level::Kill => "kill",
+        SignalLevel::None | SignalLevel::Drain => "drain",
+        SignalLevel::End => "end",
+        SignalLevel::Kill => "kill",
     }
 }
 
@@ -343,7 +343,7 @@ impl EventLine<'_> {
 
     /// How a task ended, with the sizes of its outputs.
     fn result(&mut self, result: &TaskResult) {
-        self.text("outcome", result.outcome.word());
+        self.text("outcome", result.outcome.as_str());
         self.json.number("exit_code", i64::from(result.exit));
         self.json.boolean("success", result.success);
         self.json.boolean("timed_out", result.timed_out);
@@ -359,7 +359,7 @@ impl EventLine<'_> {
     fn counts(&mut self, counts: &Counts) {
         self.json.object_member("counts", |json| {
             for outcome in Outcome::ALL {
-                json.number(outcome.word(), counts.of(outcome) as i64);
+                json.number(outcome.as_str(), counts.count(outcome) as i64);
             }
         });
     }

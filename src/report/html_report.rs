@@ -279,7 +279,7 @@ impl Story<'_> {
         for line in self.part(self.plan).lines() {
             html.text(line);
             if let Some(ix) = task_of(line).and_then(|id| walk.workflow.find(id)) {
-                match walk.end.results.get(ix).map(|r| r.outcome.word()) {
+                match walk.end.results.get(ix).map(|r| r.outcome.as_str()) {
                     Some(word) => html
                         .markup("  <b class=\"o ")
                         .markup(word)
@@ -336,12 +336,12 @@ impl Story<'_> {
 }
 
 fn outcomes(html: &mut Html, counts: &Counts) {
-    for outcome in Outcome::ALL.into_iter().filter(|o| counts.of(*o) > 0) {
+    for outcome in Outcome::ALL.into_iter().filter(|o| counts.count(*o) > 0) {
         html.markup("<span class=\"o ")
-            .markup(outcome.word())
+            .markup(outcome.as_str())
             .markup("\">");
-        html.number(counts.of(outcome)).markup(" ");
-        html.markup(outcome.word()).markup("</span> ");
+        html.number(counts.count(outcome)).markup(" ");
+        html.markup(outcome.as_str()).markup("</span> ");
     }
 }
 

@@ -45,7 +45,7 @@ impl LogDirectory {
             _ => format!("cannot read the hosts of the last run: {}", reason(&e)),
         })?;
         let lines = text.lines().filter_map(|line| line.split_once(' '));
-        let wanted = lines.filter(|(word, _)| outcomes.iter().any(|o| o.word() == *word));
+        let wanted = lines.filter(|(word, _)| outcomes.iter().any(|o| o.as_str() == *word));
         Ok(wanted.map(|(_, host)| host.to_string()).collect())
     }
 }

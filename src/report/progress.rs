@@ -213,8 +213,8 @@ impl Progress {
     /// `45/100 ok 3 failed 2 running`
     fn counts(&self, block: &Block) -> String {
         let counts = block.counts();
-        let ok = counts.of(Outcome::Ok);
-        let skipped = counts.of(Outcome::Skipped);
+        let ok = counts.count(Outcome::Ok);
+        let skipped = counts.count(Outcome::Skipped);
         let failed = counts.total() - ok - skipped;
         let mut text = format!("{ok}/{} ok", block.total);
         for (count, word) in [(failed, "failed"), (skipped, "skipped")] {

@@ -74,7 +74,7 @@ fn some(text: &str) -> Option<&str> {
 fn summary(json: &mut Json, account: &RunSummary) {
     let walk = account.walk.as_ref();
     let counts = walk.map(|w| w.end.counts).unwrap_or_default();
-    let of = |outcome| counts.of(outcome) as i64;
+    let of = |outcome| counts.count(outcome) as i64;
     let total = walk.map_or(0, |w| w.workflow.tasks.len()) as i64;
     let left = of(Outcome::Skipped) + of(Outcome::NotStarted);
     let (ok, timeouts) = (of(Outcome::Ok), of(Outcome::Timeout));
@@ -103,7 +103,7 @@ fn summary(json: &mut Json, account: &RunSummary) {
     }
     json.object_member("outcomes", |json| {
         for outcome in Outcome::ALL {
-            json.number(outcome.word(), of(outcome));
+            json.number(outcome.as_str(), of(outcome));
         }
     });
 }
@@ -139,7 +139,7 @@ fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     let started = result.started.map(clock::rfc3339);
     json.string("hostname", &mask.apply(&result.hostname));
     json.string("command", &mask.apply(&result.command));
-    json.string("outcome", result.outcome.word());
+    json.string("outcome", result.outcome.as_str());
     json.number("exit_code", result.exit.into());
     stream(json, "stdout", &result.stdout, mask);
     stream(json, "stderr", &result.stderr, mask);

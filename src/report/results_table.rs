@@ -125,11 +125,11 @@ impl ResultsTable<'_> {
                 .chain(hosts)
                 .for_each(|r| counts.add(r.outcome));
         }
-        for outcome in Outcome::ALL.into_iter().filter(|o| counts.of(*o) > 0) {
+        for outcome in Outcome::ALL.into_iter().filter(|o| counts.count(*o) > 0) {
             html.markup("<option value=\"")
-                .markup(outcome.word())
+                .markup(outcome.as_str())
                 .markup("\">");
-            html.text(&format!("{outcome} ({})", counts.of(outcome)));
+            html.text(&format!("{outcome} ({})", counts.count(outcome)));
             html.markup("</option>");
         }
         html.markup("</select></label> <output id=\"n\"></output></form>\n");
@@ -263,7 +263,7 @@ impl ResultsTable<'_> {
 
     /// The cells up to the last, which the caller fills and ends.
     fn row(&self, html: &mut Html, place: &Place, result: &TaskResult) {
-        let word = result.outcome.word();
+        let word = result.outcome.as_str();
         html.markup(match place.line {
             Some(_) => "<tr",
             None => "<tr class=\"host\"",

@@ -220,7 +220,7 @@ fn block_line(sight: &FoundRun, track: &Snapshot, block: &OpenBlock, running: us
     }];
     let runs = match sight.live {
         true => "running",
-        false => Outcome::Unknown.word(),
+        false => Outcome::Unknown.as_str(),
     };
     if running > 0 {
         parts.push(format!("{running} {runs}"));

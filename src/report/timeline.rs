@@ -253,7 +253,7 @@ fn tail(html: &mut Html, row: &Row) {
     let restored = row.stretches.last().map(|s| s.spent) == Some(Spent::Restored);
     let word = match row.outcome() {
         _ if row.stretches.is_empty() => "",
-        Some(outcome) => outcome.word(),
+        Some(outcome) => outcome.as_str(),
         None => "ended early",
     };
     html.markup("<span class=\"o ")
@@ -272,7 +272,7 @@ fn tail(html: &mut Html, row: &Row) {
 }
 
 fn class_of(outcome: Option<Outcome>) -> &'static str {
-    outcome.map_or("unknown", Outcome::word)
+    outcome.map_or("unknown", Outcome::as_str)
 }
 
 // Bars.
@@ -333,7 +333,7 @@ fn title(stretch: &Stretch, ended: Duration) -> String {
     if !stretch.in_block && stretch.label != stretch.task.to_string() {
         text = format!("{} {text}", stretch.label);
     }
-    text.push_str(stretch.outcome.map_or("ended early", Outcome::word));
+    text.push_str(stretch.outcome.map_or("ended early", Outcome::as_str));
     if !matches!(stretch.outcome, Some(Outcome::Ok | Outcome::Skipped)) && stretch.exit > 0 {
         text.push_str(&format!(", exit {}", stretch.exit));
     }

@@ -11,7 +11,7 @@ use super::launch;
 use super::process_context::ProcessContext;
 use super::process_group;
 use super::remote::{Filter, is_refusal};
-use super::runner::{Ending, Finished, Job};
+use super::runner::{CommandEnd, FinishedCommand, Job};
 use super::stdin_pipe::StdinPipe;
 use super::sys;
 use crate::text::diagnostic::Plural;
@@ -44,7 +44,7 @@ pub fn run(
     deadline: Option<Instant>,
     patient: bool,
     around: &ProcessContext,
-) -> Finished {
+) -> FinishedCommand {
     let mut refusals = 0;
     let mut last = None;
     loop {
@@ -53,14 +53,14 @@ pub fn run(
                 Some(connecting) => Some(connecting),
                 // One that was tried already is unreachable, not unstarted.
                 None => {
-                    return last.unwrap_or_else(|| without_process(Ending::NotStarted, ""));
+                    return last.unwrap_or_else(|| without_process(CommandEnd::NotStarted, ""));
                 }
             },
             None => None,
         };
         // The wait for its turn is none of the command's time.
         let mut finished = run_once(job, deadline, patient, connecting, around, Instant::now());
-        let refused = matches!(finished.ending, Ending::Unreachable(_))
+        let refused = matches!(finished.ending, CommandEnd::Unreachable(_))
             && is_refusal(&finished.stderr.head(4096));
         refusals += u32::from(refused);
         if refusals > 0 {
@@ -93,7 +93,7 @@ fn run_once<'a>(
     connecting: Option<ConnectionSlot<'a>>,
     around: &'a ProcessContext,
     began: Instant,
-) -> Finished {
+) -> FinishedCommand {
     match RunningChild::start(job, deadline, patient, connecting, around, began) {
         Ok(mut running) => {
             running.follow(around, &Pause::NEVER);
@@ -118,8 +118,8 @@ impl Pause {
     }
 }
 
-fn without_process(ending: Ending, reason: &str) -> Finished {
-    Finished {
+fn without_process(ending: CommandEnd, reason: &str) -> FinishedCommand {
+    FinishedCommand {
         ending,
         stdout: Captured::in_memory(""),
         stderr: Captured::in_memory(if reason.is_empty() {
@@ -139,7 +139,7 @@ fn without_process(ending: Ending, reason: &str) -> Finished {
 enum Phase {
     Running,
     /// SIGTERM was sent; SIGKILL follows at that moment.
-    Ending(Instant),
+    CommandEnd(Instant),
     /// SIGKILL was sent; given up at that moment.
     Killed(Instant),
 }
@@ -162,7 +162,7 @@ pub struct RunningChild<'a> {
     exited: Option<Instant>,
     phase: Phase,
     /// Why it was ended before its time.
-    cut_short: Option<Ending>,
+    cut_short: Option<CommandEnd>,
     left_behind: bool,
     given_up: bool,
     nap: Duration,
@@ -217,9 +217,9 @@ impl<'a> RunningChild<'a> {
         connecting: Option<ConnectionSlot<'a>>,
         around: &ProcessContext,
         began: Instant,
-    ) -> Result<RunningChild<'a>, Box<Finished>> {
+    ) -> Result<RunningChild<'a>, Box<FinishedCommand>> {
         let started = launch::start(job, patient, around).map_err(|failure| {
-            Box::new(Finished {
+            Box::new(FinishedCommand {
                 took: began.elapsed(),
                 ..without_process(failure.ending, &failure.reason)
             })
@@ -307,7 +307,7 @@ impl<'a> RunningChild<'a> {
         };
         let told = match self.phase {
             Phase::Running => around.interrupt.end_fd(),
-            Phase::Ending(_) => around.interrupt.kill_fd(),
+            Phase::CommandEnd(_) => around.interrupt.kill_fd(),
             Phase::Killed(_) => -1,
         };
         let fds = [self.stdout.fd(), self.stderr.fd(), pidfd, told, pause.bell];
@@ -355,7 +355,7 @@ impl<'a> RunningChild<'a> {
         let due = match (self.phase, self.exited) {
             (Phase::Running, None) => self.timeout_at,
             (Phase::Running, Some(at)) => at + PIPES_AFTER_EXIT,
-            (Phase::Ending(at) | Phase::Killed(at), _) => at,
+            (Phase::CommandEnd(at) | Phase::Killed(at), _) => at,
         };
         let mut wait = due.saturating_duration_since(Instant::now());
         // Nothing tells when a group's last process ends, nor, on kernels before
@@ -384,11 +384,11 @@ impl<'a> RunningChild<'a> {
             Phase::Running => {
                 // A command that has ended by itself was not cut short.
                 if self.exited.is_none() {
-                    self.cut_short = Some(Ending::Cancelled);
+                    self.cut_short = Some(CommandEnd::Cancelled);
                 }
                 self.end_group(around);
             }
-            Phase::Ending(_) => self.kill_group(),
+            Phase::CommandEnd(_) => self.kill_group(),
             Phase::Killed(_) => {}
         }
     }
@@ -397,14 +397,14 @@ impl<'a> RunningChild<'a> {
         let now = Instant::now();
         match (self.phase, self.exited) {
             (Phase::Running, None) if now >= self.timeout_at => {
-                self.cut_short = Some(Ending::TimedOut);
+                self.cut_short = Some(CommandEnd::TimedOut);
                 self.end_group(around);
             }
             (Phase::Running, Some(at)) if now >= at + PIPES_AFTER_EXIT && !self.pipes_closed() => {
                 self.left_behind = true;
                 self.end_group(around);
             }
-            (Phase::Ending(at), _) if now >= at => self.kill_group(),
+            (Phase::CommandEnd(at), _) if now >= at => self.kill_group(),
             (Phase::Killed(at), _) if now >= at => self.given_up = true,
             // What was being started at that moment may have been missed.
             (Phase::Killed(_), _) => process_group::signal(self.pid, &[sys::SIGKILL]),
@@ -418,13 +418,13 @@ impl<'a> RunningChild<'a> {
             // The far end ends its command, then ssh ends by itself.
             feed.close();
             if self.is_connected() && self.exited.is_none() {
-                self.phase = Phase::Ending(Instant::now() + around.kill_after + FAR_END);
+                self.phase = Phase::CommandEnd(Instant::now() + around.kill_after + FAR_END);
                 return;
             }
         }
         // A stopped process does not see SIGTERM before it goes on.
         process_group::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
-        self.phase = Phase::Ending(Instant::now() + around.kill_after);
+        self.phase = Phase::CommandEnd(Instant::now() + around.kill_after);
     }
 
     fn kill_group(&mut self) {
@@ -438,7 +438,7 @@ impl<'a> RunningChild<'a> {
         self.phase = Phase::Killed(Instant::now() + patience);
     }
 
-    pub fn finished(mut self, around: &ProcessContext) -> Finished {
+    pub fn finished(mut self, around: &ProcessContext) -> FinishedCommand {
         let took = self.began.elapsed();
         let mut warnings = Vec::new();
         let connected = self.is_connected();
@@ -480,13 +480,13 @@ impl<'a> RunningChild<'a> {
                         "the host ended the session with exit code {code} before the command began"
                     ));
                 }
-                Ending::Unreachable(UNREACHABLE)
+                CommandEnd::Unreachable(UNREACHABLE)
             }
-            Some(Ok(code)) => Ending::Exited(code),
-            Some(Err(signal)) => Ending::Signaled(signal),
-            None => Ending::Signaled(sys::SIGKILL),
+            Some(Ok(code)) => CommandEnd::Exited(code),
+            Some(Err(signal)) => CommandEnd::Signaled(signal),
+            None => CommandEnd::Signaled(sys::SIGKILL),
         };
-        Finished {
+        FinishedCommand {
             ending: self.cut_short.unwrap_or(natural),
             stdout,
             stderr,

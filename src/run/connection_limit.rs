@@ -2,7 +2,7 @@
 //! many commands run: an overloaded server drops connections.
 #![forbid(unsafe_code)]
 
-use super::interrupt::{Interrupt, Level, lock};
+use super::interrupt::{Interrupt, SignalLevel, lock};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ impl ConnectionLimit {
         let mut connecting = lock(&self.connecting);
         loop {
             let late = until.is_some_and(|u| Instant::now() >= u);
-            if late || interrupt.level() > Level::None {
+            if late || interrupt.level() > SignalLevel::None {
                 return None;
             }
             if *connecting < self.max {

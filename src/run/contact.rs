@@ -9,7 +9,7 @@ use super::child;
 use super::interrupt::lock;
 use super::job::{self, JobEnvironment};
 use super::process_context::ProcessContext;
-use super::runner::{Ending, Job};
+use super::runner::{CommandEnd, Job};
 use crate::plan::exec::ExecType;
 use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::reason;
@@ -408,12 +408,12 @@ fn run_probe(probe: &ProbeRun, context: &ProcessContext) -> Result<(), String> {
         last.map_or(String::new(), |line| format!(": {line}"))
     };
     match finished.ending {
-        Ending::Exited(code) if code == probe.exit => {}
-        Ending::Exited(code) => {
+        CommandEnd::Exited(code) if code == probe.exit => {}
+        CommandEnd::Exited(code) => {
             return Err(format!("its probe exited with {code}{}", last_line()));
         }
-        Ending::TimedOut => return Err("its probe timed out".into()),
-        Ending::Unreachable(_) => return Err(format!("unreachable{}", last_line())),
+        CommandEnd::TimedOut => return Err("its probe timed out".into()),
+        CommandEnd::Unreachable(_) => return Err(format!("unreachable{}", last_line())),
         _ => return Err(format!("its probe did not run{}", last_line())),
     }
     match &probe.output {

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::event::About;
-use super::result::{Results, TaskResult};
+use super::result::{LatestResults, TaskResult};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
 use crate::task::mask::Mask;
@@ -55,7 +55,7 @@ impl TaskContext {
 
 pub struct Evaluation<'a> {
     pub workflow: &'a Workflow,
-    pub results: &'a Results,
+    pub results: &'a LatestResults,
     pub context: &'a TaskContext,
     pub mask: &'a Mask,
     /// `ok`, `failed`, `interrupted` or `deadline`; empty before the end.
@@ -166,7 +166,7 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
         Field::Success => text(result.success.to_string()),
         Field::Hostname => Cow::Borrowed(result.hostname.as_bytes()),
         Field::Command => Cow::Borrowed(result.command.as_bytes()),
-        Field::Outcome => Cow::Borrowed(result.outcome.word().as_bytes()),
+        Field::Outcome => Cow::Borrowed(result.outcome.as_str().as_bytes()),
         Field::Duration => text(seconds(result.took, 3)),
         Field::Attempts => text(result.attempts.to_string()),
         Field::Count(what) => text(counted(&result.counts(), what).to_string()),
@@ -188,12 +188,12 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
 
 fn counted(counts: &Counts, what: BlockCount) -> u64 {
     match what {
-        BlockCount::Success => counts.of(Outcome::Ok),
-        BlockCount::Failed => counts.of(Outcome::Failed),
-        BlockCount::Timeout => counts.of(Outcome::Timeout),
-        BlockCount::Unreachable => counts.of(Outcome::Unreachable),
-        BlockCount::Skipped => counts.of(Outcome::Skipped),
-        BlockCount::NotStarted => counts.of(Outcome::NotStarted),
+        BlockCount::Success => counts.count(Outcome::Ok),
+        BlockCount::Failed => counts.count(Outcome::Failed),
+        BlockCount::Timeout => counts.count(Outcome::Timeout),
+        BlockCount::Unreachable => counts.count(Outcome::Unreachable),
+        BlockCount::Skipped => counts.count(Outcome::Skipped),
+        BlockCount::NotStarted => counts.count(Outcome::NotStarted),
         BlockCount::Total => counts.total(),
     }
 }

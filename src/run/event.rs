@@ -1,7 +1,7 @@
 //! What a run tells about itself, in the order in which it happened.
 #![forbid(unsafe_code)]
 
-use super::interrupt::Level;
+use super::interrupt::SignalLevel;
 use super::result::TaskResult;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ pub enum Event<'a> {
     /// A signal arrived; what still runs.
     Interrupted {
         signal: i32,
-        level: Level,
+        level: SignalLevel,
         running: &'a [String],
     },
 }

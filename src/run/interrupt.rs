@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How far the signals have gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum SignalLevel {
     #[default]
     None,
     /// Nothing new starts; what runs may finish.
@@ -40,14 +40,14 @@ impl OnInterrupt {
 /// The levels' shared state. Locks: `level`, then `before`; held for no call that
 /// waits.
 pub struct Interrupt {
-    level: Mutex<Level>,
+    level: Mutex<SignalLevel>,
     end: (PipeReader, PipeWriter),
     kill: (PipeReader, PipeWriter),
     on_interrupt: OnInterrupt,
     /// The next signal is only taken in and ends nothing.
     shielded: AtomicBool,
     /// How far the signals had gone when the levels began anew.
-    before: Mutex<Level>,
+    before: Mutex<SignalLevel>,
 }
 
 impl Interrupt {
@@ -63,28 +63,30 @@ impl Interrupt {
     }
 
     /// Raises the level as the signal asks, and returns it.
-    pub fn raise(&self, signal: i32) -> Level {
+    pub fn raise(&self, signal: i32) -> SignalLevel {
         let mut level = lock(&self.level);
         let before = *level;
         let earlier = *lock(&self.before);
         *level = match (before, signal) {
-            (Level::None, _) if self.shielded.load(Relaxed) => Level::Drain,
-            (Level::None, _) if earlier >= Level::End => Level::Kill,
-            (Level::None, _) if earlier == Level::Drain => Level::End,
-            (Level::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => Level::Drain,
-            (Level::None | Level::Drain, _) => Level::End,
-            (Level::End | Level::Kill, _) => Level::Kill,
+            (SignalLevel::None, _) if self.shielded.load(Relaxed) => SignalLevel::Drain,
+            (SignalLevel::None, _) if earlier >= SignalLevel::End => SignalLevel::Kill,
+            (SignalLevel::None, _) if earlier == SignalLevel::Drain => SignalLevel::End,
+            (SignalLevel::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => {
+                SignalLevel::Drain
+            }
+            (SignalLevel::None | SignalLevel::Drain, _) => SignalLevel::End,
+            (SignalLevel::End | SignalLevel::Kill, _) => SignalLevel::Kill,
         };
-        if *level >= Level::End && before < Level::End {
+        if *level >= SignalLevel::End && before < SignalLevel::End {
             let _ = (&self.end.1).write_all(b"!");
         }
-        if *level == Level::Kill && before < Level::Kill {
+        if *level == SignalLevel::Kill && before < SignalLevel::Kill {
             let _ = (&self.kill.1).write_all(b"!");
         }
         *level
     }
 
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> SignalLevel {
         *lock(&self.level)
     }
 
@@ -103,14 +105,17 @@ impl Interrupt {
     pub fn rearm(&self, shield: bool) {
         self.shielded.store(shield, Relaxed);
         let mut level = lock(&self.level);
-        for (from, pipe) in [(Level::End, &self.end.0), (Level::Kill, &self.kill.0)] {
+        for (from, pipe) in [
+            (SignalLevel::End, &self.end.0),
+            (SignalLevel::Kill, &self.kill.0),
+        ] {
             if *level >= from {
                 let mut byte = [0];
                 let _ = { pipe }.read_exact(&mut byte);
             }
         }
         *lock(&self.before) = *level;
-        *level = Level::None;
+        *level = SignalLevel::None;
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
         let raise = |signal| interrupt.raise(signal);
         assert_eq!(
             [raise(sys::SIGINT), raise(sys::SIGINT), raise(sys::SIGINT)],
-            [Level::Drain, Level::End, Level::Kill]
+            [SignalLevel::Drain, SignalLevel::End, SignalLevel::Kill]
         );
         assert_eq!(
             sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], -1, None)?,
@@ -157,21 +162,25 @@ mod tests {
             )?,
             0
         );
-        assert_eq!(raise(sys::SIGTERM), Level::Kill, "signals came before");
+        assert_eq!(
+            raise(sys::SIGTERM),
+            SignalLevel::Kill,
+            "signals came before"
+        );
         let other = Interrupt::new(OnInterrupt::Drain)?;
         assert_eq!(
             [other.raise(sys::SIGTERM), other.raise(sys::SIGHUP)],
-            [Level::End, Level::Kill]
+            [SignalLevel::End, SignalLevel::Kill]
         );
         let shielded = Interrupt::new(OnInterrupt::Drain)?;
         shielded.rearm(true);
         assert_eq!(
             [shielded.raise(sys::SIGTERM), shielded.raise(sys::SIGTERM)],
-            [Level::Drain, Level::End]
+            [SignalLevel::Drain, SignalLevel::End]
         );
         assert_eq!(
             Interrupt::new(OnInterrupt::Kill)?.raise(sys::SIGINT),
-            Level::End
+            SignalLevel::End
         );
         Ok(())
     }

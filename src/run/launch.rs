@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::process_context::ProcessContext;
-use super::runner::{Ending, Job, Stdin};
+use super::runner::{CommandEnd, Job, Stdin};
 use super::stdin_pipe::{self, StdinPipe};
 use super::sys;
 use crate::exit;
@@ -28,14 +28,14 @@ pub struct SpawnedProcess {
 
 /// Why there is none.
 pub struct StartFailure {
-    pub ending: Ending,
+    pub ending: CommandEnd,
     pub reason: String,
 }
 
 impl StartFailure {
     fn because(code: i32, reason: String) -> StartFailure {
         StartFailure {
-            ending: Ending::Unstarted(code),
+            ending: CommandEnd::Unstarted(code),
             reason,
         }
     }
@@ -62,7 +62,7 @@ pub fn start(
         );
         if short && !patient {
             return Err(StartFailure {
-                ending: Ending::Shortage,
+                ending: CommandEnd::Shortage,
                 reason: String::new(),
             });
         }
@@ -72,7 +72,7 @@ pub fn start(
         let told_to_end = sys::poll(&[around.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
         if told_to_end {
             return Err(StartFailure {
-                ending: Ending::Cancelled,
+                ending: CommandEnd::Cancelled,
                 reason: "ended before it could start".into(),
             });
         }

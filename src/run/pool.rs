@@ -21,9 +21,9 @@
 #![forbid(unsafe_code)]
 
 use super::child::{self, Pause, RunningChild};
-use super::interrupt::{Level, lock};
+use super::interrupt::{SignalLevel, lock};
 use super::process_context::ProcessContext;
-use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
+use super::runner::{CommandEnd, FinishedCommand, Job, Runner, Time, Wake};
 use super::sys;
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -62,7 +62,7 @@ impl Shared {
             Work::Job(job) => {
                 let finished = child::run(&job, self.deadline(&job), patient, &self.around);
                 match finished.ending {
-                    Ending::Shortage => Err(Work::Job(job)),
+                    CommandEnd::Shortage => Err(Work::Job(job)),
                     _ => Ok((job.number, Box::new(finished))),
                 }
             }
@@ -79,7 +79,7 @@ impl Shared {
 }
 
 /// The number of a job, and its result.
-type Done = (u64, Box<Finished>);
+type Done = (u64, Box<FinishedCommand>);
 
 /// What a worker takes on.
 enum Work {
@@ -95,7 +95,7 @@ struct State {
     workers: usize,
     at_work: usize,
     done: VecDeque<Done>,
-    signals: VecDeque<(i32, Level)>,
+    signals: VecDeque<(i32, SignalLevel)>,
     /// SIGUSR1 and SIGWINCH came.
     asked: bool,
     resized: bool,
@@ -151,7 +151,7 @@ impl Pool {
         let around = &self.shared.around;
         match RunningChild::start(&job, deadline, false, None, around, Instant::now()) {
             Ok(running) => self.own = Some((job.number, Box::new(running))),
-            Err(finished) if finished.ending == Ending::Shortage => return Some(job),
+            Err(finished) if finished.ending == CommandEnd::Shortage => return Some(job),
             Err(finished) => lock(&self.shared.state)
                 .done
                 .push_back((job.number, finished)),

@@ -5,21 +5,21 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
-use super::interrupt::Level;
-use super::runner::{Ending, Finished, Job, Runner, Time, Wake};
+use super::interrupt::SignalLevel;
+use super::runner::{CommandEnd, FinishedCommand, Job, Runner, Time, Wake};
 use super::sys;
 use std::time::Duration;
 
 /// How a pretended command ends.
 pub struct Answer {
-    pub ending: Ending,
+    pub ending: CommandEnd,
     pub took: Duration,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
 
 impl Answer {
-    pub fn new(ending: Ending, took: Duration) -> Answer {
+    pub fn new(ending: CommandEnd, took: Duration) -> Answer {
         Answer {
             ending,
             took,
@@ -83,7 +83,7 @@ impl Runner for PretendedRunner<'_> {
     fn start(&mut self, job: Job) {
         let mut answer = (self.answer)(&job, self.now);
         if answer.took > job.timeout {
-            answer.ending = Ending::TimedOut;
+            answer.ending = CommandEnd::TimedOut;
             answer.took = job.timeout;
         }
         self.running.push(PretendedCommand {
@@ -98,7 +98,7 @@ impl Runner for PretendedRunner<'_> {
         if !self.running.is_empty() && std::mem::take(&mut self.interrupts) {
             return Wake::Interrupt {
                 signal: sys::SIGTERM,
-                level: Level::Kill,
+                level: SignalLevel::Kill,
             };
         }
         let Some(index) = self.first(until) else {
@@ -112,7 +112,7 @@ impl Runner for PretendedRunner<'_> {
             answer,
         } = self.running.remove(index);
         self.now = self.now.max(ends);
-        let finished = Finished {
+        let finished = FinishedCommand {
             ending: answer.ending,
             stdout: Captured::in_memory(answer.stdout),
             stderr: Captured::in_memory(answer.stderr),

@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
 
     pub fn outcome(&mut self) -> Option<Outcome> {
         let word = self.text()?;
-        Outcome::ALL.into_iter().find(|o| o.word() == word)
+        Outcome::ALL.into_iter().find(|o| o.as_str() == word)
     }
 
     pub fn result(&mut self, spool: &Arc<Spool>) -> Option<TaskResult> {

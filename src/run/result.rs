@@ -119,13 +119,13 @@ impl TaskResult {
 }
 
 /// The latest result of every task that has one.
-pub struct Results {
+pub struct LatestResults {
     list: Vec<Option<TaskResult>>,
 }
 
-impl Results {
-    pub fn new(tasks: usize) -> Results {
-        Results {
+impl LatestResults {
+    pub fn new(tasks: usize) -> LatestResults {
+        LatestResults {
             list: (0..tasks).map(|_| None).collect(),
         }
     }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::journal::Journal;
-use super::result::Results;
+use super::result::LatestResults;
 use crate::outcome::Counts;
 use crate::task::Ix;
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub struct RunEnd {
     pub exit: i32,
     /// The task the flow was at.
     pub last: Ix,
-    pub results: Results,
+    pub results: LatestResults,
     pub counts: Counts,
     /// The steps the flow took (SPEC §6.7).
     pub path: Vec<Ix>,

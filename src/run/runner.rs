@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
-use super::interrupt::Level;
+use super::interrupt::SignalLevel;
 use super::remote::RemoteCommand;
 use crate::task::Ix;
 use std::ffi::CString;
@@ -50,7 +50,7 @@ pub enum Stdin {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
+pub enum CommandEnd {
     Exited(i32),
     Signaled(i32),
     TimedOut,
@@ -67,8 +67,8 @@ pub enum Ending {
     Shortage,
 }
 
-pub struct Finished {
-    pub ending: Ending,
+pub struct FinishedCommand {
+    pub ending: CommandEnd,
     pub stdout: Captured,
     pub stderr: Captured,
     pub took: Duration,
@@ -82,7 +82,7 @@ pub struct Finished {
 
 /// Why a wait ended.
 pub enum Wake {
-    Done(u64, Box<Finished>),
+    Done(u64, Box<FinishedCommand>),
     Time,
     /// What is shown of a live run is due again.
     Beat,
@@ -90,7 +90,7 @@ pub enum Wake {
     Asked,
     Interrupt {
         signal: i32,
-        level: Level,
+        level: SignalLevel,
     },
 }
 

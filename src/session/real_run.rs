@@ -347,7 +347,7 @@ pub fn contact(
     around: &Arc<ProcessContext>,
     pool: &mut Pool,
 ) -> Result<ValidationSummary, Refusal> {
-    let stop = || around.interrupt.level() > interrupt::Level::None;
+    let stop = || around.interrupt.level() > interrupt::SignalLevel::None;
     let findings = preflight::check(&Check {
         loaded,
         selection,

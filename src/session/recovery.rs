@@ -16,7 +16,7 @@ use crate::run::journal::{self, Header, Journal, Problem};
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::record::since_1970;
 use crate::run::run_end::RunEnd;
-use crate::run::runner::{Ending, Job};
+use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::load::Loaded;
 use crate::session::real_run;
@@ -393,7 +393,7 @@ fn rehearse(
     let mut started = Vec::new();
     let mut answer = |job: &Job, _| {
         started.extend(job.task.map(|ix| (ix, job.host.clone())));
-        Answer::new(Ending::Cancelled, Duration::ZERO)
+        Answer::new(CommandEnd::Cancelled, Duration::ZERO)
     };
     let mut runner = PretendedRunner::stopping(&mut answer);
     let mut emit = |_: Event| {};

@@ -12,7 +12,7 @@ use crate::run::event::Event;
 use crate::run::job::JobEnvironment;
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::run_end::RunEnd;
-use crate::run::runner::{Ending, Job};
+use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::load::Loaded;
 use crate::session::real_run;
@@ -44,7 +44,7 @@ struct Assumption {
 }
 
 enum Effect {
-    Ends(Ending),
+    Ends(CommandEnd),
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
 }
@@ -309,16 +309,16 @@ fn effect(what: &str) -> Result<Effect, String> {
     }
     let what = what.trim();
     let ending = match what {
-        "ok" => Ending::Exited(0),
-        "failed" => Ending::Exited(1),
-        "timeout" => Ending::TimedOut,
-        "unreachable" => Ending::Unreachable(255),
+        "ok" => CommandEnd::Exited(0),
+        "failed" => CommandEnd::Exited(1),
+        "timeout" => CommandEnd::TimedOut,
+        "unreachable" => CommandEnd::Unreachable(255),
         _ => {
             let code = what.strip_prefix("exit").map(str::trim);
             let code = code.and_then(|c| c.parse::<u8>().ok());
             let words = ["ok", "failed", "timeout", "unreachable", "exit 1"];
             let near = did_you_mean(what, words);
-            Ending::Exited(i32::from(code.ok_or_else(|| {
+            CommandEnd::Exited(i32::from(code.ok_or_else(|| {
                 let near = if near.is_empty() { near } else { format!("; {near}") };
                 format!(
                     "expected `exit N` (0 to 255), `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
@@ -334,7 +334,7 @@ fn effect(what: &str) -> Result<Effect, String> {
 /// differently the later one holds.
 fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut [bool]) -> Answer {
     let fails = failing.is_some() && job.task == failing;
-    let mut answer = Answer::new(Ending::Exited(i32::from(fails)), Duration::ZERO);
+    let mut answer = Answer::new(CommandEnd::Exited(i32::from(fails)), Duration::ZERO);
     for (assumption, used) in assumptions.iter().zip(used) {
         let on_host = assumption
             .hosts
@@ -345,8 +345,8 @@ fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut
         }
         *used = true;
         match &assumption.effect {
-            Effect::Ends(Ending::TimedOut) => {
-                answer.ending = Ending::TimedOut;
+            Effect::Ends(CommandEnd::TimedOut) => {
+                answer.ending = CommandEnd::TimedOut;
                 answer.took = job.timeout;
             }
             Effect::Ends(ending) => {

@@ -10,7 +10,7 @@ use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::job::{self, Prepared, Timeout};
 use crate::run::result::TaskResult;
-use crate::run::runner::{Ending, Finished, Job, Wake};
+use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
 use crate::run::sys;
 use crate::task::{Command, Ix, Task};
 use std::time::{Duration, SystemTime};
@@ -71,7 +71,7 @@ impl Engine<'_> {
     }
 
     /// Waits for the one command that runs, and handles signals meanwhile.
-    fn wait_for(&mut self, number: u64, context: &TaskContext) -> Finished {
+    fn wait_for(&mut self, number: u64, context: &TaskContext) -> FinishedCommand {
         loop {
             match self.wait(None) {
                 Wake::Done(done, finished) if done == number => return *finished,
@@ -86,7 +86,7 @@ impl Engine<'_> {
     /// The result of a finished command, before its success is judged.
     pub(super) fn command_result(
         &mut self,
-        finished: Finished,
+        finished: FinishedCommand,
         context: &TaskContext,
         command: String,
         numbers: &Numbers,
@@ -95,14 +95,14 @@ impl Engine<'_> {
             self.warn(&context.label, warning);
         }
         let (exit, outcome) = match finished.ending {
-            Ending::Exited(code) | Ending::Unstarted(code) => (code, Outcome::Failed),
-            Ending::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
-            Ending::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
-            Ending::Unreachable(code) => (code, Outcome::Unreachable),
+            CommandEnd::Exited(code) | CommandEnd::Unstarted(code) => (code, Outcome::Failed),
+            CommandEnd::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
+            CommandEnd::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
+            CommandEnd::Unreachable(code) => (code, Outcome::Unreachable),
             // The block's time was over, or a signal came, before its turn to connect.
-            Ending::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
-            Ending::NotStarted | Ending::Shortage => (-1, Outcome::NotStarted),
-            Ending::Cancelled => (exit::SIGNAL + sys::SIGTERM, Outcome::Cancelled),
+            CommandEnd::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
+            CommandEnd::NotStarted | CommandEnd::Shortage => (-1, Outcome::NotStarted),
+            CommandEnd::Cancelled => (exit::SIGNAL + sys::SIGTERM, Outcome::Cancelled),
         };
         let mut result = TaskResult {
             stdout: finished.stdout,

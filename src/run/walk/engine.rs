@@ -11,11 +11,11 @@ use crate::plan::workflow::Workflow;
 use crate::run::deadline::Deadline;
 use crate::run::evaluation::{Evaluation, TaskContext};
 use crate::run::event::{About, Event};
-use crate::run::interrupt::Level;
+use crate::run::interrupt::SignalLevel;
 use crate::run::job::{self, JobEnvironment};
 use crate::run::journal::Journal;
 use crate::run::replay::Replay;
-use crate::run::result::{Results, TaskResult};
+use crate::run::result::{LatestResults, TaskResult};
 use crate::run::runner::{Runner, Time};
 use crate::task::nodeset::HostFilter;
 use crate::task::{Ix, NextRule, Task, TaskKind};
@@ -43,12 +43,12 @@ pub struct Engine<'a> {
     pub(super) runner: &'a mut dyn Runner,
     pub(super) emit: &'a mut dyn FnMut(Event),
     pub(super) replay: Replay,
-    pub(super) results: Results,
+    pub(super) results: LatestResults,
     pub(super) path: Vec<Ix>,
     pub(super) first_failure: Option<Ix>,
     /// The first signal; nothing new starts after it.
     pub(super) stopped: Option<i32>,
-    pub(super) level: Level,
+    pub(super) level: SignalLevel,
     /// The signal that ends the run.
     pub(super) signal: Option<i32>,
     /// Why the flow ended where it did.
@@ -86,11 +86,11 @@ impl<'a> Engine<'a> {
             runner,
             emit,
             replay: Replay::default(),
-            results: Results::new(workflow.tasks.len()),
+            results: LatestResults::new(workflow.tasks.len()),
             path: Vec::new(),
             first_failure: None,
             stopped: None,
-            level: Level::None,
+            level: SignalLevel::None,
             signal: None,
             why: String::new(),
             block_deadline: None,

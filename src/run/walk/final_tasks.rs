@@ -5,7 +5,7 @@ use super::engine::Engine;
 use crate::exit;
 use crate::plan::flow::{self, Choice};
 use crate::run::event::Event;
-use crate::run::interrupt::Level;
+use crate::run::interrupt::SignalLevel;
 use crate::task::Ix;
 
 impl Engine<'_> {
@@ -16,7 +16,7 @@ impl Engine<'_> {
         if !begun || finals.is_empty() || self.replay.has_diverged() {
             return exit;
         }
-        if self.level == Level::Kill {
+        if self.level == SignalLevel::Kill {
             self.leave_out_finals(&finals);
             return exit;
         }

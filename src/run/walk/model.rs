@@ -13,14 +13,14 @@ use crate::run::event::Event;
 use crate::run::job::JobEnvironment;
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::run_end::RunEnd;
-use crate::run::runner::{Ending, Job, Time};
+use crate::run::runner::{CommandEnd, Job, Time};
 use crate::task::nodeset::HostFilter;
 use crate::text::diagnostic::DiagnosticList;
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// What was seen of a run: its end, when which command started, what was told.
-struct Seen {
+struct Observed {
     end: RunEnd,
     /// Command words and the time of each start, in order.
     starts: Vec<(String, Time)>,
@@ -30,15 +30,15 @@ struct Seen {
 
 /// Runs a file; `script` says how each command ends, by its words and how often
 /// they were started before.
-fn run(text: &str, script: &dyn Fn(&str, usize) -> (Ending, Duration)) -> Seen {
+fn run(text: &str, script: &dyn Fn(&str, usize) -> (CommandEnd, Duration)) -> Observed {
     run_until(None, text, script)
 }
 
 fn run_until(
     deadline: Option<Deadline>,
     text: &str,
-    script: &dyn Fn(&str, usize) -> (Ending, Duration),
-) -> Seen {
+    script: &dyn Fn(&str, usize) -> (CommandEnd, Duration),
+) -> Observed {
     let workflow = workflow(text);
     let mut starts: Vec<(String, Time)> = Vec::new();
     let mut told = Vec::new();
@@ -82,7 +82,7 @@ fn run_until(
     )
     .run();
     let most_at_once = runner.most_at_once;
-    Seen {
+    Observed {
         end,
         starts,
         most_at_once,
@@ -90,13 +90,13 @@ fn run_until(
     }
 }
 
-const OK: Ending = Ending::Exited(0);
+const OK: CommandEnd = CommandEnd::Exited(0);
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn outcomes(seen: &Seen, block: usize) -> Vec<Outcome> {
+fn outcomes(seen: &Observed, block: usize) -> Vec<Outcome> {
     let result = seen.end.results.get(block).expect("a result");
     result.members.iter().map(|m| m.result.outcome).collect()
 }
@@ -106,7 +106,7 @@ fn retries_double_and_sleeps_pass_on_the_clock() {
     let text = "task=0\nexec=local\ncommand=job\nretry_count=4\nretry_delay=10s..60s\nsleep=5m\n\
                 task=1\nexec=local\ncommand=next\n";
     let seen = run(text, &|words, before| match words {
-        "job" if before < 4 => (Ending::Exited(1), seconds(1)),
+        "job" if before < 4 => (CommandEnd::Exited(1), seconds(1)),
         _ => (OK, seconds(1)),
     });
     assert_eq!(seen.end.exit, 0);
@@ -131,7 +131,7 @@ fn waiting_for_a_retry_holds_no_slot() {
     let seen = run(text, &|words, before| {
         (
             if words == "one" && before == 0 {
-                Ending::Exited(1)
+                CommandEnd::Exited(1)
             } else {
                 OK
             },
@@ -162,7 +162,7 @@ fn the_deadline_of_a_block_meets_every_state() {
                 task=1\nexec=local\ncommand=long\ntask=2\nexec=local\ncommand=fails\n\
                 task=3\nexec=local\ncommand=long2\ntask=4\nexec=local\ncommand=never\n";
     let seen = run(text, &|words, _| match words {
-        "fails" => (Ending::Exited(7), seconds(1)),
+        "fails" => (CommandEnd::Exited(7), seconds(1)),
         _ => (OK, seconds(100)),
     });
     assert_eq!(
@@ -188,7 +188,7 @@ fn a_dead_canary_leaves_the_rest() {
     let seen = run(text, &|words, _| {
         (
             if words == "do h1" {
-                Ending::Exited(1)
+                CommandEnd::Exited(1)
             } else {
                 OK
             },
@@ -209,7 +209,7 @@ fn a_wave_check_decides_between_waves() {
     let seen = run(text, &|words, _| {
         (
             if words == "check" {
-                Ending::Exited(1)
+                CommandEnd::Exited(1)
             } else {
                 OK
             },
@@ -247,7 +247,11 @@ fn branches_route_out_of_their_block() {
     let go = |keys: &str, bad: &str| {
         let seen = run(&branch(keys), &|words, _| {
             (
-                if words == bad { Ending::Exited(3) } else { OK },
+                if words == bad {
+                    CommandEnd::Exited(3)
+                } else {
+                    OK
+                },
                 seconds(1),
             )
         });
@@ -277,14 +281,14 @@ impl Random {
 }
 
 /// What the model knows of one subtask: how each of its attempts ends.
-struct Plan {
+struct SubtaskPlan {
     retries: u64,
     timeout: u64,
     attempts: Vec<(i32, u64)>,
 }
 
-impl Plan {
-    fn random(random: &mut Random) -> Plan {
+impl SubtaskPlan {
+    fn random(random: &mut Random) -> SubtaskPlan {
         let retries = random.below(4);
         let mut attempts = Vec::new();
         for _ in 0..=retries {
@@ -295,7 +299,7 @@ impl Plan {
             };
             attempts.push((exit, 1 + random.below(20)));
         }
-        Plan {
+        SubtaskPlan {
             retries,
             timeout: 5 + random.below(20),
             attempts,
@@ -320,8 +324,8 @@ impl Plan {
 fn random_blocks_agree_with_the_model() {
     let mut random = Random(0x5eed_cafe_1234_5678);
     for round in 0..400 {
-        let plans: Vec<Plan> = (0..1 + random.below(30))
-            .map(|_| Plan::random(&mut random))
+        let plans: Vec<SubtaskPlan> = (0..1 + random.below(30))
+            .map(|_| SubtaskPlan::random(&mut random))
             .collect();
         let at_once = 1 + random.below(8);
         let fail_fast = (random.below(3) == 0).then(|| random.below(5));
@@ -343,13 +347,19 @@ fn random_blocks_agree_with_the_model() {
         let seen = run(&text, &|words, before| {
             let i: usize = words.trim_start_matches("job ").parse().expect("a number");
             let (exit, took) = plans[i].attempts[before];
-            (Ending::Exited(exit), seconds(took))
+            (CommandEnd::Exited(exit), seconds(took))
         });
         check_block(&seen, &plans, at_once as usize, fail_fast, round);
     }
 }
 
-fn check_block(seen: &Seen, plans: &[Plan], at_once: usize, fail_fast: Option<u64>, round: usize) {
+fn check_block(
+    seen: &Observed,
+    plans: &[SubtaskPlan],
+    at_once: usize,
+    fail_fast: Option<u64>,
+    round: usize,
+) {
     let found = outcomes(seen, 0);
     let block = seen.end.results.get(0).expect("the block");
     assert_eq!(
@@ -485,7 +495,7 @@ fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
 }
 
 /// The ids of the tasks of the flow that ran, and of all commands started.
-fn ids_that_ran(workflow: &Workflow, seen: &Seen) -> Vec<u32> {
+fn ids_that_ran(workflow: &Workflow, seen: &Observed) -> Vec<u32> {
     let steps = seen.end.path.iter().map(|ix| workflow.tasks[*ix].id);
     let words = seen.starts.iter().map(|(words, _)| words.as_str());
     let started = words.filter_map(|w| w.strip_prefix("job ")?.parse().ok());
@@ -516,7 +526,7 @@ fn what_a_run_does_is_a_path_of_the_graph() {
                         + 1),
                 );
                 own.below(3);
-                (Ending::Exited((own.below(3) == 0) as i32), seconds(1))
+                (CommandEnd::Exited((own.below(3) == 0) as i32), seconds(1))
             });
             for id in ids_that_ran(&workflow, &seen) {
                 assert!(!never.contains(&id), "round {round}: {id} ran\n{text}");
@@ -562,11 +572,11 @@ fn deadline(at: u64, reserved: u64) -> Option<Deadline> {
     })
 }
 
-fn words(seen: &Seen) -> Vec<&str> {
+fn words(seen: &Observed) -> Vec<&str> {
     seen.starts.iter().map(|(w, _)| w.as_str()).collect()
 }
 
-fn cause(seen: &Seen, ix: usize) -> (Outcome, &str) {
+fn cause(seen: &Observed, ix: usize) -> (Outcome, &str) {
     let result = seen.end.results.get(ix).expect("a result");
     (result.outcome, result.cause.as_str())
 }
@@ -597,7 +607,7 @@ fn what_does_not_fit_is_not_started() {
 #[test]
 fn all_attempts_must_fit() {
     let text = "task=0\nexec=local\ncommand=one\ntimeout=10\nretry_count=2\nretry_delay=5\n";
-    let fails = |_: &str, _| (Ending::Exited(7), seconds(10));
+    let fails = |_: &str, _| (CommandEnd::Exited(7), seconds(10));
     let seen = run_until(deadline(40, 0), text, &fails);
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 3), "just so");
     let seen = run_until(deadline(39, 0), text, &fails);
@@ -614,7 +624,7 @@ fn all_attempts_must_fit() {
 fn a_retry_that_no_longer_fits_keeps_the_result_before_it() {
     // Without a timeout it counts with 10 s, and then takes longer.
     let text = "task=0\nexec=local\ncommand=one\nretry_count=1\nretry_delay=1\n";
-    let slow = |_: &str, _| (Ending::Exited(7), seconds(25));
+    let slow = |_: &str, _| (CommandEnd::Exited(7), seconds(25));
     let seen = run_until(deadline(30, 0), text, &slow);
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 1));
     assert_eq!(cause(&seen, 0), (Outcome::Failed, ""));
@@ -654,7 +664,7 @@ fn of_a_block_starts_what_fits() {
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 4));
     let counts = seen.end.results.get(0).expect("a result").counts();
     assert_eq!(
-        (counts.of(Outcome::Ok), counts.of(Outcome::NotStarted)),
+        (counts.count(Outcome::Ok), counts.count(Outcome::NotStarted)),
         (4, 5)
     );
 }

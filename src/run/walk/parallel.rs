@@ -19,7 +19,7 @@ use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::result::TaskResult;
-use crate::run::runner::{Finished, Time, Wake};
+use crate::run::runner::{FinishedCommand, Time, Wake};
 use crate::task::values::{Unreachable, Wave};
 use crate::task::{Ix, Members, Parallel, Task, nodeset, resolve_setting};
 use std::collections::VecDeque;
@@ -344,7 +344,12 @@ impl Engine<'_> {
     }
 
     /// Judges a finished subtask: it is retried later, or has ended.
-    fn subtask_finished(&mut self, block: &mut ParallelRun, number: u64, finished: Finished) {
+    fn subtask_finished(
+        &mut self,
+        block: &mut ParallelRun,
+        number: u64,
+        finished: FinishedCommand,
+    ) {
         let Some(running) = block.running.remove(&number) else {
             return;
         };
@@ -471,7 +476,7 @@ impl Engine<'_> {
             ..TaskResult::without_process(outcome, 0, context.attempt)
         };
         let counts = result.counts();
-        let (ok, total) = (counts.of(Outcome::Ok), counts.total());
+        let (ok, total) = (counts.count(Outcome::Ok), counts.total());
         result.stdout = Captured::in_memory(format!("{ok}/{total} succeeded\n"));
         result
     }

@@ -4,7 +4,7 @@
 use super::engine::Engine;
 use crate::exit;
 use crate::run::event::Event;
-use crate::run::interrupt::{Level, signal_name};
+use crate::run::interrupt::{SignalLevel, signal_name};
 use crate::run::runner::{Time, Wake};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn interrupt(&mut self, signal: i32, level: Level, running: &[String]) {
+    pub(super) fn interrupt(&mut self, signal: i32, level: SignalLevel, running: &[String]) {
         self.stopped.get_or_insert(signal);
         self.level = level;
         (self.emit)(Event::Interrupted {
