@@ -5,7 +5,7 @@ mod support;
 
 use support::{Ran, Sandbox};
 
-/// What is asked of a block, and whether it holds for so many ok of so many.
+/// An aggregate, and whether it is true if so many of so many subtasks are ok.
 type Aggregate = (&'static str, fn(u64, u64) -> bool);
 
 const AGGREGATES: [Aggregate; 23] = [
@@ -62,8 +62,9 @@ fn block(id: usize, key: &str, aggregate: &str, (ok, of): (u64, u64)) -> String 
     )
 }
 
-/// Runs every aggregate at every edge with this key in one file: after block `i`
-/// comes `i + 1` if it went well and `i + 2` if not, then the next block.
+/// Runs every aggregate at every edge with this key in one file: block `i` is
+/// followed by `i + 1` if it succeeded and by `i + 2` if not, then by the next
+/// block.
 fn run_all(key: &str) {
     let sandbox = Sandbox::new();
     sandbox.program("first", FIRST);
@@ -105,17 +106,17 @@ fn run_all(key: &str) {
 }
 
 #[test]
-fn as_next_every_edge_is_decided() {
+fn every_aggregate_is_right_at_its_edges_as_next() {
     run_all("next");
 }
 
 #[test]
-fn as_success_every_edge_is_decided() {
+fn every_aggregate_is_right_at_its_edges_as_success() {
     run_all("success");
 }
 
 #[test]
-fn a_block_that_failed_unhandled_ends_the_run_with_10() {
+fn an_unhandled_failed_block_ends_the_run_with_10() {
     for (aggregate, holds) in AGGREGATES {
         for key in ["next", "success"] {
             let sandbox = Sandbox::new();
@@ -141,7 +142,8 @@ fn next_decides_the_flow_and_success_the_block() {
         ("failure=min_failed=3\n", "true", "0 1"),
         ("next=@0_success_count@=2\n", "false", "0 1"),
         ("next=success_count=2\n", "true", "0 1"),
-        // About each host: its text says that it is well, whatever it exits with.
+        // The criterion is for each host: its output decides, whatever its exit
+        // code.
         ("success=stdout~host\n", "true", "0 1"),
         ("success=exit_1\nnext=min_success=2\n", "true", "0 1"),
     ] {
@@ -163,8 +165,8 @@ fn next_decides_the_flow_and_success_the_block() {
 }
 
 #[test]
-fn skipped_subtasks_are_out_of_every_share() {
-    // Two ok, one failed, two skipped: shares are of three.
+fn skipped_subtasks_do_not_count_in_percentages() {
+    // Two ok, one failed, two skipped: percentages are of three.
     for (aggregate, holds) in [
         ("majority_success", true),
         ("min_success=66%", true),

@@ -4,13 +4,13 @@ mod support;
 
 use support::{Sandbox, signal, wait_for};
 
-/// Writes what it was told, a block of lines for each time it is run.
+/// Appends its environment to `told`, one paragraph per call.
 const ALERT: &str = "#!/bin/sh
 { env | grep '^TASKER_' | sort; echo; } >> told
 ";
 
-/// A sandbox with the alert program and what it was told by a run.
-fn told(text: &str, options: &[&str]) -> (Sandbox, i32, Vec<String>) {
+/// Runs a file with the alert program; the lines that the program got.
+fn run_with_alert(text: &str, options: &[&str]) -> (Sandbox, i32, Vec<String>) {
     let sandbox = Sandbox::new();
     sandbox.program("alert", ALERT);
     let mut all = vec!["--alert-on-failure=./alert"];
@@ -21,7 +21,7 @@ fn told(text: &str, options: &[&str]) -> (Sandbox, i32, Vec<String>) {
 }
 
 #[track_caller]
-fn has(lines: &[String], wanted: &str) {
+fn assert_line(lines: &[String], wanted: &str) {
     assert!(lines.iter().any(|l| l == wanted), "{wanted}: {lines:?}");
 }
 
@@ -29,13 +29,13 @@ const FAILS: &str =
     "task=1\nexec=local\ncommand=true\n# Break\ntask=2\nexec=local\ncommand=false\n";
 
 #[test]
-fn a_failed_run_is_told_once_and_a_good_one_is_not() {
-    let (sandbox, code, lines) = told(FAILS, &[]);
+fn a_failed_run_alerts_once_and_a_successful_run_does_not() {
+    let (sandbox, code, lines) = run_with_alert(FAILS, &[]);
     assert_eq!(code, 1);
-    has(&lines, "TASKER_FAILED_TASK=2");
-    has(&lines, "TASKER_EXIT_CODE=1");
-    has(&lines, "TASKER_TASK_FILE=tasks.txt");
-    has(&lines, "TASKER_ERROR=task 2: failed, exit code 1");
+    assert_line(&lines, "TASKER_FAILED_TASK=2");
+    assert_line(&lines, "TASKER_EXIT_CODE=1");
+    assert_line(&lines, "TASKER_TASK_FILE=tasks.txt");
+    assert_line(&lines, "TASKER_ERROR=task 2: failed, exit code 1");
     assert_eq!(
         lines.iter().filter(|l| l.is_empty()).count(),
         1,
@@ -52,14 +52,14 @@ fn a_failed_run_is_told_once_and_a_good_one_is_not() {
         .find_map(|l| l.strip_prefix("TASKER_TIMESTAMP="));
     assert_eq!(stamp.map(str::len), Some(19), "{lines:?}");
     drop(sandbox);
-    let (_, code, lines) = told("task=1\nexec=local\ncommand=true\n", &[]);
+    let (_, code, lines) = run_with_alert("task=1\nexec=local\ncommand=true\n", &[]);
     assert_eq!((code, lines.len()), (0, 0), "{lines:?}");
-    let (_, code, lines) = told(FAILS, &["--fire-and-forget"]);
+    let (_, code, lines) = run_with_alert(FAILS, &["--fire-and-forget"]);
     assert_eq!((code, lines.len()), (0, 0), "{lines:?}");
 }
 
 #[test]
-fn a_run_that_does_not_begin_is_told_too() {
+fn a_refused_run_alerts_too() {
     for (text, options, code, error) in [
         (
             "task=1\nexec=local\ncommandd=x\n",
@@ -87,10 +87,10 @@ fn a_run_that_does_not_begin_is_told_too() {
             "cannot create the directory",
         ),
     ] {
-        let (_, found, lines) = told(text, options);
+        let (_, found, lines) = run_with_alert(text, options);
         assert_eq!(found, code, "{lines:?}");
-        has(&lines, &format!("TASKER_EXIT_CODE={code}"));
-        has(&lines, "TASKER_LOG_FILE=");
+        assert_line(&lines, &format!("TASKER_EXIT_CODE={code}"));
+        assert_line(&lines, "TASKER_LOG_FILE=");
         assert!(
             lines
                 .iter()
@@ -105,7 +105,7 @@ fn a_run_that_does_not_begin_is_told_too() {
         .output();
     assert_eq!(output.expect("tasker runs").status.code(), Some(30));
     assert!(sandbox.read("told").contains("TASKER_EXIT_CODE=30\n"));
-    // A dry run alerts nobody.
+    // A dry run does not alert.
     sandbox.file("tasks.txt", "task=1\nx=\n");
     let output = sandbox
         .tasker(&["--alert-on-failure=./alert", "tasks.txt"])
@@ -115,7 +115,7 @@ fn a_run_that_does_not_begin_is_told_too() {
 }
 
 #[test]
-fn its_own_failure_is_only_logged() {
+fn a_failure_of_the_alert_is_only_logged() {
     let sandbox = Sandbox::new();
     sandbox.program("alert", "#!/bin/sh\nexit 7\n");
     for (program, said) in [("./alert", "exit status: 7"), ("./none", "cannot be run")] {
@@ -134,7 +134,7 @@ fn its_own_failure_is_only_logged() {
 }
 
 #[test]
-fn a_signal_is_told_and_a_further_one_ends_the_alert() {
+fn a_signal_alerts_and_a_second_one_ends_the_alert() {
     let sandbox = Sandbox::new();
     sandbox.program("alert", "#!/bin/sh\nenv > told\nexec sleep 300\n");
     let text = "task=1\nexec=shell\ncommand=touch began; sleep 300\n";
@@ -157,16 +157,16 @@ fn a_signal_is_told_and_a_further_one_ends_the_alert() {
 }
 
 #[test]
-fn a_secret_is_not_told() {
+fn a_secret_does_not_reach_the_alert() {
     let text = "SECRET_A=hunter22\ntask=1\nexec=local\ncommand=true\nenv.X=@SECRET_A@\n";
-    let (_, code, lines) = told(text, &["--start-from=hunter22"]);
+    let (_, code, lines) = run_with_alert(text, &["--start-from=hunter22"]);
     assert_eq!(code, 12);
-    has(&lines, "TASKER_ERROR=--start-from: there is no task `***`");
+    assert_line(&lines, "TASKER_ERROR=--start-from: there is no task `***`");
 }
 
 #[test]
-fn the_journal_that_is_left_is_named() {
-    let (sandbox, _, lines) = told(FAILS, &[]);
+fn the_alert_gets_the_path_of_the_journal() {
+    let (sandbox, _, lines) = run_with_alert(FAILS, &[]);
     let state = lines
         .iter()
         .find_map(|l| l.strip_prefix("TASKER_STATE_FILE="));

@@ -1,9 +1,8 @@
 //! Parallel blocks through the binary, with real processes (SPEC §3.5).
 //!
-//! The commands say themselves what happened: each appends `+ NAME` to the file
-//! `events` when it begins and `- NAME` when it is over. A file opened for
-//! appending keeps the order of the writes, so that the lines are the proof of
-//! what ran beside what.
+//! The commands record what happened: each appends `+ NAME` to the file `events`
+//! when it begins and `- NAME` when it ends. Appending keeps the order of the
+//! writes, so the lines prove what ran at the same time.
 
 mod support;
 
@@ -11,15 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::{Ran, Sandbox, finish, wait_for};
 
-/// Begins and is over; `step NAME EXIT`.
+/// Begins and ends; `step NAME EXIT`.
 const STEP: &str = "#!/bin/sh\necho \"+ $1\" >>events\necho \"- $1\" >>events\nexit ${2:-0}\n";
-/// Is over once the file `go` is there.
+/// Ends once the file `go` exists.
 const GATE: &str = "#!/bin/sh\necho \"+ $1\" >>events\n\
      while ! [ -e go ]; do sleep 0.02; done\necho \"- $1\" >>events\n";
-/// Fails on the hosts of the file `bad`, one a line.
+/// Fails on the hosts listed in the file `bad`, one per line.
 const UNLESS_BAD: &str = "#!/bin/sh\necho \"+ $1\" >>events\n\
      if grep -qx \"$1\" bad 2>/dev/null; then echo \"$1 is bad\" >&2; exit 3; fi\n";
-/// The same with the time of day in nanoseconds, for what lasts.
+/// The same with the time in nanoseconds, to measure durations.
 const STAMP: &str = "#!/bin/sh\necho \"$1 $(date +%s%N)\" >>times\nexit ${2:-0}\n";
 
 fn sandbox() -> Sandbox {
@@ -35,15 +34,15 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// The names that began, in that order.
-fn begun(sandbox: &Sandbox) -> Vec<String> {
+/// The names that began, in order.
+fn started_names(sandbox: &Sandbox) -> Vec<String> {
     let events = sandbox.read("events");
     let begun = events.lines().filter_map(|l| l.strip_prefix("+ "));
     begun.map(String::from).collect()
 }
 
-/// The most commands that ran beside each other.
-fn most_at_once(sandbox: &Sandbox) -> i32 {
+/// The largest number of commands that ran at the same time.
+fn peak_concurrency(sandbox: &Sandbox) -> i32 {
     let (mut now, mut most) = (0, 0);
     for line in sandbox.read("events").lines() {
         now += if line.starts_with('+') { 1 } else { -1 };
@@ -61,8 +60,8 @@ fn times(sandbox: &Sandbox) -> Vec<(String, f64)> {
     pairs.map(|(n, t)| (n.to_string(), seconds(t))).collect()
 }
 
-/// Which subtask ended how often, by the lines `Task 0.3 web3 ended: ok` of the log.
-fn ended(log: &str) -> BTreeMap<String, u32> {
+/// How often each subtask ended, from the log lines `Task 0.3 web3 ended: ok`.
+fn count_ended(log: &str) -> BTreeMap<String, u32> {
     let mut ended = BTreeMap::new();
     for line in log.lines() {
         let about = line.split_once("] Task ").map_or("", |(_, rest)| rest);
@@ -75,17 +74,17 @@ fn ended(log: &str) -> BTreeMap<String, u32> {
     ended
 }
 
-/// The line of the last task, which echoes references.
-fn told(ran: &Ran) -> &str {
+/// The output line of the last task, which echoes references.
+fn last_output_line(ran: &Ran) -> &str {
     let line = ran.stdout.lines().rfind(|l| l.starts_with("  | "));
     line.unwrap_or_else(|| panic!("nothing was told: {ran:?}"))
         .trim_start_matches("  | ")
 }
 
-// How many run.
+// Concurrency.
 
 #[test]
-fn never_more_at_once_than_the_limit_and_every_result_once() {
+fn max_parallel_is_never_exceeded_and_every_result_arrives_once() {
     for (total, at_once) in [
         (2, 1),
         (2, 200),
@@ -103,10 +102,13 @@ fn never_more_at_once_than_the_limit_and_every_result_once() {
         let ran = sandbox.run(&tasks, &[]);
         let case = format!("{total} at {at_once}");
         assert_eq!(ran.code, 0, "{case}: {ran:?}");
-        assert_eq!(told(&ran), format!("{total} {total} n[00001-{total:05}]"));
-        assert!(most_at_once(&sandbox) <= at_once, "{case}");
+        assert_eq!(
+            last_output_line(&ran),
+            format!("{total} {total} n[00001-{total:05}]")
+        );
+        assert!(peak_concurrency(&sandbox) <= at_once, "{case}");
         let names: Vec<String> = (1..=total).map(|i| format!("n{i:05}")).collect();
-        let mut begun = begun(&sandbox);
+        let mut begun = started_names(&sandbox);
         if at_once > 1 {
             begun.sort();
         }
@@ -118,14 +120,14 @@ fn never_more_at_once_than_the_limit_and_every_result_once() {
             .collect();
         let in_order: Vec<String> = (1..=total).map(|i| format!("{i} n{i:05}")).collect();
         assert_eq!(started, in_order, "{case}: started in order");
-        let ended = ended(&log);
+        let ended = count_ended(&log);
         assert_eq!(ended.len(), total, "{case}");
         assert!(ended.values().all(|n| *n == 1), "{case}: recorded once");
     }
 }
 
 #[test]
-fn as_many_run_at_once_as_the_limit_allows() {
+fn max_parallel_is_reached() {
     for (limit, reached) in [
         ("max_parallel=7\n", 7),
         ("", 50),
@@ -136,12 +138,12 @@ fn as_many_run_at_once_as_the_limit_allows() {
             "task=0\ntype=parallel\nhostnames=n[01-60]\nexec=local\ncommand=./gate @hostname@\n{limit}"
         );
         let child = sandbox.start(&tasks, &[]);
-        wait_for("the limit", || begun(&sandbox).len() == reached);
+        wait_for("the limit", || started_names(&sandbox).len() == reached);
         sandbox.file("go", "");
         let ran = finish(child);
         assert_eq!(ran.code, 0, "{ran:?}");
-        assert_eq!(most_at_once(&sandbox), reached as i32);
-        assert_eq!(begun(&sandbox).len(), 60);
+        assert_eq!(peak_concurrency(&sandbox), reached as i32);
+        assert_eq!(started_names(&sandbox).len(), 60);
     }
 }
 
@@ -156,7 +158,7 @@ fn a_thousand_long_outputs_stay_out_of_memory() {
                  command=cat mebibyte\nmax_parallel=50\n\
                  task=1\nexec=local\ncommand=./gate last\n";
     let mut child = sandbox.start(tasks, &["--log-level=WARN"]);
-    // A gibibyte takes its time on a busy disk.
+    // A gibibyte takes a while on a busy disk.
     while !sandbox.exists("events") {
         assert!(child.try_wait().expect("its state").is_none(), "it ended");
         std::thread::sleep(Duration::from_millis(10));
@@ -196,13 +198,14 @@ fn waves_run_one_after_another_with_a_check_and_a_pause_between() {
 }
 
 #[test]
-fn a_wave_that_dies_or_a_check_that_fails_leaves_the_rest() {
-    // The canary fails; the check says no after the first wave, and after the second.
+fn a_failed_wave_or_check_stops_the_block() {
+    // The canary fails; the check fails after the first wave, then after the
+    // second.
     for (bad, check_fails_at, began, left) in [
         ("w1", 9, "w1", "w[2-6]"),
         ("", 1, "w1 check", "w[2-6]"),
         ("", 2, "w1 check w2 w3 check", "w[4-6]"),
-        // One of two is bad: something of the wave succeeded, and the check agrees.
+        // One of two fails: part of the wave succeeded, and the check passes.
         ("w2", 9, "w1 check w2 w3 check w4 w5 w6", ""),
     ] {
         let sandbox = sandbox();
@@ -220,9 +223,9 @@ fn a_wave_that_dies_or_a_check_that_fails_leaves_the_rest() {
                      task=5\nexec=local\ncommand=./check\n\
                      task=20\nexec=local\ncommand=echo [@0_not_started_hosts@] @0_not_started_count@ @0_total_count@\n";
         let ran = sandbox.run(tasks, &[]);
-        assert_eq!(begun(&sandbox).join(" "), began);
+        assert_eq!(started_names(&sandbox).join(" "), began);
         let count = 6 - began.split(' ').filter(|w| w.starts_with('w')).count();
-        assert_eq!(told(&ran), format!("[{left}] {count} 6"));
+        assert_eq!(last_output_line(&ran), format!("[{left}] {count} 6"));
         assert_eq!(
             ran.stdout.contains("started no more"),
             !left.is_empty(),
@@ -241,7 +244,11 @@ fn fail_fast_counts_those_that_did_not_succeed() {
         );
         let ran = sandbox.run(&tasks, &[]);
         assert_eq!(ran.code, 10, "{ran:?}");
-        assert_eq!(begun(&sandbox).len(), begun_then, "fail_fast={fail_fast}");
+        assert_eq!(
+            started_names(&sandbox).len(),
+            begun_then,
+            "fail_fast={fail_fast}"
+        );
         let counts = match 6 - begun_then {
             0 => "6 failed".to_string(),
             left => format!("{begun_then} failed, {left} not_started"),
@@ -265,7 +272,7 @@ fn fail_fast_counts_those_that_did_not_succeed() {
 // Deadlines.
 
 #[test]
-fn a_deadline_meets_what_runs_waits_and_is_retried() {
+fn a_block_deadline_ends_running_waiting_and_retried_subtasks() {
     for deadline in ["block_timeout", "timeout"] {
         let sandbox = sandbox();
         let tasks = format!(
@@ -282,19 +289,19 @@ fn a_deadline_meets_what_runs_waits_and_is_retried() {
         let ran = sandbox.run(&tasks, &[]);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(
-            told(&ran),
+            last_output_line(&ran),
             "timeout 124 ok 0 failed 7 timeout 124 not_started 124 2 1 1,[3-4] 5 1/5 succeeded"
                 .replace("1,[3-4]", "[1,3-4]"),
             "{deadline}"
         );
-        let mut begun = begun(&sandbox);
+        let mut begun = started_names(&sandbox);
         begun.sort();
         assert_eq!(begun, ["four", "one", "three", "two"]);
     }
 }
 
 #[test]
-fn over_hosts_a_timeout_is_each_copys_and_a_block_timeout_the_blocks() {
+fn over_hosts_timeout_is_per_host_and_block_timeout_for_the_block() {
     for (keys, expected) in [
         ("timeout=1\n", "2 [a-b] 0"),
         ("timeout=30\nblock_timeout=1\n", "1 a 1"),
@@ -307,12 +314,12 @@ fn over_hosts_a_timeout_is_each_copys_and_a_block_timeout_the_blocks() {
         );
         let ran = sandbox.run(&tasks, &[]);
         let expected = expected.replace("[a-b]", "n[1-2]").replace('a', "n1");
-        assert_eq!(told(&ran), expected, "{keys}: {ran:?}");
+        assert_eq!(last_output_line(&ran), expected, "{keys}: {ran:?}");
     }
 }
 
 #[test]
-fn the_deadline_of_a_block_holds_for_its_checks_and_pauses() {
+fn a_block_deadline_covers_its_checks_and_pauses() {
     for check in [
         "./gate check",
         "false\nretry_count=9\nretry_delay=5m",
@@ -326,7 +333,7 @@ fn the_deadline_of_a_block_holds_for_its_checks_and_pauses() {
              task=9\nexec=local\ncommand=echo @0_not_started_hosts@ @0_success_count@\n"
         );
         let ran = sandbox.run(&tasks, &[]);
-        assert_eq!(told(&ran), "n[2-3] 1", "{check}: {ran:?}");
+        assert_eq!(last_output_line(&ran), "n[2-3] 1", "{check}: {ran:?}");
         assert!(
             ran.stdout
                 .contains("n[2-3] (2): not_started (block_timeout)"),
@@ -338,7 +345,7 @@ fn the_deadline_of_a_block_holds_for_its_checks_and_pauses() {
 // Retries, conditions, pauses, values.
 
 #[test]
-fn each_subtask_is_retried_as_the_block_or_itself_says() {
+fn subtasks_are_retried_by_their_own_settings_or_the_blocks() {
     let sandbox = sandbox();
     // Fails with the code in $2 until attempt $3.
     sandbox.program(
@@ -354,12 +361,16 @@ fn each_subtask_is_retried_as_the_block_or_itself_says() {
                  task=9\nexec=local\ncommand=echo @1_attempts@ @1_exit@ @2_attempts@ @2_exit@ \
                  @3_attempts@ @3_exit@ @4_attempts@ @4_exit@ @5_attempts@ @5_exit@ @0_failed_hosts@\n";
     let ran = sandbox.run(tasks, &[]);
-    assert_eq!(told(&ran), "3 0 1 8 3 7 1 7 1 8 [2-5]", "{ran:?}");
-    assert_eq!(begun(&sandbox).len(), 3 + 1 + 3 + 1 + 1);
+    assert_eq!(
+        last_output_line(&ran),
+        "3 0 1 8 3 7 1 7 1 8 [2-5]",
+        "{ran:?}"
+    );
+    assert_eq!(started_names(&sandbox).len(), 3 + 1 + 3 + 1 + 1);
 }
 
 #[test]
-fn a_retry_over_hosts_starts_anew_with_its_attempt() {
+fn a_retry_over_hosts_has_its_attempt_number() {
     let sandbox = sandbox();
     sandbox.program(
         "second",
@@ -369,7 +380,7 @@ fn a_retry_over_hosts_starts_anew_with_its_attempt() {
                  command=./second @hostname@ @attempt@\nretry_failed=true\nretry_delay=0.01\n";
     let ran = sandbox.run(tasks, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let mut begun = begun(&sandbox);
+    let mut begun = started_names(&sandbox);
     begun.sort();
     assert_eq!(begun, ["w1.1", "w2.1", "w2.2", "w3.1"]);
     let log = sandbox.log();
@@ -380,7 +391,7 @@ fn a_retry_over_hosts_starts_anew_with_its_attempt() {
 }
 
 #[test]
-fn a_false_condition_skips_a_subtask_which_no_share_counts() {
+fn a_subtask_skipped_by_its_condition_does_not_count() {
     let sandbox = sandbox();
     let tasks = "WANTED=no\ntask=0\ntype=parallel\ntasks=1-4\nsuccess=min_success=66%\n\
                  task=1\nexec=local\ncommand=./step one\n\
@@ -389,8 +400,8 @@ fn a_false_condition_skips_a_subtask_which_no_share_counts() {
                  task=4\nexec=local\ncommand=./step four\ncondition=@WANTED@=yes\n\
                  task=9\nexec=local\ncommand=echo @4_outcome@ @4_exit@ @4_success@ @0_skipped_count@ @0_total_count@ @0_failed_count@\n";
     let ran = sandbox.run(tasks, &[]);
-    assert_eq!(told(&ran), "skipped -1 false 1 4 1", "{ran:?}");
-    assert!(!begun(&sandbox).contains(&"four".to_string()));
+    assert_eq!(last_output_line(&ran), "skipped -1 false 1 4 1", "{ran:?}");
+    assert!(!started_names(&sandbox).contains(&"four".to_string()));
 }
 
 #[test]
@@ -405,7 +416,7 @@ fn a_subtask_that_sleeps_keeps_its_slot() {
 }
 
 #[test]
-fn a_copy_knows_its_host_and_number_and_a_later_task_every_result() {
+fn a_subtask_knows_its_host_and_index_and_a_later_task_every_result() {
     let sandbox = sandbox();
     let tasks = "task=5\ntype=parallel\nhostnames=db[1-2],web7\nexec=local\n\
                  command=sh -c \"echo @task@ @hostname@ \\$TASKER_TASK \\$TASKER_HOSTNAME >>seen\"\n\
@@ -419,7 +430,7 @@ fn a_copy_knows_its_host_and_number_and_a_later_task_every_result() {
            @6_failed_hosts@ @6_success_count@ @5_stdout@\n";
     let ran = sandbox.run(&tasks, &[]);
     assert_eq!(
-        told(&ran),
+        last_output_line(&ran),
         "seven oops 3 false eight 7 1 3/3 succeeded",
         "{ran:?}"
     );
@@ -431,7 +442,7 @@ fn a_copy_knows_its_host_and_number_and_a_later_task_every_result() {
     );
 }
 
-// Which hosts.
+// Choosing hosts.
 
 const OVER_AND_AGAIN: &str = "task=0\ntype=parallel\nhostnames=web[01-12],db1\nexec=local\n\
      command=./unless-bad @hostname@\nnext=always\n\
@@ -440,16 +451,16 @@ const OVER_AND_AGAIN: &str = "task=0\ntype=parallel\nhostnames=web[01-12],db1\ne
      task=3\nexec=local\ncommand=echo [@0_failed_hosts@] [@0_ok_hosts@] @2_success@ @2_stdout@\n";
 
 #[test]
-fn a_second_block_touches_exactly_those_that_failed() {
+fn a_second_block_runs_only_on_the_failed_hosts() {
     let sandbox = sandbox();
     sandbox.file("bad", "web03\nweb04\nweb11\ndb1\n");
     let ran = sandbox.run(OVER_AND_AGAIN, &[]);
     assert_eq!(
-        told(&ran),
+        last_output_line(&ran),
         "[db1,web[03-04,11]] [web[01-02,05-10,12]] true 4/4 succeeded",
         "{ran:?}"
     );
-    let mut begun = begun(&sandbox);
+    let mut begun = started_names(&sandbox);
     begun.sort();
     assert_eq!(begun, ["db1", "web03", "web04", "web11"]);
 }
@@ -459,8 +470,11 @@ fn an_empty_set_never_means_all() {
     let sandbox = sandbox();
     let ran = sandbox.run(OVER_AND_AGAIN, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(told(&ran), "[] [db1,web[01-12]] true 0/0 succeeded");
-    assert_eq!(begun(&sandbox), Vec::<String>::new());
+    assert_eq!(
+        last_output_line(&ran),
+        "[] [db1,web[01-12]] true 0/0 succeeded"
+    );
+    assert_eq!(started_names(&sandbox), Vec::<String>::new());
 }
 
 #[test]
@@ -473,9 +487,12 @@ fn hosts_from_a_result_are_checked_before_anything_starts() {
                      on_failure=9\n\
                      task=9\nexec=local\ncommand=echo @1_exit@ @1_outcome@ [@1_stderr@]\n";
         let ran = sandbox.run(tasks, &[]);
-        assert!(told(&ran).starts_with("126 failed ["), "{bad}: {ran:?}");
-        assert!(!told(&ran).ends_with("[]"), "{bad}: {ran:?}");
-        assert_eq!(begun(&sandbox), Vec::<String>::new());
+        assert!(
+            last_output_line(&ran).starts_with("126 failed ["),
+            "{bad}: {ran:?}"
+        );
+        assert!(!last_output_line(&ran).ends_with("[]"), "{bad}: {ran:?}");
+        assert_eq!(started_names(&sandbox), Vec::<String>::new());
     }
 }
 
@@ -486,7 +503,7 @@ fn a_host_that_a_result_names_twice_runs_once() {
                  task=1\ntype=parallel\nhostnames=@0_stdout@\nexec=local\ncommand=./step @hostname@\n";
     let ran = sandbox.run(tasks, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let mut begun = begun(&sandbox);
+    let mut begun = started_names(&sandbox);
     begun.sort();
     assert_eq!(begun, ["w1", "w2"]);
     assert!(
@@ -497,19 +514,19 @@ fn a_host_that_a_result_names_twice_runs_once() {
 }
 
 #[test]
-fn a_loop_over_a_block_ends_when_all_are_well() {
+fn a_loop_over_a_block_ends_when_all_succeed() {
     let sandbox = sandbox();
     let tasks = "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=shell\n\
                  command=echo \"+ @hostname@ @loop@\" >>events; [ @hostname@ != w2 -o @loop@ -ge 3 ]\n\
                  next=loop\nloop=9\nloop_break=all_success\n\
                  task=1\nexec=local\ncommand=echo @0_success@ @0_ok_hosts@\n";
     let ran = sandbox.run(tasks, &[]);
-    assert_eq!(told(&ran), "true w[1-3]", "{ran:?}");
-    assert_eq!(begun(&sandbox).len(), 9, "three rounds of three");
+    assert_eq!(last_output_line(&ran), "true w[1-3]", "{ran:?}");
+    assert_eq!(started_names(&sandbox).len(), 9, "three rounds of three");
 }
 
 #[test]
-fn a_set_may_stand_in_a_file_beside_the_task_file() {
+fn a_node_set_can_come_from_a_file_next_to_the_task_file() {
     let sandbox = sandbox();
     sandbox.file("sets/hosts", "# the site\nweb[1-3]\n\ndb1\n!web2\n");
     sandbox.file(
@@ -523,11 +540,11 @@ fn a_set_may_stand_in_a_file_beside_the_task_file() {
             .expect("runs"),
     );
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(begun(&sandbox), ["web1", "web3", "db1"]);
+    assert_eq!(started_names(&sandbox), ["web1", "web3", "db1"]);
 }
 
 #[test]
-fn limit_and_exclude_cut_every_block() {
+fn limit_and_exclude_apply_to_every_block() {
     let tasks = "task=0\ntype=parallel\nhostnames=web[1-6]\nexec=local\ncommand=./step a@hostname@\nmax_parallel=1\n\
                  task=1\ntype=parallel\nhostnames=web[5-8],db1\nexec=local\ncommand=./step b@hostname@\nmax_parallel=1\n";
     for (options, expected) in [
@@ -546,7 +563,7 @@ fn limit_and_exclude_cut_every_block() {
         sandbox.file("some", "web2\ndb1\n");
         let ran = sandbox.run(tasks, options);
         assert_eq!(ran.code, 0, "{ran:?}");
-        assert_eq!(begun(&sandbox).join(" "), expected, "{options:?}");
+        assert_eq!(started_names(&sandbox).join(" "), expected, "{options:?}");
     }
     for options in [
         &["--limit", "mail1"][..],
@@ -562,7 +579,7 @@ fn limit_and_exclude_cut_every_block() {
 }
 
 #[test]
-fn the_last_run_says_what_is_left() {
+fn limit_last_selects_hosts_of_the_last_run() {
     let sandbox = sandbox();
     sandbox.file("bad", "w2\nw3\n");
     let tasks = "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\nmax_parallel=1\nfail_fast=1\n\
@@ -570,7 +587,7 @@ fn the_last_run_says_what_is_left() {
     let mut runs = Vec::new();
     let mut run = |options: &[&str], bad: &str| {
         let ran = sandbox.run(tasks, options);
-        runs.push(begun(&sandbox).join(" "));
+        runs.push(started_names(&sandbox).join(" "));
         sandbox.file("events", "");
         sandbox.file("bad", bad);
         ran.code
@@ -580,11 +597,11 @@ fn the_last_run_says_what_is_left() {
     assert_eq!(run(&["--limit", "last:failed"], ""), 0);
     assert_eq!(run(&["--limit", "last:failed"], ""), 2);
     assert_eq!(runs, ["w1 w2 w3", "w2 w3", "w2", ""]);
-    // What was never started is asked for apart.
+    // Hosts that were not started are selected separately.
     sandbox.file("bad", "w2\nw3\n");
     assert_eq!(sandbox.run(tasks, &[]).code, 10);
     sandbox.file("events", "");
     assert_eq!(sandbox.run(tasks, &["--limit=last:not_started"]).code, 0);
-    assert_eq!(begun(&sandbox).join(" "), "w4 w5 w6");
+    assert_eq!(started_names(&sandbox).join(" "), "w4 w5 w6");
     assert_eq!(sandbox.run(tasks, &["--limit=last:unreachable"]).code, 2);
 }

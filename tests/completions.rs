@@ -1,4 +1,4 @@
-//! The completion scripts, tried in the shells that they are for.
+//! The completion scripts, tried in their shells.
 
 mod support;
 
@@ -39,7 +39,7 @@ fn run(sandbox: &Sandbox, shell: &str, script: &str) -> Vec<String> {
     ran.stdout.lines().map(String::from).collect()
 }
 
-/// What bash offers for the last of the words, as it splits them.
+/// What bash offers for the last word, split as bash does.
 fn bash(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
     let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
     let script = format!(
@@ -58,8 +58,8 @@ fn fish(sandbox: &Sandbox, line: &str) -> Vec<String> {
     offered.into_iter().map(word).collect()
 }
 
-/// The long options that the help names.
-fn options() -> Vec<String> {
+/// The long options in the help.
+fn options_of_the_help() -> Vec<String> {
     let ran = Sandbox::new().tasker(&["--help"]).output();
     let help = Ran::from(ran.expect("tasker runs")).stdout;
     let lines = help.lines().take_while(|l| !l.starts_with("Exit codes"));
@@ -78,7 +78,7 @@ fn options() -> Vec<String> {
 fn bash_offers_every_option_and_its_values() {
     let sandbox = sandbox("bash");
     let offered = bash(&sandbox, &["tasker", "--"]);
-    assert_eq!(offered, options());
+    assert_eq!(offered, options_of_the_help());
     assert_eq!(bash(&sandbox, &["tasker", "--valid"]), ["--validate-only"]);
     assert_eq!(bash(&sandbox, &["tasker", "--log-level", "D"]), ["DEBUG"]);
     // As bash splits `--log-level=` and `--log-level=E`.
@@ -108,7 +108,7 @@ fn bash_offers_every_option_and_its_values() {
         ["deploy tasks.txt"]
     );
     assert_eq!(bash(&sandbox, &["tasker", "--set", ""]), [""]);
-    // A value that may be left out follows a `=` alone.
+    // An optional value only follows a `=`.
     assert_eq!(
         bash(&sandbox, &["tasker", "--show-plan", "=", "d"]),
         ["dot"]
@@ -118,14 +118,14 @@ fn bash_offers_every_option_and_its_values() {
     assert_eq!(file, ["deploy tasks.txt"]);
 }
 
-/// A task file is data: what it holds is offered or not, never executed.
+/// A task file is data: its contents are offered or not, but never executed.
 #[test]
 fn bash_offers_the_tasks_of_the_file_on_the_line() {
     let sandbox = sandbox("bash");
     let all = ["0", "prepare", "10", "deploy_all", "20"];
     let file = "deploy\\ tasks.txt";
     assert_eq!(bash(&sandbox, &["tasker", file, "--start-from", ""]), all);
-    // No option's value is taken for the file.
+    // The value of an option is not taken for the file.
     let words = ["tasker", "--show-plan", file, "--start-from", "pre"];
     assert_eq!(bash(&sandbox, &words), ["prepare"]);
     let words = [
@@ -160,7 +160,7 @@ fn bash_offers_the_tasks_of_the_file_on_the_line() {
 fn fish_offers_options_values_and_tasks() {
     let sandbox = sandbox("fish");
     let offered = fish(&sandbox, "tasker --");
-    for option in options() {
+    for option in options_of_the_help() {
         assert!(
             offered.iter().any(|o| o.trim_end_matches('=') == option),
             "{option}: {offered:?}"
@@ -186,12 +186,13 @@ fn zsh_offers_tasks_and_reads_every_specification() {
         autoload -U compinit && compinit -u -D
         source ./completions
         whence -w _tasker
-        # The tasks alone, with a stand-in for what adds them to the list.
+        # Only the tasks, with a stand-in for the function that adds them to the
+        # list.
         compadd() { shift; print -rl -- "$@" }
         words=(tasker --config conf/other.conf 'deploy\ tasks.txt' --start-from '')
         CURRENT=6
         _tasker_tasks
-        # What _arguments is given: one word an option or form, and the file.
+        # What _arguments gets: one word per option or form, and the file.
         _arguments() { shift 2; print -rl -- "$@" }
         _tasker
     "#;
@@ -214,7 +215,7 @@ fn zsh_offers_tasks_and_reads_every_specification() {
         "20",
     ];
     assert_eq!(lines[..6], tasks, "{ran:?}");
-    for option in options() {
+    for option in options_of_the_help() {
         let is_its = |l: &&str| {
             l.split(['[', '='])
                 .next()
@@ -232,7 +233,7 @@ fn zsh_offers_tasks_and_reads_every_specification() {
 }
 
 #[test]
-fn a_shell_that_is_not_known_is_a_mistake() {
+fn an_unknown_shell_is_refused() {
     let sandbox = Sandbox::new();
     for arguments in [&["--completions", "tcsh"][..], &["--completions"]] {
         let ran = Ran::from(sandbox.tasker(arguments).output().expect("tasker runs"));

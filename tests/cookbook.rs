@@ -1,6 +1,6 @@
-//! The files of the cookbook, as they stand in its page: each is a good one with
-//! nothing to doubt, and goes the ways that the page says, first in rehearsals and
-//! then, where that shows more, with programs that stand in for theirs.
+//! The files of the cookbook, taken from its page: each is valid without a warning,
+//! and takes the paths that the page describes, first in rehearsals, then, where
+//! that shows more, in runs with stand-ins for its programs.
 
 mod support;
 
@@ -35,9 +35,9 @@ fn recipe(heading: &str) -> String {
     text.into()
 }
 
-/// A directory with the file, its hosts, and stand-ins that note how they were
-/// called in `acts` and fail where `failing` names what they were called with.
-fn kitchen(heading: &str) -> Sandbox {
+/// A directory with the file, its hosts, and stand-ins that record their calls in
+/// `acts` and fail if the call is listed in `failing`.
+fn sandbox_with(heading: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", recipe(heading));
     sandbox.file("hosts.txt", "host[0001-1000].example.com\n");
@@ -48,7 +48,7 @@ fn kitchen(heading: &str) -> Sandbox {
     for program in PROGRAMS.iter().chain(&["far"]) {
         sandbox.program(&format!("bin/{program}"), &note);
     }
-    // In place of ssh, for real runs.
+    // Instead of ssh, for real runs.
     let conf = format!("exec=ssh\nargv={home}/bin/far {{hostname}} {{command}} {{arguments}}\n");
     sandbox.file("tasker.conf", conf);
     sandbox.file("failing", "");
@@ -67,12 +67,12 @@ fn run(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
     Ran::from(tasker(sandbox, &whole).output().expect("tasker runs"))
 }
 
-/// A rehearsal: what is given, the path and the exit code that come of it.
+/// A rehearsal: its options, the path and the exit code of the run.
 type Way<'a> = (&'a [&'a str], &'a str, i32);
 
 #[track_caller]
 fn rehearse(heading: &str, ways: &[Way]) {
-    let sandbox = kitchen(heading);
+    let sandbox = sandbox_with(heading);
     let checked = run(&sandbox, &["--skip-host-validation", "--validate-only"]);
     let only = "tasker: warning: hosts are neither resolved nor contacted before the run\n";
     assert_eq!(
@@ -96,14 +96,14 @@ fn rehearse(heading: &str, ways: &[Way]) {
 }
 
 #[test]
-fn a_rolling_deployment_is_taken_back_where_it_fails() {
+fn a_failed_rolling_deployment_is_rolled_back() {
     rehearse(
         "A rolling deployment",
         &[
             (&["--assume", "20=ok"], "0 10 20", 0),
             (&["--assume", "20=failed"], "0 10 20", 0),
             (&["--assume", "0=failed"], "0", 1),
-            // Two hosts may fail, a third one stops it.
+            // Two hosts may fail; a third stops the block.
             (
                 &["--assume", "10:web[02-03].example.com=failed"],
                 "0 10 20",
@@ -130,7 +130,7 @@ fn a_rolling_deployment_is_taken_back_where_it_fails() {
 }
 
 #[test]
-fn a_maintenance_window_ends_in_time_and_lets_the_users_in() {
+fn a_maintenance_window_ends_in_time_and_lets_the_users_back_in() {
     let heading = "A maintenance window";
     rehearse(
         heading,
@@ -145,15 +145,18 @@ fn a_maintenance_window_ends_in_time_and_lets_the_users_in() {
             (&["--deadline=+54m", "--assume", "10=ok"], "0 10 20 80", 15),
         ],
     );
-    // No way leaves them out.
+    // The final task runs on every path.
     for given in ["0=failed", "10=timeout", "20:orders=timeout"] {
-        let ran = run(&kitchen(heading), &["--deadline=+90m", "--assume", given]);
+        let ran = run(
+            &sandbox_with(heading),
+            &["--deadline=+90m", "--assume", given],
+        );
         assert!(ran.stdout.contains("task 100 "), "{given}: {ran:?}");
     }
 }
 
 #[test]
-fn a_service_is_polled_until_it_is_ready_or_never_is() {
+fn a_service_is_polled_until_it_is_ready_or_times_out() {
     let green = r#"1=stdout:{"status":"green"}"#;
     rehearse(
         "Poll until it is ready",
@@ -177,8 +180,8 @@ fn a_nightly_job_mails_once_and_is_quiet_again() {
             (&["--assume", "11=failed"], "0 10 11", 1),
         ],
     );
-    let sandbox = kitchen(heading);
-    // The dump is there, and so is where it goes.
+    let sandbox = sandbox_with(heading);
+    // The dump and its directory are in the sandbox.
     let text = sandbox.read("tasks.txt");
     let place = sandbox.path.display().to_string();
     sandbox.file("tasks.txt", text.replace("/backup/", &format!("{place}/")));
@@ -208,7 +211,7 @@ fn a_nightly_job_mails_once_and_is_quiet_again() {
 }
 
 #[test]
-fn a_thousand_hosts_get_what_they_missed_the_next_time() {
+fn failed_hosts_of_a_thousand_run_again_the_next_time() {
     let heading = "A thousand hosts";
     let set = |hosts| format!("10:host[{hosts}].example.com");
     let off = |hosts| format!("{}=unreachable", set(hosts));
@@ -222,7 +225,7 @@ fn a_thousand_hosts_get_what_they_missed_the_next_time() {
             (&["--assume", &bad("0001-0021")], "10", 10),
         ],
     );
-    let sandbox = kitchen(heading);
+    let sandbox = sandbox_with(heading);
     let real = ["-r", "--skip-host-validation", "--config", "tasker.conf"];
     let failing: String = [3, 500, 1000]
         .map(|n| format!("far host{n:04}.example.com install-patch 2026-11\n"))

@@ -1,8 +1,8 @@
-//! tasker killed at every point of a long run, and its journal damaged: what was
-//! done is never done again, nothing is left out, and the results are the same.
+//! tasker is killed at every point of a long run, and its journal is damaged: what
+//! was done is never done again, nothing is left out, and the results are the same.
 //!
-//! A part of the points by default, all of them with `TASKER_CRASH=all`, as
-//! `make test-crash` does.
+//! By default only some points are tried; `TASKER_CRASH=all`, as in `make
+//! test-crash`, tries all of them.
 
 mod support;
 
@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use support::{Ran, Sandbox, processes_with, wait_for};
 
-fn all() -> bool {
+fn try_every_point() -> bool {
     std::env::var("TASKER_CRASH").is_ok_and(|v| v == "all")
 }
 
-/// Says in `effects` that it ran, and prints something of its own.
+/// Records in `effects` that it ran, and prints something of its own.
 const EFFECT: &str =
     "exec=shell\ncommand=echo @task@.@loop@.@attempt@ >>effects; echo v@task@.@loop@\n";
 
-/// More than 200 tasks: loops, retries, a conditional with one in it and a block,
-/// blocks over tasks and hosts with waves and a check, a final task.
+/// More than 200 tasks: loops, retries, a conditional block that contains one and a
+/// parallel block, blocks over tasks and hosts with waves and a check, a final
+/// task.
 fn long() -> String {
     let mut text = String::new();
     let plain = (1..=150).chain(161..=176).chain(184..=188).chain(190..=230);
@@ -56,7 +57,7 @@ fn long() -> String {
     text
 }
 
-/// A few of each kind, so that it is soon over.
+/// A few of each kind, for a short run.
 fn short() -> String {
     let mut text = format!("task=1\n{EFFECT}task=2\n{EFFECT}next=loop\nloop=2\n");
     let _ = write!(
@@ -75,7 +76,7 @@ fn short() -> String {
 }
 
 /// How often each effect took place.
-fn effects(sandbox: &Sandbox) -> BTreeMap<String, u32> {
+fn count_effects(sandbox: &Sandbox) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     for line in sandbox.read("effects").lines() {
         *found.entry(line.to_string()).or_insert(0) += 1;
@@ -92,8 +93,8 @@ fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
     found
 }
 
-/// The effects that the bytes of a journal know of; its last record may be torn.
-fn recorded(bytes: &[u8]) -> Vec<String> {
+/// The effects recorded in the bytes of a journal; its last record may be torn.
+fn recorded_effects(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let whole = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
     let mut found = Vec::new();
@@ -118,13 +119,13 @@ fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
     Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
 }
 
-/// What the run does when nobody disturbs it.
+/// What the run does when it is not killed.
 struct Undisturbed {
     effects: BTreeMap<String, u32>,
     sum: String,
 }
 
-fn undisturbed(text: &str) -> Undisturbed {
+fn run_undisturbed(text: &str) -> Undisturbed {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", text);
     sandbox.file("fine", "");
@@ -132,13 +133,13 @@ fn undisturbed(text: &str) -> Undisturbed {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(journals(&sandbox).is_empty());
     Undisturbed {
-        effects: effects(&sandbox),
+        effects: count_effects(&sandbox),
         sum: sandbox.read("sum"),
     }
 }
 
-/// Runs tasker so that it is killed; how many points there were when it was not.
-fn killed(sandbox: &Sandbox, point: Point, options: &[&str]) -> bool {
+/// Runs tasker so that it is killed; if it was not, the number of points.
+fn run_killed_at(sandbox: &Sandbox, point: Point, options: &[&str]) -> bool {
     let mut command = match point {
         Point::Call(call, n) => {
             let mut command = Command::new("strace");
@@ -180,29 +181,30 @@ enum Point {
     After(Duration),
 }
 
-/// Kills a run at the point, goes on with it, and looks at all that it did.
+/// Kills a run at the point, resumes it, and checks everything it did.
 fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", text);
     sandbox.file("fine", "");
-    if !killed(&sandbox, point, &[]) {
+    if !run_killed_at(&sandbox, point, &[]) {
         return false;
     }
-    // Killed while it told of its end: its journal is gone, as all was done.
-    let mut over = journals(&sandbox).is_empty() && effects(&sandbox) == expected.effects;
+    // Killed while printing its end: the journal is gone, because everything was
+    // done.
+    let mut over = journals(&sandbox).is_empty() && count_effects(&sandbox) == expected.effects;
     if let Point::Call(call, n) = point
         && n % 3 == 0
         && !over
     {
-        // What goes on is killed as well, if it is not over before.
+        // The resumed run is killed as well, unless it ends first.
         let second = Point::Call(call, 25 + n % 50);
-        over = !killed(&sandbox, second, &["--auto-recovery"]);
+        over = !run_killed_at(&sandbox, second, &["--auto-recovery"]);
     }
-    let before = effects(&sandbox);
+    let before = count_effects(&sandbox);
     let journal = journals(&sandbox)
         .first()
         .map(|p| std::fs::read(p).unwrap_or_default());
-    let recorded = recorded(&journal.unwrap_or_default());
+    let recorded = recorded_effects(&journal.unwrap_or_default());
     if !over {
         let ran = tasker(&sandbox, &["--auto-recovery"]);
         assert_eq!(ran.code, 0, "{point:?}: {ran:?}");
@@ -226,12 +228,12 @@ fn compare(
     expected: &Undisturbed,
     what: &str,
 ) {
-    let after = effects(sandbox);
+    let after = count_effects(sandbox);
     for label in recorded {
         let Some(wanted) = expected.effects.get(label) else {
             continue;
         };
-        // The check of the waves takes place between each two of them.
+        // The wave check runs between any two waves.
         let of_it = recorded.iter().filter(|r| *r == label).count() as u32;
         let told = before.get(label).copied().unwrap_or(0);
         let times = after.get(label).copied().unwrap_or(0);
@@ -252,9 +254,9 @@ fn compare(
     assert_eq!(sandbox.read("sum"), expected.sum, "{what}");
 }
 
-/// Tries the points, two at a time; how many there were.
+/// Tries the points, two at a time; returns their number.
 fn try_all(text: &str, points: Vec<Point>) -> u32 {
-    let expected = undisturbed(text);
+    let expected = run_undisturbed(text);
     let next = AtomicU32::new(0);
     let tried = AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -274,8 +276,8 @@ fn try_all(text: &str, points: Vec<Point>) -> u32 {
 }
 
 #[test]
-fn a_run_killed_at_any_point_goes_on_where_it_was() {
-    let every = if all() { 1 } else { 97 };
+fn a_run_killed_at_any_point_can_be_resumed() {
+    let every = if try_every_point() { 1 } else { 97 };
     let mut points: Vec<Point> = (1..=1500)
         .step_by(every)
         .map(|n| Point::Call("write", n))
@@ -285,11 +287,14 @@ fn a_run_killed_at_any_point_goes_on_where_it_was() {
             .step_by(every)
             .map(|n| Point::Call("fdatasync", n)),
     );
-    let times = if all() { 100 } else { 3 };
+    let times = if try_every_point() { 100 } else { 3 };
     points.extend((0..times).map(|n| Point::After(Duration::from_millis(20 + n * 731 % 900))));
     let tried = try_all(&long(), points);
     println!("killed at {tried} points");
-    assert!(tried >= if all() { 500 } else { 5 }, "only {tried} points");
+    assert!(
+        tried >= if try_every_point() { 500 } else { 5 },
+        "only {tried} points"
+    );
 }
 
 /// The journal of a short run that failed at its last task.
@@ -305,17 +310,17 @@ fn failed_run() -> (Sandbox, PathBuf, Vec<u8>) {
 }
 
 #[test]
-fn a_journal_cut_off_anywhere_goes_on_with_what_it_holds() {
-    let expected = undisturbed(&short());
+fn a_journal_cut_off_anywhere_resumes_what_it_holds() {
+    let expected = run_undisturbed(&short());
     let (sandbox, journal, bytes) = failed_run();
-    for length in (0..=bytes.len()).step_by(if all() { 1 } else { 61 }) {
+    for length in (0..=bytes.len()).step_by(if try_every_point() { 1 } else { 61 }) {
         let _ = std::fs::remove_file(sandbox.path.join("effects"));
         let part = &bytes[..length];
         std::fs::write(&journal, part).expect("a journal");
-        let known = recorded(part);
+        let known = recorded_effects(part);
         let ran = tasker(&sandbox, &["--auto-recovery"]);
         assert_eq!(ran.code, 0, "{length}: {ran:?}");
-        let after = effects(&sandbox);
+        let after = count_effects(&sandbox);
         for label in expected.effects.keys() {
             let wanted = u32::from(!known.contains(label));
             let times = after.get(label).copied().unwrap_or(0);
@@ -331,7 +336,7 @@ fn a_damaged_journal_is_refused() {
     let (sandbox, journal, bytes) = failed_run();
     let before = sandbox.read("effects");
     let mut random: u64 = 0x2545_f491_4f6c_dd1d;
-    for _ in 0..if all() { 1000 } else { 60 } {
+    for _ in 0..if try_every_point() { 1000 } else { 60 } {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;

@@ -1,12 +1,12 @@
-//! Mails: what cron sends of a job that fails, word for word.
+//! Mails: what cron sends when a job fails, word for word.
 //!
-//! A folder of `tests/mails` is a task file `tasks.txt` that is run as cron runs
-//! it: quietly, with its environment and nothing else, standard output and error
-//! together. `mail` is all of that, then the exit code. `args` holds further
-//! arguments, one a line; `setup` and `teardown` are shell scripts around the run,
-//! with the program's path in `TASKER`. Times, process ids and paths that differ
-//! are written as words. `BLESS=1` writes what is sent now: read it as the one
-//! whom it wakes.
+//! A folder of `tests/mails` has a task file `tasks.txt` that is run as cron does
+//! it: quietly, with cron's environment, and with standard output and error
+//! together. `mail` holds that output and the exit code. `args` holds further
+//! arguments, one per line; `setup` and `teardown` are shell scripts that run
+//! before and after, with the program's path in `TASKER`. Times, process ids and
+//! paths are replaced by words. `BLESS=1` rewrites the mails: read them like the
+//! person they wake up.
 
 mod support;
 
@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use support::Sandbox;
 use support::neutral::neutral;
 
-/// What a crontab starts with: no terminal, no locale, a short PATH.
-fn cron(sandbox: &Sandbox, script: &str) -> Command {
+/// The environment of a crontab: no terminal, no locale, a short PATH.
+fn cron_shell(sandbox: &Sandbox, script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", script])
@@ -32,29 +32,31 @@ fn cron(sandbox: &Sandbox, script: &str) -> Command {
     command
 }
 
-fn text(case: &Path, name: &str) -> String {
+fn read_or_empty(case: &Path, name: &str) -> String {
     std::fs::read_to_string(case.join(name)).unwrap_or_default()
 }
 
 /// The mail and the exit code.
-fn send(case: &Path) -> String {
+fn mail_and_code(case: &Path) -> String {
     let sandbox = Sandbox::new();
     for entry in std::fs::read_dir(case).expect("the case").flatten() {
         std::fs::copy(entry.path(), sandbox.path.join(entry.file_name())).expect("a file");
     }
     let around = |name: &str| {
         if case.join(name).exists() {
-            let ran = cron(&sandbox, &format!(". ./{name}")).status().expect("sh");
+            let ran = cron_shell(&sandbox, &format!(". ./{name}"))
+                .status()
+                .expect("sh");
             assert!(ran.success(), "{}: {name}", case.display());
         }
     };
     around("setup");
-    let arguments: String = text(case, "args")
+    let arguments: String = read_or_empty(case, "args")
         .lines()
         .map(|a| format!(" '{a}'"))
         .collect();
     let line = format!("exec \"$TASKER\" -q -r{arguments} tasks.txt 2>&1");
-    let ran = cron(&sandbox, &line).output().expect("sh runs");
+    let ran = cron_shell(&sandbox, &line).output().expect("sh runs");
     around("teardown");
     assert!(ran.stderr.is_empty());
     let mail = String::from_utf8(ran.stdout).expect("a mail is text");
@@ -63,7 +65,7 @@ fn send(case: &Path) -> String {
     format!("{}exit code {code}\n", without_ids(&mail))
 }
 
-/// Who holds a lock differs from run to run.
+/// The holder of a lock differs from run to run.
 fn without_ids(mail: &str) -> String {
     match mail.split_once(": process ") {
         Some((before, after)) => {
@@ -77,7 +79,7 @@ fn without_ids(mail: &str) -> String {
 #[test]
 fn every_mail_says_what_to_do_next() {
     let failures = support::check_all("tests/mails", |case| {
-        let (expected, found) = (text(case, "mail"), send(case));
+        let (expected, found) = (read_or_empty(case, "mail"), mail_and_code(case));
         if expected == found {
             return Ok(());
         }
@@ -98,8 +100,8 @@ fn a_job_that_succeeds_sends_nothing() {
     let sandbox = Sandbox::new();
     let file = "UNUSED=1\ntask=1\nexec=local\ncommand=echo fine\n";
     sandbox.file("tasks.txt", file);
-    // Closed, as some schedulers leave it.
+    // Closed, as by some schedulers.
     let line = "exec \"$TASKER\" -q -r tasks.txt 2>&1 <&-";
-    let ran = cron(&sandbox, line).output().expect("sh runs");
+    let ran = cron_shell(&sandbox, line).output().expect("sh runs");
     assert_eq!((ran.status.code(), ran.stdout.len()), (Some(0), 0));
 }

@@ -1,5 +1,5 @@
-//! Data stays data (SPEC §2.4, §4.2): what one command prints comes out equal
-//! wherever the next one gets it, and nothing of it is ever run.
+//! Data stays data (SPEC §2.4, §4.2): what one command prints reaches the next one
+//! unchanged, wherever it is used, and is never executed.
 
 #[path = "support/hostile.rs"]
 mod hostile;
@@ -72,7 +72,7 @@ fn conditions_compare_data_as_it_is() {
 }
 
 #[test]
-fn nul_bytes_are_lost_in_words_only_and_told() {
+fn nul_bytes_are_lost_only_in_words_with_a_warning() {
     let sandbox = Sandbox::new();
     let bytes = b"a\0b\0\0c\n";
     let tasks = producers(&sandbox, &[bytes.to_vec()])
@@ -96,7 +96,7 @@ fn nul_bytes_are_lost_in_words_only_and_told() {
 }
 
 #[test]
-fn long_output_is_cut_in_words_and_told() {
+fn long_output_is_cut_in_words_with_a_warning() {
     let sandbox = Sandbox::new();
     let tasks = producers(&sandbox, &[])
         + "task=1\nexec=shell\ncommand=head -c 150000 /dev/zero | tr '\\0' x\n\
@@ -112,7 +112,7 @@ fn long_output_is_cut_in_words_and_told() {
     assert_eq!(length("out/two"), (128 << 10) - 1);
     assert_eq!(length("out/script"), 100 << 10);
     assert_eq!(length("out/env"), (128 << 10) - 1 - "BIG=".len());
-    // Not within a character.
+    // Not in the middle of a character.
     let text = sandbox.read("out/text");
     assert_eq!(text.trim_end_matches('\0'), "ä".repeat(50 << 10));
     let log = sandbox.log();
@@ -137,7 +137,7 @@ fn long_output_is_cut_in_words_and_told() {
 #[test]
 fn much_output_is_spooled_privately_and_streamed_whole() {
     let sandbox = Sandbox::new();
-    // 64 MiB that do not repeat, with every byte in it.
+    // 64 MiB without repetition, with every byte value.
     let mut state = 1u64;
     let big: Vec<u8> = (0..8 << 20)
         .flat_map(|_| next(&mut state).to_le_bytes())
@@ -257,7 +257,7 @@ fn a_value_is_refused_where_bash_would_evaluate_it() {
         assert_eq!(ran.code, 20, "{script}: {ran:?}");
         assert!(ran.stderr.contains("tasks.txt:6:"), "{script}: {ran:?}");
     }
-    // The safe way to compare numbers stays open.
+    // The safe way to compare numbers is still allowed.
     let tasks = "task=1\nexec=local\ncommand=printf 'a[$(touch PWNED)]'\ntask=2\nexec=shell\ncommand=[ @1_stdout@ -eq 0 ]\n";
     let ran: Ran = sandbox.run(tasks, &[]);
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -265,7 +265,7 @@ fn a_value_is_refused_where_bash_would_evaluate_it() {
 }
 
 #[test]
-fn data_of_the_environment_is_no_syntax_either() {
+fn environment_variables_are_data_too() {
     let sandbox = Sandbox::new();
     sandbox.program("argv", ARGV);
     std::fs::create_dir(sandbox.path.join("out")).expect("a directory");

@@ -32,7 +32,7 @@ fn a_task_that_does_not_fit_ends_the_run_with_15() {
 }
 
 #[test]
-fn the_run_goes_on_in_the_next_window() {
+fn the_run_is_resumed_in_the_next_window() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, &["-r", "--deadline=+1h", "--deadline-task=5"]);
     assert_eq!((ran.code, sandbox.exists("back")), (15, true), "{ran:?}");
@@ -45,7 +45,7 @@ fn the_run_goes_on_in_the_next_window() {
 }
 
 #[test]
-fn a_deadline_that_cannot_be_is_refused() {
+fn an_impossible_deadline_is_refused() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, &["-r", "--deadline=2020-01-15T04:00"]);
     assert_eq!(ran.code, 15, "{ran:?}");

@@ -1,5 +1,5 @@
-//! Full disks and bad directories (SPEC §3.8, §6.4): what must be there is asked
-//! for before anything runs, and what breaks later is told and loses no result.
+//! Full disks and bad directories (SPEC §3.8, §6.4): what a run requires is checked
+//! before anything runs, and what breaks later is reported and loses no result.
 
 mod support;
 
@@ -9,8 +9,8 @@ use support::{Ran, Sandbox};
 const TASKS: &str = "task=1\nexec=shell\ncommand=echo one >> ran\n\
                      task=2\nexec=shell\ncommand=echo two >> ran\n";
 
-/// The shell's script in a mount namespace of its own, tasker as `$0`; nothing
-/// where there can be none.
+/// Runs a shell script in its own mount namespace, with tasker as `$0`; None if
+/// that is not possible.
 fn in_namespace(sandbox: &Sandbox, script: &str) -> Option<Ran> {
     let unshare = || {
         let mut command = Command::new("unshare");
@@ -56,7 +56,7 @@ fn a_log_directory_that_cannot_be_made_refuses_the_run() {
 }
 
 #[test]
-fn a_home_that_is_not_there_is_made_or_refused() {
+fn a_missing_home_is_created_or_refused() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", TASKS);
     let in_home = |home: &str| {
@@ -94,7 +94,7 @@ fn a_disk_that_is_full_at_the_start_refuses_the_run() {
 }
 
 #[test]
-fn a_disk_that_fills_up_drains_the_run_and_loses_no_result_in_silence() {
+fn a_disk_that_fills_up_drains_the_run_and_reports_lost_results() {
     let sandbox = Sandbox::new();
     let fills = "task=1\nexec=shell\ncommand=echo one >> ran; head -c 9999999 /dev/zero > home/full; seq 20000\n\
                  task=2\nexec=shell\ncommand=echo two >> ran\n\
@@ -122,8 +122,8 @@ fn a_disk_that_fills_up_drains_the_run_and_loses_no_result_in_silence() {
 #[test]
 fn a_clock_that_was_set_back_changes_nothing() {
     let sandbox = Sandbox::new();
-    // The kernel lets a namespace only move the clock that nobody reads off a
-    // wall; records of a later time stand for a clock that was set back.
+    // A namespace can only move the monotonic clock, not the wall clock; records
+    // with a later time simulate a clock that was set back.
     for name in ["tasker_29990101_000000.log", "tasker_29990101_000000_2.log"] {
         sandbox.file(&format!("TASKER/logs/{name}"), "from the future\n");
     }
@@ -133,7 +133,7 @@ fn a_clock_that_was_set_back_changes_nothing() {
 }
 
 #[test]
-fn runs_of_the_same_second_keep_apart() {
+fn runs_of_the_same_second_use_different_files() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", TASKS);
     let start = || {

@@ -1,4 +1,4 @@
-//! Where two rules meet: each case was wrong once.
+//! Where two rules meet: each case was once wrong.
 
 mod support;
 
@@ -34,7 +34,7 @@ fn a_loop_whose_number_is_unusable_is_a_failure() {
 }
 
 #[test]
-fn next_always_goes_on_past_what_cannot_start() {
+fn next_always_continues_past_what_cannot_start() {
     for key in [
         "hostname=@0_stdout@",
         "exec=@0_stdout@",
@@ -70,9 +70,9 @@ fn a_secret_with_a_quote_is_masked_before_it_is_quoted() {
 }
 
 #[test]
-fn a_cut_through_a_secret_shows_nothing_of_it() {
+fn a_cut_through_a_secret_reveals_nothing() {
     let secret = "QabcdefghijRklmnopqrsSuvwxyz0123456789XY";
-    // 3000 times, without anything between, so that every cut meets one.
+    // 3000 times without a gap, so that every cut falls inside one.
     let tasks = format!(
         "SECRET_A={secret}\ntask=0\nexec=shell\ncommand=for i in $(seq 3000); do printf %s \"$S\"; done; exit 3\nenv.S=@SECRET_A@\nnext=always\n\
          task=1\nexec=local\ncommand=true x@0_stdout@\nnext=always\ntask=2\nexec=shell\ncommand=for i in $(seq 3000); do printf %s \"$S\"; done; exit 3\nenv.S=@SECRET_A@\n"
@@ -124,7 +124,7 @@ fn an_empty_set_is_success_whatever_the_criterion() {
 }
 
 #[test]
-fn an_unreachable_canary_that_is_left_out_stops_nothing() {
+fn an_unreachable_canary_that_is_left_out_does_not_stop_the_block() {
     let tasks = "task=0\ntype=parallel\nhostnames=bad1,good[1-3]\nexec=ssh\ncommand=true\nwaves=1,rest\nunreachable=skip\n";
     let (_, ran) = with_ssh(tasks);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -132,7 +132,7 @@ fn an_unreachable_canary_that_is_left_out_stops_nothing() {
 }
 
 #[test]
-fn a_final_task_keeps_to_its_minute_under_any_exec_type() {
+fn a_final_task_has_60_s_under_any_exec_type() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "c",
@@ -150,7 +150,7 @@ fn a_final_task_keeps_to_its_minute_under_any_exec_type() {
 }
 
 #[test]
-fn limits_hold_for_the_check_of_the_hosts_and_for_what_goes_on() {
+fn limits_apply_to_host_validation_and_to_a_resumed_run() {
     let sandbox = Sandbox::new();
     sandbox.program("bin/ssh", "#!/bin/sh\nexit 255\n");
     let tasks = "X=1\ntask=0\ntype=parallel\nhostnames=localhost,no-such-host.invalid\nexec=ssh\ncommand=echo @X@\n";
@@ -192,7 +192,7 @@ fn limits_hold_for_the_check_of_the_hosts_and_for_what_goes_on() {
 }
 
 #[test]
-fn a_signal_ends_the_check_of_the_hosts() {
+fn a_signal_ends_host_validation() {
     let sandbox = Sandbox::new();
     sandbox.program("bin/ping", "#!/bin/sh\necho asked >>asked\nexec sleep 9\n");
     sandbox.program("bin/pbrun", "#!/bin/sh\ntouch ran\n");
@@ -215,7 +215,7 @@ fn a_signal_ends_the_check_of_the_hosts() {
 }
 
 #[test]
-fn the_task_is_its_id_in_a_loop_too() {
+fn the_task_reference_is_its_id_in_a_loop_too() {
     let tasks =
         "task=5\nexec=shell\ncommand=echo @task@-@loop@ $TASKER_TASK >>ran\nnext=loop\nloop=2\n";
     let (sandbox, _) = run(tasks, &[]);

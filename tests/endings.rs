@@ -6,7 +6,7 @@ mod support;
 use std::process::Command;
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
-/// The file: what `work` is, and keys of its task.
+/// The file: the command of `work`, and more keys of its task.
 fn maintenance(work: &str, keys: &str) -> String {
     format!(
         "task=1\nexec=shell\ncommand=echo on >> acts\n\
@@ -16,17 +16,17 @@ fn maintenance(work: &str, keys: &str) -> String {
     )
 }
 
-/// Work that goes on until it is ended, or the file `go` is there.
+/// Work that continues until it is ended or the file `go` exists.
 const LONG: &str = "echo work >> acts; while [ ! -e go ]; do sleep 0.01; done";
 
 #[track_caller]
-fn acts(sandbox: &Sandbox, expected: &str) {
+fn assert_acts(sandbox: &Sandbox, expected: &str) {
     let acts = sandbox.read("acts");
     assert_eq!(acts.lines().collect::<Vec<_>>().join(", "), expected);
 }
 
 #[test]
-fn off_runs_once_where_the_run_ends_by_itself() {
+fn off_runs_once_if_the_run_ends_by_itself() {
     for (work, keys, options, code, expected) in [
         ("true", "", &[][..], 0, "on, more, off ok"),
         ("exit 4", "", &[], 4, "on, off failed"),
@@ -38,7 +38,7 @@ fn off_runs_once_where_the_run_ends_by_itself() {
         let sandbox = Sandbox::new();
         let ran = sandbox.run(&maintenance(work, keys), options);
         assert_eq!(ran.code, code, "{ran:?}");
-        acts(&sandbox, expected);
+        assert_acts(&sandbox, expected);
     }
 }
 
@@ -50,11 +50,11 @@ fn off_runs_once_after_each_signal() {
         wait_for("the work", || sandbox.read("acts").contains("work"));
         signal(child.id(), name);
         if name == "INT" {
-            // It drains: what runs may finish.
+            // The run drains: running commands may finish.
             sandbox.file("go", "");
         }
         assert_eq!(finish(child).code, code, "{name}");
-        acts(&sandbox, "on, work, off interrupted");
+        assert_acts(&sandbox, "on, work, off interrupted");
     }
 }
 
@@ -62,7 +62,7 @@ fn off_runs_once_after_each_signal() {
 fn off_runs_once_when_the_terminal_is_closed() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", maintenance(LONG, ""));
-    // Closes the terminal once the work has begun; tasker is its session's leader.
+    // Closes the terminal once the work has begun; tasker is the session leader.
     let program = "
 import os,pty,sys,time
 pid,fd=pty.fork()
@@ -83,7 +83,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))";
         .output();
     let ran = Ran::from(ran.expect("python runs"));
     assert_eq!(ran.code, 129, "{ran:?}");
-    acts(&sandbox, "on, work, off interrupted");
+    assert_acts(&sandbox, "on, work, off interrupted");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn off_runs_once_after_sigkill_and_finish_only() {
     wait_for("the work", || sandbox.read("acts").contains("work"));
     child.kill().expect("it runs");
     child.wait().expect("it ended");
-    acts(&sandbox, "on, work");
+    assert_acts(&sandbox, "on, work");
     let finish_only = || {
         let output = sandbox
             .tasker(&["-r", "--finish-only", "tasks.txt"])
@@ -102,17 +102,17 @@ fn off_runs_once_after_sigkill_and_finish_only() {
     };
     let ran = finish_only();
     assert_eq!(ran.code, 0, "{ran:?}");
-    acts(&sandbox, "on, work, off interrupted");
-    // And not again.
+    assert_acts(&sandbox, "on, work, off interrupted");
+    // It does not run again.
     assert_eq!(finish_only().code, 12);
-    acts(&sandbox, "on, work, off interrupted");
+    assert_acts(&sandbox, "on, work, off interrupted");
 }
 
 #[test]
 fn a_signal_while_hosts_are_resolved_ends_the_run_before_it_begins() {
     let sandbox = Sandbox::new();
     sandbox.file("hold", "");
-    // Asked where the resolver knows no address; it answers when it may.
+    // Runs when the resolver knows no address; it answers once it is allowed to.
     let getent = "#!/bin/sh\ntouch asked\nwhile [ -e hold ]; do sleep 0.01; done\nexit 2\n";
     sandbox.program("bin/getent", getent);
     sandbox.file(

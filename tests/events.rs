@@ -1,5 +1,5 @@
-//! `--events FILE` (SPEC §6.6): one JSON object a line, as it happens, for another
-//! program; whatever becomes of the file, the run goes on.
+//! `--events FILE` (SPEC §6.6): one JSON object per line, as it happens, for
+//! another program; whatever happens to the file, the run continues.
 
 mod support;
 
@@ -10,8 +10,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 use support::{Sandbox, finish, signal, wait_for};
 
-/// Reads `ev` as a program would; prints a line for each event, with the fields
-/// that are named.
+/// Reads `ev` as a program would, and prints a line for each event with the fields
+/// named.
 const READER: &str = r#"
 import datetime, json, sys
 runs, last = set(), None
@@ -30,7 +30,7 @@ for line in open("ev", encoding="utf-8"):
 assert len(runs) == 1, runs
 "#;
 
-fn read(sandbox: &Sandbox, fields: &str) -> Vec<String> {
+fn parse_events(sandbox: &Sandbox, fields: &str) -> Vec<String> {
     let mut command = Command::new("python3");
     command
         .args(["-c", READER, fields])
@@ -42,8 +42,8 @@ fn read(sandbox: &Sandbox, fields: &str) -> Vec<String> {
     text.lines().map(String::from).collect()
 }
 
-/// A file with a retry, a pause, a loop, both kinds of block, a task that is
-/// skipped, a warning, a failure and a final task.
+/// A file with a retry, a sleep, a loop, both kinds of block, a skipped task, a
+/// warning, a failure and a final task.
 const EVERYTHING: &str = "CHANGE=CHG0042
 # Come up
 task=1
@@ -89,13 +89,13 @@ command=true
 ";
 
 #[test]
-fn every_event_of_a_run_is_a_line_in_its_order() {
+fn every_event_is_a_line_in_order() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(EVERYTHING, &["--events=ev", "-q", "-p", "night"]);
     assert_eq!(ran.code, 4, "{ran:?}");
     let fields =
         "label,host,attempt,iteration,outcome,exit_code,of,to,total,at_once,condition,tasks,status";
-    let found = read(&sandbox, fields).join("\n");
+    let found = parse_events(&sandbox, fields).join("\n");
     let expected = "\
 run_started tasks=9
 task_started label=1 host=localhost attempt=1 iteration=1
@@ -135,7 +135,7 @@ task_started label=99 host=localhost attempt=1 iteration=1
 task_finished label=99 host=localhost attempt=1 iteration=1 outcome=ok exit_code=0
 run_ended exit_code=4 status=failed";
     assert_eq!(found, expected);
-    let details = read(
+    let details = parse_events(
         &sandbox,
         "task,title,command,stdout_bytes,counts,project,change",
     );
@@ -152,16 +152,16 @@ run_ended exit_code=4 status=failed";
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    // What commands print is in the log only.
+    // Output of commands is in the log only.
     assert!(!sandbox.read("ev").contains("web1web2"));
 }
 
-/// Every kind with its fields, as the man page tells of them and as they come.
+/// Every event with its fields, as documented in the man page and as written.
 #[test]
 fn the_man_page_names_every_event_and_every_field() {
     let sandbox = Sandbox::new();
     let kinds = |sandbox: &Sandbox| -> Vec<(String, String)> {
-        let lines = read(sandbox, "keys");
+        let lines = parse_events(sandbox, "keys");
         let pairs = lines.iter().map(|l| l.split_once(' ').unwrap_or((l, "")));
         pairs
             .map(|(kind, keys)| (kind.into(), keys.into()))
@@ -170,7 +170,7 @@ fn the_man_page_names_every_event_and_every_field() {
     let ran = sandbox.run(EVERYTHING, &["--events=ev", "-q"]);
     assert_eq!(ran.code, 4, "{ran:?}");
     let mut found = kinds(&sandbox);
-    // A run that is interrupted, and gone on with: both add to one file.
+    // A run that is interrupted and then resumed: both append to one file.
     let sandbox = Sandbox::new();
     let text = "task=1\nexec=local\ncommand=true\ntask=2\nexec=shell\n\
                 command=test -e go || { touch waits; sleep 60; }\n";
@@ -182,7 +182,7 @@ fn the_man_page_names_every_event_and_every_field() {
     let ran = sandbox.run(text, &["--events=ev", "-q", "--resume"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     found.extend(kinds(&sandbox));
-    let lines = read(&sandbox, "resumed,status,signal,level,label,running");
+    let lines = parse_events(&sandbox, "resumed,status,signal,level,label,running");
     let has = |line: &str| assert!(lines.iter().any(|l| l == line), "{line}\n{lines:#?}");
     has("run_started resumed=False");
     has("interrupted signal=SIGTERM level=end running=['task 2']");
@@ -195,12 +195,12 @@ fn the_man_page_names_every_event_and_every_field() {
     );
     found.sort();
     found.dedup();
-    assert_eq!(found, documented());
+    assert_eq!(found, documented_events());
 }
 
-/// The list in the section EVENTS: for each `.It Cm KIND` its fields, `who` and
-/// `result` standing for those that several have.
-fn documented() -> Vec<(String, String)> {
+/// The list in the section EVENTS: for each `.It Cm KIND` its fields, with those
+/// that several events share (`TASK`, `RESULT`) expanded.
+fn documented_events() -> Vec<(String, String)> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/man/tasker.1"));
     let page = page.expect("the man page");
     let section = page.split_once("\n.Sh EVENTS\n").expect("EVENTS").1;
@@ -236,12 +236,12 @@ fn documented() -> Vec<(String, String)> {
     kinds
 }
 
-/// A task that goes on until there is `go`.
+/// A task that runs until the file `go` exists.
 const WAITS: &str = "task=1\nexec=local\ncommand=true\n\
      task=2\nexec=shell\ncommand=touch waits; until test -e go; do sleep 0.02; done\n";
 
 #[test]
-fn events_are_there_while_the_run_lives() {
+fn events_appear_while_the_run_is_active() {
     let sandbox = Sandbox::new();
     let child = sandbox.start(WAITS, &["--events=ev"]);
     let starts = || sandbox.read("ev").matches("task_started").count();
@@ -252,7 +252,7 @@ fn events_are_there_while_the_run_lives() {
     assert!(!text.contains("run_ended"), "{text}");
     sandbox.file("go", "");
     assert_eq!(finish(child).code, 0);
-    assert!(read(&sandbox, "status").contains(&"run_ended status=success".into()));
+    assert!(parse_events(&sandbox, "status").contains(&"run_ended status=success".into()));
 }
 
 fn fifo(sandbox: &Sandbox) {
@@ -263,12 +263,13 @@ fn fifo(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_pipe_takes_them_too() {
+fn events_can_go_to_a_fifo() {
     let sandbox = Sandbox::new();
     fifo(&sandbox);
     let path = sandbox.path.join("fifo");
     let (send, lines) = mpsc::channel();
-    // Opened for both, so that the reader is there before the run begins.
+    // Opened for reading and writing, so that there is a reader before the run
+    // begins.
     let file = std::fs::File::options().read(true).write(true).open(path);
     let reader = BufReader::new(file.expect("the pipe"));
     std::thread::spawn(move || {
@@ -292,7 +293,7 @@ fn a_pipe_takes_them_too() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_refused_before_anything_runs() {
+fn a_file_that_cannot_be_opened_is_refused_before_anything_runs() {
     for (file, why) in [
         (
             "fifo",
@@ -317,7 +318,7 @@ fn what_cannot_be_opened_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_and_ends_nothing() {
+fn a_full_disk_is_reported_once_and_does_not_end_the_run() {
     let sandbox = Sandbox::new();
     let text = "task=1\nexec=local\ncommand=true\nnext=loop\nloop=3\n";
     let ran = sandbox.run(text, &["-q", "--events=/dev/full"]);
@@ -329,9 +330,10 @@ fn a_full_disk_is_told_once_and_ends_nothing() {
     );
 }
 
-/// One line is longer than the pipe; once that is read again, lines are whole.
+/// One line is longer than the pipe; once the pipe is read again, lines are
+/// complete.
 #[test]
-fn a_reader_that_does_not_read_holds_up_nothing() {
+fn a_reader_that_does_not_read_does_not_delay_the_run() {
     let sandbox = Sandbox::new();
     fifo(&sandbox);
     let path = sandbox.path.join("fifo");
@@ -365,12 +367,12 @@ fn a_reader_that_does_not_read_holds_up_nothing() {
 }
 
 #[test]
-fn a_run_that_is_refused_after_it_was_announced_has_an_end() {
+fn a_run_that_is_refused_after_run_started_has_run_ended() {
     let sandbox = Sandbox::new();
     let text = "task=1\nhostname=h.invalid\nexec=ssh\ncommand=true\n";
     let ran = sandbox.run(text, &["--events=ev"]);
     assert_eq!(ran.code, 60, "{ran:?}");
-    let found = read(&sandbox, "exit_code,status,signal,why");
+    let found = parse_events(&sandbox, "exit_code,status,signal,why");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("run_started"), "{found:?}");
     let end =
@@ -392,7 +394,7 @@ fn hostile_text_and_secrets_are_inert() {
     );
     let ran = sandbox.run(&text, &["--events=ev", "-q"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let found = read(&sandbox, "title,command");
+    let found = parse_events(&sandbox, "title,command");
     assert!(
         found
             .iter()
@@ -415,9 +417,9 @@ fn hostile_text_and_secrets_are_inert() {
     }
 }
 
-/// What is printed and the events share a file without one over the other.
+/// Output and events share a file without overwriting each other.
 #[test]
-fn events_may_go_where_tasker_prints() {
+fn events_can_share_a_file_with_the_output() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
     let mut command = sandbox.tasker(&["-r", "--events=/dev/stdout", "tasks.txt"]);
@@ -435,7 +437,7 @@ fn events_may_go_where_tasker_prints() {
 }
 
 #[test]
-fn without_a_run_there_are_no_events() {
+fn a_dry_run_writes_no_events() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "tasks.txt",
@@ -449,5 +451,5 @@ fn without_a_run_there_are_no_events() {
     assert!(!sandbox.exists("ev"));
     let output = sandbox.tasker(&["-r", "tasks.txt"]).output();
     assert!(output.expect("tasker runs").status.success());
-    assert_eq!(read(&sandbox, "status").len(), 5);
+    assert_eq!(parse_events(&sandbox, "status").len(), 5);
 }

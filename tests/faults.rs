@@ -1,5 +1,5 @@
-//! Blocks when things go wrong around them: programs that are missing, a machine
-//! that is short of everything, signals (SPEC §4.3, §6.5), and what is told then.
+//! Blocks under bad conditions: missing programs, a machine short of resources,
+//! signals (SPEC §4.3, §6.5), and what is reported then.
 
 mod support;
 
@@ -8,16 +8,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
-/// Is over once the file `go` is there; its process id is kept.
+/// Ends once the file `go` exists; its process id is recorded.
 const GATE: &str = "#!/bin/sh\necho \"$1\" >>begun\n\
      while ! [ -e go ]; do sleep 0.3; done\necho \"$1 is over\"\n";
 
-fn begun(sandbox: &Sandbox) -> usize {
+fn count_started(sandbox: &Sandbox) -> usize {
     sandbox.read("begun").lines().count()
 }
 
-/// How each subtask ended: from the lines `Task 0.3 h3 ended: ok, …`.
-fn ended(log: &str) -> BTreeMap<String, Vec<String>> {
+/// How each subtask ended, from the log lines `Task 0.3 h3 ended: ok, …`.
+fn outcomes_in(log: &str) -> BTreeMap<String, Vec<String>> {
     let mut ended: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in log.lines() {
         let about = line.split_once("] Task 0.").map_or("", |(_, rest)| rest);
@@ -30,7 +30,7 @@ fn ended(log: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// tasker under a shell that first sets a limit.
-fn limited(sandbox: &Sandbox, limit: &str, tasks: &str) -> Ran {
+fn run_with_limit(sandbox: &Sandbox, limit: &str, tasks: &str) -> Ran {
     sandbox.file("tasks.txt", tasks);
     let plain = sandbox.tasker(&["-r", "tasks.txt"]);
     let mut shell = Command::new("sh");
@@ -48,7 +48,7 @@ fn limited(sandbox: &Sandbox, limit: &str, tasks: &str) -> Ran {
 // A machine that lacks something.
 
 #[test]
-fn a_program_that_one_host_of_a_hundred_lacks() {
+fn a_program_missing_on_one_host_of_a_hundred() {
     let sandbox = Sandbox::new();
     for host in (1..=100).filter(|n| *n != 57) {
         std::os::unix::fs::symlink("/bin/true", sandbox.path.join(format!("p{host:03}")))
@@ -70,23 +70,23 @@ fn a_program_that_one_host_of_a_hundred_lacks() {
 }
 
 #[test]
-fn few_descriptors_slow_a_block_down_and_no_more() {
+fn few_descriptors_only_slow_a_block_down() {
     let sandbox = Sandbox::new();
     let tasks = "task=0\ntype=parallel\nhostnames=h[001-200]\nexec=local\n\
                  command=sh -c \"echo here; sleep 0.05\"\nmax_parallel=100\n";
-    let ran = limited(&sandbox, "ulimit -n 60", tasks);
+    let ran = run_with_limit(&sandbox, "ulimit -n 60", tasks);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("h[001-200] (200): ok: here"), "{ran:?}");
 }
 
 #[test]
-fn few_processes_slow_a_block_down_and_no_more() {
+fn few_processes_only_slow_a_block_down() {
     let sandbox = Sandbox::new();
     let id = Command::new("id").arg("-u").output().expect("id runs");
     let setpriv = Command::new("setpriv").arg("--version").output();
     if id.stdout != b"0\n" || setpriv.is_err() {
-        // The limit counts all of a user's processes, and does not bind root: a
-        // user of the test's own can only be taken by root.
+        // The limit counts all processes of a user and does not apply to root: only
+        // root can become a user reserved for the test.
         return;
     }
     let user = 60_000 + std::process::id() % 5_000;
@@ -120,14 +120,14 @@ fn few_processes_slow_a_block_down_and_no_more() {
 fn a_limit_that_never_lifts_fails_clearly() {
     let sandbox = Sandbox::new();
     let tasks = "task=0\ntype=parallel\nhostnames=h[1-3]\nexec=local\ncommand=true\ntimeout=1\n";
-    let ran = limited(&sandbox, "ulimit -n 12", tasks);
+    let ran = run_with_limit(&sandbox, "ulimit -n 12", tasks);
     assert_ne!(ran.code, 0, "{ran:?}");
     let told = format!("{}{}", ran.stdout, ran.stderr);
     assert!(told.contains("Too many open files"), "{told}");
 }
 
 #[test]
-fn a_subtask_that_kills_its_own_group_takes_nobody_along() {
+fn a_subtask_that_kills_its_own_group_ends_no_other() {
     let sandbox = Sandbox::new();
     let tasks = "task=0\ntype=parallel\nhostnames=h[1-8]\nexec=shell\n\
                  command=echo from @hostname@; if [ @hostname@ = h3 ]; then kill -9 0; fi; sleep 0.1\n\
@@ -142,7 +142,7 @@ fn a_subtask_that_kills_its_own_group_takes_nobody_along() {
 // Signals.
 
 #[test]
-fn a_sigterm_among_two_hundred_ends_them_all() {
+fn one_sigterm_ends_two_hundred_commands() {
     let sandbox = Sandbox::new();
     sandbox.program(
         "gate",
@@ -154,7 +154,7 @@ fn a_sigterm_among_two_hundred_ends_them_all() {
     let tasks = "task=0\ntype=parallel\nhostnames=h[001-300]\nexec=local\ncommand=./gate @hostname@\n\
                  max_parallel=200\n";
     let child = sandbox.start(tasks, &[]);
-    wait_for("200 that wait", || begun(&sandbox) == 209);
+    wait_for("200 that wait", || count_started(&sandbox) == 209);
     signal(child.id(), "TERM");
     let ran = finish(child);
     assert_eq!(ran.code, 143, "{ran:?}");
@@ -164,7 +164,7 @@ fn a_sigterm_among_two_hundred_ends_them_all() {
         "{ran:?}"
     );
     let log = sandbox.log();
-    let ended = ended(&log);
+    let ended = outcomes_in(&log);
     assert_eq!(ended.len(), 209, "all that ran have a result");
     assert!(ended.values().all(|words| words.len() == 1), "one each");
     assert_eq!(ended.values().filter(|w| w[0] == "ok").count(), 9);
@@ -190,7 +190,7 @@ fn a_sigint_drains_and_a_second_one_ends() {
                      task=1\nexec=local\ncommand=touch never\n\
                      task=9\nexec=local\ncommand=touch final\nfinally=true\n";
         let child = sandbox.start(tasks, &[]);
-        wait_for("three that wait", || begun(&sandbox) == 3);
+        wait_for("three that wait", || count_started(&sandbox) == 3);
         signal(child.id(), "INT");
         wait_for("the signal in the log", || {
             sandbox.log().contains("SIGINT (Drain)")
@@ -214,7 +214,7 @@ fn a_sigint_drains_and_a_second_one_ends() {
             ),
             "{ran:?}"
         );
-        assert_eq!(begun(&sandbox), 3);
+        assert_eq!(count_started(&sandbox), 3);
         assert!(!sandbox.exists("never"));
         assert!(sandbox.exists("final"), "final tasks run: {ran:?}");
     }
@@ -235,7 +235,7 @@ fn retries_that_wait_end_with_the_signal_and_with_the_deadline() {
         let child = sandbox.start(&tasks, &[]);
         if keys.is_empty() {
             wait_for("four retries", || {
-                sandbox_log(&sandbox).matches("retry 1 of 3").count() == 4
+                log_so_far(&sandbox).matches("retry 1 of 3").count() == 4
             });
             signal(child.id(), "TERM");
         }
@@ -246,12 +246,12 @@ fn retries_that_wait_end_with_the_signal_and_with_the_deadline() {
             ran.stdout.contains("h[1-4] (4): exit 6"),
             "the last result: {ran:?}"
         );
-        assert_eq!(begun(&sandbox), 4);
+        assert_eq!(count_started(&sandbox), 4);
     }
 }
 
-/// The log, or nothing as long as there is none.
-fn sandbox_log(sandbox: &Sandbox) -> String {
+/// The log, or an empty text while there is none.
+fn log_so_far(sandbox: &Sandbox) -> String {
     match sandbox.exists("TASKER/logs") {
         true => sandbox.log(),
         false => String::new(),
@@ -264,7 +264,7 @@ fn a_signal_between_waves_starts_no_further_wave() {
     let tasks = "task=0\ntype=parallel\nhostnames=h[1-4]\nexec=local\ncommand=true\n\
                  waves=2,rest\nwave_pause=10m\n";
     let child = sandbox.start(tasks, &[]);
-    wait_for("the pause", || sandbox_log(&sandbox).contains("sleeping"));
+    wait_for("the pause", || log_so_far(&sandbox).contains("sleeping"));
     signal(child.id(), "INT");
     let ran = finish(child);
     assert_eq!(ran.code, 130, "{ran:?}");
@@ -275,7 +275,7 @@ fn a_signal_between_waves_starts_no_further_wave() {
 }
 
 #[test]
-fn a_third_sigint_kills_what_does_not_end() {
+fn a_third_sigint_kills_what_is_still_running() {
     let sandbox = Sandbox::new();
     sandbox.program(
         "gate",
@@ -283,7 +283,7 @@ fn a_third_sigint_kills_what_does_not_end() {
     );
     let tasks = "task=0\ntype=parallel\nhostnames=h[1-20]\nexec=local\ncommand=./gate @hostname@\nmax_parallel=10\n";
     let child = sandbox.start(tasks, &[]);
-    wait_for("ten that wait", || begun(&sandbox) == 10);
+    wait_for("ten that wait", || count_started(&sandbox) == 10);
     signal(child.id(), "INT");
     wait_for("the drain", || sandbox.log().contains("(Drain)"));
     let told_to_end = Instant::now();
@@ -305,14 +305,14 @@ fn a_third_sigint_kills_what_does_not_end() {
 }
 
 #[test]
-fn a_drain_that_took_nothing_leaves_the_block_as_it_is() {
+fn a_drain_that_skips_nothing_leaves_the_block_as_it_is() {
     for (exit, told) in [(0, "0: ok (2 ok)"), (4, "0: failed (2 failed)")] {
         let sandbox = Sandbox::new();
         sandbox.program("gate", &format!("{GATE}exit {exit}\n"));
         let tasks = "task=0\ntype=parallel\nhostnames=h[1-2]\nexec=local\ncommand=./gate @hostname@\n\
                      task=1\nexec=local\ncommand=touch never\n";
         let child = sandbox.start(tasks, &[]);
-        wait_for("both that wait", || begun(&sandbox) == 2);
+        wait_for("both that wait", || count_started(&sandbox) == 2);
         signal(child.id(), "INT");
         wait_for("the signal in the log", || {
             sandbox.log().contains("(Drain)")
@@ -341,10 +341,10 @@ fn a_signal_ends_a_wave_check_and_its_retries() {
              task=5\nexec=local\ncommand=./check one\n{keys}"
         );
         let child = sandbox.start(&tasks, &[]);
-        wait_for("the check", || begun(&sandbox) == 1);
+        wait_for("the check", || count_started(&sandbox) == 1);
         if !keys.is_empty() {
             wait_for("its retry", || {
-                sandbox_log(&sandbox).contains("retry 1 of 5")
+                log_so_far(&sandbox).contains("retry 1 of 5")
             });
         }
         signal(child.id(), "TERM");
@@ -371,7 +371,7 @@ fn a_signal_in_a_branch_leaves_the_rest_of_it() {
                  task=8\nexec=local\ncommand=touch never\n\
                  task=9\nfinally=true\nexec=local\ncommand=echo @0_outcome@ @1_outcome@ @2_outcome@ @3_outcome@ [@8_outcome@]\n";
     let child = sandbox.start(tasks, &[]);
-    wait_for("the gate", || begun(&sandbox) == 1);
+    wait_for("the gate", || count_started(&sandbox) == 1);
     signal(child.id(), "TERM");
     let ran = finish(child);
     assert_eq!(ran.code, 143, "{ran:?}");
@@ -383,7 +383,7 @@ fn a_signal_in_a_branch_leaves_the_rest_of_it() {
     assert!(!sandbox.exists("never"));
 }
 
-// What is told.
+// Reports.
 
 #[test]
 fn lines_of_concurrent_tasks_never_mix() {
@@ -399,7 +399,7 @@ fn lines_of_concurrent_tasks_never_mix() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let mut said: BTreeMap<(u32, bool), usize> = BTreeMap::new();
     for line in sandbox.log().lines() {
-        // The folded lines of the block begin with its own id.
+        // The folded lines of the block begin with the block's id.
         let of_subtask = line.split_once("[INFO] Task 5.");
         let Some((head, text)) = of_subtask.and_then(|(_, rest)| rest.split_once("| ")) else {
             continue;
@@ -444,13 +444,13 @@ fn a_thousand_hosts_stay_readable() {
             assert!(ran.stdout.lines().count() < 50, "{what}:\n{told}");
             assert!(told.contains("web[0001-1000] (1000): "), "{told}");
         }
-        let ended = ended(&sandbox.log());
+        let ended = outcomes_in(&sandbox.log());
         assert_eq!(ended.len(), 1000, "the log has each of them");
     }
 }
 
 #[test]
-fn equal_outputs_are_folded() {
+fn identical_outputs_are_shown_once() {
     let sandbox = Sandbox::new();
     let tasks = "task=0\ntype=parallel\nhostnames=web[01-09],db[1-3]\nexec=shell\n\
                  command=case @hostname@ in web0[35]) echo disk full >&2; exit 28;; db2) exit 1;; db*) echo 14.2;; *) echo nginx 1.25; echo up;; esac\n";
@@ -477,9 +477,9 @@ fn equal_outputs_are_folded() {
     );
 }
 
-/// Every so-manyth point of the sweep that `make test-crash` makes whole.
+/// Every n-th point of the sweep that `make test-crash` runs completely.
 #[test]
-fn a_system_call_that_fails_is_survived_or_told() {
+fn a_failed_system_call_is_survived_or_reported() {
     let sweep = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inject.py");
     let output = std::process::Command::new("python3")
         .arg(sweep)

@@ -1,9 +1,10 @@
-//! Task files that somebody or something has spoilt: whatever is in them, tasker
-//! ends by itself with a documented code, tells the place of what is wrong, runs
-//! nothing, shows no secret and does not drive the terminal.
+//! Damaged task files: whatever they contain, tasker ends by itself with a
+//! documented code, reports the place of the mistake, runs nothing, reveals no
+//! secret and does not control the terminal.
 //!
-//! The files are made from a seed, the same at every run. `TASKER_FUZZ_SEED=N`
-//! takes another, `TASKER_FUZZ_FILES=N` another number of them.
+//! The files are generated from a seed, and are the same in every run.
+//! `TASKER_FUZZ_SEED=N` sets another seed, `TASKER_FUZZ_FILES=N` the number of
+//! files.
 
 #[path = "support/chance.rs"]
 mod chance;
@@ -16,14 +17,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox};
 
-/// What a command line that runs nothing may end with, of all that `exit.rs` has:
-/// a task file that is there and can be read has these left.
+/// The exit codes of `exit.rs` that are possible if nothing is run and the task
+/// file can be read.
 const CODES: [i32; 9] = [0, 2, 12, 13, 20, 24, 32, 60, 61];
 
-/// Far more than any of these files takes.
+/// Far more than any of these files needs.
 const LONG: Duration = Duration::from_secs(20);
 
-/// What is asked of a file: the plan, its check, rehearsals.
+/// What is tried with a file: plan, validation, rehearsals.
 const ASKED: [&[&str]; 6] = [
     &[],
     &["--show-plan=json"],
@@ -35,15 +36,15 @@ const ASKED: [&[&str]; 6] = [
 
 const SECRET: &str = "hunter2-of-the-fuzzer";
 
-fn number(variable: &str, default: u64) -> u64 {
+fn number_from_env(variable: &str, default: u64) -> u64 {
     let set = std::env::var(variable).ok();
     set.map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[test]
-fn a_spoilt_file_is_told_of_and_nothing_is_run() {
-    let seed = number("TASKER_FUZZ_SEED", 82);
-    let count = number("TASKER_FUZZ_FILES", 400);
+fn a_damaged_file_is_reported_and_nothing_is_run() {
+    let seed = number_from_env("TASKER_FUZZ_SEED", 82);
+    let count = number_from_env("TASKER_FUZZ_FILES", 400);
     let files = chance::task_files();
     assert!(files.len() > 100, "{} files", files.len());
     let (files, seen) = (&files, &Mutex::new(Vec::new()));
@@ -68,7 +69,7 @@ fn a_spoilt_file_is_told_of_and_nothing_is_run() {
         failures.len(),
         failures[..failures.len().min(3)].join("\n")
     );
-    // Else the changes are so wild, or so tame, that they show nothing.
+    // Otherwise the changes are too wild, or too tame, to show anything.
     let ended = |code| seen.iter().filter(|s| **s == Ok(code)).count() as u64;
     let (good, refused) = (ended(0), ended(20));
     assert!(
@@ -77,26 +78,27 @@ fn a_spoilt_file_is_told_of_and_nothing_is_run() {
     );
 }
 
-/// The file of a seed, given to tasker: its exit code, or what was wrong and how
-/// to see it again.
+/// Runs tasker on the file of a seed: its exit code, or what was wrong and how to
+/// reproduce it.
 fn try_one(files: &[Vec<u8>], seed: u64) -> Result<i32, String> {
     let mut chance = Chance::new(seed);
     let file = with_secret(&chance.file(files), &mut chance);
     let asked = chance.one_of(&ASKED);
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", &file);
-    // Whatever a file runs leaves a trace: these are all the programs there are.
+    // Anything that a file runs leaves a trace: these are the only programs there
+    // are.
     for name in ["echo", "touch", "true", "sh", "bash"] {
         sandbox.program(
             &format!("bin/{name}"),
             "#!/bin/sh\n: > \"${0%/*}/../RAN\"\n",
         );
     }
-    // Names are not asked for: a resolver's time is not tasker's.
+    // Names are not resolved: the time of a resolver is not tasker's.
     let mut tasker = sandbox.tasker(&[asked, &["--skip-host-validation", "tasks.txt"]].concat());
     tasker.env("PATH", sandbox.path.join("bin"));
-    let ran = within(LONG, &mut tasker);
-    let wrong = wrong_with(&sandbox, &file, &ran);
+    let ran = run_within(LONG, &mut tasker);
+    let wrong = find_violations(&sandbox, &file, &ran);
     if wrong.is_empty() {
         return Ok(ran.code);
     }
@@ -107,8 +109,8 @@ fn try_one(files: &[Vec<u8>], seed: u64) -> Result<i32, String> {
     ))
 }
 
-/// The file with a secret above its first pair, used in a text of a task if there
-/// is one, sometimes wherever it happens to be.
+/// The file with a secret above its first key, used in a text of a task if there is
+/// one, and sometimes at a random place.
 fn with_secret(file: &[u8], chance: &mut Chance) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = file.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
     let is_text =
@@ -132,8 +134,8 @@ fn with_secret(file: &[u8], chance: &mut Chance) -> Vec<u8> {
     lines.join(&b'\n')
 }
 
-/// Runs it; one that takes longer is killed, which shows in its code.
-fn within(limit: Duration, command: &mut Command) -> Ran {
+/// Runs it; if it takes longer it is killed, which its exit code shows.
+fn run_within(limit: Duration, command: &mut Command) -> Ran {
     let output = |name: &str| {
         let path = command
             .get_current_dir()
@@ -163,7 +165,7 @@ fn within(limit: Duration, command: &mut Command) -> Ran {
     }
 }
 
-fn wrong_with(sandbox: &Sandbox, file: &[u8], ran: &Ran) -> Vec<String> {
+fn find_violations(sandbox: &Sandbox, file: &[u8], ran: &Ran) -> Vec<String> {
     let mut wrong = Vec::new();
     if !CODES.contains(&ran.code) {
         wrong.push(format!("it ended with {}", ran.code));

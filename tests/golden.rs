@@ -1,12 +1,12 @@
-//! Golden cases: a folder of `tests/cases` is a task file `tasks.txt` with the
+//! Golden cases: a folder of `tests/cases` has a task file `tasks.txt` and the
 //! exact standard output, standard error and exit code of running it.
 //!
-//! `args` holds the arguments before the file, one a line; `environment` holds
-//! `NAME=VALUE` lines; `path` the ids of the steps a run took. A file that is
-//! not there stands for nothing (for `exit`, 0). A case `broken-NAME` is a file
-//! that must be refused: its commands would leave a file `ran`. Times and the log's
-//! path are written as `TIME` and `LOG`, a plan's id as `PLAN`. `make bless` writes
-//! what is printed now.
+//! `args` holds the arguments before the file, one per line; `environment` holds
+//! `NAME=VALUE` lines; `path` the ids of the steps that the run took. A file that
+//! does not exist counts as empty (for `exit`, as 0). A case `broken-NAME` has a
+//! file that must be refused: its commands would create a file `ran`. Times, the
+//! log's path and a plan's id are written as `TIME`, `LOG` and `PLAN`. `make bless`
+//! rewrites the expected output.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::neutral::neutral;
 use support::{Ran, Sandbox};
 
 #[test]
-fn every_case_prints_what_it_should() {
+fn every_case_prints_what_is_expected() {
     let failures = support::check_all("tests/cases", check);
     assert!(
         failures.is_empty(),
@@ -26,16 +26,16 @@ fn every_case_prints_what_it_should() {
     );
 }
 
-/// The sections of SPEC that name something which a file or a run is told.
+/// The sections of SPEC that define what a file or a run prints.
 const SECTIONS: [&str; 26] = [
     "1", "1.1", "2.1", "2.2", "2.3", "2.4", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8",
     "4.1", "4.2", "4.3", "5", "6", "6.1", "6.2", "6.3", "6.4", "6.5", "6.6", "6.7",
 ];
 
-/// `tests/SPEC-MAP` says which case shows what: each stands there, each is there,
-/// and no section is without.
+/// `tests/SPEC-MAP` says which case shows which section: every case is listed,
+/// every listed case exists, and every section has a case.
 #[test]
-fn every_section_has_its_cases_and_every_case_its_section() {
+fn every_section_has_a_case_and_every_case_a_section() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let map = std::fs::read_to_string(tests.join("SPEC-MAP")).expect("the map");
     let (mut named, mut sections) = (BTreeSet::new(), BTreeSet::new());
@@ -84,7 +84,7 @@ fn every_section_has_its_cases_and_every_case_its_section() {
     assert!(wrong.is_empty(), "tests/SPEC-MAP:\n{}", wrong.join("\n"));
 }
 
-fn text(case: &Path, name: &str) -> String {
+fn read_or_empty(case: &Path, name: &str) -> String {
     std::fs::read_to_string(case.join(name)).unwrap_or_default()
 }
 
@@ -94,13 +94,13 @@ fn check(case: &Path) -> Result<(), String> {
         std::fs::copy(entry.path(), sandbox.path.join(entry.file_name()))
             .expect("a file of the case");
     }
-    let arguments: Vec<String> = text(case, "args")
+    let arguments: Vec<String> = read_or_empty(case, "args")
         .lines()
         .map(String::from)
         .chain(["tasks.txt".into()])
         .collect();
     let mut command = sandbox.tasker(&arguments);
-    for line in text(case, "environment").lines() {
+    for line in read_or_empty(case, "environment").lines() {
         let (name, value) = line.split_once('=').expect("NAME=VALUE");
         command.env(name, value);
     }
@@ -130,7 +130,7 @@ fn check(case: &Path) -> Result<(), String> {
         ("exit", exit),
         ("path", path),
     ] {
-        let expected = text(case, name);
+        let expected = read_or_empty(case, name);
         if expected == found {
             continue;
         }

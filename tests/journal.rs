@@ -1,4 +1,4 @@
-//! Going on with a run that failed or was interrupted (SPEC §6.4, §3.7).
+//! Resuming a run that failed or was interrupted (SPEC §6.4, §3.7).
 
 mod support;
 
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
-/// Runs `tasks.txt` again as it stands.
-fn again(sandbox: &Sandbox, options: &[&str]) -> Ran {
+/// Runs `tasks.txt` again without changing it.
+fn run_again(sandbox: &Sandbox, options: &[&str]) -> Ran {
     let mut arguments = options.to_vec();
     arguments.push("tasks.txt");
     Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
 }
 
 fn resume(sandbox: &Sandbox) -> Ran {
-    again(sandbox, &["-r", "--resume"])
+    run_again(sandbox, &["-r", "--resume"])
 }
 
 fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
@@ -24,7 +24,7 @@ fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
     found
 }
 
-/// Kills tasker alone, and waits until its guardian has ended what it ran.
+/// Kills tasker alone, and waits until its guardian has ended its commands.
 fn kill_hard(sandbox: &Sandbox, child: std::process::Child) {
     signal(child.id(), "KILL");
     finish(child);
@@ -32,17 +32,17 @@ fn kill_hard(sandbox: &Sandbox, child: std::process::Child) {
     wait_for("no process is left", || processes_with(&home).is_empty());
 }
 
-/// A shell task that says in `effects` that it ran, then does the rest.
-fn task(id: u32, rest: &str) -> String {
+/// A shell task that records in `effects` that it ran, then does the rest.
+fn recording_task(id: u32, rest: &str) -> String {
     format!("task={id}\nexec=shell\ncommand=echo {id} >>effects; {rest}\n")
 }
 
 #[test]
-fn what_was_done_is_restored_and_the_task_that_stopped_runs_again() {
+fn results_are_restored_and_the_task_that_stopped_runs_again() {
     let sandbox = Sandbox::new();
-    let text = task(1, "echo from one")
-        + &task(2, "test -e fine && echo got @1_stdout@")
-        + &task(
+    let text = recording_task(1, "echo from one")
+        + &recording_task(2, "test -e fine && echo got @1_stdout@")
+        + &recording_task(
             3,
             "echo @1_stdout@ @2_stdout@ @1_attempts@ @2_attempts@ >sum",
         );
@@ -82,15 +82,15 @@ fn what_was_done_is_restored_and_the_task_that_stopped_runs_again() {
 }
 
 #[test]
-fn of_a_block_only_what_did_not_succeed_runs_again() {
+fn only_subtasks_that_did_not_succeed_run_again() {
     let sandbox = Sandbox::new();
     let text = "task=1\ntype=parallel\nhostnames=h[1-6]\nexec=shell\nmax_parallel=2\n\
         command=echo @hostname@ >>effects; test -e fine || test @hostname@ != h3 -a @hostname@ != h5\n\
         task=2\ntype=parallel\ntasks=3,4\n"
         .to_string()
-        + &task(3, "true")
-        + &task(4, "test -e better")
-        + &task(5, "echo @1_ok_hosts@ @1_total_count@ @2_success_count@ >sum");
+        + &recording_task(3, "true")
+        + &recording_task(4, "test -e better")
+        + &recording_task(5, "echo @1_ok_hosts@ @1_total_count@ @2_success_count@ >sum");
     assert_eq!(sandbox.run(&text, &[]).code, 10);
     sandbox.file("fine", "");
     sandbox.file("effects", "");
@@ -103,7 +103,7 @@ fn of_a_block_only_what_did_not_succeed_runs_again() {
         .collect();
     ran.sort();
     assert_eq!(ran, ["3", "4", "h3", "h5"]);
-    // Once more: a run that was gone on with can be gone on with.
+    // Once more: a resumed run can be resumed.
     sandbox.file("better", "");
     sandbox.file("effects", "");
     let third = resume(&sandbox);
@@ -113,12 +113,12 @@ fn of_a_block_only_what_did_not_succeed_runs_again() {
 }
 
 #[test]
-fn a_block_that_was_killed_goes_on_with_the_rest_of_its_waves() {
+fn a_block_that_was_killed_continues_with_its_remaining_waves() {
     let sandbox = Sandbox::new();
     let text = "task=1\ntype=parallel\nhostnames=h[1-6]\nexec=shell\nwaves=2,2,rest\nwave_check=9\n\
         command=echo @hostname@ >>effects; test -e fine -o @hostname@ != h4 || { echo x >ready; sleep 60; }\n"
         .to_string()
-        + &task(9, "true");
+        + &recording_task(9, "true");
     let child = sandbox.start(&text, &[]);
     wait_for("h4 runs and h3 is over", || {
         sandbox.exists("ready")
@@ -141,7 +141,7 @@ fn a_block_that_was_killed_goes_on_with_the_rest_of_its_waves() {
 }
 
 #[test]
-fn a_loop_goes_on_with_the_iteration_that_was_cut_short() {
+fn a_loop_continues_with_the_interrupted_iteration() {
     let sandbox = Sandbox::new();
     let text = "task=1\nexec=shell\nnext=loop\nloop=4\n\
         command=echo @loop@ >>effects; test -e fine -o @loop@ != 3 || { echo x >ready; sleep 60; }\n\
@@ -157,7 +157,7 @@ fn a_loop_goes_on_with_the_iteration_that_was_cut_short() {
 }
 
 #[test]
-fn a_retry_that_was_cut_short_is_not_begun_anew() {
+fn an_interrupted_retry_keeps_its_attempt_number() {
     let sandbox = Sandbox::new();
     let text = "task=1\nexec=shell\nretry_count=3\nretry_delay=0.01\n\
         command=echo @attempt@ >>effects; test @attempt@ != 1 || exit 1; \
@@ -172,18 +172,18 @@ fn a_retry_that_was_cut_short_is_not_begun_anew() {
 }
 
 #[test]
-fn a_conditional_goes_on_with_the_member_that_failed_however_deep() {
+fn a_conditional_continues_with_the_failed_member_at_any_depth() {
     let sandbox = Sandbox::new();
-    let text = task(1, "true")
+    let text = recording_task(1, "true")
         + "task=2\ntype=conditional\ncondition=@1_success@\nif_true_tasks=3,4,8\nnext=success\n"
-        + &task(3, "true")
+        + &recording_task(3, "true")
         + "task=4\ntype=conditional\ncondition=@3_success@\nif_true_tasks=5,6,7\nnext=success\n"
-        + &task(5, "true")
-        + &task(6, "test -e fine")
+        + &recording_task(5, "true")
+        + &recording_task(6, "test -e fine")
         + "next=success\n"
-        + &task(7, "true")
-        + &task(8, "true")
-        + &task(9, "true");
+        + &recording_task(7, "true")
+        + &recording_task(8, "true")
+        + &recording_task(9, "true");
     let first = sandbox.run(&text, &[]);
     assert_eq!(first.code, 10, "{first:?}");
     assert_eq!(sandbox.read("effects"), "1\n3\n5\n6\n");
@@ -200,8 +200,8 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
     let head = "A=one\nSECRET_B=correct-horse\n";
     let text = format!(
         "{head}{}{}",
-        task(1, "echo @A@ is @SECRET_B@"),
-        task(2, "test -e fine && echo \"@1_stdout@\" >sum")
+        recording_task(1, "echo @A@ is @SECRET_B@"),
+        recording_task(2, "test -e fine && echo \"@1_stdout@\" >sum")
     );
     assert_eq!(sandbox.run(&text, &[]).code, 1);
     let journal = std::fs::read_to_string(&journals(&sandbox)[0]).expect("a journal");
@@ -218,7 +218,7 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
         "{ran:?}"
     );
     sandbox.file("tasks.txt", &text);
-    let ran = again(
+    let ran = run_again(
         &sandbox,
         &["-r", "--resume", "--set", "SECRET_B=other-horse"],
     );
@@ -227,7 +227,7 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
         ran.stderr.contains("the global SECRET_B has another value"),
         "{ran:?}"
     );
-    let ran = again(&sandbox, &["-r", "--resume", "-k"]);
+    let ran = run_again(&sandbox, &["-r", "--resume", "-k"]);
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(ran.stderr.contains("it had no --keep-going"), "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n", "nothing ran");
@@ -241,9 +241,9 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
 }
 
 #[test]
-fn what_cannot_be_gone_on_with_is_refused() {
+fn a_run_that_cannot_be_resumed_is_refused() {
     let sandbox = Sandbox::new();
-    let text = task(1, "true") + &task(2, "false") + "next=success\nreturn=7\n";
+    let text = recording_task(1, "true") + &recording_task(2, "false") + "next=success\nreturn=7\n";
     assert_eq!(sandbox.run(&text, &[]).code, 7);
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 12, "{ran:?}");
@@ -257,22 +257,22 @@ fn what_cannot_be_gone_on_with_is_refused() {
         "{ran:?}"
     );
     assert_eq!(
-        again(&sandbox, &["-r", "--resume", "--start-from", "2"]).code,
+        run_again(&sandbox, &["-r", "--resume", "--start-from", "2"]).code,
         2
     );
     let mut piped = sandbox.tasker(&["-r", "--resume", "-"]);
     let piped = piped.stdin(std::fs::File::open(sandbox.path.join("tasks.txt")).expect("a file"));
     assert_eq!(Ran::from(piped.output().expect("tasker runs")).code, 2);
     assert_eq!(sandbox.read("effects"), "1\n2\n");
-    let fresh = again(&sandbox, &["-r", "--auto-recovery"]);
+    let fresh = run_again(&sandbox, &["-r", "--auto-recovery"]);
     assert_eq!(fresh.code, 7, "{fresh:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n1\n2\n");
 }
 
 #[test]
-fn a_run_that_is_alive_is_left_alone() {
+fn an_active_run_is_left_alone() {
     let sandbox = Sandbox::new();
-    let text = task(
+    let text = recording_task(
         1,
         "echo x >ready; while ! test -e fine; do sleep 0.01; done",
     );
@@ -288,17 +288,17 @@ fn a_run_that_is_alive_is_left_alone() {
 #[test]
 fn only_the_final_tasks_can_be_run_after_a_kill() {
     let sandbox = Sandbox::new();
-    let text = task(1, "echo on")
-        + &task(2, "test -e fine || { echo x >ready; sleep 60; }")
-        + &task(9, "echo off @1_stdout@ @run_outcome@ >>effects")
+    let text = recording_task(1, "echo on")
+        + &recording_task(2, "test -e fine || { echo x >ready; sleep 60; }")
+        + &recording_task(9, "echo off @1_stdout@ @run_outcome@ >>effects")
         + "finally=true\n";
     let child = sandbox.start(&text, &[]);
     wait_for("the second task", || sandbox.exists("ready"));
     kill_hard(&sandbox, child);
-    let ran = again(&sandbox, &["-r", "--finish-only"]);
+    let ran = run_again(&sandbox, &["-r", "--finish-only"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n9\noff on interrupted\n");
-    let twice = again(&sandbox, &["-r", "--finish-only"]);
+    let twice = run_again(&sandbox, &["-r", "--finish-only"]);
     assert_eq!(twice.code, 12, "{twice:?}");
     assert!(
         twice.stderr.contains("its final tasks have run already"),
@@ -314,12 +314,12 @@ fn only_the_final_tasks_can_be_run_after_a_kill() {
 }
 
 #[test]
-fn final_tasks_that_were_killed_are_run_and_no_other() {
+fn only_final_tasks_that_were_killed_are_run() {
     let sandbox = Sandbox::new();
-    let text = task(1, "true")
-        + &task(8, "true")
+    let text = recording_task(1, "true")
+        + &recording_task(8, "true")
         + "finally=true\n"
-        + &task(9, "test -e fine || { echo x >ready; sleep 60; }")
+        + &recording_task(9, "test -e fine || { echo x >ready; sleep 60; }")
         + "finally=true\n";
     let child = sandbox.start(&text, &[]);
     wait_for("the last final task", || sandbox.exists("ready"));
@@ -333,7 +333,7 @@ fn final_tasks_that_were_killed_are_run_and_no_other() {
 #[test]
 fn a_spooled_output_is_restored_whole() {
     let sandbox = Sandbox::new();
-    let text = task(1, "head -c 3000000 /dev/zero | tr '\\0' x")
+    let text = recording_task(1, "head -c 3000000 /dev/zero | tr '\\0' x")
         + "task=2\nexec=shell\nstdin=@1_stdout@\ncommand=test -e fine && wc -c >sum\n";
     assert_eq!(sandbox.run(&text, &[]).code, 1);
     sandbox.file("fine", "");
@@ -350,11 +350,11 @@ fn a_spooled_output_is_restored_whole() {
 }
 
 #[test]
-fn recovery_info_says_what_is_done_and_what_comes() {
+fn recovery_info_reports_what_is_done_and_what_is_next() {
     let sandbox = Sandbox::new();
-    let text = task(1, "true") + &task(2, "false") + "description=the second\n";
+    let text = recording_task(1, "true") + &recording_task(2, "false") + "description=the second\n";
     assert_eq!(sandbox.run(&text, &[]).code, 1);
-    let ran = again(&sandbox, &["--show-recovery-info"]);
+    let ran = run_again(&sandbox, &["--show-recovery-info"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     for part in [
         "stopped at task 2 with exit code 1",
@@ -369,7 +369,7 @@ fn recovery_info_says_what_is_done_and_what_comes() {
 
 #[test]
 fn a_journal_that_cannot_be_written_ends_the_run_with_32() {
-    // The first time while the first command runs, then with each result.
+    // First while the first command runs, then with each result.
     let cases = [
         ("EIO", 1, "task 1: ok", "1\n9\n"),
         ("EIO", 3, "task 2: ok", "1\n2\n9\n"),
@@ -377,10 +377,10 @@ fn a_journal_that_cannot_be_written_ends_the_run_with_32() {
     ];
     for (error, when, unrecorded, effects) in cases {
         let sandbox = Sandbox::new();
-        let text = task(1, "true")
-            + &task(2, "true")
-            + &task(3, "true")
-            + &task(9, "true")
+        let text = recording_task(1, "true")
+            + &recording_task(2, "true")
+            + &recording_task(3, "true")
+            + &recording_task(9, "true")
             + "finally=true\n";
         sandbox.file("tasks.txt", text);
         let mut command = Command::new("strace");
@@ -408,13 +408,13 @@ fn a_journal_that_cannot_be_written_ends_the_run_with_32() {
 }
 
 #[test]
-fn the_hosts_of_the_first_run_are_those_of_the_rest() {
+fn a_resumed_run_keeps_the_hosts_of_the_first_run() {
     let sandbox = Sandbox::new();
-    let text = task(1, "test -e fine")
+    let text = recording_task(1, "test -e fine")
         + "task=2\ntype=parallel\nhostnames=h[1-9]\nexec=shell\ncommand=echo @hostname@ >>effects\n";
     assert_eq!(sandbox.run(&text, &["--limit", "h[2-3]"]).code, 1);
     sandbox.file("fine", "");
-    let ran = again(&sandbox, &["-r", "--resume", "--limit", "h4"]);
+    let ran = run_again(&sandbox, &["-r", "--resume", "--limit", "h4"]);
     assert_eq!(ran.code, 12, "{ran:?}");
     sandbox.file("effects", "");
     assert_eq!(resume(&sandbox).code, 0);
@@ -425,13 +425,13 @@ fn the_hosts_of_the_first_run_are_those_of_the_rest() {
 }
 
 #[test]
-fn a_run_in_its_handlers_goes_on_there() {
+fn a_run_in_its_handlers_continues_there() {
     let sandbox = Sandbox::new();
-    let text = task(1, "false")
+    let text = recording_task(1, "false")
         + "on_failure=90\n"
-        + &task(2, "true")
-        + &task(90, "true")
-        + &task(92, "test -e fine || { echo x >ready; sleep 60; }");
+        + &recording_task(2, "true")
+        + &recording_task(90, "true")
+        + &recording_task(92, "test -e fine || { echo x >ready; sleep 60; }");
     let child = sandbox.start(&text, &[]);
     wait_for("the last handler", || sandbox.exists("ready"));
     kill_hard(&sandbox, child);
@@ -443,13 +443,13 @@ fn a_run_in_its_handlers_goes_on_there() {
 }
 
 #[test]
-fn hosts_are_known_by_their_names_when_their_file_has_changed() {
+fn hosts_are_matched_by_name_when_their_file_has_changed() {
     let sandbox = Sandbox::new();
     sandbox.file("hosts", "h1\nh2\n");
     let text = "task=1\ntype=parallel\nhostnames=file:hosts\nexec=shell\n\
         command=echo @hostname@ >>effects; test -e fine -o @hostname@ = h1\n";
     assert_eq!(sandbox.run(text, &[]).code, 10);
-    // A host that has gone meanwhile is left alone, a new one gets its turn.
+    // A host that was removed is not run, a new one is.
     sandbox.file("hosts", "h1\nh3\n");
     sandbox.file("fine", "");
     sandbox.file("effects", "");
@@ -459,9 +459,9 @@ fn hosts_are_known_by_their_names_when_their_file_has_changed() {
 }
 
 #[test]
-fn a_success_makes_earlier_journals_pointless() {
+fn a_success_removes_earlier_journals() {
     let sandbox = Sandbox::new();
-    let text = task(1, "true") + &task(2, "test -e fine");
+    let text = recording_task(1, "true") + &recording_task(2, "test -e fine");
     assert_eq!(sandbox.run(&text, &[]).code, 1);
     sandbox.file("fine", "");
     assert_eq!(sandbox.run(&text, &[]).code, 0);
@@ -470,9 +470,9 @@ fn a_success_makes_earlier_journals_pointless() {
 }
 
 #[test]
-fn a_run_that_ended_well_but_for_its_journal_is_not_run_again() {
+fn a_run_that_succeeded_except_for_its_journal_is_not_run_again() {
     let sandbox = Sandbox::new();
-    sandbox.file("tasks.txt", task(1, "true"));
+    sandbox.file("tasks.txt", recording_task(1, "true"));
     let mut command = Command::new("strace");
     command.args(["-qq", "-o", "/dev/null", "-e", "trace=unlink", "-e"]);
     command.args([
@@ -488,18 +488,18 @@ fn a_run_that_ended_well_but_for_its_journal_is_not_run_again() {
     let ran = Ran::from(command.output().expect("strace runs"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("cannot remove the journal"), "{ran:?}");
-    let ran = again(&sandbox, &["-r", "--auto-recovery"]);
+    let ran = run_again(&sandbox, &["-r", "--auto-recovery"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n");
     assert!(journals(&sandbox).is_empty());
 }
 
-/// A run asks the system for nothing twice. The second one, which finds its
-/// directories; what the loader and the C library do before `main` is theirs.
+/// A run makes no system call twice. The second run, which finds its directories;
+/// calls of the loader and the C library before `main` do not count.
 #[test]
-fn a_run_of_one_task_asks_for_nothing_twice() {
+fn a_run_of_one_task_makes_no_system_call_twice() {
     let sandbox = Sandbox::new();
-    sandbox.file("tasks.txt", task(1, "/bin/true"));
+    sandbox.file("tasks.txt", recording_task(1, "/bin/true"));
     let traced = || {
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-s", "4000", "-o", "calls", "-e"]);
@@ -531,7 +531,7 @@ fn a_run_of_one_task_asks_for_nothing_twice() {
         &["readlink(", "/proc/self/fd/0"],
         &["getuid("],
         &["write(", "[INFO] Task file"],
-        // Before there is room in it; a file without a name is not cut off.
+        // Before there is room in it; a file without a name is not truncated.
         &["ftruncate("],
     ];
     for parts in once {
@@ -546,9 +546,10 @@ fn a_run_of_one_task_asks_for_nothing_twice() {
         "[INFO] Task validation",
     ];
     assert_eq!(count(&mine, &head), 1, "{calls}");
-    // The journal is not read again: created, renamed and removed by name.
+    // The journal is not read again: it is created, renamed and removed by name.
     assert_eq!(count(&mine, &["openat(", ".journal\""]), 0, "{calls}");
-    // A command resets what is ignored (SIGUSR1, SIGPIPE, SIGXFSZ), not all there are.
+    // A command resets the ignored signals (SIGUSR1, SIGPIPE, SIGXFSZ), not all
+    // signals.
     let resets = |call: &&&str| {
         let new = call
             .strip_prefix("rt_sigaction(")

@@ -1,5 +1,5 @@
-//! Results for a program (SPEC §6.7): every way a run can end leaves a JSON file
-//! that a real parser reads, and that is as tasker-json(5) says.
+//! Results for a program (SPEC §6.7): however a run ends, it leaves a JSON file
+//! that a real parser reads and that matches tasker-json(5).
 
 #[path = "support/hostile.rs"]
 mod hostile;
@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
-/// The file is there and as documented; its text.
-fn checked(sandbox: &Sandbox, name: &str) -> String {
+/// Checks that the file exists and is as documented; returns its text.
+fn assert_documented(sandbox: &Sandbox, name: &str) -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ran = Command::new("python3")
         .arg(project.join("tests/check_json.py"))
@@ -23,8 +23,8 @@ fn checked(sandbox: &Sandbox, name: &str) -> String {
     sandbox.read(name)
 }
 
-/// What Python makes of an expression about the object `j`.
-fn ask(sandbox: &Sandbox, name: &str, expression: &str) -> String {
+/// The value that Python gives for an expression about the object `j`.
+fn evaluate(sandbox: &Sandbox, name: &str, expression: &str) -> String {
     let script = format!("import json; j = json.load(open({name:?})); print({expression})");
     let ran = Command::new("python3")
         .args(["-c", &script])
@@ -102,13 +102,13 @@ fn run_all(sandbox: &Sandbox, options: &[&str]) -> Ran {
 }
 
 #[test]
-fn all_that_a_run_can_hold_is_written() {
+fn every_part_of_a_run_is_written() {
     let sandbox = Sandbox::new();
     let ran = run_all(&sandbox, &["--output-json=out.json", "-p", "night"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let text = checked(&sandbox, "out.json");
+    let text = assert_documented(&sandbox, "out.json");
     assert!(!text.contains("hunter22"), "{text}");
-    let asked = |expression: &str| ask(&sandbox, "out.json", expression);
+    let asked = |expression: &str| evaluate(&sandbox, "out.json", expression);
     assert_eq!(
         asked("j['execution_summary']['execution_path']"),
         "[1, 2, 4, 5, 6, 7]"
@@ -149,7 +149,7 @@ fn all_that_a_run_can_hold_is_written() {
 }
 
 #[test]
-fn without_a_name_it_is_one_of_the_log_directory() {
+fn without_a_path_it_goes_to_the_log_directory() {
     let sandbox = Sandbox::new();
     for _ in 0..2 {
         let ran = sandbox.run("task=1\nexec=local\ncommand=true\n", &["--output-json"]);
@@ -160,20 +160,20 @@ fn without_a_name_it_is_one_of_the_log_directory() {
         .flatten()
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
-    // Two, also where both began in the same second.
+    // Two files, even if both runs began in the same second.
     assert_eq!(names.len(), 2, "{names:?}");
     for name in names {
         assert!(
             name.starts_with("tasks_2") && name.ends_with(".json"),
             "{name}"
         );
-        checked(&sandbox, &format!("TASKER/output/{name}"));
+        assert_documented(&sandbox, &format!("TASKER/output/{name}"));
     }
 }
 
-/// What is in the way of a run, and the exit code.
+/// What prevents a run, and its exit code.
 #[test]
-fn every_way_not_to_begin_is_written() {
+fn every_refusal_is_written() {
     const GOOD: &str = "task=1\nexec=local\ncommand=true\n";
     let cases: [(&str, &[&str], i32); 11] = [
         ("task=1\ncomand=x\n", &[], 20),
@@ -198,8 +198,8 @@ fn every_way_not_to_begin_is_written() {
         all.extend(options);
         let ran = sandbox.run(file, &all);
         assert_eq!(ran.code, code, "{options:?}: {}", ran.stderr);
-        checked(&sandbox, "out.json");
-        let asked = ask(
+        assert_documented(&sandbox, "out.json");
+        let asked = evaluate(
             &sandbox,
             "out.json",
             "(j['workflow_metadata']['exit_code'], j['task_results'], len(j['execution_summary']['failure_info']['error']) > 3)",
@@ -209,7 +209,7 @@ fn every_way_not_to_begin_is_written() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_written_as_such() {
+fn a_missing_task_file_is_written_as_such() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .tasker(&["-r", "--output-json", "none.txt"])
@@ -217,7 +217,7 @@ fn a_file_that_is_not_there_is_written_as_such() {
     assert_eq!(Ran::from(ran.expect("tasker runs")).code, 30);
     let output = std::fs::read_dir(sandbox.path.join("TASKER/output")).expect("the directory");
     let name = output.flatten().next().expect("a file").file_name();
-    checked(
+    assert_documented(
         &sandbox,
         &format!("TASKER/output/{}", name.to_string_lossy()),
     );
@@ -269,8 +269,8 @@ fn every_end_of_a_run_is_written() {
         all.extend(options);
         let ran = sandbox.run(file, &all);
         assert_eq!(ran.code, code, "{file}: {}", ran.stderr);
-        checked(&sandbox, "out.json");
-        let found = ask(
+        assert_documented(&sandbox, "out.json");
+        let found = evaluate(
             &sandbox,
             "out.json",
             "j['execution_summary']['failure_info']['error']",
@@ -289,8 +289,8 @@ fn an_end_by_a_signal_is_written() {
         wait_for("the command", || sandbox.exists("started"));
         signal(child.id(), name);
         assert_eq!(finish(child).code, code);
-        checked(&sandbox, "out.json");
-        let asked = ask(&sandbox, "out.json", "j['task_results']['1']['outcome']");
+        assert_documented(&sandbox, "out.json");
+        let asked = evaluate(&sandbox, "out.json", "j['task_results']['1']['outcome']");
         assert_eq!(asked, "cancelled");
     }
 }
@@ -306,15 +306,15 @@ fn hostile_outputs_are_data() {
     let tasks = hostile::producers(&sandbox, &data);
     let ran = sandbox.run(&tasks, &["--output-json=out.json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let text = checked(&sandbox, "out.json");
+    let text = assert_documented(&sandbox, "out.json");
     let inert = |c: char| c.is_control() || "<\u{202e}\u{2028}".contains(c);
     assert!(!text.trim_end().contains(inert));
     let back = "sum(chr(27) in r['stdout'] for r in j['task_results'].values()) > 0";
-    assert_eq!(ask(&sandbox, "out.json", back), "True");
+    assert_eq!(evaluate(&sandbox, "out.json", back), "True");
 }
 
 #[test]
-fn a_long_output_is_cut_and_its_length_told() {
+fn a_long_output_is_cut_and_its_length_given() {
     let sandbox = Sandbox::new();
     let command = "head -c 3000000 /dev/zero";
     let ran = sandbox.run(
@@ -322,8 +322,8 @@ fn a_long_output_is_cut_and_its_length_told() {
         &["--output-json=out.json", "--keep-output", "kept"],
     );
     assert_eq!(ran.code, 0);
-    checked(&sandbox, "out.json");
-    let asked = ask(
+    assert_documented(&sandbox, "out.json");
+    let asked = evaluate(
         &sandbox,
         "out.json",
         "(len(j['task_results']['1']['stdout']), j['task_results']['1']['stdout_bytes'])",
@@ -333,23 +333,23 @@ fn a_long_output_is_cut_and_its_length_told() {
     assert_eq!(kept.len(), 3_000_000);
 }
 
-/// A run that is over lets its spooled outputs go, but not before they are told.
+/// A run that has ended removes its spooled outputs, but only after reporting them.
 #[test]
-fn the_outputs_of_a_run_that_is_over_are_written_before_they_go() {
+fn outputs_are_written_before_their_files_are_removed() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(
         "task=1\nexec=shell\ncommand=yes | head -n 800000; echo the last line; exit 3\nreturn=3\n",
         &["--output-json=out.json"],
     );
     assert_eq!(ran.code, 3);
-    let asked = ask(
+    let asked = evaluate(
         &sandbox,
         "out.json",
         "len(j['task_results']['1']['stdout'])",
     );
     assert_eq!(asked, format!("{}", 1 << 20));
     assert!(ran.stderr.contains("the last line"), "{}", ran.stderr);
-    // An optional value is only one after a `=`.
+    // An optional value needs a `=`.
     let again = "tasker -r --start-from 1 --output-json=out.json tasks.txt";
     assert!(ran.stderr.contains(again), "{}", ran.stderr);
     let left: Vec<_> = std::fs::read_dir(sandbox.path.join("TASKER/state"))
@@ -361,7 +361,7 @@ fn the_outputs_of_a_run_that_is_over_are_written_before_they_go() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_found_before_anything_runs() {
+fn an_unwritable_path_is_found_before_anything_runs() {
     for place in ["/proc/out.json", "none/out.json", "/"] {
         let sandbox = Sandbox::new();
         let option = format!("--output-json={place}");
@@ -380,9 +380,10 @@ fn a_place_that_cannot_be_written_is_found_before_anything_runs() {
     assert!(!sandbox.exists("ran"));
 }
 
-/// What is no plain file is written to, not replaced; a link is followed.
+/// A target that is not a regular file is written to, not replaced; a link is
+/// followed.
 #[test]
-fn a_pipe_and_a_link_stay_what_they_are() {
+fn a_fifo_and_a_link_are_not_replaced() {
     let sandbox = Sandbox::new();
     let file = "task=1\nexec=local\ncommand=true\n";
     let ran = sandbox.run(file, &["-q", "--output-json=/dev/stdout"]);
@@ -397,7 +398,7 @@ fn a_pipe_and_a_link_stay_what_they_are() {
     assert_eq!(sandbox.run(file, &["--output-json=out.json"]).code, 0);
     let meta = std::fs::symlink_metadata(sandbox.path.join("out.json")).expect("the link");
     assert!(meta.is_symlink());
-    checked(&sandbox, "real.json");
+    assert_documented(&sandbox, "real.json");
 }
 
 #[test]
@@ -415,8 +416,8 @@ fn a_dry_run_writes_nothing() {
     assert!(!sandbox.exists("out.json") && !sandbox.exists("kept"));
 }
 
-/// All that is printed, by task, host and iteration; secrets masked, also one
-/// that comes in two pieces.
+/// All output, by task, host and iteration, with secrets masked, even one that
+/// arrives in two pieces.
 #[test]
 fn outputs_are_kept_by_task_host_and_iteration() {
     let sandbox = Sandbox::new();
@@ -484,9 +485,9 @@ command=./many
     assert_eq!(kept("5.stdout"), "***\n".repeat(300_000));
 }
 
-/// A slip of the keyboard must not take the task file away.
+/// A typing error must not destroy the task file.
 #[test]
-fn nothing_is_written_over_the_task_file() {
+fn the_task_file_is_never_overwritten() {
     const GOOD: &str = "task=1\nexec=local\ncommand=touch ran\n";
     for option in [
         "--output-json=./tasks.txt",

@@ -1,6 +1,6 @@
-//! Hard inputs: files that are cut off, huge, malicious or random. Each is
+//! Difficult inputs: files that are truncated, huge, malicious or random. Each is
 //! refused or accepted in bounded time with a clear message, and none runs
-//! anything: every command here would leave a file `ran`.
+//! anything: every command here would create a file `ran`.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox};
 
-/// Every construct of the language in one file that is valid.
+/// Every construct of the language in one valid file.
 const RICH: &str = r#"#!/usr/bin/env tasker
 --log-level=DEBUG
 -p NIGHTLY
@@ -125,7 +125,8 @@ command=touch ran
 arguments=@run_outcome@ @20_failed_hosts@
 "#;
 
-/// Runs tasker on standard input's or a file's bytes; killed after 20 s.
+/// Runs tasker on these bytes, from standard input or a file; it is killed after 20
+/// s.
 fn check(options: &[&str], content: &[u8]) -> Ran {
     let sandbox = Sandbox::new();
     let file = sandbox.file("tasks.txt", content);
@@ -139,7 +140,7 @@ fn check(options: &[&str], content: &[u8]) -> Ran {
         .stdin(Stdio::null())
         .spawn()
         .expect("tasker starts");
-    let code = end_of(child);
+    let code = wait_for_output(child);
     let ran = Ran {
         code,
         stdout: sandbox.read("stdout"),
@@ -155,7 +156,7 @@ fn check(options: &[&str], content: &[u8]) -> Ran {
     ran
 }
 
-fn end_of(mut child: Child) -> i32 {
+fn wait_for_output(mut child: Child) -> i32 {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(status) = child.try_wait().expect("a child") {
@@ -170,7 +171,7 @@ fn end_of(mut child: Child) -> i32 {
     }
 }
 
-/// The file is refused by a real run, and the text is part of the reason.
+/// Checks that a real run refuses the file, with this text in the reason.
 #[track_caller]
 fn refused(content: impl AsRef<[u8]>, code: i32, reason: &str) -> Ran {
     let ran = check(&["-r"], content.as_ref());
@@ -181,12 +182,12 @@ fn refused(content: impl AsRef<[u8]>, code: i32, reason: &str) -> Ran {
         "{:.2000}",
         ran.stderr
     );
-    // However long the file's lines are, the messages are for a person.
+    // However long the lines of the file are, the messages stay readable.
     assert!(ran.stderr.len() < 60_000, "{} bytes", ran.stderr.len());
     ran
 }
 
-/// The file is good: a dry run lists it.
+/// Checks that the file is valid: a dry run lists it.
 #[track_caller]
 fn accepted(content: impl AsRef<[u8]>) -> Ran {
     let ran = check(&[], content.as_ref());
@@ -194,7 +195,7 @@ fn accepted(content: impl AsRef<[u8]>) -> Ran {
     ran
 }
 
-/// The same without the list, for what is large.
+/// The same without the list, for large files.
 #[track_caller]
 fn valid(content: impl AsRef<[u8]>) {
     let ran = check(&["--validate-only"], content.as_ref());
@@ -204,7 +205,7 @@ fn valid(content: impl AsRef<[u8]>) {
 const TASK: &str = "task=1\nhostname=localhost\ncommand=touch ran\n";
 
 #[test]
-fn the_rich_file_is_good() {
+fn the_full_file_is_valid() {
     let ran = accepted(RICH);
     assert_eq!(ran.stderr, "");
     assert!(!ran.stdout.contains("s3cret"), "{}", ran.stdout);
@@ -224,7 +225,7 @@ fn a_file_may_be_cut_off_anywhere() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_located() {
+fn invalid_utf_8_is_reported_with_its_place() {
     refused(
         b"task=1\n\nname=\xff\xfe\n",
         20,
@@ -246,7 +247,7 @@ fn bytes_that_are_not_text_are_located() {
         "tasks.txt:1:1: error: a NUL byte",
     );
     refused(b"\x7fELF\x02\x01\x01\0\0", 20, "error: a NUL byte");
-    // An overlong form, a surrogate, a cut-off character at the very end.
+    // An overlong form, a surrogate, a truncated character at the very end.
     for bad in [&b"A=\xc0\xaf\n"[..], b"A=\xed\xa0\x80\n", b"A=\xe2\x82"] {
         refused(
             bad,
@@ -257,8 +258,8 @@ fn bytes_that_are_not_text_are_located() {
 }
 
 #[test]
-fn a_bom_and_crlf_say_nothing() {
-    // The id of a plan with secrets is another one in each log directory.
+fn a_bom_and_crlf_are_ignored() {
+    // The plan id of a file with secrets differs between log directories.
     let listed = |text: String| {
         let ran = accepted(text);
         let (list, id) = ran.stdout.rsplit_once("plan: ").expect("an id");
@@ -270,7 +271,7 @@ fn a_bom_and_crlf_say_nothing() {
     assert_eq!(listed(format!("\u{feff}{RICH}")), plain);
     assert_eq!(listed(RICH.trim_end().into()), plain);
     refused("\u{feff}task=x", 20, "tasks.txt:1:6");
-    // A BOM inside the file is a character like any other.
+    // A BOM inside the file is an ordinary character.
     refused(
         format!("{TASK}\u{feff}name=x\n"),
         20,
@@ -279,13 +280,13 @@ fn a_bom_and_crlf_say_nothing() {
 }
 
 #[test]
-fn terminal_codes_are_not_passed_on() {
+fn escape_codes_are_not_printed() {
     let ran = refused("task=1\x1b[31m\nname=\x07\n", 20, "expected a task id");
     assert!(!ran.stderr.contains(['\x1b', '\x07']), "{:?}", ran.stderr);
 }
 
 #[test]
-fn one_line_may_be_huge() {
+fn a_line_can_be_huge() {
     let long = "x".repeat(10 << 20);
     refused(&long, 20, "without `=`");
     refused(format!("task={long}"), 20, "expected a task id");
@@ -328,7 +329,7 @@ fn one_line_may_be_huge() {
 }
 
 #[test]
-fn one_line_may_have_many_parts() {
+fn a_line_can_have_many_parts() {
     let times = |part: &str| part.repeat((1 << 20) / part.len());
     refused(format!("{TASK}success={}", times("(")), 20, "levels deep");
     refused(format!("{TASK}success={}", times("!")), 20, "levels deep");
@@ -414,7 +415,7 @@ fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
 }
 
 #[test]
-fn a_hundred_thousand_tasks_are_read() {
+fn a_hundred_thousand_tasks_can_be_read() {
     let tasks = lines(100_000, |i| {
         format!("task={i}\nname=t{i}\nhostname=localhost\ncommand=touch ran\n")
     });
@@ -444,7 +445,7 @@ fn a_hundred_thousand_tasks_are_read() {
 }
 
 #[test]
-fn a_block_may_be_large() {
+fn a_block_can_be_large() {
     let members = lines(50_000, |i| {
         format!("task={i}\nexec=local\ncommand=touch ran\n")
     });
@@ -476,7 +477,7 @@ fn a_block_may_be_large() {
 }
 
 #[test]
-fn globals_may_be_many_but_not_endless() {
+fn globals_can_be_many_but_are_bounded() {
     let chain = lines(100_000, |i| format!("G{i}=@G{}@\n", i + 1));
     let used = format!("{TASK}arguments=@G0@\n");
     let ran = accepted(format!("{chain}G100000=the end\n{used}"));

@@ -1,5 +1,5 @@
-//! What is seen of a run while it runs (SPEC §6.6): on real terminals of several
-//! widths, in a pipe, and by who asks.
+//! What a run shows while it runs (SPEC §6.6): on real terminals of several widths,
+//! in a pipe, and when asked.
 
 #[path = "support/sshd.rs"]
 #[allow(dead_code)]
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use support::neutral::without_numbers;
 use support::{Sandbox, finish, signal, wait_for};
 
-/// A terminal of its own, driven through tmux.
+/// A separate terminal, controlled through tmux.
 struct Terminal<'a> {
     sandbox: &'a Sandbox,
 }
@@ -23,11 +23,11 @@ impl Drop for Terminal<'_> {
 }
 
 impl<'a> Terminal<'a> {
-    /// Runs the command line in a terminal of that width; nothing without tmux.
+    /// Runs the command line in a terminal of that width; None without tmux.
     fn start(sandbox: &'a Sandbox, columns: u32, line: &str) -> Option<Terminal<'a>> {
         let terminal = Terminal { sandbox };
         let tasker = env!("CARGO_BIN_EXE_tasker");
-        // The shell that waits keeps the screen as it was left.
+        // The waiting shell keeps the screen as it was.
         let line = format!("trap : INT; TASKER={tasker}; {line}; echo END $?; sleep 600");
         let columns = columns.to_string();
         let size = ["-x", &columns, "-y", "30"];
@@ -70,7 +70,7 @@ impl<'a> Terminal<'a> {
         lines.filter(|l| !l.is_empty()).collect()
     }
 
-    /// All that was ever on the screen, a line of the terminal each.
+    /// Everything that was ever on the screen, one line per terminal line.
     fn history(&self) -> String {
         let words = ["capture-pane", "-p", "-S", "-", "-J"];
         self.tmux(&words).unwrap_or_default()
@@ -80,7 +80,7 @@ impl<'a> Terminal<'a> {
         self.screen().pop().unwrap_or_default()
     }
 
-    /// The last line once it holds the text.
+    /// The last line once it contains the text.
     #[track_caller]
     fn wait_last(&self, text: &str) -> String {
         wait_for(&format!("the last line with `{text}`"), || {
@@ -99,7 +99,7 @@ impl<'a> Terminal<'a> {
     }
 }
 
-/// A block of ten hosts, four at once; those that `gate` is not open for wait.
+/// A block of ten hosts, four at once; some wait until the file `gate` exists.
 const BLOCK: &str = "\
 task=1
 description=make ready
@@ -118,7 +118,8 @@ exec=local
 command=echo all done
 ";
 
-/// `web0[1-3]` end at once, the third badly; the others when the gate is open.
+/// `web0[1-3]` end at once, the third with a failure; the others once `gate`
+/// exists.
 const DEPLOY: &str = "\
 #!/bin/sh
 case $1 in
@@ -147,7 +148,7 @@ fn the_status_line_fits_every_width() {
         line.starts_with("[2/3] 10 deploy the release everywhere 2/10 ok"),
         "{line}"
     );
-    // Lines above it are as they were printed.
+    // The lines above it are unchanged.
     let screen = terminal.screen().join("\n");
     assert!(
         screen.contains("task 1: make ready\n  $ true\n"),
@@ -201,7 +202,7 @@ fn wide_characters_are_counted_as_the_terminal_does() {
 }
 
 #[test]
-fn a_signal_from_the_keyboard_is_answered_above_it() {
+fn a_signal_from_the_keyboard_is_answered_above_the_status_line() {
     let sandbox = block();
     let Some(terminal) = Terminal::start(&sandbox, 80, "$TASKER -r tasks.txt") else {
         return;
@@ -221,7 +222,7 @@ fn a_signal_from_the_keyboard_is_answered_above_it() {
 }
 
 #[test]
-fn what_cannot_be_redrawn_gets_plain_lines() {
+fn output_that_cannot_be_redrawn_gets_plain_lines() {
     let lines = [
         "TERM=dumb $TASKER -r tasks.txt",
         "unset TERM; $TASKER -r tasks.txt",
@@ -253,8 +254,8 @@ fn what_cannot_be_redrawn_gets_plain_lines() {
     }
 }
 
-/// What a terminal gets, byte for byte, from a run on it with that environment.
-fn raw(sandbox: &Sandbox, environment: &[(&str, &str)]) -> String {
+/// What a terminal receives, byte for byte, from a run with that environment.
+fn raw_terminal_output(sandbox: &Sandbox, environment: &[(&str, &str)]) -> String {
     let line = format!("{} -r tasks.txt", env!("CARGO_BIN_EXE_tasker"));
     let ran = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
@@ -274,9 +275,9 @@ fn colour_is_only_where_it_is_wanted() {
     let sandbox = block();
     sandbox.file("gate", "");
     let red = "\x1b[31m1 failed\x1b[0m";
-    let seen = raw(&sandbox, &[]);
+    let seen = raw_terminal_output(&sandbox, &[]);
     assert!(seen.contains(red), "{seen:?}");
-    let seen = raw(&sandbox, &[("NO_COLOR", "1")]);
+    let seen = raw_terminal_output(&sandbox, &[("NO_COLOR", "1")]);
     assert!(
         seen.contains("1 failed") && !seen.contains("\x1b[31m"),
         "{seen:?}"
@@ -285,11 +286,12 @@ fn colour_is_only_where_it_is_wanted() {
         seen.contains("\x1b[J"),
         "it is redrawn all the same: {seen:?}"
     );
-    let seen = raw(&sandbox, &[("TERM", "dumb")]);
+    let seen = raw_terminal_output(&sandbox, &[("TERM", "dumb")]);
     assert!(!seen.contains('\x1b'), "{seen:?}");
 }
 
-/// A command's output cannot drive the terminal, nor the status line a title.
+/// Neither the output of a command nor a title in the status line can control the
+/// terminal.
 #[test]
 fn hostile_text_is_inert_on_a_terminal() {
     let sandbox = Sandbox::new();
@@ -301,7 +303,7 @@ fn hostile_text_is_inert_on_a_terminal() {
         "tasks.txt",
         "task=1\ndescription=a \u{202e}title\u{1b}[2J\nexec=local\ncommand=cat out\n",
     );
-    let seen = raw(&sandbox, &[("NO_COLOR", "1")]);
+    let seen = raw_terminal_output(&sandbox, &[("NO_COLOR", "1")]);
     let ours = seen.replace("\x1b[J", "");
     let inert = |c: char| c.is_control() && !"\r\n".contains(c) || c == '\u{202e}';
     assert!(!ours.contains(inert), "{ours:?}");
@@ -312,7 +314,7 @@ fn hostile_text_is_inert_on_a_terminal() {
 }
 
 #[test]
-fn who_asks_is_answered() {
+fn sigusr1_prints_the_progress() {
     for quiet in [true, false] {
         let sandbox = block();
         let options: &[&str] = if quiet { &["-q"] } else { &[] };
@@ -356,9 +358,9 @@ fn a_slow_host_is_named_once() {
     assert!(log.contains("; the median of 3 others is "), "{log}");
 }
 
-/// Before there is a run to tell of, a question ends nothing either.
+/// SIGUSR1 before the run begins does not end tasker either.
 #[test]
-fn a_question_that_comes_too_early_ends_nothing() {
+fn sigusr1_before_the_run_does_not_end_tasker() {
     use std::io::Write;
     let sandbox = Sandbox::new();
     let mut command = sandbox.tasker(&["-r", "-"]);
@@ -368,7 +370,7 @@ fn a_question_that_comes_too_early_ends_nothing() {
         .expect("tasker starts");
     let mut stdin = child.stdin.take().expect("its input");
     let status = format!("/proc/{}/status", child.id());
-    // It ignores the signal once it has begun; then it waits for the file.
+    // tasker ignores the signal once it has begun; then it waits for the file.
     wait_for("the start", || {
         let status = std::fs::read_to_string(&status).unwrap_or_default();
         let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:\t"));
@@ -379,7 +381,7 @@ fn a_question_that_comes_too_early_ends_nothing() {
     drop(stdin);
     let ran = finish(child);
     assert_eq!(ran.code, 0, "{ran:?}");
-    // A command gets it as it comes.
+    // A command gets the default action.
     let mask = ran
         .stdout
         .lines()

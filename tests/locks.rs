@@ -5,7 +5,7 @@ mod support;
 use std::process::Child;
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
-/// Runs until the file `go` is there; `began` says that it runs.
+/// Runs until the file `go` exists; `began` records that it runs.
 const HOLDS: &str =
     "task=1\nexec=shell\ncommand=echo x >> began; while [ ! -e go ]; do sleep 0.01; done\n";
 
@@ -30,7 +30,7 @@ fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_second_instance_is_refused_and_told_who_runs() {
+fn a_second_instance_is_refused_with_the_holder() {
     let sandbox = Sandbox::new();
     let first = holder(&sandbox);
     let ran = tasker(&sandbox, &["--instance-check"]);
@@ -77,7 +77,7 @@ fn another_file_or_other_globals_are_another_run() {
 }
 
 #[test]
-fn force_runs_beside_it_and_says_so() {
+fn force_instance_runs_anyway_with_a_warning() {
     let sandbox = Sandbox::new();
     let first = holder(&sandbox);
     let second = sandbox.start(HOLDS, &["--force-instance"]);
@@ -105,7 +105,8 @@ fn a_waiting_instance_runs_after_the_first() {
 #[test]
 fn the_lock_is_free_after_sigkill_and_no_command_holds_it() {
     let sandbox = Sandbox::new();
-    // What the command leaves behind outlives the run and must not hold the lock.
+    // The process that the command leaves behind outlives the run and must not hold
+    // the lock.
     let text = "task=1\nexec=shell\ncommand=setsid -f sleep 20 </dev/null >/dev/null 2>&1; echo x >> began; while [ ! -e go ]; do sleep 0.01; done\n";
     let mut child = sandbox.start(text, &["--instance-check"]);
     wait_for("the run", || sandbox.exists("began"));
@@ -125,7 +126,7 @@ fn a_signal_ends_the_wait_for_the_lock_and_the_splay() {
         let blocked = || {
             let status = std::fs::read_to_string(format!("/proc/{}/status", waiting.id()));
             let status = status.unwrap_or_default();
-            // It takes signals itself from here on.
+            // From here on it handles signals itself.
             status
                 .lines()
                 .any(|l| l.starts_with("SigBlk:") && !l.ends_with("0000000000000000"))
@@ -147,7 +148,7 @@ fn a_signal_ends_the_wait_for_the_lock_and_the_splay() {
 }
 
 #[test]
-fn of_twenty_at_once_one_runs() {
+fn one_of_twenty_instances_runs() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", HOLDS);
     let start = |_| {
@@ -156,7 +157,7 @@ fn of_twenty_at_once_one_runs() {
             .spawn()
     };
     let all: Vec<Child> = (0..20).map(start).map(|c| c.expect("it starts")).collect();
-    // The nineteen end by themselves while the one still runs.
+    // The nineteen end by themselves while the first is still running.
     let ended = |child: &Child| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
         stat.is_ok_and(|s| s.contains(") Z "))
@@ -173,7 +174,7 @@ fn of_twenty_at_once_one_runs() {
 }
 
 #[test]
-fn one_that_would_go_on_with_a_live_run_heeds_its_lock() {
+fn resuming_an_active_run_respects_its_lock() {
     let sandbox = Sandbox::new();
     let first = holder(&sandbox);
     let ran = tasker(&sandbox, &["--auto-recovery", "--lock-skip"]);

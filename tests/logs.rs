@@ -1,5 +1,5 @@
-//! The log file (SPEC §6.3): complete, greppable, and nothing that a command
-//! prints can forge a line of it, drive a terminal or show a secret.
+//! The log file (SPEC §6.3): complete, greppable, and safe: output of a command
+//! cannot forge a line of it, control a terminal or reveal a secret.
 
 #[path = "support/hostile.rs"]
 mod hostile;
@@ -7,7 +7,7 @@ mod support;
 
 use support::Sandbox;
 
-/// Whether the line begins as each line of a log does.
+/// Whether the line begins as every log line does.
 fn is_stamped(line: &str) -> bool {
     let shape = "[0000-00-00 00:00:00] [";
     let bytes = line.as_bytes();
@@ -24,14 +24,15 @@ fn is_stamped(line: &str) -> bool {
             .any(|level| line[shape.len()..].starts_with(level))
 }
 
-/// Neither control characters nor such that turn text around.
+/// Whether it has neither control characters nor characters that change the
+/// direction of text.
 fn is_inert(text: &str) -> bool {
     let active = |c: char| c.is_control() && !"\n\t".contains(c) || c == '\u{202e}';
     !text.contains(active)
 }
 
 #[test]
-fn the_head_tells_who_ran_what_from_where() {
+fn the_header_says_who_ran_what_from_where() {
     let sandbox = Sandbox::new();
     let tasks =
         "CHANGE=CHG-7\ntask=1\ntype=parallel\nhostnames=web[1-3],db1\nexec=local\ncommand=true\n";
@@ -91,7 +92,7 @@ fn no_output_can_forge_a_line_or_drive_a_terminal() {
         assert!(is_stamped(line), "{line:?}");
     }
     assert!(is_inert(&log) && is_inert(&ran.stdout) && is_inert(&ran.stderr));
-    // The lines that would be believed are tasker's own.
+    // The lines that could be mistaken for the log are tasker's own.
     let steps: Vec<&str> = log
         .lines()
         .filter(|l| l[21..].starts_with(" [INFO] Path: "))
@@ -108,7 +109,7 @@ fn no_output_can_forge_a_line_or_drive_a_terminal() {
 }
 
 #[test]
-fn a_line_of_ten_million_bytes_is_cut_and_its_place_told() {
+fn a_line_of_ten_million_bytes_is_cut_with_its_place() {
     let sandbox = Sandbox::new();
     let tasks = "\
 task=1
@@ -125,7 +126,7 @@ command=head -c 10000000 /dev/zero | tr '\\0' x; echo on stderr >&2; exit 4
     assert!(told.starts_with("9701 KiB more of 9.5 MiB, in "), "{told}");
     let place = told.split(", in ").nth(1).unwrap_or_default();
     let place = place.trim_end_matches(" while the run can be resumed");
-    // It failed and may be gone on with, so that its output stays.
+    // It failed and can be resumed, so its output is kept.
     assert_eq!(
         std::fs::metadata(place).map(|m| m.len()).ok(),
         Some(10_000_000)
@@ -140,8 +141,8 @@ command=head -c 10000000 /dev/zero | tr '\\0' x; echo on stderr >&2; exit 4
     assert!(most.is_some_and(|m| m < 600), "{most:?}");
 }
 
-/// A secret is masked wherever it stands in an output: also across each size at
-/// which somebody might cut.
+/// A secret is masked wherever it appears in an output, also across every size at
+/// which the output could be cut.
 #[test]
 fn an_echoed_secret_is_masked_at_every_cut() {
     let secret = "correct horse battery staple";

@@ -1,35 +1,35 @@
-//! `--mail-once` (SPEC §6.6): what cron mails of a failure that goes on, and of its
-//! end. What is printed is what is mailed.
+//! `--mail-once` (SPEC §6.6): what cron mails about a failure that persists, and
+//! about its end. What is printed is what is mailed.
 
 mod support;
 
 use std::path::PathBuf;
 use support::{Ran, Sandbox};
 
-/// A job of three hosts, of which those fail that `bad` names.
+/// A job on several hosts; those listed in `bad` fail.
 const JOB: &str = "task=5\ntype=parallel\nhostnames=web[1-4]\nexec=shell\n\
      command=! grep -qx @hostname@ bad\n";
 
 fn job(sandbox: &Sandbox, bad: &str, options: &[&str]) -> Ran {
     sandbox.file("bad", bad);
-    mailed(sandbox, JOB, options)
+    run_quietly(sandbox, JOB, options)
 }
 
-fn mailed(sandbox: &Sandbox, text: &str, options: &[&str]) -> Ran {
+fn run_quietly(sandbox: &Sandbox, text: &str, options: &[&str]) -> Ran {
     let mut all = vec!["-q", "--mail-once"];
     all.extend(options);
     sandbox.run(text, &all)
 }
 
-/// The memories that there are.
-fn memories(sandbox: &Sandbox) -> Vec<PathBuf> {
+/// The files that remember failures.
+fn memory_files(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(sandbox.path.join("TASKER/state"));
     let paths = entries.expect("state").flatten().map(|e| e.path());
     let is_memory = |p: &PathBuf| p.display().to_string().contains("/mail_");
     paths.filter(is_memory).collect()
 }
 
-/// The time of day in `since HH:MM`, left out: it is now.
+/// Replaces times such as in `since HH:MM`.
 fn without_time(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -50,7 +50,7 @@ fn without_time(text: &str) -> String {
 }
 
 #[track_caller]
-fn is_whole(ran: &Ran) {
+fn assert_full_message(ran: &Ran) {
     assert!(
         ran.stderr.contains("tasks.txt:1: task 5 failed: "),
         "{ran:?}"
@@ -63,9 +63,9 @@ fn is_whole(ran: &Ran) {
     assert!(!ran.stderr.contains("same as"), "{ran:?}");
 }
 
-/// One line, which names this time, this failure and an existing log.
+/// One line with this count and this failure, and the path of an existing log.
 #[track_caller]
-fn is_brief(ran: &Ran, times: &str, what: &str) {
+fn assert_one_line(ran: &Ran, times: &str, what: &str) {
     let text = without_time(&ran.stderr);
     let (line, log) = text.split_once("; log: ").expect("a log");
     let expected = format!("tasker: tasks.txt: same as since HH:MM ({times} time): {what}");
@@ -75,21 +75,22 @@ fn is_brief(ran: &Ran, times: &str, what: &str) {
 }
 
 #[test]
-fn the_same_failure_is_one_line_until_the_job_is_well() {
+fn the_same_failure_is_one_line_until_the_job_recovers() {
     let sandbox = Sandbox::new();
     let first = job(&sandbox, "web1\nweb2\n", &[]);
-    is_whole(&first);
+    assert_full_message(&first);
     assert_eq!(first.code, 10);
-    // Whoever goes on by hand is not quiet, which this option is about.
+    // The command to continue is for an interactive run, without `-q` and this
+    // option.
     let go_on = first.stderr.lines().last().unwrap_or_default();
     assert!(
         go_on.contains("tasker -r ") && !go_on.contains("--mail-once"),
         "{go_on}"
     );
     let second = job(&sandbox, "web1\nweb2\n", &[]);
-    is_brief(&second, "2nd", "task 5 failed on web[1-2]");
+    assert_one_line(&second, "2nd", "task 5 failed on web[1-2]");
     assert_eq!((second.code, second.stdout.as_str()), (10, ""));
-    is_brief(
+    assert_one_line(
         &job(&sandbox, "web1\nweb2\n", &[]),
         "3rd",
         "task 5 failed on web[1-2]",
@@ -100,11 +101,11 @@ fn the_same_failure_is_one_line_until_the_job_is_well() {
         without_time(&well.stdout),
         "tasker: tasks.txt: recovered at HH:MM after 3 failures since HH:MM\n"
     );
-    assert!(memories(&sandbox).is_empty());
-    // Said once, and what fails then is new.
+    assert!(memory_files(&sandbox).is_empty());
+    // Reported once; the next failure is a new one.
     let still = job(&sandbox, "", &[]);
     assert_eq!((still.stdout.as_str(), still.stderr.as_str()), ("", ""));
-    is_whole(&job(&sandbox, "web1\nweb2\n", &[]));
+    assert_full_message(&job(&sandbox, "web1\nweb2\n", &[]));
     let well = job(&sandbox, "", &[]);
     assert!(well.stdout.contains(" after 1 failure since "), "{well:?}");
 }
@@ -112,20 +113,20 @@ fn the_same_failure_is_one_line_until_the_job_is_well() {
 #[test]
 fn other_hosts_another_outcome_or_another_task_is_another_failure() {
     let sandbox = Sandbox::new();
-    is_whole(&job(&sandbox, "web1\n", &[]));
-    is_whole(&job(&sandbox, "web1\nweb3\n", &[]));
-    is_brief(
+    assert_full_message(&job(&sandbox, "web1\n", &[]));
+    assert_full_message(&job(&sandbox, "web1\nweb3\n", &[]));
+    assert_one_line(
         &job(&sandbox, "web1\nweb3\n", &[]),
         "2nd",
         "task 5 failed on web[1,3]",
     );
     let of_task = |what: &str, text: &str| {
-        let ran = mailed(&sandbox, text, &[]);
+        let ran = run_quietly(&sandbox, text, &[]);
         assert!(
             ran.stderr.contains(what) && !ran.stderr.contains("same"),
             "{ran:?}"
         );
-        let ran = mailed(&sandbox, text, &[]);
+        let ran = run_quietly(&sandbox, text, &[]);
         assert!(ran.stderr.contains("(2nd time)"), "{ran:?}");
         ran
     };
@@ -149,7 +150,7 @@ fn other_hosts_another_outcome_or_another_task_is_another_failure() {
             .contains("time): task 3 (Both) failed in 1,2; log: "),
         "{ran:?}"
     );
-    // Handled or not makes a difference too.
+    // Whether it is handled makes a difference too.
     of_task(
         "exit code 7",
         "task=2\nexec=local\ncommand=false\nreturn=7\n",
@@ -160,22 +161,22 @@ fn other_hosts_another_outcome_or_another_task_is_another_failure() {
 fn a_run_that_is_refused_is_a_failure_as_well() {
     let sandbox = Sandbox::new();
     let text = "task=1\nhostname=a.invalid\nexec=ssh\ncommand=true\n";
-    let first = mailed(&sandbox, text, &[]);
+    let first = run_quietly(&sandbox, text, &[]);
     assert_eq!(first.code, 60);
     assert!(first.stderr.contains("a.invalid: "), "{first:?}");
-    let second = mailed(&sandbox, text, &[]);
+    let second = run_quietly(&sandbox, text, &[]);
     assert_eq!(second.code, 60);
     let what = "the hosts are not as they should be (--skip-host-validation runs all the same); nothing was run";
-    is_brief(&second, "2nd", what);
+    assert_one_line(&second, "2nd", what);
     // With another host it is another failure.
-    let third = mailed(&sandbox, &text.replace("a.inv", "b.inv"), &[]);
+    let third = run_quietly(&sandbox, &text.replace("a.inv", "b.inv"), &[]);
     assert!(third.stderr.contains("b.invalid: "), "{third:?}");
     sandbox.file(
         "tasker.conf",
         "exec=absent-program\nargv=absent-program {command} {arguments}\n",
     );
     let text = "task=1\nhostname=a\nexec=absent-program\ncommand=true\n";
-    let run = || mailed(&sandbox, text, &["--config=tasker.conf"]);
+    let run = || run_quietly(&sandbox, text, &["--config=tasker.conf"]);
     let first = run();
     assert_eq!(first.code, 61, "{first:?}");
     assert!(!first.stderr.contains("same as"), "{first:?}");
@@ -188,12 +189,12 @@ fn a_run_that_is_refused_is_a_failure_as_well() {
 }
 
 #[test]
-fn jobs_of_one_file_are_not_confused() {
+fn different_jobs_of_one_file_are_kept_apart() {
     let sandbox = Sandbox::new();
     let text = "WHERE=a\nSECRET_A=x\n\
          task=1\nexec=shell\ncommand=test @WHERE@ = good -o -z \"@SECRET_A@\"\n\
          task=2\ntype=parallel\nhostnames=web[8-9]\nexec=local\ncommand=true\n";
-    let run = |options: &[&str]| mailed(&sandbox, text, options);
+    let run = |options: &[&str]| run_quietly(&sandbox, text, options);
     let jobs: [&[&str]; 6] = [
         &[],
         &["--set=WHERE=b"],
@@ -209,38 +210,39 @@ fn jobs_of_one_file_are_not_confused() {
             "{job:?} {ran:?}"
         );
     }
-    assert_eq!(memories(&sandbox).len(), 6);
+    assert_eq!(memory_files(&sandbox).len(), 6);
     for job in jobs {
         let ran = run(job);
         assert!(ran.stderr.contains("(2nd time)"), "{job:?} {ran:?}");
     }
-    // A success of one says nothing of another, and the file may be mended.
+    // A success of one job says nothing about another, and the file may have been
+    // fixed.
     let good = run(&["--set=WHERE=good"]);
     assert_eq!((good.code, good.stdout.as_str()), (0, ""));
     let mended = text.replace("WHERE=a", "WHERE=good");
-    let well = mailed(&sandbox, &mended, &[]);
+    let well = run_quietly(&sandbox, &mended, &[]);
     assert!(well.stdout.contains(" after 2 failures since "), "{well:?}");
-    assert_eq!(memories(&sandbox).len(), 5);
-    for memory in memories(&sandbox) {
+    assert_eq!(memory_files(&sandbox).len(), 5);
+    for memory in memory_files(&sandbox) {
         let text = std::fs::read_to_string(memory).expect("readable");
         assert!(!text.contains("secret"), "{text}");
     }
 }
 
 #[test]
-fn no_failure_is_lost_with_its_memory() {
+fn a_failure_is_reported_even_without_its_memory() {
     let sandbox = Sandbox::new();
-    is_whole(&job(&sandbox, "web1\n", &[]));
-    let memory = memories(&sandbox).remove(0);
+    assert_full_message(&job(&sandbox, "web1\n", &[]));
+    let memory = memory_files(&sandbox).remove(0);
     std::fs::write(&memory, "nonsense").expect("written");
     let ran = job(&sandbox, "web1\n", &[]);
-    is_whole(&ran);
+    assert_full_message(&ran);
     let damaged = format!(
         "tasker: tasks.txt: told in full: --mail-once: `{}` is damaged, and begun anew\n",
         memory.display()
     );
     assert!(ran.stderr.ends_with(&damaged), "{ran:?}");
-    is_brief(
+    assert_one_line(
         &job(&sandbox, "web1\n", &[]),
         "2nd",
         "task 5 failed on web1",
@@ -249,12 +251,12 @@ fn no_failure_is_lost_with_its_memory() {
     let well = job(&sandbox, "", &[]);
     assert!(well.stdout.contains(" recovered at "), "{well:?}");
     assert!(well.stdout.contains("is damaged"), "{well:?}");
-    assert!(memories(&sandbox).is_empty());
+    assert!(memory_files(&sandbox).is_empty());
     // A directory in its place can be neither read nor replaced.
     std::fs::create_dir(&memory).expect("made");
     for _ in 0..2 {
         let ran = job(&sandbox, "web1\n", &[]);
-        is_whole(&ran);
+        assert_full_message(&ran);
         let why = format!(
             "told in full: --mail-once: cannot write `{}`: ",
             memory.display()
@@ -266,7 +268,7 @@ fn no_failure_is_lost_with_its_memory() {
         .flatten()
         .filter(|e| e.path().display().to_string().contains(".tmp"));
     assert_eq!(temporary.count(), 0);
-    // No log directory at all.
+    // There is no log directory.
     let ran = job(&sandbox, "", &["--log-dir=/dev/null/x"]);
     assert_eq!(ran.code, 32);
     assert!(ran.stderr.contains("; nothing was run\n"), "{ran:?}");
@@ -280,8 +282,8 @@ fn no_failure_is_lost_with_its_memory() {
 fn an_older_failure_has_its_date() {
     let mut sandbox = Sandbox::new();
     sandbox.zone = "UTC".into();
-    is_whole(&job(&sandbox, "web1\n", &[]));
-    let memory = memories(&sandbox).remove(0);
+    assert_full_message(&job(&sandbox, "web1\n", &[]));
+    let memory = memory_files(&sandbox).remove(0);
     let text = std::fs::read_to_string(&memory).expect("readable");
     let words: Vec<&str> = text.split_whitespace().collect();
     let old = format!("{} {} 1700000000 10\n", words[0], words[1]);
@@ -295,7 +297,7 @@ fn an_older_failure_has_its_date() {
 }
 
 #[test]
-fn it_is_about_quiet_runs_only() {
+fn mail_once_applies_only_to_quiet_runs() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(JOB, &["--mail-once"]);
     assert_eq!(ran.code, 2);
@@ -304,7 +306,7 @@ fn it_is_about_quiet_runs_only() {
             .contains("--mail-once is about what -q prints; add -q"),
         "{ran:?}"
     );
-    // In a file it waits for a quiet run.
+    // In a task file it has an effect only in a quiet run.
     let text = format!("--mail-once\n{JOB}");
     sandbox.file("bad", "web1\n");
     for _ in 0..2 {
@@ -314,7 +316,7 @@ fn it_is_about_quiet_runs_only() {
             "{ran:?}"
         );
     }
-    assert!(memories(&sandbox).is_empty());
+    assert!(memory_files(&sandbox).is_empty());
     sandbox.run(&text, &["-q"]);
     assert!(sandbox.run(&text, &["-q"]).stderr.contains("(2nd time)"));
 }

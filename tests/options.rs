@@ -1,4 +1,4 @@
-//! The command line, the options that a file holds, and the environment.
+//! The command line, the options in a task file, and the environment.
 
 mod support;
 
@@ -8,14 +8,14 @@ use support::{Ran, Sandbox, finish};
 
 const HELLO: &str = "task=1\nhostname=localhost\ncommand=echo hello\n";
 
-/// tasker with these arguments in a sandbox that holds `tasks.txt`.
+/// tasker with these arguments, in a sandbox with `tasks.txt`.
 fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
     let mut command = sandbox.tasker(arguments);
     Ran::from(command.output().expect("tasker runs"))
 }
 
-/// A dry run or a run of the text with the arguments before the file.
-fn of(text: &str, arguments: &[&str]) -> (Sandbox, Ran) {
+/// Runs tasker on the text, with the arguments before the file.
+fn run_text(text: &str, arguments: &[&str]) -> (Sandbox, Ran) {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", text);
     let mut all = arguments.to_vec();
@@ -24,7 +24,7 @@ fn of(text: &str, arguments: &[&str]) -> (Sandbox, Ran) {
     (sandbox, ran)
 }
 
-/// How a mistake of the command line is shown: what is probably meant is the help.
+/// How a mistake on the command line is printed; a suggestion becomes the help.
 fn mistake(sentence: &str) -> String {
     let (sentence, help) = match sentence.split_once("; did you mean") {
         Some((sentence, rest)) => (sentence, format!("did you mean{rest}")),
@@ -33,20 +33,21 @@ fn mistake(sentence: &str) -> String {
     format!("tasker: error: {sentence}\n     = help: {help}\n")
 }
 
-/// The command line is refused with exactly this sentence.
+/// Checks that the command line is refused with exactly this sentence.
 #[track_caller]
 fn refused(arguments: &[&str], sentence: &str) {
-    let (sandbox, ran) = of(HELLO, arguments);
+    let (sandbox, ran) = run_text(HELLO, arguments);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert_eq!(ran.stderr, mistake(sentence));
     assert_eq!(ran.stdout, "");
     assert!(!sandbox.exists("TASKER"), "nothing is written");
 }
 
-/// The file's options are refused with this message on the first line.
+/// Checks that the options of the file are refused with this message, on the first
+/// line.
 #[track_caller]
 fn refused_in_file(line: &str, message: &str) {
-    let (_, ran) = of(&format!("{line}\n{HELLO}"), &[]);
+    let (_, ran) = run_text(&format!("{line}\n{HELLO}"), &[]);
     assert_eq!(ran.code, 20, "{ran:?}");
     let (message, near) = match message.split_once("; ") {
         Some((message, near)) => (message, format!(" {near}")),
@@ -54,7 +55,7 @@ fn refused_in_file(line: &str, message: &str) {
     };
     let lines: Vec<&str> = ran.stderr.lines().take(3).collect();
     assert_eq!(lines[0], format!("tasks.txt:1:1: error: {message}"));
-    // What is probably meant stands beside the carets.
+    // The suggestion is next to the carets.
     assert!(lines[2].ends_with(&format!("^{near}")), "{lines:?}");
 }
 
@@ -129,7 +130,7 @@ fn mistakes_have_a_remedy_and_exit_2() {
 }
 
 #[test]
-fn without_a_file_there_is_nothing_to_do() {
+fn a_missing_file_argument_is_refused() {
     let sandbox = Sandbox::new();
     for arguments in [&[][..], &["-r"], &["--"]] {
         let ran = tasker(&sandbox, arguments);
@@ -144,7 +145,7 @@ fn without_a_file_there_is_nothing_to_do() {
 }
 
 #[test]
-fn options_stand_anywhere_and_in_every_form() {
+fn options_are_accepted_anywhere_and_in_every_form() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "tasks.txt",
@@ -179,7 +180,7 @@ fn options_stand_anywhere_and_in_every_form() {
 }
 
 #[test]
-fn a_file_may_begin_with_a_dash_after_two_dashes() {
+fn a_file_name_can_begin_with_a_dash_after_two_dashes() {
     let sandbox = Sandbox::new();
     sandbox.file("-tasks", HELLO);
     let ran = tasker(&sandbox, &["-r", "--", "-tasks"]);
@@ -194,7 +195,7 @@ fn a_file_may_begin_with_a_dash_after_two_dashes() {
 fn a_file_holds_options_and_the_command_line_wins() {
     let file = "--log-level=DEBUG\n  -o 7\n--project ONE\n-t=shell\n--set A=file\n\
                 A=text\ntask=1\nhostname=localhost\ncommand=echo got @A@ | cat\nsuccess=stdout~got\n";
-    let (sandbox, ran) = of(file, &["-r"]);
+    let (sandbox, ran) = run_text(file, &["-r"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
         ran.stdout.contains("got file\n"),
@@ -215,7 +216,7 @@ fn a_file_holds_options_and_the_command_line_wins() {
         "--set",
         "A=typed",
     ];
-    let (sandbox, ran) = of(file, &over);
+    let (sandbox, ran) = run_text(file, &over);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("got typed\n"), "{}", ran.stdout);
     assert!(!sandbox.log().contains("[DEBUG]"));
@@ -224,26 +225,26 @@ fn a_file_holds_options_and_the_command_line_wins() {
     assert!(!sandbox.exists("TASKER/logs/project_ONE_summary.log"));
 
     // The exec type too: `local` passes the `|` on as a word.
-    let (_, ran) = of(file, &["-r", "-t", "local"]);
+    let (_, ran) = run_text(file, &["-r", "-t", "local"]);
     assert!(ran.stdout.contains("got file | cat\n"), "{}", ran.stdout);
 }
 
 #[test]
 fn flags_of_the_file_and_the_command_line_add_up() {
     let failing = "-k\ntask=1\nhostname=localhost\ncommand=false\ntask=2\nhostname=localhost\ncommand=echo on\n";
-    let (_, ran) = of(failing, &["-r"]);
+    let (_, ran) = run_text(failing, &["-r"]);
     assert_eq!(
         (ran.code, ran.stdout.contains("| on")),
         (1, true),
         "{ran:?}"
     );
-    let (_, ran) = of(failing, &["-r", "--fire-and-forget"]);
+    let (_, ran) = run_text(failing, &["-r", "--fire-and-forget"]);
     assert_eq!(
         (ran.code, ran.stdout.contains("| on")),
         (0, true),
         "{ran:?}"
     );
-    let (_, ran) = of(&format!("--quiet\n{HELLO}"), &["-rk"]);
+    let (_, ran) = run_text(&format!("--quiet\n{HELLO}"), &["-rk"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
         (0, "", "")
@@ -251,7 +252,7 @@ fn flags_of_the_file_and_the_command_line_add_up() {
 }
 
 #[test]
-fn some_options_are_not_for_a_file() {
+fn some_options_are_not_allowed_in_a_file() {
     for (line, long) in [
         ("-r", "run"),
         ("--run", "run"),
@@ -382,19 +383,19 @@ fn old_options_are_accepted_with_one_note() {
         "--skip-unresolved-host-validation",
         "--skip-command-validation",
     ];
-    let (_, ran) = of(&file, &arguments);
+    let (_, ran) = run_text(&file, &arguments);
     assert_eq!(ran.code, 0);
     assert_eq!(
         ran.stderr,
         "tasker: note: no effect any more: --skip-command-validation, --skip-security-validation, \
          --skip-subtask-range-validation, --skip-unresolved-host-validation\n"
     );
-    let (_, ran) = of(&file, &["-r", "-q"]);
+    let (_, ran) = run_text(&file, &["-r", "-q"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 }
 
 #[test]
-fn skipping_validation_is_said_and_skips_no_errors() {
+fn skipping_validation_warns_and_skips_no_errors() {
     let doubtful = format!("SPARE=1\n{HELLO}");
     let tasks = "tasker: warning: the checks of the flow and all warnings are skipped\n";
     let hosts = "tasker: warning: hosts are neither resolved nor contacted before the run\n";
@@ -402,9 +403,9 @@ fn skipping_validation_is_said_and_skips_no_errors() {
         ("--skip-task-validation", tasks.to_string()),
         ("--skip-validation", format!("{tasks}{hosts}")),
     ] {
-        let (_, ran) = of(&doubtful, &[option]);
+        let (_, ran) = run_text(&doubtful, &[option]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, said.as_str()));
-        let (_, ran) = of("task=1\nhostname=localhost\ncommand=x\ngoto=9\n", &[option]);
+        let (_, ran) = run_text("task=1\nhostname=localhost\ncommand=x\ngoto=9\n", &[option]);
         assert_eq!(ran.code, 20, "{ran:?}");
     }
 }
@@ -464,7 +465,7 @@ fn the_environment_stands_in_for_options() {
     assert!(ran.stdout.contains("| a\n"), "{}", ran.stdout);
     let ran = run(&[("TASK_EXECUTOR_TYPE", "shell")], &["-t", "local"]);
     assert!(ran.stdout.contains("| a | cat\n"), "{}", ran.stdout);
-    // An empty one is as if it were not there.
+    // An empty variable counts as unset.
     let ran = run(
         &[("TASK_EXECUTOR_TYPE", ""), ("TASK_EXECUTOR_TIMEOUT", "")],
         &[],
@@ -505,17 +506,17 @@ fn the_environment_stands_in_for_options() {
         assert_eq!(ran.code, 2);
         assert_eq!(ran.stderr, mistake(&format!("{name}: {why}")));
     }
-    // What the command line says makes a bad one not matter.
+    // The command line makes a bad value irrelevant.
     let ran = run(&[("TASK_EXECUTOR_TYPE", "shel")], &["-t", "local"]);
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
 #[test]
-fn log_levels_say_more_or_less() {
+fn log_levels_control_the_detail() {
     let levels = |arguments: &[&str]| {
         let mut all = vec!["-r"];
         all.extend(arguments);
-        let (sandbox, ran) = of(
+        let (sandbox, ran) = run_text(
             "A=1\ntask=1\nhostname=localhost\ncommand=false\narguments=@A@\n",
             &all,
         );
@@ -533,21 +534,21 @@ fn log_levels_say_more_or_less() {
 #[test]
 fn quiet_is_silent_unless_something_fails() {
     let doubtful = format!("SPARE=1\n{HELLO}");
-    let (sandbox, ran) = of(&doubtful, &["-rq"]);
+    let (sandbox, ran) = run_text(&doubtful, &["-rq"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
         (0, "", "")
     );
     assert!(sandbox.log().contains("hello"));
-    let (_, ran) = of(
+    let (_, ran) = run_text(
         "task=1\nhostname=localhost\ncommand=ls /no/such/place\n",
         &["-r", "-q"],
     );
     assert_ne!(ran.code, 0);
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("/no/such/place"), "{}", ran.stderr);
-    // A dry run is asked for what it prints.
-    let (_, ran) = of(&doubtful, &["-q"]);
+    // Printing is the purpose of a dry run.
+    let (_, ran) = run_text(&doubtful, &["-q"]);
     assert!(
         ran.stdout.contains("echo hello") && ran.stderr.contains("never used"),
         "{ran:?}"
@@ -555,7 +556,7 @@ fn quiet_is_silent_unless_something_fails() {
 }
 
 #[test]
-fn a_project_gets_one_line_a_run() {
+fn a_project_gets_one_line_per_run() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", HELLO);
     for _ in 0..2 {
@@ -576,27 +577,27 @@ fn a_project_gets_one_line_a_run() {
         "{summary}"
     );
     // A dry run leaves no trace.
-    let (sandbox, _) = of(HELLO, &["-p", "X"]);
+    let (sandbox, _) = run_text(HELLO, &["-p", "X"]);
     assert!(!sandbox.exists("TASKER"));
 }
 
 #[test]
-fn settings_are_text_like_the_files() {
+fn set_values_are_text_like_the_file_s() {
     let text = "A=1\nB=@A@-@A@\ntask=1\nhostname=localhost\ncommand=echo [@B@]\n";
-    let (_, ran) = of(text, &["-r", "--set", "A=x", "--set=B=@A@$TASKER_NO:y"]);
+    let (_, ran) = run_text(text, &["-r", "--set", "A=x", "--set=B=@A@$TASKER_NO:y"]);
     assert_eq!(ran.code, 20, "an unset variable: {ran:?}");
     assert!(ran.stderr.contains("--set B:1:4: error"), "{}", ran.stderr);
-    let (_, ran) = of(text, &["-r", "--set", "A=x y=z"]);
+    let (_, ran) = run_text(text, &["-r", "--set", "A=x y=z"]);
     assert!(ran.stdout.contains("[x y=z-x y=z]"), "{}", ran.stdout);
-    let (_, ran) = of(text, &["-r", "--set", "A="]);
+    let (_, ran) = run_text(text, &["-r", "--set", "A="]);
     assert!(ran.stdout.contains("[-]"), "{}", ran.stdout);
-    let (_, ran) = of(text, &["--set", "C=1"]);
+    let (_, ran) = run_text(text, &["--set", "C=1"]);
     assert!(
         ran.stderr.contains("the global `C` is never used"),
         "{}",
         ran.stderr
     );
-    let (_, ran) = of(text, &["-r", "--set", "DB_PASSWORD=hunter2@X@"]);
+    let (_, ran) = run_text(text, &["-r", "--set", "DB_PASSWORD=hunter2@X@"]);
     assert!(
         ran.code == 20 && !ran.stderr.contains("hunter2"),
         "{}",
@@ -605,7 +606,7 @@ fn settings_are_text_like_the_files() {
 }
 
 #[test]
-fn names_and_values_that_are_not_utf_8() {
+fn names_and_values_can_be_not_utf_8() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();

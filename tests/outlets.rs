@@ -1,5 +1,5 @@
-//! Where what a run says can go: a reader that is gone, a full disk, a summary that
-//! twenty write at once. None of it ends the run or mixes lines.
+//! Where the output of a run goes: a reader that has gone, a full disk, a summary
+//! that twenty runs write at once. Nothing ends the run or mixes lines.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::Child;
 use support::{Ran, Sandbox, finish, wait_for};
 
-/// The run, with that as its work; `did` tells what was done.
+/// A run with this work; `did` records what was done.
 fn maintenance(work: &str) -> String {
     format!(
         "task=1\nname=on\nexec=shell\ncommand=echo on >> did\n\
@@ -17,7 +17,7 @@ fn maintenance(work: &str) -> String {
     )
 }
 
-/// Work that goes on until somebody ends it, or lets it end.
+/// Work that continues until it is ended or allowed to finish.
 const WAITS: &str =
     "task=3\nexec=shell\ncommand=echo waits >> did; until test -e go; do sleep 0.02; done\n";
 
@@ -26,7 +26,7 @@ fn waiting(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_nothing() {
+fn a_reader_that_goes_away_does_not_end_the_run() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", maintenance(WAITS));
     let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
@@ -42,7 +42,7 @@ fn a_reader_that_goes_away_ends_nothing() {
 }
 
 #[test]
-fn output_that_cannot_be_written_ends_nothing() {
+fn output_that_cannot_be_written_does_not_end_the_run() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", maintenance(""));
     let full = || -> OwnedFd {
@@ -57,7 +57,7 @@ fn output_that_cannot_be_written_ends_nothing() {
 }
 
 #[test]
-fn of_twenty_runs_at_once_a_project_has_twenty_whole_lines() {
+fn twenty_simultaneous_runs_give_a_project_twenty_complete_lines() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
     let children: Vec<Child> = (0..20)

@@ -63,7 +63,7 @@ fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
     Ran::from(command.output().expect("tasker runs"))
 }
 
-/// Whether there is the log of a run.
+/// Whether a run has left a log.
 fn has_run(sandbox: &Sandbox) -> bool {
     let logs = std::fs::read_dir(sandbox.path.join("TASKER/logs"));
     logs.is_ok_and(|logs| {
@@ -79,7 +79,7 @@ fn plan_id(sandbox: &Sandbox) -> String {
     line.expect("the plan's id").to_string()
 }
 
-/// What a program makes of the text on its standard input.
+/// The output of a program for the text on its standard input.
 fn piped(program: &str, arguments: &[&str], text: &str) -> Ran {
     let mut child = Command::new(program)
         .args(arguments)
@@ -95,7 +95,7 @@ fn piped(program: &str, arguments: &[&str], text: &str) -> Ran {
 }
 
 #[test]
-fn the_text_says_what_runs_where_and_what_comes_next() {
+fn the_text_shows_what_runs_where_and_what_comes_next() {
     let ran = tasker(&sandbox(), &[]);
     let text = ran.stdout;
     for line in [
@@ -124,7 +124,7 @@ fn graphviz_draws_the_plan() {
     for text in ["Roll it out", "block 3", "failure handlers", "file:hosts"] {
         assert!(drawn.stdout.contains(text), "{text}: {}", drawn.stdout);
     }
-    // An arrow for every jump: 2 to its handler, and none from 1 to the end.
+    // An arrow for every jump: from 2 to its handler, and none from 1 to the end.
     assert!(ran.stdout.contains("t2 -> t90 [label=\"failure\"];"));
     assert!(!ran.stdout.contains("t1 -> the_end"));
 }
@@ -166,7 +166,7 @@ print('good')";
 }
 
 /// A change to the sandbox after the plan was reviewed.
-fn changed(change: impl Fn(&Sandbox), environment: Option<(&str, &str)>) -> Ran {
+fn plan_after(change: impl Fn(&Sandbox), environment: Option<(&str, &str)>) -> Ran {
     let sandbox = sandbox();
     let id = plan_id(&sandbox);
     change(&sandbox);
@@ -195,7 +195,7 @@ fn replace(sandbox: &Sandbox, file: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn a_changed_byte_is_refused_and_named() {
+fn a_changed_byte_is_refused_and_shown() {
     let command = |s: &Sandbox| replace(s, "tasks.txt", "echo undo", "echo undO");
     let host = |s: &Sandbox| replace(s, "hosts", "03", "04");
     let order = |s: &Sandbox| replace(s, "hosts", "web[01-03]", "web02,web01,web03");
@@ -204,7 +204,7 @@ fn a_changed_byte_is_refused_and_named() {
     let secret = |s: &Sandbox| replace(s, "tasks.txt", "hunter22", "hunter23");
     let limit = |s: &Sandbox| replace(s, "tasks.txt", "max_parallel=2", "max_parallel=3");
     let none = |_: &Sandbox| {};
-    let ran = changed(command, None);
+    let ran = plan_after(command, None);
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(
         ran.stderr
@@ -213,22 +213,22 @@ fn a_changed_byte_is_refused_and_named() {
     );
     for (ran, named) in [
         (
-            changed(host, None),
+            plan_after(host, None),
             "- task 2 hosts: web[01-03] (3)\n+ task 2 hosts: web[01-04] (4)",
         ),
         (
-            changed(order, None),
+            plan_after(order, None),
             "+ task 2 hosts in this order: web02,web01,web03",
         ),
         (
-            changed(conf, None),
+            plan_after(conf, None),
             "- default timeout: 100 s\n+ default timeout: 101 s",
         ),
-        (changed(argv, None), "+ exec type pod: argv \"rum\""),
-        (changed(secret, None), "+ global SECRET_KEY: *** ("),
-        (changed(limit, None), "+ task 2 max_parallel: 3"),
+        (plan_after(argv, None), "+ exec type pod: argv \"rum\""),
+        (plan_after(secret, None), "+ global SECRET_KEY: *** ("),
+        (plan_after(limit, None), "+ task 2 max_parallel: 3"),
         (
-            changed(none, Some(("STAGE", "/srv/other"))),
+            plan_after(none, Some(("STAGE", "/srv/other"))),
             "+ task 1 words: \"echo\" \"-n\" \"/srv/a\" \"/srv/other\"",
         ),
     ] {
@@ -239,19 +239,19 @@ fn a_changed_byte_is_refused_and_named() {
 }
 
 #[test]
-fn what_changes_nothing_is_not_refused() {
+fn an_irrelevant_change_is_not_refused() {
     let comment = |s: &Sandbox| {
         replace(s, "tasks.txt", "# Roll it out", "# Make ready");
         replace(s, "tasks.txt", "# seconds", "# s");
         replace(s, "hosts", "# spare", "# none");
     };
-    let ran = changed(comment, None);
+    let ran = plan_after(comment, None);
     assert_ne!(ran.code, 12, "{ran:?}");
     assert!(ran.stdout.contains("Make ready"), "it ran: {ran:?}");
 }
 
 #[test]
-fn a_plan_that_was_not_kept_is_refused_all_the_same() {
+fn a_plan_that_was_not_kept_is_refused_anyway() {
     let ran = tasker(&sandbox(), &["-r", "--plan", "0000-0000"]);
     assert_eq!(ran.code, 12);
     assert!(
@@ -263,7 +263,7 @@ fn a_plan_that_was_not_kept_is_refused_all_the_same() {
 }
 
 #[test]
-fn another_number_of_hosts_is_refused_before_anything_runs() {
+fn a_different_number_of_hosts_is_refused_before_anything_runs() {
     for (expected, code) in [("3", 0), ("2..5", 0), ("2", 13), ("4..9", 13)] {
         let sandbox = sandbox();
         let ran = tasker(&sandbox, &["-r", "--expect-hosts", expected]);
@@ -275,14 +275,14 @@ fn another_number_of_hosts_is_refused_before_anything_runs() {
                 "{ran:?}"
             );
         }
-        // The dry run says the same.
+        // The dry run reports the same.
         assert_eq!(tasker(&sandbox, &["--expect-hosts", expected]).code, code);
     }
     let ran = tasker(&sandbox(), &["-r", "--expect-hosts", "5..2"]);
     assert_eq!(ran.code, 2, "{ran:?}");
 }
 
-/// Runs tasker on a terminal of its own and types the answer to its question.
+/// Runs tasker on a separate terminal and types the answer to its question.
 fn on_a_terminal(
     sandbox: &Sandbox,
     arguments: &[&str],
@@ -324,7 +324,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))";
 }
 
 #[test]
-fn with_r_the_plan_is_shown_and_asked_about() {
+fn with_r_the_plan_is_shown_and_a_question_asked() {
     let arguments = ["-r", "--show-plan", "tasks.txt"];
     for (answer, runs) in [("y", true), ("n", false), ("", false)] {
         let sandbox = sandbox();
@@ -345,7 +345,7 @@ fn with_r_the_plan_is_shown_and_asked_about() {
 }
 
 #[test]
-fn many_hosts_are_to_be_typed() {
+fn the_number_of_many_hosts_must_be_typed() {
     let text = "task=1\ntype=parallel\nhostnames=h[1-60]\nexec=local\ncommand=true\n";
     for (answer, runs) in [("60", true), ("y", false), ("61", false)] {
         let sandbox = Sandbox::new();
@@ -355,7 +355,8 @@ fn many_hosts_are_to_be_typed() {
         assert_eq!(has_run(&sandbox), runs, "{answer}: {seen}");
         assert_eq!(code, if runs { 0 } else { 13 }, "{seen}");
     }
-    // Not asked: fewer hosts than tasker.conf says, an option that says so, no terminal.
+    // No question: fewer hosts than tasker.conf says, an option that answers it, no
+    // terminal.
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", text);
     sandbox.file("tasker.conf", "confirm_above=59\n");

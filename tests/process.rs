@@ -1,5 +1,5 @@
-//! Processes: how commands start, what they get, and that nothing of a run is
-//! left, however it ends (SPEC §4.2, §4.3, §6.5).
+//! Processes: how commands start, what they get, and that nothing of a run is left
+//! behind, however it ends (SPEC §4.2, §4.3, §6.5).
 
 mod support;
 
@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
 
-/// What still runs of the sandbox: by its HOME, or by a program that lies in it.
-fn left(sandbox: &Sandbox) -> BTreeSet<u32> {
+/// The processes of the sandbox that are still running, found by its HOME or by a
+/// program in it.
+fn remaining_processes(sandbox: &Sandbox) -> BTreeSet<u32> {
     let path = sandbox.path.display();
     let mut found = processes_with(&format!("HOME={path}\0"));
     found.extend(processes_with(&format!("{path}/")));
@@ -17,8 +18,8 @@ fn left(sandbox: &Sandbox) -> BTreeSet<u32> {
 }
 
 #[track_caller]
-fn nothing_left(sandbox: &Sandbox) {
-    let left = left(sandbox);
+fn assert_nothing_left(sandbox: &Sandbox) {
+    let left = remaining_processes(sandbox);
     let shown = |pid: &u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         format!(
@@ -33,15 +34,15 @@ fn nothing_left(sandbox: &Sandbox) {
     );
 }
 
-/// A script with a child, a grandchild and a pipeline that all stay; `ready` says
-/// that they run.
+/// A script with a child, a grandchild and a pipeline that keep running; `ready`
+/// says that they do.
 const TREE: &str = "#!/bin/sh
 sleep 300 &
 sh -c 'sleep 300 & sh -c \"echo > ready; sleep 300; true\"; true' &
 sleep 300 | cat | cat
 ";
 
-/// One that no SIGTERM ends.
+/// A script that SIGTERM does not end.
 const DEAF: &str = "#!/bin/sh
 trap '' TERM HUP INT
 echo > ready
@@ -56,7 +57,7 @@ fn shell(id: u32, command: &str) -> String {
     format!("task={id}\nexec=shell\ncommand={command}\n")
 }
 
-/// Starts a run of the program and waits until it says that it is ready.
+/// Starts a run of the program and waits until it is ready.
 fn start_program(sandbox: &Sandbox, script: &str, more: &str, options: &[&str]) -> Child {
     let program = sandbox.program("program", script);
     let tasks = local(1, &program.display().to_string()) + more;
@@ -66,7 +67,7 @@ fn start_program(sandbox: &Sandbox, script: &str, more: &str, options: &[&str]) 
 }
 
 #[track_caller]
-fn at_most(began: Instant, seconds: u64) {
+fn assert_within(began: Instant, seconds: u64) {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(seconds), "took {took:?}");
 }
@@ -74,7 +75,7 @@ fn at_most(began: Instant, seconds: u64) {
 // Timeouts.
 
 #[track_caller]
-fn times_out(script: &str, at_least: f64, within: u64) {
+fn assert_times_out(script: &str, at_least: f64, within: u64) {
     let sandbox = Sandbox::new();
     let program = sandbox.program("program", script);
     let tasks = local(1, &program.display().to_string()) + "timeout=1\n";
@@ -82,8 +83,8 @@ fn times_out(script: &str, at_least: f64, within: u64) {
     let ran = sandbox.run(&tasks, &[]);
     assert_eq!(ran.code, 124, "{ran:?}");
     assert!(began.elapsed().as_secs_f64() >= at_least);
-    at_most(began, within);
-    nothing_left(&sandbox);
+    assert_within(began, within);
+    assert_nothing_left(&sandbox);
     assert!(
         sandbox
             .log()
@@ -93,15 +94,15 @@ fn times_out(script: &str, at_least: f64, within: u64) {
 
 #[test]
 fn a_timeout_ends_the_whole_tree() {
-    times_out(TREE, 1.0, 4);
+    assert_times_out(TREE, 1.0, 4);
 }
 
-/// `timeout` and `set -m` open groups of their own in the session.
+/// `timeout` and `set -m` create process groups of their own in the session.
 #[test]
 fn a_timeout_ends_further_groups_of_the_session() {
     let timeout = "#!/bin/sh\ntimeout 300 sleep 300\ntrue\n";
-    times_out(timeout, 1.0, 4);
-    times_out(
+    assert_times_out(timeout, 1.0, 4);
+    assert_times_out(
         "#!/bin/bash\nset -m\nsleep 300 &\nsleep 300 | cat &\nwait\n",
         1.0,
         4,
@@ -112,43 +113,45 @@ fn a_timeout_ends_further_groups_of_the_session() {
     let mut child = start_program(&sandbox, script, "", &[]);
     child.kill().expect("kill");
     child.wait().expect("wait");
-    wait_for("the guardian's work", || left(&sandbox).is_empty());
+    wait_for("the guardian's work", || {
+        remaining_processes(&sandbox).is_empty()
+    });
 }
 
 #[test]
 fn a_timeout_kills_what_ignores_sigterm() {
-    times_out(DEAF, 5.9, 10);
+    assert_times_out(DEAF, 5.9, 10);
 }
 
 #[test]
 fn a_timeout_ends_a_stopped_command() {
-    times_out("#!/bin/sh\nkill -STOP $$\nsleep 300\n", 1.0, 4);
+    assert_times_out("#!/bin/sh\nkill -STOP $$\nsleep 300\n", 1.0, 4);
 }
 
 #[test]
 fn a_timeout_ends_an_endless_writer() {
-    times_out("#!/bin/sh\nyes | cat\n", 1.0, 5);
+    assert_times_out("#!/bin/sh\nyes | cat\n", 1.0, 5);
 }
 
 #[test]
-fn a_leader_that_ends_at_sigterm_does_not_save_a_deaf_child() {
-    times_out(
+fn a_leader_that_ends_at_sigterm_does_not_spare_a_stubborn_child() {
+    assert_times_out(
         "#!/bin/bash\n(trap '' TERM; exec >/dev/null 2>&1; while :; do sleep 1; done) &\nsleep 300\n",
         5.9,
         10,
     );
 }
 
-/// What is outside the group and holds the pipes is not waited for.
+/// A process outside the group that holds the pipes is not waited for.
 #[test]
 fn a_timeout_does_not_wait_for_a_new_session() {
     let sandbox = Sandbox::new();
     let tasks = shell(1, "setsid sleep 20 & echo $! > pid; sleep 300") + "timeout=1\n";
     let began = Instant::now();
     let ran = sandbox.run(&tasks, &[]);
-    at_most(began, 4);
+    assert_within(began, 4);
     assert_eq!(ran.code, 124, "{ran:?}");
-    for pid in left(&sandbox) {
+    for pid in remaining_processes(&sandbox) {
         signal(pid, "KILL");
     }
 }
@@ -163,7 +166,7 @@ fn a_timeout_ends_what_sudo_started() {
     let tasks = local(1, &format!("sudo -n {}", program.display())) + "timeout=1\n";
     let ran = sandbox.run(&tasks, &[]);
     assert_eq!(ran.code, 124, "{ran:?}");
-    wait_for("sudo's end", || left(&sandbox).is_empty());
+    wait_for("sudo's end", || remaining_processes(&sandbox).is_empty());
 }
 
 fn sudo_works() -> bool {
@@ -187,8 +190,8 @@ fn a_background_process_that_holds_the_pipes_does_not_hang_the_run() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let took = began.elapsed();
     assert!(took > Duration::from_millis(900), "{took:?}");
-    at_most(began, 4);
-    nothing_left(&sandbox);
+    assert_within(began, 4);
+    assert_nothing_left(&sandbox);
     let log = sandbox.log();
     assert!(
         sandbox.exists("second") && log.contains("Task 1 stdout| started"),
@@ -202,13 +205,13 @@ fn a_background_process_that_holds_the_pipes_does_not_hang_the_run() {
 }
 
 #[test]
-fn a_background_process_in_a_new_session_is_let_go_after_a_second() {
+fn a_background_process_in_a_new_session_is_released_after_a_second() {
     let sandbox = Sandbox::new();
     let began = Instant::now();
     let ran = sandbox.run(&shell(1, "setsid sleep 20 & echo started"), &[]);
-    at_most(began, 4);
+    assert_within(began, 4);
     assert_eq!(ran.code, 0, "{ran:?}");
-    for pid in left(&sandbox) {
+    for pid in remaining_processes(&sandbox) {
         signal(pid, "KILL");
     }
 }
@@ -216,7 +219,13 @@ fn a_background_process_in_a_new_session_is_let_go_after_a_second() {
 // Signals to tasker.
 
 #[track_caller]
-fn ends_by(signals: &[&str], script: &str, options: &[&str], code: i32, within: u64) -> Ran {
+fn assert_ended_by(
+    signals: &[&str],
+    script: &str,
+    options: &[&str],
+    code: i32,
+    within: u64,
+) -> Ran {
     let sandbox = Sandbox::new();
     let child = start_program(&sandbox, script, &local(2, "touch second"), options);
     let began = Instant::now();
@@ -227,38 +236,38 @@ fn ends_by(signals: &[&str], script: &str, options: &[&str], code: i32, within: 
         });
     }
     let ran = finish(child);
-    at_most(began, within);
+    assert_within(began, within);
     assert_eq!(ran.code, code, "{ran:?}");
-    nothing_left(&sandbox);
+    assert_nothing_left(&sandbox);
     assert!(!sandbox.exists("second"), "a task was started");
     ran
 }
 
 #[test]
 fn one_sigterm_or_sighup_ends_the_run() {
-    ends_by(&["TERM"], TREE, &[], 143, 4);
-    ends_by(&["HUP"], TREE, &[], 129, 4);
-    ends_by(&["INT"], TREE, &["--on-interrupt=kill"], 130, 4);
-    ends_by(&["INT"], TREE, &["--on-interrupt", "kill", "-q"], 130, 4);
+    assert_ended_by(&["TERM"], TREE, &[], 143, 4);
+    assert_ended_by(&["HUP"], TREE, &[], 129, 4);
+    assert_ended_by(&["INT"], TREE, &["--on-interrupt=kill"], 130, 4);
+    assert_ended_by(&["INT"], TREE, &["--on-interrupt", "kill", "-q"], 130, 4);
 }
 
 #[test]
 fn one_sigterm_kills_what_ignores_it() {
-    ends_by(&["TERM"], DEAF, &[], 143, 9);
+    assert_ended_by(&["TERM"], DEAF, &[], 143, 9);
 }
 
 #[test]
 fn a_second_interrupt_ends_and_a_third_kills() {
-    let ran = ends_by(&["INT", "INT"], TREE, &[], 130, 4);
+    let ran = assert_ended_by(&["INT", "INT"], TREE, &[], 130, 4);
     assert!(ran.stderr.contains("still running: task 1"), "{ran:?}");
-    ends_by(&["INT", "INT", "INT"], DEAF, &[], 130, 4);
-    ends_by(&["INT", "TERM", "HUP"], DEAF, &[], 130, 4);
+    assert_ended_by(&["INT", "INT", "INT"], DEAF, &[], 130, 4);
+    assert_ended_by(&["INT", "TERM", "HUP"], DEAF, &[], 130, 4);
 }
 
 #[test]
 fn a_second_sigterm_kills_at_once() {
-    ends_by(&["TERM", "TERM"], DEAF, &[], 143, 4);
-    ends_by(&["HUP", "INT"], DEAF, &[], 129, 4);
+    assert_ended_by(&["TERM", "TERM"], DEAF, &[], 143, 4);
+    assert_ended_by(&["HUP", "INT"], DEAF, &[], 129, 4);
 }
 
 #[test]
@@ -279,7 +288,7 @@ fn the_first_interrupt_lets_the_command_finish() {
         ran.stderr
     );
     assert!(sandbox.log().contains("Task 1 ended: ok, exit code 0"));
-    nothing_left(&sandbox);
+    assert_nothing_left(&sandbox);
 }
 
 #[test]
@@ -295,13 +304,13 @@ fn a_pause_ends_at_the_first_signal() {
             let began = Instant::now();
             signal(child.id(), name);
             assert_eq!(finish(child).code, code);
-            at_most(began, 3);
+            assert_within(began, 3);
             assert!(!sandbox.exists("second"));
         }
     }
 }
 
-/// The same as `log`, before there may be one.
+/// Whether the log contains the text; there may be no log yet.
 fn log_holds(sandbox: &Sandbox, text: &str) -> bool {
     let directory = std::fs::read_dir(sandbox.path.join("TASKER/logs"));
     let files = directory.into_iter().flatten().flatten();
@@ -320,12 +329,12 @@ fn final_tasks_run_after_a_first_signal() {
         let ran = finish(child);
         assert_eq!(ran.code, code, "{ran:?}");
         assert!(sandbox.exists("final-interrupted"), "{ran:?}");
-        nothing_left(&sandbox);
+        assert_nothing_left(&sandbox);
     }
 }
 
 #[test]
-fn a_second_signal_leaves_final_tasks_out_and_says_so() {
+fn a_second_signal_skips_final_tasks_and_reports_it() {
     let sandbox = Sandbox::new();
     let finals = shell(90, "echo > in-final; sleep 300")
         + "finally=true\n"
@@ -340,7 +349,7 @@ fn a_second_signal_leaves_final_tasks_out_and_says_so() {
     assert!(!sandbox.exists("second"));
     let log = sandbox.log();
     assert!(log.contains("91") && log.contains("did NOT run"), "{log}");
-    nothing_left(&sandbox);
+    assert_nothing_left(&sandbox);
 }
 
 #[test]
@@ -360,17 +369,19 @@ fn nohup_keeps_a_run_alive() {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
-// The end of tasker itself.
+// tasker itself is killed.
 
 #[test]
-fn sigkill_of_tasker_leaves_nothing() {
+fn sigkill_of_tasker_leaves_nothing_running() {
     let sandbox = Sandbox::new();
     let mut child = start_program(&sandbox, TREE, "", &[]);
     let began = Instant::now();
     child.kill().expect("kill");
     child.wait().expect("wait");
-    wait_for("the guardian's work", || left(&sandbox).is_empty());
-    at_most(began, 4);
+    wait_for("the guardian's work", || {
+        remaining_processes(&sandbox).is_empty()
+    });
+    assert_within(began, 4);
 }
 
 #[test]
@@ -386,7 +397,9 @@ fn sigkill_of_tasker_kills_what_ignores_sigterm_and_wakes_what_is_stopped() {
                 let mut child = start_program(&sandbox, script, "", &[]);
                 child.kill().expect("kill");
                 child.wait().expect("wait");
-                wait_for("the guardian's work", || left(&sandbox).is_empty());
+                wait_for("the guardian's work", || {
+                    remaining_processes(&sandbox).is_empty()
+                });
             });
         }
     });
@@ -403,11 +416,13 @@ fn sigkill_of_tasker_ends_what_sudo_started() {
     wait_for("the program", || sandbox.exists("ready"));
     child.kill().expect("kill");
     child.wait().expect("wait");
-    wait_for("the guardian's work", || left(&sandbox).is_empty());
+    wait_for("the guardian's work", || {
+        remaining_processes(&sandbox).is_empty()
+    });
 }
 
 fn guardian(sandbox: &Sandbox) -> Option<u32> {
-    left(sandbox).into_iter().find(|pid| {
+    remaining_processes(sandbox).into_iter().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|name| name.trim() == "tasker-guardian")
     })
@@ -424,12 +439,12 @@ fn a_run_survives_its_guardian() {
         let ran = finish(child);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert!(sandbox.exists("second"));
-        nothing_left(&sandbox);
+        assert_nothing_left(&sandbox);
     }
 }
 
 #[test]
-fn no_polite_signal_ends_the_guardian() {
+fn no_catchable_signal_ends_the_guardian() {
     let sandbox = Sandbox::new();
     let mut child = start_program(&sandbox, TREE, "", &[]);
     let pid = guardian(&sandbox).expect("a guardian");
@@ -438,10 +453,12 @@ fn no_polite_signal_ends_the_guardian() {
     }
     child.kill().expect("kill");
     child.wait().expect("wait");
-    wait_for("the guardian's work", || left(&sandbox).is_empty());
+    wait_for("the guardian's work", || {
+        remaining_processes(&sandbox).is_empty()
+    });
 }
 
-// How a command ends.
+// Exit codes of commands.
 
 #[test]
 fn every_kind_of_end_has_its_exit_code() {
@@ -500,11 +517,11 @@ fn every_kind_of_end_has_its_exit_code() {
         assert!(log.contains(line), "{line}\n{log}");
     }
     assert!(!sandbox.exists("PWNED"));
-    nothing_left(&sandbox);
+    assert_nothing_left(&sandbox);
 }
 
 #[test]
-fn a_command_line_that_is_too_long_is_told() {
+fn a_command_line_that_is_too_long_is_reported() {
     let sandbox = Sandbox::new();
     let words = "@1_stdout@ ".repeat(30);
     let tasks =
@@ -514,7 +531,7 @@ fn a_command_line_that_is_too_long_is_told() {
     assert!(sandbox.log().contains("too long"), "{}", sandbox.log());
 }
 
-// What a command gets.
+// The environment of a command.
 
 /// A shell that starts tasker as `$0`, in the sandbox.
 fn in_shell(sandbox: &Sandbox, script: &str) -> Command {
@@ -560,7 +577,8 @@ fn a_command_leads_its_own_session_and_has_only_three_descriptors() {
         (pid, pid),
         "group and session of {stat}"
     );
-    // bash opens /proc/$$/fd of nobody; what `ls` opens is its own.
+    // bash does not list its own /proc/$$/fd; the descriptor that `ls` opens is its
+    // own.
     assert_eq!(sandbox.read("fds"), "0\n1\n2\n");
     assert_eq!(sandbox.read("in").trim(), "/dev/null");
     let signals = sandbox.read("signals");
@@ -570,7 +588,7 @@ fn a_command_leads_its_own_session_and_has_only_three_descriptors() {
             .find(|l| l.starts_with(name))
             .expect("a line");
         let mask = line.split('\t').nth(1).map(|m| u64::from_str_radix(m, 16));
-        // Those from 32 on are the C library's own.
+        // Descriptors from 32 on belong to the C library.
         assert_eq!(
             mask.expect("a mask").expect("hex") as u32 & 0x7fff_ffff,
             0,
@@ -636,7 +654,7 @@ fn the_limit_of_open_files_is_raised_for_tasker_only() {
 }
 
 #[test]
-fn nobody_needs_to_read_what_tasker_prints() {
+fn output_without_a_reader_does_not_end_the_run() {
     let sandbox = Sandbox::new();
     let tasks = shell(1, "seq 5000; echo err >&2") + &shell(2, "echo last > last; exit 3");
     sandbox.file("tasks.txt", tasks);
@@ -677,7 +695,7 @@ fn a_program_is_looked_up_where_it_will_run() {
 
 // Faults.
 
-/// Runs tasker under strace with the faults; nothing where strace cannot trace.
+/// Runs tasker under strace with the faults; None where strace cannot trace.
 fn with_faults(sandbox: &Sandbox, faults: &[&str], tasks: &str) -> Option<Ran> {
     let works = Command::new("strace")
         .args(["-f", "-b", "execve", "-o", "/dev/null", "true"])
@@ -690,7 +708,7 @@ fn with_faults(sandbox: &Sandbox, faults: &[&str], tasks: &str) -> Option<Ran> {
     sandbox.file("tasks.txt", tasks);
     let tasker = sandbox.tasker::<&str>(&[]);
     let mut command = Command::new("timeout");
-    // Commands are let go as they start: only tasker meets the faults.
+    // Commands are released as they start: only tasker gets the faults.
     command.args(["-k1", "15", "strace", "-f", "-b", "execve", "-o", "trace"]);
     for fault in faults {
         command.args(["-e", &format!("inject={fault}")]);
@@ -708,8 +726,8 @@ fn with_faults(sandbox: &Sandbox, faults: &[&str], tasks: &str) -> Option<Ran> {
         .expect("strace starts");
     let began = Instant::now();
     let ran = finish(child);
-    at_most(began, 20);
-    nothing_left(sandbox);
+    assert_within(began, 20);
+    assert_nothing_left(sandbox);
     assert!(!ran.stderr.contains("panicked"), "{faults:?}: {ran:?}");
     assert!(
         sandbox.read("trace").contains("(INJECTED)"),
@@ -749,7 +767,7 @@ fn interrupted_calls_change_nothing() {
 }
 
 #[test]
-fn a_shortage_of_processes_or_files_is_waited_out() {
+fn a_shortage_of_processes_or_files_is_only_a_delay() {
     let sandbox = Sandbox::new();
     for fault in [
         "clone:error=EAGAIN:when=2..4",
@@ -778,9 +796,9 @@ fn a_shortage_before_the_run_refuses_it() {
 }
 
 #[test]
-fn without_threads_a_run_is_right() {
+fn a_run_without_threads_is_correct() {
     let sandbox = Sandbox::new();
-    // The first thread is the one that waits for signals; a block wants more.
+    // The first thread waits for signals; a block needs more.
     let tasks = format!(
         "{TASKS}task=4\ntype=parallel\nhostnames=h[1-4]\nexec=local\ncommand=sh -c 'echo @hostname@ >> met'\n"
     );
@@ -804,13 +822,13 @@ fn a_log_that_cannot_grow_does_not_stop_the_run() {
         1,
         "{ran:?}"
     );
-    nothing_left(&sandbox);
+    assert_nothing_left(&sandbox);
 }
 
 #[test]
-fn output_that_cannot_be_kept_is_told() {
+fn output_that_cannot_be_kept_is_reported() {
     let sandbox = Sandbox::new();
-    // The spool file may not grow past 2 MiB; the command writes to a pipe.
+    // The spool file cannot grow past 2 MiB; the command writes to a pipe.
     let tasks = shell(1, "head -c 4000000 /dev/zero") + &shell(2, "exit 0");
     sandbox.file("tasks.txt", tasks);
     let script = "ulimit -f 2048; exec \"$0\" -r tasks.txt";

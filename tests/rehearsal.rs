@@ -1,4 +1,4 @@
-//! The rehearsal (SPEC §6.1): what it tells is what a run does, and it does
+//! The rehearsal (SPEC §6.1): what it reports is what a run does, and it does
 //! nothing itself.
 
 mod support;
@@ -20,8 +20,8 @@ impl Random {
 }
 
 /// A workflow of commands with every kind of route, a block over hosts, one over
-/// tasks and a conditional; each command asks the stand-in what to answer.
-fn workflow(random: &mut Random) -> String {
+/// tasks and a conditional block; each command asks the stand-in for its answer.
+fn generate_workflow(random: &mut Random) -> String {
     let ids: Vec<u64> = (0..5 + random.below(4))
         .map(|i| 10 + i * 3 + i % 2)
         .collect();
@@ -60,8 +60,8 @@ fn workflow(random: &mut Random) -> String {
     text
 }
 
-/// What the stand-in answers: an exit code and a word, by task and host.
-fn answers(text: &str, random: &mut Random) -> BTreeMap<String, (u64, &'static str)> {
+/// The answers of the stand-in: an exit code and a word, by task and host.
+fn generate_answers(text: &str, random: &mut Random) -> BTreeMap<String, (u64, &'static str)> {
     let mut out = BTreeMap::new();
     for line in text.lines() {
         let Some(id) = line.strip_prefix("command=./say ") else {
@@ -97,8 +97,8 @@ fn a_rehearsal_takes_the_path_of_the_run() {
     let (mut paths, mut codes) = (BTreeMap::new(), BTreeMap::new());
     for round in 0..60 {
         let sandbox = Sandbox::new();
-        let text = workflow(&mut random);
-        let answers = answers(&text, &mut random);
+        let text = generate_workflow(&mut random);
+        let answers = generate_answers(&text, &mut random);
         sandbox.program("say", SAY);
         let lines = answers
             .iter()
@@ -217,7 +217,7 @@ finally=true
 ";
 
 #[test]
-fn the_story_tells_every_decision_and_its_reason() {
+fn a_rehearsal_shows_every_decision_and_its_reason() {
     let assume = [
         "--assume=prepare=failed",
         "--assume=2:web[02-03]=timeout",
@@ -286,7 +286,7 @@ fn one_failure_at_a_time_shows_where_each_leads() {
 }
 
 #[test]
-fn mistakes_in_assumptions_are_one_line() {
+fn mistakes_in_assumptions_are_one_line_each() {
     let more = "task=4\ntype=parallel\ntasks=6\ntask=5\ntype=decision\nsuccess=true\nreturn=0\n\
                 task=6\nexec=local\ncommand=true\n";
     let text = WEB.replacen("return=0\n", more, 1);
@@ -337,7 +337,7 @@ fn a_cycle_ends_with_max_steps() {
 }
 
 #[test]
-fn hosts_that_a_result_names_may_be_assumed() {
+fn results_can_be_assumed_for_hosts_named_by_a_result() {
     let text = "task=1\nexec=local\ncommand=true\n\
                 task=2\ntype=parallel\nhostnames=@1_stdout@\nexec=ssh\ncommand=deploy\n\
                 task=3\nexec=local\ncommand=true\n";

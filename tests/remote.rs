@@ -1,5 +1,6 @@
-//! Commands on other hosts: by a real OpenSSH server, by stand-ins for what
-//! cannot be had, and by what `tasker.conf` adds (SPEC §5, §6.2).
+//! Commands on other hosts: through a real OpenSSH server, through stand-ins for
+//! engines that are not available, and through exec types of `tasker.conf` (SPEC
+//! §5, §6.2).
 
 #[path = "support/hostile.rs"]
 mod hostile;
@@ -14,9 +15,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
-// What goes through.
+// Passing words and data.
 
-/// Makes argument vectors, and their text in a task file.
+/// Generates argument vectors, and their text in a task file.
 struct Vectors {
     state: u64,
     data: Vec<Vec<u8>>,
@@ -44,7 +45,7 @@ impl Vectors {
         text.replace(|c: char| c.is_control() && c != '\t', "_")
     }
 
-    /// A piece of a word, quoted one way or another.
+    /// A piece of a word, quoted in one way or another.
     fn piece(&mut self) -> (String, Vec<u8>) {
         let literal = self.literal();
         let shown = literal.replace('@', "@@");
@@ -157,7 +158,7 @@ fn words_arrive_byte_for_byte() {
 }
 
 #[test]
-fn scripts_at_the_far_end_take_data_as_data() {
+fn remote_scripts_take_data_as_data() {
     let Some(server) = Server::start("MaxSessions 100") else {
         return;
     };
@@ -188,9 +189,9 @@ fn scripts_at_the_far_end_take_data_as_data() {
     }
 }
 
-/// What comes before the data, and the data, in one channel.
+/// The preamble and the data use one channel.
 #[test]
-fn three_megabytes_go_through_standard_input() {
+fn three_megabytes_pass_through_standard_input() {
     let Some(server) = Server::start("") else {
         return;
     };
@@ -243,15 +244,15 @@ fn a_block_over_many_hosts() {
     assert_eq!(server.log().matches("Accepted publickey").count(), 24);
 }
 
-// Exit codes, whatever the login shell.
+// Exit codes do not depend on the login shell.
 
-/// A user for the test with that login shell, gone with its value.
+/// A user for the test with that login shell, removed on drop.
 struct User {
     name: String,
 }
 
 impl User {
-    /// Nothing where only root could make one, which is said.
+    /// None unless root runs the tests, with a message.
     fn new(name: &str, shell: &str, home: &Path) -> Option<User> {
         if !sshd::is_root() {
             sshd::skipped(
@@ -281,7 +282,7 @@ impl Drop for User {
     }
 }
 
-/// What the names of the tests' users begin with; the process follows at the end.
+/// The prefix of the names of test users; the process id follows.
 const USER: &str = "tasker-test-";
 
 fn remove_user(name: &str) {
@@ -290,7 +291,7 @@ fn remove_user(name: &str) {
         .output();
 }
 
-/// Those of tests that were killed.
+/// Removes those of tests that were killed.
 fn remove_stale_users() {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     for name in users.lines().filter_map(|l| l.split(':').next()) {
@@ -379,9 +380,9 @@ fn exit_codes_pass_unchanged_for_every_login_shell() {
     assert!(!log.contains("unreachable"), "{log}");
 }
 
-/// The wrapper itself under every sh that a host may have.
+/// The wrapper itself, under every sh that a host may have.
 #[test]
-fn the_far_end_runs_under_any_sh() {
+fn the_remote_wrapper_runs_under_any_sh() {
     let sandbox = Sandbox::new();
     let busybox = ["/bin/busybox", "/usr/bin/busybox"];
     let shells: Vec<String> = [
@@ -404,7 +405,8 @@ fn the_far_end_runs_under_any_sh() {
     .collect();
     sandbox.file(".config/tasker/tasker.conf", "kill_after=1\n");
     for shell in shells {
-        // An ssh that goes nowhere: the session alone, as sshd would make it.
+        // An ssh that connects to nothing: only the session, as sshd would start
+        // it.
         sandbox.program(
             "bin/ssh",
             &format!(
@@ -443,14 +445,14 @@ fn the_far_end_runs_under_any_sh() {
 
 // Hosts that cannot be reached.
 
-/// A listener that takes connections and never says a word.
+/// A listener that accepts connections and never sends anything.
 fn silent_port() -> (std::net::TcpListener, u16) {
     let listener = std::net::TcpListener::bind(("127.0.0.4", 0)).expect("a port");
     let port = listener.local_addr().expect("its address").port();
     (listener, port)
 }
 
-/// Hosts of every kind: what they are, and what ssh says of them.
+/// Hosts of every kind: what they are, and what ssh reports.
 fn hosts_of_all_kinds(server: &Server, silent: u16) {
     let path = server.sandbox.path.display();
     let closed = sshd::free_port();
@@ -471,7 +473,7 @@ fn hosts_of_all_kinds(server: &Server, silent: u16) {
 }
 
 #[test]
-fn what_cannot_be_reached_is_told_apart() {
+fn kinds_of_unreachable_hosts_are_distinguished() {
     let Some(server) = Server::start("") else {
         return;
     };
@@ -522,7 +524,7 @@ fn what_cannot_be_reached_is_told_apart() {
     assert!(log.contains(counted), "{log}");
 }
 
-/// A host that answers, yet runs something else: that is no success.
+/// A host that answers but runs something else: that is not a success.
 #[test]
 fn a_command_that_never_began_did_not_succeed() {
     let Some(server) = Server::start("") else {
@@ -560,9 +562,10 @@ fn a_command_that_never_began_did_not_succeed() {
     }
 }
 
-// What is left at the far end: nothing.
+// Nothing is left running on the host.
 
-/// A child, a grandchild, a pipeline and a group of its own that all stay.
+/// A child, a grandchild, a pipeline and a process group of its own, which all keep
+/// running.
 const TREE: &str = "#!/bin/bash
 sleep 300 &
 sh -c 'sleep 300 & sleep 300; true' &
@@ -574,7 +577,7 @@ echo > READY
 sleep 300 | cat | cat
 ";
 
-/// One that no SIGTERM ends, with a child like it.
+/// A script that SIGTERM does not end, with a child like it.
 const DEAF: &str = "#!/bin/sh
 trap '' TERM HUP INT
 sh -c 'while :; do sleep 1; done' &
@@ -583,7 +586,7 @@ while :; do sleep 1; done
 ";
 
 /// Both programs in the server's sandbox, and a block that runs them.
-fn stubborn(server: &Server, more: &str) -> String {
+fn stubborn_block(server: &Server, more: &str) -> String {
     let path = server.sandbox.path.display();
     for (name, text) in [("tree", TREE), ("deaf", DEAF)] {
         let text = text.replace("READY", &format!("{path}/ready-$TASKER_TASK"));
@@ -604,9 +607,9 @@ fn wait_until_ready(server: &Server) {
 }
 
 #[track_caller]
-fn nothing_left(server: &Server, since: Instant) {
+fn assert_nothing_left(server: &Server, since: Instant) {
     wait_for("the end of what ran far away", || server.left().is_empty());
-    // `kill_after` is 1 s; the rest is a machine's that does other things too.
+    // `kill_after` is 1 s; the rest is for a busy machine.
     assert!(
         since.elapsed() < Duration::from_secs(12),
         "{:?}",
@@ -615,13 +618,13 @@ fn nothing_left(server: &Server, since: Instant) {
 }
 
 #[test]
-fn a_timeout_ends_what_runs_far_away() {
+fn a_timeout_ends_remote_commands() {
     let Some(server) = Server::start("") else {
         return;
     };
     let began = Instant::now();
-    let ran = server.run(&stubborn(&server, "timeout=3"), &[]);
-    nothing_left(&server, began + Duration::from_secs(3));
+    let ran = server.run(&stubborn_block(&server, "timeout=3"), &[]);
+    assert_nothing_left(&server, began + Duration::from_secs(3));
     let log = server.sandbox.log();
     assert_eq!(ran.code, 10, "{log}");
     assert_eq!(
@@ -633,16 +636,16 @@ fn a_timeout_ends_what_runs_far_away() {
 }
 
 #[test]
-fn a_signal_to_tasker_ends_what_runs_far_away() {
+fn a_signal_to_tasker_ends_remote_commands() {
     let Some(server) = Server::start("") else {
         return;
     };
-    let child = server.begin(&stubborn(&server, ""), &[]);
+    let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
     let told = Instant::now();
     signal(child.id(), "TERM");
     let ran = finish(child);
-    nothing_left(&server, told);
+    assert_nothing_left(&server, told);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 143, "{log}");
     // The three and their block.
@@ -650,19 +653,19 @@ fn a_signal_to_tasker_ends_what_runs_far_away() {
 }
 
 #[test]
-fn killing_tasker_ends_what_runs_far_away() {
+fn killing_tasker_ends_remote_commands() {
     let Some(server) = Server::start("") else {
         return;
     };
-    let mut child = server.begin(&stubborn(&server, ""), &[]);
+    let mut child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
     let told = Instant::now();
     child.kill().expect("kill");
     child.wait().expect("its end");
-    nothing_left(&server, told);
+    assert_nothing_left(&server, told);
 }
 
-/// The processes of this run that hold the text in their command line.
+/// The processes of this run whose command line contains the text.
 fn clients(server: &Server, text: &str) -> Vec<u32> {
     let home = format!("HOME={}\0", server.sandbox.path.display());
     let holds = |pid: &u32| {
@@ -678,11 +681,11 @@ fn clients(server: &Server, text: &str) -> Vec<u32> {
 }
 
 #[test]
-fn killing_ssh_ends_what_runs_far_away() {
+fn killing_ssh_ends_remote_commands() {
     let Some(server) = Server::start("") else {
         return;
     };
-    let child = server.begin(&stubborn(&server, ""), &[]);
+    let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
     let told = Instant::now();
     let clients = clients(&server, "/usr/bin/ssh\0");
@@ -691,7 +694,7 @@ fn killing_ssh_ends_what_runs_far_away() {
         signal(pid, "KILL");
     }
     let ran = finish(child);
-    nothing_left(&server, told);
+    assert_nothing_left(&server, told);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 10, "{log}");
     assert_eq!(
@@ -702,16 +705,16 @@ fn killing_ssh_ends_what_runs_far_away() {
 }
 
 #[test]
-fn a_server_that_dies_ends_what_runs_there() {
+fn a_server_that_dies_ends_its_commands() {
     let Some(server) = Server::start("") else {
         return;
     };
-    let child = server.begin(&stubborn(&server, ""), &[]);
+    let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
     let told = Instant::now();
     server.signal_sessions("KILL");
     let ran = finish(child);
-    nothing_left(&server, told);
+    assert_nothing_left(&server, told);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 10, "{log}");
     assert_eq!(
@@ -726,7 +729,7 @@ fn a_server_that_dies_ends_what_runs_there() {
 }
 
 #[test]
-fn a_background_process_far_away_does_not_hang_the_run() {
+fn a_remote_background_process_does_not_hang_the_run() {
     let Some(server) = Server::start("") else {
         return;
     };
@@ -741,17 +744,17 @@ fn a_background_process_far_away_does_not_hang_the_run() {
         "{log}"
     );
     assert!(!log.contains("[WARN] Task 2"), "{log}");
-    nothing_left(&server, began);
+    assert_nothing_left(&server, began);
 }
 
-/// A host that hangs, its connection open: the run goes on, and once the host
-/// is back nothing is left there.
+/// A host that hangs with its connection open: the run continues, and once the host
+/// is back nothing is left running there.
 #[test]
 fn a_host_that_hangs_does_not_hang_the_run() {
     let Some(server) = Server::start("") else {
         return;
     };
-    let child = server.begin(&stubborn(&server, "timeout=4"), &[]);
+    let child = server.begin(&stubborn_block(&server, "timeout=4"), &[]);
     wait_until_ready(&server);
     server.signal_sessions("STOP");
     let began = Instant::now();
@@ -769,13 +772,13 @@ fn a_host_that_hangs_does_not_hang_the_run() {
         "{log}"
     );
     server.signal_sessions("CONT");
-    nothing_left(&server, Instant::now());
+    assert_nothing_left(&server, Instant::now());
 }
 
-// Many at once.
+// Many hosts at once.
 
 #[test]
-fn the_ramp_stays_below_what_a_server_takes() {
+fn max_connecting_stays_below_what_a_server_accepts() {
     let Some(server) = Server::start("MaxStartups 10:30:100") else {
         return;
     };
@@ -787,9 +790,9 @@ fn the_ramp_stays_below_what_a_server_takes() {
     assert!(!server.sandbox.log().contains("turned away"));
 }
 
-/// The same without the ramp, before a server that takes less.
+/// The same without the limit on connecting, against a server that accepts fewer.
 #[test]
-fn without_the_ramp_a_server_turns_connections_away() {
+fn without_max_connecting_a_server_rejects_connections() {
     let Some(server) = Server::start("MaxStartups 2:100:2") else {
         return;
     };
@@ -799,7 +802,7 @@ fn without_the_ramp_a_server_turns_connections_away() {
     let log = server.sandbox.log();
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(server.log().contains("MaxStartups"), "{}", server.log());
-    // Some came through at a further try, which costs them no retry.
+    // Some connected at a further try, which does not count as a retry.
     assert!(
         log.contains("the connection was turned away 1 time"),
         "{log}"
@@ -807,10 +810,10 @@ fn without_the_ramp_a_server_turns_connections_away() {
     assert!(!log.contains(": retry "), "{log}");
 }
 
-// Engines that cannot be had: stand-ins that take one argument vector only.
+// Engines that are not available: stand-ins that accept only one argument vector.
 
 /// A program that compares its arguments with those in `expected-TASK`, then runs
-/// what stands after the host.
+/// the words after the host.
 fn stand_in(sandbox: &Sandbox, name: &str, before_command: u32) {
     let path = sandbox.path.display();
     sandbox.program(
@@ -828,7 +831,7 @@ fn run_with_bin(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Ran {
     Ran::from(with_bin(sandbox, &arguments).output().expect("tasker runs"))
 }
 
-/// tasker that finds the programs in the sandbox's `bin` before all others.
+/// tasker with the sandbox's `bin` first in its PATH.
 fn with_bin(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     let mut command = sandbox.tasker(arguments);
     let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
@@ -865,7 +868,7 @@ fn engines_get_their_exact_arguments() {
     // The check itself can fail.
     tasks += "task=6\nhostname=web2\nexec=p7s\ncommand=true\nsuccess=exit_99\n";
     sandbox.file("expected-6", b"web1\0true\0");
-    // A far end that is not tasker's own.
+    // A remote side that is not tasker's own.
     tasks += "task=7\nhostname=web2\nexec=p7s\ncommand=sleep 30\ntimeout=1\n";
     sandbox.file("expected-7", b"web2\0sleep\x0030\0");
     let ran = run_with_bin(&sandbox, &tasks, &["-r", "--skip-host-validation"]);
@@ -881,7 +884,7 @@ fn engines_get_their_exact_arguments() {
 #[test]
 fn engines_are_tested_with_their_probes() {
     let sandbox = Sandbox::new();
-    // The name must be known, the host need not be.
+    // The name must be known; the host need not be.
     let probe = |program: &str, before: u32, name: &str, says: &str| {
         sandbox.program(
             &format!("bin/{program}"),
@@ -962,9 +965,9 @@ fn engines_are_tested_with_their_probes() {
     assert!(!sandbox.exists("ran"));
 }
 
-/// With ssh the connection goes where ssh's configuration leads.
+/// With ssh, the connection goes where ssh's configuration says.
 #[test]
-fn ssh_hosts_are_contacted_where_ssh_goes() {
+fn ssh_hosts_are_contacted_where_ssh_would_connect() {
     let Some(server) = Server::start("") else {
         return;
     };
@@ -974,7 +977,7 @@ fn ssh_hosts_are_contacted_where_ssh_goes() {
     ));
     let task =
         |id: u32, host: &str| format!("task={id}\nhostname={host}\nexec=ssh\ncommand=true\n");
-    // Only what is in these two: no ping.
+    // PATH has only what is in these two: no ping.
     let bin = server.sandbox.path.join("bin");
     let check = |tasks: &str| {
         server.sandbox.file("tasks.txt", tasks);
@@ -1063,12 +1066,12 @@ fn unknown_hosts_are_found_before_anything_runs() {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
-/// A question that hangs does not hold up those that nobody has asked yet.
+/// A lookup that hangs does not delay those that have not started.
 #[test]
-fn hosts_that_are_asked_for_too_long_are_given_up_and_the_rest_is_asked() {
+fn lookups_that_hang_are_abandoned_and_the_others_are_made() {
     let sandbox = Sandbox::new();
     sandbox.program("bin/pbrun", "#!/bin/sh\nexit 0\n");
-    // As many hang as are asked at once.
+    // As many hang as are looked up at once.
     sandbox.program(
         "bin/ping",
         "#!/bin/sh\ncase $8 in 127.1.1.*) exec sleep 9 ;; esac\n",
@@ -1094,9 +1097,9 @@ fn hosts_that_are_asked_for_too_long_are_given_up_and_the_rest_is_asked() {
     }
 }
 
-/// The hosts are asked many at a time: the time-outs do not add up.
+/// Many hosts are looked up at once: the timeouts do not add up.
 #[test]
-fn many_dead_hosts_take_no_time_each() {
+fn timeouts_of_dead_hosts_do_not_add_up() {
     let sandbox = Sandbox::new();
     sandbox.program("bin/pbrun", "#!/bin/sh\nexit 0\n");
     sandbox.program("bin/ping", "#!/bin/sh\nsleep 1\nexit 1\n");
@@ -1161,9 +1164,9 @@ fn a_missing_program_of_an_exec_type_is_found_before_anything_runs() {
     }
 }
 
-/// What is meant for another host never runs here because nothing was said.
+/// A command for another host never runs here because no exec type was given.
 #[test]
-fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
+fn the_default_type_never_runs_a_remote_command_here() {
     let sandbox = Sandbox::new();
     sandbox.program("bin/pbrun", "#!/bin/sh\necho \"pbrun $3\"\n");
     let tasks = "task=1\nexec=local\ncommand=echo web7\n\
@@ -1187,7 +1190,7 @@ fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
-    // Each way to name another type.
+    // Each way to set another type.
     let task = "task=1\nhostname=web1\ncommand=echo here\n";
     sandbox.program("bin/p7s", "#!/bin/sh\necho p7s\n");
     let ran = run_with_bin(
@@ -1212,8 +1215,8 @@ fn the_default_type_runs_nothing_here_that_is_meant_for_another_host() {
 
 // tasker.conf.
 
-/// A sandbox with a configuration at the user's place.
-fn configured(conf: &str) -> Sandbox {
+/// A sandbox with a configuration in the user's directory.
+fn sandbox_with_conf(conf: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.file(".config/tasker/tasker.conf", conf);
     sandbox
@@ -1223,7 +1226,7 @@ const PLAIN: &str = "task=1\nexec=local\ncommand=true\n";
 
 #[test]
 fn the_configuration_is_searched_in_order() {
-    let sandbox = configured("timeout=11s\n");
+    let sandbox = sandbox_with_conf("timeout=11s\n");
     sandbox.file("tasks.txt", PLAIN);
     sandbox.file("environment.conf", "timeout=22s\n");
     sandbox.file("option.conf", "timeout=33s\n");
@@ -1244,7 +1247,7 @@ fn the_configuration_is_searched_in_order() {
     assert_eq!(timeout(Some("environment.conf"), &[]), "22 s");
     let named = ["--config", "option.conf"];
     assert_eq!(timeout(Some("environment.conf"), &named), "33 s");
-    // Options win over every configuration.
+    // Options override every configuration.
     assert_eq!(
         timeout(None, &["--config=option.conf", "-o", "44s"]),
         "44 s"
@@ -1323,14 +1326,14 @@ fn every_setting_of_the_configuration_has_its_effect() {
         "task=1\nhostname=127.0.0.2\ncommand=run\n",
         &["-c"],
     );
-    // Whatever the machine has to ping with, the probe passes.
+    // Whatever the machine has for ping, the probe passes.
     assert!((ran.stdout + &ran.stderr).contains("Exec type tests passed (1/1 tests)"));
 }
 
 /// Scripts through an engine get their data as variables before the text.
 #[test]
 fn scripts_through_an_engine_take_data_as_data() {
-    let sandbox = configured("exec=far\nscript=sh -c {script} {hostname}\n");
+    let sandbox = sandbox_with_conf("exec=far\nscript=sh -c {script} {hostname}\n");
     let data = hostile();
     let mut tasks = producers(&sandbox, &data);
     for number in 0..data.len() {
@@ -1358,7 +1361,7 @@ fn scripts_through_an_engine_take_data_as_data() {
 
 #[test]
 fn a_section_overrides_a_built_in_type() {
-    let sandbox = configured(
+    let sandbox = sandbox_with_conf(
         "exec=pbrun\nargv=sudo-like -u op {hostname} {command} {arguments}\nexec=shell\nscript=dash-like {script}\n",
     );
     sandbox.program("bin/sudo-like", "#!/bin/sh\necho \"$*\"\n");
@@ -1369,7 +1372,7 @@ fn a_section_overrides_a_built_in_type() {
     assert_eq!(ran.code, 0, "{}", sandbox.log());
 }
 
-/// Each mistake: the configuration, and what is said of it, with its place.
+/// Each mistake: the configuration, and the message with its place.
 const MISTAKES: &[(&str, &str)] = &[
     (
         "timeot=5\n",
@@ -1444,7 +1447,7 @@ const MISTAKES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn mistakes_in_the_configuration_are_told_with_their_place() {
+fn mistakes_in_the_configuration_are_reported_with_their_place() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", PLAIN);
     for (conf, message) in MISTAKES {
@@ -1479,7 +1482,7 @@ fn mistakes_in_the_configuration_are_told_with_their_place() {
 }
 
 #[test]
-fn a_configuration_that_others_may_write_is_not_trusted() {
+fn a_configuration_that_others_can_write_is_not_trusted() {
     use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", PLAIN);

@@ -1,6 +1,6 @@
-//! The page of `--report` (SPEC §6.7): what it tells for each way a run can end, and
-//! that nothing in it can be anything but text. `report.py` reads it as a browser
-//! would; a real browser is in `ui.py`.
+//! The page of `--report` (SPEC §6.7): what it shows for each way a run can end,
+//! and that everything in it is only text. `report.py` reads it as a browser would;
+//! `ui.py` uses a real browser.
 
 #[path = "support/hostile.rs"]
 mod data;
@@ -10,11 +10,11 @@ use data::hostile;
 use std::process::Command;
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
-/// What the page holds, a line each: `row OUTCOME | TASK | …`, `bar CLASS | TITLE`,
-/// `text …`.
+/// The contents of the page, one line each: `row OUTCOME | TASK | …`, `bar CLASS |
+/// TITLE`, `text …`.
 struct Page(Vec<String>);
 
-/// Reads `report.html`; fails where it is not as every page must be.
+/// Reads `report.html`; fails if it breaks a rule for every page.
 #[track_caller]
 fn page(sandbox: &Sandbox) -> Page {
     let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/report.py");
@@ -65,7 +65,7 @@ fn run(tasks: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
 }
 
 #[test]
-fn a_good_run_is_told_whole() {
+fn a_successful_run_is_shown_completely() {
     let tasks = "CHANGE=CHG1\n\
         # First\ntask=1\nexec=local\ncommand=echo one\n\
         task=2\ncondition=@1_stdout@=two\nexec=local\ncommand=true\n\
@@ -108,7 +108,7 @@ fn a_good_run_is_told_whole() {
 }
 
 #[test]
-fn a_failure_stands_at_the_top_with_what_goes_on() {
+fn a_failure_is_at_the_top_with_the_command_to_continue() {
     let tasks = "# Deploy\ntask=1\nexec=shell\ncommand=echo trying; echo no answer >&2; exit 7\n\
         retry_count=2\nretry_delay=0.01\ntask=2\nexec=local\ncommand=true\n";
     let (sandbox, _) = run(tasks, &[], 7);
@@ -124,7 +124,7 @@ fn a_failure_stands_at_the_top_with_what_goes_on() {
 }
 
 #[test]
-fn further_failures_are_named_beside_the_first() {
+fn further_failures_are_named_with_the_first() {
     let tasks = "task=1\nexec=shell\ncommand=exit 3\ntask=2\nexec=local\ncommand=true\n\
         task=3\nexec=shell\ncommand=exit 4\n";
     let (sandbox, _) = run(tasks, &["--keep-going"], 1);
@@ -134,7 +134,7 @@ fn further_failures_are_named_beside_the_first() {
 }
 
 #[test]
-fn hosts_that_failed_are_told_by_what_they_said() {
+fn failed_hosts_are_grouped_by_their_output() {
     let tasks = "task=1\ntype=parallel\nhostnames=h[1-5]\nexec=shell\ntimeout=1\n\
         command=case @hostname@ in h2|h4) echo refused >&2; exit 3;; h5) sleep 9;; esac\n";
     let (sandbox, _) = run(tasks, &[], 10);
@@ -153,7 +153,7 @@ fn hosts_that_failed_are_told_by_what_they_said() {
 }
 
 #[test]
-fn a_signal_is_marked_and_ends_the_page_as_it_ends_the_run() {
+fn a_signal_is_marked_and_ends_the_timeline() {
     let sandbox = Sandbox::new();
     let tasks = "task=1\nexec=shell\ncommand=touch begun; sleep 60\n\
         task=2\nexec=local\ncommand=true\n\
@@ -170,7 +170,7 @@ fn a_signal_is_marked_and_ends_the_page_as_it_ends_the_run() {
 }
 
 #[test]
-fn a_run_that_does_not_begin_replaces_the_page_of_an_earlier_one() {
+fn a_refused_run_replaces_the_page_of_an_earlier_one() {
     let sandbox = Sandbox::new();
     let good = "task=1\nexec=local\ncommand=true\n";
     assert_eq!(sandbox.run(good, &REPORT).code, 0);
@@ -196,7 +196,7 @@ fn a_run_that_does_not_begin_replaces_the_page_of_an_earlier_one() {
 }
 
 #[test]
-fn blocks_in_blocks_and_what_was_passed_by_are_told() {
+fn nested_blocks_and_skipped_tasks_are_shown() {
     let tasks = "task=1\nexec=local\ncommand=echo yes\n\
         # Fork\ntask=2\ntype=conditional\ncondition=@1_stdout@=yes\nif_true_tasks=3,4\nif_false_tasks=5\n\
         task=3\ntype=parallel\ntasks=6,7\n\
@@ -246,7 +246,7 @@ fn hosts_that_are_left_out_have_their_rows() {
 }
 
 #[test]
-fn what_an_earlier_run_did_is_told_as_that() {
+fn results_of_an_earlier_run_are_marked_as_such() {
     let tasks = "task=1\nexec=local\ncommand=echo one\n\
         task=2\nexec=shell\ncommand=test -e mended\n";
     let (sandbox, _) = run(tasks, &[], 1);
@@ -275,7 +275,7 @@ fn a_dry_run_writes_no_page() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_known_before_anything_runs() {
+fn an_unwritable_page_is_found_before_anything_runs() {
     let sandbox = Sandbox::new();
     let tasks = "task=1\nexec=shell\ncommand=touch ran\n";
     sandbox.file("file", "");
@@ -293,9 +293,9 @@ fn a_page_that_cannot_be_written_is_known_before_anything_runs() {
 }
 
 #[test]
-fn a_page_is_never_written_over_the_task_file() {
+fn the_task_file_is_never_overwritten_by_a_page() {
     let sandbox = Sandbox::new();
-    // Also where the run would be refused for another reason.
+    // Also if the run would be refused for another reason.
     for tasks in [
         "task=1\nexec=shell\ncommand=touch ran\n",
         "task=1\ncommnd=true\n",
@@ -308,7 +308,7 @@ fn a_page_is_never_written_over_the_task_file() {
 }
 
 #[test]
-fn a_page_that_is_lost_in_the_end_changes_no_exit_code() {
+fn a_page_that_cannot_be_written_in_the_end_changes_no_exit_code() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path.join("pages")).expect("a directory");
     let tasks = "task=1\nexec=shell\ncommand=rm -r pages; exit 3\n";
@@ -337,7 +337,7 @@ fn hostile_text_is_inert_and_secrets_stay_out() {
     let mut tasks = String::from("DB_PASSWORD=pass<word&1\n");
     for (number, bytes) in data.iter().enumerate() {
         sandbox.file(&format!("in/{number}"), bytes);
-        // Both streams, a title, words, and as the name of a host's result.
+        // In both streams, a title, words, and a host's name from a result.
         tasks += &format!(
             "# <i>title</i> \" {number}\ntask={number}\nexec=shell\ncommand=cat in/{number}; cat in/{number} >&2; \
              echo '<b>'\"@DB_PASSWORD@\" pass'<word&1'\n"
@@ -366,11 +366,11 @@ fn hostile_text_is_inert_and_secrets_stay_out() {
 }
 
 #[test]
-fn a_thousand_hosts_are_all_there_in_less_than_5_mb() {
+fn a_thousand_hosts_fit_in_less_than_5_mb() {
     let tasks = "task=1\ntype=parallel\nhostnames=web[0001-1000]\nexec=local\nmax_parallel=64\n\
         command=cat @hostname@ big\nsuccess=all_success\n";
     let sandbox = Sandbox::new();
-    // Every output is another, and each grows in the page.
+    // Every output is different, and each is larger in the page.
     for number in 1..=1000 {
         sandbox.file(
             &format!("web{number:04}"),

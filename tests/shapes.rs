@@ -1,5 +1,5 @@
 //! The shipped task files in `tests/files`, each on each of its paths: the exit
-//! code, the steps it took, and what the console and the log say.
+//! code, the steps it took, and what the console and the log show.
 
 mod support;
 
@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use support::{Ran, Sandbox};
 
-/// One way through one file.
+/// One path through one file.
 struct Way {
     file: &'static str,
     environment: &'static [(&'static str, &'static str)],
     code: i32,
     path: &'static str,
-    /// Lines of standard output, in this order, perhaps with others between.
+    /// Lines of standard output, in this order, possibly with others in between.
     stdout: &'static [&'static str],
-    /// The same of standard error; a run that succeeds leaves it empty.
+    /// The same for standard error; it is empty if the run succeeds.
     stderr: &'static [&'static str],
-    /// The same of the log, without its times.
+    /// The same for the log, without its times.
     log: &'static [&'static str],
 }
 
@@ -204,7 +204,7 @@ const WAYS: &[Way] = &[
             "[INFO] Task 3 stdout| 4821",
         ],
     },
-    // What a command printed, or the environment holds, is data, never syntax.
+    // Output of a command, or the environment, is data, never syntax.
     Way {
         file: "pass-output-on",
         environment: &[(
@@ -368,7 +368,7 @@ const WAYS: &[Way] = &[
         ],
         log: &["[INFO] Task 3: goes to task 90: its verdict is false"],
     },
-    // A final task that fails makes a good run a failed one.
+    // A final task that fails makes a successful run fail.
     Way {
         file: "maintenance",
         environment: &[("TASKER_TEST_OFF", "false")],
@@ -382,12 +382,12 @@ const WAYS: &[Way] = &[
     },
 ];
 
-fn directory() -> PathBuf {
+fn files_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files")
 }
 
-fn shipped(name: &str) -> String {
-    directory()
+fn read_shipped(name: &str) -> String {
+    files_directory()
         .join(name)
         .with_extension("txt")
         .display()
@@ -395,14 +395,14 @@ fn shipped(name: &str) -> String {
 }
 
 #[test]
-fn every_shipped_file_is_walked() {
-    let shipped: BTreeSet<String> = std::fs::read_dir(directory())
+fn every_shipped_file_has_its_paths() {
+    let shipped: BTreeSet<String> = std::fs::read_dir(files_directory())
         .expect("the shipped files")
         .flatten()
         .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".txt")?.to_string()))
         .collect();
     let mut walked: BTreeSet<String> = WAYS.iter().map(|way| way.file.to_string()).collect();
-    // The long ones have tests of their own.
+    // The long ones have their own tests.
     let workflows = include_str!("workflows.rs");
     let named = |file: &&String| workflows.contains(&format!("\"{file}.txt\""));
     walked.extend(shipped.iter().filter(named).cloned());
@@ -410,7 +410,7 @@ fn every_shipped_file_is_walked() {
 }
 
 #[test]
-fn every_shipped_file_succeeds_as_it_is() {
+fn every_shipped_file_succeeds_unchanged() {
     let all: BTreeSet<&str> = WAYS.iter().map(|way| way.file).collect();
     let good: BTreeSet<&str> = WAYS
         .iter()
@@ -421,12 +421,12 @@ fn every_shipped_file_succeeds_as_it_is() {
 }
 
 #[test]
-fn a_dry_run_runs_nothing_and_finds_no_fault() {
+fn a_dry_run_runs_nothing_and_finds_no_mistake() {
     for file in WAYS.iter().map(|way| way.file).collect::<BTreeSet<_>>() {
         let sandbox = Sandbox::new();
         let ran = Ran::from(
             sandbox
-                .tasker(&[shipped(file)])
+                .tasker(&[read_shipped(file)])
                 .output()
                 .expect("tasker runs"),
         );
@@ -437,17 +437,18 @@ fn a_dry_run_runs_nothing_and_finds_no_fault() {
 }
 
 #[test]
-fn every_way_is_walked_as_written() {
-    let wrong: Vec<String> = WAYS.iter().filter_map(|way| walk(way).err()).collect();
+fn every_path_is_as_written() {
+    let wrong: Vec<String> = WAYS.iter().filter_map(|way| take_path(way).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// With `-q` a good run is silent; a failed one says the same as without.
+/// With `-q` a successful run prints nothing; a failed one prints the same as
+/// without.
 #[test]
-fn a_quiet_run_speaks_only_of_failure() {
+fn a_quiet_run_prints_only_failures() {
     let sandbox = Sandbox::new();
     let run = |environment: &[(&str, &str)]| {
-        let mut tasker = sandbox.tasker(&["-q", "-r", &shipped("maintenance")]);
+        let mut tasker = sandbox.tasker(&["-q", "-r", &read_shipped("maintenance")]);
         let ran = tasker.envs(environment.iter().copied()).output();
         Ran::from(ran.expect("tasker runs"))
     };
@@ -466,14 +467,14 @@ fn a_quiet_run_speaks_only_of_failure() {
     );
 }
 
-fn walk(way: &Way) -> Result<(), String> {
+fn take_path(way: &Way) -> Result<(), String> {
     let sandbox = Sandbox::new();
     sandbox.program(
         "third-time-lucky",
         "#!/bin/sh\necho >>tries\ntest \"$(wc -l <tries)\" -ge 3\n",
     );
     let here = sandbox.path.display().to_string();
-    let file = shipped(way.file);
+    let file = read_shipped(way.file);
     let mut tasker = sandbox.tasker(&["-r", &file]);
     for (name, value) in way.environment {
         tasker.env(name, value.replace("SANDBOX", &here));
@@ -498,13 +499,15 @@ fn walk(way: &Way) -> Result<(), String> {
     if way.code == 0 && !ran.stderr.is_empty() {
         return Err(format!("{about}: standard error: {}", ran.stderr));
     }
-    in_order(way.stdout, &neutral(&ran.stdout)).map_err(|e| format!("{about}: stdout: {e}"))?;
-    in_order(way.stderr, &neutral(&ran.stderr)).map_err(|e| format!("{about}: stderr: {e}"))?;
-    in_order(way.log, &log).map_err(|e| format!("{about}: log: {e}"))
+    assert_in_order(way.stdout, &neutral(&ran.stdout))
+        .map_err(|e| format!("{about}: stdout: {e}"))?;
+    assert_in_order(way.stderr, &neutral(&ran.stderr))
+        .map_err(|e| format!("{about}: stderr: {e}"))?;
+    assert_in_order(way.log, &log).map_err(|e| format!("{about}: log: {e}"))
 }
 
-/// Whether all these lines are there, one after another.
-fn in_order(wanted: &[&str], text: &str) -> Result<(), String> {
+/// Whether all these lines appear, in this order.
+fn assert_in_order(wanted: &[&str], text: &str) -> Result<(), String> {
     let mut lines = text.lines();
     for line in wanted {
         if !lines.any(|found| found == *line) {
@@ -514,8 +517,8 @@ fn in_order(wanted: &[&str], text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Times that were measured, as `TIME`; those that a file asks for stay.
-/// (`golden.rs` hides them all.)
+/// Replaces measured times by `TIME`; times that a file sets are kept, unlike in
+/// `golden.rs`.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {

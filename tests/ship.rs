@@ -1,9 +1,9 @@
-//! What is shipped: what `make install` puts where, and that one file runs where
-//! there is nothing but it: no libraries, no /proc, no /dev, no users, no home.
+//! What is shipped: where `make install` puts files, and that the binary runs where
+//! there is nothing else: no libraries, no /proc, no /dev, no users, no home.
 //!
-//! What takes minutes, since it builds the static binary, is left to
-//! `make test-ship`; `make test` tries the same on the binary of the tests, with
-//! its libraries beside it.
+//! Tests that take minutes because they build the static binary are left to `make
+//! test-ship`; `make test` tries the same with the binary of the tests and its
+//! libraries.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn project() -> &'static Path {
 #[track_caller]
 fn make(arguments: &[&str]) {
     let mut command = Command::new("make");
-    // `make test` may be what runs this.
+    // This may itself run under `make test`.
     for name in ["MAKEFLAGS", "MAKEOVERRIDES", "PREFIX", "DESTDIR"] {
         command.env_remove(name);
     }
@@ -69,12 +69,12 @@ fn installed() -> BTreeMap<String, u32> {
 }
 
 #[test]
-fn what_is_installed_is_what_is_removed() {
+fn uninstall_removes_what_install_installed() {
     let sandbox = Sandbox::new();
     let destination = format!("DESTDIR={}", sandbox.path.display());
     let options = [&destination, "PREFIX=/opt/tasker"];
     let binary = format!("BINARY={}", env!("CARGO_BIN_EXE_tasker"));
-    // What others have put there stays, and so do other modes than ours.
+    // Files of others stay, and so do modes that differ from ours.
     let mut before = BTreeMap::new();
     for name in [
         "bin/other",
@@ -102,7 +102,7 @@ fn what_is_installed_is_what_is_removed() {
         version.stdout,
         concat!("tasker ", env!("CARGO_PKG_VERSION"), "\n")
     );
-    // Once more over what is there, and all of it away again.
+    // Installed again over existing files, and removed again.
     make(&install);
     make(&["uninstall", options[0], options[1]]);
     assert_eq!(files(&place), before);
@@ -110,13 +110,13 @@ fn what_is_installed_is_what_is_removed() {
     assert_eq!(beside, 1, "only what PREFIX names");
 }
 
-/// A root file system that holds a binary, what it is linked with and task files.
+/// A root file system with a binary, its libraries and task files.
 struct Root {
     sandbox: Sandbox,
 }
 
 impl Root {
-    /// Nothing where this user may not make a root of his own.
+    /// None if this user cannot create a root file system.
     fn new(binary: &Path) -> Option<Root> {
         let root = Root {
             sandbox: Sandbox::new(),
@@ -141,7 +141,7 @@ impl Root {
         std::fs::copy(from, to).expect("copied");
     }
 
-    /// Runs it there with no environment at all.
+    /// Runs it there with an empty environment.
     fn tasker(&self, arguments: &[&str]) -> Ran {
         let mut command = Command::new("unshare");
         command
@@ -160,13 +160,13 @@ fn of_the_tests() -> PathBuf {
 }
 
 #[test]
-fn it_runs_in_a_bare_root() {
+fn the_binary_runs_in_an_empty_root() {
     if let Some(root) = Root::new(&of_the_tests()) {
         runs_in(&root);
     }
 }
 
-/// All that a run does, with tasker itself as the only program that there is.
+/// Everything that a run does, with tasker itself as the only program.
 fn runs_in(root: &Root) {
     let one = "task=0\nexec=local\ncommand=/tasker --version\n";
     root.sandbox.file("one.txt", one);
@@ -179,7 +179,7 @@ fn runs_in(root: &Root) {
     let why = "no home directory to keep the log in; name a directory with -l DIR";
     assert!(homeless.stderr.contains(why), "{homeless:?}");
 
-    // Standard input, none and some; a block; its own status; a final task.
+    // Standard input, empty and not; a block; its own status; a final task.
     let tasks = "
 KEPT_SECRET=one two three
 task=0
@@ -229,24 +229,24 @@ command=/tasker --version
     assert_eq!(ran.code, 127, "{ran:?}");
     assert!(ran.stderr.contains("/bin/sh: no such program"), "{ran:?}");
 
-    // A name that must be resolved where nothing can.
+    // A name that must be resolved where nothing can resolve it.
     let remote = "task=0\nhostname=web01\nexec=ssh\ncommand=true\n";
     root.sandbox.file("remote.txt", remote);
     let ran = root.tasker(&["remote.txt"]);
     assert_eq!(ran.code, 60, "{ran:?}");
     assert!(ran.stdout.contains("web01: no address found"), "{ran:?}");
-    // There may be a list of hosts, though, but no ssh.
+    // There may be a hosts file, but no ssh.
     root.sandbox.file("etc/hosts", "192.0.2.1 web01\n");
     root.sandbox.file("etc/nsswitch.conf", "hosts: files\n");
     let ran = root.tasker(&["-r", "-l", "/log", "remote.txt"]);
     assert_eq!(ran.code, 61, "{ran:?}");
     assert!(ran.stderr.contains("not in PATH: `ssh`"), "{ran:?}");
 
-    ends_what_hangs(root);
+    assert_timeout_without_proc(root);
 }
 
-/// A command is ended at its timeout where no /proc tells what belongs to it.
-fn ends_what_hangs(root: &Root) {
+/// A command is ended at its timeout without /proc to tell what belongs to it.
+fn assert_timeout_without_proc(root: &Root) {
     let hangs = "task=0\nexec=local\ncommand=/tasker --version\nsleep=1h\n\ntask=1\nreturn=0\n";
     root.sandbox.file("hangs.txt", hangs);
     let ended = "task=0\nexec=local\ncommand=/tasker -r -l /inner hangs.txt\ntimeout=1\n";
@@ -258,9 +258,9 @@ fn ends_what_hangs(root: &Root) {
     assert!(ran.stdout.contains("ended by SIGTERM"), "{ran:?}");
 }
 
-/// What the headers of the program must say: no fixed address (PIE), what the
-/// loader has relocated is read-only afterwards (RELRO), and nothing can be both
-/// written and executed, the stack (NX) among it.
+/// What the headers of the program must say: no fixed address (PIE), relocated data
+/// is read-only afterwards (RELRO), and nothing, including the stack (NX), is both
+/// writable and executable.
 #[track_caller]
 fn is_hardened(binary: &Path) {
     let Ok(read) = Command::new("readelf").arg("-hlW").arg(binary).output() else {
@@ -290,11 +290,11 @@ fn is_hardened(binary: &Path) {
 }
 
 #[test]
-fn its_headers_allow_no_more_than_they_must() {
+fn the_headers_are_hardened() {
     is_hardened(&of_the_tests());
 }
 
-/// What a package is made of.
+/// The sources of a package.
 const PROJECT: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -306,7 +306,7 @@ const PROJECT: [&str; 8] = [
     "src",
 ];
 
-/// A copy of the project, and a home of its own to build it in, without a network.
+/// A copy of the project with a separate home, built without a network.
 struct Workshop {
     sandbox: Sandbox,
     project: PathBuf,
@@ -327,9 +327,9 @@ impl Workshop {
         Workshop { sandbox, project }
     }
 
-    /// Its packages, by what the last line says.
+    /// Its packages, from the last line of the output.
     fn make(&self, goal: &str, umask: &str) -> PathBuf {
-        // The compiler itself, not what looks for it in a home.
+        // The compiler itself, not the proxy that looks for it in a home.
         let rustc = Command::new("rustc").args(["--print", "sysroot"]).output();
         let sysroot = Ran::from(rustc.expect("rustc")).stdout;
         let path = std::env::var("PATH").expect("PATH");
@@ -361,11 +361,11 @@ fn copy_all(from: &Path, to: &Path) {
     assert!(status.expect("cp runs").success(), "{}", from.display());
 }
 
-/// Builds in two places, by users with other homes and other masks; looks at what
-/// came out, and runs it where there is nothing else.
+/// Builds in two places, as users with different homes and umasks; compares the
+/// results, and runs the binary where there is nothing else.
 #[test]
 #[ignore = "takes minutes: make test-ship"]
-fn the_packages_are_the_same_wherever_they_are_built() {
+fn builds_are_reproducible() {
     let (here, there) = (
         Workshop::new("a"),
         Workshop::new("quite/another/place/with-a-longer-name"),
@@ -400,7 +400,7 @@ fn the_packages_are_the_same_wherever_they_are_built() {
     }
 }
 
-/// What the package holds, once its sums are right.
+/// The contents of the package, after checking its checksums.
 fn unpack(package: &Path) -> Sandbox {
     let sandbox = Sandbox::new();
     let listed = Command::new("tar").arg("-tvzf").arg(package).output();
@@ -420,7 +420,7 @@ fn unpack(package: &Path) -> Sandbox {
         .output();
     let sums = Ran::from(sums.expect("sha256sum"));
     assert_eq!(sums.code, 0, "{sums:?}");
-    // All is summed but the sums.
+    // Every file except the list of checksums has one.
     assert_eq!(sums.stdout.lines().count() + 1, files(&sandbox.path).len());
     for name in [
         "tasker",

@@ -1,5 +1,4 @@
-//! What earlier runs and those that still go on tell of themselves (SPEC §6.3,
-//! §6.6).
+//! What earlier and active runs report about themselves (SPEC §6.3, §6.6).
 
 mod support;
 
@@ -55,7 +54,7 @@ fn a_project_is_a_table_with_totals() {
         lines[4],
         format!("3 runs: 2 SUCCESS, 1 FAILED; last failure {stamp} bad.txt at task 5 (exit 3)")
     );
-    // From anywhere, by each of the ways to name the directory.
+    // From any directory, with each way to name the log directory.
     let elsewhere = Sandbox::new();
     let logs = sandbox.path.join("TASKER").display().to_string();
     let conf = elsewhere.file("conf", format!("log_dir={logs}\n"));
@@ -74,7 +73,7 @@ fn a_project_is_a_table_with_totals() {
 }
 
 #[test]
-fn damaged_lines_of_a_project_are_told_and_lose_no_run() {
+fn damaged_lines_of_a_project_are_reported_and_lose_no_run() {
     let sandbox = Sandbox::new();
     let name = "TASKER/logs/project_P_summary.log";
     let good = "2024-01-15 14:30:15 | deploy.txt | 5 | web01 | 3 | FAILED | /l/tasker_1.log";
@@ -102,7 +101,7 @@ fn damaged_lines_of_a_project_are_told_and_lose_no_run() {
         ran.stdout.ends_with(&format!("  line 5: {cut}\n")),
         "{ran:?}"
     );
-    // The next run begins a line of its own.
+    // The next run begins a new line.
     sandbox.run("task=1\nexec=local\ncommand=true\n", &["-q", "-p", "P"]);
     let ran = tasker(&sandbox, &["--project-summary", "P"]);
     assert!(
@@ -113,7 +112,7 @@ fn damaged_lines_of_a_project_are_told_and_lose_no_run() {
 }
 
 #[test]
-fn an_unknown_project_is_refused_with_those_that_are() {
+fn an_unknown_project_is_refused_with_the_known_ones() {
     let sandbox = Sandbox::new();
     let none = tasker(&sandbox, &["--project-summary", "P"]);
     assert_eq!(none.code, 2, "{none:?}");
@@ -135,7 +134,7 @@ fn an_unknown_project_is_refused_with_those_that_are() {
 }
 
 #[test]
-fn a_question_stands_alone() {
+fn project_summary_is_used_alone() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
     for (arguments, why) in [
@@ -175,13 +174,13 @@ fn a_question_stands_alone() {
 
 // The status.
 
-/// What `--status` says with these words, in this sandbox.
+/// What `--status` prints with these words, in this sandbox.
 fn status(sandbox: &Sandbox, words: &[&str]) -> Ran {
     tasker(sandbox, &[&["--status"], words].concat())
 }
 
-/// The same until it says this: tasker tells its journal of a command once it is
-/// started, and of its end a moment after that.
+/// The same once it contains this part: a command is recorded in the journal
+/// shortly after it starts, and shortly after it ends.
 #[track_caller]
 fn status_with(sandbox: &Sandbox, words: &[&str], part: &str) -> String {
     let mut last = String::new();
@@ -205,16 +204,16 @@ fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
 }
 
 /// The id of the only run.
-fn id(sandbox: &Sandbox) -> String {
+fn run_id(sandbox: &Sandbox) -> String {
     let journal = journals(sandbox).remove(0);
     let stem = journal.file_stem().expect("a name");
     stem.to_string_lossy().into_owned()
 }
 
-/// A command that waits until somebody writes into `gate`.
+/// A command that waits until something is written to `gate`.
 const WAITS: &str = "read line <gate";
 
-fn gate(sandbox: &Sandbox) {
+fn make_gate(sandbox: &Sandbox) {
     let path = sandbox.path.join("gate");
     let made = Command::new("mkfifo").arg(path).status();
     assert!(made.expect("mkfifo runs").success());
@@ -227,8 +226,9 @@ fn kill_hard(sandbox: &Sandbox, child: Child) {
     wait_for("no process is left", || processes_with(&home).is_empty());
 }
 
-/// Two tasks, then a block over hosts: two are over, two wait, the others are left.
-fn busy() -> String {
+/// Two tasks, then a block over hosts: two have ended, two are waiting, the others
+/// are left.
+fn busy_tasks() -> String {
     format!(
         "task=1\nexec=shell\ncommand=true\ntask=2\nexec=shell\ncommand=exit 3\nnext=always\n\
          task=10\ndescription=deploy\ntype=parallel\nhostnames=web[01-09]\nexec=shell\n\
@@ -239,10 +239,10 @@ fn busy() -> String {
 }
 
 #[test]
-fn a_live_run_is_told_from_anywhere_and_left_alone() {
+fn an_active_run_is_shown_from_anywhere_and_left_alone() {
     let sandbox = Sandbox::new();
-    gate(&sandbox);
-    let child = sandbox.start(&busy(), &[]);
+    make_gate(&sandbox);
+    let child = sandbox.start(&busy_tasks(), &[]);
     status_with(
         &sandbox,
         &[],
@@ -263,7 +263,7 @@ fn a_live_run_is_told_from_anywhere_and_left_alone() {
     web04 since 00:00:00 (0:00)
   log: {logs}/logs/tasker_1_1.log
 ",
-        id(&sandbox)
+        run_id(&sandbox)
     );
     let expected = expected.replace("TIME", "2026-11-24 13:26:41");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
@@ -283,7 +283,8 @@ fn a_live_run_is_told_from_anywhere_and_left_alone() {
     signal(child.id(), "TERM");
     let ended = finish(child);
     assert_eq!(ended.code, 143, "{ended:?}");
-    // By its file, from anywhere: the commands that the signal ended are named.
+    // By its file, from any directory: the commands that the signal ended are
+    // named.
     let file = format!("{home}/tasks.txt");
     let ran = tasker(&elsewhere, &["-l", &logs, "--status", &file]);
     for part in [
@@ -299,9 +300,9 @@ fn a_live_run_is_told_from_anywhere_and_left_alone() {
 }
 
 #[test]
-fn a_task_alone_is_told_with_its_title_and_secrets_are_not() {
+fn a_single_task_is_shown_with_its_title_and_without_secrets() {
     let sandbox = Sandbox::new();
-    gate(&sandbox);
+    make_gate(&sandbox);
     let text = format!(
         "SECRET_A=correct-horse\nPIN_KEY=123\ntask=1\nexec=shell\n\
          description=ask @SECRET_A@ and @PIN_KEY@ at correct-horse\ncommand=echo @SECRET_A@; {WAITS}\n"
@@ -328,10 +329,10 @@ fn a_task_alone_is_told_with_its_title_and_secrets_are_not() {
 }
 
 #[test]
-fn a_run_that_was_killed_in_a_block_goes_on_as_is_told() {
+fn a_run_that_was_killed_in_a_block_is_resumed_as_reported() {
     let sandbox = Sandbox::new();
-    gate(&sandbox);
-    let child = sandbox.start(&busy(), &[]);
+    make_gate(&sandbox);
+    let child = sandbox.start(&busy_tasks(), &[]);
     status_with(&sandbox, &[], "2 running, 5 left");
     kill_hard(&sandbox, child);
     let ran = status(&sandbox, &["tasks.txt"]);
@@ -361,7 +362,7 @@ fn a_run_that_was_killed_in_a_block_goes_on_as_is_told() {
 }
 
 #[test]
-fn a_run_that_another_process_holds_is_not_said_to_be_that_of_a_dead_one() {
+fn a_run_held_by_another_process_is_not_reported_as_dead() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run("task=5\nexec=shell\ncommand=exit 3\n", &["-q"]);
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -377,9 +378,9 @@ fn a_run_that_another_process_holds_is_not_said_to_be_that_of_a_dead_one() {
 }
 
 #[test]
-fn members_and_retries_of_a_block_are_told_apart() {
+fn members_and_retries_of_a_block_are_distinguished() {
     let sandbox = Sandbox::new();
-    gate(&sandbox);
+    make_gate(&sandbox);
     let text = format!(
         "task=1\ntype=parallel\ntasks=2,3,4\n\
          task=2\nexec=shell\nretry_count=1\nretry_delay=1h\ncommand=exit 5\n\
@@ -401,9 +402,9 @@ fn members_and_retries_of_a_block_are_told_apart() {
 }
 
 #[test]
-fn of_many_that_run_those_that_run_longest_are_named() {
+fn the_longest_running_of_many_are_named() {
     let sandbox = Sandbox::new();
-    gate(&sandbox);
+    make_gate(&sandbox);
     let text = format!(
         "task=1\ntype=parallel\nhostnames=h[1-25]\nexec=shell\nmax_parallel=25\ncommand={WAITS}\n"
     );
@@ -420,7 +421,7 @@ fn of_many_that_run_those_that_run_longest_are_named() {
 }
 
 #[test]
-fn dead_runs_have_a_line_each_the_newest_first() {
+fn dead_runs_have_a_line_each_newest_first() {
     let sandbox = Sandbox::new();
     let none = status(&sandbox, &[]);
     assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");
@@ -458,7 +459,7 @@ fn dead_runs_have_a_line_each_the_newest_first() {
 }
 
 #[test]
-fn a_run_is_named_by_its_id_or_how_that_begins() {
+fn a_run_is_found_by_its_id_or_a_prefix() {
     let sandbox = Sandbox::new();
     for name in ["a.txt", "b.txt"] {
         sandbox.file(name, "task=5\nexec=shell\ncommand=exit 3\n");
@@ -471,7 +472,7 @@ fn a_run_is_named_by_its_id_or_how_that_begins() {
     let of = |id: &str| status(&sandbox, &[id]).stdout;
     let whole = of(&ids[0]);
     assert!(whole.starts_with(&format!("run {} of ", ids[0])), "{whole}");
-    // The last digit of both differs, or one is longer: all but that is shared.
+    // The last digit differs, or one is longer: everything before that is shared.
     let shared = ids[0]
         .bytes()
         .zip(ids[1].bytes())
@@ -515,19 +516,19 @@ fn a_run_is_named_by_its_id_or_how_that_begins() {
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.stderr.contains(why), "{ran:?}");
     }
-    // A file that is gone is known by its path all the same.
+    // A file that was removed is still known by its path.
     std::fs::remove_file(sandbox.path.join("b.txt")).expect("removed");
     assert!(of("b.txt").contains("/b.txt: dead"), "{}", of("b.txt"));
 }
 
 #[test]
-fn a_torn_journal_tells_what_it_holds_and_a_damaged_one_that_it_is() {
+fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     let sandbox = Sandbox::new();
     sandbox.run("task=5\nexec=shell\ncommand=exit 3\n", &["-q"]);
     let journal = journals(&sandbox).remove(0);
     let bytes = std::fs::read(&journal).expect("a journal");
     let write = |bytes: &[u8]| std::fs::write(&journal, bytes).expect("a journal");
-    // The end of the flow is cut off with what comes after it.
+    // The end of the flow and everything after it is cut off.
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let flow = text.find(" flow\t").expect("the end of the flow");
     write(&bytes[..flow]);
@@ -545,7 +546,7 @@ fn a_torn_journal_tells_what_it_holds_and_a_damaged_one_that_it_is() {
     write(&damaged);
     let ran = status(&sandbox, &[]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    let id = id(&sandbox);
+    let id = run_id(&sandbox);
     let line = format!("run {id}: dead, but its journal tells nothing: its record ");
     assert!(ran.stdout.starts_with(&line), "{ran:?}");
     assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
@@ -559,7 +560,7 @@ fn a_torn_journal_tells_what_it_holds_and_a_damaged_one_that_it_is() {
             "{ran:?}"
         );
     }
-    // What cannot be listed is not said to be empty.
+    // A directory that cannot be listed is not reported as empty.
     std::fs::remove_dir_all(sandbox.path.join("TASKER/state")).expect("removed");
     sandbox.file("TASKER/state", "a file");
     let ran = status(&sandbox, &[]);

@@ -1,5 +1,5 @@
-//! What a validation shows and keeps: the summary, the report, `--validate-only`,
-//! colour.
+//! What a validation prints and records: the summary, the report,
+//! `--validate-only`, colour.
 
 mod support;
 
@@ -17,8 +17,8 @@ fn tasker(sandbox: &Sandbox, text: &str, arguments: &[&str]) -> Ran {
     Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
 }
 
-/// The report of this day, in the log directory.
-fn report(sandbox: &Sandbox, directory: &str) -> String {
+/// Today's report in the log directory.
+fn todays_report(sandbox: &Sandbox, directory: &str) -> String {
     let logs = std::fs::read_dir(sandbox.path.join(directory).join("logs"));
     let found: Vec<_> = logs
         .expect("a log directory")
@@ -54,7 +54,7 @@ fn a_failed_file_shows_which_checks_failed() {
             .ends_with("tasks.txt: 2 errors, 1 warning; nothing was run\n"),
         "{ran:?}"
     );
-    // A mistake of the flow is counted as one.
+    // A mistake in the flow is counted as one.
     let routing = "task=1\ntype=parallel\ntasks=2\ntask=2\nexec=local\ncommand=true\nnext=always\n";
     let ran = tasker(&sandbox, routing, &[]);
     assert!(
@@ -62,7 +62,7 @@ fn a_failed_file_shows_which_checks_failed() {
             .contains("\u{274c} Flow control validation failed (1 error)\n"),
         "{ran:?}"
     );
-    // In another locale there are words.
+    // Another locale gets words instead of symbols.
     let mut plain = sandbox.tasker(&["tasks.txt"]);
     let ran = Ran::from(plain.env("LC_ALL", "C").output().expect("tasker runs"));
     assert!(
@@ -77,7 +77,7 @@ fn a_failed_file_shows_which_checks_failed() {
 }
 
 #[test]
-fn a_host_that_fails_leaves_the_other_checks_as_they_are() {
+fn a_failed_host_does_not_affect_the_other_checks() {
     let sandbox = Sandbox::new();
     let text = "task=1\nexec=ssh\nhostname=no-such-host.invalid\ncommand=true\n";
     let ran = tasker(&sandbox, text, &["--validate-only"]);
@@ -92,7 +92,9 @@ fn a_host_that_fails_leaves_the_other_checks_as_they_are() {
          no-such-host.invalid: no address found\n\
          \u{274c} Validation failed - not ready for execution\n"
     );
-    assert!(report(&sandbox, "TASKER").contains("no address found\nFAILED Validation failed"));
+    assert!(
+        todays_report(&sandbox, "TASKER").contains("no address found\nFAILED Validation failed")
+    );
 }
 
 #[test]
@@ -124,9 +126,9 @@ fn validate_only_shows_no_plan_and_runs_nothing() {
 }
 
 /// Without its program a run would not begin; a dry run warns, `--validate-only`
-/// refuses, and `-c` asks for the programs of local commands as well.
+/// refuses, and `-c` checks the programs of local commands as well.
 #[test]
-fn a_missing_program_is_61() {
+fn a_missing_program_is_exit_code_61() {
     let sandbox = Sandbox::new();
     let remote = "task=1\nexec=pbrun\nhostname=localhost\ncommand=true\n";
     let ran = tasker(&sandbox, remote, &["--validate-only"]);
@@ -161,7 +163,7 @@ fn every_validation_adds_an_entry_to_the_report() {
     assert_eq!(tasker(&sandbox, BAD, &["-r"]).code, 20);
     assert_eq!(tasker(&sandbox, BAD, &[]).code, 20);
     assert_eq!(tasker(&sandbox, GOOD, &["-r"]).code, 0);
-    let text = report(&sandbox, "TASKER");
+    let text = todays_report(&sandbox, "TASKER");
     let entries: Vec<&str> = text.split_terminator("\n\n").collect();
     assert_eq!(entries.len(), 4, "{text}");
     let real = sandbox
@@ -197,15 +199,15 @@ fn every_validation_adds_an_entry_to_the_report() {
     assert!(!text.contains("very-secret"), "{text}");
 }
 
-/// Looking at a file leaves nothing behind where nothing was before.
+/// Looking at a file leaves nothing behind.
 #[test]
-fn a_dry_run_makes_no_directory_that_nobody_named() {
+fn a_dry_run_creates_no_default_directory() {
     let sandbox = Sandbox::new();
     assert_eq!(tasker(&sandbox, GOOD, &[]).code, 0);
     assert_eq!(tasker(&sandbox, BAD, &[]).code, 20);
     assert!(!sandbox.exists("TASKER"));
     assert_eq!(tasker(&sandbox, GOOD, &["-l", "named"]).code, 0);
-    assert!(report(&sandbox, "named").contains("Exit code 0\n"));
+    assert!(todays_report(&sandbox, "named").contains("Exit code 0\n"));
     assert!(!sandbox.exists("TASKER"));
 }
 
@@ -221,9 +223,9 @@ fn a_report_that_cannot_be_written_is_a_warning() {
     assert_eq!(tasker(&sandbox, BAD, &["-l", "taken"]).code, 20);
 }
 
-/// Many at once: every entry is whole.
+/// Many at once: every entry is complete.
 #[test]
-fn entries_of_validations_at_once_do_not_mix() {
+fn entries_of_simultaneous_validations_do_not_mix() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", BAD);
     let children: Vec<_> = (0..20)
@@ -237,7 +239,7 @@ fn entries_of_validations_at_once_do_not_mix() {
     for child in children {
         assert_eq!(support::finish(child).code, 20);
     }
-    let text = report(&sandbox, "TASKER");
+    let text = todays_report(&sandbox, "TASKER");
     let entries: Vec<&str> = text.split_terminator("\n\n").collect();
     assert_eq!(entries.len(), 20);
     let rest = |e: &str| e.split_once('\n').expect("a head").1.to_string();
@@ -264,7 +266,7 @@ fn on_a_terminal(sandbox: &Sandbox, option: &str, environment: &[(&str, &str)]) 
 }
 
 #[test]
-fn colour_is_for_terminals_that_can_show_it() {
+fn colour_is_used_only_on_capable_terminals() {
     let sandbox = Sandbox::new();
     assert!(!tasker(&sandbox, BAD, &[]).stderr.contains('\u{1b}'));
     assert!(
@@ -295,14 +297,14 @@ fn colour_is_for_terminals_that_can_show_it() {
         ran.stderr
             .contains("--color: expected auto, always or never, found `sometimes`")
     );
-    // The report holds no escape codes, whatever the screen shows.
+    // The report has no escape codes, whatever the screen shows.
     tasker(&sandbox, BAD, &["--color=always", "--validate-only"]);
-    assert!(!report(&sandbox, "TASKER").contains('\u{1b}'));
+    assert!(!todays_report(&sandbox, "TASKER").contains('\u{1b}'));
 }
 
-/// What is left out is said: on the screen, in the summary, in the log of a run.
+/// What is skipped is reported: on the screen, in the summary, in the log of a run.
 #[test]
-fn skipped_checks_are_told() {
+fn skipped_checks_are_reported() {
     let flow = (
         "--skip-task-validation",
         "The checks of the flow and all warnings were skipped",
@@ -330,21 +332,24 @@ fn skipped_checks_are_told() {
         for sentence in told {
             assert!(log.contains(&format!("[WARN] {sentence}\n")), "{log}");
         }
-        let skipped = report(&sandbox, "TASKER").matches("SKIPPED ").count();
+        let skipped = todays_report(&sandbox, "TASKER")
+            .matches("SKIPPED ")
+            .count();
         assert_eq!(skipped, told.len());
     }
 }
 
-/// A group may write where it is the owner's alone, not where others are in it.
+/// A group may have write access if only the owner is in it.
 #[test]
-fn a_file_that_a_group_may_write_is_doubted() {
+fn a_file_that_a_group_can_write_is_reported() {
     let sandbox = Sandbox::new();
     let path = sandbox.file("tasks.txt", GOOD);
     let mode = std::fs::Permissions::from_mode(0o664);
     std::fs::set_permissions(&path, mode).expect("mode");
     let me = std::fs::metadata(&path).expect("metadata");
     if std::os::unix::fs::chown(&path, None, Some(65534)).is_err() {
-        // Only root can give it to a group; for others their own is enough.
+        // Only root can change the group to any other; for other users their own is
+        // enough.
         return assert_ne!(std::os::unix::fs::MetadataExt::uid(&me), 0);
     }
     let check = || {
@@ -356,7 +361,7 @@ fn a_file_that_a_group_may_write_is_doubted() {
     assert_eq!(ran.code, 20, "{ran:?}");
     let message = "tasks.txt: error: the group `nogroup` may write this file, and so decide what is run\n     = help: chmod g-w tasks.txt\n";
     assert!(ran.stderr.starts_with(message), "{ran:?}");
-    // Root's own group holds root alone.
+    // Only root is in root's own group.
     std::os::unix::fs::chown(&path, None, Some(0)).expect("chown");
     let ran = check();
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");

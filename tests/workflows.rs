@@ -1,21 +1,22 @@
-//! The two long examples of a site, `tests/files`, on all their paths: the exit
-//! code, the steps and what was done, with a program that stands in for theirs.
+//! The two long examples in `tests/files`, on all their paths: the exit code, the
+//! steps and what was done, with a stand-in for their programs.
 
 mod support;
 
 use support::{Ran, Sandbox};
 
-/// A path of an example: what fails and what is flaky, then what follows.
+/// A path of an example: what fails and what is flaky, then the expected result.
 struct Way {
     failing: &'static str,
     flaky: &'static str,
     code: i32,
     steps: &'static str,
-    /// What the stand-in was asked for; what ran at once in alphabetical order.
+    /// The calls of the stand-in; those that ran at the same time in alphabetical
+    /// order.
     acts: &'static str,
 }
 
-fn follow(name: &str, ways: &[Way]) {
+fn assert_paths(name: &str, ways: &[Way]) {
     let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files");
     for way in ways {
         let sandbox = Sandbox::new();
@@ -33,7 +34,7 @@ fn follow(name: &str, ways: &[Way]) {
         assert!(!ran.stdout.contains("warning"), "{case}");
         let acts = sandbox.read("acts");
         let mut acts: Vec<&str> = acts.lines().collect();
-        // Those that run beside each other are in no order.
+        // The order of those that run at the same time is not fixed.
         let together = |act: &&str| act.starts_with("deploy ") || act.starts_with("backup ");
         let from = acts.iter().position(together).unwrap_or(0);
         let to = acts.iter().rposition(together).map_or(0, |at| at + 1);
@@ -44,7 +45,7 @@ fn follow(name: &str, ways: &[Way]) {
 
 #[test]
 fn the_web_deployment_on_every_path() {
-    follow(
+    assert_paths(
         "web-deployment.txt",
         &[
             Way {
@@ -61,7 +62,7 @@ fn the_web_deployment_on_every_path() {
                 steps: "0 1 2 3",
                 acts: "validate 1.0, deploy web1, deploy web2, deploy web2, deploy web3, smoke, switch, notify 1.0 on 3 of 3",
             },
-            // One host stays behind: the others go on without it.
+            // One host fails: the others continue without it.
             Way {
                 failing: "deploy web3",
                 flaky: "",
@@ -69,7 +70,7 @@ fn the_web_deployment_on_every_path() {
                 steps: "0 1 2 3",
                 acts: "validate 1.0, deploy web1, deploy web2, deploy web3, deploy web3, deploy web3, drain 12, switch, notify 1.0 on 2 of 3",
             },
-            // Too few hosts: all is rolled back.
+            // Too few hosts: everything is rolled back.
             Way {
                 failing: "deploy web1;deploy web3",
                 flaky: "",
@@ -77,7 +78,7 @@ fn the_web_deployment_on_every_path() {
                 steps: "0 1 90 99",
                 acts: "validate 1.0, deploy web1, deploy web1, deploy web1, deploy web2, deploy web3, deploy web3, deploy web3, rollback, alert",
             },
-            // The new version is not well: the branch leads to the rollback.
+            // The new version is not healthy: the branch leads to the rollback.
             Way {
                 failing: "smoke",
                 flaky: "",
@@ -85,7 +86,7 @@ fn the_web_deployment_on_every_path() {
                 steps: "0 1 2 90 99",
                 acts: "validate 1.0, deploy web1, deploy web2, deploy web3, smoke, rollback, alert",
             },
-            // The branch's last task says nothing of its own: the block does.
+            // The branch's last task has no route of its own: the block's applies.
             Way {
                 failing: "switch;rollback",
                 flaky: "",
@@ -100,7 +101,7 @@ fn the_web_deployment_on_every_path() {
                 steps: "0 99",
                 acts: "validate 1.0, alert",
             },
-            // Nobody was told, but the deployment is done.
+            // The notification failed, but the deployment is done.
             Way {
                 failing: "notify 1.0 on 3 of 3",
                 flaky: "",
@@ -114,7 +115,7 @@ fn the_web_deployment_on_every_path() {
 
 #[test]
 fn the_database_maintenance_on_every_path() {
-    follow(
+    assert_paths(
         "database-maintenance.txt",
         &[
             Way {
@@ -131,7 +132,8 @@ fn the_database_maintenance_on_every_path() {
                 steps: "0 1 2 3 4 5",
                 acts: "maintenance on, backup events, backup orders, backup users, analyze without users, maintenance off",
             },
-            // Too few backups: an alert, then the end, where the decision fails.
+            // Too few backups: an alert, then the run ends where the decision
+            // fails.
             Way {
                 failing: "backup users;backup events",
                 flaky: "",
@@ -139,7 +141,7 @@ fn the_database_maintenance_on_every_path() {
                 steps: "0 1 95 3 4",
                 acts: "maintenance on, backup events, backup orders, backup users, alert 2 backups failed: events,users, maintenance off",
             },
-            // The alert itself fails: its goto jumps all the same.
+            // The alert itself fails: its `goto` jumps anyway.
             Way {
                 failing: "backup users;backup events;alert 2 backups failed: events,users",
                 flaky: "",
@@ -173,7 +175,7 @@ fn the_database_maintenance_on_every_path() {
 }
 
 #[test]
-fn the_reindex_that_fails_is_named_but_stops_nothing() {
+fn a_failed_reindex_is_named_but_does_not_stop_the_run() {
     let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files");
     let sandbox = Sandbox::new();
     std::fs::copy(files.join("act"), sandbox.path.join("act")).expect("the stand-in");

@@ -1,8 +1,8 @@
-//! Made-up input with a seed: the same at every run, other with another seed.
-//! The unit tests of `src/text` and its like use it as well.
+//! Generated input with a seed: the same in every run, different with another seed.
+//! The unit tests of `src/text` and others use it as well.
 #![allow(dead_code)]
 
-/// What may upset a reader of text, alone or beside other text.
+/// What may confuse a reader of text, alone or with other text.
 pub const HOSTILE: [&str; 48] = [
     "",
     " ",
@@ -54,7 +54,7 @@ pub const HOSTILE: [&str; 48] = [
     "\u{feff}",
 ];
 
-/// Numbers that are too small, too large or none.
+/// Numbers that are too small, too large or not numbers.
 pub const NUMBERS: [&str; 14] = [
     "0",
     "1",
@@ -77,7 +77,7 @@ pub struct Chance(u64);
 
 impl Chance {
     pub fn new(seed: u64) -> Chance {
-        // It would stay at zero for ever.
+        // It would stay at zero forever.
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -88,7 +88,7 @@ impl Chance {
         self.0
     }
 
-    /// A number from 0 to one less than `count`, which is not 0.
+    /// A number from 0 to `count - 1`; `count` is not 0.
     pub fn below(&mut self, count: usize) -> usize {
         ((self.next() >> 16) % count as u64) as usize
     }
@@ -97,7 +97,7 @@ impl Chance {
         all[self.below(all.len())]
     }
 
-    /// Up to so many of these pieces and hostile ones, one after the other.
+    /// Up to `most` of these pieces and hostile ones, joined.
     pub fn text(&mut self, pieces: &[&str], most: usize) -> String {
         let mut text = String::new();
         for _ in 0..self.below(most + 1) {
@@ -109,7 +109,7 @@ impl Chance {
         text
     }
 
-    /// The bytes of such a text, some of them replaced by any byte.
+    /// The bytes of such a text, some of them replaced by random bytes.
     pub fn bytes(&mut self, pieces: &[&str], most: usize) -> Vec<u8> {
         let mut bytes = self.text(pieces, most).into_bytes();
         for _ in 0..self.below(3) {
@@ -121,11 +121,11 @@ impl Chance {
         bytes
     }
 
-    /// One of the files, changed in a few places as a slip of the hand, a bad
-    /// merge or a full disk would.
+    /// One of the files, changed in a few places as by a typing error, a bad merge
+    /// or a full disk.
     pub fn file(&mut self, files: &[Vec<u8>]) -> Vec<u8> {
         let mut lines = self.lines(files);
-        // One change mostly: of a file with many nothing but the first is looked at.
+        // Usually one change: if a file has many, only the first matters.
         for _ in 0..1 + self.below(5) * self.below(2) * self.below(2) {
             self.change(&mut lines, files);
         }
@@ -191,8 +191,8 @@ fn value(line: &[u8]) -> &[u8] {
     }
 }
 
-/// The task files that are shipped and those of the golden cases: the good ones
-/// several times, for most cases are of mistakes.
+/// The shipped task files and those of the golden cases; valid ones several times,
+/// because most cases are about mistakes.
 pub fn task_files() -> Vec<Vec<u8>> {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let list = |directory: &str| {
@@ -207,6 +207,6 @@ pub fn task_files() -> Vec<Vec<u8>> {
     let good: Vec<_> = in_cases(good).chain(list("files")).collect();
     let all = [good.clone(), good.clone(), good, in_cases(broken).collect()].concat();
     let bytes = all.iter().filter_map(|path| std::fs::read(path).ok());
-    // One that is large would take the time of all others.
+    // A large one would take the time of all the others.
     bytes.filter(|b| b.len() < 10_000).collect()
 }

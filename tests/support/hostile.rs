@@ -1,10 +1,11 @@
-//! Hostile data, and shell scripts that hold it in every quoting context: what
-//! the tests of data share, here and at the far end.
+//! Hostile data, and shell scripts that use it in every quoting context, shared by
+//! the tests of local and remote data.
 #![allow(dead_code)]
 
 use crate::support::Sandbox;
 
-/// What outputs may hold; each would make `PWNED` if any of it were run.
+/// What outputs may contain; each would create `PWNED` if any part of it were
+/// executed.
 pub fn hostile() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = [
         "plain",
@@ -50,8 +51,8 @@ pub fn hostile() -> Vec<Vec<u8>> {
     all
 }
 
-/// A program that writes its arguments after the first, each ended by NUL, into
-/// the file that the first names.
+/// A program that writes its arguments after the first, each ended by NUL, to the
+/// file named by the first.
 pub const ARGV: &str = "#!/bin/sh\nout=$1\nshift\nprintf '%s\\0' \"$@\" > \"$out\"\n";
 
 /// Tasks from 100 on that print the hostile data, one each.
@@ -99,7 +100,7 @@ pub fn nothing_was_run(sandbox: &Sandbox) {
     }
 }
 
-/// xorshift64: the same scripts at every run.
+/// xorshift64: the same scripts in every run.
 pub fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -107,13 +108,13 @@ pub fn next(state: &mut u64) -> u64 {
     *state
 }
 
-/// Makes words of a shell script and knows what the shell makes of them.
+/// Generates words of a shell script and knows what the shell makes of them.
 pub struct Writer<'a> {
     pub state: u64,
     pub data: &'a [Vec<u8>],
 }
 
-/// A piece of script and the bytes that it stands for.
+/// A piece of script and the bytes that it produces.
 pub type Part = (String, Vec<u8>);
 
 impl Writer<'_> {
@@ -197,7 +198,7 @@ impl Writer<'_> {
             }
             2 | 3 if depth > 0 => {
                 let (text, bytes) = w.command(depth - 1);
-                // A substitution loses the newlines at its end.
+                // A substitution loses its trailing newlines.
                 (format!("$({text})"), trimmed(&bytes))
             }
             4 => ("${NOPE:-'}'}".into(), b"'}'".to_vec()),
@@ -214,7 +215,7 @@ impl Writer<'_> {
         (format!("\"{text}\""), bytes)
     }
 
-    /// A command that prints one word, in any of the shell's compounds.
+    /// A command that prints one word, in any compound command of the shell.
     pub fn command(&mut self, depth: usize) -> Part {
         let (word, bytes) = self.word(depth);
         let print = format!("printf %s {word}");
@@ -227,7 +228,7 @@ impl Writer<'_> {
             5 => format!("for i in one; do {print}; done"),
             6 => format!("f() {{ {print}; }}; f"),
             7 => format!("v={word}; printf %s \"$v\""),
-            // bash 5.2 loses count of `\(` and `\'` in a list inside `$(…)`.
+            // bash 5.2 miscounts `\(` and `\'` in a list inside `$(…)`.
             8 if !word.contains('\\') => format!("v=(a {word} b); printf %s \"${{v[1]}}\""),
             9 => format!("cat <(printf %s {word})"),
             10 => format!("[[ x{word} = x{word} ]] && {print}"),

@@ -1,4 +1,4 @@
-//! What the tests share: a directory of their own, and tasker run in it.
+//! Shared by the tests: a sandbox directory, and tasker run in it.
 #![allow(dead_code)]
 
 pub mod neutral;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A directory that is removed with its value; HOME of what runs in it.
+/// A directory that is removed on drop; it is HOME for what runs in it.
 pub struct Sandbox {
     pub path: PathBuf,
-    /// TZ of what runs in it.
+    /// TZ for what runs in it.
     pub zone: String,
 }
 
@@ -100,7 +100,7 @@ impl Sandbox {
         Ran::from(self.tasker(&arguments).output().expect("tasker runs"))
     }
 
-    /// Writes `tasks.txt` and starts it with `-r`, not waiting for it.
+    /// Writes `tasks.txt` and starts tasker with `-r`, without waiting for it.
     pub fn start(&self, tasks: &str, options: &[&str]) -> Child {
         self.file("tasks.txt", tasks);
         let mut arguments = vec!["-r"];
@@ -118,14 +118,14 @@ impl Sandbox {
             .filter(|p| name_of(p).starts_with("tasker_"))
             .collect();
         found.sort();
-        // None yet, while only the validation has been recorded.
+        // There is none while only the validation has been recorded.
         let log = found
             .last()
             .map(|log| std::fs::read(log).expect("readable"));
         String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
     }
 
-    /// The ids that the log's `Path:` line holds.
+    /// The ids in the log's `Path:` line.
     pub fn steps(&self) -> String {
         let log = self.log();
         let line = log
@@ -165,7 +165,7 @@ impl From<Output> for Ran {
     }
 }
 
-/// Checks every folder of a directory, four at a time; what is wrong with which.
+/// Checks every folder of a directory, four at a time; returns the differences.
 pub fn check_all(
     directory: &str,
     check: impl Fn(&Path) -> Result<(), String> + Sync,
@@ -197,7 +197,7 @@ pub fn check_all(
     failures.into_inner().expect("the failures")
 }
 
-/// Waits until the condition holds; a generous time is a failure.
+/// Waits until the condition holds; panics after 30 s.
 #[track_caller]
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -207,12 +207,12 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the child's end; what it printed.
+/// Waits until the child ends; returns its output.
 pub fn finish(child: Child) -> Ran {
     Ran::from(child.wait_with_output().expect("tasker ends"))
 }
 
-/// Sends a signal by its number.
+/// Sends a signal by name.
 pub fn signal(pid: u32, signal: &str) {
     let status = Command::new("kill")
         .args([&format!("-{signal}"), &pid.to_string()])
@@ -220,7 +220,7 @@ pub fn signal(pid: u32, signal: &str) {
     assert!(status.expect("kill runs").success(), "kill -{signal} {pid}");
 }
 
-/// The processes whose command line or environment holds the text.
+/// The processes whose command line or environment contains the text.
 pub fn processes_with(text: &str) -> Vec<u32> {
     let me = std::process::id();
     let mut found = Vec::new();

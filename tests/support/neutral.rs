@@ -1,6 +1,6 @@
-//! Texts of a run without what differs from run to run.
+//! Removes from a run's output what differs from run to run.
 
-/// Without what differs from run to run: times, and where the log is.
+/// Replaces times, plan ids and the paths of the home and the log.
 pub fn neutral(text: &str, home: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {

@@ -1,5 +1,5 @@
 //! A real OpenSSH server for a test: its own keys, its own port, every loopback
-//! address a host. It ends with its value, and with the test's process.
+//! address a host. It ends on drop, and with the test's process.
 
 use crate::support::{Ran, Sandbox, finish, processes_with, wait_for};
 use std::ffi::OsStr;
@@ -10,14 +10,15 @@ use std::process::{Child, Command, Stdio};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
-/// Says what a machine lacks for a test; on the project's own runs nothing may lack.
+/// Reports what a machine lacks for a test; on the project's own CI nothing may be
+/// missing.
 pub fn skipped(what: &str, because: &str) {
     let line = format!("skipped: {what}: {because}\n");
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "{line}"
     );
-    // Past the capture of `eprintln!`, so that it is seen.
+    // Bypasses the capture of `eprintln!`, so that it is seen.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
@@ -51,8 +52,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts it with further lines of its configuration; nothing where it cannot
-    /// be, which is said.
+    /// Starts it with further lines of configuration; None, with a message, if that
+    /// is not possible.
     pub fn start(settings: &str) -> Option<Server> {
         if !Path::new(SSHD).exists() || !Path::new("/usr/bin/ssh").exists() {
             skipped("a test by ssh", "there is no OpenSSH here");
@@ -84,8 +85,9 @@ impl Server {
         Some(server)
     }
 
-    /// The clients' configuration (a quick exchange of keys: many are made here), with hosts of the test's own in front. Every
-    /// name that begins with `node` is a host of this server's.
+    /// The clients' configuration, with the test's own hosts first and a fast key
+    /// exchange, because many connections are made. Every name that begins with
+    /// `node` is a host of this server.
     pub fn configure(&self, hosts: &str) {
         let path = self.sandbox.path.display();
         let port = self.port;
@@ -134,7 +136,7 @@ Host *
         self.sandbox.read("sshd.log")
     }
 
-    /// What still runs of its sessions.
+    /// The processes of its sessions that are still running.
     pub fn left(&self) -> Vec<u32> {
         processes_with(&format!("TEST_SESSION={}\0", self.sandbox.path.display()))
     }
@@ -152,7 +154,8 @@ fn start(sandbox: &Sandbox, settings: &str) -> (Child, u16) {
     let path = sandbox.path.display().to_string();
     for _ in 0..20 {
         let port = free_port();
-        // Only this machine may come in, though every loopback address listens.
+        // Only this machine may connect, even though every loopback address
+        // listens.
         let text = format!(
             "{settings}
 Port {port}
@@ -193,7 +196,7 @@ SetEnv TEST_SESSION={path} HOME={path}
     panic!("no port for the server: {}", sandbox.read("sshd.log"));
 }
 
-/// A port that nobody listens on, a moment ago at least.
+/// A port that nothing listened on a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address").port()
@@ -203,7 +206,7 @@ impl Server {
     /// Signals the server with all its sessions.
     pub fn signal_sessions(&self, signal: &str) {
         let ours = self.left();
-        // Those of the holder's session tree that are sshd: found by their parents.
+        // The sshd processes of the holder's session tree, found by their parents.
         for pid in ours.iter().flat_map(|p| ancestors(*p)) {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             if name.trim() == "sshd" {
@@ -213,7 +216,7 @@ impl Server {
     }
 }
 
-/// Signals a process that may be gone already.
+/// Signals a process that may already be gone.
 fn kill(pid: u32, signal: &str) {
     let _ = Command::new("kill")
         .args([&format!("-{signal}"), &pid.to_string()])
@@ -221,7 +224,7 @@ fn kill(pid: u32, signal: &str) {
         .status();
 }
 
-/// The parents of a process, up to the first.
+/// The ancestors of a process.
 fn ancestors(pid: u32) -> Vec<u32> {
     let parent = |pid: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -235,7 +238,7 @@ fn ancestors(pid: u32) -> Vec<u32> {
     std::iter::successors(parent(pid), |p| parent(*p)).collect()
 }
 
-/// One connection that many ssh share, for tests of what passes through it.
+/// One connection shared by many ssh clients, for tests of what passes through it.
 pub struct Shared {
     master: Child,
 }
