@@ -5,10 +5,13 @@
 use super::{clock, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::snapshot::{OpenBlock, RunProcess, RunningCommand, Snapshot};
+use crate::run::record::{BlockStart, CommandStart, RunProcess};
+use crate::run::snapshot::Snapshot;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use crate::text::quote;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -77,7 +80,10 @@ pub fn detail(sight: &FoundRun, now: SystemTime, here: &Path) -> String {
     out.push_str(&under_way(sight, track, now));
     out.push_str(&cut_short(track, now));
     if let Some(process) = &track.process {
-        out.push_str(&format!("  log: {}\n", safe_text::line(&process.log)));
+        out.push_str(&format!(
+            "  log: {}\n",
+            safe_text::line(&String::from_utf8_lossy(&process.log))
+        ));
         if !sight.live {
             out.push_str(&go_on(track, process, here));
         }
@@ -108,9 +114,9 @@ fn alive(sight: &FoundRun, track: &Snapshot, now: SystemTime) -> String {
     } else {
         ""
     };
-    let named = |p: &RunProcess| format!(" process {}{hidden},", p.id);
+    let named = |p: &RunProcess| format!(" process {}{hidden},", p.pid);
     let (process, word, since) = match &track.process {
-        Some(p) if track.stretches > 1 => (named(p), "resumed", p.since),
+        Some(p) if track.processes > 1 => (named(p), "resumed", p.since),
         Some(p) => (named(p), "since", began),
         None => (String::new(), "since", began),
     };
@@ -147,7 +153,7 @@ fn progress(sight: &FoundRun, track: &Snapshot) -> String {
     let Some(process) = &track.process else {
         return format!("  {} done{which}\n", Plural(done.len(), "task"));
     };
-    let busy = track.tasks_under_way().len();
+    let busy = track.unfinished_tasks().len();
     let left = process.tasks.saturating_sub(done.len() + busy);
     let busy = match (busy, sight.live) {
         (0, _) => String::new(),
@@ -178,12 +184,12 @@ fn failed(track: &Snapshot) -> String {
 fn under_way(sight: &FoundRun, track: &Snapshot, now: SystemTime) -> String {
     let mut out = String::new();
     let running = track.running();
-    let (members, others): (Vec<&RunningCommand>, Vec<&RunningCommand>) =
+    let (members, others): (Vec<&CommandStart>, Vec<&CommandStart>) =
         running.into_iter().partition(|s| s.is_member);
     if let Some(block) = &track.block {
         out.push_str(&block_line(sight, track, block, members.len()));
         for outcome in Outcome::ALL.into_iter().filter(|o| o.is_failure()) {
-            let hosts = track.hosts_that(block, outcome);
+            let hosts = track.hosts_with(block, outcome);
             if !hosts.is_empty() {
                 let hosts = safe_text::short(&safe_text::line(&nodeset::fold(&hosts)));
                 out.push_str(&format!("    {outcome}: {hosts}\n"));
@@ -210,8 +216,8 @@ fn under_way(sight: &FoundRun, track: &Snapshot, now: SystemTime) -> String {
 }
 
 /// `task 10: deploy, 45/100 done (42 ok, 3 failed), 2 running, 53 left`
-fn block_line(sight: &FoundRun, track: &Snapshot, block: &OpenBlock, running: usize) -> String {
-    let (counts, waiting) = (track.counts(block), track.waiting());
+fn block_line(sight: &FoundRun, track: &Snapshot, block: &BlockStart, running: usize) -> String {
+    let (counts, waiting) = (track.block_counts(block), track.waiting());
     let done = usize::try_from(counts.total()).unwrap_or(block.total);
     let left = block.total.saturating_sub(done + running + waiting);
     let mut parts = vec![match done {
@@ -252,7 +258,7 @@ fn cut_short(track: &Snapshot, now: SystemTime) -> String {
 }
 
 /// One row for each command, but for too many.
-fn rows(started: &[&RunningCommand], indent: &str, live: bool, now: SystemTime, out: &mut String) {
+fn rows(started: &[&CommandStart], indent: &str, live: bool, now: SystemTime, out: &mut String) {
     for started in started.iter().take(ROWS) {
         let age = match live {
             true => format!(" ({})", age(started.since, now)),
@@ -268,7 +274,7 @@ fn rows(started: &[&RunningCommand], indent: &str, live: bool, now: SystemTime, 
 }
 
 /// `web07` for a copy of a block's command, else the task with its title.
-fn who(started: &RunningCommand) -> String {
+fn who(started: &CommandStart) -> String {
     let host = safe_text::line(&started.host);
     // A copy's label is `BLOCK.INDEX`.
     if started.is_member && started.label.contains('.') {
@@ -315,9 +321,12 @@ fn go_on(track: &Snapshot, process: &RunProcess, here: &Path) -> String {
         ),
         None => ("to go on", "--resume".into()),
     };
-    let cd = match Path::new(&process.directory) == here {
+    let cd = match Path::new(OsStr::from_bytes(&process.directory)) == here {
         true => String::new(),
-        false => format!("cd {} && ", quote::shell_word(&process.directory)),
+        false => format!(
+            "cd {} && ",
+            quote::shell_word(&String::from_utf8_lossy(&process.directory))
+        ),
     };
     let words = safe_text::line(&process.words);
     format!(

@@ -10,6 +10,7 @@ pub mod contact;
 pub mod deadline;
 pub mod evaluation;
 pub mod event;
+pub mod frame;
 pub mod guardian;
 pub mod interrupt;
 pub mod job;

@@ -1,161 +1,367 @@
-//! How a record of the journal is written as bytes, and read back.
+//! The records of a journal: what each kind holds, and how it is written and read.
 //!
-//! A record is one line: `LENGTH CHECKSUM GUARD FIELDS\n`, the first three as
-//! eight hexadecimal digits. LENGTH counts the bytes of FIELDS; CHECKSUM is the
-//! CRC-32 of the checksum before it and FIELDS, so that no record can be lost,
-//! doubled or moved unseen; GUARD is the CRC-32 of LENGTH and CHECKSUM, so that
-//! a damaged length is told from a record that was cut off. FIELDS are separated
-//! by tabs; in them `\t`, `\n`, `\\`, `\0` stand for these bytes and `\sN;` for
-//! the N-th secret, which is never written itself.
+//! The only encoder and the only decoder of the format, whose lines `run::frame`
+//! lays out. A record's fields are separated by tabs, the first names its kind. In
+//! a field `\t`, `\n`, `\\` and `\0` stand for these bytes, and `\sN;` for the N-th
+//! secret, which is never written itself. The kinds:
 //!
-//! So no record holds a zero byte: zeros are room that is not written yet. They
-//! follow the last record, and after a power cut they may stand where a part of
-//! what was not synced has not come to the disk though a later one has.
+//! ```text
+//! begin  VERSION RUN BEGAN FILE SHA256 START POLICY LIMIT EXCLUDE LINES NAME=HASH...
+//! done   TURN TASK ITERATION ATTEMPT REFUSED RESULT  a task that is not a block ran once
+//! sub    TURN NAME TASK RESULT                   a subtask of a parallel block ended
+//! block  TURN TASK LAST RESULT MEMBERS LEFT_OUT  a block ended
+//! flow   TURN EXIT HOW TASK                      the flow ended; final tasks follow
+//! over                                           the final tasks have run
+//! cut    TURN                                    records from this turn on are void
+//! ```
+//!
+//! The others only serve `--status`. They restore nothing, belong to no turn, and
+//! are not synced for their own sake:
+//!
+//! ```text
+//! run    PID WHEN TASKS LOG DIRECTORY WORDS      a process runs it from here on
+//! open   TURN TASK TOTAL KEPT TITLE WHEN         a parallel block begins
+//! start  TURN TASK LABEL HOST TITLE MEMBER WHEN  a command starts
+//! again  TURN TASK NAME WHEN                     a subtask waits for its next attempt
+//! ```
 #![forbid(unsafe_code)]
 
 use super::capture::{Captured, Spool};
+use super::frame::{self, NextFrame};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::text::decimal::nanoseconds;
 use crate::text::source::MASK;
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The length of what stands before the fields.
-const HEAD: usize = 27;
+/// The first line of a journal, with the version of the format.
+pub const MAGIC: &[u8] = b"tasker journal 1\n";
 
-/// What a disk writes whole, in bytes.
-const SECTOR: usize = 512;
-
-/// The next record of a journal, from the bytes after the one before.
-#[derive(Debug, PartialEq)]
-pub enum Next {
-    /// Where its fields are, and its checksum.
-    Record(Range<usize>, u32),
-    /// The file ends here, with a record that was not written to its end.
-    Torn,
-    End,
-    Corrupt,
+/// The first record of a journal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Header {
+    pub version: String,
+    pub run_id: String,
+    /// Nanoseconds since 1970, to find the newest.
+    pub began: u64,
+    /// The real path of the task file.
+    pub file: String,
+    pub sha256: String,
+    /// The id of the task that the run began with.
+    pub start: u32,
+    /// The options for failures that nothing handles.
+    pub policy: String,
+    /// The hosts of `--limit` and `--exclude`, separated by commas; `-` without.
+    pub limit: String,
+    pub exclude: String,
+    /// A short keyed hash of each line of the file, to name one that differs.
+    pub lines: String,
+    /// A keyed hash of each global's value, by name.
+    pub globals: Vec<(String, String)>,
 }
 
-/// CRC-32 as in zip files, going on from an earlier one.
-fn crc32(before: u32, bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!before, |crc, byte| {
-        (crc >> 8) ^ TABLE[(crc as u8 ^ byte) as usize]
-    })
+/// How the flow of a run ended, as far as resuming is concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowEnd {
+    /// The turn that would have come next.
+    pub turn: u64,
+    pub exit: i32,
+    /// It reached its end or a `return`, so there is nothing to continue.
+    pub complete: bool,
+    /// The id of the task it was at.
+    pub task: u32,
 }
 
-/// What each byte does to the checksum.
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut crc, mut bit) = (byte as u32, 0);
-        while bit < 8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
+/// A process begins or resumes the run.
+pub struct RunProcess<'a> {
+    pub pid: u32,
+    pub since: SystemTime,
+    /// How many tasks the file has.
+    pub tasks: usize,
+    pub log: Cow<'a, [u8]>,
+    pub directory: Cow<'a, [u8]>,
+    /// What follows `tasker -r --resume` to resume the run.
+    pub words: Cow<'a, str>,
+}
+
+/// A parallel block begins.
+pub struct BlockStart<'a> {
+    pub turn: u64,
+    pub task: u32,
+    pub total: usize,
+    /// How many subtasks had succeeded when the block was begun before.
+    pub kept: usize,
+    pub title: Cow<'a, str>,
+    pub since: SystemTime,
+}
+
+/// A command starts.
+pub struct CommandStart<'a> {
+    pub turn: u64,
+    pub task: u32,
+    /// `5`, `5.2`, `10.3`.
+    pub label: Cow<'a, str>,
+    pub host: Cow<'a, str>,
+    pub title: Cow<'a, str>,
+    /// A subtask of a parallel block.
+    pub is_member: bool,
+    pub since: SystemTime,
+}
+
+/// A subtask waits for its next attempt.
+pub struct RetryWait<'a> {
+    pub turn: u64,
+    pub task: u32,
+    pub name: Cow<'a, str>,
+    pub since: SystemTime,
+}
+
+/// A task that is not a block ran once.
+pub struct TaskDone<R> {
+    pub turn: u64,
+    pub task: u32,
+    pub iteration: u32,
+    pub attempt: u32,
+    pub refused: bool,
+    pub result: R,
+}
+
+/// A subtask of a parallel block ended.
+pub struct SubtaskDone<'a, R> {
+    pub turn: u64,
+    pub name: Cow<'a, str>,
+    pub task: u32,
+    pub result: R,
+}
+
+/// A block ended.
+pub struct BlockDone<'a, R> {
+    pub turn: u64,
+    pub task: u32,
+    /// The last turn of its tasks.
+    pub last: u64,
+    /// Without its members and the hosts that were left out.
+    pub result: R,
+    pub members: Vec<Cow<'a, str>>,
+    pub left_out: Vec<Cow<'a, str>>,
+}
+
+/// A record. `R` is the type of a result: `&TaskResult` to write one,
+/// `EncodedResult` when read.
+pub enum Record<'a, R> {
+    Begin(Cow<'a, Header>),
+    Run(RunProcess<'a>),
+    Open(BlockStart<'a>),
+    Start(CommandStart<'a>),
+    Again(RetryWait<'a>),
+    Done(TaskDone<R>),
+    Sub(SubtaskDone<'a, R>),
+    Block(BlockDone<'a, R>),
+    Flow(FlowEnd),
+    Over,
+    /// From this turn on.
+    Cut(u64),
+}
+
+impl Record<'_, &TaskResult> {
+    /// The fields as they are written; each of the secrets is replaced.
+    pub fn encode(&self, secrets: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = FieldWriter {
+            bytes: Vec::new(),
+            secrets,
+        };
+        match self {
+            Record::Begin(header) => out.kind("begin").header(header),
+            Record::Run(r) => {
+                out.kind("run").plain(r.pid).time(r.since).plain(r.tasks);
+                out.escaped(&r.log).escaped(&r.directory).text(&r.words)
+            }
+            Record::Open(r) => {
+                out.kind("open").plain(r.turn).plain(r.task).plain(r.total);
+                out.plain(r.kept).text(&r.title).time(r.since)
+            }
+            Record::Start(r) => {
+                out.kind("start").plain(r.turn).plain(r.task).text(&r.label);
+                out.text(&r.host).text(&r.title);
+                out.plain(r.is_member).time(r.since)
+            }
+            Record::Again(r) => {
+                out.kind("again").plain(r.turn).plain(r.task);
+                out.text(&r.name).time(r.since)
+            }
+            Record::Done(r) => {
+                out.kind("done").plain(r.turn).plain(r.task);
+                out.plain(r.iteration).plain(r.attempt).plain(r.refused);
+                out.result(r.result)
+            }
+            Record::Sub(r) => {
+                out.kind("sub").plain(r.turn).text(&r.name).plain(r.task);
+                out.result(r.result)
+            }
+            Record::Block(r) => {
+                out.kind("block").plain(r.turn).plain(r.task).plain(r.last);
+                out.result(r.result).plain(r.members.len());
+                for name in r.members.iter().chain(&r.left_out) {
+                    out.text(name);
+                }
+                &mut out
+            }
+            Record::Flow(r) => {
+                let how = if r.complete { "complete" } else { "stopped" };
+                out.kind("flow").plain(r.turn).plain(r.exit);
+                out.plain(how).plain(r.task)
+            }
+            Record::Over => out.kind("over"),
+            Record::Cut(turn) => out.kind("cut").plain(turn),
+        };
+        out.bytes
     }
-    table
-};
-
-/// The record as it is written after one with that checksum, and its own.
-pub fn frame(fields: &[u8], before: u32) -> (Vec<u8>, u32) {
-    let checksum = crc32(before, fields);
-    let head = format!("{:08x} {checksum:08x} ", fields.len());
-    let guard = crc32(before, head.as_bytes());
-    let mut out = format!("{head}{guard:08x} ").into_bytes();
-    out.extend_from_slice(fields);
-    out.push(b'\n');
-    (out, checksum)
 }
 
-/// Reads the record that begins at `at`.
-pub fn next(bytes: &[u8], at: usize, before: u32) -> Next {
-    let rest = bytes.get(at..).unwrap_or_default();
-    if rest.is_empty() {
-        return Next::End;
-    }
-    match whole(rest, at, before) {
-        Next::Corrupt if has_hole(bytes, at) => Next::Torn,
-        found => found,
+impl<'a> Record<'static, EncodedResult<'a>> {
+    /// Reads the fields of a record. If the secrets are not known, `***` replaces
+    /// them. `None` if this version of tasker does not write such a record.
+    pub fn decode(fields: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> Option<Self> {
+        let mut from = FieldReader {
+            rest: Some(fields),
+            secrets,
+        };
+        Some(match from.raw()? {
+            b"begin" => Record::Begin(Cow::Owned(from.header()?)),
+            b"run" => Record::Run(RunProcess {
+                pid: from.number()?,
+                since: from.time()?,
+                tasks: from.number()?,
+                log: from.bytes()?.into(),
+                directory: from.bytes()?.into(),
+                words: from.lossy()?,
+            }),
+            b"open" => Record::Open(BlockStart {
+                turn: from.turn()?,
+                task: from.number()?,
+                total: from.number()?,
+                kept: from.number()?,
+                title: from.lossy()?,
+                since: from.time()?,
+            }),
+            b"start" => Record::Start(CommandStart {
+                turn: from.turn()?,
+                task: from.number()?,
+                label: from.lossy()?,
+                host: from.lossy()?,
+                title: from.lossy()?,
+                is_member: from.number()?,
+                since: from.time()?,
+            }),
+            b"again" => Record::Again(RetryWait {
+                turn: from.turn()?,
+                task: from.number()?,
+                name: from.lossy()?,
+                since: from.time()?,
+            }),
+            b"done" => Record::Done(TaskDone {
+                turn: from.turn()?,
+                task: from.number()?,
+                iteration: from.number()?,
+                attempt: from.number()?,
+                refused: from.number()?,
+                result: from.result()?,
+            }),
+            b"sub" => Record::Sub(SubtaskDone {
+                turn: from.turn()?,
+                name: from.lossy()?,
+                task: from.number()?,
+                result: from.result()?,
+            }),
+            b"block" => Record::Block(from.block()?),
+            b"flow" => Record::Flow(FlowEnd {
+                turn: from.turn()?,
+                exit: from.number()?,
+                complete: from.raw()? == b"complete",
+                task: from.number()?,
+            }),
+            b"over" => Record::Over,
+            b"cut" => Record::Cut(from.turn()?),
+            _ => return None,
+        })
     }
 }
 
-/// What is written of a journal, without the room that follows.
-pub fn written(bytes: &[u8]) -> &[u8] {
-    let last = bytes.iter().rposition(|b| *b != 0);
-    &bytes[..last.map_or(0, |last| last + 1)]
+/// A result in a record that was read. The rest of it, which can be large, is
+/// decoded on demand.
+pub struct EncodedResult<'a> {
+    pub outcome: Outcome,
+    pub exit: i32,
+    fields: FieldReader<'a>,
 }
 
-/// Whether some sector is not written from there on.
-fn has_hole(bytes: &[u8], at: usize) -> bool {
-    let mut from = at;
-    while from < bytes.len() {
-        let to = (from / SECTOR + 1) * SECTOR;
-        if bytes[from..to.min(bytes.len())].iter().all(|b| *b == 0) {
-            return true;
-        }
-        from = to;
+/// How many fields a result has.
+const RESULT_FIELDS: usize = 16;
+
+impl EncodedResult<'_> {
+    /// The whole result. An output whose file is gone or has changed is empty, and
+    /// `missing` is set. `None` if it cannot be read.
+    pub fn decode(&self, spool: &Arc<Spool>, missing: &mut bool) -> Option<TaskResult> {
+        let mut from = self.fields;
+        let (outcome, exit) = (from.outcome()?, from.number()?);
+        let (success, timed_out) = (from.number()?, from.number()?);
+        let started: u64 = from.number()?;
+        let took = Duration::from_nanos(from.number()?);
+        let attempts = from.number()?;
+        let cpu = Duration::from_nanos(from.number()?);
+        let peak_kib = from.number()?;
+        Some(TaskResult {
+            success,
+            timed_out,
+            started: (started > 0).then(|| UNIX_EPOCH + Duration::from_nanos(started)),
+            took,
+            cpu,
+            peak_kib,
+            hostname: from.text()?,
+            command: from.text()?,
+            cause: from.text()?,
+            stdout: from.stream(spool, missing)?,
+            stderr: from.stream(spool, missing)?,
+            ..TaskResult::without_process(outcome, exit, attempts)
+        })
     }
-    false
 }
 
-/// The record that the bytes begin with, which are not nothing.
-fn whole(rest: &[u8], at: usize, before: u32) -> Next {
-    let Some(head) = rest.get(..HEAD) else {
-        return Next::Torn;
-    };
-    let number = |range: Range<usize>| {
-        let digits = std::str::from_utf8(&head[range]).ok()?;
-        let plain = digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        u32::from_str_radix(digits, 16).ok().filter(|_| plain)
-    };
-    let (Some(length), Some(checksum), Some(guard)) = (number(0..8), number(9..17), number(18..26))
-    else {
-        return Next::Corrupt;
-    };
-    if crc32(before, &head[..18]) != guard || head[26] != b' ' {
-        return Next::Corrupt;
-    }
-    let Some(body) = rest.get(HEAD..HEAD + length as usize + 1) else {
-        return Next::Torn;
-    };
-    let (fields, newline) = body.split_at(length as usize);
-    if newline != b"\n" || crc32(before, fields) != checksum {
-        return Next::Corrupt;
-    }
-    let from = at + HEAD;
-    Next::Record(from..from + length as usize, checksum)
-}
-
-/// Puts fields together.
-pub struct Fields<'s> {
-    pub bytes: Vec<u8>,
+/// Writes the fields of a record.
+struct FieldWriter<'s> {
+    bytes: Vec<u8>,
     secrets: &'s [Vec<u8>],
 }
 
-impl<'s> Fields<'s> {
-    pub fn new(kind: &str, secrets: &'s [Vec<u8>]) -> Fields<'s> {
-        Fields {
-            bytes: kind.as_bytes().to_vec(),
-            secrets,
-        }
+impl FieldWriter<'_> {
+    fn kind(&mut self, kind: &str) -> &mut Self {
+        self.bytes.extend_from_slice(kind.as_bytes());
+        self
     }
 
-    pub fn add(&mut self, value: impl AsRef<[u8]>) -> &mut Self {
-        let value = value.as_ref();
+    /// A field that needs no escapes and holds no secret.
+    fn plain(&mut self, value: impl Display) -> &mut Self {
+        // A vector takes all that is written to it.
+        let _ = write!(self.bytes, "\t{value}");
+        self
+    }
+
+    fn text(&mut self, value: &str) -> &mut Self {
+        self.escaped(value.as_bytes())
+    }
+
+    fn escaped(&mut self, value: &[u8]) -> &mut Self {
         self.bytes.push(b'\t');
         let mut at = 0;
         while at < value.len() {
             let rest = &value[at..];
             if let Some(n) = self.secrets.iter().position(|s| rest.starts_with(s)) {
-                self.bytes.extend_from_slice(format!("\\s{n};").as_bytes());
+                let _ = write!(self.bytes, "\\s{n};");
                 at += self.secrets[n].len();
                 continue;
             }
@@ -171,79 +377,75 @@ impl<'s> Fields<'s> {
         self
     }
 
-    pub fn number(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        self.plain(&value.to_string())
+    /// A time, in nanoseconds since 1970.
+    fn time(&mut self, at: SystemTime) -> &mut Self {
+        self.plain(since_1970(at))
     }
 
-    /// What is never taken for a secret.
-    fn plain(&mut self, value: &str) -> &mut Self {
-        self.bytes.push(b'\t');
-        self.bytes.extend_from_slice(value.as_bytes());
+    fn header(&mut self, header: &Header) -> &mut Self {
+        self.plain(&header.version).plain(&header.run_id);
+        self.plain(header.began).text(&header.file);
+        self.plain(&header.sha256).plain(header.start);
+        self.plain(&header.policy).text(&header.limit);
+        self.text(&header.exclude).plain(&header.lines);
+        for (name, hash) in &header.globals {
+            self.plain(format_args!("{name}={hash}"));
+        }
         self
     }
 
-    /// All of a result but its members.
-    pub fn result(&mut self, result: &TaskResult) -> &mut Self {
-        self.number(result.outcome)
-            .number(result.exit)
-            .number(result.success)
-            .number(result.timed_out)
-            .number(result.started.map_or(0, since_1970))
-            .number(nanoseconds(result.took))
-            .number(result.attempts)
-            .number(nanoseconds(result.cpu))
-            .number(result.peak_kib)
-            .add(&result.hostname)
-            .add(&result.command)
-            .add(&result.cause);
-        self.stream(&result.stdout).stream(&result.stderr)
+    /// All of a result but its members and the hosts that were left out.
+    fn result(&mut self, result: &TaskResult) -> &mut Self {
+        self.plain(result.outcome)
+            .plain(result.exit)
+            .plain(result.success)
+            .plain(result.timed_out)
+            .plain(result.started.map_or(0, since_1970))
+            .plain(nanoseconds(result.took))
+            .plain(result.attempts)
+            .plain(nanoseconds(result.cpu))
+            .plain(result.peak_kib)
+            .text(&result.hostname)
+            .text(&result.command)
+            .text(&result.cause)
+            .stream(&result.stdout)
+            .stream(&result.stderr)
     }
 
-    /// An output: its bytes, or where they are spooled.
+    /// An output: its bytes, or the length and path of the file that holds them.
     fn stream(&mut self, stream: &Captured) -> &mut Self {
         match stream.path() {
-            None => self.number("memory").add(stream.bytes()),
+            None => self.plain("memory").escaped(&stream.bytes()),
             Some(path) => self
-                .number(format!("file {}", stream.len()))
-                .add(path.as_os_str().as_encoded_bytes()),
+                .plain(format_args!("file {}", stream.len()))
+                .escaped(path.as_os_str().as_encoded_bytes()),
         }
     }
 }
 
-/// A moment in nanoseconds since 1970.
+/// A time in nanoseconds since 1970.
 pub fn since_1970(at: SystemTime) -> u64 {
     nanoseconds(at.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Takes fields apart.
-pub struct Reader<'a> {
-    fields: std::slice::Split<'a, u8, fn(&u8) -> bool>,
-    /// Nothing where they are not known, and shown as `***`.
+/// Reads the fields of a record, one after the other.
+#[derive(Clone, Copy)]
+struct FieldReader<'a> {
+    rest: Option<&'a [u8]>,
     secrets: Option<&'a [Vec<u8>]>,
-    /// An output that was kept in a file is gone or not as it was.
-    pub missing: bool,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8], secrets: &'a [Vec<u8>]) -> Reader<'a> {
-        Reader {
-            secrets: Some(secrets),
-            ..Reader::masked(bytes)
-        }
+impl<'a> FieldReader<'a> {
+    /// The next field as it is written.
+    fn raw(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let end = rest.iter().position(|b| *b == b'\t');
+        self.rest = end.map(|end| &rest[end + 1..]);
+        Some(&rest[..end.unwrap_or(rest.len())])
     }
 
-    /// For one who does not know the secrets.
-    pub fn masked(bytes: &'a [u8]) -> Reader<'a> {
-        let is_tab: fn(&u8) -> bool = |b| *b == b'\t';
-        Reader {
-            fields: bytes.split(is_tab),
-            secrets: None,
-            missing: false,
-        }
-    }
-
-    pub fn bytes(&mut self) -> Option<Vec<u8>> {
-        let field = self.fields.next()?;
+    fn bytes(&mut self) -> Option<Vec<u8>> {
+        let field = self.raw()?;
         let mut out = Vec::with_capacity(field.len());
         let mut rest = field.iter();
         while let Some(byte) = rest.next() {
@@ -271,64 +473,185 @@ impl<'a> Reader<'a> {
         Some(out)
     }
 
-    pub fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<String> {
         String::from_utf8(self.bytes()?).ok()
     }
 
-    pub fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
-        std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
+    /// Text in which a masked secret may have split a character.
+    fn lossy(&mut self) -> Option<Cow<'static, str>> {
+        let bytes = self.bytes()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned().into())
     }
 
-    /// The number of a turn: from 1, and never so large that none comes after it.
-    pub fn turn(&mut self) -> Option<u64> {
+    fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+        std::str::from_utf8(self.raw()?).ok()?.parse().ok()
+    }
+
+    /// The number of a turn: at least 1, and small enough that another can follow.
+    fn turn(&mut self) -> Option<u64> {
         self.number().filter(|turn| (1..u64::MAX).contains(turn))
     }
 
-    pub fn outcome(&mut self) -> Option<Outcome> {
-        let word = self.text()?;
-        Outcome::ALL.into_iter().find(|o| o.as_str() == word)
+    fn time(&mut self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(Duration::from_nanos(self.number()?))
     }
 
-    pub fn result(&mut self, spool: &Arc<Spool>) -> Option<TaskResult> {
-        let outcome = self.outcome()?;
-        let exit = self.number()?;
-        let (success, timed_out) = (self.number()?, self.number()?);
-        let started: u64 = self.number()?;
-        let took = Duration::from_nanos(self.number()?);
-        let attempts = self.number()?;
-        let cpu = Duration::from_nanos(self.number()?);
-        let peak_kib = self.number()?;
-        let (hostname, command, cause) = (self.text()?, self.text()?, self.text()?);
-        Some(TaskResult {
-            success,
-            timed_out,
-            started: (started > 0).then(|| UNIX_EPOCH + Duration::from_nanos(started)),
-            took,
-            cpu,
-            peak_kib,
-            hostname,
-            command,
-            cause,
-            stdout: self.stream(spool)?,
-            stderr: self.stream(spool)?,
-            ..TaskResult::without_process(outcome, exit, attempts)
+    fn header(&mut self) -> Option<Header> {
+        let mut header = Header {
+            version: self.text()?,
+            run_id: self.text()?,
+            began: self.number()?,
+            file: self.text()?,
+            sha256: self.text()?,
+            start: self.number()?,
+            policy: self.text()?,
+            limit: self.text()?,
+            exclude: self.text()?,
+            lines: self.text()?,
+            globals: Vec::new(),
+        };
+        while let Some(global) = self.text() {
+            let (name, hash) = global.split_once('=')?;
+            header.globals.push((name.into(), hash.into()));
+        }
+        Some(header)
+    }
+
+    fn block(&mut self) -> Option<BlockDone<'static, EncodedResult<'a>>> {
+        let turn = self.turn()?;
+        let task = self.number()?;
+        let last = self.turn().filter(|last| *last >= turn)?;
+        let result = self.result()?;
+        let count: usize = self.number()?;
+        let members = (0..count).map(|_| self.lossy()).collect::<Option<_>>()?;
+        let left_out = std::iter::from_fn(|| self.lossy()).collect();
+        Some(BlockDone {
+            turn,
+            task,
+            last,
+            result,
+            members,
+            left_out,
         })
     }
 
-    fn stream(&mut self, spool: &Arc<Spool>) -> Option<Captured> {
+    fn outcome(&mut self) -> Option<Outcome> {
+        let word = self.raw()?;
+        Outcome::ALL
+            .into_iter()
+            .find(|o| o.as_str().as_bytes() == word)
+    }
+
+    fn result(&mut self) -> Option<EncodedResult<'a>> {
+        let fields = *self;
+        let (outcome, exit) = (self.outcome()?, self.number()?);
+        for _ in 2..RESULT_FIELDS {
+            self.raw()?;
+        }
+        Some(EncodedResult {
+            outcome,
+            exit,
+            fields,
+        })
+    }
+
+    fn stream(&mut self, spool: &Arc<Spool>, missing: &mut bool) -> Option<Captured> {
         use std::os::unix::ffi::OsStringExt;
         let kind = self.text()?;
         let bytes = self.bytes()?;
-        match kind.strip_prefix("file ") {
-            None => Some(Captured::in_memory(bytes)),
-            Some(length) => {
-                let path = std::ffi::OsString::from_vec(bytes).into();
-                let stream = Captured::spooled(path, length.parse().ok()?, spool);
-                self.missing |= stream.is_none();
-                Some(stream.unwrap_or(Captured::in_memory("")))
+        let Some(length) = kind.strip_prefix("file ") else {
+            return Some(Captured::in_memory(bytes));
+        };
+        let path = std::ffi::OsString::from_vec(bytes).into();
+        let stream = Captured::spooled(path, length.parse().ok()?, spool);
+        *missing |= stream.is_none();
+        Some(stream.unwrap_or(Captured::in_memory("")))
+    }
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, PartialEq)]
+pub enum JournalError {
+    /// The run that writes it is alive.
+    Active,
+    /// It ends before its first record does, so nothing had been run.
+    Empty,
+    Unusable(String),
+}
+
+/// Reads the header of a journal: also returns where the next record begins, and
+/// the checksum so far.
+///
+/// # Errors
+/// That the journal is empty, damaged, or of another version.
+pub fn read_header(bytes: &[u8]) -> Result<(Header, usize, u32), JournalError> {
+    let unusable = |why: &str| Err(JournalError::Unusable(why.into()));
+    if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
+        return Err(JournalError::Empty);
+    }
+    if !bytes.starts_with(MAGIC) {
+        return unusable("it is not a journal of this version of tasker");
+    }
+    match frame::next(bytes, MAGIC.len(), 0) {
+        NextFrame::Record(range, checksum) => {
+            let end = range.end + 1;
+            match Record::decode(&bytes[range], Some(&[])) {
+                Some(Record::Begin(header)) => Ok((header.into_owned(), end, checksum)),
+                _ => unusable("its first record cannot be understood"),
             }
         }
+        NextFrame::Torn | NextFrame::End => Err(JournalError::Empty),
+        NextFrame::Corrupt => unusable("its first record is damaged"),
     }
+}
+
+/// What `scan` found besides the records.
+pub struct Scanned {
+    pub header: Header,
+    /// The length of the whole records, in bytes, and their checksum.
+    pub length: usize,
+    pub checksum: u32,
+    /// The last record was not completely written; it does not count.
+    pub torn: bool,
+}
+
+/// Reads a whole journal, and hands each record after the header to `take`, with
+/// the place of its fields. `take` returns `None` for a record that cannot be.
+///
+/// # Errors
+/// That the journal is empty, damaged, or of another version.
+pub fn scan(
+    bytes: &[u8],
+    secrets: Option<&[Vec<u8>]>,
+    mut take: impl FnMut(Record<'static, EncodedResult>, Range<usize>) -> Option<()>,
+) -> Result<Scanned, JournalError> {
+    let (header, mut length, mut checksum) = read_header(bytes)?;
+    let mut number = 2;
+    let unusable = |number: u64, what: &str| {
+        let why = format!("its record {number} is {what}");
+        Err(JournalError::Unusable(why))
+    };
+    let torn = loop {
+        match frame::next(bytes, length, checksum) {
+            NextFrame::Record(range, sum) => {
+                (length, checksum) = (range.end + 1, sum);
+                let record = Record::decode(&bytes[range.clone()], secrets);
+                if record.and_then(|record| take(record, range)).is_none() {
+                    return unusable(number, "of another version");
+                }
+                number += 1;
+            }
+            NextFrame::End => break false,
+            NextFrame::Torn => break true,
+            NextFrame::Corrupt => return unusable(number, "damaged"),
+        }
+    };
+    Ok(Scanned {
+        header,
+        length,
+        checksum,
+        torn,
+    })
 }
 
 #[cfg(test)]
@@ -336,46 +659,48 @@ mod tests {
     use super::*;
     use crate::text::chance::Chance;
 
+    fn write(kind: &str, values: &[&[u8]], secrets: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = FieldWriter {
+            bytes: Vec::new(),
+            secrets,
+        };
+        out.kind(kind);
+        for value in values {
+            out.escaped(value);
+        }
+        out.bytes
+    }
+
+    fn reader<'a>(bytes: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> FieldReader<'a> {
+        FieldReader {
+            rest: Some(bytes),
+            secrets,
+        }
+    }
+
     #[test]
-    fn a_record_comes_back_and_a_secret_is_not_written() {
+    fn fields_come_back_and_a_secret_is_not_written() {
         let secrets = [b"hunter2".to_vec()];
-        let mut fields = Fields::new("done", &secrets);
-        fields.add("a\tb\n\\s0;hunter2\0x").number(7);
-        assert!(!fields.bytes.windows(7).any(|w| w == b"hunter2"));
-        assert!(!fields.bytes.contains(&0));
-        let mut reader = Reader::new(&fields.bytes, &secrets);
-        assert_eq!(reader.text().as_deref(), Some("done"));
-        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
-        assert_eq!(reader.number::<u32>(), Some(7));
-        assert_eq!(reader.bytes(), None);
-        let mut reader = Reader::masked(&fields.bytes);
-        assert_eq!(reader.text().as_deref(), Some("done"));
-        assert_eq!(reader.text().as_deref(), Some("a\tb\n\\s0;***\0x"));
+        let bytes = write("done", &[b"a\tb\n\\s0;hunter2\0x", b"7"], &secrets);
+        assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
+        assert!(!bytes.contains(&0));
+        let mut known = reader(&bytes, Some(&secrets));
+        assert_eq!(known.text().as_deref(), Some("done"));
+        assert_eq!(known.text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
+        assert_eq!(known.number::<u32>(), Some(7));
+        assert_eq!(known.bytes(), None);
+        let mut masked = reader(&bytes, None);
+        assert_eq!(masked.text().as_deref(), Some("done"));
+        assert_eq!(masked.text().as_deref(), Some("a\tb\n\\s0;***\0x"));
     }
 
     #[test]
     fn a_turn_has_one_before_and_one_after_it() {
-        let read = |text: &str| Reader::masked(text.as_bytes()).turn();
+        let read = |text: &str| reader(text.as_bytes(), None).turn();
         assert_eq!([read("1"), read("12")], [Some(1), Some(12)]);
         let beyond = u64::MAX.to_string();
         for none in ["0", "-1", "", "x", &beyond, "18446744073709551616"] {
             assert_eq!(read(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn a_cut_is_torn_and_a_flip_is_corrupt() {
-        assert_eq!(crc32(0, b"123456789"), 0xcbf4_3926);
-        let (record, sum) = frame(b"some fields", 5);
-        assert_eq!(next(&record, 0, 5), Next::Record(HEAD..HEAD + 11, sum));
-        assert_eq!(next(&record, 0, 6), Next::Corrupt);
-        for length in 1..record.len() {
-            assert_eq!(next(&record[..length], 0, 5), Next::Torn, "{length}");
-        }
-        for bit in 0..record.len() * 8 {
-            let mut flipped = record.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(next(&flipped, 0, 5), Next::Corrupt, "bit {bit}");
         }
     }
 
@@ -391,14 +716,12 @@ mod tests {
                 &secrets[..]
             };
             let values: Vec<Vec<u8>> = (0..4).map(|_| chance.bytes(&pieces, 6)).collect();
-            let mut fields = Fields::new("done", secrets);
-            for value in &values {
-                fields.add(value);
-            }
-            assert!(!fields.bytes.windows(7).any(|w| w == b"hunter2"));
-            assert!(!fields.bytes.contains(&b'\n'));
-            let mut reader = Reader::new(&fields.bytes, secrets);
-            reader.text();
+            let fields: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+            let bytes = write("done", &fields, secrets);
+            assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
+            assert!(!bytes.contains(&b'\n'));
+            let mut reader = reader(&bytes, Some(secrets));
+            reader.raw();
             for value in &values {
                 assert_eq!(reader.bytes().as_ref(), Some(value));
             }
@@ -420,45 +743,189 @@ mod tests {
         let spool = Spool::new("/nowhere".into());
         for _ in 0..5000 {
             let bytes = chance.bytes(&pieces, 40);
-            assert!(!matches!(next(&bytes, 0, 0), Next::Record(..)), "{bytes:?}");
-            Reader::masked(&bytes).result(&spool);
-            let mut reader = Reader::new(&bytes, &[]);
+            let result = reader(&bytes, None).result();
+            result.and_then(|r| r.decode(&spool, &mut false));
+            let mut reader = reader(&bytes, Some(&[]));
             let fields = bytes.split(|b| *b == b'\t').count();
             assert!((0..=fields).any(|_| reader.bytes().is_none()), "{bytes:?}");
         }
     }
 
+    const RESULT: &str = "failed\t3\tfalse\tfalse\t0\t17\t2\t0\t0\tweb01\t\tno\\nidea\t\
+                          memory\ta\\tb\\n\tmemory\t";
+
     #[test]
-    fn what_is_not_written_yet_ends_a_journal() {
-        let mut records = Vec::new();
-        let (mut checksum, mut ends) = (0, vec![0]);
-        for _ in 0..20 {
-            let (record, sum) = frame(&[b'x'; 100], checksum);
-            records.extend_from_slice(&record);
-            (checksum, _) = (sum, ends.push(records.len()));
-        }
-        let count = |bytes: &[u8]| {
-            let (mut at, mut checksum, mut count) = (0, 0, 0);
-            loop {
-                match next(bytes, at, checksum) {
-                    Next::Record(range, sum) => (at, checksum) = (range.end + 1, sum),
-                    end => return (count, end),
-                }
-                count += 1;
-            }
+    fn each_kind_has_its_form() {
+        let result = &TaskResult {
+            hostname: "web01".into(),
+            stdout: Captured::in_memory("a\tb\n"),
+            cause: "no\nidea".into(),
+            took: Duration::from_nanos(17),
+            ..TaskResult::without_process(Outcome::Failed, 3, 2)
         };
-        let room = [&records[..], &[0; 3000]].concat();
-        assert_eq!(written(&room), records);
-        // A sector that is not there, and all after it that is.
-        for sector in 0..records.len() / SECTOR {
-            let mut bytes = records.clone();
-            bytes[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
-            let whole = ends.iter().filter(|e| **e <= sector * SECTOR).count() - 1;
-            assert_eq!(count(&bytes), (whole, Next::Torn), "sector {sector}");
+        let since = UNIX_EPOCH + Duration::from_nanos(50);
+        let (turn, task) = (4, 10);
+        let header = Header {
+            version: "1.0".into(),
+            run_id: "R".into(),
+            began: 7,
+            file: "/a b".into(),
+            sha256: "5a".into(),
+            start: 1,
+            policy: "stop".into(),
+            limit: "-".into(),
+            exclude: "-".into(),
+            lines: "l".into(),
+            globals: vec![("X".into(), "ff".into())],
+        };
+        let records: [(Record<&TaskResult>, &str); 11] = [
+            (
+                Record::Begin(Cow::Borrowed(&header)),
+                "begin\t1.0\tR\t7\t/a b\t5a\t1\tstop\t-\t-\tl\tX=ff",
+            ),
+            (
+                Record::Run(RunProcess {
+                    pid: 7,
+                    since,
+                    tasks: 9,
+                    log: b"/log"[..].into(),
+                    directory: b"/dir"[..].into(),
+                    words: "f.txt".into(),
+                }),
+                "run\t7\t50\t9\t/log\t/dir\tf.txt",
+            ),
+            (
+                Record::Open(BlockStart {
+                    turn,
+                    task,
+                    total: 3,
+                    kept: 1,
+                    title: "T".into(),
+                    since,
+                }),
+                "open\t4\t10\t3\t1\tT\t50",
+            ),
+            (
+                Record::Start(CommandStart {
+                    turn,
+                    task,
+                    label: "10.1".into(),
+                    host: "a".into(),
+                    title: "T".into(),
+                    is_member: true,
+                    since,
+                }),
+                "start\t4\t10\t10.1\ta\tT\ttrue\t50",
+            ),
+            (
+                Record::Again(RetryWait {
+                    turn,
+                    task,
+                    name: "a".into(),
+                    since,
+                }),
+                "again\t4\t10\ta\t50",
+            ),
+            (
+                Record::Done(TaskDone {
+                    turn,
+                    task,
+                    iteration: 1,
+                    attempt: 2,
+                    refused: true,
+                    result,
+                }),
+                "done\t4\t10\t1\t2\ttrue\tRESULT",
+            ),
+            (
+                Record::Sub(SubtaskDone {
+                    turn,
+                    name: "a".into(),
+                    task,
+                    result,
+                }),
+                "sub\t4\ta\t10\tRESULT",
+            ),
+            (
+                Record::Block(BlockDone {
+                    turn,
+                    task,
+                    last: 6,
+                    result,
+                    members: vec!["a".into(), "b".into()],
+                    left_out: vec!["c".into()],
+                }),
+                "block\t4\t10\t6\tRESULT\t2\ta\tb\tc",
+            ),
+            (
+                Record::Flow(FlowEnd {
+                    turn,
+                    exit: 14,
+                    complete: false,
+                    task,
+                }),
+                "flow\t4\t14\tstopped\t10",
+            ),
+            (Record::Over, "over"),
+            (Record::Cut(turn), "cut\t4"),
+        ];
+        for (record, form) in &records {
+            let form = form.replace("RESULT", RESULT);
+            let bytes = record.encode(&[]);
+            assert_eq!(String::from_utf8_lossy(&bytes), form);
+            assert_eq!(encode_again(&bytes).as_deref(), Some(&*form));
         }
-        // One byte that is zero is damage.
-        let mut bytes = records.clone();
-        bytes[700] = 0;
-        assert_eq!(count(&bytes), (700 / (records.len() / 20), Next::Corrupt));
+    }
+
+    /// Decodes the record, and writes what was decoded.
+    fn encode_again(bytes: &[u8]) -> Option<String> {
+        let spool = Spool::new("/nowhere".into());
+        let decode = |encoded: EncodedResult| encoded.decode(&spool, &mut false);
+        let result;
+        let record = match Record::decode(bytes, Some(&[]))? {
+            Record::Begin(r) => Record::Begin(r),
+            Record::Run(r) => Record::Run(r),
+            Record::Open(r) => Record::Open(r),
+            Record::Start(r) => Record::Start(r),
+            Record::Again(r) => Record::Again(r),
+            Record::Done(r) => {
+                result = decode(r.result)?;
+                let result = &result;
+                Record::Done(TaskDone {
+                    turn: r.turn,
+                    task: r.task,
+                    iteration: r.iteration,
+                    attempt: r.attempt,
+                    refused: r.refused,
+                    result,
+                })
+            }
+            Record::Sub(r) => {
+                result = decode(r.result)?;
+                let (turn, name, task) = (r.turn, r.name, r.task);
+                let result = &result;
+                Record::Sub(SubtaskDone {
+                    turn,
+                    name,
+                    task,
+                    result,
+                })
+            }
+            Record::Block(r) => {
+                result = decode(r.result)?;
+                Record::Block(BlockDone {
+                    turn: r.turn,
+                    task: r.task,
+                    last: r.last,
+                    result: &result,
+                    members: r.members,
+                    left_out: r.left_out,
+                })
+            }
+            Record::Flow(r) => Record::Flow(r),
+            Record::Over => Record::Over,
+            Record::Cut(turn) => Record::Cut(turn),
+        };
+        String::from_utf8(record.encode(&[])).ok()
     }
 }

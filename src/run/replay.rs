@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use super::event::About;
-use super::journal::{FlowEnd, Journal};
+use super::journal::Journal;
+use super::record::FlowEnd;
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::plan::flow::Position;

@@ -12,9 +12,9 @@ use crate::report::print;
 use crate::run::capture::Spool;
 use crate::run::event::Event;
 use crate::run::job::JobEnvironment;
-use crate::run::journal::{self, Header, Journal, Problem};
+use crate::run::journal::{self, Journal};
 use crate::run::pretend::{Answer, PretendedRunner};
-use crate::run::record::since_1970;
+use crate::run::record::{Header, JournalError, since_1970};
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
@@ -205,9 +205,9 @@ fn look_at(
         }
         return Err(over(loaded, &id, flow.exit, flow.task));
     }
-    if journal.missing {
+    if journal.misses_outputs() {
         let why = "an output that it kept in a file is gone or not as it was";
-        return Err(explain(&id, &Problem::Unusable(why.into())));
+        return Err(explain(&id, &JournalError::Unusable(why.into())));
     }
     let succeeded = journal.flow().is_some_and(|f| f.complete);
     if loaded.invocation.finish_only && journal.is_over() && !succeeded {
@@ -239,11 +239,11 @@ fn look_at(
     }))
 }
 
-fn explain(id: &str, problem: &Problem) -> Refusal {
+fn explain(id: &str, problem: &JournalError) -> Refusal {
     refuse(match problem {
-        Problem::Active => format!("run {id} is still active; wait until it has ended"),
-        Problem::Empty => format!("run {id} had not begun"),
-        Problem::Unusable(why) => format!(
+        JournalError::Active => format!("run {id} is still active; wait until it has ended"),
+        JournalError::Empty => format!("run {id} had not begun"),
+        JournalError::Unusable(why) => format!(
             "the journal of run {id} cannot be used: {why}; --start-from begins at a task without it"
         ),
     })
@@ -270,8 +270,8 @@ fn newest(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<(PathBuf, He
                 }
             }
             // Of another file; or it broke off before anything was run.
-            Ok(_) | Err(Problem::Empty | Problem::Active) => {}
-            Err(Problem::Unusable(why)) => unreadable.push((modified(&path), path, why)),
+            Ok(_) | Err(JournalError::Empty | JournalError::Active) => {}
+            Err(JournalError::Unusable(why)) => unreadable.push((modified(&path), path, why)),
         }
     }
     let newest = found.as_ref().map(|(path, _)| modified(path));
@@ -388,7 +388,7 @@ fn rehearse(
         None => "broke off: tasker or the machine was killed".to_string(),
     };
     let torn = journal.torn;
-    journal.pretend(finish_only);
+    journal.pretend_resume(finish_only);
     let common = JobEnvironment::new(&header.run_id, Mask::new(&loaded.workflow.globals));
     let mut started = Vec::new();
     let mut answer = |job: &Job, _| {
@@ -458,7 +458,7 @@ impl Going {
         let (_, mut journal) = opened.map_err(|p| explain(&self.run_id, &p))?;
         let unwritable = |e| Refusal::new(exit::LOG_DIR, format!("cannot write the journal: {e}"));
         journal
-            .go_on(loaded.invocation.finish_only)
+            .prepare_resume(loaded.invocation.finish_only)
             .map_err(unwritable)?;
         Ok(journal)
     }

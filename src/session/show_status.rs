@@ -9,7 +9,7 @@ use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};
 use crate::report::run_status::{self, FoundRun};
-use crate::run::journal::Problem;
+use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::config;
@@ -92,7 +92,7 @@ fn look(path: &Path) -> Option<FoundRun> {
 /// Whether the process that is said to run it is not there.
 fn is_gone(track: &Snapshot) -> bool {
     let process = track.process.as_ref();
-    process.is_some_and(|p| !sys::process_exists(p.id))
+    process.is_some_and(|p| !sys::process_exists(p.pid))
 }
 
 /// Whether there still is such a run.
@@ -126,8 +126,8 @@ fn is_held(file: &File) -> io::Result<bool> {
 
 fn tell(bytes: &[u8]) -> Result<Snapshot, String> {
     snapshot::read(bytes).map_err(|problem| match problem {
-        Problem::Unusable(why) => why,
-        Problem::Empty | Problem::Active => "it broke off before anything was run".into(),
+        JournalError::Unusable(why) => why,
+        JournalError::Empty | JournalError::Active => "it broke off before anything was run".into(),
     })
 }
 
