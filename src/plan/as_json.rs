@@ -1,7 +1,8 @@
 //! The plan for programs (SPEC §6.1): one JSON object; tasker(1) has the schema.
 #![forbid(unsafe_code)]
 
-use super::durations::{Bounds, Durations};
+use super::bounds::Bounds;
+use super::durations::Durations;
 use super::outline::{EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteTarget};
 use super::workflow::Workflow;
 use crate::task::{Deferrable, Task};

@@ -1,12 +1,13 @@
 //! How long a run can take, and how long it probably takes (SPEC §6.1).
 //!
-//! Worst: every command uses up its timeout and every attempt, is slow to end,
-//! and the flow takes its longest path. Likely: every command succeeds at once.
-//! Of how long a command took before nothing is known here, so that a likely
-//! command takes `LIKELY`, or its timeout where that is shorter. How long ssh
-//! connections wait for each other is in neither.
+//! Worst: every command uses up its timeout and all its attempts, is slow to end,
+//! and the flow takes its longest path. Likely: every command succeeds at its first
+//! attempt. How long commands took in earlier runs is not known here: a command
+//! likely takes `LIKELY`, or its timeout if that is shorter. Neither includes the
+//! time that ssh connections wait for each other.
 #![forbid(unsafe_code)]
 
+use super::bounds::{Bounds, sum, times};
 use super::graph::{Case, Graph, Node, To, node, task_of};
 use super::hosts::hosts_of_task;
 use super::recipe::{Defaults, Recipe};
@@ -19,84 +20,29 @@ use crate::task::{
 };
 use std::time::Duration;
 
-/// How long a final task may take when it does not say (SPEC §3.7).
+/// The timeout of a final task without `timeout=` (SPEC §3.7).
 pub const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a command probably takes of which nothing is known.
+/// How long a command is assumed to take.
 pub const LIKELY: Duration = Duration::from_secs(10);
-/// What a command may take to end beyond `kill_after`: the wait for pipes that
-/// its children hold, and for the far end of a connection.
+/// How long a command can take to end beyond `kill_after`: the wait for pipes held
+/// by its children, and for the remote end of a connection.
 const ENDING: Duration = Duration::from_secs(3);
 
-/// The longest time, and the likely one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bounds {
-    /// Nothing where there is no bound: a cycle of jumps, or a number that is
-    /// known only in the run.
-    pub worst: Option<Duration>,
-    pub likely: Duration,
-}
-
-impl Bounds {
-    const NOTHING: Bounds = Bounds::exactly(Duration::ZERO);
-
-    const fn exactly(time: Duration) -> Bounds {
-        Bounds {
-            worst: Some(time),
-            likely: time,
-        }
-    }
-
-    /// One after the other.
-    fn then(self, after: Bounds) -> Bounds {
-        Bounds {
-            worst: sum(self.worst, after.worst),
-            likely: self.likely.saturating_add(after.likely),
-        }
-    }
-
-    fn times(self, count: usize) -> Bounds {
-        Bounds {
-            worst: self.worst.map(|w| times(w, count)),
-            likely: times(self.likely, count),
-        }
-    }
-
-    /// One or the other, whichever takes longer.
-    fn or(self, other: Bounds) -> Bounds {
-        Bounds {
-            worst: longer(self.worst, other.worst),
-            likely: self.likely.max(other.likely),
-        }
-    }
-}
-
-fn sum(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    Some(a?.saturating_add(b?))
-}
-
-fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    Some(a?.max(b?))
-}
-
-fn times(time: Duration, count: usize) -> Duration {
-    time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// The bounds of every task, one visit each, and of the whole run.
+/// The bounds of one visit of every task, and of the whole run.
 pub struct Durations {
     tasks: Vec<Bounds>,
-    /// From the first task to an end, by the longest path, and the final tasks.
+    /// From the first task to an end by the longest path, and then the final tasks.
     pub whole: Bounds,
 }
 
 impl Durations {
-    /// One visit of the task, with its retries, iterations and sleeps.
+    /// One visit of the task, with its retries, iterations and sleep.
     pub fn task(&self, ix: Ix) -> Bounds {
         self.tasks[ix]
     }
 }
 
-/// Works out the bounds of a checked workflow and its graph.
+/// Computes the bounds of a checked workflow.
 pub fn measure(
     workflow: &Workflow,
     graph: &Graph,
@@ -114,8 +60,8 @@ pub fn measure(
         .map(|ix| measure.task(ix))
         .collect();
     let finals = workflow.finals().map(|ix| tasks[ix]);
-    let finals = finals.fold(Bounds::NOTHING, Bounds::then);
-    let flow = workflow.first().map_or(Bounds::NOTHING, |first| {
+    let finals = finals.fold(Bounds::ZERO, Bounds::then);
+    let flow = workflow.first().map_or(Bounds::ZERO, |first| {
         let start = node(first, workflow.is_handler(first));
         Bounds {
             worst: longest(graph, start, &tasks),
@@ -128,8 +74,9 @@ pub fn measure(
     }
 }
 
-/// How long one visit of the task takes at most by the timeouts that are named;
-/// what names none takes as long as is likely. So is what is known only in the run.
+/// How long one visit of the task takes at most. Only timeouts given in the task
+/// count; a command without one, or with one known only during the run, takes the
+/// likely time.
 pub fn promised(
     workflow: &Workflow,
     defaults: &Defaults,
@@ -147,28 +94,33 @@ pub fn promised(
     bounds.worst.unwrap_or(bounds.likely)
 }
 
-/// The longest path from a node to an end; nothing where there is a cycle. Each
-/// node is settled when all that it leads to are.
+/// The longest path from a node to an end; `None` if there is a cycle. A node is
+/// settled once all its successors are.
 fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
     #[derive(Clone, Copy)]
     enum Mark {
         Open,
         Settled(Duration),
     }
+    impl Mark {
+        fn time(self) -> Option<Duration> {
+            match self {
+                Mark::Open => None,
+                Mark::Settled(time) => Some(time),
+            }
+        }
+    }
     let mut seen: Vec<Option<Mark>> = vec![None; tasks.len() * 2];
-    // The nodes of the path so far, with how many of their edges are followed.
+    // The nodes of the path, and how many of their edges have been followed.
     let mut path = vec![(start, 0)];
     seen[start] = Some(Mark::Open);
     while let Some((at, followed)) = path.last_mut() {
         let at = *at;
         let Some(edge) = graph.from(at).get(*followed) else {
-            let after = graph.from(at).iter().filter_map(|e| match e.to {
-                To::Node(next) => match seen[next] {
-                    Some(Mark::Settled(time)) => Some(time),
-                    _ => None,
-                },
-                To::End(_) => None,
-            });
+            let after = graph
+                .from(at)
+                .iter()
+                .filter_map(|e| seen[e.to.node()?]?.time());
             let after = after.max().unwrap_or_default();
             let time = tasks[task_of(at)].worst?.saturating_add(after);
             seen[at] = Some(Mark::Settled(time));
@@ -186,13 +138,10 @@ fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
             Some(Mark::Settled(_)) => {}
         }
     }
-    match seen[start] {
-        Some(Mark::Settled(time)) => Some(time),
-        _ => None,
-    }
+    seen[start]?.time()
 }
 
-/// The path on which every task succeeds; a cycle is gone through once.
+/// The path on which every task succeeds; a cycle counts once.
 fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
     let mut seen = vec![false; tasks.len() * 2];
     let mut time = Duration::ZERO;
@@ -203,16 +152,13 @@ fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
         let mut edges = graph.from(node).iter();
         at = edges
             .find(|e| e.case == Case::True)
-            .and_then(|e| match e.to {
-                To::Node(next) => Some(next),
-                To::End(_) => None,
-            });
+            .and_then(|e| e.to.node());
     }
     time
 }
 
-/// A task's attempts as they weigh on a block: what holds a slot, and the waits
-/// between attempts, which hold none.
+/// The attempts of a task, as a block sees them: the time that they hold a slot, and
+/// the delays between them, which hold none.
 #[derive(Clone, Copy)]
 struct Attempts {
     busy: Bounds,
@@ -220,7 +166,7 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn in_all(self) -> Bounds {
+    fn total(self) -> Bounds {
         Bounds {
             worst: sum(self.busy.worst, self.waits),
             likely: self.busy.likely,
@@ -232,7 +178,7 @@ struct Measure<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
     selection: &'a HostFilter,
-    /// Only the timeouts that tasks name count, the others as is likely.
+    /// See `promised`.
     promised: bool,
     known: Vec<Option<Bounds>>,
 }
@@ -246,19 +192,19 @@ impl Measure<'_> {
         let once = match &task.kind {
             TaskKind::Parallel(parallel) => self.parallel(ix, task, parallel),
             TaskKind::Conditional(conditional) => self.conditional(conditional),
-            TaskKind::Command(_) | TaskKind::Decision | TaskKind::Bare => self.tries(ix).in_all(),
+            TaskKind::Command(_) | TaskKind::Decision | TaskKind::Bare => self.attempts(ix).total(),
         };
         let bounds = repeated(task, once);
         self.known[ix] = Some(bounds);
         bounds
     }
 
-    /// All attempts of what a task does itself, without its sleeps.
-    fn tries(&self, ix: Ix) -> Attempts {
+    /// All attempts of the task's own command, without its sleep.
+    fn attempts(&self, ix: Ix) -> Attempts {
         let task = &self.workflow.tasks[ix];
         let once = task
             .command()
-            .map_or(Bounds::NOTHING, |c| self.attempt(ix, task, c));
+            .map_or(Bounds::ZERO, |c| self.attempt(ix, task, c));
         let retries = match &task.routing.next {
             NextRule::Loop => Some(0),
             _ => self.retries(ix).copied().map(|n| n as usize),
@@ -275,7 +221,7 @@ impl Measure<'_> {
         }
     }
 
-    /// One run of the task's command, till its processes are gone.
+    /// One attempt, until the processes of its command have ended.
     fn attempt(&self, ix: Ix, task: &Task, command: &Command) -> Bounds {
         let timeout = match &command.timeout {
             Some(timeout) => timeout.known().copied(),
@@ -306,7 +252,7 @@ impl Measure<'_> {
         }
     }
 
-    /// The task's own retries, else those of the blocks it stands in (SPEC §3.3).
+    /// The task's own retries, else those of the blocks around it (SPEC §3.3).
     fn retries(&self, ix: Ix) -> Option<&u32> {
         let task = self.inherited(ix, &["retry_count", "retry_failed"]);
         task.retry.count.known()
@@ -316,7 +262,7 @@ impl Measure<'_> {
         self.inherited(ix, &["retry_delay"]).retry.delay.known()
     }
 
-    /// The task whose keys of that kind hold for this one.
+    /// The task whose keys apply: this one, or the nearest block that has any of them.
     fn inherited(&self, ix: Ix, keys: &[&str]) -> &Task {
         let mut at = ix;
         loop {
@@ -331,11 +277,11 @@ impl Measure<'_> {
         }
     }
 
-    /// The longer branch, one task after another.
+    /// The longer branch; its tasks run one after another.
     fn conditional(&mut self, conditional: &Conditional) -> Bounds {
         let branches = [&conditional.if_true, &conditional.if_false];
-        branches.into_iter().fold(Bounds::NOTHING, |most, branch| {
-            let mut whole = Bounds::NOTHING;
+        branches.into_iter().fold(Bounds::ZERO, |most, branch| {
+            let mut whole = Bounds::ZERO;
             for member in branch.iter().flatten() {
                 whole = whole.then(self.task(*member));
             }
@@ -349,24 +295,24 @@ impl Measure<'_> {
                 members
                     .iter()
                     .map(|m| {
-                        let tries = self.tries(*m);
-                        let busy = repeated(&self.workflow.tasks[*m], tries.busy);
-                        Attempts { busy, ..tries }
+                        let attempts = self.attempts(*m);
+                        let busy = repeated(&self.workflow.tasks[*m], attempts.busy);
+                        Attempts { busy, ..attempts }
                     })
                     .collect(),
             ),
             Members::Hosts { set, .. } if set.known_text().is_none() => None,
             Members::Hosts { .. } => {
                 let hosts = hosts_of_task(self.workflow, self.selection, task).len();
-                Some(vec![self.tries(ix); hosts])
+                Some(vec![self.attempts(ix); hosts])
             }
         };
         let whole = match subtasks {
             Some(subtasks) => self.in_waves(parallel, &subtasks),
-            // As many as a result says: as if all run at once, and no bound.
+            // As many hosts as a result says: no bound, likely all at once.
             None => Bounds {
                 worst: None,
-                likely: self.tries(ix).busy.likely,
+                likely: self.attempts(ix).busy.likely,
             },
         };
         let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
@@ -382,7 +328,7 @@ impl Measure<'_> {
 
     fn in_waves(&mut self, parallel: &Parallel, subtasks: &[Attempts]) -> Bounds {
         let default = self.defaults.max_parallel as usize;
-        // A number that is not known yet may turn out to be 1.
+        // A number that is not known yet can turn out to be 1.
         let (least, usual) = match &parallel.max_parallel {
             Some(Deferrable::Known(n)) => (*n as usize, *n as usize),
             Some(Deferrable::Deferred { .. }) => (1, default),
@@ -391,17 +337,15 @@ impl Measure<'_> {
         let waves = match &parallel.waves {
             None => vec![Wave::Rest],
             Some(Deferrable::Known(waves)) => waves.clone(),
-            // One after another takes longest.
+            // One after another takes the longest.
             Some(Deferrable::Deferred { .. }) => vec![Wave::Count(1)],
         };
         let pause = match &parallel.wave_pause {
-            None => Bounds::NOTHING,
+            None => Bounds::ZERO,
             Some(Deferrable::Known(pause)) => Bounds::exactly(*pause),
             Some(Deferrable::Deferred { .. }) => Bounds::default(),
         };
-        let check = parallel
-            .wave_check
-            .map_or(Bounds::NOTHING, |c| self.task(c));
+        let check = parallel.wave_check.map_or(Bounds::ZERO, |c| self.task(c));
         let waves = waves::divide(&waves, subtasks.len());
         let between = pause.then(check).times(waves.len().saturating_sub(1));
         waves
@@ -415,10 +359,11 @@ impl Measure<'_> {
     }
 }
 
-/// A task's sleeps and iterations. A sleep comes once, after the last attempt.
+/// With the task's sleep and iterations. The sleep comes once, after the last
+/// attempt.
 fn repeated(task: &Task, once: Bounds) -> Bounds {
     let sleep = match &task.sleep {
-        None => Bounds::NOTHING,
+        None => Bounds::ZERO,
         Some(Deferrable::Known(sleep)) => Bounds::exactly(*sleep),
         Some(Deferrable::Deferred { .. }) => Bounds::default(),
     };
@@ -426,7 +371,7 @@ fn repeated(task: &Task, once: Bounds) -> Bounds {
     match task.repeat.as_ref().map(|r| (&r.count, r.until.is_some())) {
         None => visit,
         Some((Deferrable::Known(count), waits)) => Bounds {
-            // What waits for something is taken to see it at once.
+            // A polling loop likely succeeds at once.
             likely: times(visit.likely, if waits { 1 } else { *count as usize }),
             ..visit.times(*count as usize)
         },
@@ -437,8 +382,8 @@ fn repeated(task: &Task, once: Bounds) -> Bounds {
     }
 }
 
-/// The longest waits between attempts: doubled from the first to the last, and
-/// never longer than that.
+/// The longest total delay between attempts. It doubles from `first` until it
+/// reaches `last`.
 pub fn retry_waits(delay: Delay, retries: usize) -> Duration {
     let Some(last) = delay.last else {
         return times(delay.first, retries);
@@ -446,15 +391,15 @@ pub fn retry_waits(delay: Delay, retries: usize) -> Duration {
     let mut all = Duration::ZERO;
     let mut next = delay.first;
     for _ in 0..retries {
-        // Jitter adds a fifth, up to the last.
+        // Jitter adds up to a fifth, but never exceeds `last`.
         all = all.saturating_add((next + next / 5).min(last));
         next = next.saturating_mul(2).min(last);
     }
     all
 }
 
-/// No order that starts a subtask whenever a slot is free takes longer: when the
-/// last one ends, the slots were all busy but while it ran or waited itself.
+/// An upper bound for any order that starts a subtask whenever a slot is free: all
+/// slots were busy except while the last subtask ran or waited.
 fn worst_of_wave(wave: &[Attempts], slots: usize) -> Option<Duration> {
     let slots = slots.clamp(1, wave.len().max(1));
     let mut busy = Duration::ZERO;
@@ -468,7 +413,7 @@ fn worst_of_wave(wave: &[Attempts], slots: usize) -> Option<Duration> {
     }
     let share = busy / u32::try_from(slots).unwrap_or(u32::MAX);
     let any = share.saturating_add(longest);
-    // Without waits each slot ends one subtask in the time of the longest.
+    // Without delays, each slot finishes a subtask within the longest time.
     let rounds = times(longest, wave.len().div_ceil(slots));
     Some(if no_waits { any.min(rounds) } else { any })
 }
@@ -489,7 +434,7 @@ mod tests {
     use super::*;
     use crate::plan::workflow::tests::{defaults, workflow};
 
-    /// Worst and likely seconds of a file; `;` ends a line.
+    /// Worst and likely seconds of a file; `;` separates its lines.
     fn bounds(text: &str) -> (Option<u64>, u64) {
         let workflow = workflow(&text.replace(';', "\n"));
         let whole = measure(
@@ -502,7 +447,7 @@ mod tests {
         (whole.worst.map(|w| w.as_secs()), whole.likely.as_secs())
     }
 
-    /// A command that is ended after 10 s and gone 8 s later.
+    /// A command that times out after 10 s and has ended 8 s later.
     const C: &str = "exec=local;command=true;timeout=10";
 
     #[test]
@@ -535,7 +480,7 @@ mod tests {
     fn the_longest_path_counts_and_a_cycle_has_no_bound() {
         let path =
             format!("task=0;{C};on_failure=90;task=1;{C};task=90;{C};task=91;{C};timeout=40");
-        // Falling over 1 would take 36 s, failing over 90 and 91 takes longer.
+        // Via 1 it would take 36 s; the failure via 90 and 91 takes longer.
         let text = path.replace(";timeout=10;timeout=40", ";timeout=40");
         assert_eq!(bounds(&text), (Some(18 + 18 + 48), 20));
         assert_eq!(
@@ -552,7 +497,7 @@ mod tests {
         assert_eq!(bounds(&format!("{block};block_timeout=20")), (Some(28), 20));
         let waves = format!("{block};waves=1,2,rest;wave_pause=100;wave_check=1;task=1;{C}");
         assert_eq!(bounds(&waves), (Some(3 * 18 + 2 * 118), 30 + 2 * 110));
-        // Waiting holds no slot: 5 commands twice over 2 slots, and one wait.
+        // A delay holds no slot: 5 commands twice in 2 slots, and one delay.
         let retries = format!("{block};retry_count=1;retry_delay=100");
         assert_eq!(bounds(&retries), (Some(5 * 36 / 2 + 136), 25));
         let late =

@@ -28,6 +28,15 @@ pub enum To {
     End(i32),
 }
 
+impl To {
+    pub fn node(self) -> Option<Node> {
+        match self {
+            To::Node(node) => Some(node),
+            To::End(_) => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
     pub case: Case,
@@ -76,10 +85,7 @@ impl Graph {
     }
 
     fn next(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
-        self.from(node).iter().filter_map(|e| match e.to {
-            To::Node(next) => Some(next),
-            To::End(_) => None,
-        })
+        self.from(node).iter().filter_map(|e| e.to.node())
     }
 
     /// Every node that a run can reach from these, themselves included.

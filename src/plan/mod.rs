@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod as_json;
+mod bounds;
 pub mod check;
 pub mod conf;
 pub mod diagram;
 mod dominators;
 pub mod durations;
 pub mod exec;
+mod fall_throughs;
 pub mod flow;
 pub mod graph;
 pub mod hosts;

@@ -1,4 +1,4 @@
-//! Results that are used where their task has not run, or may not have.
+//! Results that are used where their task has not run, or might not have run.
 #![forbid(unsafe_code)]
 
 use super::dominators::Dominators;
@@ -7,14 +7,14 @@ use super::workflow::Workflow;
 use crate::task::{Deferrable, Ix, NextRule, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;
 
-/// How many steps are spent on questions about paths, so that a huge file stays
-/// quick to check.
+/// How many steps the searches for paths can take, so that a huge file is still
+/// checked quickly.
 const STEPS: usize = 20_000_000;
 
-/// The keys that ask a question: an answer of "it has not run" is meant there.
-const QUESTIONS: [&str; 5] = ["condition", "success", "failure", "next", "loop_break"];
+/// The keys that hold conditions: there an empty result is a valid answer.
+const CONDITION_KEYS: [&str; 5] = ["condition", "success", "failure", "next", "loop_break"];
 
-/// Reports the uses of results that are not there, or not on every path.
+/// Warns of results that do not exist when they are used, or not on every path.
 pub fn check(
     workflow: &Workflow,
     graph: &Graph,
@@ -29,21 +29,21 @@ pub fn check(
         graph,
         reached,
         dominators: dominators(workflow, graph, reached),
-        questions: (STEPS / reached.len().max(1)).min(500),
-        ways: None,
+        searches: (STEPS / reached.len().max(1)).min(500),
+        paths: None,
     };
     for (ix, task) in workflow.tasks.iter().enumerate() {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for used in &task.uses {
-            if told.contains(&used.task) {
+            if reported.contains(&used.task) {
                 continue;
             }
             if uses.is_impossible(ix, used.task) {
                 cannot_have_run(workflow, task, used, diagnostics);
-                told.push(used.task);
-            } else if let Some(jump) = uses.passed_by(ix, used) {
+                reported.push(used.task);
+            } else if let Some(jump) = uses.jumped_over_by(ix, used) {
                 may_not_have_run(workflow, task, used, jump, diagnostics);
-                told.push(used.task);
+                reported.push(used.task);
             }
         }
     }
@@ -58,7 +58,7 @@ fn cannot_have_run(
     let target = &workflow.tasks[used.task];
     if target.id == task.id {
         let message = format!(
-            "task {} uses its own result, which is not there before it has run",
+            "task {} uses its own result, which does not exist before it has run",
             task.id
         );
         diagnostics.warning(used.at, message);
@@ -73,7 +73,7 @@ fn cannot_have_run(
         .also(target.at, "the task");
 }
 
-/// `jump` is the task whose jump leads past the used one.
+/// `jump` is the task that jumps over the used one.
 fn may_not_have_run(
     workflow: &Workflow,
     task: &Task,
@@ -83,14 +83,14 @@ fn may_not_have_run(
 ) {
     let (target, jumps) = (&workflow.tasks[used.task], &workflow.tasks[jump]);
     let message = format!(
-        "task {} uses a result of task {}, which has not run where task {} jumps past it",
+        "task {} uses a result of task {}, which has not run if task {} jumps over it",
         task.id, target.id, jumps.id
     );
     let key = jumps.first_key(&["goto", "on_failure", "on_success"]);
     diagnostics
         .warning(used.at, message)
         .also(key.map_or(jumps.at, |k| jumps.key_span(k)), "the jump")
-        .help("the result is empty then");
+        .help("in that case the result is empty");
 }
 
 struct UseChecker<'a> {
@@ -98,49 +98,43 @@ struct UseChecker<'a> {
     graph: &'a Graph,
     reached: &'a [bool],
     dominators: Option<Dominators>,
-    /// How many questions about paths may still be asked.
-    questions: usize,
-    /// The ways that do not lead over a task, of the last question.
-    ways: Option<(Ix, Vec<Option<Node>>)>,
+    /// How many searches are left.
+    searches: usize,
+    /// The last result of `paths_around`, and the task it is about.
+    paths: Option<(Ix, Vec<Option<Node>>)>,
 }
 
 impl UseChecker<'_> {
     fn is_impossible(&mut self, ix: Ix, used: Ix) -> bool {
         let (task, target) = (&self.workflow.tasks[ix], &self.workflow.tasks[used]);
-        let (here, there) = (top(self.workflow, ix), top(self.workflow, used));
+        let (here, there) = (outermost(self.workflow, ix), outermost(self.workflow, used));
         if target.finally && !task.finally {
             true
         } else if task.finally {
             target.finally && used >= ix
         } else if here == there {
-            together(self.workflow, ix, used) && !self.comes_again(here)
+            are_concurrent(self.workflow, ix, used) && !self.can_return_to(here)
         } else if !self.can_run(there) && !self.can_run(used) {
             true
-        } else if there < here {
-            // Before it in the file: the ordinary case.
-            false
-        } else if self.questions == 0 {
+        } else if there < here || self.searches == 0 {
+            // Earlier in the file is the ordinary case.
             false
         } else {
-            self.questions -= 1;
-            !leads(self.graph, there, here)
+            self.searches -= 1;
+            !leads_to(self.graph, there, here)
         }
     }
 
-    /// Whether the flow can come back to the task, so that there may be a result
-    /// of the last time.
-    fn comes_again(&mut self, ix: Ix) -> bool {
+    /// Whether the flow can come back to the task, with a result from the last visit.
+    fn can_return_to(&mut self, ix: Ix) -> bool {
         let next: Vec<Node> = [node(ix, false), node(ix, true)]
             .into_iter()
             .filter(|n| self.reached[*n])
             .flat_map(|n| self.graph.from(n))
-            .filter_map(|e| match e.to {
-                To::Node(to) => Some(to),
-                To::End(_) => None,
-            })
+            .filter_map(|e| e.to.node())
             .collect();
-        match self.questions.checked_sub(1) {
-            Some(left) => self.questions = left,
+        match self.searches.checked_sub(1) {
+            Some(left) => self.searches = left,
             None => return true,
         }
         let seen = self.graph.reachable(&next);
@@ -151,14 +145,17 @@ impl UseChecker<'_> {
         self.reached[node(ix, false)] || self.reached[node(ix, true)]
     }
 
-    /// The jump of a way to the task that does not lead over the used one.
+    /// The last jump of a path to the task that avoids the used task.
     ///
-    /// In failure handlers and final tasks it is expected that only a part has
-    /// run, and a question may well be about a task that was passed by.
-    fn passed_by(&mut self, ix: Ix, used: &ResultUse) -> Option<Ix> {
+    /// Failure handlers and final tasks expect that only a part of the tasks has run,
+    /// and conditions can well ask about a task that was jumped over.
+    fn jumped_over_by(&mut self, ix: Ix, used: &ResultUse) -> Option<Ix> {
         let task = &self.workflow.tasks[ix];
-        let (here, there) = (top(self.workflow, ix), top(self.workflow, used.task));
-        let asks = |key: &&str| {
+        let (here, there) = (
+            outermost(self.workflow, ix),
+            outermost(self.workflow, used.task),
+        );
+        let is_in = |key: &&str| {
             let value = task.key_span(key);
             value != task.at && value.file == used.at.file && {
                 (value.start..value.end).contains(&used.at.start)
@@ -167,20 +164,20 @@ impl UseChecker<'_> {
         if here == there
             || task.finally
             || !self.reached[node(here, false)]
-            || QUESTIONS.iter().any(asks)
+            || CONDITION_KEYS.iter().any(is_in)
             || self.dominators.as_ref()?.dominates(there, here)
         {
             return None;
         }
-        if self.ways.as_ref().is_none_or(|(of, _)| *of != there) {
-            self.questions = self.questions.checked_sub(1)?;
-            self.ways = Some((there, self.ways_past(there, used.task)));
+        if self.paths.as_ref().is_none_or(|(task, _)| *task != there) {
+            self.searches = self.searches.checked_sub(1)?;
+            self.paths = Some((there, self.paths_around(there, used.task)));
         }
-        let (_, ways) = self.ways.as_ref()?;
-        // Back to the last jump.
+        let (_, paths) = self.paths.as_ref()?;
+        // Follow the path back to its last jump.
         let mut at = node(here, false);
         loop {
-            let before = ways[at]?;
+            let before = paths[at]?;
             if before == at {
                 return None;
             }
@@ -194,9 +191,9 @@ impl UseChecker<'_> {
         }
     }
 
-    /// For every node that the flow can come to without the task (or a member
-    /// that it was jumped to), the one it comes from; the start from itself.
-    fn ways_past(&self, task: Ix, member: Ix) -> Vec<Option<Node>> {
+    /// For every node that the flow can reach without the task (or the member of it
+    /// that is a jump target), the node before it on a path; the start has itself.
+    fn paths_around(&self, task: Ix, member: Ix) -> Vec<Option<Node>> {
         let mut from = vec![None; self.reached.len()];
         let Some(first) = self.workflow.first() else {
             return from;
@@ -208,17 +205,15 @@ impl UseChecker<'_> {
                 continue;
             }
             from[at] = Some(before);
-            waiting.extend(self.graph.from(at).iter().filter_map(|e| match e.to {
-                To::Node(to) => Some((to, at)),
-                To::End(_) => None,
-            }));
+            let next = self.graph.from(at).iter().filter_map(|e| e.to.node());
+            waiting.extend(next.map(|next| (next, at)));
         }
         from
     }
 }
 
-/// Of tasks, whether or not the flow falls through handlers there: what leads
-/// over a task here does so in the graph too, so that most uses need no search.
+/// The dominators among tasks, with both nodes of a task merged. A path that passes
+/// through a task here also does in the graph, so that most uses need no search.
 fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Dominators> {
     let next: Vec<Vec<usize>> = (0..workflow.tasks.len())
         .map(|ix| {
@@ -226,18 +221,15 @@ fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Do
             let edges = nodes.into_iter().filter(|n| reached[*n]);
             edges
                 .flat_map(|n| graph.from(n))
-                .filter_map(|e| match e.to {
-                    To::Node(to) => Some(task_of(to)),
-                    To::End(_) => None,
-                })
+                .filter_map(|e| e.to.node().map(task_of))
                 .collect()
         })
         .collect();
     Dominators::new(&next, workflow.first()?, STEPS)
 }
 
-/// The task of the main line that a task belongs to, however deep.
-fn top(workflow: &Workflow, ix: Ix) -> Ix {
+/// The task of the main line that contains the task, or the task itself.
+fn outermost(workflow: &Workflow, ix: Ix) -> Ix {
     let mut at = ix;
     for _ in 0..workflow.tasks.len().min(64) {
         match workflow.owner_of(at) {
@@ -248,15 +240,15 @@ fn top(workflow: &Workflow, ix: Ix) -> Ix {
     at
 }
 
-/// Whether two tasks of one block, or a block and its task, cannot run one before
-/// the other.
-fn together(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
+/// Whether neither of two tasks of one block (or a block and its task) can finish
+/// before the other begins.
+fn are_concurrent(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
     if ix == used {
         let task = &workflow.tasks[ix];
-        // Of an earlier iteration or attempt there is a result.
+        // An earlier iteration or attempt leaves a result.
         return task.repeat.is_none()
             && matches!(task.retry.count, Deferrable::Known(0))
-            && !own_criterion(task);
+            && !judges_itself(task);
     }
     match (workflow.owner_of(ix), workflow.owner_of(used)) {
         // Two subtasks of one parallel block run at the same time.
@@ -269,16 +261,16 @@ fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
     matches!(&workflow.tasks[block].kind, TaskKind::Parallel(p) if p.wave_check == Some(ix))
 }
 
-/// Whether the task judges itself by name, which is as good as a bare operand, or
-/// returns what it found.
-fn own_criterion(task: &Task) -> bool {
+/// Whether its own keys read the task's result once it has run: a criterion, a
+/// `return` or the criterion of a block.
+fn judges_itself(task: &Task) -> bool {
     task.success.is_some()
         || task.routing.return_.is_some()
         || matches!(task.routing.next, NextRule::When(_))
         || task.is_block()
 }
 
-fn leads(graph: &Graph, from: Ix, to: Ix) -> bool {
+fn leads_to(graph: &Graph, from: Ix, to: Ix) -> bool {
     let seen = graph.reachable(&[node(from, false), node(from, true)]);
     seen[node(to, false)] || seen[node(to, true)]
 }

@@ -4,10 +4,10 @@
 use crate::task::values::Wave;
 use std::ops::Range;
 
-/// The ranges of `total` subtasks, in order; together they hold each once.
+/// The ranges of `total` subtasks, in order; each subtask is in exactly one.
 ///
-/// A percentage is of the total, rounded up. When the list is at its end before
-/// the subtasks are, its last size is used again.
+/// A percentage is of the total, rounded up. The last size of the list repeats until
+/// all subtasks are divided.
 pub fn divide(waves: &[Wave], total: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut from = 0;
