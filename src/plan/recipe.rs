@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::exec::{self, ExecMethod, ExecType, ExecTypes};
-use crate::task::globals::environment;
+use crate::task::global_value::environment;
 use crate::task::keys::is_identifier;
 use crate::task::{Command, Task, host};
 use crate::text::diagnostic::{Category, DiagnosticList};

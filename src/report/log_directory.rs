@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{clock, invoker, replace_file};
-use crate::task::globals::is_secret;
+use crate::task::global_value::is_secret;
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::cannot;

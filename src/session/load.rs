@@ -14,7 +14,7 @@ use crate::session::refusal::refuse_command_line;
 use crate::session::rejection::Refused;
 use crate::session::validation::{Asked, Validation};
 use crate::task::build::{self, GlobalOverride};
-use crate::task::globals::is_secret;
+use crate::task::global_value::is_secret;
 use crate::task::keys;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Category, DiagnosticList, printable, reason};

@@ -16,7 +16,7 @@ use crate::session::load::Loaded;
 use crate::session::real_run;
 use crate::session::refusal::Refusal;
 use crate::task::Task;
-use crate::task::globals::is_secret;
+use crate::task::global_value::is_secret;
 use crate::task::mask::Mask;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;

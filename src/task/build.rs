@@ -11,21 +11,22 @@ use crate::text::scanner::Line;
 use crate::text::source::{SourceMap, Span};
 use std::path::{Path, PathBuf};
 
-/// The tasks in id order, and the globals they use.
+/// The tasks of a file in id order, and its globals.
 pub struct TaskFile {
     pub tasks: Vec<Task>,
     pub globals: GlobalTable,
-    /// Where relative `file:` paths begin.
+    /// What relative `file:` paths are relative to.
     pub directory: PathBuf,
 }
 
-/// A global from the command line.
+/// A global that the command line sets (`--set`).
 pub struct GlobalOverride {
     pub name: String,
     pub at: Span,
 }
 
-/// Builds the tasks of a scanned file; `settings` override its globals.
+/// Builds the tasks of a scanned file; `settings` override its globals. With `strict`
+/// only environment variables that begin with `TASKER_` are allowed.
 pub fn build(
     lines: &[Line],
     settings: &[GlobalOverride],
@@ -39,8 +40,8 @@ pub fn build(
         globals.set(&setting.name, setting.at, setting.at);
     }
     globals.expand_all(sources, diagnostics);
-    raw::order(&mut raw, sources, diagnostics);
-    let names = raw::names(&raw, &globals, sources, diagnostics);
+    raw::sort_by_id(&mut raw, sources, diagnostics);
+    let names = raw::task_names(&raw, &globals, sources, diagnostics);
     let ids = raw.iter().map(|r| r.id).collect();
     let mut resolver = Resolver {
         sources,

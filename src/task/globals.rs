@@ -1,33 +1,25 @@
 //! Globals (SPEC §2.2): expanded once, when the file is loaded.
-//!
-//! ```text
-//! value   := { "@" NAME "@" | "@@" | "$" NAME | "${" NAME [ ":-" value ] "}" | "\$" | any character }
-//! ```
 #![forbid(unsafe_code)]
 
-use super::keys::is_identifier;
+use super::global_value::{self, DEEPEST, ValuePart, environment, is_secret};
 use crate::text::diagnostic::{Category, DiagnosticList};
-use crate::text::nearest::did_you_mean;
-use crate::text::source::{SourceMap, Span};
-use crate::text::template::{Piece, reference_name};
+use crate::text::source::{MASK, SourceMap, Span};
+use crate::text::template::{Piece, Template};
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStringExt;
 
-/// Names that references give to the running task itself.
+/// Names of references to the running task itself.
 pub const RESERVED: &[&str] = &["task", "hostname", "loop", "attempt", "run_outcome"];
 
-/// The most bytes a global may grow to when it is expanded, and all together.
+/// The most bytes of an expanded global, and of all together.
 const LARGEST: usize = 1 << 20;
 const LARGEST_SUM: usize = 64 << 20;
-/// How deep defaults may stand in defaults: `${A:-${B:-x}}`.
-const DEEPEST: usize = 20;
 
 pub struct Global {
-    /// Where its name stands.
+    /// The span of its name.
     pub at: Span,
     value: Span,
     pub secret: bool,
-    pieces: Vec<Piece>,
+    expanded: Template,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
     state: ExpansionState,
@@ -47,45 +39,16 @@ pub struct GlobalTable {
     /// Names in the order of their lines.
     order: Vec<String>,
     strict: bool,
-    /// The bytes of all values that are expanded.
+    /// The size of all expanded values, in bytes.
     size: usize,
-    /// Whether one of them has grown beyond what is allowed.
+    /// Whether a value that is too large has been reported.
     too_large: bool,
 }
 
-/// A global whose value waits for the others that it refers to.
+/// A global whose expansion waits for those that it refers to.
 struct PendingGlobal {
     name: String,
     wanted: Vec<(String, Span)>,
-}
-
-/// Whether the name says that the value must never be shown.
-pub fn is_secret(name: &str) -> bool {
-    const HEADS: [&str; 5] = ["SECRET_", "PASSWORD_", "TOKEN_", "MASK_", "HIDE_"];
-    const TAILS: [&str; 4] = ["_SECRET", "_PASSWORD", "_TOKEN", "_KEY"];
-    let part = |from: usize, to: usize| name.get(from..to).unwrap_or("");
-    let head = |h: &&str| part(0, h.len()).eq_ignore_ascii_case(h);
-    let tail = |t: &&str| {
-        let from = name.len().saturating_sub(t.len());
-        part(from, name.len()).eq_ignore_ascii_case(t)
-    };
-    name.contains('_') && (HEADS.iter().any(head) || TAILS.iter().any(tail))
-}
-
-/// A variable of tasker's own environment, as data. With `strict` only names
-/// that begin with `TASKER_` may be used; the error says so.
-pub fn environment(name: &str, at: Span, strict: bool) -> Result<Option<Piece>, String> {
-    if strict && !name.starts_with("TASKER_") {
-        return Err(format!(
-            "`${name}` cannot be used: --strict-env-validation allows only names that begin with `TASKER_`"
-        ));
-    }
-    let value = std::env::var_os(name);
-    Ok(value.map(|v| Piece::Data {
-        bytes: v.into_vec(),
-        at,
-        secret: is_secret(name),
-    }))
 }
 
 impl GlobalTable {
@@ -96,7 +59,8 @@ impl GlobalTable {
         }
     }
 
-    /// Defines a global; the place of the first definition where there is one.
+    /// Defines a global, unless it is defined already: then the span of its first
+    /// definition is returned.
     pub fn define(&mut self, name: &str, at: Span, value: Span) -> Option<Span> {
         if let Some(first) = self.map.get(name) {
             return Some(first.at);
@@ -111,7 +75,7 @@ impl GlobalTable {
             at,
             value,
             secret: is_secret(name),
-            pieces: Vec::new(),
+            expanded: Template::default(),
             refers_to: Vec::new(),
             unset: Vec::new(),
             state: ExpansionState::Waiting,
@@ -142,7 +106,7 @@ impl GlobalTable {
         let mut path = Vec::new();
         for name in self.order.clone() {
             self.visit(&name, &mut path, sources);
-            // Not by recursion: a chain may be as long as the file.
+            // Not recursive: a chain of globals can be as long as the file.
             while let Some(PendingGlobal { name, wanted }) = path.last_mut() {
                 let Some((wanted, at)) = wanted.pop() else {
                     let name = std::mem::take(name);
@@ -162,7 +126,7 @@ impl GlobalTable {
         }
     }
 
-    /// Begins with a global: finds out which others it needs.
+    /// Begins to expand a global: finds those that it refers to.
     fn visit(&mut self, name: &str, path: &mut Vec<PendingGlobal>, sources: &SourceMap) {
         let Some(global) = self
             .map
@@ -172,7 +136,8 @@ impl GlobalTable {
             return;
         };
         global.state = ExpansionState::Expanding;
-        let mut wanted = references(sources.snippet(global.value), global.value, self.strict);
+        let mut wanted =
+            global_value::references(sources.snippet(global.value), global.value, self.strict);
         wanted.reverse();
         path.push(PendingGlobal {
             name: name.to_string(),
@@ -193,7 +158,7 @@ impl GlobalTable {
             refers_to: Vec::new(),
             unset: Vec::new(),
         };
-        expansion.text(sources.snippet(value), value);
+        expansion.expand_text(sources.snippet(value), value);
         let Expansion {
             pieces,
             size,
@@ -211,29 +176,37 @@ impl GlobalTable {
         self.too_large |= size > LARGEST;
         if let Some(global) = self.map.get_mut(name) {
             if self.size <= LARGEST_SUM {
-                global.pieces = pieces;
+                global.expanded = Template { pieces };
             }
             (global.refers_to, global.unset) = (refers_to, unset);
             global.state = ExpansionState::Done;
         }
     }
 
-    /// The pieces for a reference at `at`; marks the global as used. Nothing
-    /// where the value takes more than `room` bytes.
+    /// The pieces for a reference at `at`; marks the global as used. `None` if the
+    /// value takes more than `room` bytes.
     pub fn refer(&mut self, name: &str, at: Span, room: usize) -> Option<Vec<Piece>> {
         let global = self.map.get_mut(name)?;
         global.used_at.get_or_insert(at);
-        if global.pieces.iter().map(Piece::cost).sum::<usize>() > room {
+        if global
+            .expanded
+            .pieces
+            .iter()
+            .map(Piece::cost)
+            .sum::<usize>()
+            > room
+        {
             return None;
         }
         let secret = global.secret;
         let mut pieces: Vec<Piece> = global
+            .expanded
             .pieces
             .iter()
             .map(|p| placed(p, at, secret))
             .collect();
         if pieces.is_empty() {
-            // So that an empty global differs from no value at all.
+            // An empty piece tells an empty global from no value.
             pieces.push(Piece::Text {
                 text: String::new(),
                 at,
@@ -244,7 +217,7 @@ impl GlobalTable {
         Some(pieces)
     }
 
-    /// Reports globals that nothing uses, and unset variables where they count.
+    /// Reports unused globals, and unset variables: an error where they are used.
     pub fn report_uses(&mut self, diagnostics: &mut DiagnosticList) {
         let mut waiting: Vec<(String, Span)> = self
             .map
@@ -286,31 +259,20 @@ impl GlobalTable {
 
 impl Global {
     fn bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
-                Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
-                Piece::Reference { .. } => {}
-            }
-        }
-        out
+        // A global contains no references.
+        self.expanded.known().unwrap_or_default()
     }
 
-    /// The value as it may be shown.
+    /// The value for display, with secrets masked.
     pub fn shown(&self) -> String {
-        if self.secret {
-            crate::text::source::MASK.into()
-        } else {
-            crate::text::template::Template {
-                pieces: self.pieces.clone(),
-            }
-            .shown(None)
+        match self.secret {
+            true => MASK.into(),
+            false => self.expanded.shown(None),
         }
     }
 
-    /// What of the value must never be shown: all of a secret global, and
-    /// secret variables of the environment in any other.
+    /// The secrets in the value: all of a secret global, and the secret environment
+    /// variables in any other.
     pub fn secret_values(&self) -> Vec<Vec<u8>> {
         if self.secret {
             return vec![self.bytes()];
@@ -323,11 +285,11 @@ impl Global {
             } => Some(bytes.clone()),
             _ => None,
         };
-        self.pieces.iter().filter_map(data).collect()
+        self.expanded.pieces.iter().filter_map(data).collect()
     }
 }
 
-/// The piece as part of a value that refers to its global at `at`.
+/// A piece of a global, as a piece of a value that refers to the global at `at`.
 fn placed(piece: &Piece, at: Span, in_secret: bool) -> Piece {
     match piece {
         Piece::Text { text, secret, .. } => Piece::Text {
@@ -345,22 +307,22 @@ fn placed(piece: &Piece, at: Span, in_secret: bool) -> Piece {
     }
 }
 
-/// One global's value being expanded.
+/// The value of a global being expanded.
 struct Expansion<'a> {
     globals: &'a GlobalTable,
     diagnostics: &'a mut DiagnosticList,
     pieces: Vec<Piece>,
     size: usize,
-    /// How many defaults the text being read stands in.
+    /// How deep the current default is nested.
     depth: usize,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
 }
 
 impl Expansion<'_> {
-    fn text(&mut self, value: &str, at: Span) {
+    fn expand_text(&mut self, value: &str, at: Span) {
         let mut literal = String::new();
-        for (next, part) in parts(value) {
+        for (next, part) in global_value::parts(value) {
             if let ValuePart::Literal(text) = part {
                 literal.push_str(text);
                 continue;
@@ -406,7 +368,7 @@ impl Expansion<'_> {
     }
 
     fn push(&mut self, piece: Piece) {
-        // Texts are joined, so that a chain of globals stays one piece.
+        // Texts are merged, so that a chain of globals stays one piece.
         let joined = match (self.pieces.last_mut(), &piece) {
             (
                 Some(Piece::Text {
@@ -421,7 +383,7 @@ impl Expansion<'_> {
             _ => None,
         };
         let cost = joined.as_ref().map_or(piece.cost(), |(_, more)| more.len());
-        // What is made of too large a value is too large as well: said once.
+        // Values that contain one that is too large are not reported again.
         let grew = self.size <= LARGEST && self.size + cost > LARGEST;
         if grew && !self.globals.too_large {
             self.diagnostics
@@ -439,10 +401,7 @@ impl Expansion<'_> {
 
     fn reference(&mut self, name: &str, at: Span) {
         let Some(inner) = self.globals.get(name) else {
-            let near = match self.diagnostics.are_many() {
-                true => String::new(),
-                false => did_you_mean(name, self.globals.names()),
-            };
+            let near = self.diagnostics.suggest(name, self.globals.names());
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
                 .category(Category::Dependency)
@@ -451,7 +410,7 @@ impl Expansion<'_> {
             return;
         };
         self.refers_to.push(name.to_string());
-        for piece in &inner.pieces {
+        for piece in &inner.expanded.pieces {
             self.push(placed(piece, at, inner.secret));
         }
     }
@@ -474,7 +433,7 @@ impl Expansion<'_> {
             }
             (_, Some((at, text))) => {
                 self.depth += 1;
-                self.text(text, at);
+                self.expand_text(text, at);
                 self.depth -= 1;
             }
             (None, None) => self.unset.push((at, name.to_string())),
@@ -482,151 +441,9 @@ impl Expansion<'_> {
     }
 }
 
-/// A stretch of a value; offsets are bytes from the value's beginning.
-enum ValuePart<'a> {
-    Literal(&'a str),
-    Global(&'a str),
-    Variable {
-        name: &'a str,
-        default: Option<(usize, &'a str)>,
-        length: usize,
-    },
-    /// A `${` that is no variable.
-    Bad,
-}
-
-/// Cuts a value into its parts, each with its offset.
-fn parts(value: &str) -> Vec<(usize, ValuePart<'_>)> {
-    let mut out = Vec::new();
-    let (mut from, mut next) = (0, 0);
-    while let Some(found) = value[next..].find(['\\', '@', '$']) {
-        let at = next + found;
-        let Some((taken, part)) = special(value, at) else {
-            next = at + 1;
-            continue;
-        };
-        if from < at {
-            out.push((from, ValuePart::Literal(&value[from..at])));
-        }
-        let bad = matches!(part, ValuePart::Bad);
-        out.push((at, part));
-        next = at + taken;
-        from = next;
-        if bad {
-            // What follows cannot be read: one mistake, one message.
-            return out;
-        }
-    }
-    if from < value.len() {
-        out.push((from, ValuePart::Literal(&value[from..])));
-    }
-    out
-}
-
-/// The special part that begins at `at` and its length.
-fn special(value: &str, at: usize) -> Option<(usize, ValuePart<'_>)> {
-    let rest = &value[at + 1..];
-    match value.as_bytes()[at] {
-        b'\\' => rest
-            .starts_with('$')
-            .then_some((2, ValuePart::Literal("$"))),
-        b'@' => match reference_name(rest)? {
-            "" => Some((2, ValuePart::Literal("@"))),
-            name => Some((name.len() + 2, ValuePart::Global(name))),
-        },
-        _ => variable(value, at),
-    }
-}
-
-/// Reads the `$NAME` or `${…}` at `at`; nothing where the dollar is itself.
-fn variable(value: &str, at: usize) -> Option<(usize, ValuePart<'_>)> {
-    let rest = &value[at + 1..];
-    let Some(inside) = rest.strip_prefix('{') else {
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
-        let name = &rest[..end];
-        let length = end + 1;
-        let part = ValuePart::Variable {
-            name,
-            default: None,
-            length,
-        };
-        return is_identifier(name).then_some((length, part));
-    };
-    let bad = Some((2, ValuePart::Bad));
-    let Some(close) = closing(inside) else {
-        return bad;
-    };
-    let content = &inside[..close];
-    let (name, default) = match content.split_once(":-") {
-        Some((name, default)) => (name, Some((at + 2 + name.len() + 2, default))),
-        None => (content, None),
-    };
-    if !is_identifier(name) {
-        return bad;
-    }
-    let length = close + 3;
-    let part = ValuePart::Variable {
-        name,
-        default,
-        length,
-    };
-    Some((length, part))
-}
-
-/// The place of the `}` that belongs to a `${` right before the text.
-fn closing(inside: &str) -> Option<usize> {
-    let mut depth = 1;
-    let mut before = ' ';
-    for (at, c) in inside.char_indices() {
-        match c {
-            '{' if before == '$' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(at);
-        }
-        before = c;
-    }
-    None
-}
-
-/// The globals that the value refers to; those in a default only where the
-/// environment makes it count.
-fn references(value: &str, at: Span, strict: bool) -> Vec<(String, Span)> {
-    let mut out = Vec::new();
-    let mut waiting = vec![(value, 0, 0)];
-    while let Some((value, from, depth)) = waiting.pop() {
-        for (next, part) in parts(value) {
-            match part {
-                ValuePart::Global(name) => {
-                    let next = from + next;
-                    out.push((name.to_string(), at.part(next, next + name.len() + 2)));
-                }
-                ValuePart::Variable {
-                    name,
-                    default: Some((begin, text)),
-                    ..
-                } if depth < DEEPEST => {
-                    let set = environment(name, at, strict).is_ok_and(
-                        |v| matches!(v, Some(Piece::Data { bytes, .. }) if !bytes.is_empty()),
-                    );
-                    if !set {
-                        waiting.push((text, from + begin, depth + 1));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    out
-}
-
-/// Says which globals on the path lead from `name` back to it.
+/// Reports the circle of globals on the path from `name` back to it.
 fn report_cycle(path: &[PendingGlobal], name: &str, at: Span, diagnostics: &mut DiagnosticList) {
-    /// More names than this are only counted.
+    /// The most names that are listed; the rest are counted.
     const MOST: usize = 12;
     if diagnostics.are_many() {
         diagnostics
@@ -653,7 +470,7 @@ mod tests {
     use super::*;
     use crate::text::source::Source;
 
-    /// Expands `A=…` lines and gives the value of `A` or the first error.
+    /// Expands `A=…` lines; returns the value of `A`, or the first error.
     fn expand(lines: &[&str]) -> Result<String, String> {
         let mut sources = SourceMap::default();
         let mut globals = GlobalTable::new(false);
@@ -703,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_found() {
+    fn errors_are_found() {
         let error = |lines: &[&str]| expand(lines).expect_err("an error");
         assert!(error(&["A=@B@", "B=@C@", "C=@A@"]).contains("A -> B -> C -> A"));
         assert!(error(&["A=@A@"]).contains("A -> A"));
@@ -723,29 +540,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_may_be_long_in_any_order() {
+    fn a_chain_can_be_long_in_any_order() {
         let mut chain: Vec<String> = (0..20_000).map(|i| format!("A{i}=@A{}@", i + 1)).collect();
         chain.extend(["A20000=x".into(), "A=@A0@".into()]);
         let lines: Vec<&str> = chain.iter().map(String::as_str).collect();
         assert_eq!(expand(&lines), Ok("x".into()));
         let lines: Vec<&str> = chain.iter().rev().map(String::as_str).collect();
         assert_eq!(expand(&lines), Ok("x".into()));
-    }
-
-    #[test]
-    fn secret_names_are_known() {
-        for yes in [
-            "SECRET_X",
-            "db_password",
-            "API_KEY",
-            "Token_a",
-            "MASK_1",
-            "x_secret",
-        ] {
-            assert!(is_secret(yes), "{yes}");
-        }
-        for no in ["KEY", "MONKEY", "PASSWORD", "TOKENS", "SECRETS"] {
-            assert!(!is_secret(no), "{no}");
-        }
     }
 }

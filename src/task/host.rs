@@ -1,9 +1,9 @@
-//! What a host name may be (SPEC §1.1), and whether it means this machine.
+//! Checks host names (SPEC §1.1), and recognises those of this machine.
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether the text can name a host; the error says why not.
+/// Checks that the text can name a host; the error says why it cannot.
 pub fn check(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("the host name is empty".into());
@@ -36,8 +36,8 @@ pub fn check(host: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the host is the machine tasker runs on: `localhost`, a loopback
-/// address, or its own name `own`.
+/// Whether the host is this machine: `localhost`, a loopback address, or the
+/// machine's own name `own`.
 pub fn is_this_machine(host: &str, own: &str) -> bool {
     let bare = host
         .strip_prefix('[')

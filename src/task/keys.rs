@@ -1,8 +1,8 @@
-//! The table of task keys (SPEC §1.1): one entry a key, read by the builder,
-//! by did-you-mean and by the check of the man page.
+//! The table of task keys (SPEC §1.1), used by the reader of tasks, by "did you
+//! mean" and by the test of the man page.
 #![forbid(unsafe_code)]
 
-/// Kinds of task, as a set of bits.
+/// A set of kinds of task, one bit each.
 pub type KindSet = u8;
 pub const COMMAND: KindSet = 1;
 /// A parallel block over `tasks=`.
@@ -11,7 +11,7 @@ pub const TASKS: KindSet = 2;
 pub const HOSTS: KindSet = 4;
 pub const CONDITIONAL: KindSet = 8;
 pub const DECISION: KindSet = 16;
-/// A task that is only a `return=` or a `next=never`.
+/// A task with only a `return=` or a `next=never`.
 pub const BARE: KindSet = 32;
 const PARALLEL: KindSet = TASKS | HOSTS;
 const RUNS: KindSet = COMMAND | HOSTS;
@@ -19,9 +19,9 @@ const ANY: KindSet = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
 
 pub struct TaskKey {
     pub name: &'static str,
-    /// The kinds of task for which it means something.
+    /// The kinds of task that the key applies to.
     pub on: KindSet,
-    /// Whether ` # …` at the end is a comment: where no value can hold a `#`.
+    /// Whether ` # …` at the end is a comment: no value of the key can contain a `#`.
     pub comment: bool,
 }
 
@@ -72,10 +72,10 @@ pub const KEYS: &[TaskKey] = &[
     key("if_false_tasks", CONDITIONAL, true),
 ];
 
-/// `env.NAME` stands for any number of keys.
+/// Every `env.NAME` is a key.
 pub const ENV: TaskKey = key("env.", RUNS, false);
 
-/// The key of that name.
+/// The key with that name.
 pub fn find(name: &str) -> Option<&'static TaskKey> {
     if name.starts_with(ENV.name) {
         return Some(&ENV);
@@ -92,7 +92,7 @@ pub fn is_identifier(name: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Where the value ends when a ` #…` tail is a comment.
+/// The value without a ` #…` comment at its end.
 pub fn without_comment(value: &str) -> &str {
     let mut before = None;
     for (at, c) in value.char_indices() {

@@ -1,4 +1,4 @@
-//! Keeps secrets out of everything that is shown (SPEC §2.2).
+//! Masks secrets in everything that is shown (SPEC §2.2).
 #![forbid(unsafe_code)]
 
 use super::globals::GlobalTable;
@@ -6,14 +6,14 @@ use crate::text::search;
 use crate::text::source::MASK;
 use std::borrow::Cow;
 
-/// The values that are shown as `***` wherever they occur.
+/// The secret values, each shown as `***` wherever it occurs.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// The longest first, so that one secret inside another leaves no rest.
+    /// The longest first, so that a secret that contains another is masked whole.
     secrets: Vec<Vec<u8>>,
 }
 
-/// Shorter values are masked only where a reference put them in.
+/// Shorter values are masked only where a reference inserts them.
 const SHORTEST: usize = 4;
 
 impl Mask {
@@ -22,7 +22,7 @@ impl Mask {
             .values()
             .flat_map(|(_, global, _)| global.secret_values())
             .collect();
-        // A value echoed line by line is masked line by line.
+        // Each line is masked by itself, as a value can be printed line by line.
         let lines: Vec<Vec<u8>> = secrets
             .iter()
             .flat_map(|s| s.split(|b| *b == b'\n').map(<[u8]>::to_vec))
@@ -34,23 +34,27 @@ impl Mask {
         Mask { secrets }
     }
 
-    /// The secrets, in an order that depends on nothing but their values.
+    /// The secrets, in an order that depends only on their values.
     pub fn secret_values(&self) -> &[Vec<u8>] {
         &self.secrets
     }
 
-    /// How many bytes beyond a cut must be looked at to see a secret across it.
+    fn secret_at(&self, bytes: &[u8]) -> Option<&Vec<u8>> {
+        self.secrets.iter().find(|s| bytes.starts_with(s))
+    }
+
+    /// How many bytes beyond a boundary are needed to see a secret that crosses it.
     pub fn reach(&self) -> usize {
         self.secrets.first().map_or(0, |s| s.len() - 1)
     }
 
-    /// The bytes from `from` to `to`, secrets masked; also one that crosses either
-    /// end, of which nothing is shown. `bytes` should hold `reach` more at both.
+    /// The bytes from `from` to `to` with secrets masked, also those that cross either
+    /// end. To see those, `bytes` should extend `reach` further at both ends.
     pub fn apply_to_range(&self, bytes: &[u8], from: usize, to: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let mut at = 0;
         while at < to.min(bytes.len()) {
-            match self.secrets.iter().find(|s| bytes[at..].starts_with(s)) {
+            match self.secret_at(&bytes[at..]) {
                 Some(secret) => {
                     at += secret.len();
                     if at > from {
@@ -68,8 +72,9 @@ impl Mask {
         out
     }
 
-    /// Takes what can be shown from the front of the window, masked: all of it when
-    /// it is the last, else what no further byte can make part of a secret.
+    /// Removes bytes from the front of the window and returns them masked: all if no
+    /// more follow (`last`), otherwise those that cannot be part of a secret that
+    /// continues in the bytes to come.
     pub fn drain_masked(&self, window: &mut Vec<u8>, last: bool) -> Vec<u8> {
         if self.secrets.is_empty() {
             return std::mem::take(window);
@@ -78,7 +83,7 @@ impl Mask {
         let end = window.len().saturating_sub(keep);
         let (mut out, mut at) = (Vec::with_capacity(end), 0);
         while at < end {
-            match self.secrets.iter().find(|s| window[at..].starts_with(s)) {
+            match self.secret_at(&window[at..]) {
                 Some(secret) => {
                     out.extend_from_slice(MASK.as_bytes());
                     at += secret.len();
@@ -93,6 +98,7 @@ impl Mask {
         out
     }
 
+    /// The bytes with secrets masked.
     pub fn apply_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut text = Cow::Borrowed(text);
         for secret in &self.secrets {
@@ -103,12 +109,13 @@ impl Mask {
         text
     }
 
+    /// The text with secrets masked.
     pub fn apply(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.apply_bytes(text.as_bytes())).into_owned()
     }
 }
 
-/// The text with every occurrence masked; nothing where there is none.
+/// The text with every occurrence masked; `None` if there is none.
 fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text;
     let mut out = Vec::new();
@@ -130,7 +137,7 @@ mod tests {
     use crate::text::chance::Chance;
 
     #[test]
-    fn a_secret_across_a_cut_leaves_nothing() {
+    fn a_secret_across_a_boundary_is_masked() {
         let mask = Mask {
             secrets: vec![b"0123456789".to_vec()],
         };
@@ -175,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_cut_no_secret_is_left() {
+    fn no_secret_is_left_however_the_text_is_cut() {
         let mut chance = Chance::new(6);
         let pieces = ["ab", "abab", "aab", "b", "xy", "\n", "secret", "sec"];
         for _ in 0..3000 {

@@ -1,9 +1,10 @@
 //! What each task means: typed tasks with every reference resolved.
 //!
-//! Does not know how tasks hang together (that is `plan`) nor how they run.
+//! Knows nothing of how tasks are connected (see `plan`) or run (see `run`).
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod global_value;
 pub mod globals;
 pub mod host;
 pub mod keys;

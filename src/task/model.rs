@@ -1,4 +1,4 @@
-//! A task as its keys describe it, with every reference resolved.
+//! A task as its keys describe it, with every reference resolved to an index.
 #![forbid(unsafe_code)]
 
 use super::values;
@@ -7,18 +7,19 @@ use crate::text::source::Span;
 use crate::text::template::{Field, Lookup, Template};
 use std::time::Duration;
 
-/// The place of a task in id order; a checked file has no unknown one.
+/// The index of a task in id order; always valid in a checked file.
 pub type Ix = usize;
 
 pub struct Task {
-    /// 0 to 999999 (SPEC §1).
+    /// From 0 to 999999 (SPEC §1).
     pub id: u32,
     pub at: Span,
     pub name: Option<String>,
-    /// The description, else the comment above the task; may be empty.
+    /// `description=`, or the task's name, or the comment above it; can be empty.
     pub title: Template,
     pub kind: TaskKind,
-    /// Skip the task unless it holds; a conditional's own is in its kind.
+    /// The task is skipped unless it is true; that of a conditional block is in
+    /// its kind.
     pub condition: Option<Expr>,
     pub success: Option<Criterion>,
     pub routing: Routing,
@@ -28,7 +29,7 @@ pub struct Task {
     pub sleep: Option<Deferrable<Duration>>,
     /// Every reference to another task's result.
     pub uses: Vec<ResultUse>,
-    /// The keys that were written, with the places of their values.
+    /// The keys that were written, with the spans of their values.
     pub written: Vec<(&'static str, Span)>,
 }
 
@@ -36,9 +37,9 @@ pub enum TaskKind {
     Command(Command),
     Parallel(Box<Parallel>),
     Conditional(Conditional),
-    /// Runs nothing: a verdict over earlier results.
+    /// Runs nothing: a verdict on earlier results.
     Decision,
-    /// Only a `return=` or `next=never`.
+    /// Only a `return=` or a `next=never`.
     Bare,
 }
 
@@ -68,7 +69,7 @@ pub struct Parallel {
 
 pub enum Members {
     Tasks(Vec<Ix>),
-    /// One copy of the command per host of the node set.
+    /// One copy of the command for each host of the node set.
     Hosts {
         set: Template,
         command: Box<Command>,
@@ -92,7 +93,7 @@ pub struct Criterion {
 pub struct Routing {
     pub next: NextRule,
     pub on_success: Option<Ix>,
-    /// `on_failure`, or `goto` beside a `next`.
+    /// `on_failure`, or `goto` with a `next`.
     pub on_failure: Option<Ix>,
     /// `goto` without a `next`.
     pub goto: Option<Ix>,
@@ -100,7 +101,7 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// Whether the task says anything about where the flow goes.
+    /// Whether the task has any key that sets where the flow goes.
     pub fn routes(&self) -> bool {
         !matches!(self.next, NextRule::Absent)
             || self.on_success.is_some()
@@ -142,7 +143,7 @@ pub struct ResultUse {
     pub at: Span,
 }
 
-/// A setting that is known when the file is loaded, or only in the run.
+/// A setting that is known when the file is loaded, or only during the run.
 #[derive(Clone)]
 pub enum Deferrable<T> {
     Known(T),
@@ -153,7 +154,10 @@ pub enum Deferrable<T> {
 }
 
 impl<T: Clone> Deferrable<T> {
-    /// The value now; the error says what is wrong with it.
+    /// The value during a run.
+    ///
+    /// # Errors
+    /// What was expected and what was found.
     pub fn resolve(&self, values: &dyn Lookup) -> Result<T, String> {
         match self {
             Deferrable::Known(value) => Ok(value.clone()),
@@ -171,10 +175,10 @@ impl<T: Clone> Deferrable<T> {
     }
 }
 
-/// The value of a key now, where it is written.
+/// The value of a key during a run, if the key is written.
 ///
 /// # Errors
-/// What is wrong with it, with the key's name.
+/// The key's name, what was expected and what was found.
 pub fn resolve_setting<T: Clone>(
     key: &str,
     value: Option<&Deferrable<T>>,
@@ -191,7 +195,7 @@ impl Task {
         self.find_key(key).is_some()
     }
 
-    /// The place of the key's value, if the task has the key.
+    /// The span of the key's value, if the task has the key.
     pub fn find_key(&self, key: &str) -> Option<Span> {
         let (_, at) = self.written.iter().find(|(k, _)| *k == key)?;
         Some(*at)
@@ -202,7 +206,7 @@ impl Task {
         keys.iter().copied().find(|k| self.has_key(k))
     }
 
-    /// The place of the key's value, or of the task where the key is not written.
+    /// The span of the key's value, or of the task's id if the key is not written.
     pub fn key_span(&self, key: &str) -> Span {
         self.find_key(key).unwrap_or(self.at)
     }
@@ -211,7 +215,7 @@ impl Task {
         matches!(self.kind, TaskKind::Parallel(_) | TaskKind::Conditional(_))
     }
 
-    /// The command it runs itself, or once per host.
+    /// The command that the task runs, once or once per host.
     pub fn command(&self) -> Option<&Command> {
         match &self.kind {
             TaskKind::Command(command) => Some(command),
@@ -223,7 +227,7 @@ impl Task {
         }
     }
 
-    /// The tasks it owns: a block's subtasks and a `wave_check`.
+    /// The tasks that the task owns: a block's subtasks and its `wave_check`.
     pub fn owned_tasks(&self) -> Vec<Ix> {
         match &self.kind {
             TaskKind::Parallel(parallel) => {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::host;
+use crate::text::decimal::parse_digits;
 use crate::text::diagnostic::reason;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -16,14 +17,14 @@ use std::path::Path;
 
 /// The most hosts a set may have.
 pub const MOST: usize = 100_000;
-/// The most hosts that are written to get them, repeated and excluded ones too.
+/// The most hosts that a set can list, counting repeated and excluded ones.
 const MOST_WRITTEN: usize = 10 * MOST;
-/// How many repeated hosts are remembered to be named.
+/// How many repeated hosts are kept, for a warning.
 const MOST_REPEATED: usize = 100;
 /// The largest host file, in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// Why a set cannot be used; `at` and `length` are bytes in the text.
+/// Why a set cannot be used; `at` and `length` are in bytes of the text.
 #[derive(Debug, PartialEq)]
 pub struct BadNodeSet {
     pub at: usize,
@@ -31,15 +32,15 @@ pub struct BadNodeSet {
     pub message: String,
 }
 
-/// The hosts in the order given, each once.
+/// The hosts in the order written, each once.
 #[derive(Debug, Default, PartialEq)]
 pub struct NodeSet {
     pub hosts: Vec<String>,
-    /// Hosts that were given more than once.
+    /// The first hosts that were given more than once.
     pub repeated: Vec<String>,
 }
 
-/// What `--limit` and `--exclude` leave of every block over hosts.
+/// Which hosts of every block `--limit` and `--exclude` allow.
 #[derive(Clone, Default)]
 pub struct HostFilter {
     pub limit: Option<HashSet<String>>,
@@ -52,18 +53,18 @@ impl HostFilter {
     }
 }
 
-/// Expands a node set. Relative `file:` paths begin at `directory`.
+/// Expands a node set. A relative `file:` path is relative to `directory`.
 ///
 /// # Errors
 /// A malformed range, a bad host name, a file that cannot be read, more than
-/// 100000 hosts. An empty set is none: what it means is for the caller.
+/// 100,000 hosts. An empty set is not an error here; the caller decides.
 pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadNodeSet> {
-    let mut gathered = NodeSetBuilder::default();
+    let mut builder = NodeSetBuilder::default();
     for (at, entry) in entries(text) {
-        let (exclude, name) = excluded(entry);
+        let (exclude, name) = split_exclusion(entry);
         let added = match name.strip_prefix("file:") {
-            Some(path) => read_file(path, directory).and_then(|hosts| gathered.add(exclude, hosts)),
-            None => expand_entry(name).and_then(|hosts| gathered.add(exclude, hosts)),
+            Some(path) => read_file(path, directory).and_then(|hosts| builder.add(exclude, hosts)),
+            None => expand_entry(name).and_then(|hosts| builder.add(exclude, hosts)),
         };
         added.map_err(|message| BadNodeSet {
             at,
@@ -71,10 +72,10 @@ pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadNodeSet> {
             message,
         })?;
     }
-    Ok(gathered.finish())
+    Ok(builder.finish())
 }
 
-/// A set while its entries are read.
+/// A node set being built from its entries.
 #[derive(Default)]
 struct NodeSetBuilder {
     set: NodeSet,
@@ -114,15 +115,15 @@ impl NodeSetBuilder {
     }
 }
 
-/// Whether the entry excludes, and what it names.
-fn excluded(entry: &str) -> (bool, &str) {
+/// Whether the entry excludes hosts, and the entry without its `!`.
+fn split_exclusion(entry: &str) -> (bool, &str) {
     match entry.strip_prefix('!') {
         Some(rest) => (true, rest.trim()),
         None => (false, entry),
     }
 }
 
-/// The entries with their offsets: cut at commas outside brackets.
+/// The entries with their offsets, separated by commas outside brackets.
 fn entries(text: &str) -> Vec<(usize, &str)> {
     let mut out = Vec::new();
     let (mut from, mut depth) = (0, 0usize);
@@ -144,7 +145,7 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
     out
 }
 
-/// The hosts of a file, which is a set of its own: one host or set a line.
+/// The hosts of a file, which is a set of its own: each line is a host or a set.
 fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
     let unreadable = |e| format!("cannot read the host file `{shown}`: {}", reason(&e));
     let mut bytes = Vec::new();
@@ -156,24 +157,24 @@ fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("the host file `{shown}` is not UTF-8 text"))?;
-    let mut gathered = NodeSetBuilder::default();
+    let mut builder = NodeSetBuilder::default();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = super::keys::without_comment(line.trim());
         for (_, entry) in entries(line) {
-            let (exclude, name) = excluded(entry);
+            let (exclude, name) = split_exclusion(entry);
             let hosts = match name.starts_with("file:") {
                 true => Err("a host file cannot include another".into()),
                 false => expand_entry(name),
             };
             hosts
-                .and_then(|hosts| gathered.add(exclude, hosts))
+                .and_then(|hosts| builder.add(exclude, hosts))
                 .map_err(|e| format!("{shown}:{}: {e}", number + 1))?;
         }
     }
-    Ok(gathered.finish().hosts)
+    Ok(builder.finish().hosts)
 }
 
-/// One entry without `!` and `file:`.
+/// Expands an entry without `!` and `file:`.
 fn expand_entry(entry: &str) -> Result<Vec<String>, String> {
     let mut names = vec![String::new()];
     let mut rest = entry;
@@ -193,7 +194,7 @@ fn expand_entry(entry: &str) -> Result<Vec<String>, String> {
             return Err(format!("`{entry}` has more than {MOST} hosts"));
         }
         let before = &rest[..open];
-        // Also keeps a line of a million brackets from being copied as often.
+        // Checked here too, so that a million brackets do not copy the name as often.
         if let Some(first) = names.first().filter(|n| n.len() + before.len() > 253) {
             host::check(&format!("{first}{before}"))?;
         }
@@ -218,13 +219,8 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
         };
         let (ends, step) = part.split_once('/').map_or((part, "1"), |(e, s)| (e, s));
         let (first, last) = ends.split_once('-').unwrap_or((ends, ends));
-        let digits =
-            |text: &str| (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-        if !digits(first) || !digits(last) || !digits(step) {
-            return Err(bad());
-        }
-        let read = |text: &str| text.parse::<u64>().map_err(|_| bad());
-        let (from, to, step) = (read(first)?, read(last)?, read(step)?);
+        let number = |text: &str| parse_digits(text, 18).ok_or_else(bad);
+        let (from, to, step) = (number(first)?, number(last)?, number(step)?);
         if step == 0 || to < from {
             return Err(format!(
                 "the range `{part}` runs backwards or has a step of 0"
@@ -250,7 +246,7 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
     Ok(out)
 }
 
-/// A part of a host name while folding.
+/// A part of a host name during folding.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Token {
     Text(String),
@@ -258,8 +254,7 @@ enum Token {
     Numbers(Vec<(usize, u64)>),
 }
 
-/// The shortest node set of these hosts: `web[01-20],db[1-3]`. Expanding it
-/// gives the same hosts.
+/// A short node set that expands to these hosts: `db[1-3],web[01-20]`.
 pub fn fold<S: AsRef<str>>(hosts: &[S]) -> String {
     let mut names: Vec<Vec<Token>> = Vec::new();
     let mut seen = HashSet::new();
@@ -302,7 +297,7 @@ fn order(name: &[Token]) -> Vec<(usize, u64)> {
 }
 
 fn tokens(host: &str) -> Vec<Token> {
-    // An IPv6 address, or digits too long for a number, are left as they are.
+    // IPv6 addresses, and digits too long for a number, are not folded.
     let long = host
         .split(|c: char| !c.is_ascii_digit())
         .any(|run| run.len() > 18);
@@ -334,7 +329,7 @@ fn padding(digits: &str) -> usize {
     }
 }
 
-/// Joins the names that differ only in the numbers at `position`.
+/// Merges the names that differ only in the numbers at `position`.
 fn merge(names: Vec<Vec<Token>>, position: usize) -> Vec<Vec<Token>> {
     let mut groups: HashMap<Vec<Token>, usize> = HashMap::new();
     let mut out: Vec<Vec<Token>> = Vec::new();
@@ -376,10 +371,10 @@ fn show(name: &[Token]) -> String {
 }
 
 fn show_numbers(numbers: &[(usize, u64)]) -> String {
-    // In order, as the numbers are.
+    // Ascending, as the numbers are.
     let widths: Vec<usize> = numbers.iter().map(|(w, _)| *w).filter(|w| *w > 0).collect();
-    // `10` stands between `09` and `11` of a padded range.
-    let home = |(width, value): (usize, u64)| match width {
+    // `10` belongs between `09` and `11` in a padded range.
+    let padded = |(width, value): (usize, u64)| match width {
         0 => widths
             .iter()
             .rev()
@@ -388,7 +383,7 @@ fn show_numbers(numbers: &[(usize, u64)]) -> String {
             .unwrap_or(0),
         width => width,
     };
-    let mut placed: Vec<(usize, u64)> = numbers.iter().map(|n| (home(*n), n.1)).collect();
+    let mut placed: Vec<(usize, u64)> = numbers.iter().map(|n| (padded(*n), n.1)).collect();
     placed.sort_unstable();
     placed.dedup();
     let mut runs: Vec<(usize, u64, u64)> = Vec::new();
@@ -473,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_placed() {
+    fn mistakes_are_located() {
         let wrong = |text: &str| {
             expand(text, Path::new("."))
                 .map(|s| s.hosts)
@@ -529,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_a_set_that_folds_or_a_placed_mistake() {
+    fn any_text_is_a_set_that_folds_or_a_located_error() {
         let mut chance = Chance::new(11);
         let pieces = [
             "web",

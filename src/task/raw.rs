@@ -1,23 +1,32 @@
-//! Sorts the lines of a file into globals and tasks, and orders and names the
-//! tasks. What a task's keys mean is read by `reader`.
+//! Sorts the lines of a file into globals and tasks, and finds the order and the
+//! names of the tasks. Knows nothing of what a task's keys mean.
 #![forbid(unsafe_code)]
 
 use super::globals::{GlobalTable, RESERVED};
 use super::keys;
 use super::model::Ix;
+use crate::text::decimal::parse_digits;
 use crate::text::diagnostic::{DiagnosticList, Found};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{SourceMap, Span};
 use std::collections::{BTreeMap, HashMap};
 
-/// A task's lines, before they mean anything.
+/// The lines of a task, not yet interpreted.
 pub struct RawTask {
     pub id: u32,
     pub at: Span,
     pub comment: Option<Span>,
-    /// The key's name (`env.` keys in full) and its line.
+    /// The keys and their lines, each key once; every `env.NAME` has the key `env.`.
     pub pairs: Vec<(&'static keys::TaskKey, Pair)>,
+}
+
+impl RawTask {
+    /// The line of a key.
+    pub fn pair(&self, key: &str) -> Option<&Pair> {
+        let mut pairs = self.pairs.iter();
+        pairs.find(|(k, _)| k.name == key).map(|(_, p)| p)
+    }
 }
 
 /// Sorts the lines into globals and tasks.
@@ -29,70 +38,59 @@ pub fn collect(
 ) -> (Vec<RawTask>, GlobalTable) {
     let mut globals = GlobalTable::new(strict);
     let mut tasks: Vec<RawTask> = Vec::new();
-    // The `env.` keys of the task being read, of which there can be many.
-    let mut given: HashMap<&str, Span> = HashMap::new();
-    let mut in_tasks = false;
+    // The `env.` keys of the current task, of which there can be many.
+    let mut env: HashMap<&str, Span> = HashMap::new();
     for line in lines {
         let Line::Pair(pair) = line else { continue };
         let name = sources.snippet(pair.key);
-        match keys::find(name) {
-            Some(key) if key.name == "task" => {
-                in_tasks = true;
-                given.clear();
+        match (keys::find(name), tasks.last_mut()) {
+            (Some(key), _) if key.name == "task" => {
+                env.clear();
                 tasks.push(open_task(pair, sources, diagnostics));
             }
-            Some(key) => match tasks.last_mut() {
-                Some(task) => {
-                    let mut others = task.pairs.iter();
-                    let first = match key.name == keys::ENV.name {
-                        true => *given.entry(name).or_insert(pair.key),
-                        false => others
-                            .find(|(other, _)| other.name == key.name)
-                            .map_or(pair.key, |(_, p)| p.key),
-                    };
-                    if first != pair.key {
-                        diagnostics
-                            .error(pair.key, format!("`{name}` is given twice in this task"))
-                            .also(first, "first given here");
-                    } else {
-                        task.pairs.push((key, *pair));
-                    }
-                }
-                None => {
-                    let help =
-                        "a task begins with `task=ID`; a global cannot have the name of a task key";
+            (Some(key), Some(task)) => {
+                let first = match key.name == keys::ENV.name {
+                    true => *env.entry(name).or_insert(pair.key),
+                    false => task.pair(key.name).map_or(pair.key, |p| p.key),
+                };
+                if first == pair.key {
+                    task.pairs.push((key, *pair));
+                } else {
                     diagnostics
-                        .error(
-                            pair.key,
-                            format!("the task key `{name}` appears before the first task"),
-                        )
-                        .help(help);
+                        .error(pair.key, format!("`{name}` is given twice in this task"))
+                        .also(first, "first given here");
                 }
-            },
-            None => add_global(&mut globals, pair, in_tasks, sources, diagnostics),
+            }
+            (Some(_), None) => {
+                let help =
+                    "a task begins with `task=ID`; a global cannot have the name of a task key";
+                diagnostics
+                    .error(
+                        pair.key,
+                        format!("the task key `{name}` appears before the first task"),
+                    )
+                    .help(help);
+            }
+            (None, last) => add_global(&mut globals, pair, last.is_some(), sources, diagnostics),
         }
     }
     tasks.retain(|t| t.id != NO_ID);
     (tasks, globals)
 }
 
-/// Marks a task whose id could not be read; its keys are still taken in.
+/// The id of a task whose id is malformed; its keys are still collected.
 const NO_ID: u32 = u32::MAX;
 
 fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList) -> RawTask {
     let text = keys::without_comment(sources.snippet(pair.value));
     let at = pair.value.part(0, text.len());
-    let digits = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let id = match text.parse() {
-        Ok(id) if digits => id,
-        _ => {
-            diagnostics.error(
-                at,
-                format!("expected a task id from 0 to 999999, found {}", Found(text)),
-            );
-            NO_ID
-        }
-    };
+    let id = parse_digits(text, 6).map_or(NO_ID, |id| id as u32);
+    if id == NO_ID {
+        diagnostics.error(
+            at,
+            format!("expected a task id from 0 to 999999, found {}", Found(text)),
+        );
+    }
     RawTask {
         id,
         at,
@@ -101,7 +99,7 @@ fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList)
     }
 }
 
-/// What other programs call the keys.
+/// Names of the keys in other programs.
 const ALIASES: &[(&str, &str)] = &[
     ("host", "hostname"),
     ("hosts", "hostnames"),
@@ -114,6 +112,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("when", "condition"),
     ("title", "description"),
 ];
+
+const NAME_HELP: &str =
+    "a name consists of letters, digits and `_`, and does not begin with a digit";
 
 fn add_global(
     globals: &mut GlobalTable,
@@ -134,7 +135,7 @@ fn add_global(
         if in_tasks {
             error.label(did_you_mean(name, known()));
         }
-        error.help("a name consists of letters, digits and `_`, and does not begin with a digit");
+        error.help(NAME_HELP);
         return;
     }
     if in_tasks && !upper {
@@ -171,8 +172,8 @@ fn add_global(
     }
 }
 
-/// Brings the tasks into id order; of two with one id the first stays.
-pub fn order(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
+/// Sorts the tasks by id; the first of two with the same id is kept.
+pub fn sort_by_id(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
     raw.sort_unstable_by_key(|t| (t.id, t.at.start));
     let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
     for task in raw.drain(..) {
@@ -191,7 +192,8 @@ pub fn order(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut Diag
     *raw = kept;
 }
 
-pub fn names(
+/// The names of the tasks; a malformed or repeated one is reported.
+pub fn task_names(
     raw: &[RawTask],
     globals: &GlobalTable,
     sources: &SourceMap,
@@ -199,7 +201,7 @@ pub fn names(
 ) -> BTreeMap<String, Ix> {
     let mut names: BTreeMap<String, Ix> = BTreeMap::new();
     for (ix, task) in raw.iter().enumerate() {
-        let Some((_, pair)) = task.pairs.iter().find(|(k, _)| k.name == "name") else {
+        let Some(pair) = task.pair("name") else {
             continue;
         };
         let name = keys::without_comment(sources.snippet(pair.value));
@@ -221,12 +223,12 @@ pub fn names(
                 )
                 .also(global.at, "the global");
         } else if let Some(first) = names.get(name) {
-            let first = raw[*first].pairs.iter().find(|(k, _)| k.name == "name");
+            let first = raw[*first].pair("name");
             let error = diagnostics.error(
                 pair.value,
                 format!("the name `{name}` is given to two tasks"),
             );
-            if let Some((_, first)) = first {
+            if let Some(first) = first {
                 error.also(first.value, "first given here");
             }
         } else {

@@ -1,4 +1,4 @@
-//! Gives the names in values their meaning: globals, tasks, fields.
+//! Resolves the names in values: globals, tasks, fields.
 #![forbid(unsafe_code)]
 
 use super::globals::{GlobalTable, RESERVED};
@@ -6,28 +6,27 @@ use super::model::{Ix, ResultUse};
 use crate::text::condition::Expr;
 use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, DiagnosticList};
-use crate::text::nearest::did_you_mean;
 use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
 use std::collections::BTreeMap;
 
-/// Every name of the file, and what was found wrong with their uses.
+/// The names of a file, and the errors in their use.
 pub struct Resolver<'a> {
     pub sources: &'a SourceMap,
     pub diagnostics: &'a mut DiagnosticList,
     pub globals: GlobalTable,
-    /// All ids, ascending: the place is the task's index.
+    /// All ids, ascending; the position of an id is the task's index.
     pub ids: Vec<u32>,
     pub names: BTreeMap<String, Ix>,
     /// References to results, collected while a task is built.
     pub uses: Vec<ResultUse>,
-    /// Whether the task being built is a final one.
+    /// Whether the task being built is a final task.
     pub in_final: bool,
-    /// The bytes that globals have put into values so far.
+    /// How many bytes globals have added to values so far.
     pub size: usize,
 }
 
-/// The most bytes that globals may put into the values of a file.
+/// The most bytes that globals can add to the values of a file.
 const LARGEST: usize = 64 << 20;
 
 impl Resolver<'_> {
@@ -37,13 +36,13 @@ impl Resolver<'_> {
         template::parse(text, at, &mut |name, at| self.reference(name, at))
     }
 
-    /// The condition at `at`; nothing where it cannot be read (said already).
+    /// The condition at `at`; `None` if it is malformed, which is reported.
     pub fn parse_condition(&mut self, at: Span) -> Option<Expr> {
         let text = self.sources.snippet(at);
         let whole = template::reference_name(text.strip_prefix('@').unwrap_or(""))
             .filter(|n| n.len() + 2 == text.len());
         let value = self.parse_template(at);
-        // A condition that is just a global is that global's text (SPEC §3.1).
+        // A condition that is only a global is that global's text (SPEC §3.1).
         let symbols = match whole.and_then(|n| self.globals.get(n)) {
             Some(_) => template::symbols(&value).collect(),
             None => condition_parser::symbols(&value),
@@ -67,7 +66,8 @@ impl Resolver<'_> {
     pub fn resolve_task(&mut self, word: &str, at: Span) -> Option<Ix> {
         let found = self.find_task(word);
         if found.is_none() {
-            let near = self.near_task(word);
+            let names = self.names.keys().map(String::as_str);
+            let near = self.diagnostics.suggest(word, names);
             let error = self
                 .diagnostics
                 .error(at, format!("there is no task `{word}`"))
@@ -78,14 +78,6 @@ impl Resolver<'_> {
             }
         }
         found
-    }
-
-    /// The name most like the word, unless so much is wrong that nobody reads it.
-    fn near_task(&self, word: &str) -> String {
-        match self.diagnostics.are_many() {
-            true => String::new(),
-            false => did_you_mean(word, self.names.keys().map(String::as_str)),
-        }
     }
 
     fn find_task(&self, word: &str) -> Option<Ix> {
@@ -130,7 +122,7 @@ impl Resolver<'_> {
             }
             None => {
                 self.unknown(name, at);
-                // A value of its own, so that no second mistake is seen in it.
+                // A piece, so that the value is not reported as empty too.
                 vec![Piece::Text {
                     text: String::new(),
                     at,
@@ -141,7 +133,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// The global's value; nothing once the values have grown too large.
+    /// The global's value; empty once the values have become too large.
     fn global(&mut self, name: &str, at: Span) -> Vec<Piece> {
         let pieces = self
             .globals
@@ -168,7 +160,7 @@ impl Resolver<'_> {
         }]
     }
 
-    /// `ID_FIELD` or `name_FIELD`, cut so that both sides are known.
+    /// `ID_FIELD` or `NAME_FIELD`, split so that both parts are known.
     fn field(&self, name: &str) -> Option<(Ix, Field)> {
         name.match_indices('_').find_map(|(cut, _)| {
             let field = Field::from_name(&name[cut + 1..])?;
@@ -176,8 +168,9 @@ impl Resolver<'_> {
         })
     }
 
+    /// Reports a name that is not known: a known task with an unknown field, an
+    /// unknown task with a known field, or else an unknown global.
     fn unknown(&mut self, name: &str, at: Span) {
-        // A known field behind an unknown task, or a known task before an unknown field?
         let task_of = name
             .match_indices('_')
             .find_map(|(cut, _)| self.find_task(&name[..cut]).map(|_| cut));
@@ -186,24 +179,17 @@ impl Resolver<'_> {
             .find(|(cut, _)| Field::from_name(&name[cut + 1..]).is_some());
         if let Some(cut) = task_of {
             let field = &name[cut + 1..];
-            let near = did_you_mean(field, FIELDS.iter().map(|(n, _)| *n));
+            let fields = FIELDS.iter().map(|(n, _)| *n);
+            let near = self.diagnostics.suggest(field, fields);
             self.diagnostics
                 .error(at, format!("a task's result has no field `{field}`"))
                 .category(Category::Dependency)
                 .label(near);
         } else if let Some((cut, _)) = unknown_task {
-            let task = &name[..cut];
-            let near = self.near_task(task);
-            self.diagnostics
-                .error(at, format!("there is no task `{task}`"))
-                .category(Category::Dependency)
-                .label(near);
+            self.resolve_task(&name[..cut], at);
         } else {
             let known = self.globals.names().chain(RESERVED.iter().copied());
-            let near = match self.diagnostics.are_many() {
-                true => String::new(),
-                false => did_you_mean(name, known),
-            };
+            let near = self.diagnostics.suggest(name, known);
             let error = self
                 .diagnostics
                 .error(at, format!("there is no global `{name}`"))

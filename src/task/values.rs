@@ -1,7 +1,8 @@
-//! The small values of task keys that are more than a number or a text.
+//! The values of task keys that have a syntax of their own.
 #![forbid(unsafe_code)]
 
 use crate::text::condition::parse_bound;
+use crate::text::decimal::parse_digits;
 use crate::text::diagnostic::Found;
 use crate::text::{duration, search};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     pub by: Delimiter,
-    /// From 0; negative counts from the end.
+    /// From 0; a negative index counts from the end.
     pub index: i64,
 }
 
@@ -29,7 +30,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// How many of `total` it allows at most.
+    /// The most that it allows of `total`.
     pub fn limit_for(self, total: u64) -> u64 {
         match self {
             Share::Count(n) => n,
@@ -38,12 +39,12 @@ impl Share {
     }
 }
 
-/// What becomes of hosts that cannot be reached (SPEC §1.1).
+/// What happens to hosts that cannot be reached (SPEC §1.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unreachable {
     Fail,
     Skip,
-    /// Left out while at most this percentage.
+    /// They are skipped if they are at most this percentage.
     Percent(u64),
 }
 
@@ -54,14 +55,14 @@ pub enum Wave {
     Rest,
 }
 
-/// `retry_delay=5s` or `5s..2m`, which doubles from the first to the last.
+/// `retry_delay=5s`, or `5s..2m`, which doubles from the first to the last delay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Delay {
     pub first: Duration,
     pub last: Option<Duration>,
 }
 
-/// `retry_on`: the outcomes and exit codes that are tried again.
+/// `retry_on`: the outcomes and exit codes that are retried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryOn {
     pub failed: bool,
@@ -84,7 +85,8 @@ impl Default for RetryOn {
 pub const HOUR: Duration = Duration::from_secs(3600);
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
 
-/// The forms a key's value is read by; each error says what was expected.
+/// `timeout` and `block_timeout`: from 1 second to 7 days. Here and below, the error
+/// says what was expected.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration < TIMEOUTS.0 || duration > TIMEOUTS.1 {
@@ -106,14 +108,15 @@ pub fn pause(text: &str) -> Result<Duration, String> {
 }
 
 fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse::<u32>() {
-        Ok(n) if digits && (least..=most).contains(&n) => Ok(n),
-        _ => Err(format!(
-            "expected a number from {least} to {most}, found {}",
-            Found(text)
-        )),
-    }
+    parse_digits(text, 9)
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| {
+            format!(
+                "expected a number from {least} to {most}, found {}",
+                Found(text)
+            )
+        })
 }
 
 pub fn loop_count(text: &str) -> Result<u32, String> {
@@ -197,7 +200,7 @@ pub fn share(text: &str) -> Result<Share, String> {
     }
 }
 
-/// `fail_fast`: `true` is 0; `false` is as if it were not there.
+/// `fail_fast`: `true` means 0; `false` means the same as no key.
 pub fn fail_fast(text: &str) -> Result<Share, String> {
     match flag(text) {
         Ok(true) => Ok(Share::Count(0)),
@@ -271,7 +274,7 @@ pub fn split(text: &str) -> Result<Split, String> {
 }
 
 impl Split {
-    /// The field of the text; nothing where there is none with that index.
+    /// The field of the text; `None` if no field has that index.
     pub fn field<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         let fields: Vec<&[u8]> = match &self.by {
             Delimiter::Runs(of) => text
@@ -306,8 +309,8 @@ fn split_text<'a>(text: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
 mod tests {
     use super::*;
 
-    fn field(how: &str, text: &str) -> Option<String> {
-        let split = split(how).unwrap_or_else(|e| panic!("{e}"));
+    fn field(setting: &str, text: &str) -> Option<String> {
+        let split = split(setting).unwrap_or_else(|e| panic!("{e}"));
         split
             .field(text.as_bytes())
             .map(|f| String::from_utf8_lossy(f).into_owned())

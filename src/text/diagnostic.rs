@@ -3,6 +3,7 @@
 //! Knows nothing of the rules, only how to show that one is broken.
 #![forbid(unsafe_code)]
 
+use super::nearest::did_you_mean;
 use super::source::{MASK, Source, SourceMap, Span};
 use std::fmt::Write;
 use std::io;
@@ -169,10 +170,18 @@ impl DiagnosticList {
             || self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// Whether there are more findings than are drawn, so that computing remedies
-    /// for further ones is wasted.
+    /// Whether there are more findings than are drawn, so that it is a waste to
+    /// compute remedies for further ones.
     pub fn are_many(&self) -> bool {
         self.list.len() > SHOWN
+    }
+
+    /// "did you mean", or an empty text once there are more findings than are drawn.
+    pub fn suggest<'a>(&self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+        match self.are_many() {
+            true => String::new(),
+            false => did_you_mean(word, candidates),
+        }
     }
 
     /// The message of each finding that is kept.
