@@ -62,7 +62,7 @@ fn every_section_has_a_case_and_every_case_a_section() {
                 wrong.push(format!("there is no {case}"));
             }
             if !named.insert(case.to_string()) {
-                wrong.push(format!("{case} stands twice"));
+                wrong.push(format!("{case} is listed twice"));
             }
         }
     }
@@ -70,7 +70,7 @@ fn every_section_has_a_case_and_every_case_a_section() {
     for case in cases.flatten() {
         let name = case.file_name().to_string_lossy().into_owned();
         if !named.contains(&name) {
-            wrong.push(format!("{name} stands in no section"));
+            wrong.push(format!("{name} is not in any section"));
         }
     }
     let unmapped = SECTIONS.iter().filter(|s| !sections.contains(*s));

@@ -65,7 +65,7 @@ const WAYS: &[Way] = &[
             "task 90: Restart the service",
         ],
         stderr: &[
-            "FILE:12: task 0 (Ask the service how it is) exited 0 after TIME, but its criterion did not hold",
+            "FILE:12: task 0 (Check the service) exited 0 after TIME, but its criterion did not hold",
             "     | echo 'status: DOWN'",
             "     = stdout: status: DOWN",
         ],
@@ -88,7 +88,7 @@ const WAYS: &[Way] = &[
             "  | restart failed with exit code 1",
         ],
         stderr: &[
-            "FILE:12: task 0 (Ask the service how it is) exited 0 after TIME, but its criterion did not hold",
+            "FILE:12: task 0 (Check the service) exited 0 after TIME, but its criterion did not hold",
         ],
         log: &[
             "[INFO] Task 90: goes to task 99: its verdict is false",
@@ -160,11 +160,11 @@ const WAYS: &[Way] = &[
         code: 0,
         path: "0 1",
         stdout: &[
-            "task 0.1: Is it ready?",
-            "task 0.2: Is it ready?",
-            "task 0.3: Is it ready?",
+            "task 0.1: Wait until it is ready",
+            "task 0.2: Wait until it is ready",
+            "task 0.3: Wait until it is ready",
             "  | ready",
-            "  | users may come",
+            "  | users are let in",
         ],
         stderr: &[],
         log: &[
@@ -179,7 +179,7 @@ const WAYS: &[Way] = &[
         code: 75,
         path: "0 90",
         stdout: &[
-            "task 0.5: Is it ready?",
+            "task 0.5: Wait until it is ready",
             "  goes to task 90: its loop_break was never true",
             "  | it still says: starting",
         ],
@@ -259,7 +259,7 @@ const WAYS: &[Way] = &[
         stdout: &[
             "  failed, exit 1, TIME",
             "  goes to task 20: its verdict is false",
-            "  | put off: load 7.5, freeze false",
+            "  | postponed: load 7.5, freeze false",
         ],
         stderr: &["FILE:18: task 1 (May the update run now?) failed with exit code 1 after TIME"],
         log: &[
@@ -272,7 +272,7 @@ const WAYS: &[Way] = &[
         environment: &[("TASKER_TEST_FREEZE", "true")],
         code: 3,
         path: "0 1 20",
-        stdout: &["  | put off: load 0.4, freeze true"],
+        stdout: &["  | postponed: load 0.4, freeze true"],
         stderr: &[],
         log: &["[INFO] Task 1: goes to task 20: its verdict is false"],
     },
@@ -282,7 +282,7 @@ const WAYS: &[Way] = &[
         environment: &[("TASKER_TEST_LOAD", "9 | true")],
         code: 3,
         path: "0 1 20",
-        stdout: &["  | put off: load 9 | true, freeze false"],
+        stdout: &["  | postponed: load 9 | true, freeze false"],
         stderr: &[],
         log: &["[INFO] Task 1: goes to task 20: its verdict is false"],
     },
@@ -364,7 +364,7 @@ const WAYS: &[Way] = &[
         path: "0 1 2 3 90 99",
         stdout: &["  | sick", "  | maintenance failed, update exit code: 0"],
         stderr: &[
-            "FILE:39: task 3 (Start the service and ask how it is) exited 0 after TIME, but its criterion did not hold",
+            "FILE:39: task 3 (Start the service and check its health) exited 0 after TIME, but its criterion did not hold",
         ],
         log: &["[INFO] Task 3: goes to task 90: its verdict is false"],
     },
