@@ -261,7 +261,7 @@ fn fail_fast_counts_those_that_did_not_succeed() {
         if begun_then < 6 {
             assert!(
                 ran.stdout.contains(&format!(
-                    "not_started (fail_fast, {begun_then} of 6 did not succeed)"
+                    "not_started (fail_fast: {begun_then} of 6 did not succeed)"
                 )),
                 "{ran:?}"
             );

@@ -120,7 +120,7 @@ fn a_task_whose_own_next_is_false_stops_the_branch() {
         "{told}"
     );
     assert!(
-        told.contains("Task 3 ended: not_started (block 0 was over)"),
+        told.contains("Task 3 ended: not_started (block 0 had ended)"),
         "{told}"
     );
     // As a plain `if` the flow continues, with a warning.

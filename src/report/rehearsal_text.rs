@@ -91,7 +91,7 @@ fn ended(result: &TaskResult) -> String {
 fn block_ended(result: &TaskResult) -> String {
     let mut parts = Vec::new();
     for outcome in Outcome::ALL {
-        let names = result.members_that(&[outcome]);
+        let names = result.members_with(&[outcome]);
         match (outcome, names.len()) {
             (_, 0) => {}
             (Outcome::Ok, n) => parts.push(format!("{n} ok")),

@@ -1,4 +1,4 @@
-//! What references and conditions see at one moment of the run.
+//! The values of references and conditions at one moment of a run.
 #![forbid(unsafe_code)]
 
 use super::event::About;
@@ -17,16 +17,16 @@ use std::cell::RefCell;
 /// The running task's own values.
 #[derive(Clone, Debug, Default)]
 pub struct TaskContext {
-    /// The task's id; of a copy for a host that of its block.
+    /// The task's id; for a host's copy that of its block.
     pub id: u32,
     /// `5`, or `10.3` in a block over hosts.
     pub task: String,
-    /// What it is told as: also with its iteration, `5.2`.
+    /// How it is reported: also with its iteration, `5.2`.
     pub label: String,
     pub hostname: String,
     pub iteration: u32,
     pub attempt: u32,
-    /// A subtask of a parallel block.
+    /// It is a subtask of a parallel block.
     pub in_block: bool,
 }
 
@@ -39,7 +39,7 @@ impl TaskContext {
         }
     }
 
-    /// Who an event about this task is about.
+    /// What an event about this task names.
     pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
         About {
             task: self.id,
@@ -60,19 +60,19 @@ pub struct Evaluation<'a> {
     pub mask: &'a Mask,
     /// `ok`, `failed`, `interrupted` or `deadline`; empty before the end.
     pub run_outcome: &'static str,
-    /// The result that a condition is about.
+    /// The result that a criterion judges.
     pub result: Option<&'a TaskResult>,
-    /// WARN lines that came up.
-    pub doubts: RefCell<Vec<String>>,
-    /// DEBUG lines, where they are wanted.
+    /// Warnings that came up.
+    pub warnings: RefCell<Vec<String>>,
+    /// DEBUG lines, if they are wanted.
     pub trace: Option<RefCell<Vec<String>>>,
 }
 
 impl Evaluation<'_> {
-    /// The WARN and the DEBUG lines that came up.
-    pub fn observed(self) -> (Vec<String>, Vec<String>) {
+    /// The warnings and the DEBUG lines that came up.
+    pub fn into_lines(self) -> (Vec<String>, Vec<String>) {
         (
-            self.doubts.into_inner(),
+            self.warnings.into_inner(),
             self.trace.map(RefCell::into_inner).unwrap_or_default(),
         )
     }
@@ -83,18 +83,18 @@ impl Evaluation<'_> {
         String::from_utf8_lossy(&self.mask.apply_to_range(value, 0, TRACED)).into_owned()
     }
 
-    fn doubt_once(&self, text: String) {
-        let mut doubts = self.doubts.borrow_mut();
-        if !doubts.contains(&text) {
-            doubts.push(text);
+    fn warn_once(&self, text: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&text) {
+            warnings.push(text);
         }
     }
 
-    /// The result that the reference is about; a WARN where there is none.
-    fn result_of(&self, task: Ix) -> Option<&TaskResult> {
+    /// The result that a reference names; warns if there is none.
+    fn referenced_result(&self, task: Ix) -> Option<&TaskResult> {
         let result = self.results.get(task);
         if result.is_none() {
-            self.doubt_once(format!(
+            self.warn_once(format!(
                 "task {} has not run; a reference to its result is empty",
                 self.workflow.tasks[task].id
             ));
@@ -102,7 +102,7 @@ impl Evaluation<'_> {
         result
     }
 
-    /// The value, but of a long output only the first `limit` bytes and a bit.
+    /// The value; a long output is cut to a little more than `limit` bytes.
     pub fn value_within(&self, reference: Reference, limit: usize) -> Cow<'_, [u8]> {
         let Reference::Field { task, field } = reference else {
             return self.value(reference);
@@ -128,8 +128,8 @@ impl Lookup for Evaluation<'_> {
             Reference::Loop => text(&self.context.iteration.to_string()),
             Reference::Attempt => text(&self.context.attempt.to_string()),
             Reference::RunOutcome => text(self.run_outcome),
-            Reference::Field { task, field } => match self.result_of(task) {
-                Some(result) => field_of(result, field),
+            Reference::Field { task, field } => match self.referenced_result(task) {
+                Some(result) => field_value(result, field),
                 None => Cow::Borrowed(&b""[..]),
             },
         };
@@ -140,7 +140,7 @@ impl Lookup for Evaluation<'_> {
                 self.workflow.tasks[task].id,
                 field.name()
             );
-            // What is shown and what is used ask for the same value.
+            // The shown and the used command line both ask for the value.
             if !trace.borrow().contains(&line) {
                 trace.borrow_mut().push(line);
             }
@@ -149,14 +149,14 @@ impl Lookup for Evaluation<'_> {
     }
 }
 
-fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
+fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     use Outcome::*;
     let text = |text: String| Cow::Owned(text.into_bytes());
     let path = |stream: &super::capture::Captured| match stream.path() {
         Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
         None => Cow::Borrowed(&b""[..]),
     };
-    let set = |ended: &[Outcome]| text(nodeset::fold(&result.members_that(ended)));
+    let set = |ended: &[Outcome]| text(nodeset::fold(&result.members_with(ended)));
     match field {
         Field::Stdout => result.stdout.trimmed(),
         Field::Stderr => result.stderr.trimmed(),
@@ -169,14 +169,14 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
         Field::Outcome => Cow::Borrowed(result.outcome.as_str().as_bytes()),
         Field::Duration => text(seconds(result.took, 3)),
         Field::Attempts => text(result.attempts.to_string()),
-        Field::Count(what) => text(counted(&result.counts(), what).to_string()),
+        Field::Count(what) => text(block_count(&result.counts(), what).to_string()),
         Field::OkHosts => set(&[Ok]),
         Field::FailedHosts => set(&[Failed, Timeout]),
         Field::UnreachableHosts => {
             let left_out = result.left_out.iter().map(String::as_str);
             text(nodeset::fold(
                 &result
-                    .members_that(&[Unreachable])
+                    .members_with(&[Unreachable])
                     .into_iter()
                     .chain(left_out)
                     .collect::<Vec<_>>(),
@@ -186,7 +186,7 @@ fn field_of(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     }
 }
 
-fn counted(counts: &Counts, what: BlockCount) -> u64 {
+fn block_count(counts: &Counts, what: BlockCount) -> u64 {
     match what {
         BlockCount::Success => counts.count(Outcome::Ok),
         BlockCount::Failed => counts.count(Outcome::Failed),
@@ -229,7 +229,7 @@ impl Scope for Evaluation<'_> {
         let Reference::Field { task, field } = reference else {
             return contains(&self.value(reference), needle);
         };
-        // A spooled output is not loaded whole.
+        // Avoids loading a spooled output.
         match (self.results.get(task), field) {
             (Some(result), Field::Stdout) => result.stdout.contains(needle),
             (Some(result), Field::Stderr) => result.stderr.contains(needle),
@@ -254,7 +254,7 @@ impl Scope for Evaluation<'_> {
     }
 
     fn count(&self, what: BlockCount) -> u64 {
-        self.result.map_or(0, |r| counted(&r.counts(), what))
+        self.result.map_or(0, |r| block_count(&r.counts(), what))
     }
 
     fn is_traced(&self) -> bool {
@@ -272,6 +272,6 @@ impl Scope for Evaluation<'_> {
     }
 
     fn warn(&self, text: &str) {
-        self.doubt_once(text.to_string());
+        self.warn_once(text.to_string());
     }
 }

@@ -1,51 +1,51 @@
-//! What a run tells about itself, in the order in which it happened.
+//! What happens in a run, reported in the order in which it happens.
 #![forbid(unsafe_code)]
 
 use super::interrupt::SignalLevel;
 use super::result::TaskResult;
 use std::time::Duration;
 
-/// Who an event is about: `5`, `5.2` (an iteration), `10.3 web03`.
+/// What an event is about: task `5`, `5.2` (an iteration) or `10.3` (a host's copy).
 #[derive(Clone, Copy)]
 pub struct About<'a> {
-    /// The task's id; of a copy for a host that of its block.
+    /// The task's id; for a host's copy that of its block.
     pub task: u32,
     pub iteration: u32,
     pub attempt: u32,
     pub label: &'a str,
     pub title: &'a str,
-    /// Empty for this machine.
+    /// Empty for the local machine.
     pub host: &'a str,
-    /// A subtask of a parallel block, one of many at once.
+    /// It is a subtask of a parallel block, so others may run at the same time.
     pub in_block: bool,
 }
 
 pub enum Event<'a> {
-    /// A command was handed to the runner.
+    /// A command was started.
     Started {
         about: About<'a>,
         exec: &'a str,
         command: &'a str,
         timeout: Duration,
     },
-    /// A parallel block begins, with this many subtasks, so many at once.
+    /// A parallel block begins.
     Block {
         about: About<'a>,
         total: usize,
         at_once: usize,
     },
-    /// A conditional block chose a branch of this many tasks.
+    /// A conditional block chose a branch.
     Branch {
         about: About<'a>,
         holds: bool,
         tasks: usize,
     },
-    /// A task has its result, and it is recorded.
+    /// A task has its result.
     Finished {
         about: About<'a>,
         result: &'a TaskResult,
     },
-    /// A parallel block has; what its subtasks did was told for each of them.
+    /// A parallel block has its result; each subtask has been reported already.
     BlockFinished {
         about: About<'a>,
         result: &'a TaskResult,
@@ -53,24 +53,25 @@ pub enum Event<'a> {
     Skipped {
         about: About<'a>,
     },
-    /// A task that an interrupted run had done, on its resumption.
+    /// A resumed run took the result from the journal.
     Restored {
         about: About<'a>,
         result: &'a TaskResult,
     },
-    /// It is tried again after the delay.
+    /// The attempt failed; the next one follows after the delay.
     Retry {
         about: About<'a>,
         attempt: u32,
         of: u32,
         delay: Duration,
     },
-    /// A pause that the file asks for.
+    /// A pause that the task file asks for.
     Sleep {
         about: About<'a>,
         time: Duration,
     },
-    /// Where the flow goes, and why: to a task, or to the end with an exit code.
+    /// Where the flow goes, and why: to the task with this id, or to the end with
+    /// this exit code.
     Routed {
         from: u32,
         to: Result<u32, i32>,
@@ -86,12 +87,12 @@ pub enum Event<'a> {
         label: &'a str,
         text: &'a str,
     },
-    /// Nothing happened but that time went by, or that the terminal has another
-    /// size: what is shown of a live run may be due again.
+    /// Time has passed, or the terminal has a new size: what is shown of a live
+    /// run may need an update.
     Beat,
-    /// Somebody asks how far the run is (SIGUSR1).
+    /// Someone asks for the progress of the run (SIGUSR1).
     Asked,
-    /// A signal arrived; what still runs.
+    /// A signal arrived; `running` names what still runs.
     Interrupted {
         signal: i32,
         level: SignalLevel,

@@ -1,8 +1,8 @@
 //! Signals to tasker itself (SPEC §6.5).
 //!
-//! Every thread has them blocked; one thread waits for them and raises a level.
-//! Commands that run watch two pipes: the first becomes readable when they are
-//! to be ended, the second when they are to be killed.
+//! All threads block them; one thread waits for them and raises a level. Each thread
+//! that watches a command polls two pipes: the first becomes readable when commands
+//! are to be terminated, the second when they are to be killed.
 #![forbid(unsafe_code)]
 
 use super::sys;
@@ -11,16 +11,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// How far the signals have gone.
+/// What the signals so far have stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SignalLevel {
     #[default]
     None,
-    /// Nothing new starts; what runs may finish.
+    /// Nothing new starts; running commands can finish.
     Drain,
-    /// What runs is ended.
+    /// Running commands are terminated.
     End,
-    /// What runs is killed, and tasker ends at once.
+    /// Running commands are killed, and tasker ends at once.
     Kill,
 }
 
@@ -37,16 +37,16 @@ impl OnInterrupt {
         [("drain", OnInterrupt::Drain), ("kill", OnInterrupt::Kill)];
 }
 
-/// The levels' shared state. Locks: `level`, then `before`; held for no call that
-/// waits.
+/// The level, shared by all threads. Locks are taken in the order `level`, `before`
+/// and never held across a call that waits.
 pub struct Interrupt {
     level: Mutex<SignalLevel>,
     end: (PipeReader, PipeWriter),
     kill: (PipeReader, PipeWriter),
     on_interrupt: OnInterrupt,
-    /// The next signal is only taken in and ends nothing.
+    /// The next signal is only noted and terminates nothing.
     shielded: AtomicBool,
-    /// How far the signals had gone when the levels began anew.
+    /// The level that was reached before `rearm`.
     before: Mutex<SignalLevel>,
 }
 
@@ -62,7 +62,7 @@ impl Interrupt {
         })
     }
 
-    /// Raises the level as the signal asks, and returns it.
+    /// Raises the level according to the signal, and returns it.
     pub fn raise(&self, signal: i32) -> SignalLevel {
         let mut level = lock(&self.level);
         let before = *level;
@@ -90,18 +90,18 @@ impl Interrupt {
         *lock(&self.level)
     }
 
-    /// Readable once what runs is to be ended.
+    /// Readable once running commands are to be terminated.
     pub fn end_fd(&self) -> RawFd {
         self.end.0.as_raw_fd()
     }
 
-    /// Readable once what runs is to be killed.
+    /// Readable once running commands are to be killed.
     pub fn kill_fd(&self) -> RawFd {
         self.kill.0.as_raw_fd()
     }
 
-    /// Back to no level, so that final tasks can run; only while no command runs.
-    /// When `shield`, a first signal does not end what runs then (SPEC §3.7).
+    /// Resets the level, so that final tasks can run; called only while no command
+    /// runs. With `shield`, the first signal terminates nothing (SPEC §3.7).
     pub fn rearm(&self, shield: bool) {
         self.shielded.store(shield, Relaxed);
         let mut level = lock(&self.level);
@@ -119,8 +119,8 @@ impl Interrupt {
     }
 }
 
-/// Takes a lock; a thread that panicked has ended the process (`panic = "abort"`),
-/// so that a poisoned lock holds nothing worse than an old value.
+/// Takes a lock. A panic ends the process (`panic = "abort"`), so a poisoned lock
+/// holds at worst an old value.
 pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_rise_as_the_signals_say() -> io::Result<()> {
+    fn each_signal_raises_the_level() -> io::Result<()> {
         let interrupt = Interrupt::new(OnInterrupt::Drain)?;
         let raise = |signal| interrupt.raise(signal);
         assert_eq!(

@@ -205,7 +205,7 @@ fn setting(name: &str, value: &[u8]) -> CString {
 
 fn without_nul(mut value: Vec<u8>, evaluation: &Evaluation, what: &str) -> Vec<u8> {
     if value.contains(&0) {
-        evaluation.doubts.borrow_mut().push(format!(
+        evaluation.warnings.borrow_mut().push(format!(
             "{what} lost its NUL bytes; `stdin=@N_stdout@` and `@N_stdout_file@` keep them"
         ));
         value.retain(|b| *b != 0);
@@ -427,7 +427,7 @@ impl Filler<'_> {
             "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` hold all of an output",
             limit.div_ceil(1 << 10)
         );
-        self.evaluation.doubts.borrow_mut().push(text);
+        self.evaluation.warnings.borrow_mut().push(text);
         let continues = |at: &usize| value[*at] & 0xc0 == 0x80;
         let end = (limit.saturating_sub(3)..=limit)
             .rev()

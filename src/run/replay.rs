@@ -178,7 +178,7 @@ impl Replay {
             b"condition false" => false,
             _ => return None,
         };
-        let done = result.members_that(&[Outcome::Ok, Outcome::Skipped]);
+        let done = result.members_with(&[Outcome::Ok, Outcome::Skipped]);
         Some((chosen, done.into_iter().map(str::to_string).collect()))
     }
 

@@ -9,28 +9,28 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone)]
 pub struct TaskResult {
     pub outcome: Outcome,
-    /// -1 where nothing ran (SPEC §3.2, §3.5).
+    /// -1 if nothing ran (SPEC §3.2, §3.5).
     pub exit: i32,
     pub success: bool,
-    /// Its time was up, whatever its criterion makes of that.
+    /// It reached its timeout, even if its criterion calls that a success.
     pub timed_out: bool,
     pub stdout: Captured,
     pub stderr: Captured,
     pub hostname: String,
-    /// The command line with secrets masked; empty where nothing ran.
+    /// The command line with secrets masked; empty if nothing ran.
     pub command: String,
-    /// When its last attempt began; nothing where none did.
+    /// When its last attempt began; `None` if none did.
     pub started: Option<SystemTime>,
     pub took: Duration,
     pub attempts: u32,
-    /// User and system time.
+    /// User and system time together.
     pub cpu: Duration,
     pub peak_kib: u64,
     /// Why it was cancelled or not started; empty otherwise.
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
-    /// Hosts that could not be reached and are out of the total.
+    /// Unreachable hosts that do not count towards the total.
     pub left_out: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct Member {
 }
 
 impl TaskResult {
-    /// A result without a process behind it.
+    /// A result that no process left.
     pub fn without_process(outcome: Outcome, exit: i32, attempts: u32) -> TaskResult {
         TaskResult {
             outcome,
@@ -65,7 +65,7 @@ impl TaskResult {
         }
     }
 
-    /// A subtask that a block left out, and why.
+    /// The result of a task that was left out, and why.
     pub fn not_started(exit: i32, cause: &str) -> TaskResult {
         TaskResult {
             cause: cause.to_string(),
@@ -73,12 +73,12 @@ impl TaskResult {
         }
     }
 
-    /// Whether a criterion can be asked: not for what never ran or was cut short.
+    /// Whether a criterion applies: not to what never ran or was cut short.
     pub fn is_judged(&self) -> bool {
         !matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled)
     }
 
-    /// Takes in whether it was a success; a timeout stays one unless it was.
+    /// Sets the outcome by its success; without success a timeout stays a timeout.
     pub fn settle(&mut self, success: bool) {
         self.success = success;
         if success {
@@ -108,8 +108,8 @@ impl TaskResult {
         self.failed_members().next().is_some()
     }
 
-    /// The names of the members that ended in one of these.
-    pub fn members_that(&self, ended: &[Outcome]) -> Vec<&str> {
+    /// The names of the members with one of these outcomes.
+    pub fn members_with(&self, ended: &[Outcome]) -> Vec<&str> {
         self.members
             .iter()
             .filter(|m| ended.contains(&m.result.outcome))

@@ -1,8 +1,9 @@
-//! The narrow seam between the flow and what runs: start this, wait for news.
+//! The interface between the walk and the commands it runs: start one, wait for
+//! what happens.
 //!
-//! The engine sees only this. Behind it are real processes (`pool`) or a
-//! pretence with a clock of its own, so that flow, retries and limits are
-//! tested, and rehearsed, without a process or a pause.
+//! Behind it are real processes (`pool`), or pretended ones with a clock of their
+//! own (`pretend`), so that flow, retries and limits can be tested and rehearsed
+//! without a process or a pause.
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
@@ -13,38 +14,38 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time since the run began, on a clock that nobody sets.
+/// Time since the run began, on a clock that nobody can set.
 pub type Time = Duration;
 
 /// A command to start, with every value filled in.
 pub struct Job {
-    /// Comes back with the result.
+    /// Identifies the command when it has finished.
     pub number: u64,
-    /// The task it is of; none for the test of an exec type.
+    /// `None` for the test of an exec type.
     pub task: Option<Ix>,
     /// The host it is meant for.
     pub host: String,
     pub words: Vec<Vec<u8>>,
     /// tasker's own environment, shared by all jobs.
     pub environment: Arc<Vec<CString>>,
-    /// What is set beside it, as `NAME=VALUE`.
+    /// Variables set in addition, as `NAME=VALUE`.
     pub settings: Vec<CString>,
     pub stdin: Stdin,
     pub workdir: Option<Vec<u8>>,
     pub timeout: Duration,
-    /// The end of its block's time, which no waiting may outlast.
+    /// When the time of its block is over; no wait lasts longer.
     pub deadline: Option<Time>,
-    /// The far end of an `ssh` job; its standard input is then the channel.
+    /// What an `ssh` job runs on its host; it is sent over standard input.
     pub remote: Option<RemoteCommand>,
-    /// Another program carries it to its host, where nothing of ours can end it.
+    /// Another program takes it to its host, where tasker cannot terminate it.
     pub carried: bool,
 }
 
 pub enum Stdin {
     Null,
     Bytes(Vec<u8>),
-    /// A result's stream, byte for byte; held, so that its file stays until it
-    /// is opened even if the result is replaced meanwhile.
+    /// An output of an earlier task, byte for byte. Holding it keeps its file until
+    /// it is opened, even if the result is replaced meanwhile.
     Stream(Captured),
 }
 
@@ -54,16 +55,16 @@ pub enum CommandEnd {
     Exited(i32),
     Signaled(i32),
     TimedOut,
-    /// Ended because tasker was told to end.
+    /// Terminated because tasker got a signal.
     Cancelled,
-    /// Never ran: 126 or 127 (SPEC §3.2).
+    /// It could not be started: 126 or 127 (SPEC §3.2).
     Unstarted(i32),
-    /// The host could not be reached; the connecting program's exit code.
+    /// The host could not be reached; the exit code of the connecting program.
     Unreachable(i32),
-    /// A signal or the block's end came before its turn to connect.
+    /// A signal arrived, or the time of its block was over, before its turn to
+    /// connect.
     NotStarted,
-    /// Not even tried for long: the machine is short of processes. Only within
-    /// the pool, which tries again.
+    /// The machine is short of processes. Never leaves the pool, which retries.
     Shortage,
 }
 
@@ -76,7 +77,7 @@ pub struct FinishedCommand {
     pub cpu: Duration,
     /// Peak memory in KiB.
     pub peak_kib: u64,
-    /// What went wrong beside the command itself.
+    /// What went wrong apart from the command itself.
     pub warnings: Vec<String>,
 }
 
@@ -84,9 +85,9 @@ pub struct FinishedCommand {
 pub enum Wake {
     Done(u64, Box<FinishedCommand>),
     Time,
-    /// What is shown of a live run is due again.
+    /// What is shown of a live run may need an update.
     Beat,
-    /// SIGUSR1: somebody asks how far it is.
+    /// SIGUSR1: someone asks for the progress of the run.
     Asked,
     Interrupt {
         signal: i32,
@@ -96,11 +97,11 @@ pub enum Wake {
 
 pub trait Runner {
     fn now(&self) -> Time;
-    /// Starts the job; its result comes from a later `wait`.
+    /// Starts the command; a later `wait` returns it when it has finished.
     fn start(&mut self, job: Job);
-    /// Waits for a result, a signal, a beat, or the time.
+    /// Waits for a finished command, a signal, a beat, or the given time.
     fn wait(&mut self, until: Option<Time>) -> Wake;
-    /// Forgets the signals so far, so that final tasks can run; when `shield`, the
-    /// next one ends nothing.
+    /// Forgets earlier signals, so that final tasks can run. With `shield`, the next
+    /// signal terminates nothing.
     fn rearm(&mut self, shield: bool);
 }

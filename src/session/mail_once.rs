@@ -88,7 +88,7 @@ fn ended(task: &Task, result: &TaskResult) -> String {
         };
     }
     let on = |outcome: Outcome| {
-        let names = result.members_that(&[outcome]);
+        let names = result.members_with(&[outcome]);
         (!names.is_empty()).then(|| match task.command() {
             Some(_) => format!("{outcome} on {}", nodeset::fold(&names)),
             None => format!("{outcome} in {}", names.join(",")),

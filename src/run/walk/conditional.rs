@@ -85,7 +85,7 @@ impl Engine<'_> {
     fn leave_out(&mut self, ix: Ix, block: u32) {
         let cause = match self.is_stopping() {
             true => self.stop_cause(),
-            false => format!("block {block} was over"),
+            false => format!("block {block} had ended"),
         };
         self.results.set(ix, TaskResult::not_started(-1, &cause));
     }

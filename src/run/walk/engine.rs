@@ -152,7 +152,7 @@ impl<'a> Engine<'a> {
             mask: &self.common.mask,
             run_outcome: self.run_outcome,
             result,
-            doubts: RefCell::default(),
+            warnings: RefCell::default(),
             trace: self.settings.debug.then(RefCell::default),
         }
     }
@@ -165,8 +165,8 @@ impl<'a> Engine<'a> {
     ) -> T {
         let values = self.evaluation(context, None);
         let value = value(&values);
-        let (doubts, trace) = values.observed();
-        self.emit_observed(context, doubts, trace);
+        let (warnings, trace) = values.into_lines();
+        self.emit_lines(context, warnings, trace);
         value
     }
 
@@ -188,8 +188,8 @@ impl<'a> Engine<'a> {
     ) -> bool {
         let values = self.evaluation(context, Some(result));
         let holds = expr.eval(&values);
-        let (doubts, trace) = values.observed();
-        self.emit_observed(context, doubts, trace);
+        let (warnings, trace) = values.into_lines();
+        self.emit_lines(context, warnings, trace);
         holds
     }
 
@@ -197,8 +197,8 @@ impl<'a> Engine<'a> {
     pub(super) fn holds(&mut self, expr: &Expr, context: &TaskContext, about: Option<Ix>) -> bool {
         let values = self.evaluation(context, about.and_then(|ix| self.results.get(ix)));
         let holds = expr.eval(&values);
-        let (doubts, trace) = values.observed();
-        self.emit_observed(context, doubts, trace);
+        let (warnings, trace) = values.into_lines();
+        self.emit_lines(context, warnings, trace);
         holds
     }
 
@@ -236,9 +236,9 @@ impl<'a> Engine<'a> {
         });
     }
 
-    fn emit_observed(&mut self, context: &TaskContext, doubts: Vec<String>, trace: Vec<String>) {
+    fn emit_lines(&mut self, context: &TaskContext, warnings: Vec<String>, trace: Vec<String>) {
         let label = &context.label;
-        for text in doubts {
+        for text in warnings {
             self.emit(Event::Warning { label, text: &text });
         }
         for text in trace {

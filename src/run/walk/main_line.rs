@@ -103,7 +103,7 @@ impl Engine<'_> {
             return Some(self.stop_code());
         }
         if self.replay.is_at_the_end() {
-            self.why = "only the final tasks were wanted".into();
+            self.why = "only final tasks were to run (--finish-only)".into();
             self.restore_the_rest();
             return Some(exit::OK);
         }
@@ -125,7 +125,7 @@ impl Engine<'_> {
         let over = self.time_left().is_some_and(|left| left.is_zero());
         if over && !stepped.seen.verdict && stepped.seen.outcome.is_failure() {
             let id = self.workflow.tasks[at.task].id;
-            let cause = format!("no time was left when task {id} had failed");
+            let cause = format!("no time left after task {id} failed");
             self.miss_deadline("", cause);
         }
     }

@@ -1,5 +1,5 @@
 //! Tests of the engine on a pretended runner: whole runs without a process or a
-//! pause, checked against what a simple model says.
+//! pause, compared with a simple model.
 #![forbid(unsafe_code)]
 
 use super::engine::{Engine, Settings};
@@ -19,17 +19,18 @@ use crate::text::diagnostic::DiagnosticList;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What was seen of a run: its end, when which command started, what was told.
+/// What was observed of a run: its end, when which command started, what was
+/// reported.
 struct Observed {
     end: RunEnd,
     /// Command words and the time of each start, in order.
     starts: Vec<(String, Time)>,
     most_at_once: usize,
-    told: Vec<String>,
+    reported: Vec<String>,
 }
 
 /// Runs a file; `script` says how each command ends, by its words and how often
-/// they were started before.
+/// it was started before.
 fn run(text: &str, script: &dyn Fn(&str, usize) -> (CommandEnd, Duration)) -> Observed {
     run_until(None, text, script)
 }
@@ -41,7 +42,7 @@ fn run_until(
 ) -> Observed {
     let workflow = workflow(text);
     let mut starts: Vec<(String, Time)> = Vec::new();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut answer = |job: &Job, now: Time| {
         let words: Vec<_> = job
             .words
@@ -56,9 +57,9 @@ fn run_until(
     };
     let mut runner = PretendedRunner::new(&mut answer);
     let mut emit = |event: Event| match event {
-        Event::Warning { text, .. } => told.push(text.to_string()),
+        Event::Warning { text, .. } => reported.push(text.to_string()),
         Event::Finished { about, result } => {
-            told.push(format!("{} {}", about.label, result.outcome))
+            reported.push(format!("{} {}", about.label, result.outcome))
         }
         _ => {}
     };
@@ -86,7 +87,7 @@ fn run_until(
         end,
         starts,
         most_at_once,
-        told,
+        reported,
     }
 }
 
@@ -156,8 +157,8 @@ fn a_subtask_that_sleeps_keeps_its_slot() {
 }
 
 #[test]
-fn the_deadline_of_a_block_meets_every_state() {
-    // 1 runs, 2 waits for its retry, 3 is done, 4 has not started.
+fn the_deadline_of_a_block_ends_subtasks_in_every_state() {
+    // 1 and 3 run, 2 waits for its retry, 4 has not started.
     let text = "task=0\ntype=parallel\ntasks=1-4\nmax_parallel=2\nblock_timeout=10\nretry_count=3\nretry_delay=60\n\
                 task=1\nexec=local\ncommand=long\ntask=2\nexec=local\ncommand=fails\n\
                 task=3\nexec=local\ncommand=long2\ntask=4\nexec=local\ncommand=never\n";
@@ -183,7 +184,7 @@ fn the_deadline_of_a_block_meets_every_state() {
 }
 
 #[test]
-fn a_dead_canary_leaves_the_rest() {
+fn a_failed_canary_stops_the_waves() {
     let text = "task=0\ntype=parallel\nhostnames=h[1-10]\nexec=local\ncommand=do @hostname@\nwaves=1,3,rest\nwave_pause=30\n";
     let seen = run(text, &|words, _| {
         (
@@ -226,11 +227,11 @@ fn a_wave_check_decides_between_waves() {
         ]
     );
     assert!(
-        seen.told
+        seen.reported
             .iter()
-            .any(|t| t.contains("wave_check, task 9, failed")),
+            .any(|t| t.contains("wave_check failed (task 9)")),
         "{:?}",
-        seen.told
+        seen.reported
     );
 }
 
@@ -258,13 +259,13 @@ fn branches_route_out_of_their_block() {
         let order: Vec<String> = seen.starts.iter().map(|(w, _)| w.clone()).collect();
         (order.join(" "), seen.end.exit)
     };
-    // A failed branch task does not stop the branch, one with its own `next` does.
+    // A failed branch task stops the branch only if it has a `next=`.
     assert_eq!(go("", "b"), ("a b c one handler".into(), 0));
     assert_eq!(go("next=success", "b"), ("a b one handler".into(), 0));
     assert_eq!(go("on_failure=90", "b"), ("a b handler".into(), 0));
     assert_eq!(go("return=5", ""), ("a b".into(), 5));
     assert_eq!(go("next=never", "b"), ("a b".into(), 3));
-    // To a sibling: it is then an ordinary step, from which the main line goes on.
+    // To a sibling, which is then an ordinary step of the main line.
     assert_eq!(go("on_success=12", ""), ("a b c handler".into(), 0));
 }
 
@@ -306,7 +307,7 @@ impl SubtaskPlan {
         }
     }
 
-    /// The outcome, the number of attempts, and the time they take, without limits.
+    /// The outcome and the number of attempts, without limits.
     fn expected(&self) -> (Outcome, usize) {
         for (number, (exit, took)) in self.attempts.iter().enumerate() {
             if *took > self.timeout {
@@ -383,10 +384,7 @@ fn check_block(
             .copied()
             .unwrap_or(0);
         let result = seen.end.results.get(i + 1).expect("a result");
-        assert_eq!(
-            result.outcome, found[i],
-            "round {round}: both places say the same"
-        );
+        assert_eq!(result.outcome, found[i], "round {round}: both places agree");
         match fail_fast {
             None => assert_eq!(
                 (found[i], started),
@@ -433,7 +431,7 @@ fn check_block(
     );
 }
 
-/// A random workflow that is well formed: commands with every kind of route.
+/// A random, well-formed workflow: commands with every kind of route.
 fn random_workflow(random: &mut Random) -> String {
     let count = 3 + random.below(8);
     let ids: Vec<u64> = (0..count).map(|i| i * (1 + random.below(3)) + i).collect();
@@ -482,7 +480,7 @@ fn random_workflow(random: &mut Random) -> String {
     text
 }
 
-/// The ids of the tasks of which the validator says that they can never run.
+/// The ids of the tasks that the validator reports as unreachable.
 fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
     let mut diagnostics = DiagnosticList::default();
     check::check(workflow, None, &mut diagnostics);
@@ -494,7 +492,7 @@ fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
     diagnostics.messages().filter_map(id).collect()
 }
 
-/// The ids of the tasks of the flow that ran, and of all commands started.
+/// The ids of all steps that the flow took and of all commands that were started.
 fn ids_that_ran(workflow: &Workflow, seen: &Observed) -> Vec<u32> {
     let steps = seen.end.path.iter().map(|ix| workflow.tasks[*ix].id);
     let words = seen.starts.iter().map(|(words, _)| words.as_str());
@@ -503,7 +501,7 @@ fn ids_that_ran(workflow: &Workflow, seen: &Observed) -> Vec<u32> {
 }
 
 #[test]
-fn what_a_run_does_is_a_path_of_the_graph() {
+fn every_run_is_a_path_of_the_graph() {
     use crate::plan::graph::{Graph, To, node, task_of};
     let mut unreachable = 0;
     let mut random = Random(0x0dd_ba11);
@@ -599,7 +597,7 @@ fn what_does_not_fit_is_not_started() {
     let why = "does not fit (needs 60 s, 59 s left)";
     assert_eq!(cause(&seen, 1), (Outcome::NotStarted, why));
     assert!(!seen.end.complete && seen.end.why == why);
-    assert!(seen.told.contains(&format!("the deadline: {why}")));
+    assert!(seen.reported.contains(&format!("the deadline: {why}")));
     let seen = run_until(deadline(119, 60), text, &long);
     assert_eq!((seen.end.exit, words(&seen)), (15, vec!["off deadline"]));
 }
@@ -609,26 +607,26 @@ fn all_attempts_must_fit() {
     let text = "task=0\nexec=local\ncommand=one\ntimeout=10\nretry_count=2\nretry_delay=5\n";
     let fails = |_: &str, _| (CommandEnd::Exited(7), seconds(10));
     let seen = run_until(deadline(40, 0), text, &fails);
-    assert_eq!((seen.end.exit, seen.starts.len()), (15, 3), "just so");
+    assert_eq!((seen.end.exit, seen.starts.len()), (15, 3), "it just fits");
     let seen = run_until(deadline(39, 0), text, &fails);
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 0));
     let seen = run_until(deadline(41, 0), text, &fails);
     assert_eq!(
         (seen.end.exit, seen.starts.len()),
         (7, 3),
-        "it failed, and in time"
+        "it failed, but in time"
     );
 }
 
 #[test]
 fn a_retry_that_no_longer_fits_keeps_the_result_before_it() {
-    // Without a timeout it counts with 10 s, and then takes longer.
+    // It has no timeout, so it is assumed to take 10 s, and takes longer.
     let text = "task=0\nexec=local\ncommand=one\nretry_count=1\nretry_delay=1\n";
     let slow = |_: &str, _| (CommandEnd::Exited(7), seconds(25));
     let seen = run_until(deadline(30, 0), text, &slow);
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 1));
     assert_eq!(cause(&seen, 0), (Outcome::Failed, ""));
-    assert_eq!(seen.end.took, seconds(25), "nor is waited for it");
+    assert_eq!(seen.end.took, seconds(25), "no wait for the retry");
     let block = "task=0\ntype=parallel\ntasks=1\ntask=1\nexec=local\ncommand=one\nretry_count=1\nretry_delay=1\n";
     let seen = run_until(deadline(30, 0), block, &slow);
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 1));
@@ -640,7 +638,7 @@ fn a_retry_that_no_longer_fits_keeps_the_result_before_it() {
 }
 
 #[test]
-fn what_names_no_timeout_is_ended_with_the_time() {
+fn the_deadline_ends_a_task_without_a_timeout() {
     let text = "task=0\nexec=local\ncommand=one\non_failure=9\ntask=9\nexec=local\ncommand=alert\n";
     let seen = run_until(deadline(30, 10), text, &|_, _| (OK, seconds(100)));
     assert_eq!((seen.end.exit, words(&seen)), (15, vec!["one"]));
@@ -649,7 +647,7 @@ fn what_names_no_timeout_is_ended_with_the_time() {
 }
 
 #[test]
-fn of_a_block_starts_what_fits() {
+fn a_block_starts_only_the_subtasks_that_fit() {
     let text = "task=0\ntype=parallel\ntasks=1,2,3\nmax_parallel=1\nnext=always\n\
                 task=1\nexec=local\ncommand=one\ntimeout=20\ntask=2\nexec=local\ncommand=two\ntimeout=60\n\
                 task=3\nexec=local\ncommand=three\ntimeout=20\ntask=4\nexec=local\ncommand=after\ntimeout=1\n";
@@ -670,7 +668,7 @@ fn of_a_block_starts_what_fits() {
 }
 
 #[test]
-fn a_wave_that_does_not_fit_is_the_last() {
+fn no_wave_follows_one_that_does_not_fit() {
     let text = "task=0\ntype=parallel\nhostnames=h[1-9]\nexec=local\ncommand=do @hostname@\ntimeout=20\nwaves=1,2,rest\nwave_pause=15\n";
     let seen = run_until(deadline(60, 0), text, &|_, _| (OK, seconds(10)));
     // One at 0, two at 25; at 50 only 10 s are left.
@@ -679,7 +677,7 @@ fn a_wave_that_does_not_fit_is_the_last() {
 }
 
 #[test]
-fn loops_and_branches_stop_where_the_time_does() {
+fn loops_and_branches_stop_at_the_deadline() {
     let text = "task=0\nexec=local\ncommand=turn\ntimeout=10\nnext=loop\nloop=9\nsleep=5\n";
     let seen = run_until(deadline(45, 0), text, &|_, _| (OK, seconds(10)));
     assert_eq!((seen.end.exit, seen.starts.len()), (15, 3));
@@ -695,7 +693,7 @@ fn loops_and_branches_stop_where_the_time_does() {
 }
 
 #[test]
-fn a_pause_ends_with_the_time() {
+fn a_pause_ends_at_the_deadline() {
     let text = "task=0\nexec=local\ncommand=one\nsleep=10h\ntask=1\nexec=local\ncommand=two\n";
     let seen = run_until(deadline(60, 5), text, &|_, _| (OK, seconds(1)));
     assert_eq!((seen.end.exit, words(&seen)), (15, vec!["one"]));
@@ -703,7 +701,7 @@ fn a_pause_ends_with_the_time() {
 }
 
 #[test]
-fn the_deadline_task_goes_on_without_a_deadline() {
+fn the_deadline_task_runs_without_a_deadline() {
     let text = "task=0\nexec=local\ncommand=one\ntimeout=60\nnext=never\n\
                 task=5\nexec=local\ncommand=roll back\ntimeout=60\ntask=6\nexec=local\ncommand=tell\nreturn=3\n\
                 task=9\nexec=local\ncommand=off @run_outcome@\nfinally=true\n";

@@ -217,7 +217,7 @@ impl Engine<'_> {
     /// succeeded stops the block as well, so that a failed canary is the last.
     fn between_waves(&mut self, block: &mut ParallelRun, check: Option<Ix>, wave: Range<usize>) {
         if block.is_lost(wave) {
-            block.halt("nothing of the wave before succeeded", -1);
+            block.halt("nothing in the previous wave succeeded", -1);
             return;
         }
         if let Some(cause) = block.overrun.clone() {
@@ -256,7 +256,7 @@ impl Engine<'_> {
             block.halt(self.stop_cause(), -1);
         } else if !matches!(choice, Choice::FallThrough) {
             let id = self.workflow.tasks[check].id;
-            block.halt(format!("the wave_check, task {id}, failed"), -1);
+            block.halt(format!("wave_check failed (task {id})"), -1);
         }
     }
 
@@ -461,7 +461,10 @@ impl Engine<'_> {
             }
         }
         if let Some((cause, _)) = block.halted.as_ref().filter(|_| cut_short && !cancelled) {
-            self.warn(&context.label, &format!("started no more: {cause}"));
+            self.warn(
+                &context.label,
+                &format!("started no more subtasks: {cause}"),
+            );
         }
         let (outcome, cause) = match cancelled {
             true => (Outcome::Cancelled, self.stop_cause()),

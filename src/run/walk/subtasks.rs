@@ -201,7 +201,7 @@ impl<'w> ParallelRun<'w> {
         if let Some(share) = self.limits.fail_fast
             && failed > share.limit_for(total)
         {
-            let cause = format!("fail_fast, {failed} of {total} did not succeed");
+            let cause = format!("fail_fast: {failed} of {total} did not succeed");
             self.halt(cause, -1);
         }
     }

@@ -113,7 +113,7 @@ impl Engine<'_> {
         } else if !self.is_blocked() {
             String::new()
         } else if self.replay.has_diverged() {
-            "the journal is of another run".into()
+            "the journal belongs to another run".into()
         } else if self.replay.is_broken() {
             "the journal cannot be written".into()
         } else {
