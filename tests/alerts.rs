@@ -35,7 +35,7 @@ fn a_failed_run_alerts_once_and_a_successful_run_does_not() {
     assert_line(&lines, "TASKER_FAILED_TASK=2");
     assert_line(&lines, "TASKER_EXIT_CODE=1");
     assert_line(&lines, "TASKER_TASK_FILE=tasks.txt");
-    assert_line(&lines, "TASKER_ERROR=task 2: failed, exit code 1");
+    assert_line(&lines, "TASKER_ERROR=task 2: failed, exit 1");
     assert_eq!(
         lines.iter().filter(|l| l.is_empty()).count(),
         1,

@@ -51,7 +51,7 @@ fn results_are_restored_and_the_task_that_stopped_runs_again() {
     assert!(
         first
             .stderr
-            .contains("to go on from there: tasker -r --resume tasks.txt"),
+            .contains("to continue from there: tasker -r --resume tasks.txt"),
         "{first:?}"
     );
     assert_eq!(journals(&sandbox).len(), 1);

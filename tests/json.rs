@@ -230,19 +230,19 @@ fn every_end_of_a_run_is_written() {
             "task=1\nexec=local\ncommand=sh -c \"exit 7\"\n",
             &[],
             7,
-            "task 1: failed, exit code 7",
+            "task 1: failed, exit 7",
         ),
         (
             "task=1\nexec=local\ntimeout=1\ncommand=sleep 9\n",
             &[],
             124,
-            "task 1: timeout, exit code 124",
+            "task 1: timeout, exit 124",
         ),
         (
             "task=1\nexec=local\ncommand=true\nsuccess=exit_1\n",
             &[],
             10,
-            "task 1: failed, exit code 0",
+            "task 1: failed, exit 0",
         ),
         (
             "task=1\nexec=local\ncommand=true\nreturn=5\n",

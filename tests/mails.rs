@@ -52,7 +52,7 @@ fn without_time(text: &str) -> String {
 #[track_caller]
 fn assert_full_message(ran: &Ran) {
     assert!(
-        ran.stderr.contains("tasks.txt:1: task 5 failed: "),
+        ran.stderr.contains("tasks.txt:1: task 5 failed ("),
         "{ran:?}"
     );
     assert!(

@@ -246,7 +246,7 @@ fn a_rehearsal_shows_every_decision_and_its_reason() {
     assert!(!ran.stdout.contains("hunter22"));
     let ran = rehearse(WEB, &assume[1..3]);
     for line in [
-        "task 2: Roll out: failed (7 ok; 2 timeout: web[02-03])",
+        "task 2: Roll out: failed (7 ok, 2 timeout: web[02-03])",
         "time: 10 m in pauses and timeouts",
         "path: 1 2 90",
     ] {
@@ -351,7 +351,7 @@ fn results_can_be_assumed_for_hosts_named_by_a_result() {
     );
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert!(
-        ran.stdout.contains("task 2: failed (1 ok; 1 failed: b)\n"),
+        ran.stdout.contains("task 2: failed (1 ok, 1 failed: b)\n"),
         "{}",
         ran.stdout
     );

@@ -85,7 +85,7 @@ fn a_successful_run_is_shown_completely() {
         "ok 4 Again 0 1",
         "ok 5 0 1",
     ]);
-    page.tells("tasks.txt succeeded");
+    page.tells("tasks.txt ok");
     page.tells("hosts 4 ok");
     page.tells("Change CHG1");
     page.tells("Project PROD");
@@ -114,9 +114,9 @@ fn a_failure_is_at_the_top_with_the_command_to_continue() {
     let (sandbox, _) = run(tasks, &[], 7);
     let page = page(&sandbox);
     page.rows(&["failed 1 Deploy 7 3", "not_reached 2"]);
-    page.tells("tasks.txt failed, exit code 7");
+    page.tells("tasks.txt failed with exit code 7");
     page.tells("Task 1 Deploy failed with exit code 7");
-    page.tells("at attempt 3 ( tasks.txt:2 )");
+    page.tells("on attempt 3 ( tasks.txt:2 )");
     page.tells("/bin/bash -c 'echo trying; echo no answer >&2; exit 7'");
     page.tells("stderr, its last lines no answer");
     page.tells("tasker -r --resume --report report.html tasks.txt");
@@ -163,7 +163,7 @@ fn a_signal_is_marked_and_ends_the_timeline() {
     signal(child.id(), "TERM");
     assert_eq!(finish(child).code, 143);
     let page = page(&sandbox);
-    page.tells("tasks.txt ended by SIGTERM, exit code 143");
+    page.tells("tasks.txt ended by SIGTERM with exit code 143");
     page.tells("SIGTERM at ");
     page.rows(&["cancelled 1 143 1", "not_reached 2", "ok 3 0 1"]);
     assert_eq!(page.bars("cancelled"), 1);
@@ -174,7 +174,7 @@ fn a_refused_run_replaces_the_page_of_an_earlier_one() {
     let sandbox = Sandbox::new();
     let good = "task=1\nexec=local\ncommand=true\n";
     assert_eq!(sandbox.run(good, &REPORT).code, 0);
-    page(&sandbox).tells("tasks.txt succeeded");
+    page(&sandbox).tells("tasks.txt ok");
     // Refused by the command line, by the file, and before the file is read.
     assert_eq!(
         sandbox
@@ -183,16 +183,16 @@ fn a_refused_run_replaces_the_page_of_an_earlier_one() {
         13
     );
     let refused = page(&sandbox);
-    refused.tells("tasks.txt was not run, exit code 13");
+    refused.tells("tasks.txt did not run, exit code 13");
     refused.tells("--expect-hosts: expected 4, the plan has no host but this machine");
     refused.rows(&[]);
     assert_eq!(sandbox.run("task=1\ncommnd=true\n", &REPORT).code, 20);
     let refused = page(&sandbox);
-    refused.tells("tasks.txt was not run, exit code 20");
+    refused.tells("tasks.txt did not run, exit code 20");
     refused.tells("tasks.txt:2:1: error: unknown key `commnd`");
     let mut gone = sandbox.tasker(&["-r", "--report", "report.html", "gone.txt"]);
     assert_eq!(Ran::from(gone.output().expect("tasker runs")).code, 30);
-    page(&sandbox).tells("gone.txt was not run, exit code 30");
+    page(&sandbox).tells("gone.txt did not run, exit code 30");
 }
 
 #[test]

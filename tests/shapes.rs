@@ -245,7 +245,7 @@ const WAYS: &[Way] = &[
         path: "0 1 2",
         stdout: &[
             "task 1: May the update run now?",
-            "  ok, exit 0, TIME",
+            "  ok, TIME",
             "  | updated at load 0.4",
         ],
         stderr: &[],
@@ -332,7 +332,7 @@ const WAYS: &[Way] = &[
             "  | maintenance failed, update exit code: 1",
             "final tasks",
         ],
-        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, at attempt 2"],
+        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, on attempt 2"],
         log: &[
             "[INFO] Task 90: goes to task 99: its verdict is true",
             "[INFO] Task 99: the run ends with exit code 1: return=1",
@@ -352,7 +352,7 @@ const WAYS: &[Way] = &[
             "  | maintenance failed, update exit code: 1",
             "task 100: Switch maintenance mode off",
         ],
-        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, at attempt 2"],
+        stderr: &["FILE:30: task 2 (update) failed with exit code 1 after TIME, on attempt 2"],
         log: &[
             "[INFO] Task 90: goes to task 99: failed in a failure handler; nothing handles that",
         ],

@@ -137,7 +137,7 @@ fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
             let _ = writeln!(out, "task {id} words: {}", printable(&mask.apply(&words)));
         }
     }
-    if task.is_block() && task.command().is_some() {
+    if task.is_over_hosts() {
         let hosts: Vec<Cow<str>> = hosts_of_task(basis.workflow, basis.selection, task)
             .into_iter()
             .flatten()

@@ -1,18 +1,17 @@
-//! What a run prints: plain lines, readable in a mail (SPEC §6.6).
+//! What a run prints: plain lines that can be read in a mail (SPEC §6.6).
 #![forbid(unsafe_code)]
 
 use super::color::Color;
+use super::print::{complain_raw, print};
 use super::progress::Progress;
-use super::recap::{self, Closing};
-use super::status_line;
-use super::status_line::StatusLine;
-use super::{result_groups, safe_text};
+use super::recap::Recap;
+use super::status_line::{self, StatusLine};
+use super::{endings, result_groups, safe_text};
 use crate::exit;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
 use crate::run::interrupt::{SignalLevel, signal_name};
 use crate::run::result::TaskResult;
-use crate::run::run_end::RunEnd;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::Plural;
 use crate::text::duration;
@@ -20,9 +19,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Instant;
 
-/// How much of each stream of a task is printed, in bytes; the log has more.
+/// How much of each stream of a task is printed, in bytes. The log has more.
 const OUTPUT: usize = 4 << 10;
-/// How many lines are printed about subtasks while their block runs.
+/// How many lines about subtasks are printed while their block runs.
 const WHILE_RUNNING: usize = 20;
 
 pub struct Console {
@@ -31,14 +30,14 @@ pub struct Console {
     progress: Progress,
     /// The status line, on a terminal.
     live: Option<StatusLine>,
-    /// Minutes of the run that were told, where there is no status line.
+    /// The last minute that was reported, without a status line.
     minutes: u64,
-    /// Lines about subtasks of the block that runs.
-    of_block: usize,
+    /// How many lines about subtasks of the current block were due.
+    subtask_lines: usize,
 }
 
 impl Console {
-    /// `tasks` is how many the file has.
+    /// `tasks` is the number of tasks in the file.
     pub fn new(quiet: bool, color: Color, mask: Mask, tasks: usize) -> Console {
         let live = !quiet && status_line::is_possible();
         Console {
@@ -47,11 +46,11 @@ impl Console {
             live: live.then(|| StatusLine::new(mask.clone(), color.on_stdout())),
             minutes: 0,
             mask,
-            of_block: 0,
+            subtask_lines: 0,
         }
     }
 
-    /// Prints to standard output unless quiet. A reader that is gone is no error.
+    /// Prints to standard output, unless quiet.
     pub fn say(&mut self, text: &str) {
         if self.quiet || text.is_empty() {
             return;
@@ -60,18 +59,18 @@ impl Console {
         match &mut self.live {
             Some(live) => live.above(&text, &self.progress),
             None => {
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                print(&text);
             }
         }
     }
 
-    /// Prints a line about a subtask; of thousands only the first few.
-    fn say_of_block(&mut self, line: &str) {
-        self.of_block += 1;
-        if self.of_block <= WHILE_RUNNING {
+    /// Prints a line about a subtask: the first few of them.
+    fn say_about_subtask(&mut self, line: &str) {
+        self.subtask_lines += 1;
+        if self.subtask_lines <= WHILE_RUNNING {
             self.say(line);
-        } else if self.of_block == WHILE_RUNNING + 1 {
-            self.say("  ... more of this in the log, and all of it when the block ends\n");
+        } else if self.subtask_lines == WHILE_RUNNING + 1 {
+            self.say("  ... more in the log, and a summary when the block ends\n");
         }
     }
 
@@ -81,15 +80,15 @@ impl Console {
             live.clear();
         }
         let _ = std::io::stdout().flush();
-        let _ = std::io::stderr().write_all(self.mask.apply(text).as_bytes());
+        complain_raw(format_args!("{}", self.mask.apply(text)));
     }
 
-    /// Shows what happened; the subtasks that turn out to be slow.
+    /// Shows an event. Returns a line for each subtask that turns out to be slow.
     pub fn event(&mut self, event: &Event) -> Vec<String> {
         let slow = self.progress.event(event);
-        self.tell(event);
+        self.show(event);
         for line in &slow {
-            self.say_of_block(&format!("  {line}\n"));
+            self.say_about_subtask(&format!("  {line}\n"));
         }
         let due = matches!(event, Event::Beat);
         match &mut self.live {
@@ -103,20 +102,24 @@ impl Console {
         slow
     }
 
-    /// A line a minute, so that a long run is seen to live.
+    /// A line a minute, which shows that a long run is alive.
     fn minute(&mut self) -> Option<String> {
         let minutes = self.progress.minutes();
         let before = std::mem::replace(&mut self.minutes, minutes);
         (minutes > before).then(|| format!("{}\n", self.progress.minute()))
     }
 
-    fn tell(&mut self, event: &Event) {
+    fn show(&mut self, event: &Event) {
         match event {
-            // Of many at once only what is not well is told while they run.
+            // While a block runs, only its failures are shown.
             Event::Started { about, .. } if about.in_block => {}
             Event::Finished { about, result } if about.in_block => {
                 if result.outcome.is_failure() {
-                    self.say_of_block(&format!("  {}: {}\n", safe_text::who(about), ended(result)));
+                    self.say_about_subtask(&format!(
+                        "  {}: {}\n",
+                        safe_text::who(about),
+                        ended(result)
+                    ));
                 }
             }
             Event::Skipped { about } if about.in_block => {}
@@ -128,7 +131,7 @@ impl Console {
                 delay,
             } if about.in_block => {
                 let delay = duration::show(*delay);
-                self.say_of_block(&format!(
+                self.say_about_subtask(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
                     safe_text::who(about)
                 ));
@@ -145,7 +148,7 @@ impl Console {
                 total,
                 at_once,
             } => {
-                self.of_block = 0;
+                self.subtask_lines = 0;
                 let subtasks = Plural(*total, "subtask");
                 self.say(&format!(
                     "{}  {subtasks}, at most {at_once} at once\n",
@@ -222,7 +225,7 @@ impl Console {
     fn finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
         if result.command.is_empty() && result.members.is_empty() && result.stderr.len() == 0 {
-            // A decision, or a task that only ends the run: nothing announced it.
+            // A decision, or a task that only ends the run: it had no start event.
             text.push_str(&headline(about));
         }
         if !result.members.is_empty() {
@@ -237,8 +240,8 @@ impl Console {
 
     fn block_finished(&self, about: &About, result: &TaskResult) -> String {
         let mut text = String::new();
-        for group in result_groups::fold_briefly(result, &self.mask) {
-            text.push_str(&group.text("  "));
+        for group in result_groups::group_briefly(result, &self.mask) {
+            text.push_str(&group.draw("  "));
         }
         text.push_str(&block_ended(about, result));
         text
@@ -274,20 +277,20 @@ impl Console {
         self.complain(&text);
     }
 
-    /// The recap. A failure goes to standard error, even when quiet.
-    pub fn end(&mut self, end: &RunEnd, closing: &Closing) {
+    /// Prints the recap. A failure's goes to standard error, even when quiet.
+    pub fn end(&mut self, recap: &Recap) {
         if let Some(mut live) = self.live.take() {
             live.clear();
         }
-        let text = recap::draw(end, closing, &self.mask);
-        match end.exit {
+        let text = recap.draw(&self.mask);
+        match recap.end.exit {
             exit::OK => self.say(&text),
             _ => self.complain(&text),
         }
     }
 }
 
-/// `task 5 on web1: Title`, the line that begins a task.
+/// `task 5 on web1: Title`, the first line of a task.
 fn headline(about: &About) -> String {
     format!(
         "task {}{}\n",
@@ -298,24 +301,14 @@ fn headline(about: &About) -> String {
 
 /// `task 5: failed (3 ok, 1 failed), 0.120 s`
 fn block_ended(about: &About, result: &TaskResult) -> String {
-    let (outcome, counts) = (result.outcome, result.counts());
-    format!(
-        "  task {}: {outcome} ({counts}), {}\n",
-        about.label,
-        duration::show(result.took)
-    )
+    let (end, took) = (endings::block_end(result), duration::show(result.took));
+    format!("  task {}: {end}, {took}\n", about.label)
 }
 
 /// `failed, exit 3, 0.120 s`
 fn ended(result: &TaskResult) -> String {
     let took = duration::show(result.took);
-    match result.cause.is_empty() {
-        true => format!("{}, exit {}, {took}", result.outcome, result.exit),
-        false => format!(
-            "{} ({}), exit {}, {took}",
-            result.outcome, result.cause, result.exit
-        ),
-    }
+    format!("{}, {took}", endings::task_end(result))
 }
 
 fn labelled(label: &str) -> String {
@@ -332,7 +325,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_line_a_minute_tells_that_the_run_lives() {
+    fn a_line_a_minute_shows_that_the_run_is_alive() {
         let mut console = Console::new(false, Color::Never, Mask::default(), 3);
         assert_eq!(console.minute(), None);
         let minute = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 //! per line, each in one write. Outputs are not included; they are in the log.
 #![forbid(unsafe_code)]
 
-use super::clock;
+use super::{clock, endings};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
@@ -379,8 +379,7 @@ impl EventLine<'_> {
 
     fn end(&mut self, code: i32, counts: &Counts, took: Duration, signal: Option<i32>, why: &str) {
         self.json.number("exit_code", i64::from(code));
-        let good = code == exit::OK;
-        self.text("status", if good { "success" } else { "failed" });
+        self.text("status", endings::status(code));
         self.maybe_text("signal", signal.map(signal_name));
         self.text("why", why);
         self.counts(counts);

@@ -4,12 +4,11 @@
 
 use super::history::History;
 use super::html::Html;
-use super::results_table::{ResultsTable, is_over_hosts};
+use super::results_table::ResultsTable;
 use super::run_summary::{RunSummary, Walk};
-use super::{clock, result_groups, safe_text, timeline};
+use super::{clock, endings, result_groups, safe_text, timeline};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::interrupt::signal_name;
 use crate::run::result::TaskResult;
 use crate::task::Ix;
 use crate::text::diagnostic::Plural;
@@ -82,8 +81,8 @@ impl HtmlReport<'_> {
         html.text(&base64(&sha256::hex(style.as_str().as_bytes())));
         html.markup("'; script-src 'sha256-");
         html.text(&base64(&sha256::hex(SCRIPT.as_bytes())));
-        html.markup("'\">\n<title>").text(self.state().0);
-        html.markup(": ").text(self.account.file);
+        html.markup("'\">\n<title>").text(self.account.file);
+        html.markup(": ").text(&self.state());
         html.markup("</title>\n<style>").add(style);
         html.markup("</style></head>\n");
     }
@@ -100,31 +99,26 @@ impl HtmlReport<'_> {
         style
     }
 
-    /// The outcome in a word, and in a sentence.
-    fn state(&self) -> (&'static str, String) {
+    /// How the run ended.
+    fn state(&self) -> String {
         let exit = self.account.exit;
-        let Some(walk) = &self.account.walk else {
-            return ("not run", format!("was not run, exit code {exit}"));
-        };
-        match walk.end.signal {
-            Some(signal) => {
-                let name = signal_name(signal);
-                ("ended", format!("ended by {name}, exit code {exit}"))
-            }
-            None if exit == exit::OK => ("succeeded", "succeeded".into()),
-            None => ("failed", format!("failed, exit code {exit}")),
+        match &self.account.walk {
+            Some(walk) => endings::run_end(exit, walk.end.signal),
+            None => format!("did not run, exit code {exit}"),
         }
     }
 
     fn outcome(&self, html: &mut Html) {
-        let (word, sentence) = self.state();
-        let class = if word == "succeeded" { "good" } else { "bad" };
+        let class = match self.account.exit {
+            exit::OK => "good",
+            _ => "bad",
+        };
         html.markup("<header class=\"")
             .markup(class)
             .markup("\">\n<h1>");
         html.text(self.account.file)
             .markup(" <span>")
-            .text(&sentence)
+            .text(&self.state())
             .markup("</span></h1>\n");
         if let Some(walk) = &self.account.walk {
             self.counts(html, walk);
@@ -177,7 +171,7 @@ impl HtmlReport<'_> {
         html.markup("</span></p>\n");
         let mut hosts = Counts::default();
         for (ix, task) in walk.workflow.tasks.iter().enumerate() {
-            let result = walk.end.results.get(ix).filter(|_| is_over_hosts(task));
+            let result = walk.end.results.get(ix).filter(|_| task.is_over_hosts());
             let members = result.into_iter().flat_map(|r| &r.members);
             members.for_each(|m| hosts.add(m.result.outcome));
         }
@@ -205,7 +199,8 @@ impl HtmlReport<'_> {
         html.markup("</a> ")
             .text(&task.title.shown(None))
             .markup("</h2>\n<p>");
-        html.text(&how(result))
+        let failure = endings::failure(result, task.repeat.is_some());
+        html.text(&format!("{failure}{}", endings::on_host(result)))
             .markup(" (<a href=\"#L")
             .number(story.line_of(walk, ix) as u64);
         html.markup("\">")
@@ -245,7 +240,7 @@ impl HtmlReport<'_> {
         }
         html.markup("<pre>");
         for group in result_groups::failures(result, self.account.mask, LAST_LINES) {
-            html.lines(group.text("").lines());
+            html.lines(group.draw("").lines());
         }
         html.markup("</pre>\n");
     }
@@ -367,28 +362,6 @@ fn further_failures(html: &mut Html, walk: &Walk, first: Ix) {
     } else {
         "</p>\n"
     });
-}
-
-/// `on web07: failed with exit code 3 after 12.1 s, at attempt 3`
-fn how(result: &TaskResult) -> String {
-    let on = match result.hostname.as_str() {
-        "" | "localhost" => String::new(),
-        host => format!("on {host}: "),
-    };
-    let took = duration::show(result.took);
-    let what = match result.outcome {
-        _ if !result.members.is_empty() => {
-            format!("{} ({}), after {took}", result.outcome, result.counts())
-        }
-        Outcome::Timeout => format!("timed out after {took}"),
-        _ if !result.cause.is_empty() => format!("{}: {}", result.outcome, result.cause),
-        _ if result.exit == 0 => "exited 0, but its criterion did not hold".into(),
-        outcome => format!("{outcome} with exit code {} after {took}", result.exit),
-    };
-    match result.attempts {
-        0 | 1 => format!("{on}{what}"),
-        n => format!("{on}{what}, at attempt {n}"),
-    }
 }
 
 /// The id in a line of the plan that tells of a task: `  10  Deploy`.

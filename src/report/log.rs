@@ -1,7 +1,7 @@
 //! The log file of a run (SPEC §6.3): complete and greppable, one event per line.
 #![forbid(unsafe_code)]
 
-use super::{clock, print, result_groups, safe_text};
+use super::{clock, endings, print, result_groups, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::event::{About, Event};
@@ -156,11 +156,10 @@ impl Log {
             Event::Restored { about, result } => lines.say(
                 LogLevel::Info,
                 &format!(
-                    "Restored task {}{}: {}, exit code {}",
+                    "Restored task {}{}: {}",
                     who(about),
                     safe_text::titled(about),
-                    result.outcome,
-                    result.exit
+                    endings::task_end(result)
                 ),
             ),
             Event::Skipped { about } => lines.say(
@@ -236,15 +235,10 @@ impl Log {
         } else {
             LogLevel::Error
         };
-        let cause = if result.cause.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", result.cause)
-        };
         let text = format!(
-            "Task {} ended: {}{cause}, exit code {}, {}, cpu {} s, peak memory {}, success {}",
+            "Task {} ended: {}, exit code {}, {}, cpu {} s, peak memory {}, success {}",
             who(about),
-            result.outcome,
+            endings::outcome_and_cause(result),
             result.exit,
             duration::show(result.took),
             seconds(result.cpu, 3),
@@ -261,8 +255,8 @@ impl Log {
             LogLevel::Info,
             &format!("Task {}: {}", who(about), result.counts()),
         );
-        for group in result_groups::fold(result, &self.mask) {
-            for line in group.text("").lines() {
+        for group in result_groups::group_results(result, &self.mask) {
+            for line in group.draw("").lines() {
                 lines.say(LogLevel::Info, &format!("Task {}: {line}", who(about)));
             }
         }
@@ -304,7 +298,7 @@ fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
     }
     for Member { name, result } in &result.members {
         if result.outcome == Outcome::NotStarted {
-            let text = format!("Task {name} ended: not_started ({})", result.cause);
+            let text = format!("Task {name} ended: {}", endings::task_end(result));
             lines.say(LogLevel::Warn, &text);
         }
     }

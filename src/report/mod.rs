@@ -7,6 +7,7 @@ pub mod clock;
 pub mod color;
 pub mod console;
 pub mod display_width;
+pub mod endings;
 pub mod event_stream;
 pub mod history;
 pub mod html;

@@ -1,16 +1,13 @@
-//! What a rehearsal tells (SPEC §6.1): each task as it would end, each decision
-//! and its reason.
+//! What a rehearsal prints (SPEC §6.1): how each task would end, and each decision
+//! with its reason.
 #![forbid(unsafe_code)]
 
-use super::safe_text;
-use crate::outcome::Outcome;
+use super::{endings, safe_text};
 use crate::run::event::{About, Event};
-use crate::run::result::TaskResult;
-use crate::task::nodeset;
 use crate::text::duration;
 use std::fmt::Write;
 
-/// The story so far, a line for everything that happens.
+/// The text so far, a line for each event.
 #[derive(Default)]
 pub struct Story {
     pub text: String,
@@ -22,13 +19,18 @@ impl Story {
         let _ = match event {
             Event::Finished { about, .. } if about.in_block => Ok(()),
             Event::Finished { about, result } => {
-                writeln!(out, "{}: {}", headline(about), ended(result))
+                writeln!(out, "{}: {}", headline(about), endings::task_end(result))
             }
             Event::BlockFinished { about, result } => {
-                writeln!(out, "{}: {}", headline(about), block_ended(result))
+                writeln!(
+                    out,
+                    "{}: {}",
+                    headline(about),
+                    endings::block_end_with_names(result)
+                )
             }
             Event::Skipped { about } => {
-                writeln!(out, "{}: skipped, its condition is false", headline(about))
+                writeln!(out, "{}: skipped: its condition is false", headline(about))
             }
             Event::Branch { about, holds, .. } => {
                 writeln!(out, "{}: its condition is {holds}", headline(about))
@@ -78,28 +80,4 @@ fn who(about: &About) -> String {
 
 fn headline(about: &About) -> String {
     format!("{}{}", who(about), safe_text::titled(about))
-}
-
-fn ended(result: &TaskResult) -> String {
-    match (result.outcome, result.exit) {
-        (Outcome::Ok, 0) => "ok".into(),
-        (outcome, exit) => format!("{outcome}, exit {exit}"),
-    }
-}
-
-/// `failed (3 ok, 1 failed: web07)`
-fn block_ended(result: &TaskResult) -> String {
-    let mut parts = Vec::new();
-    for outcome in Outcome::ALL {
-        let names = result.members_with(&[outcome]);
-        match (outcome, names.len()) {
-            (_, 0) => {}
-            (Outcome::Ok, n) => parts.push(format!("{n} ok")),
-            (_, n) => parts.push(format!("{n} {outcome}: {}", nodeset::fold(&names))),
-        }
-    }
-    if parts.is_empty() {
-        parts.push("no subtasks".into());
-    }
-    format!("{} ({})", result.outcome, parts.join("; "))
 }

@@ -1,7 +1,7 @@
-//! Equal results of a block's subtasks, told once: `web[01-97,99] (98): ok`.
+//! Equal results of a block's subtasks, shown once: `web[01-97,99] (98): ok`.
 #![forbid(unsafe_code)]
 
-use super::safe_text;
+use super::{endings, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::result::TaskResult;
@@ -10,45 +10,45 @@ use crate::task::nodeset;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Subtasks that ended alike.
-pub struct Group {
-    /// Their names, folded.
+/// Subtasks with equal results.
+pub struct ResultGroup {
+    /// Their names, as a node set.
     pub names: String,
     pub count: usize,
-    /// How they ended and what they said, the first line beside the names.
+    /// How they ended and what they printed. The first line follows the names.
     pub lines: Vec<String>,
 }
 
-/// How many bytes of each end of a stream are compared, and of its beginning
-/// shown: a thousand spooled outputs are not read whole for this.
+/// How many bytes at each end of a stream are compared, and how many are shown.
+/// A thousand spooled outputs are not read in full.
 const COMPARED: usize = 4 << 10;
 /// How many lines of output a group shows.
 const LINES: usize = 10;
-/// How many groups a person is shown; the log has them all.
+/// How many groups the console shows. The log has them all.
 const GROUPS: usize = 16;
 
-/// How many characters of a set of names a person is shown.
+/// How many characters of a node set the console shows.
 const LONG_SET: usize = 160;
 
-/// How many last lines of each group are shown where there are many.
+/// How many last lines each of many groups shows.
 const FEW: usize = 3;
 
-/// What is equal in results that are alike; of a stream its length and its ends.
-type Key = (Outcome, i32, String, [(u64, u64); 2]);
+/// What equal results share. A stream is compared by its length and its ends.
+type ResultKey = (Outcome, i32, String, [(u64, u64); 2]);
 
-/// Results that are alike, with the names of their subtasks.
-pub type Alike<'a> = (Vec<&'a str>, &'a TaskResult);
+/// The names of subtasks, and the result they share.
+pub type SharedResult<'a> = (Vec<&'a str>, &'a TaskResult);
 
-/// The groups of a block, in the order of their first subtask.
-pub fn fold(block: &TaskResult, mask: &Mask) -> Vec<Group> {
-    let told = |(names, result): &Alike| group(names, lines(result, mask));
-    alike(block).iter().map(told).collect()
+/// The groups of a block, in the order of their first subtasks.
+pub fn group_results(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
+    let draw = |(names, result): &SharedResult| group(names, lines(result, mask));
+    shared_results(block).iter().map(draw).collect()
 }
 
-/// The same for a person: of many different outputs only a few, those of
-/// failures rather than others, then one line for the rest of each outcome.
-pub fn fold_briefly(block: &TaskResult, mask: &Mask) -> Vec<Group> {
-    let mut all = alike(block);
+/// The same for the console: if there are many groups, only some of them, failures
+/// first, and a line for the rest of each outcome.
+pub fn group_briefly(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
+    let mut all = shared_results(block);
     if all.len() > GROUPS {
         let (mut failures, others): (Vec<_>, Vec<_>) = all
             .into_iter()
@@ -59,34 +59,37 @@ pub fn fold_briefly(block: &TaskResult, mask: &Mask) -> Vec<Group> {
     briefly(all, &|result| lines(result, mask))
 }
 
-/// Those that did not succeed, with the last lines of what they said: `most` in
-/// all, but of each a few.
-pub fn failures(block: &TaskResult, mask: &Mask, most: usize) -> Vec<Group> {
-    let mut all = alike(block);
+/// The groups that failed, with the last lines of their output: `most` lines in
+/// all, but at least a few each.
+pub fn failures(block: &TaskResult, mask: &Mask, most: usize) -> Vec<ResultGroup> {
+    let mut all = shared_results(block);
     all.retain(|(_, result)| result.outcome.is_failure());
     let each = (most / all.len().max(1)).max(FEW);
     briefly(all, &|result| last_lines(result, mask, each))
 }
 
-/// Some of the groups with their lines, and a line for the rest of each outcome.
-fn briefly(mut all: Vec<Alike>, lines: &dyn Fn(&TaskResult) -> Vec<String>) -> Vec<Group> {
+/// Some of the groups, and a line for the rest of each outcome.
+fn briefly(
+    mut all: Vec<SharedResult>,
+    lines: &dyn Fn(&TaskResult) -> Vec<String>,
+) -> Vec<ResultGroup> {
     let many = all.len() > GROUPS;
     let rest = all.split_off(if many { GROUPS / 2 } else { all.len() });
-    let told = |(names, result): &Alike| brief_group(names, lines(result));
-    let mut groups: Vec<Group> = all.iter().map(told).collect();
+    let draw = |(names, result): &SharedResult| brief_group(names, lines(result));
+    let mut groups: Vec<ResultGroup> = all.iter().map(draw).collect();
     for outcome in Outcome::ALL {
-        let of_it: Vec<&Alike> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
-        if !of_it.is_empty() {
-            let names: Vec<&str> = of_it.iter().flat_map(|(n, _)| n).copied().collect();
-            let line = format!("{outcome}: {} different results, see the log", of_it.len());
+        let same: Vec<&SharedResult> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
+        if !same.is_empty() {
+            let names: Vec<&str> = same.iter().flat_map(|(n, _)| n).copied().collect();
+            let line = format!("{outcome}: {} different results, see the log", same.len());
             groups.push(brief_group(&names, vec![line]));
         }
     }
     groups
 }
 
-/// The names folded, for a person: of a long set only the beginning.
-pub fn brief_set(names: &[&str]) -> String {
+/// The names as a node set, cut if it is long.
+pub fn brief_node_set(names: &[&str]) -> String {
     let set = nodeset::fold(names);
     let end = set.char_indices().nth(LONG_SET).map(|(at, _)| at);
     match end.and_then(|end| set[..end].rfind(',')) {
@@ -95,25 +98,25 @@ pub fn brief_set(names: &[&str]) -> String {
     }
 }
 
-fn brief_group(names: &[&str], lines: Vec<String>) -> Group {
-    Group {
-        names: brief_set(names),
+fn brief_group(names: &[&str], lines: Vec<String>) -> ResultGroup {
+    ResultGroup {
+        names: brief_node_set(names),
         ..group(names, lines)
     }
 }
 
-fn group(names: &[&str], lines: Vec<String>) -> Group {
-    Group {
+fn group(names: &[&str], lines: Vec<String>) -> ResultGroup {
+    ResultGroup {
         count: names.len(),
         names: nodeset::fold(names),
         lines,
     }
 }
 
-/// The results of the block, alike ones together, in the order of the first.
-pub fn alike(block: &TaskResult) -> Vec<Alike<'_>> {
-    let mut places: HashMap<Key, usize> = HashMap::new();
-    let mut groups: Vec<Alike> = Vec::new();
+/// The different results of a block, in the order of their first subtasks.
+pub fn shared_results(block: &TaskResult) -> Vec<SharedResult<'_>> {
+    let mut places: HashMap<ResultKey, usize> = HashMap::new();
+    let mut groups: Vec<SharedResult> = Vec::new();
     for member in &block.members {
         let place = *places.entry(key(&member.result)).or_insert(groups.len());
         match groups.get_mut(place) {
@@ -124,7 +127,7 @@ pub fn alike(block: &TaskResult) -> Vec<Alike<'_>> {
     groups
 }
 
-fn key(result: &TaskResult) -> Key {
+fn key(result: &TaskResult) -> ResultKey {
     let ends = |stream: &Captured| {
         let mut hasher = DefaultHasher::new();
         stream.head(COMPARED).hash(&mut hasher);
@@ -138,7 +141,7 @@ fn key(result: &TaskResult) -> Key {
 fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
     let mut lines = Vec::new();
     let mut more = 0;
-    // Of a failure the error comes first.
+    // The error of a failure comes first.
     let streams = match result.success {
         true => [&result.stdout, &result.stderr],
         false => [&result.stderr, &result.stdout],
@@ -149,7 +152,7 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         more += rest;
     }
     if result.outcome == Outcome::Unreachable && lines.len() > 1 {
-        // ssh tells the reason last, below banners and warnings.
+        // ssh prints the reason last, below banners and warnings.
         lines.drain(..lines.len() - 1);
         more += 1;
     }
@@ -157,10 +160,10 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         lines.truncate(LINES);
         lines.push("... more in the log".into());
     }
-    beside_how(result, lines)
+    with_end(result, lines)
 }
 
-/// The end of what a failed subtask said, of the error before the output.
+/// The last lines that a failed subtask printed, to stderr first.
 fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for stream in [&result.stderr, &result.stdout] {
@@ -174,27 +177,25 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
         }
         lines.extend(tail.iter().map(|l| safe_text::short(l)));
     }
-    beside_how(result, lines)
+    with_end(result, lines)
 }
 
-/// The lines, how the subtask ended before the first.
-fn beside_how(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
-    let how = match result.outcome {
-        Outcome::Ok | Outcome::Skipped => result.outcome.to_string(),
-        Outcome::Failed => format!("exit {}", result.exit),
-        outcome if result.cause.is_empty() => outcome.to_string(),
-        outcome => format!("{outcome} ({})", result.cause),
+/// The lines, with how the subtask ended before the first one.
+fn with_end(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
+    let end = match result.outcome {
+        Outcome::Failed => endings::failure_label(result.outcome, result.exit),
+        _ => endings::outcome_and_cause(result),
     };
     match lines.first() {
-        Some(first) => lines[0] = format!("{how}: {first}"),
-        None => lines.push(how),
+        Some(first) => lines[0] = format!("{end}: {first}"),
+        None => lines.push(end),
     }
     lines
 }
 
-impl Group {
+impl ResultGroup {
     /// `web[01-97,99] (98): ok: first line`, then the other lines.
-    pub fn text(&self, indent: &str) -> String {
+    pub fn draw(&self, indent: &str) -> String {
         let mut text = format!(
             "{indent}{} ({}): {}\n",
             self.names, self.count, self.lines[0]
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn long_outputs_that_end_differently_are_not_alike() {
+    fn long_outputs_that_end_differently_are_different() {
         let long = |last: &str| format!("{}{last}", "same\n".repeat(4000));
         let members = vec![
             member("a", 1, &long("1")),
@@ -238,13 +239,13 @@ mod tests {
             members,
             ..TaskResult::without_process(Outcome::Failed, 1, 1)
         };
-        let groups = fold(&block, &Mask::default());
+        let groups = group_results(&block, &Mask::default());
         let names: Vec<&str> = groups.iter().map(|g| g.names.as_str()).collect();
         assert_eq!(names, ["a,c", "b"]);
     }
 
     #[test]
-    fn of_many_different_results_a_few_are_shown() {
+    fn a_few_of_many_different_results_are_shown() {
         let members = (1..=300)
             .map(|i| match i {
                 7 | 70 => member(&format!("w{i}"), 3, &format!("no {i}\n")),
@@ -255,10 +256,10 @@ mod tests {
             members,
             ..TaskResult::without_process(Outcome::Failed, 1, 1)
         };
-        let groups = fold_briefly(&block, &Mask::default());
-        let told: String = groups.iter().map(|g| g.text("")).collect();
+        let groups = group_briefly(&block, &Mask::default());
+        let text: String = groups.iter().map(|g| g.draw("")).collect();
         assert_eq!(
-            told,
+            text,
             "w7 (1): exit 3: no 7\nw70 (1): exit 3: no 70\n\
              w1 (1): ok: 1\nw2 (1): ok: 2\nw3 (1): ok: 3\nw4 (1): ok: 4\nw5 (1): ok: 5\nw6 (1): ok: 6\n\
              w[8-69,71-300] (292): ok: 292 different results, see the log\n"
@@ -269,20 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_set_the_beginning_is_shown() {
+    fn a_long_set_is_cut() {
         let names: Vec<String> = (1..=200).map(|n| format!("h{}", 10 * n)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let set = brief_set(&names);
+        let set = brief_node_set(&names);
         assert!(
             set.starts_with("h[10,20,") && set.ends_with("0,..."),
             "{set}"
         );
         assert!((150..170).contains(&set.len()), "{set}");
-        assert_eq!(brief_set(&names[..3]), "h[10,20,30]");
+        assert_eq!(brief_node_set(&names[..3]), "h[10,20,30]");
     }
 
     #[test]
-    fn equal_results_are_told_once() {
+    fn equal_results_are_shown_once() {
         let mut members: Vec<Member> = (1..=99)
             .map(|i| member(&format!("web{i:02}"), 0, ""))
             .collect();
@@ -291,12 +292,12 @@ mod tests {
             members,
             ..TaskResult::without_process(Outcome::Failed, 1, 1)
         };
-        let told: String = fold(&block, &Mask::default())
+        let text: String = group_results(&block, &Mask::default())
             .iter()
-            .map(|g| g.text(""))
+            .map(|g| g.draw(""))
             .collect();
         assert_eq!(
-            told,
+            text,
             "web[01-97,99] (98): ok\nweb98 (1): exit 1: connection refused\n"
         );
     }

@@ -3,8 +3,8 @@
 //! later is added at the end of its object.
 #![forbid(unsafe_code)]
 
-use super::clock;
 use super::run_summary::{RunSummary, Walk};
+use super::{clock, endings};
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
@@ -48,7 +48,7 @@ fn metadata(json: &mut Json, account: &RunSummary) {
     json.string("task_file", &shown(account.file));
     json.optional_string("execution_id", some(account.run_id));
     json.optional_string("project", account.project);
-    json.string("status", status(account.exit));
+    json.string("status", endings::status(account.exit));
     json.number("exit_code", account.exit.into());
     json.string("start_time", &clock::rfc3339(account.began));
     let ended = ended.map(clock::rfc3339);
@@ -57,14 +57,6 @@ fn metadata(json: &mut Json, account: &RunSummary) {
     json.optional_string("log_file", log.as_deref());
     json.optional_string("change", account.change.map(shown).as_deref());
     json.string("tasker_version", env!("CARGO_PKG_VERSION"));
-}
-
-/// `success` or `failed`, as the exit code says.
-fn status(exit: i32) -> &'static str {
-    match exit {
-        exit::OK => "success",
-        _ => "failed",
-    }
 }
 
 fn some(text: &str) -> Option<&str> {

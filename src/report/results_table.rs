@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::html::Html;
-use super::result_groups::{self, Alike};
+use super::result_groups::{self, SharedResult};
 use super::{clock, safe_text};
 use crate::outcome::{Counts, Outcome};
 use crate::plan::workflow::Workflow;
@@ -11,7 +11,7 @@ use crate::run::capture::Captured;
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::task::mask::Mask;
-use crate::task::{Ix, Task, nodeset};
+use crate::task::{Ix, nodeset};
 use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::collections::HashMap;
@@ -71,10 +71,10 @@ impl Room {
 impl ResultsTable<'_> {
     pub fn draw(&self, html: &mut Html) {
         // Of a block over hosts the results that are alike; of others nothing.
-        let groups: Vec<Vec<Alike>> = self
+        let groups: Vec<Vec<SharedResult>> = self
             .results()
             .map(|(ix, result)| match result {
-                Some(result) if self.is_over_hosts(ix) => result_groups::alike(result),
+                Some(result) if self.is_over_hosts(ix) => result_groups::shared_results(result),
                 _ => Vec::new(),
             })
             .collect();
@@ -99,7 +99,7 @@ impl ResultsTable<'_> {
 
     /// How many streams and long commands there are to show; equal streams of
     /// hosts are shown once.
-    fn streams(&self, groups: &[Vec<Alike>]) -> usize {
+    fn streams(&self, groups: &[Vec<SharedResult>]) -> usize {
         let of_hosts = groups.iter().flatten().map(|(_, result)| *result);
         let of_tasks = self.results().filter(|(ix, _)| !self.is_over_hosts(*ix));
         of_tasks
@@ -110,7 +110,7 @@ impl ResultsTable<'_> {
     }
 
     fn is_over_hosts(&self, ix: Ix) -> bool {
-        is_over_hosts(&self.workflow.tasks[ix])
+        self.workflow.tasks[ix].is_over_hosts()
     }
 
     /// The search, which only the script can do: hidden without it.
@@ -140,7 +140,7 @@ impl ResultsTable<'_> {
         html: &mut Html,
         ix: Ix,
         result: Option<&TaskResult>,
-        groups: &[Alike],
+        groups: &[SharedResult],
         room: &mut Room,
     ) {
         let task = &self.workflow.tasks[ix];
@@ -165,7 +165,7 @@ impl ResultsTable<'_> {
             self.shared_output(html, task.id, number, group, room);
         }
         html.markup("</td></tr>\n");
-        if is_over_hosts(task) {
+        if task.is_over_hosts() {
             self.hosts(html, task.id, result, groups, room);
         }
     }
@@ -176,7 +176,7 @@ impl ResultsTable<'_> {
         html: &mut Html,
         block: u32,
         number: usize,
-        (names, result): &Alike,
+        (names, result): &SharedResult,
         room: &mut Room,
     ) {
         if names.len() == 1 || !has_output(result) {
@@ -198,7 +198,7 @@ impl ResultsTable<'_> {
         html: &mut Html,
         block: u32,
         result: &TaskResult,
-        groups: &[Alike],
+        groups: &[SharedResult],
         room: &mut Room,
     ) {
         let shared = groups.iter().enumerate().filter(|(_, g)| g.0.len() > 1);
@@ -410,11 +410,6 @@ fn place_of_host(block: u32, host: &str) -> Place<'_> {
         host,
         line: None,
     }
-}
-
-/// Whether the task runs its command on each of several hosts.
-pub fn is_over_hosts(task: &Task) -> bool {
-    task.is_block() && task.command().is_some()
 }
 
 /// Of very many in their order only so many: the first of those that failed, then

@@ -2,7 +2,7 @@
 //! the same on a terminal and in a mail.
 #![forbid(unsafe_code)]
 
-use super::{clock, safe_text};
+use super::{clock, endings, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::record::{BlockStart, CommandStart, RunProcess};
@@ -168,9 +168,8 @@ fn progress(sight: &FoundRun, track: &Snapshot) -> String {
 fn failed(track: &Snapshot) -> String {
     let done = track.done_tasks();
     let failed = done.iter().filter(|(_, outcome, _)| outcome.is_failure());
-    let named = failed.clone().take(FAILED).map(|end| match end {
-        (task, Outcome::Failed, code) => format!("task {task} (exit {code})"),
-        (task, outcome, _) => format!("task {task} ({outcome})"),
+    let named = failed.clone().take(FAILED).map(|(task, outcome, code)| {
+        format!("task {task} ({})", endings::failure_label(*outcome, *code))
     });
     let named: Vec<String> = named.collect();
     match failed.count() {

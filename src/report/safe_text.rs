@@ -62,7 +62,7 @@ pub fn who(about: &About) -> String {
 }
 
 /// `5 (Deploy)`: a task with its title, where it has one.
-pub fn named(task: &Task) -> String {
+pub fn task_name(task: &Task) -> String {
     match task.title.shown(None) {
         title if title.is_empty() => task.id.to_string(),
         title => format!("{} ({})", task.id, line(&title)),

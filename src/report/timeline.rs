@@ -4,6 +4,7 @@
 //! Places are percentages of the axis, so that a drawing is as wide as the window.
 #![forbid(unsafe_code)]
 
+use super::endings;
 use super::history::{History, Spent, Stretch};
 use super::html::Html;
 use super::results_table::{ROWS, most_telling};
@@ -333,9 +334,12 @@ fn title(stretch: &Stretch, ended: Duration) -> String {
     if !stretch.in_block && stretch.label != stretch.task.to_string() {
         text = format!("{} {text}", stretch.label);
     }
-    text.push_str(stretch.outcome.map_or("ended early", Outcome::as_str));
-    if !matches!(stretch.outcome, Some(Outcome::Ok | Outcome::Skipped)) && stretch.exit > 0 {
-        text.push_str(&format!(", exit {}", stretch.exit));
+    match stretch.outcome {
+        Some(outcome) => {
+            text.push_str(outcome.as_str());
+            text.push_str(&endings::exit_part(outcome, stretch.exit));
+        }
+        None => text.push_str("ended early"),
     }
     match stretch.spent {
         Spent::Attempt | Spent::Block => {

@@ -6,10 +6,10 @@ use crate::exit;
 use crate::outcome::Outcome;
 use crate::report::log::LogLevel;
 use crate::report::log_directory::LogDirectory;
-use crate::report::recap::Closing;
+use crate::report::recap::Recap;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{RunSummary, Walk};
-use crate::report::{clock, print, results_json, safe_text};
+use crate::report::{clock, endings, print, results_json, safe_text};
 use crate::run::interrupt::Interrupt;
 use crate::run::run_end::RunEnd;
 use crate::session::alert::Alert;
@@ -149,7 +149,10 @@ impl Ended<'_> {
     fn with_account<T>(&self, log: &Path, go_on: &str, tell: &dyn Fn(&RunSummary) -> T) -> T {
         let invocation = &self.loaded.invocation;
         let globals = &self.loaded.workflow.globals;
-        let (mask, error) = (Mask::new(globals), self.error());
+        let (mask, error) = (
+            Mask::new(globals),
+            endings::run_error(&self.loaded.workflow.tasks, self.end),
+        );
         let change = globals.get("CHANGE").map(|g| g.shown());
         tell(&RunSummary {
             file: &self.loaded.name,
@@ -172,40 +175,20 @@ impl Ended<'_> {
 
     fn recap(&self, report: &mut Reporter, go_on: String) {
         let (end, loaded) = (self.end, self.loaded);
-        let closing = Closing {
+        let recap = Recap {
             file: &loaded.name,
             sources: &loaded.sources,
             workflow: &loaded.workflow,
-            failed: end
-                .first_failure
-                .filter(|ix| end.results.get(*ix).is_some()),
+            end,
             log: report.log.path().display().to_string(),
-            go_on,
+            resume_command: go_on,
         };
         if end.exit == exit::OK {
-            report.console.end(end, &closing);
+            report.console.end(&recap);
             return mail_once::recovered(loaded);
         }
         let failure = Failure::of_end(loaded, end, report.log.path());
-        mail_once::tell(loaded, &failure, || report.console.end(end, &closing));
-    }
-
-    /// The failure in one sentence; empty where there was none.
-    fn error(&self) -> String {
-        let (end, tasks) = (self.end, &self.loaded.workflow.tasks);
-        if end.exit == exit::OK {
-            return String::new();
-        }
-        match end
-            .first_failure
-            .and_then(|ix| Some((ix, end.results.get(ix)?)))
-        {
-            Some((ix, result)) => format!(
-                "task {}: {}, exit code {}",
-                tasks[ix].id, result.outcome, result.exit
-            ),
-            None => end.why.clone(),
-        }
+        mail_once::tell(loaded, &failure, || report.console.end(&recap));
     }
 
     /// Tells the alert program of a run that failed; how that went is only logged.
@@ -224,7 +207,12 @@ impl Ended<'_> {
             },
             log_file: report.log.path().to_path_buf(),
             failed_task: self.loaded.workflow.tasks[failed].id.to_string(),
-            ..Alert::of_refusal(program, &self.loaded.name, self.end.exit, &self.error())
+            ..Alert::of_refusal(
+                program,
+                &self.loaded.name,
+                self.end.exit,
+                &endings::run_error(&self.loaded.workflow.tasks, self.end),
+            )
         };
         // A further signal ends the alert.
         let before = interrupt.level();
@@ -250,7 +238,7 @@ impl Ended<'_> {
     fn save_hosts(&self, report: &mut Reporter) {
         let mut hosts = Vec::new();
         for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
-            let over_hosts = task.is_block() && task.command().is_some();
+            let over_hosts = task.is_over_hosts();
             let Some(result) = self.end.results.get(ix).filter(|_| over_hosts) else {
                 continue;
             };
@@ -278,7 +266,7 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
         return String::new();
     }
     let task = &loaded.workflow.tasks[ix];
-    let over_hosts = task.is_block() && task.command().is_some();
+    let over_hosts = task.is_over_hosts();
     let limit = match &loaded.invocation.limit {
         _ if over_hosts => Some("--limit last:failed".to_string()),
         Some(set) => Some(format!("--limit {}", quote::shell_word(set))),

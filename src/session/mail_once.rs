@@ -4,21 +4,17 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
-use crate::outcome::Outcome;
 use crate::plan::plan_id;
 use crate::report::log_directory::LogDirectory;
 use crate::report::replace_file;
-use crate::report::{clock, print, safe_text};
+use crate::report::{clock, endings, print, safe_text};
 use crate::run::interrupt::signal_name;
-use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::session::load::Loaded;
 use crate::session::real_run;
 use crate::session::refusal::Refusal;
-use crate::task::Task;
 use crate::task::global_value::is_secret;
 use crate::task::mask::Mask;
-use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use crate::text::sha256;
 use std::fs;
@@ -68,7 +64,11 @@ fn key_of(loaded: &Loaded, end: &RunEnd) -> String {
     for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
         let failed = end.results.get(ix).filter(|r| r.outcome.is_failure());
         if let Some(result) = failed {
-            key += &format!("task {} {}\n", task.id, ended(task, result));
+            key += &format!(
+                "task {} {}\n",
+                task.id,
+                endings::failed_where(result, task.is_over_hosts())
+            );
         }
     }
     let last = end.results.get(end.last).map(|r| r.exit);
@@ -78,36 +78,14 @@ fn key_of(loaded: &Loaded, end: &RunEnd) -> String {
     key + &format!("last {}\n", loaded.workflow.tasks[end.last].id)
 }
 
-/// `failed on web[01-03], unreachable on web07`; `failed in 11,12` for a list of
-/// tasks.
-fn ended(task: &Task, result: &TaskResult) -> String {
-    if result.members.is_empty() {
-        return match result.hostname.as_str() {
-            "" | "localhost" => result.outcome.to_string(),
-            host => format!("{} on {host}", result.outcome),
-        };
-    }
-    let on = |outcome: Outcome| {
-        let names = result.members_with(&[outcome]);
-        (!names.is_empty()).then(|| match task.command() {
-            Some(_) => format!("{outcome} on {}", nodeset::fold(&names)),
-            None => format!("{outcome} in {}", names.join(",")),
-        })
-    };
-    let failures = Outcome::ALL.into_iter().filter(|o| o.is_failure());
-    let parts: Vec<String> = failures.filter_map(on).collect();
-    match parts.is_empty() {
-        // What did not hold is its criterion.
-        true => result.outcome.to_string(),
-        false => parts.join(", "),
-    }
-}
-
 fn brief_of(loaded: &Loaded, end: &RunEnd) -> String {
     let first = end.first_failure.and_then(|ix| {
         let (task, result) = (&loaded.workflow.tasks[ix], end.results.get(ix)?);
-        let task_named = safe_text::named(task);
-        Some(format!("task {task_named} {}", ended(task, result)))
+        let task_named = safe_text::task_name(task);
+        Some(format!(
+            "task {task_named} {}",
+            endings::failed_where(result, task.is_over_hosts())
+        ))
     });
     match (end.signal, first) {
         (Some(signal), _) => format!("ended by {}", signal_name(signal)),

@@ -215,7 +215,12 @@ impl Task {
         matches!(self.kind, TaskKind::Parallel(_) | TaskKind::Conditional(_))
     }
 
-    /// The command that the task runs, once or once per host.
+    /// Whether it is a block that runs its command once per host.
+    pub fn is_over_hosts(&self) -> bool {
+        self.is_block() && self.command().is_some()
+    }
+
+    /// The command it runs itself, or once per host.
     pub fn command(&self) -> Option<&Command> {
         match &self.kind {
             TaskKind::Command(command) => Some(command),
