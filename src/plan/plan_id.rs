@@ -6,7 +6,8 @@
 
 use super::exec::{Arg, ExecMethod, ExecType};
 use super::hosts::hosts_of_task;
-use super::recipe::{Defaults, Payload, Recipe};
+use super::payload::Payload;
+use super::recipe::{Defaults, Recipe};
 use super::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::nodeset::{self, HostFilter};

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::exec::{Arg, ExecMethod, ExecType};
-use super::recipe::Payload;
+use super::payload::Payload;
 use crate::text::quote;
 use crate::text::script::{Script, variable};
 use crate::text::template::{Piece, Template};

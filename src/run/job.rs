@@ -5,7 +5,8 @@ use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
 use super::runner::{Job, Stdin};
 use crate::plan::exec::{Arg, ExecMethod, ExecType};
-use crate::plan::recipe::{self, Defaults, Payload, Recipe};
+use crate::plan::payload::{self, Payload};
+use crate::plan::recipe::{self, Defaults, Recipe};
 use crate::task::mask::Mask;
 use crate::task::{Command, host};
 use crate::text::quote;
@@ -103,9 +104,9 @@ pub fn prepare(
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),
-        Recipe::Deferrable => {
+        Recipe::Late => {
             let exec = late_exec(command, defaults, evaluation)?;
-            late = recipe::payload(command, &exec, defaults.strict_env)?;
+            late = payload::late_payload(command, &exec, defaults.strict_env)?;
             (exec, &late)
         }
         Recipe::None => return Err("there is no command".into()),

@@ -8,6 +8,7 @@
 use crate::exit;
 use crate::plan::exec::ExecType;
 use crate::plan::hosts::hosts_of_task;
+use crate::plan::programs;
 use crate::plan::recipe::{self, Recipe};
 use crate::report::validation_summary::{CheckResult, ValidationSummary};
 use crate::run::contact::{self, ContactHost, ContactReport};
@@ -140,7 +141,7 @@ fn targets(
         for host in hosts_of_task(&loaded.workflow, selection, task) {
             let exec = match recipe {
                 Recipe::Ready { exec, .. } => Some(exec.clone()),
-                Recipe::Deferrable if task.command().is_some_and(|c| c.exec.is_none()) => {
+                Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
                     recipe::default_exec(host.as_deref(), &loaded.defaults)
                 }
                 _ => None,
@@ -205,7 +206,7 @@ pub fn missing_programs(loaded: &Loaded, selection: &HostFilter) -> Vec<String> 
         .into_iter()
         .filter_map(|exec| {
             let program = exec.program()?;
-            recipe::find_program(program, None)
+            programs::find_program(program, None)
                 .is_none()
                 .then(|| format!("`{program}` for exec type `{}`", exec.name()))
         })
