@@ -118,4 +118,19 @@ mod tests {
         assert_eq!(left("+90s", now), Some(Duration::from_secs(90)));
         assert!(left("9999-12-31T23:59", now).is_some());
     }
+
+    #[test]
+    fn what_does_not_fit_before_the_reserved_time_overruns() {
+        let seconds = Duration::from_secs;
+        let deadline = Deadline {
+            at: seconds(100),
+            reserved: seconds(30),
+            task: None,
+        };
+        assert_eq!(deadline.overrun(seconds(20), seconds(50)), None);
+        let why = deadline.overrun(seconds(21), seconds(50));
+        assert_eq!(why.as_deref(), Some("does not fit (needs 21 s, 20 s left)"));
+        let over = deadline.overrun(Duration::ZERO, seconds(70));
+        assert!(over.is_some(), "nothing fits when no time is left");
+    }
 }

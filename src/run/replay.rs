@@ -23,7 +23,7 @@ pub struct Replay {
     /// `--finish-only`: only final tasks run.
     pub finish_only: bool,
     turn: u64,
-    silent: bool,
+    muted: bool,
     /// The block that stopped the run runs again, but only those of its tasks that
     /// did not succeed.
     pub redo: bool,
@@ -41,7 +41,7 @@ pub struct ReplayedBlock {
 impl Replay {
     pub fn new(journal: Journal, finish_only: bool) -> Replay {
         Replay {
-            silent: journal.last() > 0,
+            muted: journal.last() > 0,
             journal: Some(journal),
             finish_only,
             ..Replay::default()
@@ -59,7 +59,7 @@ impl Replay {
     pub fn begin_turn(&mut self) -> u64 {
         self.turn += 1;
         let journal = self.journal.as_ref();
-        self.silent = journal.is_some_and(|j| j.has(self.turn) || j.last() > self.turn);
+        self.muted = journal.is_some_and(|j| j.has(self.turn) || j.last() > self.turn);
         self.turn
     }
 
@@ -79,14 +79,14 @@ impl Replay {
         self.journal.as_ref().is_some_and(|j| j.has(turn))
     }
 
-    /// Whether what happens now was reported when it was recorded.
-    pub fn is_silent(&self) -> bool {
-        self.silent
+    /// Whether what happens now is not reported, since it was when it was recorded.
+    pub fn is_muted(&self) -> bool {
+        self.muted
     }
 
-    /// Has everything reported from here on.
-    pub fn speak(&mut self) {
-        self.silent = false;
+    /// Reports everything from here on.
+    pub fn unmute(&mut self) {
+        self.muted = false;
     }
 
     // What stops a run.
@@ -104,7 +104,7 @@ impl Replay {
 
     /// Notes that the journal belongs to another run, and returns the warning.
     fn diverge(&mut self, why: &str) -> String {
-        self.silent = false;
+        self.muted = false;
         let text = format!("the journal does not match this file, so nothing was run: {why}");
         self.diverged.insert(text).clone()
     }
@@ -209,7 +209,7 @@ impl Replay {
         let mut done = journal.done_in(from..to);
         done.extend(subtasks);
         self.turn = to - 1;
-        self.silent = false;
+        self.muted = false;
         done
     }
 
@@ -231,7 +231,7 @@ impl Replay {
         // What was cut short runs again, as if it had not begun.
         let known = journal.has(turn) || !result.is_judged();
         if known || self.diverged.is_some() {
-            self.silent = journal.last() > self.turn;
+            self.muted = journal.last() > self.turn;
             return false;
         }
         if task.is_block() {
@@ -331,7 +331,7 @@ mod tests {
         let at = Position::at(0);
         assert!(matches!(replay.task(0, at), Ok(None)));
         assert!(matches!(replay.block(0), Ok(None)));
-        assert!(!replay.is_replaying() && !replay.is_silent() && !replay.is_at_the_end());
+        assert!(!replay.is_replaying() && !replay.is_muted() && !replay.is_at_the_end());
         assert!(replay.skip_to_the_end().is_empty() && replay.sync().is_none());
     }
 }

@@ -50,15 +50,15 @@ impl Engine<'_> {
             holds,
             tasks: branch.len(),
         });
-        let mut left = None;
+        let mut departure = None;
         let mut stopped = false;
         let mut members = Vec::new();
         for ix in branch {
             let name = self.workflow.tasks[*ix].id.to_string();
             if !done.contains(&name) {
-                if left.is_some() || stopped || self.is_stopping() {
+                if departure.is_some() || stopped || self.is_stopping() {
                     // The flow may still reach a task after it has left the block.
-                    if left.is_none() {
+                    if departure.is_none() {
                         self.leave_out(*ix, task.id);
                         members.extend(self.member(*ix));
                     }
@@ -67,12 +67,13 @@ impl Engine<'_> {
                 match self.branch_task(*ix, task, &numbers.retries) {
                     AfterBranchTask::NextTask => {}
                     AfterBranchTask::Stop => stopped = true,
-                    AfterBranchTask::Leave(to) => left = Some(to),
+                    AfterBranchTask::Leave(to) => departure = Some(to),
                 }
             }
             members.extend(self.member(*ix));
         }
-        (self.branch_result(holds, context, members, began), left)
+        let result = self.branch_result(holds, context, members, began);
+        (result, departure)
     }
 
     fn member(&self, ix: Ix) -> Option<Member> {
@@ -124,8 +125,8 @@ impl Engine<'_> {
             if self.is_stopping() {
                 return AfterBranchTask::Stop;
             }
-            if let Some(left) = stepped.left {
-                return AfterBranchTask::Leave(left);
+            if let Some(departure) = stepped.departure {
+                return AfterBranchTask::Leave(departure);
             }
             let (choice, why) = flow::choose(task, at, &stepped.seen);
             match choice {

@@ -205,7 +205,7 @@ impl<'a> Engine<'a> {
     // Emitting.
 
     pub(super) fn emit(&mut self, event: Event) {
-        if !self.replay.is_silent() {
+        if !self.replay.is_muted() {
             (self.emit)(event);
         }
     }

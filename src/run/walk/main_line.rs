@@ -134,7 +134,7 @@ impl Engine<'_> {
     /// left its conditional block.
     fn decide(&self, course: FlowState, at: Position, stepped: &Stepped) -> Decision {
         let policy = self.settings.policy;
-        match &stepped.left {
+        match &stepped.departure {
             None => flow::decide(self.workflow, policy, course, at, &stepped.seen),
             Some((choice, why)) => {
                 let failure = flow::failure_code(&self.workflow.tasks[at.task], &stepped.seen);
@@ -208,7 +208,7 @@ impl Engine<'_> {
         self.in_reserve = true;
         self.walk(to);
         self.replay = replay;
-        self.replay.speak();
+        self.replay.unmute();
         self.missed = missed;
         self.why = why;
         self.complete = false;

@@ -20,6 +20,8 @@
 
 pub mod command;
 pub mod conditional;
+#[cfg(test)]
+mod deadline_tests;
 pub mod engine;
 pub mod final_tasks;
 pub mod main_line;
@@ -29,6 +31,8 @@ pub mod numbers;
 pub mod parallel;
 pub mod recording;
 pub mod repeat;
+#[cfg(test)]
+mod simulation;
 pub mod step;
 pub mod subtasks;
 pub mod verdict;

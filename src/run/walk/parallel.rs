@@ -2,7 +2,7 @@
 //!
 //! The engine's thread is the only one that touches a block. It starts subtasks
 //! in their order while a slot is free, then waits for whatever comes first: a
-//! result, a retry or a rest that is due, the block's deadline, a signal. A
+//! result, a retry that is due, a subtask that has slept, the block's deadline, a signal. A
 //! subtask that waits for its retry holds no slot and no thread. Results are
 //! recorded as they arrive, each once; the block's own result lists them in the
 //! order of its subtasks.
@@ -22,6 +22,7 @@ use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
 use crate::task::values::{Unreachable, Wave};
 use crate::task::{Ix, Members, Parallel, Task, nodeset, resolve_setting};
+use crate::text::template::Template;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl Engine<'_> {
         if let Some(result) = self.replayed_block(ix, parallel) {
             return Ok(result);
         }
-        self.replay.speak();
+        self.replay.unmute();
         let mut subtasks = self.subtasks(ix, task, parallel, context)?;
         self.keep_what_succeeded(ix, &mut subtasks);
         let waves = waves::divide(&limits.waves, subtasks.len());
@@ -101,7 +102,7 @@ impl Engine<'_> {
         })
     }
 
-    /// The subtasks in their order; a node set from results is expanded now.
+    /// The subtasks in their order.
     fn subtasks(
         &mut self,
         ix: Ix,
@@ -122,16 +123,6 @@ impl Engine<'_> {
                 return Ok(tasks.iter().map(subtask).collect());
             }
         };
-        let text = self.evaluate(context, |values| {
-            String::from_utf8_lossy(&set.fill(values)).into_owned()
-        });
-        let expanded =
-            nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
-        if set.known_text().is_none() {
-            self.warn_of_repeated(context, &expanded.repeated);
-        }
-        let selection = &self.settings.selection;
-        let hosts = expanded.hosts.into_iter().filter(|h| selection.allows(h));
         let subtask = |(index, host): (usize, String)| {
             let label = format!("{}.{}", task.id, index + 1);
             let context = TaskContext {
@@ -145,16 +136,27 @@ impl Engine<'_> {
             };
             Subtask::new(ix, host, context)
         };
-        Ok(hosts.enumerate().map(subtask).collect())
+        let hosts = self.hosts(set, context)?;
+        Ok(hosts.into_iter().enumerate().map(subtask).collect())
     }
 
-    /// Warns as the check of the file does of a set that is known then.
-    fn warn_of_repeated(&mut self, context: &TaskContext, repeated: &[String]) {
-        if !repeated.is_empty() {
-            let hosts = nodeset::fold(repeated);
+    /// The hosts of a node set, which may come from results, within `--limit` and
+    /// `--exclude`.
+    fn hosts(&mut self, set: &Template, context: &TaskContext) -> Result<Vec<String>, String> {
+        let text = self.evaluate(context, |values| {
+            String::from_utf8_lossy(&set.fill(values)).into_owned()
+        });
+        let expanded =
+            nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
+        if set.known_text().is_none() && !expanded.repeated.is_empty() {
+            // A set that is known before the run was checked with the file.
+            let hosts = nodeset::fold(&expanded.repeated);
             let text = format!("given more than once: {hosts}; each runs once");
             self.warn(&context.label, &text);
         }
+        let mut hosts = expanded.hosts;
+        hosts.retain(|host| self.settings.selection.allows(host));
+        Ok(hosts)
     }
 
     /// Gives their results to the subtasks that need not run again.
@@ -193,7 +195,7 @@ impl Engine<'_> {
                 Wake::Interrupt { signal, level } => {
                     self.interrupt(signal, level, &block.running_names());
                     block.halt(self.stop_cause(), -1);
-                    block.end_all_rests();
+                    block.free_all_slots();
                 }
             }
         }
@@ -216,7 +218,7 @@ impl Engine<'_> {
     /// Between two waves: the check and the pause. A wave in which nothing
     /// succeeded stops the block as well, so that a failed canary is the last.
     fn between_waves(&mut self, block: &mut ParallelRun, check: Option<Ix>, wave: Range<usize>) {
-        if block.is_lost(wave) {
+        if block.wave_failed(wave) {
             block.halt("nothing in the previous wave succeeded", -1);
             return;
         }
@@ -268,7 +270,7 @@ impl Engine<'_> {
         if self.is_late() {
             block.halt("block_timeout", exit::TIMEOUT);
         }
-        block.end_rests(now);
+        block.free_slots(now);
         while block.halted.is_none() && block.has_slot() {
             let Some(next) = block.due_retry(now).or_else(|| fresh.pop_front()) else {
                 return;
@@ -371,7 +373,7 @@ impl Engine<'_> {
             block.overrun = block.overrun.take().or(overrun);
         }
         if !block.over_hosts && numbers.sleep > Duration::ZERO && self.stopped.is_none() {
-            block.rest_until(self.runner.now() + numbers.sleep);
+            block.hold_slot_until(self.runner.now() + numbers.sleep);
         }
         self.subtask_ended(block, index, result);
     }

@@ -68,7 +68,7 @@ impl Engine<'_> {
         let context = self.context(at);
         let title = self.title(&self.workflow.tasks[at.task], &context);
         let about = context.about(&title);
-        // Silent only about what was reported before.
+        // Emitted even while the replay is muted.
         (self.emit)(Event::Restored { about, result });
     }
 

@@ -18,8 +18,8 @@ pub struct Stepped {
     pub seen: FlowInput,
     pub delay: Delay,
     pub sleep: Duration,
-    /// Where a branch task went that left its conditional block.
-    pub left: Option<Departure>,
+    /// Where the flow goes if a branch task left its conditional block.
+    pub departure: Option<Departure>,
     /// Why a further attempt does not fit before the deadline.
     pub overrun: Option<String>,
 }
@@ -29,7 +29,7 @@ struct Performed {
     result: TaskResult,
     /// It could not be started at all, so no criterion can make it succeed.
     refused: bool,
-    left: Option<Departure>,
+    departure: Option<Departure>,
 }
 
 impl Engine<'_> {
@@ -45,7 +45,7 @@ impl Engine<'_> {
                 seen: self.seen(at.task, task, &context, &numbers, false),
                 delay: numbers.retries.delay,
                 sleep: Duration::ZERO,
-                left: None,
+                departure: None,
                 overrun: None,
             };
         }
@@ -57,14 +57,14 @@ impl Engine<'_> {
         let Performed {
             result,
             refused,
-            left,
+            departure,
         } = performed;
         self.judge(at.task, task, &context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let verdict = match (judged, refused) {
             (false, _) => false,
             (true, true) => matches!(task.routing.next, NextRule::Always),
-            (true, false) => self.verdict(at.task, task, &context, left.is_some()),
+            (true, false) => self.verdict(at.task, task, &context, departure.is_some()),
         };
         let seen = self.seen(at.task, task, &context, &numbers, verdict);
         if let Some(result) = self.results.get(at.task).cloned() {
@@ -75,7 +75,7 @@ impl Engine<'_> {
             seen: FlowInput { refused, ..seen },
             delay: numbers.retries.delay,
             sleep: numbers.sleep,
-            left,
+            departure,
             overrun: self.overrun(numbers.longest(at.attempt + 1)),
         }
     }
@@ -95,7 +95,7 @@ impl Engine<'_> {
         numbers: &Numbers,
     ) -> Performed {
         if !task.is_block()
-            && let Some(performed) = self.spare(at, task, context, numbers)
+            && let Some(performed) = self.result_without_running(at, task, context, numbers)
         {
             return performed;
         }
@@ -109,7 +109,7 @@ impl Engine<'_> {
             }
             TaskKind::Conditional(conditional) => {
                 let turn = self.replay.turn();
-                let (mut result, left) =
+                let (mut result, departure) =
                     self.conditional(at.task, task, conditional, context, numbers);
                 if let Some(took) = self.replay.block_time(turn, task.id) {
                     result.took = took;
@@ -117,7 +117,7 @@ impl Engine<'_> {
                 return Performed {
                     result,
                     refused: false,
-                    left,
+                    departure,
                 };
             }
         };
@@ -129,7 +129,7 @@ impl Engine<'_> {
 
     /// The result of a task that does not run now: the journal has it, or nothing
     /// can start any more.
-    fn spare(
+    fn result_without_running(
         &mut self,
         at: Position,
         task: &Task,
@@ -228,7 +228,7 @@ impl Performed {
         Performed {
             result,
             refused: false,
-            left: None,
+            departure: None,
         }
     }
 }

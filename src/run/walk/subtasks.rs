@@ -60,8 +60,8 @@ pub struct ParallelRun<'w> {
     pub running: HashMap<u64, RunningSubtask>,
     /// Subtasks that wait for their next attempt, and when it is due.
     retrying: BinaryHeap<Reverse<(Time, usize)>>,
-    /// Slots that stay taken until then, because a subtask sleeps.
-    resting: BinaryHeap<Reverse<Time>>,
+    /// When each sleeping subtask gives up its slot.
+    sleeping: BinaryHeap<Reverse<Time>>,
     /// Why no further subtask starts, and the exit code of those left out.
     pub halted: Option<(String, i32)>,
     /// Subtasks had no further attempt because the block was halted.
@@ -104,7 +104,7 @@ impl<'w> ParallelRun<'w> {
             subtasks,
             running: HashMap::new(),
             retrying: BinaryHeap::new(),
-            resting: BinaryHeap::new(),
+            sleeping: BinaryHeap::new(),
             halted: None,
             retries_lost: false,
             overrun: None,
@@ -119,20 +119,20 @@ impl<'w> ParallelRun<'w> {
         self.retrying.push(Reverse((due, subtask)));
     }
 
-    /// Keeps one slot taken until then.
-    pub fn rest_until(&mut self, until: Time) {
-        self.resting.push(Reverse(until));
+    /// Keeps the slot of a subtask that sleeps.
+    pub fn hold_slot_until(&mut self, until: Time) {
+        self.sleeping.push(Reverse(until));
     }
 
     /// Frees the slots of subtasks that have slept long enough.
-    pub fn end_rests(&mut self, now: Time) {
-        while self.resting.peek().is_some_and(|Reverse(t)| *t <= now) {
-            self.resting.pop();
+    pub fn free_slots(&mut self, now: Time) {
+        while self.sleeping.peek().is_some_and(|Reverse(t)| *t <= now) {
+            self.sleeping.pop();
         }
     }
 
-    pub fn end_all_rests(&mut self) {
-        self.resting.clear();
+    pub fn free_all_slots(&mut self) {
+        self.sleeping.clear();
     }
 
     /// A subtask whose next attempt is due.
@@ -144,21 +144,21 @@ impl<'w> ParallelRun<'w> {
         self.retrying.pop().map(|Reverse((_, subtask))| subtask)
     }
 
-    /// Ends the waiting for further attempts: who waited.
+    /// Removes and returns all subtasks that wait for their next attempt.
     pub fn take_retrying(&mut self) -> Vec<usize> {
         let waited = self.retrying.drain();
         waited.map(|Reverse((_, subtask))| subtask).collect()
     }
 
     pub fn has_slot(&self) -> bool {
-        self.running.len() + self.resting.len() < self.limits.at_once
+        self.running.len() + self.sleeping.len() < self.limits.at_once
     }
 
-    /// Whether nothing runs or rests, and nothing waits to start; `fresh` says
+    /// Whether nothing runs or sleeps, and nothing waits to start; `fresh` says
     /// whether subtasks have not started yet.
     pub fn is_idle(&self, fresh: bool) -> bool {
         let waiting = self.halted.is_none() && (fresh || !self.retrying.is_empty());
-        self.running.is_empty() && self.resting.is_empty() && !waiting
+        self.running.is_empty() && self.sleeping.is_empty() && !waiting
     }
 
     /// When the block must act even if nothing happens until then.
@@ -166,9 +166,9 @@ impl<'w> ParallelRun<'w> {
         let halted = self.halted.is_some();
         let retry = self.retrying.peek().map(|Reverse((due, _))| *due);
         let retry = retry.filter(|_| !halted && self.has_slot());
-        let rest = self.resting.peek().map(|Reverse(until)| *until);
+        let slept = self.sleeping.peek().map(|Reverse(until)| *until);
         let deadline = deadline.filter(|_| !halted);
-        [retry, rest, deadline].into_iter().flatten().min()
+        [retry, slept, deadline].into_iter().flatten().min()
     }
 
     // Stopping.
@@ -225,7 +225,7 @@ impl<'w> ParallelRun<'w> {
     }
 
     /// Whether subtasks of the wave failed and none succeeded.
-    pub fn is_lost(&self, wave: Range<usize>) -> bool {
+    pub fn wave_failed(&self, wave: Range<usize>) -> bool {
         let results = self.subtasks[wave].iter().filter_map(|s| s.result.as_ref());
         let outcomes: Vec<Outcome> = results.map(|r| r.outcome).collect();
         let left_out = self.leaves_out_unreachable();

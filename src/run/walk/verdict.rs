@@ -51,18 +51,18 @@ impl Engine<'_> {
         }
     }
 
-    /// The verdict on a recorded result (SPEC §3.2, rule 1). `left` says that the
-    /// flow left the block.
+    /// The verdict on a recorded result (SPEC §3.2, rule 1). `departed` says that
+    /// the flow left the block.
     pub(super) fn verdict(
         &mut self,
         ix: Ix,
         task: &Task,
         context: &TaskContext,
-        left: bool,
+        departed: bool,
     ) -> bool {
         let success = self.results.get(ix).is_some_and(|r| r.success);
         if !success && is_plain_conditional(task) {
-            if !left {
+            if !departed {
                 self.warn_of_branch(ix, context);
             }
             return true;
