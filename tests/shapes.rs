@@ -244,7 +244,7 @@ const WAYS: &[Way] = &[
         code: 0,
         path: "0 1 2",
         stdout: &[
-            "task 1: May the update run now?",
+            "task 1: Can the update run now?",
             "  ok, TIME",
             "  | updated at load 0.4",
         ],
@@ -261,7 +261,7 @@ const WAYS: &[Way] = &[
             "  goes to task 20: its verdict is false",
             "  | postponed: load 7.5, freeze false",
         ],
-        stderr: &["FILE:18: task 1 (May the update run now?) failed with exit code 1 after TIME"],
+        stderr: &["FILE:18: task 1 (Can the update run now?) failed with exit code 1 after TIME"],
         log: &[
             "[INFO] Task 1: goes to task 20: its verdict is false",
             "[INFO] Task 20: the run ends with exit code 3: return=3",
