@@ -1,8 +1,8 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
-# Where cargo builds, and what is installed; a binary that is there already, as
-# by `make install BINARY=...`, is taken as it is.
+# Where cargo builds, and what is installed; `make install BINARY=...` installs an
+# existing binary.
 BUILD = $(or $(CARGO_TARGET_DIR),target)
 BINARY ?= $(BUILD)/release/tasker
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -33,50 +33,50 @@ test-engines: all
 	tests/engines.sh $(BUILD)/release/tasker
 
 # Kills a long run at every point, damages its journal in every way, makes each
-# system call of a small run fail; about a quarter of an hour.
+# system call of a small run fail; takes about 15 minutes.
 test-crash:
 	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) build --locked
 	python3 tests/inject.py $(BUILD)/debug/tasker
 
-# Builds what is shipped, twice and in different places, and runs it in a root
-# file system that holds nothing else; some minutes.
+# Builds the packages twice, in different places, and runs the binary in an empty
+# root file system; takes some minutes.
 test-ship:
 	$(CARGO) test --locked --test ship -- --include-ignored --nocapture
 
-# Opens reports in headless Chromium and uses them; leaves pictures to look at.
+# Opens reports in headless Chromium and uses them; leaves screenshots.
 test-ui: all
 	python3 tests/ui.py $(BUILD)/release/tasker
 
-# Ratios to a C program that does nothing else; BENCH_DIR is where the disk is.
+# Times relative to a C program that only starts processes; BENCH_DIR sets the disk.
 ROUNDS ?= 7
 bench: all
 	python3 tests/bench.py $(BUILD)/release/tasker $(ROUNDS) $(BENCH_DIR)
 
-# One file that needs nothing of the machine it runs on: with musl where its
-# target is installed (rustup target add x86_64-unknown-linux-musl), which makes
-# the smallest one, else with the C library of this machine.
+# One static binary: with musl if its target is installed (rustup target add
+# x86_64-unknown-linux-musl), which gives the smallest one, else with the C library
+# of this machine.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SYSROOT = $(shell rustc --print sysroot)
 MUSL = $(patsubst %-gnu,%-musl,$(HOST))
 STATIC_TARGET ?= $(if $(wildcard $(SYSROOT)/lib/rustlib/$(MUSL)/lib),$(MUSL),$(HOST))
 STATIC = $(BUILD)/$(STATIC_TARGET)/release/tasker
-# The same bytes wherever it is built: no path of this machine goes into it, and
-# the sources of std, where they are installed, are named as if they were not.
+# Reproducible: no path of this machine goes into the binary, and the sources of std
+# get the same names whether they are installed or not.
 COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
 REMAP = --remap-path-prefix=$(CURDIR)=/tasker \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
 	--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)
 
-# Half of a small binary is std, as it is delivered: made for speed, with a reader
-# of debugging data for backtraces that a stripped file cannot give. Where its
-# source is installed (rustup component add rust-src) std is built for size and
-# without them; a panic still says where it was. Cargo fetches what std is made of
-# and calls this unstable, hence the variable; STD=prebuilt does without.
+# Half of a small binary is the prebuilt std. That is optimized for speed and can read
+# debugging data for backtraces, which a stripped binary does not have. If its source
+# is installed (rustup component add rust-src), std is built for size without them; a
+# panic still names its place. Cargo fetches the dependencies of std and considers this
+# unstable, hence RUSTC_BOOTSTRAP; STD=prebuilt avoids it.
 STD ?= $(if $(wildcard $(SYSROOT)/lib/rustlib/src/rust/library/std),small,prebuilt)
 SMALL_STD = -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
-# The linker that comes with rustc folds functions that are the same, and packs
-# the table of what is to be relocated.
+# The linker that comes with rustc folds identical functions and packs the relocation
+# table.
 LLD = $(wildcard $(SYSROOT)/lib/rustlib/$(HOST)/bin/gcc-ld)
 LINK = $(if $(LLD),-C link-arg=-B$(LLD) -C link-arg=-fuse-ld=lld \
 	-C link-arg=-Wl$(comma)--icf=all$(comma)--pack-dyn-relocs=relr)
@@ -89,8 +89,8 @@ static:
 		$(if $(filter small,$(STD)),$(SMALL_STD))
 	@echo $(STATIC)
 
-# The package for any Linux, the same bytes each time: names in order, one time,
-# nobody's user name.
+# The package for any Linux, reproducible: names in order, one time stamp, no user
+# name.
 NAME = tasker-$(VERSION)-$(firstword $(subst -, ,$(HOST)))-linux
 DIST = $(BUILD)/dist
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell stat -c %Y CHANGELOG.md))
@@ -110,7 +110,7 @@ dist: static
 		| gzip -9n > $(DIST)/$(NAME).tar.gz
 	@echo $(DIST)/$(NAME).tar.gz
 
-# A Debian package; the static binary depends on nothing.
+# A Debian package without dependencies, since the binary is static.
 MAINTAINER ?= tasker <root@localhost>
 DEB = $(DIST)/deb
 ARCH = $(shell dpkg --print-architecture)
@@ -128,14 +128,14 @@ deb: static
 	gzip -9n $(DEB)/usr/share/doc/tasker/changelog $(DEB)/usr/share/man/*/*
 	printf '%s\n' 'Package: tasker' 'Version: $(VERSION)' 'Architecture: $(ARCH)' \
 		'Maintainer: $(MAINTAINER)' 'Section: admin' 'Priority: optional' \
-		'Suggests: openssh-client' 'Description: run a file of tasks' \
+		'Suggests: openssh-client' 'Description: run the commands of a task file' \
 		' A task file says which commands run on which hosts, in what order, and' \
-		' what happens when one of them fails.' > $(DEB)/DEBIAN/control
+		' what to do when one of them fails.' > $(DEB)/DEBIAN/control
 	chmod -R u+rw,go-w,a+rX $(DEB)
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb -Zxz --root-owner-group --build $(DEB) \
 		$(DIST)/tasker_$(VERSION)_$(ARCH).deb
 
-# Only where it is missing: whoever may install need not be able to build.
+# Built only if it is missing: the user who installs need not be able to build.
 $(BUILD)/release/tasker:
 	$(CARGO) build --release --locked
 

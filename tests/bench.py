@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures tasker beside its peers and the physical limit, in one run.
+"""Measures tasker against similar tools and the physical limit, in one run.
 
-The limit is a C program that starts the same processes with drained pipes and
-does nothing else. Runs are interleaved, so that a machine whose speed drifts
-slows all alike; what is printed is the ratio of medians to the limit's, with
-the spread of tasker's own runs. Nothing here is asserted.
+The limit is a C program that starts the same processes, drains their pipes and
+does nothing else. Runs are interleaved, so that a machine whose speed changes
+affects all of them alike. The output is the ratio of each median to that of the
+limit, with the spread of the runs. Nothing is asserted.
 
 usage: bench.py TASKER [ROUNDS]
 """
@@ -83,8 +83,8 @@ int main(int argc, char **argv) {
     }
 }
 """
-# As tasker does with each result (SPEC 6.4), and no peer.
-SYNCED = "limit, and brought to disk"
+# As tasker does with each result (SPEC 6.4); none of the other tools does.
+SYNCED = "limit, synced to disk"
 NOTHING = "int main(void) { return 0; }\n"
 DRAIN = r"""
 #include <fcntl.h>
@@ -122,8 +122,8 @@ def once(command):
 
 
 def table(title, commands):
-    """Runs all commands in turn; the first is the limit. Those that are not
-    installed are left out with a note."""
+    """Runs all commands in turn; the first is the limit. Commands that are not
+    installed are skipped with a note."""
     missing = [name for name, c in commands.items() if not shutil.which(c[0])]
     commands = {name: c for name, c in commands.items() if name not in missing}
     times = {name: [] for name in commands}
@@ -142,15 +142,15 @@ def table(title, commands):
 
 
 def peak(command):
-    """By time(1): what this interpreter starts itself is counted with its own memory."""
+    """Measured by time(1): a child of this interpreter would be counted with its memory."""
     if not shutil.which("/usr/bin/time"):
-        return "not measured, there is no /usr/bin/time"
+        return "not measured: /usr/bin/time is missing"
     ran = subprocess.run(["/usr/bin/time", "-f", "%M", *command], capture_output=True, text=True)
     return f"{int(ran.stderr.splitlines()[-1]) / 1024:.1f} MiB"
 
 
 def file_system(path):
-    """The kind of file system that a path is on, as /proc tells it."""
+    """The type of the file system of a path, from /proc."""
     best = ("", "unknown")
     with open("/proc/self/mounts") as mounts:
         for line in mounts:
@@ -178,7 +178,7 @@ def block(command):
 
 
 def parallel(command):
-    """The peers with the same work: 1000 times the command, 50 at once."""
+    """Other tools with the same work: the command 1000 times, 50 at once."""
     targets = " ".join(f"t{i}" for i in range(1000))
     rules = write(f"make-{len(command)}", f"all: {targets}\n{targets}:\n\t@{command}\n")
     hosts = ",".join(f"h{i}" for i in range(1000))
@@ -199,7 +199,7 @@ def main():
     print(f"{os.cpu_count()} cores, {memory()}, {DIR} on {file_system(DIR)}, {ROUNDS} rounds;")
     print("ratios of medians to the limit, whose median is in the title (least to most)")
     if not shutil.which("cc"):
-        sys.exit("there is no cc, without which there is no limit to compare with")
+        sys.exit("cc is missing; it is needed to build the limit")
     limit = compiled("limit", LIMIT)
     nothing = compiled("nothing", NOTHING, "-static")
     drain = compiled("drain", DRAIN)

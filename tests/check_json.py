@@ -1,5 +1,5 @@
-"""Checks results as JSON against what man/tasker-json.5 documents: the keys, their
-order, and what kind of value each holds. Usage: check_json.py PAGE FILE..."""
+"""Checks JSON results against man/tasker-json.5: the keys, their order, and the type
+of each value. Usage: check_json.py PAGE FILE..."""
 
 import json
 import re
@@ -33,7 +33,7 @@ OUTCOMES = ["ok", "failed", "timeout", "unreachable", "cancelled", "not_started"
 
 
 def documented(page):
-    """The keys of each section of the page, in their order."""
+    """The keys of each section of the page, in order."""
     keys, section, inner = {}, None, False
     for line in open(page):
         if line.startswith(".Ss "):

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Runs task files through the engines that sites have, for real: Slurm, with one
-# controller and one node on this machine. Needs root; installs slurm-wlm and
-# munge where they are missing. Everything else is in a directory of its own,
-# and is stopped and removed at the end.
+# Runs task files through a real engine: Slurm, with one controller and one node on
+# this machine. Needs root; installs slurm-wlm and munge if they are missing.
+# Everything else is in a temporary directory, and is stopped and removed at the end.
 #
 #   tests/engines.sh PROGRAM     (or: make test-engines)
 set -u
@@ -17,7 +16,7 @@ pids=()
 passed=0
 failed=0
 
-# stop PID...: ends what this script started, and waits for it.
+# stop PID...: ends processes that this script started, and waits for them.
 stop() {
     kill "$@" 2>/dev/null
     for _ in $(seq 50); do
@@ -28,7 +27,7 @@ stop() {
     wait "$@" 2>/dev/null
 }
 
-# waits SECONDS COMMAND...: until it holds.
+# waits SECONDS COMMAND...: waits until the command succeeds.
 waits() {
     local end=$((SECONDS + $1))
     shift
@@ -46,7 +45,7 @@ queue_is_empty() {
 finish() {
     code=$?
     trap - EXIT
-    # After a test that failed, jobs may be left.
+    # A failed test may leave jobs.
     if [ -n "$(squeue -h 2>/dev/null)" ]; then
         scancel --user="$(id -un)" 2>/dev/null
         waits 15 queue_is_empty
@@ -60,7 +59,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# check WHAT CONDITION...: counts, and tells of what does not hold.
+# check WHAT CONDITION...: counts the result, and reports a failure.
 check() {
     what=$1
     shift
@@ -99,7 +98,7 @@ if [ "$missing" ]; then
 fi
 
 # --- the cluster ---------------------------------------------------------------
-# 16 subtasks are to run at once, however few processors there are.
+# 16 subtasks run at once, however few processors there are.
 slots=16
 node=$(hostname -s)
 dd if=/dev/urandom of="$work/munge.key" bs=128 count=1 status=none
@@ -117,7 +116,7 @@ StateSaveLocation=$work/state
 SlurmdSpoolDir=$work/spool
 SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
-# Nothing of the kernel's is needed but processes.
+# Needs no kernel feature except processes.
 ProctrackType=proctrack/linuxproc
 SlurmdParameters=config_overrides
 ReturnToService=2
@@ -143,7 +142,7 @@ idle() { [ "$(sinfo -h -o %t 2>/dev/null)" = idle ]; }
 waits 60 idle || give_up "the node does not become idle: $(sinfo 2>&1)"
 echo "Slurm: $(srun --version), node $node idle"
 
-# --- what runs there -------------------------------------------------------------
+# --- the commands -------------------------------------------------------------
 cat >"$work/tasker.conf" <<'CONF'
 # A subtask is a Slurm job, named after its host.
 exec=srun
@@ -151,7 +150,7 @@ argv=srun --quiet --nodes=1 --ntasks=1 --job-name={hostname} {command} {argument
 probe=true
 timeout=2m
 
-# The host is the node that it runs on.
+# The host is the node that the job runs on.
 exec=node
 argv=srun --quiet --nodes=1 --ntasks=1 --nodelist={hostname} {command} {arguments}
 probe=hostname -s
@@ -160,7 +159,7 @@ CONF
 sed -i "s/@NODE@/$node/" "$work/tasker.conf"
 cat >"$work/act" <<'ACT'
 #!/bin/sh
-# Notes that it began, does what it was asked for, and notes that it ended.
+# Records its start, does what its argument says, and records its end.
 echo "begin $SLURM_JOB_NAME $SLURM_JOB_ID $TASKER_HOSTNAME" >>"$WORK/acts"
 case $1 in
     work) sleep 1 ;;
@@ -176,7 +175,7 @@ ACT
 chmod 755 "$work/act"
 export WORK=$work HOME=$work
 
-# Runs `tasks.txt`; what it prints is in `out`, its exit code in `code`.
+# Runs `tasks.txt`; the output is in `out`, the exit code in `code`.
 run() {
     : >"$work/acts"
     "$tasker" -r --config "$work/tasker.conf" -l "$work/tasker" "$@" "$work/tasks.txt" >"$work/out" 2>&1
@@ -186,7 +185,7 @@ says() { grep -qF -- "$1" "$work/out"; }
 count() { grep -c -- "$1" "$work/acts"; }
 nothing_left() { queue_is_empty && ! pgrep -f "^sleep 471[12]" >/dev/null; }
 
-# The most that ran at once, by their notes.
+# The largest number that ran at the same time, from the records.
 most_at_once() {
     awk '$1 == "begin" { n++; if (n > most) most = n } $1 == "end" { n-- } END { print most + 0 }' "$work/acts"
 }
@@ -210,7 +209,7 @@ check "several at once: $(most_at_once)" [ "$(most_at_once)" -ge 4 ]
 check "not more than the node takes" [ "$(most_at_once)" -le "$slots" ]
 check "the queue is empty" waits 20 nothing_left
 
-# one fails, one runs into its timeout
+# one fails, one times out
 cat >"$work/tasks.txt" <<'TASKS'
 task=0
 type=parallel

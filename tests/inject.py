@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes each system call of a small run fail, one at a time, and looks at the end.
+"""Makes each system call of a small run fail, one at a time, and checks how it ends.
 
     inject.py TASKER [EVERY]
 
-With EVERY, only each so-manyth point. A run must end within 20 s, must not panic,
-must leave no process, and must end with 0, all its tasks done and its log whole,
-or say what is wrong. Prints a line for each point that does otherwise and the
-counts; exit 1 if there is one, 77 where strace cannot trace.
+With EVERY, only every EVERY-th point. A run must end within 20 s, must not panic
+and must leave no process. It must end with 0, all its tasks done and its log
+complete, or report what is wrong. Prints a line for each point that does not, and
+the counts; exits with 1 if there is one, and with 77 if strace cannot trace.
 """
 
 import collections
@@ -25,7 +25,7 @@ getdents64 link ioctl socket connect sendto recvfrom pidfd_open prctl eventfd2""
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EAGAIN", "EINTR"]
 LIMIT = 20
 
-# Commands that take a while, so that one that tasker forgets is seen.
+# Commands that take a while, so that one that tasker leaves running is noticed.
 TASKS = """-p FAULTS
 task=1
 exec=shell
@@ -52,7 +52,7 @@ EFFECTS = ["02", "1", "4", "5", "9"]
 
 
 def one(tasker, injection):
-    """Runs the file with the fault; what was wrong with it, its exit code, its trace."""
+    """Runs the file with the fault; returns what was wrong, the exit code, the trace."""
     home = tempfile.mkdtemp(prefix="tasker-inject-")
     try:
         with open(f"{home}/tasks.txt", "w") as file:
@@ -65,7 +65,7 @@ def one(tasker, injection):
 
 
 def judge(tasker, injection, home):
-    # Commands are let go as they start: only tasker meets the faults.
+    # Commands are released as they start: only tasker gets the faults.
     command = ["strace", "-f", "-b", "execve", "-o", f"{home}/trace"]
     command += ["-e", f"trace={injection.split(':')[0]}" if injection else "trace=all"]
     command += ["-e", f"inject={injection}"] if injection else []
@@ -102,7 +102,7 @@ def complaint(code, out, err, home):
         return f"done twice: {done}"
     if code == 0 and not err.strip() and (lack := lacking(home)):
         return f"exit 0 and no message, but no {lack}: {out[-600:]!r}"
-    # The guardian ends what tasker left, and then itself.
+    # The guardian ends what tasker left running, then exits.
     until = time.monotonic() + 5
     while left(home):
         if time.monotonic() > until:
@@ -113,13 +113,13 @@ def complaint(code, out, err, home):
 
 
 def lacking(home):
-    """What a run that says nothing must have recorded."""
+    """What a run without a message has failed to record, or None."""
     logs = f"{home}/TASKER/logs"
     names = os.listdir(logs) if os.path.isdir(logs) else []
     text = {n: read(f"{logs}/{n}") for n in names}
     log = "".join(t for n, t in text.items() if n.startswith("tasker_"))
     if any(f"Task {id} ended: ok" not in log for id in (1, 2, 4, 5, 9)):
-        return "whole log"
+        return "complete log"
     if not re.search(r"^\d.* \| .*\| 0 \|", text.get("project_FAULTS_summary.log", ""), re.M):
         return "line in the project's summary"
     if not any(n.startswith("validation_report") for n in names):
@@ -139,7 +139,7 @@ def read(path):
 
 
 def left(home):
-    """The processes of the run but strace: those that have its HOME."""
+    """The processes of the run except strace: those with its HOME."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         strace = read(f"/proc/{pid}/comm").startswith("strace")
@@ -156,7 +156,7 @@ def end(pid):
 
 
 def points(trace):
-    """Each occurrence of each call; strace counts them for each process apart."""
+    """Each occurrence of each call; strace counts them separately for each process."""
     counts = collections.Counter()
     for line in trace.splitlines():
         if found := re.match(r"(\d+) +(\w+)\(", line):
@@ -169,7 +169,7 @@ def points(trace):
         for call in CALLS
         for n in range(1, most[call] + 1)
         for error in ERRORS
-        # The language's start-up polls the standard streams before `main`.
+        # Rust's runtime polls the standard streams before `main`.
         if (call, n) != ("poll", 1)
     ]
 

@@ -1,7 +1,7 @@
-"""Reads a page that --report wrote; prints what it holds as lines.
+"""Reads a page written by --report and prints its contents as lines.
 
-Fails where elements are not nested, where anything would be loaded from elsewhere,
-or where a script or handler is there that is not the page's own.
+Fails if elements are not nested, if anything would be loaded from elsewhere, or if
+there is a script or handler that is not the page's own.
 """
 
 import hashlib

@@ -3,8 +3,8 @@
 
 usage: tests/ui.py TASKER [DIRECTORY]
 
-Needs Chromium and Python's standard library. Screenshots, light, dark, narrow and
-printed, are left in the directory, for people to look at.
+Needs Chromium and Python's standard library. Leaves screenshots (light, dark, narrow
+and printed) in the directory, for people to look at.
 """
 
 import base64
@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 
-# What all pages share: retries, a failure, a skipped task, a loop, final tasks.
+# On every page: retries, a failure, a skipped task, a loop, final tasks.
 TASKS = """
 # Check the disks
 task=0
@@ -75,7 +75,7 @@ command=echo off; sleep 0.1
 
 
 class Socket:
-    """A WebSocket client, as far as the browser's debugger needs one."""
+    """A WebSocket client with what the browser's debugger needs."""
 
     def __init__(self, port, path):
         self.stream = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -148,7 +148,7 @@ class Browser:
             self.events.append(message)
 
     def open(self, path, fragment=""):
-        # Another page in between, so that a fragment alone loads it anew.
+        # Another page in between, so that a changed fragment loads the page again.
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url="file://" + path + fragment)
@@ -166,7 +166,7 @@ class Browser:
                   features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def picture(self, path):
-        """All of the page, or its first 3000 lines: what is out of sight is not drawn."""
+        """A screenshot of the whole page, up to 3000 pixels: the rest is not drawn."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         height = int(min(size["height"], 3000))
         self.call("Emulation.setDeviceMetricsOverride", width=int(size["width"]), height=height,
@@ -175,7 +175,7 @@ class Browser:
         keep(path, shot["data"])
 
     def complaints(self):
-        """What was logged, and what was asked of any network."""
+        """Console messages, and requests to any network."""
         kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
         found = [e["params"] for e in self.events if e["method"] in kinds]
         asked = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
@@ -190,7 +190,7 @@ class Browser:
 def wait_for(what, holds):
     deadline = time.monotonic() + 30
     while not holds():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.01)
 
 
@@ -200,7 +200,7 @@ def keep(path, data):
 
 
 def run(tasker, directory, hosts):
-    """The page of a run on so many hosts."""
+    """The page of a run on this many hosts."""
     name = f"report-{hosts}"
     with open(os.path.join(directory, name + ".txt"), "w") as file:
         file.write(TASKS.format(hosts=hosts))
@@ -215,7 +215,7 @@ def run(tasker, directory, hosts):
 
 VISIBLE = "[...document.querySelectorAll('tbody tr')].filter(r => r.checkVisibility()).length"
 
-# Pairs of labels of the axis that meet.
+# Pairs of axis labels that overlap.
 MEETING = """(() => {
   const boxes = [...document.querySelectorAll('.axis text')].map(t => t.getBoundingClientRect()).filter(b => b.width);
   return boxes.filter((b, i) => i && b.left < boxes[i - 1].right + 2).length + (boxes.length < 2 ? 100 : 0);
@@ -243,7 +243,7 @@ def check_widths(browser, page):
             wide = browser.value("document.documentElement.scrollWidth")
             assert wide <= width, f"{page}: {wide} wide in a window of {width}"
             meeting = browser.value(MEETING)
-            assert meeting == 0, f"{page}: labels of the axis meet at {width}: {meeting}"
+            assert meeting == 0, f"{page}: axis labels overlap at {width}: {meeting}"
             back = browser.value("getComputedStyle(document.documentElement).backgroundColor")
             light = all(int(part) > 200 for part in re.findall(r"\d+", back)[:3])
             assert light == (scheme == "light"), (scheme, back)
@@ -256,7 +256,7 @@ def check_search(browser, page, hosts):
     browser.open(page)
     browser.value("document.getElementById('q').focus()")
     browser.call("Input.insertText", text="WEB003")
-    # The host's row; where its output says more, so does that of its command.
+    # Only the row of the host.
     assert browser.value(VISIBLE) == 1, browser.value(VISIBLE)
     assert browser.value("document.getElementById('n').textContent") == f"1 of {7 + hosts}"
     browser.open(page, "#o=failed")
@@ -265,7 +265,7 @@ def check_search(browser, page, hosts):
     assert browser.value("[...document.querySelectorAll('tbody tr')].filter(r => r.checkVisibility())[0].id") == "t10-web002"
     browser.value("location.hash = '#q='")
     wait_for("all rows", lambda: browser.value(VISIBLE) == 7 + hosts)
-    # A name of the timeline leads to its row, also where that was not shown.
+    # A name in the timeline leads to its row, even if the row was hidden.
     browser.value("location.hash = '#q=nothing-like-it'")
     wait_for("no row", lambda: browser.value(VISIBLE) == 0)
     browser.value("document.querySelector('.chart a[href$=web003]').click()")
@@ -277,7 +277,7 @@ def check_search(browser, page, hosts):
 def check_hostile(browser, page):
     browser.open(page)
     assert browser.value("document.scripts.length") == 1
-    # What the page's rules forbid, as they would a script from anywhere.
+    # The page's policy forbids this script, as it would any script from elsewhere.
     browser.value("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.forged = 1'}))")
     assert browser.value("window.forged") is None
     assert any("Content Security Policy" in str(e) or "violates" in str(e) for e in browser.complaints())
