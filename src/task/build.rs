@@ -4,7 +4,7 @@
 use super::globals::GlobalTable;
 use super::model::Task;
 use super::raw;
-use super::reader::TaskReader;
+use super::reader::read_task;
 use super::resolve::Resolver;
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::scanner::Line;
@@ -55,7 +55,7 @@ pub fn build(
     };
     let tasks = raw
         .into_iter()
-        .map(|raw| TaskReader::new(&mut resolver, &raw, directory).task())
+        .map(|raw| read_task(&mut resolver, &raw, directory))
         .collect();
     let Resolver { mut globals, .. } = resolver;
     globals.report_uses(diagnostics);

@@ -7,6 +7,7 @@ pub mod build;
 pub mod global_value;
 pub mod globals;
 pub mod host;
+mod key_reader;
 pub mod keys;
 pub mod mask;
 mod model;
