@@ -191,7 +191,13 @@ impl EventStream {
     /// Writes the last line.
     pub fn end(&mut self, end: &RunEnd) {
         self.write_event("run_ended", |line| {
-            line.end(end.exit, &end.counts, end.took, end.signal, &end.why);
+            line.end(
+                end.exit,
+                &end.results.counts(),
+                end.took,
+                end.signal,
+                &end.why,
+            );
         });
     }
 

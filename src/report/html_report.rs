@@ -159,9 +159,9 @@ impl HtmlReport<'_> {
     /// How many tasks ended how, and how many hosts of all blocks.
     fn counts(&self, html: &mut Html, walk: &Walk) {
         html.markup("<p class=\"counts\">");
-        outcomes(html, &walk.end.counts);
+        outcomes(html, &walk.end.results.counts());
         let left = walk.workflow.tasks.len();
-        let left = left.saturating_sub(walk.end.counts.total() as usize);
+        let left = left.saturating_sub(walk.end.results.counts().total() as usize);
         if left > 0 {
             html.markup("<span class=\"dim\">").number(left as u64);
             html.markup(" not reached</span> ");

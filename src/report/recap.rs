@@ -42,7 +42,7 @@ impl Recap<'_> {
         if let Some(first) = self.first_failure() {
             FailureText { recap: self, mask }.describe_all(&mut text, first);
         }
-        let ended = end.counts.total() as usize;
+        let ended = end.results.counts().total() as usize;
         let left = match self.workflow.tasks.len().saturating_sub(ended) {
             0 => String::new(),
             left => format!(", {left} not reached"),
@@ -52,7 +52,7 @@ impl Recap<'_> {
             "tasker: {}: {}; {}{left}; {}",
             self.file,
             self.state(),
-            end.counts,
+            end.results.counts(),
             duration::show(end.took)
         );
         for line in self.notable() {

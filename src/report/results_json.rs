@@ -65,7 +65,7 @@ fn some(text: &str) -> Option<&str> {
 
 fn summary(json: &mut Json, account: &RunSummary) {
     let walk = account.walk.as_ref();
-    let counts = walk.map(|w| w.end.counts).unwrap_or_default();
+    let counts = walk.map(|w| w.end.results.counts()).unwrap_or_default();
     let of = |outcome| counts.count(outcome) as i64;
     let total = walk.map_or(0, |w| w.workflow.tasks.len()) as i64;
     let left = of(Outcome::Skipped) + of(Outcome::NotStarted);

@@ -3,7 +3,6 @@
 
 use super::journal::Journal;
 use super::result::LatestResults;
-use crate::outcome::Counts;
 use crate::task::Ix;
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ pub struct RunEnd {
     /// The task the flow was at.
     pub last: Ix,
     pub results: LatestResults,
-    pub counts: Counts,
     /// The steps the flow took (SPEC §6.7).
     pub path: Vec<Ix>,
     /// The first failure that was not retried.

@@ -80,7 +80,7 @@ impl Ended<'_> {
             "Run ended: {}, exit code {}, {}, final task {}",
             self.status(),
             end.exit,
-            end.counts,
+            end.results.counts(),
             tasks[end.last].id
         );
         report.log.say(level, &line);

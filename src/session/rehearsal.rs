@@ -209,7 +209,7 @@ impl Rehearsal<'_> {
         );
         out.push_str(&story.text);
         let _ = writeln!(out, "\npath: {}", self.path(&end.path));
-        let _ = writeln!(out, "tasks: {}", end.counts);
+        let _ = writeln!(out, "tasks: {}", end.results.counts());
         let _ = writeln!(
             out,
             "time: {} in pauses and timeouts",

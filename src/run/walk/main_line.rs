@@ -28,7 +28,6 @@ impl Engine<'_> {
         RunEnd {
             exit,
             last,
-            counts: self.results.counts(),
             path: self.path,
             first_failure: self.first_failure,
             signal: self.signal,

@@ -1,4 +1,4 @@
-//! Whether a result is a success, and its verdict: whether the flow goes on as
+//! Whether a result is a success, and its verdict: whether the flow continues as
 //! wanted (SPEC §3.2).
 #![forbid(unsafe_code)]
 
