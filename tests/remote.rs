@@ -1394,14 +1394,14 @@ const MISTAKES: &[(&str, &str)] = &[
     ("timeout=never\n", "bad.conf:1:9: error: "),
     (
         "kill_after=2h\n",
-        "bad.conf:1:12: error: at most 1 h, found `2h`",
+        "bad.conf:1:12: error: expected at most 1 h, found `2h`",
     ),
     ("max_parallel=0\n", "bad.conf:1:14: error: "),
     ("max_connecting=x\n", "bad.conf:1:16: error: "),
     ("log_dir=\n", "error: expected a directory, found nothing"),
     (
         "--debug\n",
-        "bad.conf:1:1: error: an option line has no place in tasker.conf",
+        "bad.conf:1:1: error: tasker.conf cannot contain option lines",
     ),
     ("just words\n", "bad.conf:1:1: error: "),
     (
@@ -1410,7 +1410,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "exec=x\n",
-        "bad.conf:1:1: error: the exec type `x` has no `argv` and no `script`",
+        "bad.conf:1:1: error: the exec type `x` has neither `argv` nor `script`",
     ),
     (
         "exec=x\nargv=a {command}\n",
@@ -1422,11 +1422,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "exec=x\nargv=a {command} {arguments}\nscript=a {script}\n",
-        "bad.conf:3:8: error: a type has `argv` or `script`, not both",
+        "bad.conf:3:8: error: an exec type has either `argv` or `script`, not both",
     ),
     (
         "exec=x\nargv={hostname} {command} {arguments}\n",
-        "bad.conf:2:6: error: it must begin with the program to run",
+        "bad.conf:2:6: error: expected the program to run as the first word",
     ),
     (
         "exec=x\nargv=a 'b {command} {arguments}\n",

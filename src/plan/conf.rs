@@ -1,7 +1,7 @@
-//! `tasker.conf` (SPEC §5): what a site sets for all its task files.
+//! `tasker.conf` (SPEC §5): the settings of a site for all its task files.
 //!
-//! The same lines as in a task file. Settings come first, then one section for
-//! each exec type that is added or overridden, opened by `exec=NAME`.
+//! It has the same kind of lines as a task file: first the settings, then a section
+//! for each exec type that is added or overridden, opened by `exec=NAME`.
 #![forbid(unsafe_code)]
 
 use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
@@ -14,7 +14,7 @@ use crate::text::source::{SourceMap, Span};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The settings; what is not set is `None`.
+/// The settings; `None` if not set.
 #[derive(Default)]
 pub struct Conf {
     pub default_exec: Option<(String, Span)>,
@@ -23,11 +23,11 @@ pub struct Conf {
     pub log_dir: Option<PathBuf>,
     pub max_parallel: Option<u32>,
     pub max_connecting: Option<u32>,
-    /// On how many hosts a run asks for their number first, on a terminal.
+    /// On a terminal, a run on more hosts than this asks for their number first.
     pub confirm_above: Option<u32>,
 }
 
-/// Settings before the first section.
+/// The keys before the first section.
 pub const SETTINGS: &[&str] = &[
     "default_exec",
     "timeout",
@@ -37,7 +37,7 @@ pub const SETTINGS: &[&str] = &[
     "max_connecting",
     "confirm_above",
 ];
-/// Keys of an `exec=NAME` section.
+/// The keys of an `exec=NAME` section.
 pub const SECTION: &[&str] = &[
     "argv",
     "script",
@@ -59,7 +59,7 @@ struct ExecSection {
     timeout: Option<Duration>,
 }
 
-/// Reads the lines; exec types are added to `types`, mistakes are reported.
+/// Reads the lines. Adds exec types to `types` and reports mistakes.
 pub fn read(
     lines: &[Line],
     types: &mut ExecTypes,
@@ -79,7 +79,7 @@ pub fn read(
             Line::Option(at) => {
                 reader
                     .diagnostics
-                    .error(*at, "an option line has no place in tasker.conf");
+                    .error(*at, "tasker.conf cannot contain option lines");
             }
             Line::Pair(pair) => reader.pair(pair, types),
         }
@@ -99,7 +99,7 @@ struct ConfReader<'a> {
     diagnostics: &'a mut DiagnosticList,
     conf: Conf,
     seen: Vec<(String, Span)>,
-    /// The sections so far.
+    /// The sections so far, and where each was opened.
     opened: Vec<(String, Span)>,
     section: Option<ExecSection>,
 }
@@ -139,7 +139,7 @@ impl ConfReader<'_> {
         }
         seen.push((key.clone(), pair.key));
         let result = if self.section.is_some() {
-            self.of_section(&key, pair)
+            self.section_key(&key, pair)
         } else {
             self.setting(&key, pair)
         };
@@ -148,7 +148,7 @@ impl ConfReader<'_> {
         }
     }
 
-    /// The value without a comment, where it is one that cannot hold a `#`.
+    /// The value without its comment, for values that cannot contain a `#`.
     fn plain(&self, pair: &Pair) -> String {
         keys::without_comment(self.sources.snippet(pair.value)).to_string()
     }
@@ -196,7 +196,7 @@ impl ConfReader<'_> {
         });
     }
 
-    fn of_section(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
+    fn section_key(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
         let (text, plain) = (self.sources.snippet(pair.value), self.plain(pair));
         let Some(section) = &mut self.section else {
             return Ok(());
@@ -204,7 +204,7 @@ impl ConfReader<'_> {
         match key {
             "argv" | "script" => {
                 if section.way.is_some() {
-                    return Err("a type has `argv` or `script`, not both".into());
+                    return Err("an exec type has either `argv` or `script`, not both".into());
                 }
                 section.way = Some(read_argv(text, key == "script")?);
             }
@@ -220,7 +220,7 @@ impl ConfReader<'_> {
         let Some(section) = self.section.take() else {
             return;
         };
-        // A section without an argv changes what it names of a type that is there.
+        // A section without an argv changes an existing type in part.
         let before = types.find(&section.name).cloned();
         let tried = section
             .seen
@@ -232,7 +232,7 @@ impl ConfReader<'_> {
             (None, _) if tried => return,
             (None, _) => {
                 let message = format!(
-                    "the exec type `{}` has no `argv` and no `script`",
+                    "the exec type `{}` has neither `argv` nor `script`",
                     section.name
                 );
                 self.diagnostics.error(section.at, message);
@@ -273,7 +273,7 @@ fn kill_after(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     match duration <= values::HOUR {
         true => Ok(duration),
-        false => Err(format!("at most 1 h, found `{text}`")),
+        false => Err(format!("expected at most 1 h, found `{text}`")),
     }
 }
 
@@ -282,7 +282,7 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         return Err("expected a directory, found nothing".into());
     }
     if let Some(rest) = text.strip_prefix("~/") {
-        let home = std::env::var_os("HOME").ok_or("`~` cannot be resolved: HOME is not set")?;
+        let home = std::env::var_os("HOME").ok_or("cannot resolve `~`: HOME is not set")?;
         return Ok(PathBuf::from(home).join(rest));
     }
     Ok(PathBuf::from(text))

@@ -1,5 +1,5 @@
-//! Exec types (SPEC §5): one table of how a command reaches its host. The
-//! built-in types stand here; `tasker.conf` adds and overrides (`conf`).
+//! Exec types (SPEC §5): how a command reaches its host. This file has the built-in
+//! types; `tasker.conf` adds types and overrides them (`conf`).
 #![forbid(unsafe_code)]
 
 use crate::text::nearest::did_you_mean;
@@ -9,20 +9,20 @@ use crate::text::words;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One word, or several, of an exec type's argument vector.
+/// A part of an exec type's argument vector: one word or several.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg {
-    /// Text, with the host in it where `None` stands.
+    /// One word in pieces; `None` is the host.
     Word(Vec<Option<String>>),
     /// The words of `command`.
     Command,
     /// The words of `arguments`.
     Arguments,
-    /// `COMMAND ARGUMENTS` as one script.
+    /// `COMMAND ARGUMENTS` as one script, in one word.
     Script,
 }
 
-/// How an exec type runs what it is given.
+/// How an exec type runs a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExecMethod {
     /// The words are the program and its arguments.
@@ -31,7 +31,7 @@ pub enum ExecMethod {
     Script,
     /// A program that carries the words, or the script, to the host.
     Argv(Vec<Arg>),
-    /// The system's `ssh`, with a wrapper at the far end; for a script or words.
+    /// The system's `ssh` with a wrapper on the remote host, for a script or for words.
     Ssh { script: bool },
 }
 
@@ -40,7 +40,7 @@ pub enum ExecMethod {
 pub struct Probe {
     pub words: Vec<String>,
     pub exit: i32,
-    /// What its output must hold.
+    /// What its output must contain.
     pub output: Option<String>,
 }
 
@@ -50,14 +50,14 @@ pub struct ExecType {
     pub names: Vec<String>,
     pub way: ExecMethod,
     pub probe: Option<Probe>,
-    /// The timeout of its tasks that name none.
+    /// The timeout of its tasks without `timeout=`.
     pub timeout: Option<Duration>,
-    /// The port to try where a host cannot be pinged.
+    /// The port to try if a host cannot be pinged.
     pub port: Option<u16>,
-    /// Whether its hosts have addresses that this machine knows. A pod, a
-    /// container or a job of a site's own type has none.
+    /// Whether this machine can resolve its hosts. A pod, a container or a job of a
+    /// site's own type has no address.
     pub resolves: bool,
-    /// `tasker.conf` says nothing of it.
+    /// Whether `tasker.conf` leaves it as it is.
     pub built_in: bool,
 }
 
@@ -66,7 +66,7 @@ impl ExecType {
         &self.names[0]
     }
 
-    /// Whether it runs on this machine, whatever the host.
+    /// Whether it runs on this machine, with or without a host.
     pub fn is_local(&self) -> bool {
         match &self.way {
             ExecMethod::Words | ExecMethod::Script => true,
@@ -77,7 +77,7 @@ impl ExecType {
         }
     }
 
-    /// Whether it takes the command as a shell's text, not as words.
+    /// Whether it takes the command as a script, not as words.
     pub fn takes_script(&self) -> bool {
         match &self.way {
             ExecMethod::Script | ExecMethod::Ssh { script: true } => true,
@@ -86,7 +86,7 @@ impl ExecType {
         }
     }
 
-    /// The program that must be there for it; none for those that run words.
+    /// The program that it needs; `None` for types that run the words themselves.
     pub fn program(&self) -> Option<&str> {
         match &self.way {
             ExecMethod::Words | ExecMethod::Script => None,
@@ -104,7 +104,7 @@ pub struct ExecTypes {
     list: Vec<Arc<ExecType>>,
 }
 
-/// The type for a host that is not this machine when nothing names one.
+/// The default type for hosts other than this machine.
 pub const REMOTE_DEFAULT: &str = "pbrun";
 
 impl ExecTypes {
@@ -139,7 +139,7 @@ impl ExecTypes {
         }
     }
 
-    /// Adds a type; it takes the place of one with the same name.
+    /// Adds a type, in place of one with the same name.
     pub fn add(&mut self, exec: ExecType) {
         self.list.retain(|t| !t.names.contains(&exec.names[0]));
         self.list.push(Arc::new(exec));
@@ -160,10 +160,10 @@ impl ExecTypes {
             .flat_map(|t| t.names.iter().map(String::as_str))
     }
 
-    /// The type of that name.
+    /// The type of that name or alias, as given by the user.
     ///
     /// # Errors
-    /// That there is none, with the nearest name.
+    /// There is no such type; the message suggests the nearest name.
     pub fn resolve(&self, name: &str) -> Result<&Arc<ExecType>, String> {
         self.find(name).ok_or_else(|| {
             let near = did_you_mean(name, self.names());
@@ -205,10 +205,10 @@ fn carried_by(program: &[&str]) -> ExecMethod {
 /// and `{command}`, `{arguments}` or `{script}` as words of their own.
 ///
 /// # Errors
-/// What is wrong with the line.
+/// The mistake in the line.
 pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     let value = Template::literal(line, Span::whole(0));
-    // `$` stands for itself: nothing here comes from the environment.
+    // `$` is an ordinary character here: nothing comes from the environment.
     let mut literal = |name: &str, at: Span| {
         Some(crate::text::template::Piece::Data {
             bytes: format!("${name}").into(),
@@ -231,17 +231,15 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     }
     let has = |arg: Arg| args.contains(&arg);
     match args.first() {
-        None => return Err("it is empty".into()),
+        None => return Err("expected a program to run, found nothing".into()),
         Some(Arg::Word(parts)) if parts.len() == 1 && parts[0].is_some() => {}
-        _ => return Err("it must begin with the program to run".into()),
+        _ => return Err("expected the program to run as the first word".into()),
     }
     if takes_script && !has(Arg::Script) {
         return Err("`script=` needs `{script}` as a word of its own".into());
     }
     if !takes_script && has(Arg::Script) {
-        return Err(
-            "`{script}` belongs into `script=`; `argv=` takes `{command} {arguments}`".into(),
-        );
+        return Err("`{script}` is for `script=`; `argv=` takes `{command} {arguments}`".into());
     }
     let has_words = has(Arg::Command) && has(Arg::Arguments);
     if !takes_script && !has_words {
@@ -250,7 +248,7 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     Ok(ExecMethod::Argv(args))
 }
 
-/// What stands in `{}` and would be passed on as it is by mistake.
+/// Refuses a placeholder that is misspelt or is not a word of its own.
 fn check_placeholders(word: &str) -> Result<(), String> {
     const ALONE: [&str; 3] = ["{command}", "{arguments}", "{script}"];
     if ALONE.contains(&word) {
@@ -265,7 +263,7 @@ fn check_placeholders(word: &str) -> Result<(), String> {
     for (at, _) in word.match_indices('{') {
         let inside = &word[at + 1..];
         let name = inside.split('}').next().unwrap_or("");
-        // `{{.Name}}` and `${x}` are the program's own.
+        // `{{.Name}}` and `${x}` are for the program.
         let own = word[..at].ends_with(['{', '$']) || !inside.contains('}');
         let near = did_you_mean(name, known.iter().copied());
         let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
@@ -336,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_of_the_site_replaces_a_built_in_one() {
+    fn a_type_of_tasker_conf_replaces_a_built_in_one() {
         let mut types = ExecTypes::built_in();
         let way = read_argv("my-ssh {hostname} {command} {arguments}", false)
             .unwrap_or(ExecMethod::Words);

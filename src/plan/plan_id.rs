@@ -1,7 +1,7 @@
-//! The plan's id (SPEC §6.1): a SHA-256 over a text that holds everything which
-//! decides what would run, a line each, in an order of its own. Two plans with
-//! the same id run the same; where the ids differ, the lines tell what differs.
-//! Titles and comments are not in it.
+//! The plan's id (SPEC §6.1): the SHA-256 of a text with everything that decides
+//! what would run, one fact a line, in a fixed order. Plans with the same id run the
+//! same commands; if two ids differ, the lines show why. Titles and comments are not
+//! in the text.
 #![forbid(unsafe_code)]
 
 use super::exec::{Arg, ExecMethod, ExecType};
@@ -20,27 +20,28 @@ use crate::text::template::{Piece, Template};
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The fewest digits by which a plan may be named.
-pub const FEWEST_DIGITS: usize = 8;
+/// The fewest digits that can name a plan.
+pub const MIN_DIGITS: usize = 8;
 /// How many digits are shown, in groups of four.
 const SHOWN_DIGITS: usize = 32;
 /// How many lines of a difference are shown.
-const MOST_LINES: usize = 40;
-const MOST_CHARACTERS: usize = 300;
+const MAX_LINES: usize = 40;
+/// How many characters of each line are shown.
+const MAX_CHARACTERS: usize = 300;
 
-/// What the plan is made of.
+/// Everything that the plan depends on.
 pub struct PlanBasis<'a> {
     pub workflow: &'a Workflow,
     pub defaults: &'a Defaults,
     pub selection: &'a HostFilter,
     pub sources: &'a SourceMap,
-    /// Options that decide how it runs, a line each.
+    /// Options that change the run, one line each.
     pub options: &'a [String],
-    /// Keys the hashes of secrets, so that nobody can try values against the id.
+    /// The key for hashes of secrets, so that nobody can test guesses against the id.
     pub key: &'a [u8],
 }
 
-/// The plan as text; no secret is in it.
+/// The text that the id is computed from, without secrets.
 pub fn describe_plan(basis: &PlanBasis) -> String {
     let mut out = String::from("tasker plan 1\n");
     let defaults = basis.defaults;
@@ -81,15 +82,15 @@ fn globals(out: &mut String, basis: &PlanBasis) {
     out.extend(lines);
 }
 
-/// What tells runs of the same file with the same globals from all others.
+/// The same for all runs of one file with the same globals, and different for others.
 pub fn instance_id(basis: &PlanBasis, file: &str) -> String {
     let mut text = format!("{file}\0");
     globals(&mut text, basis);
     hash(&text)
 }
 
-/// What stands for a secret: the same for the same value, and of no use to one
-/// who has not the key.
+/// Replaces a secret: the same for the same value, and useless to anyone without the
+/// key.
 pub fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
     let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
     let outer = sha256::hex(&[key, inner.as_bytes()].concat());
@@ -124,8 +125,8 @@ fn arg_text(arg: &Arg) -> String {
     }
 }
 
-/// Every key of the task as written, but those that only tell; then what the
-/// file does not say itself: its exec type, its hosts, words of the environment.
+/// Every key of the task as written, except its description; then what the file does
+/// not say: its exec type, its hosts, and words with variables of the environment.
 fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
     let task = &basis.workflow.tasks[ix];
     let id = task.id;
@@ -134,7 +135,7 @@ fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
     }
     if let Recipe::Ready { exec, payload } = &basis.workflow.recipes[ix] {
         let _ = writeln!(out, "task {id} runs by: {}", exec.name());
-        if let Some(words) = words_of_environment(payload) {
+        if let Some(words) = words_from_environment(payload) {
             let _ = writeln!(out, "task {id} words: {}", printable(&mask.apply(&words)));
         }
     }
@@ -150,7 +151,7 @@ fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
             printable(&folded),
             hosts.len()
         );
-        // Their order decides who is in which wave; the folded set is sorted.
+        // Their order decides which wave a host is in; the folded set is sorted.
         let sorted = nodeset::expand(&folded, &basis.workflow.directory);
         if sorted.is_ok_and(|s| s.hosts != hosts) {
             let order = printable(&hosts.join(","));
@@ -184,8 +185,8 @@ fn written(task: &Task, sources: &SourceMap) -> Vec<(String, String)> {
     lines
 }
 
-/// The words, where values of the environment are in them.
-fn words_of_environment(payload: &Payload) -> Option<String> {
+/// The words, if variables of the environment were filled in.
+fn words_from_environment(payload: &Payload) -> Option<String> {
     let Payload::Words { words, .. } = payload else {
         return None;
     };
@@ -199,12 +200,12 @@ fn words_of_environment(payload: &Payload) -> Option<String> {
     })
 }
 
-/// The id of the plan with this text: 64 digits.
+/// The id of the plan with this text, 64 digits.
 pub fn hash(text: &str) -> String {
     sha256::hex(text.as_bytes())
 }
 
-/// The id as it is shown: `7f3a-91c2-…`, 32 digits.
+/// The id as it is shown, 32 digits: `7f3a-91c2-…`.
 pub fn short_form(id: &str) -> String {
     let digits = &id[..id.len().min(SHOWN_DIGITS)];
     let groups: Vec<&str> = (0..digits.len())
@@ -214,24 +215,25 @@ pub fn short_form(id: &str) -> String {
     groups.join("-")
 }
 
-/// Reads the digits of a plan's id.
+/// Reads the digits of a plan's id, with or without dashes.
 ///
 /// # Errors
-/// What is wrong with them.
+/// They are not the digits of an id.
 pub fn parse_digits(given: &str) -> Result<String, String> {
     let digits: String = given.chars().filter(|c| *c != '-').collect();
     let digits = digits.to_ascii_lowercase();
-    let good = digits.chars().all(|c| c.is_ascii_hexdigit());
-    match good && (FEWEST_DIGITS..=64).contains(&digits.len()) {
+    let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
+    match is_hex && (MIN_DIGITS..=64).contains(&digits.len()) {
         true => Ok(digits),
         false => Err(format!(
-            "expected the id of a plan, {FEWEST_DIGITS} hexadecimal digits or more, as the dry run prints it, found `{}`",
+            "expected a plan id of at least {MIN_DIGITS} hexadecimal digits, as printed by the dry run, found `{}`",
             printable(given)
         )),
     }
 }
 
-/// What differs between two plans: `-` lines of the old one, `+` of the new one.
+/// The difference between two plans: `-` lines of the old one, `+` lines of the new
+/// one.
 pub fn difference(old: &str, new: &str) -> String {
     let (before, after): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let in_old: std::collections::HashSet<&str> = before.iter().copied().collect();
@@ -251,12 +253,12 @@ pub fn difference(old: &str, new: &str) -> String {
         at_new += 1;
     }
     for line in &mut lines {
-        if let Some((end, _)) = line.char_indices().nth(MOST_CHARACTERS) {
+        if let Some((end, _)) = line.char_indices().nth(MAX_CHARACTERS) {
             line.replace_range(end.., " ...");
         }
     }
-    let more = lines.len().saturating_sub(MOST_LINES);
-    lines.truncate(MOST_LINES);
+    let more = lines.len().saturating_sub(MAX_LINES);
+    lines.truncate(MAX_LINES);
     if more > 0 {
         lines.push(format!("... and {more} more lines"));
     }
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_told_apart_only_with_the_key() {
+    fn secrets_are_distinguished_only_with_the_key() {
         let hash = |key: &[u8], value: &[u8]| keyed_hash(key, "SECRET_A", value);
         assert_eq!(hash(b"k", b"x"), hash(b"k", b"x"));
         assert_ne!(hash(b"k", b"x"), hash(b"k", b"y"));
