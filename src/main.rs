@@ -1,7 +1,8 @@
-//! tasker runs a task file: which commands, on which hosts, in what order.
+//! tasker runs a task file: which commands run on which hosts, in what order.
 //!
-//! The data flows one way: text, tasks, checked workflow, run, records. Each
-//! room imports only those to its left: `text`, `task`, `plan`, `run`, `report`.
+//! Data flows one way: text, tasks, checked workflow, run, records. Each room
+//! imports only those before it: `text`, `task`, `plan`, `run`, `report`, `cli`,
+//! `session`.
 #![deny(unsafe_code)]
 
 mod cli;
@@ -18,37 +19,44 @@ use cli::arguments::{self, Request};
 use cli::invocation::Mode;
 use cli::{completions, help};
 use report::print::print;
-use session::{dry_run, load, real_run, recovery, refusal, rehearsal, show_project, show_status};
+use session::load::{self, Loaded};
+use session::refusal::Refusal;
+use session::{dry_run, real_run, recovery, rehearsal, rejection, show_project, show_status};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run::sys::survive_questions();
-    let code = match arguments::read(std::env::args_os().skip(1)) {
-        Ok(Request::Help { short }) => printed(&help::draw(short)),
-        Ok(Request::Version) => printed(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
-        Ok(Request::Completions(shell)) => printed(&completions::script(shell)),
+    let answer = match arguments::read(std::env::args_os().skip(1)) {
+        Ok(Request::Help { short }) => show(&help::draw(short)),
+        Ok(Request::Version) => show(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Completions(shell)) => show(&completions::script(shell)),
         Ok(Request::Status { run, typed }) => show_status::show(run.as_deref(), &typed),
         Ok(Request::ProjectSummary { name, typed }) => show_project::show(&name, &typed),
-        // Never freed: the process ends with it, and a long file has many pieces.
-        Ok(Request::TaskFile { file, typed }) => match load::load(&file, &typed).map(leaked) {
-            Ok(loaded) => match loaded.invocation.mode() {
-                Mode::Rehearse => rehearsal::run(loaded),
-                Mode::ShowRecovery => recovery::show(loaded),
-                Mode::Run => real_run::run(loaded),
-                Mode::DryRun => dry_run::run(loaded),
-            },
-            Err(code) => code,
-        },
-        Err(message) => refusal::refuse_command_line(&message),
+        Ok(Request::TaskFile { file, typed }) => Ok(match load::load(&file, &typed) {
+            // Never freed: the process ends with it, and a long file has many pieces.
+            Ok(loaded) => carry_out(Box::leak(Box::new(loaded))),
+            Err(bad) => rejection::report(&bad.invocation, &bad.validation, &bad.refusal),
+        }),
+        Err(message) => Err(Refusal::of_command_line(&message)),
     };
+    let code = answer.unwrap_or_else(|refusal| rejection::report_alone(&refusal));
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-fn leaked(loaded: load::Loaded) -> &'static load::Loaded {
-    Box::leak(Box::new(loaded))
+/// Does what was asked of a file that can be run; the exit code.
+fn carry_out(loaded: &Loaded) -> i32 {
+    let (invocation, validation) = (&loaded.invocation, &loaded.validation);
+    validation.show_warnings(invocation);
+    let ended = match invocation.mode() {
+        Mode::Rehearse => rehearsal::run(loaded),
+        Mode::ShowRecovery => recovery::show(loaded),
+        Mode::Run => real_run::run(loaded),
+        Mode::DryRun => dry_run::run(loaded),
+    };
+    ended.unwrap_or_else(|refusal| rejection::report(invocation, validation, &refusal))
 }
 
-fn printed(text: &str) -> i32 {
+fn show(text: &str) -> Result<i32, Refusal> {
     print(text);
-    exit::OK
+    Ok(exit::OK)
 }

@@ -74,6 +74,11 @@ impl LogDirectory {
         Ok(self.create("locks")?.join(format!("{name}.lock")))
     }
 
+    /// The id of a run that begins now.
+    pub fn new_run_id(&self) -> String {
+        format!("{}-{}", clock::compact(self.began), std::process::id())
+    }
+
     /// The directory of a run's private files.
     pub fn private(&self, run_id: &str) -> PathBuf {
         self.path.join("state").join(run_id)

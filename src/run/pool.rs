@@ -135,6 +135,21 @@ impl Pool {
         self.beat = Some((every, Instant::now() + every));
     }
 
+    /// Waits while nothing runs.
+    ///
+    /// # Errors
+    /// The signal that came first.
+    pub fn pause(&mut self, time: Duration) -> Result<(), i32> {
+        let until = self.now() + time;
+        loop {
+            match self.wait(Some(until)) {
+                Wake::Interrupt { signal, .. } => return Err(signal),
+                Wake::Time => return Ok(()),
+                Wake::Done(..) | Wake::Beat | Wake::Asked => {}
+            }
+        }
+    }
+
     /// Ends the workers, then the guardian. Jobs must all be done.
     pub fn close(self) {
         lock(&self.shared.state).closed = true;

@@ -12,7 +12,6 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print;
 use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
-use crate::task::mask::Mask;
 use crate::task::nodeset::{self, HostFilter};
 use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::Plural;
@@ -23,7 +22,7 @@ const CONFIRM_ABOVE: u32 = 50;
 
 /// The plan of a loaded file and what names it.
 pub struct Plan {
-    /// Everything that decides what would run; see `plan_id`.
+    /// Everything that decides what would run; see `plan::identity`.
     text: String,
     /// 64 digits.
     pub id: String,
@@ -88,7 +87,7 @@ impl Plan {
 
 /// What the command line and `tasker.conf` say about how it runs, a line each.
 fn options(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
-    let (invocation, conf) = (&loaded.invocation, &loaded.site.conf);
+    let (invocation, conf) = (&loaded.invocation, &loaded.config.conf);
     let flag = |set: bool, name: &str| set.then(|| name.to_string());
     let mut lines: Vec<String> = [
         flag(invocation.keep_going, "--keep-going"),
@@ -136,7 +135,7 @@ pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm
         PlanForm::Diagram(language) => diagram::draw(&outline, &loaded.name, language),
         PlanForm::Json => as_json::write(&outline, workflow, &loaded.name, &plan.id),
     };
-    Mask::new(&workflow.globals).apply(&text)
+    loaded.mask().apply(&text)
 }
 
 /// Checks what the command line says the plan must be.
@@ -199,7 +198,7 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
             .into(),
     };
     Refusal {
-        detail,
+        detail: detail.into(),
         ..Refusal::new(exit::POSITION, why)
     }
 }
@@ -228,7 +227,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
         return Ok(());
     }
     let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
-    let (hosts, most) = (run_hosts.known.len(), loaded.site.conf.confirm_above);
+    let (hosts, most) = (run_hosts.known.len(), loaded.config.conf.confirm_above);
     if hosts <= most.unwrap_or(CONFIRM_ABOVE) as usize {
         return Ok(());
     }

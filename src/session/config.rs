@@ -7,21 +7,19 @@ use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::ExecTypes;
 use crate::plan::recipe::Defaults;
-use crate::report::print::{complain, complain_raw};
-use crate::report::{color, log_directory};
+use crate::report::log_directory;
 use crate::run::sys;
-use crate::session::refusal::refuse_command_line;
-use crate::text::diagnostic::DiagnosticList;
-use crate::text::quote;
+use crate::session::ownership;
+use crate::session::refusal::Refusal;
+use crate::text::diagnostic::{DiagnosticList, printable, reason};
 use crate::text::scanner;
 use crate::text::source::{Source, SourceMap, Span};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The configuration and the exec types with it.
-pub struct Site {
+/// What `tasker.conf` says, and the exec types with it.
+pub struct Config {
     pub conf: Conf,
     pub types: ExecTypes,
     /// The configuration's number among the sources.
@@ -40,24 +38,19 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
-/// system's. One that was named must be there.
-fn find(invocation: &Invocation) -> Option<(PathBuf, bool)> {
+/// system's. If the file was named, it must exist.
+fn find(invocation: &Invocation) -> Option<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())
             .map(PathBuf::from)
     };
-    if let Some(named) = invocation.config.clone().or_else(|| set("TASKER_CONFIG")) {
-        return Some((named, true));
-    }
-    let of_user = set("HOME").map(|home| home.join(".config/tasker/tasker.conf"));
-    let candidates = of_user
-        .into_iter()
-        .chain([PathBuf::from("/etc/tasker.conf")]);
-    candidates
-        .into_iter()
-        .find(|p| p.exists())
-        .map(|p| (p, false))
+    let named = invocation.config.clone().or_else(|| set("TASKER_CONFIG"));
+    named.or_else(|| {
+        let home = set("HOME").map(|home| home.join(".config/tasker/tasker.conf"));
+        let mut usual = home.into_iter().chain([PathBuf::from("/etc/tasker.conf")]);
+        usual.find(|path| path.exists())
+    })
 }
 
 /// Reads the configuration; mistakes in it are reported.
@@ -68,130 +61,67 @@ pub fn read(
     invocation: &Invocation,
     sources: &mut SourceMap,
     diagnostics: &mut DiagnosticList,
-) -> Result<Site, String> {
-    let mut site = Site {
+) -> Result<Config, String> {
+    let mut config = Config {
         conf: Conf::default(),
         types: ExecTypes::built_in(),
         file: None,
     };
-    let Some((path, _)) = find(invocation) else {
-        return Ok(site);
+    let Some(path) = find(invocation) else {
+        return Ok(config);
     };
     let name = path.display().to_string();
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(format!("there is no configuration `{name}`"));
+    let bytes = std::fs::read(&path).map_err(|e| {
+        let shown = printable(&name);
+        match e.kind() {
+            io::ErrorKind::NotFound => format!("the configuration `{shown}` does not exist"),
+            io::ErrorKind::IsADirectory => {
+                format!("the configuration `{shown}` is a directory, not a file")
+            }
+            _ => format!("cannot read the configuration `{shown}`: {}", reason(&e)),
         }
-        Err(e) => return Err(format!("cannot read the configuration `{name}`: {e}")),
-    };
+    })?;
     let (source, bad) = Source::decode(&name, &bytes);
     let file = sources.add(source);
-    site.file = Some(file);
+    config.file = Some(file);
     if let Some(bad) = bad {
         diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
-        return Ok(site);
+        return Ok(config);
     }
-    check_owner(&path, Span::whole(file), diagnostics);
+    ownership::check(&path, Span::whole(file), diagnostics);
     let lines = scanner::scan(file, sources.get(file), diagnostics);
-    site.conf = conf::read(&lines, &mut site.types, sources, diagnostics);
-    Ok(site)
+    config.conf = conf::read(&lines, &mut config.types, sources, diagnostics);
+    Ok(config)
 }
 
-/// The log directory of a question about earlier runs, which has no task file.
-/// What is wrong is said.
+/// The log directory for a question about earlier runs, which has no task file.
 ///
 /// # Errors
-/// The exit code.
-pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, i32> {
+/// What is wrong with the command line or the configuration, or that there is no
+/// home directory.
+pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
     let mut sources = SourceMap::default();
     let mut diagnostics = DiagnosticList::default();
     let asked = Invocation::new(typed, &[], &sources, &mut diagnostics);
     let found = asked.and_then(|invocation| {
-        let site = read(&invocation, &mut sources, &mut diagnostics)?;
-        Ok((site, invocation))
+        let config = read(&invocation, &mut sources, &mut diagnostics)?;
+        Ok(config.log_directory(&invocation))
     });
-    let (site, invocation) = found.map_err(|why| refuse_command_line(&why))?;
-    // Where the runs are is not known from a file that cannot be trusted.
+    let directory = found.map_err(|why| Refusal::of_command_line(&why))?;
+    // A file with errors cannot be trusted to say where the runs are.
     if diagnostics.has_errors() {
-        let drawn = diagnostics.draw(&sources);
-        match invocation.color.on_stderr() {
-            true => complain_raw(format_args!("{}", color::findings(&drawn))),
-            false => complain_raw(format_args!("{drawn}")),
-        }
-        return Err(exit::INVALID);
+        return Err(Refusal {
+            findings: diagnostics.draw(&sources),
+            ..Refusal::new(exit::INVALID, "the configuration is invalid")
+        });
     }
-    site.log_directory(&invocation)
-        .map(|(directory, _)| directory)
-        .ok_or_else(|| {
-            complain(format_args!(
-                "tasker: no home directory to look for runs in; name a directory with -l DIR"
-            ));
-            exit::LOG_DIR
-        })
+    directory.map(|(directory, _)| directory).ok_or_else(|| {
+        let why = "no home directory to look for runs in; name a directory with -l DIR";
+        Refusal::new(exit::LOG_DIR, why)
+    })
 }
 
-/// What others may write decides what runs here, with our rights: a warning, and
-/// an error for root (SPEC §6.2).
-pub fn check_owner(path: &std::path::Path, at: Span, diagnostics: &mut DiagnosticList) {
-    let Ok(data) = std::fs::metadata(path) else {
-        return;
-    };
-    if !data.is_file() {
-        return;
-    }
-    let (who, letter) = match data.mode() {
-        mode if mode & 0o002 != 0 => ("everyone".to_string(), 'o'),
-        mode if mode & 0o020 != 0 && !is_private(data.gid(), data.uid()) => {
-            (format!("the group {}", group_name(data.gid())), 'g')
-        }
-        _ => return,
-    };
-    let message = format!("{who} may write this file, and so decide what is run");
-    let help = format!(
-        "chmod {letter}-w {}",
-        quote::shell_word(&path.display().to_string())
-    );
-    match sys::user_ids().1 {
-        0 => diagnostics.error(at, message).help(help),
-        _ => diagnostics.warning(at, message).help(help),
-    };
-}
-
-/// The fields of a line of `/etc/group` or `/etc/passwd`.
-fn entries(file: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let fields = |l: &str| l.split(':').map(String::from).collect();
-    text.lines().map(fields).collect()
-}
-
-fn group_name(gid: u32) -> String {
-    let groups = entries("/etc/group");
-    let found = groups.iter().find(|f| f.get(2) == Some(&gid.to_string()));
-    found.map_or(gid.to_string(), |f| format!("`{}`", f[0]))
-}
-
-/// Whether a group is known to hold the file's owner and nobody else, as where
-/// every user has a group of his own. One that this machine does not list may
-/// hold anyone.
-fn is_private(gid: u32, owner: u32) -> bool {
-    let (gid, owner) = (gid.to_string(), owner.to_string());
-    let (groups, users) = (entries("/etc/group"), entries("/etc/passwd"));
-    let Some(group) = groups.iter().find(|f| f.get(2) == Some(&gid)) else {
-        return false;
-    };
-    let name = users
-        .iter()
-        .find(|f| f.get(2) == Some(&owner))
-        .map(|f| &f[0]);
-    let members = group.get(3).map_or("", String::as_str).split(',');
-    let mut others = members.filter(|m| !m.is_empty() && Some(*m) != name.map(String::as_str));
-    // Its members by their own entry.
-    let mut by_entry = users.iter().filter(|f| f.get(3) == Some(&gid));
-    others.next().is_none() && by_entry.all(|f| f.get(2) == Some(&owner))
-}
-
-impl Site {
+impl Config {
     /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
     pub fn log_directory(&self, invocation: &Invocation) -> ChosenDirectory {
         let named = invocation.log_dir.clone();

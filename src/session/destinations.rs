@@ -1,4 +1,5 @@
-//! Where the results for a program go (SPEC §6.7): `--output-json`.
+//! Where the command line has results written: `--output-json`, `--events`,
+//! `--report` (SPEC §6.6, §6.7). All are checked before anything runs.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
@@ -9,42 +10,71 @@ use crate::session::refusal::{Refusal, unwritable};
 use std::io;
 use std::path::Path;
 
-/// The file that the results are written to.
+/// Finds out before anything runs whether all of them can be written.
+///
+/// # Errors
+/// That one cannot (32), or is the task file (2).
+pub fn check(
+    invocation: &Invocation,
+    task_file: &str,
+    log_dir: &LogDirectory,
+) -> Result<(), Refusal> {
+    if let Some(json) = JsonFile::wanted_by(invocation, task_file) {
+        match json.named {
+            Some(path) => check_file("--output-json", path, task_file)?,
+            None => drop(log_dir.output_directory().map_err(unwritable)?),
+        }
+    }
+    if let Some(path) = &invocation.events {
+        refuse_task_file("--events", path, task_file)?;
+    }
+    if let Some(path) = &invocation.report {
+        check_file("--report", path, task_file)?;
+    }
+    Ok(())
+}
+
+fn check_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
+    refuse_task_file(option, path, task_file)?;
+    replace_file::check(path).map_err(|e| Refusal::of_destination(path, &e))
+}
+
+/// Keeps what an option writes from replacing the task file.
+fn refuse_task_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
+    match is_task_file(path, task_file) {
+        true => {
+            let why = format!("{option}: `{task_file}` is the task file; name another file");
+            Err(Refusal::new(exit::USAGE, why))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Whether the path leads to the task file.
+pub fn is_task_file(path: &Path, task_file: &str) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(path).is_some_and(|found| Some(found) == real(Path::new(task_file)))
+}
+
+/// The file of `--output-json`.
 pub struct JsonFile<'a> {
-    /// As it was named; else one of the log directory.
+    /// As it was named; else the file is in the log directory.
     named: Option<&'a Path>,
     task_file: &'a str,
 }
 
 impl<'a> JsonFile<'a> {
-    /// The file that a run of this task file is to write; nothing where none is
-    /// wanted.
-    pub fn of(invocation: &'a Invocation, task_file: &'a str) -> Option<JsonFile<'a>> {
+    /// The file that a run of this task file is to write; nothing if none is wanted.
+    pub fn wanted_by(invocation: &'a Invocation, task_file: &'a str) -> Option<JsonFile<'a>> {
         invocation.output_json.as_ref().map(|named| JsonFile {
             named: named.as_deref(),
             task_file,
         })
     }
 
-    /// Finds out before anything runs whether it can be written.
-    ///
-    /// # Errors
-    /// That it cannot (32), or is the task file (2).
-    pub fn check(&self, log_dir: &LogDirectory) -> Result<(), Refusal> {
-        let can_be_written = match self.named {
-            Some(path) => {
-                refuse_task_file("--output-json", path, self.task_file)?;
-                replace_file::check(path)
-            }
-            None => log_dir.output_directory().map(|_| ()),
-        };
-        can_be_written.map_err(unwritable)
-    }
-
-    /// Whether writing it would take the task file away.
-    pub fn is_task_file(&self) -> bool {
+    /// The file that the command line names.
+    pub fn named(&self) -> Option<&Path> {
         self.named
-            .is_some_and(|path| is_task_file(path, self.task_file))
     }
 
     /// Writes all of it, or leaves what was there.
@@ -56,25 +86,5 @@ impl<'a> JsonFile<'a> {
             Some(path) => replace_file::replace(path, text.as_bytes()),
             None => log_dir.write_output(self.task_file, text),
         }
-    }
-}
-
-/// Whether the path leads to the task file.
-pub fn is_task_file(path: &Path, task_file: &str) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    real(path).is_some_and(|found| Some(found) == real(Path::new(task_file)))
-}
-
-/// Keeps what an option writes from the task file.
-///
-/// # Errors
-/// That it would be written over or into it (2).
-pub fn refuse_task_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
-    match is_task_file(path, task_file) {
-        true => {
-            let why = format!("{option}: `{task_file}` is the task file; name another one");
-            Err(Refusal::new(exit::USAGE, why))
-        }
-        false => Ok(()),
     }
 }

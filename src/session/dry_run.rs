@@ -3,115 +3,84 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
-use crate::report::log_directory::LogDirectory;
-use crate::report::print;
-use crate::report::validation_summary::{self, ValidationSummary};
-use crate::run::pool::Pool;
+use crate::report::print::{complain, complain_raw, print};
+use crate::report::validation_summary;
 use crate::session::approval::{self, Plan};
 use crate::session::load::Loaded;
 use crate::session::preflight::{self, Check};
-use crate::session::real_run;
-use crate::session::refusal::{Refusal, unwritable};
+use crate::session::refusal::Refusal;
+use crate::session::scope::Scope;
 use crate::session::time_limit;
 use crate::task::nodeset::HostFilter;
 use std::time::SystemTime;
 
-/// Without `-r`: what the checks found and what would run; the exit code.
-pub fn run(loaded: &Loaded) -> i32 {
-    match try_run(loaded) {
-        Ok(code) => code,
-        Err(refusal) => {
-            print::complain(format_args!("tasker: {}", refusal.why));
-            print::complain_raw(format_args!("{}", refusal.detail));
-            refusal.code
-        }
+/// Shows what the checks found and what would run; the exit code.
+///
+/// # Errors
+/// What would refuse a run, or is wrong with the command line.
+pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
+    let now = SystemTime::now();
+    let selection = Scope::read(loaded)?.selection;
+    match time_limit::read(loaded, &selection, now) {
+        Ok(deadline) => time_limit::warn(loaded, &selection, deadline.as_ref()),
+        Err(refusal) => warn_of_refusal(&refusal.why, refusal.code),
     }
-}
-
-fn try_run(loaded: &Loaded) -> Result<i32, Refusal> {
-    let began = SystemTime::now();
-    real_run::start_task(loaded)?;
-    let selection = real_run::selection(loaded, began)?;
-    match time_limit::read(loaded, &selection, began) {
-        Ok(None) => {}
-        Ok(Some(deadline)) => time_limit::doubt(loaded, &selection, &deadline),
-        Err(refusal) => print::complain(format_args!(
-            "tasker: warning: {}; a real run would be refused with {}",
-            refusal.why, refusal.code
-        )),
-    }
-    let findings = match loaded.invocation.connection_test {
-        true => test_connections(loaded, &selection, began)?,
+    let summary = match loaded.invocation.connection_test {
+        true => preflight::test_connections(loaded, &selection)?,
         false => preflight::check(&Check {
             loaded,
             selection: &selection,
-            around: None,
+            context: None,
             stop: &|| false,
         }),
     };
     // `--validate-only` has found them already.
-    let missing = match findings.code == exit::OK && !loaded.invocation.validate_only {
-        true => preflight::missing_programs(loaded, &selection),
-        false => Vec::new(),
-    };
-    if !missing.is_empty() {
-        let missing = missing.join(", ");
-        print::complain(format_args!(
-            "tasker: warning: not in PATH: {missing}; a real run would be refused with 61"
-        ));
-    }
-    let findings = loaded.validation.of_file.with(&findings);
-    loaded.validation.keep(&findings, findings.code);
-    let mut text = validation_summary::lines(&findings);
-    let form = loaded.invocation.show_plan.unwrap_or(PlanForm::Text);
-    // A picture is for a program, which must not find anything else there.
-    if form != PlanForm::Text {
-        if findings.code != exit::OK {
-            print::complain_raw(format_args!("{text}"));
+    if summary.code == exit::OK && !loaded.invocation.validate_only {
+        let missing = preflight::missing_programs(loaded, &selection);
+        if !missing.is_empty() {
+            let why = format!("not in PATH: {}", missing.join(", "));
+            warn_of_refusal(&why, exit::EXEC_TYPE);
         }
-        text.clear();
     }
-    print::print(&text);
-    if findings.code != exit::OK || loaded.invocation.validate_only {
-        return Ok(findings.code);
+    let summary = loaded.validation.summary.with(&summary);
+    loaded.validation.keep(&summary, summary.code);
+    let lines = validation_summary::lines(&summary);
+    let form = loaded.invocation.show_plan.unwrap_or(PlanForm::Text);
+    // Other forms are for a program, which must find nothing else there.
+    match form {
+        PlanForm::Text => print(&lines),
+        _ if summary.code != exit::OK => complain_raw(format_args!("{lines}")),
+        _ => {}
     }
-    show_plan(loaded, &selection, form, began)?;
-    Ok(findings.code)
+    if summary.code == exit::OK && !loaded.invocation.validate_only {
+        show_plan(loaded, &selection, form, now)?;
+    }
+    Ok(summary.code)
 }
 
-/// Prints the plan, and says whether it is what the command line expects.
+fn warn_of_refusal(why: &str, code: i32) {
+    complain(format_args!(
+        "tasker: warning: {why}; a real run would be refused with {code}"
+    ));
+}
+
+/// Prints the plan, and checks that it is what the command line expects.
 fn show_plan(
     loaded: &Loaded,
     selection: &HostFilter,
     form: PlanForm,
-    began: SystemTime,
+    now: SystemTime,
 ) -> Result<(), Refusal> {
-    // A user without a home can look at a plan as well.
-    let directory = real_run::log_directory(loaded).ok();
-    let log_dir = directory.map(|directory| LogDirectory::new(directory, began));
+    // A user without a home directory can look at a plan as well.
+    let log_dir = loaded.log_directory(now).ok();
     let plan = Plan::new(loaded, selection, log_dir.as_ref())?;
     if form == PlanForm::Text {
-        print::print("\nDry run: nothing is executed; -r runs it.\n");
+        print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    print::print(&approval::draw(loaded, selection, &plan, form));
+    print(&approval::draw(loaded, selection, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
     if let Some(log_dir) = log_dir.as_ref().filter(|r| r.exists()) {
         plan.keep(log_dir);
     }
     approval::check(loaded, selection, &plan, log_dir.as_ref())
-}
-
-/// `-c` without `-r`: contacts the hosts with all that guards a run.
-fn test_connections(
-    loaded: &Loaded,
-    selection: &HostFilter,
-    began: SystemTime,
-) -> Result<ValidationSummary, Refusal> {
-    let private = LogDirectory::new(real_run::log_directory(loaded)?, began)
-        .private(&real_run::run_id(began));
-    let around = real_run::surroundings(loaded, private).map_err(unwritable)?;
-    let mut pool = Pool::new(around.clone()).map_err(unwritable)?;
-    let findings = real_run::contact(loaded, selection, Some(&around), &around, &mut pool);
-    pool.close();
-    findings
 }

@@ -1,35 +1,30 @@
-//! The end of a real run: its last words in the log, the project's summary, the
-//! records for a program, the recap, and the alert (SPEC §6.3 to §6.7).
+//! The end of a real run: the last lines of the log, the project's summary, the
+//! files for programs, the recap, and the alert (SPEC §6.3 to §6.7).
 #![forbid(unsafe_code)]
 
+use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::outcome::Outcome;
+use crate::report::history::History;
+use crate::report::html_report::{HtmlReport, Story};
 use crate::report::log::LogLevel;
-use crate::report::log_directory::LogDirectory;
+use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
+use crate::report::replace_file;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{RunSummary, Walk};
 use crate::report::{clock, endings, print, results_json, safe_text};
 use crate::run::interrupt::Interrupt;
 use crate::run::run_end::RunEnd;
+use crate::session::advice;
 use crate::session::alert::Alert;
-use crate::session::approval::Plan;
+use crate::session::approval::{self, Plan};
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
-use crate::session::page;
-use crate::task::Ix;
-use crate::task::mask::Mask;
 use crate::task::nodeset::HostFilter;
-use crate::text::quote;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-/// Whether a run may begin at the task: not at a final one, nor inside a block.
-fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
-    let workflow = &loaded.workflow;
-    !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
-}
 
 /// A run that is over.
 pub struct Ended<'a> {
@@ -40,17 +35,17 @@ pub struct Ended<'a> {
     pub end: &'a RunEnd,
     pub selection: &'a HostFilter,
     pub plan: &'a Plan,
-    /// The option that goes on with it.
+    /// The option that resumes it.
     pub option: Option<&'static str>,
 }
 
 impl Ended<'_> {
-    /// The last words, in the log and for whoever reads of the run.
+    /// Writes the end of the run, to the log and everywhere else.
     pub fn close(&self, report: &mut Reporter) {
         self.last_lines(report);
         self.add_to_project(report);
         self.save_hosts(report);
-        let go_on = self.go_on();
+        let go_on = advice::command_line(self.loaded, self.end, self.option);
         self.write_json(report, &go_on);
         self.recap(report, go_on.clone());
         self.write_page(report, &go_on);
@@ -109,22 +104,22 @@ impl Ended<'_> {
         }
     }
 
-    /// Writes the results for a program, where they are wanted.
+    /// Writes the results as JSON, if they are wanted.
     fn write_json(&self, report: &mut Reporter, go_on: &str) {
         let invocation = &self.loaded.invocation;
-        let Some(place) = JsonFile::of(invocation, &self.loaded.name) else {
+        let Some(place) = JsonFile::wanted_by(invocation, &self.loaded.name) else {
             return;
         };
         let log = report.log.path();
-        let written = self.with_account(log, go_on, &|account| {
-            place.write(self.log_dir, &results_json::draw(account))
+        let written = self.with_summary(log, go_on, &|summary| {
+            place.write(self.log_dir, &results_json::draw(summary))
         });
         if let Err(e) = written {
             self.lost(report, &e.to_string());
         }
     }
 
-    /// Writes the page, where one is wanted.
+    /// Writes the HTML report, if it is wanted.
     fn write_page(&self, report: &mut Reporter, go_on: &str) {
         let path = self.loaded.invocation.report.as_ref();
         let Some((path, mut history)) = path.zip(report.history.take()) else {
@@ -132,39 +127,53 @@ impl Ended<'_> {
         };
         history.close_all();
         let log = report.log.path();
-        let written = self.with_account(log, go_on, &|account| {
-            page::write(path, self, account, &history)
+        let written = self.with_summary(log, go_on, &|summary| {
+            let page = self.draw_page(summary, &history);
+            replace_file::replace(path, page.as_bytes())
         });
         if let Err(e) = written {
             self.lost(report, &e.to_string());
         }
     }
 
-    /// A record that could not be written: it is told and changes nothing.
+    fn draw_page(&self, summary: &RunSummary, history: &History) -> String {
+        let loaded = self.loaded;
+        let text = &loaded.sources.get(loaded.file).text;
+        let story = Story {
+            history,
+            plan: &approval::draw(loaded, self.selection, self.plan, PlanForm::Text),
+            task_file: &log_directory::mask_definitions(text, loaded.mask()),
+            sources: &loaded.sources,
+        };
+        let page = HtmlReport {
+            account: summary,
+            who: &loaded.validation.who,
+            detail: "",
+            story: Some(story),
+        };
+        page.draw()
+    }
+
+    /// A record that could not be written: that is reported and changes nothing.
     fn lost(&self, report: &mut Reporter, text: &str) {
         print::complain(format_args!("tasker: {text}"));
         report.log.say(LogLevel::Error, text);
     }
 
-    fn with_account<T>(&self, log: &Path, go_on: &str, tell: &dyn Fn(&RunSummary) -> T) -> T {
+    fn with_summary<T>(&self, log: &Path, go_on: &str, use_it: &dyn Fn(&RunSummary) -> T) -> T {
         let invocation = &self.loaded.invocation;
-        let globals = &self.loaded.workflow.globals;
-        let (mask, error) = (
-            Mask::new(globals),
-            endings::run_error(&self.loaded.workflow.tasks, self.end),
-        );
-        let change = globals.get("CHANGE").map(|g| g.shown());
-        tell(&RunSummary {
+        let error = endings::run_error(&self.loaded.workflow.tasks, self.end);
+        use_it(&RunSummary {
             file: &self.loaded.name,
             run_id: self.run_id,
             project: invocation.project.as_deref(),
-            change: change.as_deref(),
+            change: self.loaded.validation.change.as_deref(),
             began: self.began,
             took: self.end.took,
             exit: self.end.exit,
             log: Some(log),
             error: &error,
-            mask: &mask,
+            mask: self.loaded.mask(),
             walk: Some(Walk {
                 workflow: &self.loaded.workflow,
                 end: self.end,
@@ -188,10 +197,12 @@ impl Ended<'_> {
             return mail_once::recovered(loaded);
         }
         let failure = Failure::of_end(loaded, end, report.log.path());
-        mail_once::tell(loaded, &failure, || report.console.end(&recap));
+        mail_once::report(&loaded.invocation, &loaded.validation, &failure, || {
+            report.console.end(&recap)
+        });
     }
 
-    /// Tells the alert program of a run that failed; how that went is only logged.
+    /// Runs the alert program for a run that failed; how that went is only logged.
     pub fn alert(&self, report: &mut Reporter, state_file: PathBuf, interrupt: &Interrupt) {
         let Some(program) = &self.loaded.invocation.alert_on_failure else {
             return;
@@ -222,18 +233,6 @@ impl Ended<'_> {
         }
     }
 
-    /// The command line that goes on after a failure; empty where there is none.
-    fn go_on(&self) -> String {
-        if self.end.exit == exit::OK {
-            return String::new();
-        }
-        match (self.option, self.end.first_failure) {
-            (Some(option), _) => command_line(self.loaded, format!("tasker -r {option}"), None),
-            (None, Some(ix)) => start_from(self.loaded, ix),
-            (None, None) => String::new(),
-        }
-    }
-
     /// Keeps how each host of a block ended, for `--limit last:…`.
     fn save_hosts(&self, report: &mut Reporter) {
         let mut hosts = Vec::new();
@@ -257,47 +256,6 @@ impl Ended<'_> {
             report.log.say(LogLevel::Warn, &text);
         }
     }
-}
-
-/// The command line that goes on at a failed task; for a block over hosts, with
-/// those that failed.
-fn start_from(loaded: &Loaded, ix: Ix) -> String {
-    if loaded.from_stdin || !can_start_at(loaded, ix) {
-        return String::new();
-    }
-    let task = &loaded.workflow.tasks[ix];
-    let over_hosts = task.is_over_hosts();
-    let limit = match &loaded.invocation.limit {
-        _ if over_hosts => Some("--limit last:failed".to_string()),
-        Some(set) => Some(format!("--limit {}", quote::shell_word(set))),
-        None => None,
-    };
-    let begin = format!("tasker -r --start-from {}", task.id);
-    command_line(loaded, begin, limit)
-}
-
-/// A command line about this file, with the options that are needed again; quiet,
-/// with the directory, for who reads it in a mail is elsewhere.
-fn command_line(loaded: &Loaded, begin: String, limit: Option<String>) -> String {
-    let words = words(loaded, Some(begin), limit);
-    match std::env::current_dir() {
-        Ok(here) if loaded.invocation.quiet => {
-            format!(
-                "cd {} && {words}",
-                quote::shell_word(&here.to_string_lossy())
-            )
-        }
-        _ => words,
-    }
-}
-
-/// The words of such a command line; without its beginning, those that any about
-/// this run ends with.
-pub fn words(loaded: &Loaded, begin: Option<String>, limit: Option<String>) -> String {
-    let again = loaded.invocation.kept_words.iter().cloned();
-    let words = begin.into_iter().chain(limit).chain(again);
-    let words: Vec<String> = words.chain([quote::shell_word(&loaded.name)]).collect();
-    words.join(" ")
 }
 
 /// A field of the project summary: no separator in it.

@@ -1,5 +1,5 @@
 //! One instance at a time (SPEC §6.4): a kernel lock, so that it is free however
-//! its holder ends. What stands in the file only tells who holds it.
+//! its holder ends. The text in the file only says who holds it.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
@@ -11,7 +11,6 @@ use crate::run::runner::Runner;
 use crate::run::sys;
 use crate::session::approval::Plan;
 use crate::session::load::Loaded;
-use crate::session::real_run;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::task::nodeset::HostFilter;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -20,72 +19,69 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often a lock that is held is asked for again.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a lock that is held is tried again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What the command line says about other instances.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wanted {
-    /// Nothing: as many at once as anybody starts.
-    No,
-    /// Refuse to run beside another.
+enum LockMode {
+    /// Any number of instances can run at once.
+    Unlocked,
+    /// Refuse to run while another is active.
     Check,
-    /// Wait so long for another to end.
+    /// Wait this long for another to end.
     Wait(Duration),
-    /// End quietly where there is another.
+    /// End quietly if another is active.
     Skip,
-    /// Run beside another.
+    /// Run even if another is active.
     Force,
 }
 
-impl Wanted {
-    fn of(invocation: &Invocation) -> Wanted {
+impl LockMode {
+    fn wanted_by(invocation: &Invocation) -> LockMode {
         match invocation.lock_wait {
-            _ if invocation.force_instance => Wanted::Force,
-            Some(time) => Wanted::Wait(time),
-            None if invocation.lock_skip => Wanted::Skip,
-            None if invocation.instance_check => Wanted::Check,
-            None => Wanted::No,
+            _ if invocation.force_instance => LockMode::Force,
+            Some(time) => LockMode::Wait(time),
+            None if invocation.lock_skip => LockMode::Skip,
+            None if invocation.instance_check => LockMode::Check,
+            None => LockMode::Unlocked,
         }
     }
 }
 
-/// A lock that is held until the value is dropped.
-pub struct Lock {
-    _file: File,
-}
-
-/// What became of one try.
-enum Try {
-    Held(Lock),
-    /// Another has it: who, since when.
+/// What became of one try to take the lock.
+enum TakenLock {
+    /// Held until the file is closed.
+    Held(File),
+    /// Another instance has it: which one, since when.
     Busy(String),
 }
 
-/// Whether this instance may run.
+/// Whether this instance can run.
 pub enum Instance {
-    Ours(Place),
-    /// Another runs, and this one ends quietly.
+    Ours(InstanceLock),
+    /// Another is active, and this one ends quietly.
     Another,
 }
 
-/// What entitles this instance to run.
-pub enum Place {
-    /// Nothing is needed.
-    Free,
-    Locked {
-        _lock: Lock,
+/// What this instance runs under.
+pub enum InstanceLock {
+    NotNeeded,
+    Held {
+        _file: File,
     },
-    /// Beside this other one.
-    Beside(String),
+    /// Another instance has it.
+    Forced {
+        holder: String,
+    },
 }
 
-impl Place {
-    /// Who else runs, where this one runs beside it.
-    pub fn beside(&self) -> Option<&str> {
+impl InstanceLock {
+    /// The instance that is active as well, if this one was forced.
+    pub fn other_instance(&self) -> Option<&str> {
         match self {
-            Place::Beside(holder) => Some(holder),
-            Place::Free | Place::Locked { .. } => None,
+            InstanceLock::Forced { holder } => Some(holder),
+            InstanceLock::NotNeeded | InstanceLock::Held { .. } => None,
         }
     }
 }
@@ -95,33 +91,35 @@ impl Place {
 /// # Errors
 /// That another instance is active (25), a signal came, or the lock's file cannot
 /// be made (32).
-pub fn instance(
+pub fn take(
     loaded: &Loaded,
     log_dir: &LogDirectory,
     plan: &Plan,
     pool: &mut Pool,
 ) -> Result<Instance, Refusal> {
-    let wanted = Wanted::of(&loaded.invocation);
-    if wanted == Wanted::No {
-        return Ok(Instance::Ours(Place::Free));
+    let wanted = LockMode::wanted_by(&loaded.invocation);
+    if wanted == LockMode::Unlocked {
+        return Ok(Instance::Ours(InstanceLock::NotNeeded));
     }
     let path = log_dir
         .lock_file(&plan.instance[..16])
         .map_err(unwritable)?;
     let until = match wanted {
-        Wanted::Wait(time) => pool.now() + time,
+        LockMode::Wait(time) => pool.now() + time,
         _ => pool.now(),
     };
     loop {
-        let holder = match take(&path).map_err(unwritable)? {
-            Try::Held(lock) => return Ok(Instance::Ours(Place::Locked { _lock: lock })),
-            Try::Busy(holder) => holder,
+        let holder = match try_lock(&path).map_err(unwritable)? {
+            TakenLock::Held(file) => {
+                return Ok(Instance::Ours(InstanceLock::Held { _file: file }));
+            }
+            TakenLock::Busy(holder) => holder,
         };
         match wanted {
-            Wanted::Force => return Ok(Instance::Ours(Place::Beside(holder))),
-            Wanted::Skip => return Ok(Instance::Another),
+            LockMode::Force => return Ok(Instance::Ours(InstanceLock::Forced { holder })),
+            LockMode::Skip => return Ok(Instance::Another),
             _ if pool.now() >= until => return Err(active(&holder)),
-            _ => real_run::pause(pool, LOOK)?,
+            _ => pool.pause(RETRY).map_err(Refusal::of_signal)?,
         }
     }
 }
@@ -131,29 +129,32 @@ fn active(holder: &str) -> Refusal {
     Refusal::new(exit::ACTIVE, why)
 }
 
-/// Looks for another instance before its journal is looked at: that of a run
-/// which is alive cannot be gone on with. Whether this instance may begin; not,
-/// where it is to end quietly. Nothing has begun, so a signal ends it as any
-/// program.
+/// Whether this call can look for a run to resume: not while another instance is
+/// active, whose journal is its own. No if it is to end quietly for that. Nothing
+/// has begun, so a signal ends it like any program.
 ///
 /// # Errors
 /// That another instance is active (25), or the lock's file cannot be made (32).
-pub fn let_others_end(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, Refusal> {
-    let wanted = Wanted::of(&loaded.invocation);
+pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, Refusal> {
+    let invocation = &loaded.invocation;
+    if !(invocation.resume || invocation.auto_recovery || invocation.finish_only) {
+        return Ok(true);
+    }
+    let wanted = LockMode::wanted_by(invocation);
     let most = match wanted {
-        Wanted::No | Wanted::Force => return Ok(true),
-        Wanted::Wait(time) => time,
-        Wanted::Check | Wanted::Skip => Duration::ZERO,
+        LockMode::Unlocked | LockMode::Force => return Ok(true),
+        LockMode::Wait(time) => time,
+        LockMode::Check | LockMode::Skip => Duration::ZERO,
     };
     let instance = Plan::new(loaded, &HostFilter::default(), Some(log_dir))?.instance;
     let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {
-        match take(&path).map_err(unwritable)? {
-            Try::Held(_) => return Ok(true),
-            Try::Busy(_) if wanted == Wanted::Skip => return Ok(false),
-            Try::Busy(holder) if began.elapsed() >= most => return Err(active(&holder)),
-            Try::Busy(_) => std::thread::sleep(LOOK),
+        match try_lock(&path).map_err(unwritable)? {
+            TakenLock::Held(_) => return Ok(true),
+            TakenLock::Busy(_) if wanted == LockMode::Skip => return Ok(false),
+            TakenLock::Busy(holder) if began.elapsed() >= most => return Err(active(&holder)),
+            TakenLock::Busy(_) => std::thread::sleep(RETRY),
         }
     }
 }
@@ -162,7 +163,7 @@ pub fn let_others_end(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, R
 ///
 /// # Errors
 /// That its file cannot be made or locked.
-fn take(path: &Path) -> io::Result<Try> {
+fn try_lock(path: &Path) -> io::Result<TakenLock> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let mut file = OpenOptions::new()
         .read(true)
@@ -180,19 +181,19 @@ fn take(path: &Path) -> io::Result<Try> {
                 sys::own_name(),
                 clock::stamp(SystemTime::now())
             );
-            // A full disk takes no lock away; another instance is then told less.
+            // On a full disk the lock still holds; another instance learns less.
             let _ = file
                 .set_len(0)
                 .and_then(|()| file.write_all(holder.as_bytes()));
-            Ok(Try::Held(Lock { _file: file }))
+            Ok(TakenLock::Held(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = (&mut file).take(1000).read_to_string(&mut holder);
             let holder = holder.trim();
-            let unknown = "a process that has not said its name";
+            let unknown = "an unnamed process";
             let holder = if holder.is_empty() { unknown } else { holder };
-            Ok(Try::Busy(holder.to_string()))
+            Ok(TakenLock::Busy(holder.to_string()))
         }
         Err(TryLockError::Error(e)) => Err(named(e)),
     }

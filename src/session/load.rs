@@ -7,12 +7,11 @@ use crate::exit;
 use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
-use crate::report::print::complain;
-use crate::report::validation_summary::ValidationSummary;
-use crate::session::config::{self, Site};
-use crate::session::refusal::refuse_command_line;
-use crate::session::rejection::Refused;
-use crate::session::validation::{Asked, Validation};
+use crate::report::log_directory::LogDirectory;
+use crate::session::config::{self, Config};
+use crate::session::ownership;
+use crate::session::refusal::{self, Refusal};
+use crate::session::validation::Validation;
 use crate::task::build::{self, GlobalOverride};
 use crate::task::global_value::is_secret;
 use crate::task::keys;
@@ -23,8 +22,9 @@ use crate::text::source::{BadText, MAX_BYTES, Source, SourceMap, Span};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-/// A file that may be run.
+/// A file that can be run.
 pub struct Loaded {
     /// The task file as the user named it.
     pub name: String,
@@ -35,24 +35,49 @@ pub struct Loaded {
     pub file: u32,
     pub invocation: Invocation,
     pub defaults: Defaults,
-    pub site: Site,
+    pub config: Config,
     pub workflow: Workflow,
     pub validation: Validation,
 }
 
-/// Reads, builds and checks; says what is wrong and returns the exit code.
-pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
+/// A file that cannot be run, and the options that hold for reporting that.
+pub struct Rejected {
+    pub invocation: Invocation,
+    pub validation: Validation,
+    pub refusal: Refusal,
+}
+
+impl Loaded {
+    /// The log directory, for what is written or read at this time.
+    ///
+    /// # Errors
+    /// That there is no home directory to have it in (32).
+    pub fn log_directory(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
+        let directory = self.validation.log_directory.as_ref();
+        let path = directory.map(|(path, _)| path.clone());
+        path.map(|path| LogDirectory::new(path, now))
+            .ok_or_else(refusal::homeless)
+    }
+
+    /// Hides secrets in what is shown.
+    pub fn mask(&self) -> &Mask {
+        &self.validation.mask
+    }
+}
+
+/// Reads, builds and checks a task file.
+///
+/// # Errors
+/// That it cannot be run, with everything that is known about it.
+pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let from_stdin = path == "-";
-    let name = if from_stdin {
-        "standard input".into()
-    } else {
-        path.to_string_lossy().into_owned()
+    let name = match from_stdin {
+        true => "standard input".into(),
+        false => path.to_string_lossy().into_owned(),
     };
-    let bytes = read(path, &name).map_err(|(code, why)| {
-        complain(format_args!("tasker: {why}"));
-        tell_of_typed(typed, &name, code, &why)
-    })?;
-    let usage = |why: String| tell_of_typed(typed, &name, refuse_command_line(&why), &why);
+    let unread = |refusal| Box::new(Rejected::unread(typed, &name, refusal));
+    let usage = |why: String| unread(Refusal::of_command_line(&why));
+    let bytes = read(path, &name).map_err(unread)?;
     let mut sources = SourceMap::default();
     let mut diagnostics = DiagnosticList::default();
     let (source, bad) = Source::decode(&name, &bytes);
@@ -61,137 +86,115 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, i32> {
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
-    let mut site = config::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
-    let defaults = site
+    let mut config = config::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
+    let defaults = config
         .defaults(&invocation, &mut diagnostics)
         .map_err(usage)?;
-    let directory = directory(path, from_stdin);
     let tasks = build::build(
         &lines,
         &settings,
         invocation.strict_env,
-        &directory,
+        &directory(path, from_stdin),
         &sources,
         &mut diagnostics,
     );
-    let none = tasks.tasks.is_empty();
+    let has_tasks = !tasks.tasks.is_empty();
     let recipes = recipe::prepare(&tasks.tasks, &defaults, &mut diagnostics);
     if !from_stdin {
-        config::check_owner(Path::new(path), Span::whole(file), &mut diagnostics);
+        ownership::check(Path::new(path), Span::whole(file), &mut diagnostics);
     }
     let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
-    let mask = Mask::new(&workflow.globals);
     diagnostics.begin_category(Category::Flow);
     if !diagnostics.has_errors() && !invocation.skip_task_validation {
         let late = invocation.deadline_task.as_ref();
         let late = late.and_then(|task| workflow.find(task));
         check::check(&workflow, late, &mut diagnostics);
     }
-    warn_of_skipped(&invocation, &mut diagnostics);
-    let empty = none && !diagnostics.has_errors();
-    if empty {
-        // Nothing else matters then.
-        diagnostics.drop_warnings();
-    }
-    let change = workflow.globals.get("CHANGE").map(|g| g.shown());
-    let mut validation = Validation::new(
-        &name,
-        &invocation,
-        site.log_directory(&invocation),
-        Asked::new(&defaults.own_name, change),
-        mask,
+    let log_directory = config.log_directory(&invocation);
+    let mut validation = Validation::of_unread(&name, &invocation, log_directory);
+    validation.take_findings(
+        &workflow.globals,
         &mut diagnostics,
         &sources,
+        &invocation,
+        has_tasks,
     );
-    if empty {
-        validation.of_file = ValidationSummary::of_empty_file();
+    if from_stdin {
+        validation.job = sources.get(file).text.clone();
     }
-    if validation.of_file.code != exit::OK {
-        return Err(validation.refuse(&invocation));
-    }
-    // A quiet run keeps warnings to itself.
-    if !(invocation.run && invocation.quiet) {
-        note_old_options(&invocation);
-        validation.advise();
-    }
-    Ok(Loaded {
-        name,
-        from_stdin,
-        sources,
-        file,
-        invocation,
-        defaults,
-        site,
-        workflow,
-        validation,
-    })
-}
-
-/// What is not checked is said, whatever else is silent.
-fn warn_of_skipped(invocation: &Invocation, diagnostics: &mut DiagnosticList) {
-    if invocation.skip_task_validation {
-        diagnostics.drop_warnings();
-        complain(format_args!(
-            "tasker: warning: the checks of the flow and all warnings are skipped"
-        ));
-    }
-    if invocation.skip_host_validation {
-        complain(format_args!(
-            "tasker: warning: hosts are neither resolved nor contacted before the run"
-        ));
+    match validation.error() {
+        Some(why) => Err(Box::new(Rejected::invalid(invocation, validation, why))),
+        None => Ok(Loaded {
+            name,
+            from_stdin,
+            sources,
+            file,
+            invocation,
+            defaults,
+            config,
+            workflow,
+            validation,
+        }),
     }
 }
 
-/// Tells whoever waits for the run that there will be none, as far as the command
-/// line says who that is: the options of the file are not known. The exit code.
-fn tell_of_typed(typed: &[Typed], name: &str, code: i32, why: &str) -> i32 {
-    let (sources, mut unseen) = (SourceMap::default(), DiagnosticList::default());
-    let Ok(invocation) = Invocation::new(typed, &[], &sources, &mut unseen) else {
-        return code;
-    };
-    let site = config::read(&invocation, &mut SourceMap::default(), &mut unseen);
-    let directory = site.ok().and_then(|s| s.log_directory(&invocation));
-    Refused {
-        invocation: &invocation,
-        log_directory: directory.as_ref().map(|(path, _)| path.as_path()),
-        file: name,
-        change: None,
-        code,
-        why,
-        said: "",
-        who: "",
-        log: None,
-        mask: &Mask::default(),
+impl Rejected {
+    /// A file of which only the name is known, or a command line that does not go
+    /// with it: only the options of the command line hold.
+    fn unread(typed: &[Typed], name: &str, refusal: Refusal) -> Rejected {
+        let mut sources = SourceMap::default();
+        let mut unseen = DiagnosticList::default();
+        let invocation = Invocation::new(typed, &[], &sources, &mut unseen).unwrap_or_default();
+        let config = config::read(&invocation, &mut sources, &mut unseen).ok();
+        let directory = config.and_then(|config| config.log_directory(&invocation));
+        Rejected {
+            validation: Validation::of_unread(name, &invocation, directory),
+            invocation,
+            refusal,
+        }
     }
-    .tell();
-    code
+
+    /// A file with errors or without tasks: its own options hold as well.
+    fn invalid(invocation: Invocation, validation: Validation, why: String) -> Rejected {
+        let refusal = Refusal {
+            findings: validation.findings().to_string(),
+            ..Refusal::new(validation.summary.code, why)
+        };
+        Rejected {
+            invocation,
+            validation,
+            refusal,
+        }
+    }
 }
 
-/// The bytes of the file; else the exit code, and why.
-fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, (i32, String)> {
+/// The bytes of the file.
+fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
-    let result = if path == "-" {
-        io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+    let result = match path == "-" {
+        true => io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes),
+        false => {
+            std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        }
     };
+    let shown = printable(name);
     let problem = match result {
         Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
         Ok(_) => "it is larger than 1 GiB".to_string(),
         Err(e) if is_absent(&e) => {
-            let here = std::env::current_dir()
-                .ok()
-                .filter(|_| Path::new(name).is_relative());
-            let here = here.map(|d| printable(&d.to_string_lossy()));
-            let place = here.map_or(String::new(), |d| format!(" in `{d}`"));
-            let why = format!("there is no task file `{}`{place}", printable(name));
-            return Err((exit::NO_FILE, why));
+            let here = std::env::current_dir().ok();
+            let here = here.filter(|_| Path::new(name).is_relative());
+            let place = here.map_or(String::new(), |directory| {
+                format!(" in `{}`", printable(&directory.to_string_lossy()))
+            });
+            let why = format!("there is no task file `{shown}`{place}");
+            return Err(Refusal::new(exit::NO_FILE, why));
         }
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => "it is a directory".to_string(),
         Err(e) => reason(&e),
     };
-    let why = format!("cannot read the task file `{}`: {problem}", printable(name));
-    Err((exit::UNREADABLE, why))
+    let why = format!("cannot read the task file `{shown}`: {problem}");
+    Err(Refusal::new(exit::UNREADABLE, why))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -232,7 +235,7 @@ fn option_lines(
             Line::Pair(_) => pairs = true,
             Line::Option(at) if pairs => {
                 let message = format!(
-                    "the option `{}` stands after the first `key=value` line",
+                    "the option `{}` appears after the first `key=value` line",
                     invocation::option_name(sources.snippet(*at))
                 );
                 diagnostics
@@ -287,20 +290,5 @@ fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
     match Path::new(path).parent() {
         Some(parent) if !from_stdin && !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),
-    }
-}
-
-/// Old files may hold options that do nothing any more.
-fn note_old_options(invocation: &Invocation) {
-    if !invocation.ignored.is_empty() {
-        let old: Vec<String> = invocation
-            .ignored
-            .iter()
-            .map(|o| format!("--{o}"))
-            .collect();
-        complain(format_args!(
-            "tasker: note: no effect any more: {}",
-            old.join(", ")
-        ));
     }
 }

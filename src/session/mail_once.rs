@@ -11,10 +11,9 @@ use crate::report::{clock, endings, print, safe_text};
 use crate::run::interrupt::signal_name;
 use crate::run::run_end::RunEnd;
 use crate::session::load::Loaded;
-use crate::session::real_run;
-use crate::session::refusal::Refusal;
+use crate::session::refusal::{self, Refusal};
+use crate::session::validation::Validation;
 use crate::task::global_value::is_secret;
-use crate::task::mask::Mask;
 use crate::text::diagnostic::Plural;
 use crate::text::sha256;
 use std::fs;
@@ -45,12 +44,12 @@ impl Failure {
         let Refusal {
             code,
             why,
-            before,
+            findings,
             detail,
             ..
         } = refusal;
         Failure {
-            key: hashed(&format!("refused {code}\n{why}\n{before}\n{detail}")),
+            key: hashed(&format!("refused {code}\n{why}\n{findings}\n{detail}")),
             brief: format!("{why}; nothing was run"),
             log: refusal.log.as_ref().map(|l| l.display().to_string()),
         }
@@ -94,25 +93,30 @@ fn brief_of(loaded: &Loaded, end: &RunEnd) -> String {
     }
 }
 
-/// Prints a failure: whole, or in one line where it is the same as last time.
-pub fn tell(loaded: &Loaded, failure: &Failure, whole: impl FnOnce()) {
-    if !is_wanted(&loaded.invocation) {
-        return whole();
+/// Reports a failure: in full, or in one line if it is the same as last time.
+pub fn report(
+    invocation: &Invocation,
+    validation: &Validation,
+    failure: &Failure,
+    show_in_full: impl FnOnce(),
+) {
+    if !is_wanted(invocation) {
+        return show_in_full();
     }
     let now = SystemTime::now();
-    match note(loaded, &failure.key, now) {
+    match note(invocation, validation, &failure.key, now) {
         Ok(Some(memory)) => {
             let since = since(&memory, now);
             let (times, brief) = (ordinal(memory.count), &failure.brief);
             let log = failure.log.as_ref();
             let log = log.map_or(String::new(), |log| format!("; log: {log}"));
             let line = format!("same as since {since} ({times} time): {brief}{log}");
-            complain(loaded, &line);
+            complain(validation, &line);
         }
-        Ok(None) => whole(),
+        Ok(None) => show_in_full(),
         Err(why) => {
-            whole();
-            complain(loaded, &format!("told in full: --mail-once: {why}"));
+            show_in_full();
+            complain(validation, &format!("reported in full: --mail-once: {why}"));
         }
     }
 }
@@ -122,8 +126,8 @@ pub fn recovered(loaded: &Loaded) {
     if !is_wanted(&loaded.invocation) {
         return;
     }
-    if let Err(why) = forget(loaded) {
-        complain(loaded, &format!("--mail-once: {why}"));
+    if let Err(why) = forget(&loaded.invocation, &loaded.validation) {
+        complain(&loaded.validation, &format!("--mail-once: {why}"));
     }
 }
 
@@ -132,11 +136,11 @@ fn is_wanted(invocation: &Invocation) -> bool {
 }
 
 /// One line on standard error, as the last line of every message begins.
-fn complain(loaded: &Loaded, text: &str) {
-    let text = Mask::new(&loaded.workflow.globals).apply(&safe_text::line(text));
+fn complain(validation: &Validation, text: &str) {
+    let text = validation.mask.apply(&safe_text::line(text));
     print::complain(format_args!(
         "tasker: {}: {}",
-        loaded.name,
+        validation.name,
         safe_text::short(&text)
     ));
 }
@@ -151,8 +155,13 @@ struct Memory {
 
 /// Takes the failure into the memory; what it holds then, where the failure is
 /// the same as last time.
-fn note(loaded: &Loaded, key: &str, now: SystemTime) -> Result<Option<Memory>, String> {
-    let path = place(loaded)?;
+fn note(
+    invocation: &Invocation,
+    validation: &Validation,
+    key: &str,
+    now: SystemTime,
+) -> Result<Option<Memory>, String> {
+    let path = memory_file(invocation, validation)?;
     let (earlier, trouble) = match Memory::read(&path) {
         Ok(earlier) => (earlier, None),
         Err(why) => (None, Some(why)),
@@ -175,8 +184,8 @@ fn note(loaded: &Loaded, key: &str, now: SystemTime) -> Result<Option<Memory>, S
     }
 }
 
-fn forget(loaded: &Loaded) -> Result<(), String> {
-    let path = place(loaded)?;
+fn forget(invocation: &Invocation, validation: &Validation) -> Result<(), String> {
+    let path = memory_file(invocation, validation)?;
     let now = SystemTime::now();
     let how = match Memory::read(&path) {
         Ok(None) => return Ok(()),
@@ -193,7 +202,7 @@ fn forget(loaded: &Loaded) -> Result<(), String> {
     let at = clock::stamp(now);
     print::print(&format!(
         "tasker: {}: recovered at {} {how}\n",
-        safe_text::line(&loaded.name),
+        safe_text::line(&validation.name),
         &at[11..16]
     ));
     fs::remove_file(&path).map_err(|e| about(&path, &e))
@@ -240,14 +249,11 @@ fn about(path: &Path, error: &io::Error) -> String {
 /// The job's memory. Jobs are told apart by the file's real path and by what the
 /// command line makes of it; not by the file's text, which is mended after a
 /// failure.
-fn place(loaded: &Loaded) -> Result<PathBuf, String> {
-    let directory = real_run::log_directory(loaded).map_err(|refusal| refusal.why)?;
-    let log_dir = LogDirectory::new(directory, SystemTime::now());
-    let invocation = &loaded.invocation;
-    let mut job = match fs::canonicalize(&loaded.name) {
-        Ok(path) if !loaded.from_stdin => format!("{}\n", path.display()),
-        _ => loaded.sources.get(loaded.file).text.clone(),
-    };
+fn memory_file(invocation: &Invocation, validation: &Validation) -> Result<PathBuf, String> {
+    let directory = validation.log_directory.as_ref();
+    let (directory, _) = directory.ok_or_else(|| refusal::homeless().why)?;
+    let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
+    let mut job = format!("{}\n", validation.job);
     for (name, value) in &invocation.settings {
         let value = match is_secret(name) {
             true => {

@@ -2,6 +2,7 @@
 //! rehearsed, shown or refused.
 #![forbid(unsafe_code)]
 
+pub mod advice;
 pub mod alert;
 pub mod approval;
 pub mod config;
@@ -9,9 +10,12 @@ pub mod destinations;
 pub mod dry_run;
 pub mod ending;
 pub mod instance;
+pub mod journal_file;
+pub mod journal_header;
 pub mod load;
 pub mod mail_once;
-pub mod page;
+pub mod opening;
+pub mod ownership;
 pub mod preflight;
 pub mod real_run;
 pub mod recovery;

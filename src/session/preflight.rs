@@ -10,17 +10,31 @@ use crate::plan::exec::ExecType;
 use crate::plan::hosts::hosts_of_task;
 use crate::plan::programs;
 use crate::plan::recipe::{self, Recipe};
-use crate::report::validation_summary::{CheckResult, ValidationSummary};
+use crate::report::log::{Log, LogLevel};
+use crate::report::validation_summary::{self, CheckResult, ValidationSummary};
+use crate::run::capture::Spool;
+use crate::run::connection_limit::ConnectionLimit;
 use crate::run::contact::{self, ContactHost, ContactReport};
+use crate::run::guardian::Guardian;
+use crate::run::interrupt::{self, Interrupt};
+use crate::run::pool::Pool;
 use crate::run::process_context::ProcessContext;
+use crate::run::sys;
 use crate::session::load::Loaded;
+use crate::session::refusal::{Refusal, unwritable};
 use crate::task::nodeset::{self, HostFilter};
+use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// How long one host may take when `VALIDATION_TEST_TIMEOUT` does not say.
+/// How many hosts are between start and nonce at once (SPEC §5).
+const MAX_CONNECTING: u32 = 10;
+
+/// How long one host can take unless `VALIDATION_TEST_TIMEOUT` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be checked, and how far.
@@ -28,14 +42,127 @@ pub struct Check<'a> {
     pub loaded: &'a Loaded,
     /// What `--limit` and `--exclude` leave.
     pub selection: &'a HostFilter,
-    /// With it the hosts are contacted, not only resolved.
-    pub around: Option<&'a Arc<ProcessContext>>,
-    /// Says when nobody wants the answers any more.
+    /// If given, the hosts are contacted, not only resolved.
+    pub context: Option<&'a Arc<ProcessContext>>,
+    /// Says when nobody waits for the answers any more.
     pub stop: &'a dyn Fn() -> bool,
 }
 
-/// Checks the hosts. One that fails a check is not asked again: each is told of
-/// once.
+/// Checks before a real run that the programs are there which carry commands to
+/// their hosts.
+///
+/// # Errors
+/// Those that are missing (61).
+pub fn check_programs(loaded: &Loaded, selection: &HostFilter) -> Result<(), Refusal> {
+    let missing = missing_programs(loaded, selection);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let why = format!("not in PATH: {}", missing.join(", "));
+    let mut found = ValidationSummary::default();
+    let line = format!("Execution type validation failed ({why})");
+    found.checks.push((line, CheckResult::Failed));
+    let summary = loaded.validation.summary.with(&found);
+    loaded.validation.keep(&summary, exit::EXEC_TYPE);
+    Err(Refusal::new(exit::EXEC_TYPE, why))
+}
+
+/// Resolves the hosts before a real run, and with `-c` contacts them.
+///
+/// # Errors
+/// A host that fails (60, 61), or a signal.
+pub fn check_hosts(
+    loaded: &Loaded,
+    selection: &HostFilter,
+    context: &Arc<ProcessContext>,
+    pool: &mut Pool,
+    log: &mut Log,
+) -> Result<(), Refusal> {
+    let contacted = Some(context).filter(|_| loaded.invocation.connection_test);
+    let summary = check_until_signal(loaded, selection, contacted, context, pool)?;
+    let summary = loaded.validation.summary.with(&summary);
+    loaded.validation.keep(&summary, summary.code);
+    if loaded.invocation.skip_host_validation {
+        let text = "Hosts were neither resolved nor contacted before the run";
+        log.say(LogLevel::Warn, text);
+        return Ok(());
+    }
+    if summary.code == exit::OK {
+        let hosts = Plural(summary.hosts, "host");
+        log.say(LogLevel::Info, &format!("Host validation passed ({hosts})"));
+        return Ok(());
+    }
+    for (name, reason) in &summary.failures {
+        log.say(LogLevel::Error, &format!("Host {name}: {reason}"));
+    }
+    let why = "host validation failed (--skip-host-validation runs anyway)";
+    Err(Refusal {
+        findings: match loaded.invocation.quiet {
+            true => validation_summary::failed_lines(&summary),
+            false => validation_summary::lines(&summary),
+        },
+        ..Refusal::new(summary.code, why)
+    })
+}
+
+/// Contacts the hosts without `-r`, with everything that guards a run.
+///
+/// # Errors
+/// No log directory (32), or a signal.
+pub fn test_connections(
+    loaded: &Loaded,
+    selection: &HostFilter,
+) -> Result<ValidationSummary, Refusal> {
+    let log_dir = loaded.log_directory(SystemTime::now())?;
+    let private = log_dir.private(&log_dir.new_run_id());
+    let context = process_context(loaded, private).map_err(unwritable)?;
+    let mut pool = Pool::new(context.clone()).map_err(unwritable)?;
+    let summary = check_until_signal(loaded, selection, Some(&context), &context, &mut pool);
+    pool.close();
+    summary
+}
+
+/// Checks the hosts until a signal comes; the signal is the refusal.
+fn check_until_signal(
+    loaded: &Loaded,
+    selection: &HostFilter,
+    contacted: Option<&Arc<ProcessContext>>,
+    context: &Arc<ProcessContext>,
+    pool: &mut Pool,
+) -> Result<ValidationSummary, Refusal> {
+    let summary = check(&Check {
+        loaded,
+        selection,
+        context: contacted,
+        stop: &|| context.interrupt.level() > interrupt::SignalLevel::None,
+    });
+    pool.pause(Duration::ZERO).map_err(Refusal::of_signal)?;
+    Ok(summary)
+}
+
+/// What all commands share; starts the guardian, so it comes before any thread and
+/// before any file that commands must not see.
+///
+/// # Errors
+/// That the guardian cannot be started.
+pub fn process_context(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<ProcessContext>> {
+    sys::share_heap();
+    sys::close_on_exec_above_2();
+    sys::block_signals();
+    let conf = &loaded.config.conf;
+    let kill_after = loaded.defaults.kill_after;
+    let max_connecting = conf.max_connecting.unwrap_or(MAX_CONNECTING);
+    Ok(Arc::new(ProcessContext {
+        guardian: Guardian::start(kill_after)?,
+        interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
+        spool: Spool::new(private),
+        kill_after,
+        connection_limit: ConnectionLimit::new(max_connecting),
+    }))
+}
+
+/// Checks the hosts. One that fails a check is not asked again, so that each is
+/// reported once.
 pub fn check(check: &Check) -> ValidationSummary {
     let loaded = check.loaded;
     let (targets, counts) = targets(loaded, check.selection);
@@ -67,11 +194,11 @@ pub fn check(check: &Check) -> ValidationSummary {
     findings
 }
 
-/// With `-c` every program must be there; where only the validation is asked for,
-/// those without which a real run would not begin.
+/// With `-c` every program must exist; with `--validate-only` those without which a
+/// real run would not begin.
 fn test_programs(check: &Check, findings: &mut ValidationSummary) {
     let loaded = check.loaded;
-    let contacting = check.around.is_some() && !loaded.invocation.skip_host_validation;
+    let contacting = check.context.is_some() && !loaded.invocation.skip_host_validation;
     let mut missing = Vec::new();
     if contacting || loaded.invocation.validate_only {
         missing.extend(missing_programs(loaded, check.selection));
@@ -107,12 +234,12 @@ fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut 
     let report = contact::resolve_all(&resolvable(&left), patience, stop);
     remove_failed(&mut left, &report);
     add("Host DNS resolution", "hosts", report, exit::HOST);
-    let Some(around) = check.around else { return };
+    let Some(context) = check.context else { return };
     let (report, methods) = contact::reach_all(&resolvable(&left), patience, stop);
     remove_failed(&mut left, &report);
     let unit = format!("hosts; {methods}");
     add("Host connectivity validation", &unit, report, exit::HOST);
-    let report = contact::probe_all(&left, patience, around, stop);
+    let report = contact::probe_all(&left, patience, context, stop);
     add("Exec type tests", "tests", report, exit::EXEC_TYPE);
 }
 
@@ -188,10 +315,10 @@ pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
     }
 }
 
-/// The programs that carry commands to their hosts and are not there.
+/// The programs that carry commands to their hosts and are not in PATH.
 pub fn missing_programs(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
     let used = targets(loaded, selection).1;
-    // Of a block that has no hosts left, too.
+    // Also those of a block that has no hosts left.
     let ready = loaded.workflow.recipes.iter().filter_map(|r| match r {
         Recipe::Ready { exec, .. } => Some(exec),
         _ => None,

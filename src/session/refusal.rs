@@ -1,23 +1,27 @@
-//! Why a run did not begin: what everything that is asked before it may answer.
+//! Why a run did not begin: the answer of everything that is asked before it.
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::report::print;
-use crate::text::diagnostic::printable;
+use crate::run::interrupt;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
-/// Why a run did not begin.
+/// Why a run did not begin; `session::rejection` reports it.
+#[derive(Default)]
 pub struct Refusal {
     pub code: i32,
-    /// One sentence.
+    /// One sentence, without the name of the task file.
     pub why: String,
-    /// Lines that come before it; mostly none.
-    pub before: String,
-    /// Lines that follow it; mostly none.
-    pub detail: String,
-    /// The log that says more, where there is one already.
-    pub log: Option<PathBuf>,
+    /// Lines that come before it; usually empty.
+    pub findings: String,
+    /// Lines that follow it; usually empty.
+    pub detail: Box<str>,
+    /// The remedy, for a mistake on the command line.
+    pub help: Option<Box<str>>,
+    /// The log that says more, if there already is one.
+    pub log: Option<Box<Path>>,
+    /// The file of an option that cannot be written: nothing tries it again.
+    pub unwritable: Option<Box<Path>>,
 }
 
 impl Refusal {
@@ -25,20 +29,38 @@ impl Refusal {
         Refusal {
             code,
             why: why.into(),
-            before: String::new(),
-            detail: String::new(),
-            log: None,
+            ..Refusal::default()
         }
     }
 
-    pub fn print(&self) {
-        print::complain_raw(format_args!("{}", self.before));
-        print::complain(format_args!("tasker: {}; nothing was run", self.why));
-        print::complain_raw(format_args!("{}", self.detail));
+    /// A mistake on the command line; what is probably meant is the remedy.
+    pub fn of_command_line(message: &str) -> Refusal {
+        let (why, help) = match message.rfind("; did you mean `") {
+            Some(at) => (&message[..at], &message[at + 2..]),
+            None => (message, "see tasker --help"),
+        };
+        Refusal {
+            help: Some(help.into()),
+            ..Refusal::new(exit::USAGE, why)
+        }
+    }
+
+    /// A signal came before the run began.
+    pub fn of_signal(signal: i32) -> Refusal {
+        let name = interrupt::signal_name(signal);
+        Refusal::new(exit::SIGNAL + signal, format!("ended by {name}"))
+    }
+
+    /// The file that an option names cannot be written.
+    pub fn of_destination(path: &Path, e: &io::Error) -> Refusal {
+        Refusal {
+            unwritable: Some(path.into()),
+            ..Refusal::new(exit::LOG_DIR, e.to_string())
+        }
     }
 }
 
-/// What was to be written in the log directory cannot be.
+/// Something in the log directory cannot be written.
 pub fn unwritable(e: io::Error) -> Refusal {
     Refusal::new(exit::LOG_DIR, e.to_string())
 }
@@ -47,21 +69,6 @@ pub fn unwritable(e: io::Error) -> Refusal {
 pub fn homeless() -> Refusal {
     Refusal::new(
         exit::LOG_DIR,
-        "no home directory to keep the log in; name a directory with -l DIR",
+        "no home directory to keep logs and records in; name a directory with -l DIR",
     )
-}
-
-/// Says what is wrong with the command line, in the form of other mistakes; the
-/// exit code. What is probably meant is the remedy.
-pub fn refuse_command_line(message: &str) -> i32 {
-    let (message, help) = match message.rfind("; did you mean `") {
-        Some(at) => (&message[..at], &message[at + 2..]),
-        None => (message, "see tasker --help"),
-    };
-    print::complain(format_args!(
-        "tasker: error: {}\n     = help: {}",
-        printable(message),
-        printable(help)
-    ));
-    exit::USAGE
 }

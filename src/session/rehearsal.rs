@@ -5,7 +5,7 @@
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::hosts;
-use crate::report::print;
+use crate::report::print::print;
 use crate::report::rehearsal_text::Story;
 use crate::run::deadline::Deadline;
 use crate::run::event::Event;
@@ -15,11 +15,10 @@ use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::load::Loaded;
-use crate::session::real_run;
 use crate::session::refusal::Refusal;
+use crate::session::scope::Scope;
 use crate::session::time_limit;
-use crate::task::mask::Mask;
-use crate::task::nodeset::{self, HostFilter};
+use crate::task::nodeset;
 use crate::task::{Ix, Task, TaskKind};
 use crate::text::diagnostic::{Found, printable};
 use crate::text::duration;
@@ -51,29 +50,15 @@ enum Effect {
 
 /// Rehearses and prints what would happen; the exit code of the rehearsal, not
 /// of the run.
-pub fn run(loaded: &Loaded) -> i32 {
-    match rehearse(loaded) {
-        Ok(text) => {
-            let text = Mask::new(&loaded.workflow.globals).apply(&text);
-            print::print(&text);
-            exit::OK
-        }
-        Err(refusal) => {
-            print::complain(format_args!("tasker: {}", refusal.why));
-            refusal.code
-        }
-    }
-}
-
-fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
-    let start = real_run::start_task(loaded)?;
-    let began = SystemTime::now();
-    let selection = real_run::selection(loaded, began)?;
-    let deadline = time_limit::read(loaded, &selection, began)?;
+///
+/// # Errors
+/// What is wrong with the command line.
+pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
+    let scope = Scope::read(loaded)?;
+    let deadline = time_limit::read(loaded, &scope.selection, SystemTime::now())?;
     let mut rehearsal = Rehearsal {
         loaded,
-        start,
-        selection,
+        scope,
         deadline,
         assumptions: Vec::new(),
         used: Vec::new(),
@@ -84,16 +69,17 @@ fn rehearse(loaded: &Loaded) -> Result<String, Refusal> {
             .map_err(|why| Refusal::new(exit::USAGE, format!("--assume {}: {why}", Found(text))))?;
         rehearsal.assumptions.push(assumption);
     }
-    Ok(match loaded.invocation.assume_each_fails {
+    let text = match loaded.invocation.assume_each_fails {
         true => rehearsal.each_fails(),
         false => rehearsal.whole(),
-    })
+    };
+    print(&loaded.mask().apply(&text));
+    Ok(exit::OK)
 }
 
 struct Rehearsal<'a> {
     loaded: &'a Loaded,
-    start: Ix,
-    selection: HostFilter,
+    scope: Scope,
     /// On the rehearsal's own clock, which begins at zero.
     deadline: Option<Deadline>,
     assumptions: Vec<Assumption>,
@@ -161,7 +147,7 @@ impl Rehearsal<'_> {
             TaskKind::Command(command) if command.hostname.is_none() => {
                 Some(HashSet::from(["localhost".to_string()]))
             }
-            _ => hosts::hosts_of_task(workflow, &self.selection, task)
+            _ => hosts::hosts_of_task(workflow, &self.scope.selection, task)
                 .into_iter()
                 .map(|host| host.map(Cow::into_owned))
                 .collect(),
@@ -174,12 +160,12 @@ impl Rehearsal<'_> {
         let settings = Settings {
             policy: loaded.invocation.policy(),
             max_steps,
-            start: self.start,
+            start: self.scope.start,
             debug: false,
-            selection: self.selection.clone(),
+            selection: self.scope.selection.clone(),
             deadline: self.deadline.clone(),
         };
-        let common = JobEnvironment::new("rehearsal", Mask::new(&loaded.workflow.globals));
+        let common = JobEnvironment::new("rehearsal", loaded.mask().clone());
         let mut used = vec![false; self.assumptions.len()];
         let assumptions = &self.assumptions;
         let mut script = |job: &Job, _| answer(assumptions, failing, job, &mut used);

@@ -1,93 +1,131 @@
-//! A run that was wanted and did not begin: whoever waits for its end is told.
+//! The one place where a run that did not begin is reported: on the console or in
+//! the mail, to the alert program, and in the files that a program reads.
 #![forbid(unsafe_code)]
 
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, Mode};
+use crate::exit;
 use crate::report::html_report::HtmlReport;
 use crate::report::log_directory::LogDirectory;
-use crate::report::print::complain;
-use crate::report::replace_file;
-use crate::report::results_json;
+use crate::report::print::{complain, complain_raw, print};
 use crate::report::run_summary::RunSummary;
+use crate::report::{replace_file, results_json, validation_summary};
 use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
-use crate::task::mask::Mask;
+use crate::session::mail_once::{self, Failure};
+use crate::session::refusal::Refusal;
+use crate::session::validation::{self, Validation};
+use crate::text::diagnostic::printable;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Why it did not begin, and what there was of it.
-pub struct Refused<'a> {
-    pub invocation: &'a Invocation,
-    /// Nothing where there is none, or it is not known.
-    pub log_directory: Option<&'a Path>,
-    /// The task file as the user named it.
-    pub file: &'a str,
-    pub change: Option<&'a str>,
-    pub code: i32,
-    /// One sentence.
-    pub why: &'a str,
-    /// What was found; lines.
-    pub said: &'a str,
-    /// Who asked, from where; empty where that is not known.
-    pub who: &'a str,
-    pub log: Option<&'a Path>,
-    pub mask: &'a Mask,
+/// Reports the refusal wherever it is waited for; its exit code.
+pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusal) -> i32 {
+    let has_errors = validation.summary.code != exit::OK;
+    if has_errors {
+        validation::show_skipped(invocation);
+    }
+    let show = || show(invocation, validation, refusal);
+    if invocation.mode() == Mode::Run {
+        let failure = Failure::of_refusal(refusal);
+        mail_once::report(invocation, validation, &failure, show);
+    } else {
+        show();
+    }
+    if has_errors {
+        validation.keep(&validation.summary, refusal.code);
+    }
+    if invocation.mode() == Mode::Run {
+        alert(invocation, validation, refusal);
+        write_files(invocation, validation, refusal);
+    }
+    refusal.code
 }
 
-impl Refused<'_> {
-    /// Sends the alert and writes what a program reads. What fails of this is
-    /// told and changes nothing.
-    pub fn tell(&self) {
-        if !self.invocation.run {
-            return;
-        }
-        if let Some(program) = &self.invocation.alert_on_failure {
-            let error = self.mask.apply(self.why);
-            Alert::of_refusal(program, self.file, self.code, &error).send_alone();
-        }
-        self.write();
+/// Reports what is wrong with a call that has no task file; its exit code.
+pub fn report_alone(refusal: &Refusal) -> i32 {
+    complain_raw(format_args!("{}", refusal.findings));
+    if refusal.findings.is_empty() {
+        complain_error(refusal);
     }
+    complain_raw(format_args!("{}", refusal.detail));
+    refusal.code
+}
 
-    fn write(&self) {
-        let now = SystemTime::now();
-        let account = RunSummary {
-            file: self.file,
-            run_id: "",
-            project: self.invocation.project.as_deref(),
-            change: self.change,
-            began: now,
-            took: Duration::ZERO,
-            exit: self.code,
-            log: self.log,
-            error: self.why,
-            mask: self.mask,
-            walk: None,
-        };
-        self.write_json(&account);
-        self.write_page(&account);
+fn show(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
+    validation.show_findings(&refusal.findings);
+    match (validation.summary.code, printable(&validation.name)) {
+        (exit::OK, _) if refusal.help.is_some() => complain_error(refusal),
+        (exit::OK, _) => complain(format_args!("tasker: {}; nothing was run", refusal.why)),
+        (exit::NO_TASKS, name) => {
+            complain(format_args!(
+                "tasker: {name}: {}; nothing was run",
+                refusal.why
+            ));
+        }
+        (_, name) => {
+            let counts = validation.counts();
+            complain(format_args!("tasker: {name}: {counts}; nothing was run"));
+        }
     }
+    complain_raw(format_args!("{}", refusal.detail));
+    if validation.summary.code != exit::OK && !invocation.run {
+        print(&validation_summary::lines(&validation.summary));
+    }
+}
 
-    fn write_json(&self, account: &RunSummary) {
-        let place = JsonFile::of(self.invocation, self.file);
-        let Some(place) = place.filter(|p| !p.is_task_file()) else {
-            return;
-        };
-        let directory = self.log_directory.unwrap_or(Path::new("."));
-        let log_dir = LogDirectory::new(directory.to_path_buf(), account.began);
-        if let Err(e) = place.write(&log_dir, &results_json::draw(account)) {
+/// A mistake on the command line has the form of one in a file.
+fn complain_error(refusal: &Refusal) {
+    complain(format_args!("tasker: error: {}", printable(&refusal.why)));
+    if let Some(help) = &refusal.help {
+        complain(format_args!("     = help: {}", printable(help)));
+    }
+}
+
+fn alert(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
+    if let Some(program) = &invocation.alert_on_failure {
+        let error = validation.mask.apply(&refusal.why);
+        Alert::of_refusal(program, &validation.name, refusal.code, &error).send_alone();
+    }
+}
+
+/// Writes the JSON and the page, so that those of an earlier run do not pass for
+/// this one's. If that fails, it is reported and changes nothing.
+fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
+    let now = SystemTime::now();
+    let summary = RunSummary {
+        file: &validation.name,
+        run_id: "",
+        project: invocation.project.as_deref(),
+        change: validation.change.as_deref(),
+        began: now,
+        took: Duration::ZERO,
+        exit: refusal.code,
+        log: refusal.log.as_deref(),
+        error: &refusal.why,
+        mask: &validation.mask,
+        walk: None,
+    };
+    let is_wanted = |path: &Path| {
+        refusal.unwritable.as_deref() != Some(path)
+            && !destinations::is_task_file(path, &validation.name)
+    };
+    if let Some(place) = JsonFile::wanted_by(invocation, &validation.name)
+        && place.named().is_none_or(is_wanted)
+    {
+        let directory = validation.log_directory.as_ref();
+        let directory = directory.map_or(Path::new("."), |(path, _)| path);
+        let log_dir = LogDirectory::new(directory.to_path_buf(), now);
+        if let Err(e) = place.write(&log_dir, &results_json::draw(&summary)) {
             complain(format_args!("tasker: {e}"));
         }
     }
-
-    /// So that the page of an earlier run does not pass for this one's.
-    fn write_page(&self, account: &RunSummary) {
-        let report = self.invocation.report.as_ref();
-        let Some(path) = report.filter(|p| !destinations::is_task_file(p, self.file)) else {
-            return;
-        };
+    if let Some(path) = &invocation.report
+        && is_wanted(path)
+    {
         let page = HtmlReport {
-            account,
-            who: self.who,
-            detail: self.said,
+            account: &summary,
+            who: &validation.who,
+            detail: &format!("{}{}", refusal.findings, refusal.detail),
             story: None,
         };
         if let Err(e) = replace_file::replace(path, page.draw().as_bytes()) {

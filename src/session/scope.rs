@@ -1,62 +1,126 @@
-//! Which hosts `--limit` and `--exclude` name (SPEC §6).
+//! How much of the file a run covers: the task it begins at (`--start-from`), and
+//! the hosts that `--limit` and `--exclude` leave (SPEC §6).
 #![forbid(unsafe_code)]
 
+use crate::exit;
 use crate::outcome::Outcome;
-use crate::report::log_directory::LogDirectory;
 use crate::session::load::Loaded;
+use crate::session::refusal::Refusal;
+use crate::task::Ix;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Members, TaskKind};
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::SystemTime;
 
-/// Reads both options.
+/// What of the file a run covers.
+#[derive(Clone)]
+pub struct Scope {
+    pub start: Ix,
+    pub selection: HostFilter,
+}
+
+impl Scope {
+    /// All hosts, from this task on.
+    pub fn whole(start: Ix) -> Scope {
+        Scope {
+            start,
+            selection: HostFilter::default(),
+        }
+    }
+
+    /// What the command line says.
+    ///
+    /// # Errors
+    /// See `start_task` and `selection`.
+    pub fn read(loaded: &Loaded) -> Result<Scope, Refusal> {
+        Ok(Scope {
+            start: start_task(loaded)?,
+            selection: selection(loaded)?,
+        })
+    }
+}
+
+/// The task to begin at.
 ///
 /// # Errors
-/// A set that cannot be read, or one that leaves no host of the file.
-pub fn read(loaded: &Loaded, log_dir: &LogDirectory) -> Result<HostFilter, String> {
-    let read = |name: &str, set: &Option<String>| match set {
-        Some(set) => hosts(set, loaded, log_dir)
-            .map(Some)
-            .map_err(|e| format!("--{name}: {e}")),
+/// That a run cannot begin there (12), or that there is no such task at all (20).
+fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
+    let workflow = &loaded.workflow;
+    let Some(word) = &loaded.invocation.start_from else {
+        let why =
+            "every task belongs to a block or is a final task, so there is no task to begin at";
+        return workflow
+            .first()
+            .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
+    };
+    let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
+    let ix = workflow.resolve_task(word).map_err(refuse)?;
+    if workflow.tasks[ix].finally {
+        return Err(refuse(format!(
+            "task {word} is a final task, which runs at the end"
+        )));
+    }
+    if let Some((block, false)) = workflow.owner_of(ix) {
+        let block = workflow.tasks[block].id;
+        return Err(refuse(format!(
+            "task {word} belongs to parallel block {block}; begin there"
+        )));
+    }
+    Ok(ix)
+}
+
+/// The hosts that `--limit` and `--exclude` leave.
+///
+/// # Errors
+/// A set that cannot be read, or one that leaves no host of the file (2); no log
+/// directory for `last:` (32).
+pub fn selection(loaded: &Loaded) -> Result<HostFilter, Refusal> {
+    let read = |option: &str, set: &Option<String>| match set {
+        Some(set) => hosts_in(set, loaded).map(Some).map_err(|refusal| Refusal {
+            why: format!("--{option}: {}", refusal.why),
+            ..refusal
+        }),
         None => Ok(None),
     };
+    let (limit, exclude) = (&loaded.invocation.limit, &loaded.invocation.exclude);
     let selection = HostFilter {
-        limit: read("limit", &loaded.invocation.limit)?,
-        exclude: read("exclude", &loaded.invocation.exclude)?.unwrap_or_default(),
+        limit: read("limit", limit)?,
+        exclude: read("exclude", exclude)?.unwrap_or_default(),
     };
-    if (selection.limit.is_some() || loaded.invocation.exclude.is_some())
-        && leaves_nothing(&selection, loaded)
-    {
-        return Err("--limit and --exclude leave no host of any block".into());
+    if (limit.is_some() || exclude.is_some()) && leaves_nothing(&selection, loaded) {
+        let why = "--limit and --exclude leave no host of any block";
+        return Err(Refusal::new(exit::USAGE, why));
     }
     Ok(selection)
 }
 
 /// The hosts of a node set, or of the last run (`last:failed`).
-fn hosts(set: &str, loaded: &Loaded, log_dir: &LogDirectory) -> Result<HashSet<String>, String> {
+fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
+    let usage = |why: String| Refusal::new(exit::USAGE, why);
     if let Some(word) = set.strip_prefix("last:") {
-        let ended: &[Outcome] = match word {
+        let outcomes: &[Outcome] = match word {
             "failed" => &[Outcome::Failed, Outcome::Timeout],
             "unreachable" => &[Outcome::Unreachable],
             "not_started" => &[Outcome::NotStarted, Outcome::Cancelled],
             _ => {
-                return Err(format!(
+                return Err(usage(format!(
                     "expected `last:failed`, `last:unreachable` or `last:not_started`, found `{set}`"
-                ));
+                )));
             }
         };
-        let hosts = log_dir.last_hosts(&loaded.name, ended)?;
-        return if hosts.is_empty() {
-            Err(format!("no host of the last run was {word}"))
-        } else {
-            Ok(hosts)
+        let log_dir = loaded.log_directory(SystemTime::now())?;
+        let hosts = log_dir.last_hosts(&loaded.name, outcomes).map_err(usage)?;
+        return match hosts.is_empty() {
+            true => Err(usage(format!("no host of the last run was {word}"))),
+            false => Ok(hosts),
         };
     }
-    let expanded = nodeset::expand(set, Path::new(".")).map_err(|bad| bad.message)?;
-    if expanded.hosts.is_empty() {
-        return Err("the node set is empty".into());
+    let expanded = nodeset::expand(set, Path::new(".")).map_err(|bad| usage(bad.message))?;
+    match expanded.hosts.is_empty() {
+        true => Err(usage("the node set is empty".into())),
+        false => Ok(expanded.hosts.into_iter().collect()),
     }
-    Ok(expanded.hosts.into_iter().collect())
 }
 
 /// Whether no block over hosts that are known now has any left.

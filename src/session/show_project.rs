@@ -4,9 +4,10 @@
 use crate::cli::invocation::Typed;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
-use crate::report::print::{complain, complain_raw, print};
+use crate::report::print::print;
 use crate::report::project_summary;
 use crate::session::config;
+use crate::session::refusal::Refusal;
 use crate::text::diagnostic::{printable, reason};
 use crate::text::nearest::did_you_mean;
 use std::io;
@@ -14,50 +15,49 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Prints it; the exit code.
-pub fn show(name: &str, typed: &[Typed]) -> i32 {
-    let directory = match config::log_directory_of(typed) {
-        Ok(directory) => directory,
-        Err(code) => return code,
-    };
+///
+/// # Errors
+/// That there is no such project, or its summary cannot be read.
+pub fn show(name: &str, typed: &[Typed]) -> Result<i32, Refusal> {
+    let directory = config::log_directory_of(typed)?;
     let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
     match log_dir.project_summary(name) {
-        Ok(bytes) => {
-            print(&project_summary::table(&bytes));
-            exit::OK
+        Ok(bytes) => print(&project_summary::table(&bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(refuse_unknown(name, &directory, &log_dir));
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => unknown(name, &directory, &log_dir),
         Err(e) => {
-            complain(format_args!(
-                "tasker: cannot read the summary of project {name} in `{}`: {}",
+            let why = format!(
+                "cannot read the summary of project {name} in `{}`: {}",
                 printable(&directory.display().to_string()),
                 reason(&e)
-            ));
-            exit::LOG_DIR
+            );
+            return Err(Refusal::new(exit::LOG_DIR, why));
         }
     }
+    Ok(exit::OK)
 }
 
 /// Says that there is no such project, and which there are.
-fn unknown(name: &str, directory: &Path, log_dir: &LogDirectory) -> i32 {
+fn refuse_unknown(name: &str, directory: &Path, log_dir: &LogDirectory) -> Refusal {
     let names = log_dir.projects();
-    complain(format_args!(
-        "tasker: error: there is no project `{name}` in `{}`",
-        printable(&directory.display().to_string())
-    ));
     let near = did_you_mean(name, names.iter().map(String::as_str));
-    let help = match near.is_empty() {
-        true if names.is_empty() => "a run with -p NAME begins one, -l DIR looks elsewhere".into(),
-        true => String::new(),
-        false => near,
+    let help = match (near.is_empty(), names.is_empty()) {
+        (false, _) => Some(near),
+        (true, true) => Some("a run with -p NAME begins one, -l DIR looks elsewhere".into()),
+        (true, false) => None,
     };
-    if !help.is_empty() {
-        complain_raw(format_args!("     = help: {help}\n"));
+    let list = printable(&names.join(", "));
+    let directory = printable(&directory.display().to_string());
+    Refusal {
+        detail: match names.is_empty() {
+            true => "".into(),
+            false => format!("     = note: existing projects: {list}\n").into(),
+        },
+        help: help.map(String::into_boxed_str),
+        ..Refusal::new(
+            exit::USAGE,
+            format!("there is no project `{name}` in `{directory}`"),
+        )
     }
-    if !names.is_empty() {
-        let list = printable(&names.join(", "));
-        complain_raw(format_args!(
-            "     = note: the projects there are: {list}\n"
-        ));
-    }
-    exit::USAGE
 }

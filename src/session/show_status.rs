@@ -7,12 +7,13 @@
 use crate::cli::invocation::Typed;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
-use crate::report::print::{complain, complain_raw, print};
+use crate::report::print::print;
 use crate::report::run_status::{self, FoundRun};
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::config;
+use crate::session::refusal::Refusal;
 use crate::text::diagnostic::{Plural, printable, reason};
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -30,27 +31,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 const LISTED: usize = 20;
 
 /// Prints the run that was asked for, or all of them; the exit code.
-pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> i32 {
-    let directory = match config::log_directory_of(typed) {
-        Ok(directory) => directory,
-        Err(code) => return code,
-    };
+pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> Result<i32, Refusal> {
+    let directory = config::log_directory_of(typed)?;
     let now = SystemTime::now();
     let name = printable(&directory.display().to_string());
-    let runs = match LogDirectory::new(directory, now).try_journals() {
-        Ok(journals) => look_at(&journals),
-        Err(e) => {
-            let why = reason(&e);
-            complain(format_args!(
-                "tasker: cannot look for runs in `{name}`: {why}"
-            ));
-            return exit::LOG_DIR;
-        }
-    };
+    let journals = LogDirectory::new(directory, now).try_journals();
+    let runs = look_at(&journals.map_err(|e| {
+        let why = format!("cannot look for runs in `{name}`: {}", reason(&e));
+        Refusal::new(exit::LOG_DIR, why)
+    })?);
     match run {
         None => {
             print(&all(&runs, &name, now));
-            exit::OK
+            Ok(exit::OK)
         }
         Some(run) => one(&run.to_string_lossy(), &runs, &name, now),
     }
@@ -150,45 +143,46 @@ fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
 }
 
 /// Prints the one that `word` names.
-fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> i32 {
-    let found = named(word, runs);
+fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Result<i32, Refusal> {
+    let found = find_runs(word, runs);
     if let [run] = found[..] {
         let here = std::env::current_dir().unwrap_or_default();
         print(&run_status::detail(run, now, &here));
-        return if run.track.is_ok() {
-            exit::OK
-        } else {
-            exit::POSITION
-        };
+        return Ok(match run.track {
+            Ok(_) => exit::OK,
+            Err(_) => exit::POSITION,
+        });
     }
     let shown = printable(word);
     let why = match found.len() {
         0 => format!("there is no run `{shown}` in `{directory}`"),
         n => format!("{n} runs begin with `{shown}`"),
     };
-    complain(format_args!("tasker: error: {why}"));
     let there: Vec<&FoundRun> = match found.is_empty() {
         true => runs.iter().collect(),
         false => found,
     };
     let count = match there.len() {
-        0 => "no run is alive, and none has left a journal".into(),
+        0 => "no run is active, and none has left a journal".into(),
         1 => "there is 1 run:".into(),
         n => format!("there are {}:", Plural(n, "run")),
     };
-    complain_raw(format_args!("     = note: {count}\n"));
+    let mut detail = format!("     = note: {count}\n");
     for run in there.iter().take(LISTED) {
-        complain_raw(format_args!("{}", run_status::line(run, now)));
+        detail.push_str(&run_status::line(run, now));
     }
     if there.len() > LISTED {
-        complain(format_args!("and {} older ones", there.len() - LISTED));
+        detail.push_str(&format!("and {} older ones\n", there.len() - LISTED));
     }
-    exit::POSITION
+    Err(Refusal {
+        detail: detail.into(),
+        ..Refusal::new(exit::POSITION, why)
+    })
 }
 
 /// The run with this id, else the newest of this task file, else those whose ids
 /// begin so.
-fn named<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
+fn find_runs<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
     let file = real_path(word);
     let of_file = |run: &&FoundRun| run.track.as_ref().is_ok_and(|t| t.header.file == file);
     let by_id = runs.iter().find(|run| run.id == word);

@@ -30,7 +30,7 @@ pub fn read(
     let word = loaded.invocation.deadline_task.as_ref();
     let task = word.map(|word| task(loaded, word)).transpose()?;
     let at = deadline::until(moment, began)
-        .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has passed already"))?;
+        .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has already passed"))?;
     let reserved = workflow.finals().chain(task);
     let reserved = reserved.map(|ix| durations::promised(workflow, defaults, selection, ix));
     let reserved = reserved.fold(Duration::ZERO, Duration::saturating_add);
@@ -43,7 +43,7 @@ fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
     let ix = workflow.resolve_task(word).map_err(refuse)?;
     if workflow.tasks[ix].finally {
         return Err(refuse(format!(
-            "task {word} is a final task, which runs at the end all the same"
+            "task {word} is a final task, which runs at the end anyway"
         )));
     }
     if let Some((block, _)) = workflow.owner_of(ix) {
@@ -55,8 +55,12 @@ fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
     Ok(ix)
 }
 
-/// Warns of a plan that may take longer than there is time.
-pub fn doubt(loaded: &Loaded, selection: &HostFilter, deadline: &Deadline) {
+/// Warns if the plan may take longer than there is time; not in a quiet run.
+pub fn warn(loaded: &Loaded, selection: &HostFilter, deadline: Option<&Deadline>) {
+    let is_quiet = loaded.invocation.run && loaded.invocation.quiet;
+    let Some(deadline) = deadline.filter(|_| !is_quiet) else {
+        return;
+    };
     let outline = Outline::new(
         &loaded.workflow,
         &loaded.defaults,

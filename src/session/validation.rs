@@ -1,148 +1,158 @@
-//! The end of every validation: what it found is shown, and kept as one entry of
-//! the day's report (SPEC §6.2, §6.3).
+//! What a validation found: shown, and kept as one entry of the day's report
+//! (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, Mode};
 use crate::exit;
 use crate::report::clock;
 use crate::report::color::{self, Color};
 use crate::report::invoker;
 use crate::report::log_directory::LogDirectory;
-use crate::report::print::{complain, complain_raw, print};
+use crate::report::print::{complain, complain_raw};
 use crate::report::validation_summary::{self, ValidationSummary};
+use crate::run::sys;
 use crate::session::config::ChosenDirectory;
-use crate::session::refusal::Refusal;
-use crate::session::rejection::Refused;
+use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
 use crate::text::source::SourceMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What was found in the file, before any host is asked.
+/// What was found in a task file before any host is asked, and what is known of
+/// the file whether or not it can be run.
 pub struct Validation {
     /// The task file as the user named it.
     pub name: String,
-    /// Its real path, where it has one.
+    /// Its real path if it has one, else the absolute one.
     pub real: PathBuf,
+    /// What tells this job from others: the real path, or for standard input the
+    /// text.
+    pub job: String,
+    /// Who asked for it, from where: see `invoker::describe_user`.
+    pub who: String,
+    /// The global `CHANGE`.
+    pub change: Option<String>,
+    pub log_directory: ChosenDirectory,
+    /// The checks of the file.
+    pub summary: ValidationSummary,
     /// All findings as they are drawn, secrets masked.
     findings: String,
     /// `N errors, M warnings`
     counts: String,
-    pub of_file: ValidationSummary,
-    pub log_directory: ChosenDirectory,
-    /// Whether the report is written even where it needs a new directory.
+    /// Whether the report is written even if its directory does not exist yet.
     always_kept: bool,
-    asked: Asked,
-    mask: Mask,
+    pub mask: Mask,
     color: Color,
 }
 
-/// By whom this was asked for, from where, and for which `CHANGE`.
-pub struct Asked {
-    pub by: String,
-    pub change: Option<String>,
-}
-
 impl Validation {
-    /// Draws what was found in the file.
-    pub fn new(
+    /// Of a file that was not looked into.
+    pub fn of_unread(
         name: &str,
         invocation: &Invocation,
         log_directory: ChosenDirectory,
-        asked: Asked,
-        mask: Mask,
-        diagnostics: &mut DiagnosticList,
-        sources: &SourceMap,
     ) -> Validation {
-        let count = |severity| diagnostics.count(severity);
+        let real = std::fs::canonicalize(name).or_else(|_| std::path::absolute(name));
+        let real = real.unwrap_or_else(|_| PathBuf::from(name));
         Validation {
             name: name.to_string(),
-            real: std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name)),
-            counts: format!(
-                "{}, {}",
-                Plural(count(Severity::Error), "error"),
-                Plural(count(Severity::Warning), "warning")
-            ),
-            of_file: ValidationSummary::of_file(diagnostics, invocation.skip_task_validation),
-            findings: mask.apply(&diagnostics.draw(sources)),
-            always_kept: invocation.run || invocation.validate_only,
+            job: real.to_string_lossy().into_owned(),
+            real,
+            who: invoker::describe_user(&sys::own_name()),
+            change: None,
             log_directory,
-            asked,
-            mask,
+            summary: ValidationSummary::default(),
+            findings: String::new(),
+            counts: String::new(),
+            always_kept: invocation.run || invocation.validate_only,
+            mask: Mask::default(),
             color: invocation.color,
         }
     }
 
-    /// Who asked for it, from where, as `invoker::describe_user` tells it.
-    pub fn who(&self) -> &str {
-        &self.asked.by
-    }
-
-    /// Shows what is wrong with a file that cannot be run; the exit code.
-    pub fn refuse(&self, invocation: &Invocation) -> i32 {
-        self.show_findings();
-        let name = printable(&self.name);
-        match self.of_file.code {
-            exit::NO_TASKS => complain(format_args!(
-                "tasker: {name}: it holds no tasks; nothing was run"
-            )),
-            _ => complain(format_args!(
-                "tasker: {name}: {}; nothing was run",
-                self.counts
-            )),
+    /// Takes in what was found in the file. One without any task has nothing else
+    /// that matters.
+    pub fn take_findings(
+        &mut self,
+        globals: &GlobalTable,
+        diagnostics: &mut DiagnosticList,
+        sources: &SourceMap,
+        invocation: &Invocation,
+        has_tasks: bool,
+    ) {
+        let is_empty = !has_tasks && !diagnostics.has_errors();
+        if is_empty || invocation.skip_task_validation {
+            diagnostics.drop_warnings();
         }
-        if !invocation.run {
-            print(&validation_summary::lines(&self.of_file));
-        }
-        self.keep(&self.of_file, self.of_file.code);
-        let why = match self.of_file.code {
-            exit::NO_TASKS => "it holds no tasks".to_string(),
-            _ => format!("the task file is invalid: {}", self.counts),
+        self.mask = Mask::new(globals);
+        self.change = globals.get("CHANGE").map(|g| g.shown());
+        self.summary = match is_empty {
+            true => ValidationSummary::of_empty_file(),
+            false => ValidationSummary::of_file(diagnostics, invocation.skip_task_validation),
         };
-        self.tell(invocation, &Refusal::new(self.of_file.code, why));
-        self.of_file.code
+        self.counts = format!(
+            "{}, {}",
+            Plural(diagnostics.count(Severity::Error), "error"),
+            Plural(diagnostics.count(Severity::Warning), "warning")
+        );
+        self.findings = self.mask.apply(&diagnostics.draw(sources));
     }
 
-    /// Tells whoever waits for a run that it did not begin.
-    pub fn tell(&self, invocation: &Invocation, refusal: &Refusal) {
-        let directory = self.log_directory.as_ref();
-        Refused {
-            invocation,
-            log_directory: directory.map(|(path, _)| path.as_path()),
-            file: &self.name,
-            change: self.asked.change.as_deref(),
-            code: refusal.code,
-            why: &refusal.why,
-            said: match self.of_file.code {
-                exit::OK => &refusal.detail,
-                _ => &self.findings,
-            },
-            who: &self.asked.by,
-            log: refusal.log.as_deref(),
-            mask: &self.mask,
+    /// Why the file cannot be run, in one sentence; nothing if it can.
+    pub fn error(&self) -> Option<String> {
+        match self.summary.code {
+            exit::OK => None,
+            exit::NO_TASKS => Some("the file holds no tasks".into()),
+            _ => Some(format!("the task file is invalid: {}", self.counts)),
         }
-        .tell();
     }
 
-    /// Shows the warnings of a file that can be run.
-    pub fn advise(&self) {
+    /// All findings as they are drawn.
+    pub fn findings(&self) -> &str {
+        &self.findings
+    }
+
+    /// `N errors, M warnings`
+    pub fn counts(&self) -> &str {
+        &self.counts
+    }
+
+    /// Shows the warnings of a file that can be run. A quiet run shows only what it
+    /// was told to skip.
+    pub fn show_warnings(&self, invocation: &Invocation) {
+        show_skipped(invocation);
+        if invocation.mode() == Mode::Run && invocation.quiet {
+            return;
+        }
+        if !invocation.ignored.is_empty() {
+            let old: Vec<String> = invocation
+                .ignored
+                .iter()
+                .map(|o| format!("--{o}"))
+                .collect();
+            complain(format_args!(
+                "tasker: note: these options no longer have an effect: {}",
+                old.join(", ")
+            ));
+        }
         if !self.findings.is_empty() {
-            self.show_findings();
+            self.show_findings(&self.findings);
             complain(format_args!("tasker: {}", self.counts));
         }
     }
 
-    fn show_findings(&self) {
+    /// Prints findings to standard error, in colour if that is wanted.
+    pub fn show_findings(&self, findings: &str) {
         match self.color.on_stderr() {
-            true => complain_raw(format_args!("{}", color::findings(&self.findings))),
-            false => complain_raw(format_args!("{}", self.findings)),
+            true => complain_raw(format_args!("{}", color::findings(findings))),
+            false => complain_raw(format_args!("{findings}")),
         }
     }
 
     /// Adds an entry to the report: when, what, by whom, what was found, and how
-    /// it ended. That it cannot be written is told and changes nothing.
-    pub fn keep(&self, findings: &ValidationSummary, code: i32) {
+    /// it ended. If it cannot be written, that is reported and changes nothing.
+    pub fn keep(&self, summary: &ValidationSummary, code: i32) {
         let Some((directory, named)) = &self.log_directory else {
             return;
         };
@@ -151,14 +161,16 @@ impl Validation {
             return;
         }
         let now = SystemTime::now();
+        let change = self.change.as_ref();
+        let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
         let entry = format!(
-            "[{}] Validation of {}\n{}\n{}{}\n{}Exit code {code}\n\n",
+            "[{}] Validation of {}\n{}{change}\n{}{}\n{}Exit code {code}\n\n",
             clock::stamp(now),
             printable(&self.real.display().to_string()),
-            self.asked.head(),
+            self.who,
             self.findings,
             self.counts,
-            validation_summary::plain_lines(findings),
+            validation_summary::plain_lines(summary),
         );
         let log_dir = LogDirectory::new(directory.clone(), now);
         if let Err(e) = log_dir.append_to_validations(&self.mask.apply(&entry)) {
@@ -169,18 +181,16 @@ impl Validation {
     }
 }
 
-impl Asked {
-    pub fn new(own_name: &str, change: Option<String>) -> Asked {
-        Asked {
-            by: invoker::describe_user(own_name),
-            change,
-        }
+/// Says what is not checked, even if everything else is silent.
+pub fn show_skipped(invocation: &Invocation) {
+    if invocation.skip_task_validation {
+        complain(format_args!(
+            "tasker: warning: flow checks and all warnings are skipped"
+        ));
     }
-
-    /// All of it, for the heads of records.
-    fn head(&self) -> String {
-        let change = self.change.as_ref();
-        let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
-        format!("{}{change}", self.by)
+    if invocation.skip_host_validation {
+        complain(format_args!(
+            "tasker: warning: hosts are neither resolved nor contacted before the run"
+        ));
     }
 }

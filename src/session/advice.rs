@@ -1,0 +1,66 @@
+//! The command line that continues after a failure, as it is printed (SPEC §6.4).
+#![forbid(unsafe_code)]
+
+use crate::exit;
+use crate::run::run_end::RunEnd;
+use crate::session::load::Loaded;
+use crate::task::Ix;
+use crate::text::quote;
+
+/// The command line that continues after the run; empty if there is none. `option`
+/// is the one that resumes the run.
+pub fn command_line(loaded: &Loaded, end: &RunEnd, option: Option<&str>) -> String {
+    if end.exit == exit::OK {
+        return String::new();
+    }
+    match (option, end.first_failure) {
+        (Some(option), _) => complete(loaded, format!("tasker -r {option}"), None),
+        (None, Some(ix)) => start_from(loaded, ix),
+        (None, None) => String::new(),
+    }
+}
+
+/// Begins at the failed task; for a block over hosts, with those that failed.
+fn start_from(loaded: &Loaded, ix: Ix) -> String {
+    if loaded.from_stdin || !can_start_at(loaded, ix) {
+        return String::new();
+    }
+    let task = &loaded.workflow.tasks[ix];
+    let over_hosts = task.is_block() && task.command().is_some();
+    let limit = match &loaded.invocation.limit {
+        _ if over_hosts => Some("--limit last:failed".to_string()),
+        Some(set) => Some(format!("--limit {}", quote::shell_word(set))),
+        None => None,
+    };
+    let beginning = format!("tasker -r --start-from {}", task.id);
+    complete(loaded, beginning, limit)
+}
+
+/// Whether a run can begin at the task: not at a final one, nor inside a block.
+fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
+    let workflow = &loaded.workflow;
+    !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
+}
+
+/// Adds the options that are needed again; for a quiet run also the directory, since
+/// its mail is read elsewhere.
+fn complete(loaded: &Loaded, beginning: String, limit: Option<String>) -> String {
+    let words: Vec<String> = [Some(beginning), limit].into_iter().flatten().collect();
+    let words = format!("{} {}", words.join(" "), last_words(loaded));
+    match std::env::current_dir() {
+        Ok(here) if loaded.invocation.quiet => {
+            format!(
+                "cd {} && {words}",
+                quote::shell_word(&here.to_string_lossy())
+            )
+        }
+        _ => words,
+    }
+}
+
+/// The words that every command line about this run ends with.
+pub fn last_words(loaded: &Loaded) -> String {
+    let kept = loaded.invocation.kept_words.iter().cloned();
+    let words: Vec<String> = kept.chain([quote::shell_word(&loaded.name)]).collect();
+    words.join(" ")
+}
