@@ -13,7 +13,7 @@ use crate::run::interrupt::OnInterrupt;
 use crate::task::global_value::is_secret;
 use crate::task::globals::RESERVED;
 use crate::task::{keys, values};
-use crate::text::diagnostic::{DiagnosticList, Found};
+use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
 use crate::text::moment::{self, Moment};
 use crate::text::quote;
@@ -375,10 +375,7 @@ fn expect_hosts(text: &str) -> Result<RangeInclusive<usize>, String> {
     let number = |text: &str| text.trim().parse::<usize>().ok();
     match (number(from), number(to)) {
         (Some(from), Some(to)) if from <= to => Ok(from..=to),
-        _ => Err(format!(
-            "expected a number of hosts, or N..M, found {}",
-            Found(text)
-        )),
+        _ => Err(expected("a number of hosts, or N..M", text)),
     }
 }
 
@@ -390,22 +387,22 @@ pub fn project(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match !text.is_empty() && text.len() <= 100 && text.chars().all(allowed) {
         true => Ok(text.to_string()),
-        false => Err(format!(
-            "expected a name of letters, digits, `.`, `_` and `-`, found {}",
-            Found(text)
+        false => Err(expected(
+            "a name of letters, digits, `.`, `_` and `-`",
+            text,
         )),
     }
 }
 
 fn max_steps(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|n| *n > 0);
-    number.ok_or_else(|| format!("expected a number of at least 1, found {}", Found(text)))
+    number.ok_or_else(|| expected("a number of at least 1", text))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("expected NAME=VALUE, found {}", Found(text)))?;
+        .ok_or_else(|| expected("NAME=VALUE", text))?;
     let name = name.trim();
     if !keys::is_identifier(name) || keys::find(name).is_some() || RESERVED.contains(&name) {
         return Err(format!("`{name}` cannot be the name of a global"));

@@ -6,8 +6,8 @@ use crate::plan::diagram::DiagramLanguage;
 use crate::report::color::Color;
 use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
-use crate::text::diagnostic::Found;
-use crate::text::nearest::did_you_mean;
+use crate::text::diagnostic::expected;
+use crate::text::nearest::{did_you_mean, suggestion};
 
 /// One option.
 pub struct CliOption {
@@ -283,12 +283,8 @@ pub fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
         return Ok(*value);
     }
     let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-    let near = did_you_mean(text, words.iter().copied());
+    let near = suggestion(text, words.iter().copied());
     let (last, others) = words.split_last().unwrap_or((&"", &[]));
-    Err(format!(
-        "expected {} or {last}, found {}{}{near}",
-        others.join(", "),
-        Found(text),
-        if near.is_empty() { "" } else { "; " }
-    ))
+    let choices = format!("{} or {last}", others.join(", "));
+    Err(expected(&choices, text) + &near)
 }

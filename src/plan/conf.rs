@@ -6,7 +6,7 @@
 
 use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
 use crate::task::{keys, values};
-use crate::text::diagnostic::{DiagnosticList, Found};
+use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
@@ -266,7 +266,7 @@ impl ConfReader<'_> {
 
 fn confirm_above(text: &str) -> Result<u32, String> {
     text.parse()
-        .map_err(|_| format!("expected a number of hosts, found {}", Found(text)))
+        .map_err(|_| expected("a number of hosts", text))
 }
 
 fn kill_after(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,7 @@
 //! types; `tasker.conf` adds types and overrides them (`conf`).
 #![forbid(unsafe_code)]
 
-use crate::text::nearest::did_you_mean;
+use crate::text::nearest::{did_you_mean, suggestion};
 use crate::text::source::Span;
 use crate::text::template::Template;
 use crate::text::words;
@@ -166,9 +166,8 @@ impl ExecTypes {
     /// There is no such type; the message suggests the nearest name.
     pub fn resolve(&self, name: &str) -> Result<&Arc<ExecType>, String> {
         self.find(name).ok_or_else(|| {
-            let near = did_you_mean(name, self.names());
-            let semicolon = if near.is_empty() { "" } else { "; " };
-            format!("there is no exec type `{name}`{semicolon}{near}")
+            let near = suggestion(name, self.names());
+            format!("there is no exec type `{name}`{near}")
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::task::build::TaskFile;
 use crate::task::globals::GlobalTable;
 use crate::task::{Ix, Task, TaskKind};
 use crate::text::diagnostic::{Category, DiagnosticList, Found};
-use crate::text::nearest::did_you_mean;
+use crate::text::nearest::suggestion;
 use std::path::PathBuf;
 
 pub struct Workflow {
@@ -101,9 +101,11 @@ impl Workflow {
     pub fn resolve_task(&self, word: &str) -> Result<Ix, String> {
         self.find(word).ok_or_else(|| {
             let names = self.tasks.iter().filter_map(|t| t.name.as_deref());
-            let near = did_you_mean(word, names);
-            let semicolon = if near.is_empty() { "" } else { "; " };
-            format!("there is no task {}{semicolon}{near}", Found(word))
+            format!(
+                "there is no task {}{}",
+                Found(word),
+                suggestion(word, names)
+            )
         })
     }
 

@@ -22,7 +22,7 @@ use crate::task::nodeset;
 use crate::task::{Ix, Task, TaskKind};
 use crate::text::diagnostic::{Found, printable};
 use crate::text::duration;
-use crate::text::nearest::did_you_mean;
+use crate::text::nearest::suggestion;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -125,12 +125,8 @@ impl Rehearsal<'_> {
         let id = self.loaded.workflow.tasks[task].id;
         for host in &expanded.hosts {
             if !known.contains(host) {
-                let near = did_you_mean(host, known.iter().map(String::as_str));
-                let semicolon = if near.is_empty() { "" } else { "; " };
-                return Err(format!(
-                    "task {id} does not run on {}{semicolon}{near}",
-                    Found(host)
-                ));
+                let near = suggestion(host, known.iter().map(String::as_str));
+                return Err(format!("task {id} does not run on {}{near}", Found(host)));
             }
         }
         Ok(expanded.hosts.into_iter().collect())
@@ -303,9 +299,8 @@ fn effect(what: &str) -> Result<Effect, String> {
             let code = what.strip_prefix("exit").map(str::trim);
             let code = code.and_then(|c| c.parse::<u8>().ok());
             let words = ["ok", "failed", "timeout", "unreachable", "exit 1"];
-            let near = did_you_mean(what, words);
             CommandEnd::Exited(i32::from(code.ok_or_else(|| {
-                let near = if near.is_empty() { near } else { format!("; {near}") };
+                let near = suggestion(what, words);
                 format!(
                     "expected `exit N` (0 to 255), `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
                     Found(what)

@@ -6,7 +6,7 @@ use super::globals::{GlobalTable, RESERVED};
 use super::keys;
 use super::model::Ix;
 use crate::text::decimal::parse_digits;
-use crate::text::diagnostic::{DiagnosticList, Found};
+use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{SourceMap, Span};
@@ -86,10 +86,7 @@ fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList)
     let at = pair.value.part(0, text.len());
     let id = parse_digits(text, 6).map_or(NO_ID, |id| id as u32);
     if id == NO_ID {
-        diagnostics.error(
-            at,
-            format!("expected a task id from 0 to 999999, found {}", Found(text)),
-        );
+        diagnostics.error(at, expected("a task id from 0 to 999999", text));
     }
     RawTask {
         id,

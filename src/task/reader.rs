@@ -13,7 +13,7 @@ use super::values::{self, RetryOn};
 use super::{host, nodeset};
 use crate::text::condition::{Expr, Test};
 use crate::text::condition_parser;
-use crate::text::diagnostic::{Category, Found};
+use crate::text::diagnostic::{Category, expected};
 use crate::text::nearest::did_you_mean;
 use crate::text::source::Span;
 use crate::text::template::Template;
@@ -418,10 +418,10 @@ impl KeyReader<'_, '_> {
             "never" => NextRule::Never,
             "loop" => NextRule::Loop,
             word if keys::is_identifier(word) && !condition_parser::is_word(word) => {
-                let message = "expected `always`, `success`, `never`, `loop` or a condition";
                 let words = ["always", "success", "never", "loop"].into_iter();
                 let near = did_you_mean(word, words.chain(condition_parser::known_words()));
-                self.error(at, format!("{message}, found {}", Found(self.snippet(at))))
+                let forms = "`always`, `success`, `never`, `loop` or a condition";
+                self.error(at, expected(forms, self.snippet(at)))
                     .label(near);
                 NextRule::Success
             }

@@ -3,7 +3,7 @@
 
 use crate::text::condition::parse_bound;
 use crate::text::decimal::parse_digits;
-use crate::text::diagnostic::Found;
+use crate::text::diagnostic::expected;
 use crate::text::{duration, search};
 use std::time::Duration;
 
@@ -90,10 +90,7 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration < TIMEOUTS.0 || duration > TIMEOUTS.1 {
-        return Err(format!(
-            "expected a timeout from 1 s to 7 days, found {}",
-            Found(text)
-        ));
+        return Err(expected("a timeout from 1 s to 7 days", text));
     }
     Ok(duration)
 }
@@ -102,7 +99,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
 pub fn pause(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration > 24 * HOUR {
-        return Err(format!("expected at most 24 h, found {}", Found(text)));
+        return Err(expected("at most 24 h", text));
     }
     Ok(duration)
 }
@@ -111,12 +108,7 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     parse_digits(text, 9)
         .and_then(|n| u32::try_from(n).ok())
         .filter(|n| (least..=most).contains(n))
-        .ok_or_else(|| {
-            format!(
-                "expected a number from {least} to {most}, found {}",
-                Found(text)
-            )
-        })
+        .ok_or_else(|| expected(&format!("a number from {least} to {most}"), text))
 }
 
 pub fn loop_count(text: &str) -> Result<u32, String> {
@@ -139,7 +131,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(format!("expected `true` or `false`, found {}", Found(text))),
+        _ => Err(expected("`true` or `false`", text)),
     }
 }
 
@@ -178,9 +170,9 @@ pub fn retry_on(text: &str) -> Result<RetryOn, String> {
             word => match number(word, 0, 255) {
                 Ok(code) => on.codes.push(code as i32),
                 Err(_) => {
-                    return Err(format!(
-                        "expected `failed`, `timeout`, `unreachable` or an exit code, found {}",
-                        Found(word)
+                    return Err(expected(
+                        "`failed`, `timeout`, `unreachable` or an exit code",
+                        word,
                     ));
                 }
             },
@@ -193,10 +185,7 @@ pub fn share(text: &str) -> Result<Share, String> {
     match parse_bound(text) {
         Some((n, true)) => Ok(Share::Percent(n)),
         Some((n, false)) => Ok(Share::Count(n)),
-        None => Err(format!(
-            "expected a number or a percentage, found {}",
-            Found(text)
-        )),
+        None => Err(expected("a number or a percentage", text)),
     }
 }
 
@@ -205,12 +194,7 @@ pub fn fail_fast(text: &str) -> Result<Share, String> {
     match flag(text) {
         Ok(true) => Ok(Share::Count(0)),
         Ok(false) => Ok(Share::Percent(100)),
-        Err(_) => share(text).map_err(|_| {
-            format!(
-                "expected `true`, a number or a percentage, found {}",
-                Found(text)
-            )
-        }),
+        Err(_) => share(text).map_err(|_| expected("`true`, a number or a percentage", text)),
     }
 }
 
@@ -219,10 +203,7 @@ pub fn unreachable(text: &str) -> Result<Unreachable, String> {
         ("fail", _) => Ok(Unreachable::Fail),
         ("skip", _) => Ok(Unreachable::Skip),
         (_, Ok(Share::Percent(p))) => Ok(Unreachable::Percent(p)),
-        _ => Err(format!(
-            "expected `fail`, `skip` or a percentage, found {}",
-            Found(text)
-        )),
+        _ => Err(expected("`fail`, `skip` or a percentage", text)),
     }
 }
 
@@ -233,10 +214,7 @@ pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
             ("rest", _) => Ok(Wave::Rest),
             (_, Ok(Share::Count(n))) if n > 0 => Ok(Wave::Count(n)),
             (_, Ok(Share::Percent(p))) if p > 0 => Ok(Wave::Percent(p)),
-            (word, _) => Err(format!(
-                "expected a number, a percentage or `rest`, found {}",
-                Found(word)
-            )),
+            (word, _) => Err(expected("a number, a percentage or `rest`", word)),
         })
         .collect();
     let waves = waves?;
@@ -249,14 +227,9 @@ pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
 }
 
 pub fn split(text: &str) -> Result<Split, String> {
-    let expected = || {
-        format!(
-            "expected `DELIMITER,INDEX` such as `comma,0` or `space,-1`, found {}",
-            Found(text)
-        )
-    };
-    let (by, index) = text.rsplit_once(',').ok_or_else(expected)?;
-    let index = index.trim().parse().map_err(|_| expected())?;
+    let bad = || expected("`DELIMITER,INDEX` such as `comma,0` or `space,-1`", text);
+    let (by, index) = text.rsplit_once(',').ok_or_else(bad)?;
+    let index = index.trim().parse().map_err(|_| bad())?;
     let literal = |text: &str| Delimiter::Text(text.as_bytes().to_vec());
     let by = match by.trim() {
         "space" => Delimiter::Runs(b" "),
@@ -267,7 +240,7 @@ pub fn split(text: &str) -> Result<Split, String> {
         "semicolon" | "semi" => literal(";"),
         "colon" => literal(":"),
         "pipe" => literal("|"),
-        _ if by.is_empty() => return Err(expected()),
+        _ if by.is_empty() => return Err(bad()),
         _ => literal(by),
     };
     Ok(Split { by, index })

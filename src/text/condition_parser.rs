@@ -6,8 +6,8 @@
 
 use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
 use super::decimal::parse_digits;
-use super::diagnostic::{Found, SyntaxError};
-use super::nearest::did_you_mean;
+use super::diagnostic::{SyntaxError, expected};
+use super::nearest::suggestion;
 use super::source::Span;
 use super::template::{BlockCount, Piece, Symbol, Template};
 
@@ -396,7 +396,7 @@ impl Parser<'_> {
         match bound.known_text() {
             Some(text) if parse_bound(&text).is_none() => Err(SyntaxError::new(
                 at,
-                format!("expected a number or a percentage, found {}", Found(&text)),
+                expected("a number or a percentage", &text),
             )),
             _ => Ok(Test::Bound {
                 least,
@@ -553,34 +553,27 @@ fn unknown(word: &str, op: Option<Op>, at: Span) -> SyntaxError {
     }
     let code = word.get(..5).filter(|w| w.eq_ignore_ascii_case("exit_"));
     if code.is_some() && word[5..].bytes().all(|b| b.is_ascii_digit()) {
-        return SyntaxError::new(
-            at,
-            format!(
-                "expected an exit code from 0 to 255 after `exit_`, found `{}`",
-                &word[5..]
-            ),
-        );
+        let what = "an exit code from 0 to 255 after `exit_`";
+        return SyntaxError::new(at, expected(what, &word[5..]));
     }
     let lower = word.to_ascii_lowercase();
     let result = word.split_once('_').filter(|(id, field)| {
         !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && !field.is_empty()
     });
     let near = match ALIASES.iter().find(|(alias, _)| *alias == lower) {
-        Some((_, known)) => format!("did you mean `{known}`?"),
-        None if result.is_some() => format!("did you mean `@{word}@`?"),
-        None => did_you_mean(word, known_words()),
+        Some((_, known)) => format!("; did you mean `{known}`?"),
+        None if result.is_some() => format!("; did you mean `@{word}@`?"),
+        None => suggestion(word, known_words()),
     };
-    let mut message = match op {
-        Some(_) => format!("`{word}` cannot be compared"),
-        None => format!("`{word}` is not a condition"),
-    };
-    let suggested = !near.is_empty();
-    if suggested {
-        message = format!("{message}; {near}");
-    }
-    match op.is_some() && !suggested {
-        true => SyntaxError::new(at, message).with_help("put literal text in quotes to compare it"),
-        false => SyntaxError::new(at, message),
+    match op {
+        None => SyntaxError::new(at, format!("`{word}` is not a condition{near}")),
+        Some(_) => {
+            let help = match near.is_empty() {
+                true => "put literal text in quotes to compare it",
+                false => "",
+            };
+            SyntaxError::new(at, format!("`{word}` cannot be compared{near}")).with_help(help)
+        }
     }
 }
 

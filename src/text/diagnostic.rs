@@ -381,6 +381,11 @@ impl std::fmt::Display for Found<'_> {
     }
 }
 
+/// A message that says what was expected and what was found.
+pub fn expected(what: &str, found: &str) -> String {
+    format!("expected {what}, found {}", Found(found))
+}
+
 /// The text of a system error, without Rust's ` (os error N)`.
 pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();

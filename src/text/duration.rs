@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::decimal::milliseconds;
-use super::diagnostic::Found;
+use super::diagnostic::expected;
 use std::time::Duration;
+
+const FORMS: &str = "a duration such as `30`, `1.5s`, `250ms`, `5m` or `2h`";
 
 /// In milliseconds: 30,000 years.
 const LONGEST: u64 = 1_000_000_000_000_000;
@@ -19,13 +21,13 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(expected(text)),
+        _ => return Err(expected(FORMS, text)),
     };
     let well_formed = number.starts_with(|c: char| c.is_ascii_digit())
         && number.ends_with(|c: char| c.is_ascii_digit())
         && number.matches('.').count() <= 1;
     if !well_formed {
-        return Err(expected(text));
+        return Err(expected(FORMS, text));
     }
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     // A number that overflows is too long in any unit.
@@ -45,13 +47,6 @@ fn part_of(unit: u64, decimals: &str) -> u64 {
     // `parse` has checked that these are digits.
     let part = decimals.parse().unwrap_or(0) * unit;
     (part + scale / 2) / scale
-}
-
-fn expected(text: &str) -> String {
-    format!(
-        "expected a duration such as `30`, `1.5s`, `250ms`, `5m` or `2h`, found {}",
-        Found(text)
-    )
 }
 
 /// A measured duration: `0.025 s`, `42.1 s`, `12:04`, `31:00:00`.

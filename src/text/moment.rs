@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::decimal::parse_digits;
-use super::diagnostic::Found;
+use super::diagnostic::expected;
 use super::duration;
 use std::time::Duration;
 
@@ -40,12 +40,7 @@ pub fn parse(text: &str) -> Result<Moment, String> {
                 })
         }
     };
-    read.ok_or_else(|| {
-        format!(
-            "expected a time such as `04:00`, `+2h` or `2024-01-15T04:00`, found {}",
-            Found(text)
-        )
-    })
+    read.ok_or_else(|| expected("a time such as `04:00`, `+2h` or `2024-01-15T04:00`", text))
 }
 
 /// `04:00`

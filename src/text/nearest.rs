@@ -28,6 +28,14 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
         .map_or(String::new(), |n| format!("did you mean `{n}`?"))
 }
 
+/// The same as the end of a message: ``; did you mean `X`?``, or an empty text.
+pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    match did_you_mean(word, candidates) {
+        near if near.is_empty() => near,
+        near => format!("; {near}"),
+    }
+}
+
 /// The number of edits between two words: insert, delete, replace, or swap two
 /// neighbours; `None` if there are more than `limit`.
 fn distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
