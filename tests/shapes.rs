@@ -522,7 +522,7 @@ fn assert_in_order(wanted: &[&str], text: &str) -> Result<(), String> {
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
-        let measured = ["exit 0, ", "exit 1, ", "after ", "reached; "];
+        let measured = ["  ok, ", "exit 0, ", "exit 1, ", "after ", "reached; "];
         let cut = measured
             .iter()
             .find_map(|m| line.find(m).map(|at| at + m.len()));
