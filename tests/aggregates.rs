@@ -68,7 +68,7 @@ fn block(id: usize, key: &str, aggregate: &str, (ok, of): (u64, u64)) -> String 
 fn run_all(key: &str) {
     let sandbox = Sandbox::new();
     sandbox.program("first", FIRST);
-    let (mut tasks, mut path, mut told) = (String::new(), Vec::new(), Vec::new());
+    let (mut tasks, mut path, mut expected) = (String::new(), Vec::new(), Vec::new());
     let mut arguments = String::new();
     let mut id = 0;
     for (aggregate, holds) in AGGREGATES {
@@ -86,21 +86,21 @@ fn run_all(key: &str) {
             path.push(id.to_string());
             path.push((id + if holds { 1 } else { 2 }).to_string());
             arguments += &format!("@{id}_success@@{id}_exit@@{id}_failed_count@ ");
-            told.push(format!("{holds}{}{}", i32::from(!holds), edge.1 - edge.0));
+            expected.push(format!("{holds}{}{}", i32::from(!holds), edge.1 - edge.0));
             id = next;
         }
     }
-    tasks += &format!("task={id}\nexec=shell\ncommand=echo {arguments} >told\n");
+    tasks += &format!("task={id}\nexec=shell\ncommand=echo {arguments} >results\n");
     path.push(id.to_string());
     let ran = sandbox.run(&tasks, &["--skip-task-validation"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let found = sandbox.read("told");
+    let found = sandbox.read("results");
     let found: Vec<&str> = found.split_whitespace().collect();
-    assert_eq!(found.len(), told.len());
-    for (index, (found, told)) in found.iter().zip(&told).enumerate() {
+    assert_eq!(found.len(), expected.len());
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let (aggregate, _) = AGGREGATES[index / EDGES.len()];
         let (ok, of) = EDGES[index % EDGES.len()];
-        assert_eq!(found, told, "{key}={aggregate} with {ok} ok of {of}");
+        assert_eq!(found, expected, "{key}={aggregate} with {ok} ok of {of}");
     }
     assert_eq!(sandbox.steps(), path.join(" "));
 }
@@ -153,12 +153,12 @@ fn next_decides_the_flow_and_success_the_block() {
         let failure = if always { "" } else { "on_failure=99\n" };
         let tasks = format!(
             "{}{keys}{failure}\
-             task=1\nexec=shell\ncommand=echo @0_success@ >told\n\
-             task=99\nexec=shell\ncommand=echo @0_success@ >told\n",
+             task=1\nexec=shell\ncommand=echo @0_success@ >results\n\
+             task=99\nexec=shell\ncommand=echo @0_success@ >results\n",
             block(0, "description", "two of four", (2, 4))
         );
         let ran = sandbox.run(&tasks, &[]);
-        assert_eq!(sandbox.read("told").trim(), success, "{keys}: {ran:?}");
+        assert_eq!(sandbox.read("results").trim(), success, "{keys}: {ran:?}");
         let path = if always { "0 1 99" } else { path };
         assert_eq!(sandbox.steps(), path, "{keys}: {ran:?}");
     }

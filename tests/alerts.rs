@@ -4,9 +4,9 @@ mod support;
 
 use support::{Sandbox, signal, wait_for};
 
-/// Appends its environment to `told`, one paragraph per call.
+/// Appends its environment to `received`, one paragraph per call.
 const ALERT: &str = "#!/bin/sh
-{ env | grep '^TASKER_' | sort; echo; } >> told
+{ env | grep '^TASKER_' | sort; echo; } >> received
 ";
 
 /// Runs a file with the alert program; the lines that the program got.
@@ -16,7 +16,7 @@ fn run_with_alert(text: &str, options: &[&str]) -> (Sandbox, i32, Vec<String>) {
     let mut all = vec!["--alert-on-failure=./alert"];
     all.extend(options);
     let ran = sandbox.run(text, &all);
-    let lines = sandbox.read("told").lines().map(String::from).collect();
+    let lines = sandbox.read("received").lines().map(String::from).collect();
     (sandbox, ran.code, lines)
 }
 
@@ -104,21 +104,21 @@ fn a_refused_run_alerts_too() {
         .tasker(&["-r", "--alert-on-failure=./alert", "absent.txt"])
         .output();
     assert_eq!(output.expect("tasker runs").status.code(), Some(30));
-    assert!(sandbox.read("told").contains("TASKER_EXIT_CODE=30\n"));
+    assert!(sandbox.read("received").contains("TASKER_EXIT_CODE=30\n"));
     // A dry run does not alert.
     sandbox.file("tasks.txt", "task=1\nx=\n");
     let output = sandbox
         .tasker(&["--alert-on-failure=./alert", "tasks.txt"])
         .output();
     assert_eq!(output.expect("tasker runs").status.code(), Some(20));
-    assert!(!sandbox.read("told").contains("TASKER_EXIT_CODE=20\n"));
+    assert!(!sandbox.read("received").contains("TASKER_EXIT_CODE=20\n"));
 }
 
 #[test]
 fn a_failure_of_the_alert_is_only_logged() {
     let sandbox = Sandbox::new();
     sandbox.program("alert", "#!/bin/sh\nexit 7\n");
-    for (program, said) in [("./alert", "exit status: 7"), ("./none", "cannot be run")] {
+    for (program, reason) in [("./alert", "exit status: 7"), ("./none", "cannot be run")] {
         let ran = sandbox.run(FAILS, &["-q", &format!("--alert-on-failure={program}")]);
         assert_eq!(ran.code, 1);
         assert!(!ran.stderr.contains("alert program"), "{ran:?}");
@@ -129,20 +129,20 @@ fn a_failure_of_the_alert_is_only_logged() {
             "{}",
             sandbox.log()
         );
-        assert!(sandbox.log().contains(said), "{}", sandbox.log());
+        assert!(sandbox.log().contains(reason), "{}", sandbox.log());
     }
 }
 
 #[test]
 fn a_signal_alerts_and_a_second_one_ends_the_alert() {
     let sandbox = Sandbox::new();
-    sandbox.program("alert", "#!/bin/sh\nenv > told\nexec sleep 300\n");
+    sandbox.program("alert", "#!/bin/sh\nenv > received\nexec sleep 300\n");
     let text = "task=1\nexec=shell\ncommand=touch began; sleep 300\n";
     let child = sandbox.start(text, &["--alert-on-failure=./alert"]);
     wait_for("the task", || sandbox.exists("began"));
     signal(child.id(), "TERM");
     wait_for("the alert", || {
-        sandbox.read("told").contains("TASKER_EXIT_CODE=143")
+        sandbox.read("received").contains("TASKER_EXIT_CODE=143")
     });
     signal(child.id(), "TERM");
     let ran = support::finish(child);

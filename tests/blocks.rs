@@ -77,7 +77,7 @@ fn count_ended(log: &str) -> BTreeMap<String, u32> {
 /// The output line of the last task, which echoes references.
 fn last_output_line(ran: &Ran) -> &str {
     let line = ran.stdout.lines().rfind(|l| l.starts_with("  | "));
-    line.unwrap_or_else(|| panic!("nothing was told: {ran:?}"))
+    line.unwrap_or_else(|| panic!("no output: {ran:?}"))
         .trim_start_matches("  | ")
 }
 

@@ -114,14 +114,14 @@ fn a_task_whose_own_next_is_false_stops_the_branch() {
         + &note_id(3, 0, "")
         + "task=90\nexec=shell\ncommand=echo @0_success@ @2_outcome@ @3_outcome@ @3_exit@ @0_not_started_count@ >>ran\n";
     let (ran, sandbox) = assert_run(&tasks, 0, "1 2 false failed not_started -1 1", "0 90");
-    let told = format!("{}{}", ran.stdout, sandbox.log());
+    let output = format!("{}{}", ran.stdout, sandbox.log());
     assert!(
-        told.contains("failed (1 ok, 1 failed, 1 not_started)"),
-        "{told}"
+        output.contains("failed (1 ok, 1 failed, 1 not_started)"),
+        "{output}"
     );
     assert!(
-        told.contains("Task 3 ended: not_started (block 0 had ended)"),
-        "{told}"
+        output.contains("Task 3 ended: not_started (block 0 had ended)"),
+        "{output}"
     );
     // As a plain `if` the flow continues, with a warning.
     let tasks = conditional("condition=@YES@=yes\nif_true_tasks=1,2\n")

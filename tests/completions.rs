@@ -236,7 +236,7 @@ fn zsh_offers_tasks_and_reads_every_specification() {
 fn an_unknown_shell_is_refused() {
     let sandbox = Sandbox::new();
     for arguments in [&["--completions", "tcsh"][..], &["--completions"]] {
-        let ran = Ran::from(sandbox.tasker(arguments).output().expect("tasker runs"));
+        let ran = sandbox.output(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(
             ran.stderr.contains("bash, zsh or fish") || ran.stderr.contains("needs a value: SHELL")

@@ -84,15 +84,6 @@ fn count_effects(sandbox: &Sandbox) -> BTreeMap<String, u32> {
     found
 }
 
-fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(sandbox.path.join("TASKER/state"));
-    let mut found: Vec<PathBuf> = entries
-        .map(|e| e.flatten().map(|e| e.path()).collect())
-        .unwrap_or_default();
-    found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-    found
-}
-
 /// The effects recorded in the bytes of a journal; its last record may be torn.
 fn recorded_effects(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
@@ -116,7 +107,7 @@ fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
     let mut arguments = vec!["-r", "-q", "--no-task-backup", "--skip-host-validation"];
     arguments.extend(options);
     arguments.push("tasks.txt");
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 /// What the run does when it is not killed.
@@ -131,7 +122,7 @@ fn run_undisturbed(text: &str) -> Undisturbed {
     sandbox.file("fine", "");
     let ran = tasker(&sandbox, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(journals(&sandbox).is_empty());
+    assert!(sandbox.journals().is_empty());
     Undisturbed {
         effects: count_effects(&sandbox),
         sum: sandbox.read("sum"),
@@ -191,7 +182,7 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
     }
     // Killed while printing its end: the journal is gone, because everything was
     // done.
-    let mut over = journals(&sandbox).is_empty() && count_effects(&sandbox) == expected.effects;
+    let mut over = sandbox.journals().is_empty() && count_effects(&sandbox) == expected.effects;
     if let Point::Call(call, n) = point
         && n % 3 == 0
         && !over
@@ -201,7 +192,8 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
         over = !run_killed_at(&sandbox, second, &["--auto-recovery"]);
     }
     let before = count_effects(&sandbox);
-    let journal = journals(&sandbox)
+    let journal = sandbox
+        .journals()
         .first()
         .map(|p| std::fs::read(p).unwrap_or_default());
     let recorded = recorded_effects(&journal.unwrap_or_default());
@@ -216,7 +208,7 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
         expected,
         &format!("{point:?}"),
     );
-    assert!(journals(&sandbox).is_empty(), "{point:?}");
+    assert!(sandbox.journals().is_empty(), "{point:?}");
     true
 }
 
@@ -234,13 +226,13 @@ fn compare(
             continue;
         };
         // The wave check runs between any two waves.
-        let of_it = recorded.iter().filter(|r| *r == label).count() as u32;
-        let told = before.get(label).copied().unwrap_or(0);
+        let times_recorded = recorded.iter().filter(|r| *r == label).count() as u32;
+        let done = before.get(label).copied().unwrap_or(0);
         let times = after.get(label).copied().unwrap_or(0);
         assert_eq!(
             times,
-            told + wanted - of_it,
-            "{what}: {label} was recorded {of_it} times, and {told} times done"
+            done + wanted - times_recorded,
+            "{what}: {label} was recorded {times_recorded} times, and done {done} times"
         );
     }
     let names = |map: &BTreeMap<String, u32>| map.keys().cloned().collect::<Vec<_>>();
@@ -303,7 +295,7 @@ fn failed_run() -> (Sandbox, PathBuf, Vec<u8>) {
     sandbox.file("tasks.txt", short());
     let ran = tasker(&sandbox, &[]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let journal = journals(&sandbox).remove(0);
+    let journal = sandbox.journals().remove(0);
     let bytes = std::fs::read(&journal).expect("a journal");
     sandbox.file("fine", "");
     (sandbox, journal, bytes)

@@ -84,7 +84,7 @@ fn nul_bytes_are_lost_only_in_words_with_a_warning() {
     same(&sandbox, "out/script", b"abc\0", "script");
     same(&sandbox, "out/stdin", bytes, "stdin");
     let log = sandbox.log();
-    let told = |task: &str| {
+    let warned = |task: &str| {
         log.lines().any(|l| {
             l.contains(&format!("[WARN] Task {task}: "))
                 && l.contains("NUL")
@@ -92,7 +92,7 @@ fn nul_bytes_are_lost_only_in_words_with_a_warning() {
                 && l.contains("@N_stdout_file@")
         })
     };
-    assert!(told("200") && told("201"), "{log}");
+    assert!(warned("200") && warned("201"), "{log}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
     sandbox.file("tasks.txt", WINDOW);
     let mut arguments = options.to_vec();
     arguments.push("tasks.txt");
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 #[test]

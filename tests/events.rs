@@ -353,8 +353,8 @@ fn a_reader_that_does_not_read_does_not_delay_the_run() {
     sandbox.file("go", "");
     let ran = finish(child);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told = "tasker: cannot write events to `fifo`: its reader is not reading; the run continues without them\n";
-    assert_eq!(ran.stderr, told);
+    let message = "tasker: cannot write events to `fifo`: its reader is not reading; the run continues without them\n";
+    assert_eq!(ran.stderr, message);
     let rest = pipe.read(&mut bytes[length..]).expect("the rest");
     sandbox.file("ev", &bytes[..length + rest]);
     let text = sandbox.read("ev");

@@ -122,8 +122,8 @@ fn a_limit_that_never_lifts_fails_clearly() {
     let tasks = "task=0\ntype=parallel\nhostnames=h[1-3]\nexec=local\ncommand=true\ntimeout=1\n";
     let ran = run_with_limit(&sandbox, "ulimit -n 12", tasks);
     assert_ne!(ran.code, 0, "{ran:?}");
-    let told = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(told.contains("Too many open files"), "{told}");
+    let output = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(output.contains("too many open files"), "{output}");
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_third_sigint_kills_what_is_still_running() {
 
 #[test]
 fn a_drain_that_skips_nothing_leaves_the_block_as_it_is() {
-    for (exit, told) in [(0, "0: ok (2 ok)"), (4, "0: failed (2 failed)")] {
+    for (exit, ending) in [(0, "0: ok (2 ok)"), (4, "0: failed (2 failed)")] {
         let sandbox = Sandbox::new();
         sandbox.program("gate", &format!("{GATE}exit {exit}\n"));
         let tasks = "task=0\ntype=parallel\nhostnames=h[1-2]\nexec=local\ncommand=./gate @hostname@\n\
@@ -320,7 +320,7 @@ fn a_drain_that_skips_nothing_leaves_the_block_as_it_is() {
         sandbox.file("go", "");
         let ran = finish(child);
         assert_eq!(ran.code, 130, "{ran:?}");
-        assert!(ran.stdout.contains(told), "{ran:?}");
+        assert!(ran.stdout.contains(ending), "{ran:?}");
         assert!(!sandbox.exists("never"));
     }
 }
@@ -397,7 +397,7 @@ fn lines_of_concurrent_tasks_never_mix() {
         "task=5\ntype=parallel\nhostnames=web[01-50]\nexec=local\ncommand=./babble @hostname@\n";
     let ran = sandbox.run(tasks, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let mut said: BTreeMap<(u32, bool), usize> = BTreeMap::new();
+    let mut next_line: BTreeMap<(u32, bool), usize> = BTreeMap::new();
     for line in sandbox.log().lines() {
         // The folded lines of the block begin with the block's id.
         let of_subtask = line.split_once("[INFO] Task 5.");
@@ -407,21 +407,21 @@ fn lines_of_concurrent_tasks_never_mix() {
         let words: Vec<&str> = head.split(' ').collect();
         let index: u32 = words[0].parse().expect("an index");
         let errs = words[2] == "stderr";
-        let next = said.entry((index, errs)).or_default();
+        let next = next_line.entry((index, errs)).or_default();
         let host = format!("web{index:02}");
         assert_eq!(words[1], host);
         let word = if errs { "errs" } else { "says" };
         assert_eq!(text, format!("{host} {word} {next}"));
         *next += 1;
     }
-    assert_eq!(said.len(), 100);
-    assert!(said.values().all(|n| *n == 40));
+    assert_eq!(next_line.len(), 100);
+    assert!(next_line.values().all(|n| *n == 40));
 }
 
 #[test]
 fn a_thousand_hosts_stay_readable() {
     for (what, command, code) in [
-        ("equal and well", "echo same", 0),
+        ("equal and successful", "echo same", 0),
         ("equal and failing", "echo same; exit 3", 10),
         ("all different", "echo I am @hostname@", 0),
         (
@@ -438,11 +438,11 @@ fn a_thousand_hosts_stay_readable() {
         );
         let ran = sandbox.run(&tasks, &[]);
         assert_eq!(ran.code, code, "{what}: {}", ran.stderr);
-        let told = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(told.lines().count() < 100, "{what}:\n{told}");
+        let output = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(output.lines().count() < 100, "{what}:\n{output}");
         if what.starts_with("equal") {
-            assert!(ran.stdout.lines().count() < 50, "{what}:\n{told}");
-            assert!(told.contains("web[0001-1000] (1000): "), "{told}");
+            assert!(ran.stdout.lines().count() < 50, "{what}:\n{output}");
+            assert!(output.contains("web[0001-1000] (1000): "), "{output}");
         }
         let ended = outcomes_in(&sandbox.log());
         assert_eq!(ended.len(), 1000, "the log has each of them");
@@ -468,8 +468,8 @@ fn identical_outputs_are_shown_once() {
         "{}",
         ran.stderr
     );
-    let told = |line: &str| line.starts_with("     = ") && line.contains("nginx");
-    assert!(!ran.stderr.lines().any(told), "{}", ran.stderr);
+    let nginx_line = |line: &str| line.starts_with("     = ") && line.contains("nginx");
+    assert!(!ran.stderr.lines().any(nginx_line), "{}", ran.stderr);
     let log = sandbox.log();
     assert!(
         log.contains("[INFO] Task 0: web[03,05] (2): exit 28: disk full"),

@@ -2,34 +2,18 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
+use support::{Ran, Sandbox, finish, signal, wait_for};
 
 /// Runs `tasks.txt` again without changing it.
 fn run_again(sandbox: &Sandbox, options: &[&str]) -> Ran {
     let mut arguments = options.to_vec();
     arguments.push("tasks.txt");
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 fn resume(sandbox: &Sandbox) -> Ran {
     run_again(sandbox, &["-r", "--resume"])
-}
-
-fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(sandbox.path.join("TASKER/state")).expect("a state directory");
-    let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
-    found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-    found
-}
-
-/// Kills tasker alone, and waits until its guardian has ended its commands.
-fn kill_hard(sandbox: &Sandbox, child: std::process::Child) {
-    signal(child.id(), "KILL");
-    finish(child);
-    let home = format!("HOME={}", sandbox.path.display());
-    wait_for("no process is left", || processes_with(&home).is_empty());
 }
 
 /// A shell task that records in `effects` that it ran, then does the rest.
@@ -54,13 +38,13 @@ fn results_are_restored_and_the_task_that_stopped_runs_again() {
             .contains("to continue from there: tasker -r --resume tasks.txt"),
         "{first:?}"
     );
-    assert_eq!(journals(&sandbox).len(), 1);
+    assert_eq!(sandbox.journals().len(), 1);
     sandbox.file("fine", "");
     let second = resume(&sandbox);
     assert_eq!(second.code, 0, "{second:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n2\n3\n");
     assert_eq!(sandbox.read("sum"), "from one got from one 1 1\n");
-    assert!(journals(&sandbox).is_empty(), "it is removed on success");
+    assert!(sandbox.journals().is_empty(), "it is removed on success");
     assert!(
         second.stdout.starts_with("Going on with run "),
         "{second:?}"
@@ -122,10 +106,10 @@ fn a_block_that_was_killed_continues_with_its_remaining_waves() {
     let child = sandbox.start(&text, &[]);
     wait_for("h4 runs and h3 is over", || {
         sandbox.exists("ready")
-            && std::fs::read_to_string(&journals(&sandbox)[0])
+            && std::fs::read_to_string(&sandbox.journals()[0])
                 .is_ok_and(|j| j.contains("\th3\t1\tok\t"))
     });
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     sandbox.file("fine", "");
     sandbox.file("effects", "");
     let ran = resume(&sandbox);
@@ -164,7 +148,7 @@ fn an_interrupted_retry_keeps_its_attempt_number() {
         test -e fine || { echo x >ready; sleep 60; }; test @attempt@ = 3\n";
     let child = sandbox.start(text, &[]);
     wait_for("the second attempt", || sandbox.exists("ready"));
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     sandbox.file("fine", "");
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -204,7 +188,7 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
         recording_task(2, "test -e fine && echo \"@1_stdout@\" >sum")
     );
     assert_eq!(sandbox.run(&text, &[]).code, 1);
-    let journal = std::fs::read_to_string(&journals(&sandbox)[0]).expect("a journal");
+    let journal = std::fs::read_to_string(&sandbox.journals()[0]).expect("a journal");
     assert!(
         !journal.contains("correct-horse") && journal.contains("is \\s0;"),
         "{journal}"
@@ -294,7 +278,7 @@ fn only_the_final_tasks_can_be_run_after_a_kill() {
         + "finally=true\n";
     let child = sandbox.start(&text, &[]);
     wait_for("the second task", || sandbox.exists("ready"));
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     let ran = run_again(&sandbox, &["-r", "--finish-only"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n9\noff on interrupted\n");
@@ -323,7 +307,7 @@ fn only_final_tasks_that_were_killed_are_run() {
         + "finally=true\n";
     let child = sandbox.start(&text, &[]);
     wait_for("the last final task", || sandbox.exists("ready"));
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     sandbox.file("fine", "");
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -434,7 +418,7 @@ fn a_run_in_its_handlers_continues_there() {
         + &recording_task(92, "test -e fine || { echo x >ready; sleep 60; }");
     let child = sandbox.start(&text, &[]);
     wait_for("the last handler", || sandbox.exists("ready"));
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     sandbox.file("fine", "");
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -465,7 +449,7 @@ fn a_success_removes_earlier_journals() {
     assert_eq!(sandbox.run(&text, &[]).code, 1);
     sandbox.file("fine", "");
     assert_eq!(sandbox.run(&text, &[]).code, 0);
-    assert!(journals(&sandbox).is_empty());
+    assert!(sandbox.journals().is_empty());
     assert_eq!(resume(&sandbox).code, 12);
 }
 
@@ -491,7 +475,7 @@ fn a_run_that_succeeded_except_for_its_journal_is_not_run_again() {
     let ran = run_again(&sandbox, &["-r", "--auto-recovery"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n");
-    assert!(journals(&sandbox).is_empty());
+    assert!(sandbox.journals().is_empty());
 }
 
 /// A run makes no system call twice. The second run, which finds its directories;

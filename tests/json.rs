@@ -18,8 +18,8 @@ fn assert_documented(sandbox: &Sandbox, name: &str) -> String {
         .arg(sandbox.path.join(name))
         .output()
         .expect("python3 runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}\n{}", sandbox.read(name));
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{complaint}\n{}", sandbox.read(name));
     sandbox.read(name)
 }
 
@@ -31,8 +31,8 @@ fn evaluate(sandbox: &Sandbox, name: &str, expression: &str) -> String {
         .current_dir(&sandbox.path)
         .output()
         .expect("python3 runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}");
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{complaint}");
     String::from_utf8_lossy(&ran.stdout).trim().to_string()
 }
 
@@ -411,7 +411,7 @@ fn a_dry_run_writes_nothing() {
         "kept",
         "tasks.txt",
     ];
-    let ran = Ran::from(sandbox.tasker(&options).output().expect("tasker runs"));
+    let ran = sandbox.output(&options);
     assert_eq!(ran.code, 0);
     assert!(!sandbox.exists("out.json") && !sandbox.exists("kept"));
 }

@@ -26,7 +26,7 @@ fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
     let mut arguments = vec!["-r"];
     arguments.extend(options);
     arguments.push("tasks.txt");
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 #[test]
@@ -35,12 +35,12 @@ fn a_second_instance_is_refused_with_the_holder() {
     let first = holder(&sandbox);
     let ran = tasker(&sandbox, &["--instance-check"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (25, ""), "{ran:?}");
-    let told = format!(
+    let message = format!(
         "another instance of this run is active: process {} on ",
         first.id()
     );
     assert!(
-        ran.stderr.contains(&told) && ran.stderr.contains(", started 20"),
+        ran.stderr.contains(&message) && ran.stderr.contains(", started 20"),
         "{ran:?}"
     );
     let ran = tasker(&sandbox, &["--lock-skip"]);

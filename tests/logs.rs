@@ -121,10 +121,12 @@ command=head -c 10000000 /dev/zero | tr '\\0' x; echo on stderr >&2; exit 4
     let log = sandbox.log();
     let longest = log.lines().map(str::len).max().unwrap_or(0);
     assert!((64 << 10..66 << 10).contains(&longest), "{longest}");
-    let (_, told) = log.split_once("Task 1 stdout: ").expect("the rest is told");
-    let told = told.lines().next().unwrap_or_default();
-    assert!(told.starts_with("9701 KiB more of 9.5 MiB, in "), "{told}");
-    let place = told.split(", in ").nth(1).unwrap_or_default();
+    let (_, rest) = log
+        .split_once("Task 1 stdout: ")
+        .expect("a line about the rest");
+    let rest = rest.lines().next().unwrap_or_default();
+    assert!(rest.starts_with("9701 KiB more of 9.5 MiB, in "), "{rest}");
+    let place = rest.split(", in ").nth(1).unwrap_or_default();
     let place = place.trim_end_matches(" while the run can be resumed");
     // It failed and can be resumed, so its output is kept.
     assert_eq!(

@@ -95,10 +95,10 @@ fn the_same_failure_is_one_line_until_the_job_recovers() {
         "3rd",
         "task 5 failed on web[1-2]",
     );
-    let well = job(&sandbox, "", &[]);
-    assert_eq!((well.code, well.stderr.as_str()), (0, ""));
+    let recovered = job(&sandbox, "", &[]);
+    assert_eq!((recovered.code, recovered.stderr.as_str()), (0, ""));
     assert_eq!(
-        without_time(&well.stdout),
+        without_time(&recovered.stdout),
         "tasker: tasks.txt: recovered at HH:MM after 3 failures since HH:MM\n"
     );
     assert!(memory_files(&sandbox).is_empty());
@@ -106,8 +106,11 @@ fn the_same_failure_is_one_line_until_the_job_recovers() {
     let still = job(&sandbox, "", &[]);
     assert_eq!((still.stdout.as_str(), still.stderr.as_str()), ("", ""));
     assert_full_message(&job(&sandbox, "web1\nweb2\n", &[]));
-    let well = job(&sandbox, "", &[]);
-    assert!(well.stdout.contains(" after 1 failure since "), "{well:?}");
+    let recovered = job(&sandbox, "", &[]);
+    assert!(
+        recovered.stdout.contains(" after 1 failure since "),
+        "{recovered:?}"
+    );
 }
 
 #[test]
@@ -220,8 +223,11 @@ fn different_jobs_of_one_file_are_kept_apart() {
     let good = run(&["--set=WHERE=good"]);
     assert_eq!((good.code, good.stdout.as_str()), (0, ""));
     let mended = text.replace("WHERE=a", "WHERE=good");
-    let well = run_quietly(&sandbox, &mended, &[]);
-    assert!(well.stdout.contains(" after 2 failures since "), "{well:?}");
+    let recovered = run_quietly(&sandbox, &mended, &[]);
+    assert!(
+        recovered.stdout.contains(" after 2 failures since "),
+        "{recovered:?}"
+    );
     assert_eq!(memory_files(&sandbox).len(), 5);
     for memory in memory_files(&sandbox) {
         let text = std::fs::read_to_string(memory).expect("readable");
@@ -248,9 +254,9 @@ fn a_failure_is_reported_even_without_its_memory() {
         "task 5 failed on web1",
     );
     std::fs::write(&memory, "nonsense").expect("written");
-    let well = job(&sandbox, "", &[]);
-    assert!(well.stdout.contains(" recovered at "), "{well:?}");
-    assert!(well.stdout.contains("is damaged"), "{well:?}");
+    let recovered = job(&sandbox, "", &[]);
+    assert!(recovered.stdout.contains(" recovered at "), "{recovered:?}");
+    assert!(recovered.stdout.contains("is damaged"), "{recovered:?}");
     assert!(memory_files(&sandbox).is_empty());
     // A directory in its place can be neither read nor replaced.
     std::fs::create_dir(&memory).expect("made");
@@ -291,9 +297,9 @@ fn an_older_failure_has_its_date() {
     let ran = job(&sandbox, "web1\n", &[]);
     let what = "same as since 2023-11-14 22:13 (11th time): task 5 failed on web1; log: ";
     assert!(ran.stderr.contains(what), "{ran:?}");
-    let well = job(&sandbox, "", &[]);
+    let recovered = job(&sandbox, "", &[]);
     let what = " after 11 failures since 2023-11-14 22:13\n";
-    assert!(well.stdout.ends_with(what), "{well:?}");
+    assert!(recovered.stdout.ends_with(what), "{recovered:?}");
 }
 
 #[test]
@@ -303,7 +309,7 @@ fn mail_once_applies_only_to_quiet_runs() {
     assert_eq!(ran.code, 2);
     assert!(
         ran.stderr
-            .contains("--mail-once is about what -q prints; add -q"),
+            .contains("--mail-once changes what -q prints; add -q"),
         "{ran:?}"
     );
     // In a task file it has an effect only in a quiet run.

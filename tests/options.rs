@@ -399,12 +399,12 @@ fn skipping_validation_warns_and_skips_no_errors() {
     let doubtful = format!("SPARE=1\n{HELLO}");
     let tasks = "tasker: warning: the checks of the flow and all warnings are skipped\n";
     let hosts = "tasker: warning: hosts are neither resolved nor contacted before the run\n";
-    for (option, said) in [
+    for (option, note) in [
         ("--skip-task-validation", tasks.to_string()),
         ("--skip-validation", format!("{tasks}{hosts}")),
     ] {
         let (_, ran) = run_text(&doubtful, &[option]);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, said.as_str()));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, note.as_str()));
         let (_, ran) = run_text("task=1\nhostname=localhost\ncommand=x\ngoto=9\n", &[option]);
         assert_eq!(ran.code, 20, "{ran:?}");
     }
@@ -612,8 +612,7 @@ fn names_and_values_can_be_not_utf_8() {
     let sandbox = Sandbox::new();
     let name = OsStr::from_bytes(b"t\xff.txt");
     std::fs::write(sandbox.path.join(name), HELLO).expect("a file");
-    let run =
-        |arguments: &[&OsStr]| Ran::from(sandbox.tasker(arguments).output().expect("tasker runs"));
+    let run = |arguments: &[&OsStr]| sandbox.output(arguments);
     let ran = run(&[OsStr::new("-r"), name]);
     assert_eq!(
         (ran.code, ran.stdout.contains("hello")),

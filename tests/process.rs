@@ -295,12 +295,14 @@ fn the_first_interrupt_lets_the_command_finish() {
 fn a_pause_ends_at_the_first_signal() {
     let sleeping = local(1, "true") + "sleep=300\n";
     let waiting = local(1, "false") + "retry_count=3\nretry_delay=300\n";
-    for (tasks, said) in [(sleeping, "sleeping"), (waiting, "etry")] {
+    for (tasks, message) in [(sleeping, "sleeping"), (waiting, "etry")] {
         for (name, code) in [("INT", 130), ("TERM", 143)] {
             let sandbox = Sandbox::new();
             let child = sandbox.start(&(tasks.clone() + &local(2, "touch second")), &[]);
             let logs = sandbox.path.join("TASKER/logs");
-            wait_for("the pause", || logs.exists() && log_holds(&sandbox, said));
+            wait_for("the pause", || {
+                logs.exists() && log_holds(&sandbox, message)
+            });
             let began = Instant::now();
             signal(child.id(), name);
             assert_eq!(finish(child).code, code);
@@ -430,11 +432,11 @@ fn guardian(sandbox: &Sandbox) -> Option<u32> {
 
 #[test]
 fn a_run_survives_its_guardian() {
-    for how in ["KILL", "STOP"] {
+    for name in ["KILL", "STOP"] {
         let sandbox = Sandbox::new();
         let script = "#!/bin/sh\necho > ready\nuntil test -e go; do sleep 0.02; done\n";
         let child = start_program(&sandbox, script, &local(2, "touch second"), &[]);
-        signal(guardian(&sandbox).expect("a guardian"), how);
+        signal(guardian(&sandbox).expect("a guardian"), name);
         sandbox.file("go", "");
         let ran = finish(child);
         assert_eq!(ran.code, 0, "{ran:?}");

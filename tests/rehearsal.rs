@@ -111,7 +111,7 @@ fn a_rehearsal_takes_the_path_of_the_run() {
             arguments.push(format!("--assume={who}=stdout:{word}"));
         }
         arguments.push("tasks.txt".into());
-        let rehearsed = Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"));
+        let rehearsed = sandbox.output(&arguments);
         assert_eq!(rehearsed.code, 0, "{rehearsed:?}");
         let (path, code) = (sandbox.steps(), ran.code);
         let context = format!("round {round}: {}\n{text}", rehearsed.stdout);
@@ -177,7 +177,7 @@ fn rehearse(text: &str, options: &[&str]) -> Ran {
     sandbox.file("tasks.txt", text);
     let mut arguments = options.to_vec();
     arguments.push("tasks.txt");
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 const WEB: &str = "SECRET_A=hunter22

@@ -217,12 +217,12 @@ fn three_megabytes_pass_through_standard_input() {
         &[],
     );
     let log = sandbox.log();
-    let told = |l: &&str| !l.contains("Task 1 stdout|") && !l.contains("Task 3 stdout|");
+    let short = |l: &&str| !l.contains("Task 1 stdout|") && !l.contains("Task 3 stdout|");
     assert_eq!(
         ran.code,
         0,
         "{:#?}",
-        log.lines().filter(told).collect::<Vec<_>>()
+        log.lines().filter(short).collect::<Vec<_>>()
     );
 }
 
@@ -515,8 +515,8 @@ fn kinds_of_unreachable_hosts_are_distinguished() {
         let task = format!("Task 1.{} {host}", number + 1);
         let ended = format!("{task} ended: unreachable, exit code 255");
         assert!(log.contains(&ended), "{ended}\n{log}");
-        let told = |l: &str| l.contains(&format!("{task} stderr|")) && l.contains(reason);
-        assert!(log.lines().any(told), "{task}: {reason}\n{log}");
+        let reported = |l: &str| l.contains(&format!("{task} stderr|")) && l.contains(reason);
+        assert!(log.lines().any(reported), "{task}: {reason}\n{log}");
     }
     assert!(log.contains("Task 1.6 node1 ended: ok"), "{log}");
     let counted = "1=false,changed,denied,refusing,silent,unknown 2=true,1/1 succeeded 3=true 4=false \
@@ -642,10 +642,10 @@ fn a_signal_to_tasker_ends_remote_commands() {
     };
     let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
-    let told = Instant::now();
+    let ended_at = Instant::now();
     signal(child.id(), "TERM");
     let ran = finish(child);
-    assert_nothing_left(&server, told);
+    assert_nothing_left(&server, ended_at);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 143, "{log}");
     // The three and their block.
@@ -659,10 +659,10 @@ fn killing_tasker_ends_remote_commands() {
     };
     let mut child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
-    let told = Instant::now();
+    let ended_at = Instant::now();
     child.kill().expect("kill");
     child.wait().expect("its end");
-    assert_nothing_left(&server, told);
+    assert_nothing_left(&server, ended_at);
 }
 
 /// The processes of this run whose command line contains the text.
@@ -687,14 +687,14 @@ fn killing_ssh_ends_remote_commands() {
     };
     let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
-    let told = Instant::now();
+    let ended_at = Instant::now();
     let clients = clients(&server, "/usr/bin/ssh\0");
     assert_eq!(clients.len(), 3);
     for pid in clients {
         signal(pid, "KILL");
     }
     let ran = finish(child);
-    assert_nothing_left(&server, told);
+    assert_nothing_left(&server, ended_at);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 10, "{log}");
     assert_eq!(
@@ -711,10 +711,10 @@ fn a_server_that_dies_ends_its_commands() {
     };
     let child = server.begin(&stubborn_block(&server, ""), &[]);
     wait_until_ready(&server);
-    let told = Instant::now();
+    let ended_at = Instant::now();
     server.signal_sessions("KILL");
     let ran = finish(child);
-    assert_nothing_left(&server, told);
+    assert_nothing_left(&server, ended_at);
     let log = server.sandbox.log();
     assert_eq!(ran.code, 10, "{log}");
     assert_eq!(
@@ -1452,12 +1452,7 @@ fn mistakes_in_the_configuration_are_reported_with_their_place() {
     sandbox.file("tasks.txt", PLAIN);
     for (conf, message) in MISTAKES {
         sandbox.file("bad.conf", conf);
-        let ran = Ran::from(
-            sandbox
-                .tasker(&["-r", "--config", "bad.conf", "tasks.txt"])
-                .output()
-                .expect("tasker runs"),
-        );
+        let ran = sandbox.output(&["-r", "--config", "bad.conf", "tasks.txt"]);
         assert_eq!(ran.code, 20, "{conf}\n{ran:?}");
         assert!(
             ran.stderr.contains(message),
@@ -1471,12 +1466,7 @@ fn mistakes_in_the_configuration_are_reported_with_their_place() {
         );
     }
     sandbox.file("bad.conf", b"timeout=5\n\xff\n");
-    let ran = Ran::from(
-        sandbox
-            .tasker(&["--config", "bad.conf", "tasks.txt"])
-            .output()
-            .expect("tasker runs"),
-    );
+    let ran = sandbox.output(&["--config", "bad.conf", "tasks.txt"]);
     assert_eq!(ran.code, 20, "{ran:?}");
     assert!(ran.stderr.contains("bad.conf:2:1: error: "), "{ran:?}");
 }
@@ -1487,14 +1477,7 @@ fn a_configuration_that_others_can_write_is_not_trusted() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", PLAIN);
     let conf = sandbox.file("open.conf", "timeout=5\n");
-    let check = || {
-        Ran::from(
-            sandbox
-                .tasker(&["--config", "open.conf", "tasks.txt"])
-                .output()
-                .expect("tasker runs"),
-        )
-    };
+    let check = || sandbox.output(&["--config", "open.conf", "tasks.txt"]);
     assert_eq!(check().code, 0);
     for mode in [0o646, 0o666] {
         std::fs::set_permissions(&conf, std::fs::Permissions::from_mode(mode)).expect("mode");

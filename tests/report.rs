@@ -286,8 +286,8 @@ fn an_unwritable_page_is_found_before_anything_runs() {
     ] {
         let ran = sandbox.run(tasks, &["--report", path]);
         assert_eq!(ran.code, 32, "{path}: {ran:?}");
-        let told = ran.stderr.contains(path) && ran.stderr.contains(why);
-        assert!(told, "{path}: {}", ran.stderr);
+        let reported = ran.stderr.contains(path) && ran.stderr.contains(why);
+        assert!(reported, "{path}: {}", ran.stderr);
         assert!(!sandbox.exists("ran"));
     }
 }

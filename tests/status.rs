@@ -2,13 +2,12 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Command;
 use support::neutral::without_numbers;
-use support::{Ran, Sandbox, finish, processes_with, signal, wait_for};
+use support::{Ran, Sandbox, finish, signal, wait_for};
 
 fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
-    Ran::from(sandbox.tasker(arguments).output().expect("tasker runs"))
+    sandbox.output(arguments)
 }
 
 // The project summary.
@@ -193,19 +192,9 @@ fn status_with(sandbox: &Sandbox, words: &[&str], part: &str) -> String {
     last
 }
 
-fn journals(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(sandbox.path.join("TASKER/state"));
-    let mut found: Vec<PathBuf> = entries
-        .map(|e| e.flatten().map(|e| e.path()).collect())
-        .unwrap_or_default();
-    found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-    found.sort();
-    found
-}
-
 /// The id of the only run.
 fn run_id(sandbox: &Sandbox) -> String {
-    let journal = journals(sandbox).remove(0);
+    let journal = sandbox.journals().remove(0);
     let stem = journal.file_stem().expect("a name");
     stem.to_string_lossy().into_owned()
 }
@@ -217,13 +206,6 @@ fn make_gate(sandbox: &Sandbox) {
     let path = sandbox.path.join("gate");
     let made = Command::new("mkfifo").arg(path).status();
     assert!(made.expect("mkfifo runs").success());
-}
-
-fn kill_hard(sandbox: &Sandbox, child: Child) {
-    signal(child.id(), "KILL");
-    finish(child);
-    let home = format!("HOME={}", sandbox.path.display());
-    wait_for("no process is left", || processes_with(&home).is_empty());
 }
 
 /// Two tasks, then a block over hosts: two have ended, two are waiting, the others
@@ -248,7 +230,7 @@ fn an_active_run_is_shown_from_anywhere_and_left_alone() {
         &[],
         "2/9 done (1 ok, 1 failed), 2 running, 5 left",
     );
-    let before = std::fs::read(&journals(&sandbox)[0]).expect("a journal");
+    let before = std::fs::read(&sandbox.journals()[0]).expect("a journal");
     let elsewhere = Sandbox::new();
     let (home, pid) = (sandbox.path.display().to_string(), child.id());
     let logs = format!("{home}/TASKER");
@@ -275,7 +257,7 @@ fn an_active_run_is_shown_from_anywhere_and_left_alone() {
     for host in ["web02\n", "web03 since ", "web04 since "] {
         assert!(ran.stdout.contains(host), "{host}: {ran:?}");
     }
-    let after = std::fs::read(&journals(&sandbox)[0]).expect("a journal");
+    let after = std::fs::read(&sandbox.journals()[0]).expect("a journal");
     assert!(
         before == after && !elsewhere.exists("TASKER"),
         "only looked"
@@ -308,14 +290,14 @@ fn a_single_task_is_shown_with_its_title_and_without_secrets() {
          description=ask @SECRET_A@ and @PIN_KEY@ at correct-horse\ncommand=echo @SECRET_A@; {WAITS}\n"
     );
     let child = sandbox.start(&text, &["--set", "SECRET_A=battery-staple"]);
-    let told = status_with(&sandbox, &[], "task 1: ");
+    let shown = status_with(&sandbox, &[], "task 1: ");
     assert!(
-        told.contains("  task 1: ask *** and *** at correct-horse since "),
-        "{told}"
+        shown.contains("  task 1: ask *** and *** at correct-horse since "),
+        "{shown}"
     );
-    let journal = std::fs::read(&journals(&sandbox)[0]).expect("a journal");
+    let journal = std::fs::read(&sandbox.journals()[0]).expect("a journal");
     assert!(!String::from_utf8_lossy(&journal).contains("battery"));
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
     for part in [
         "\n  broke off: tasker or the machine was killed\n",
@@ -334,7 +316,7 @@ fn a_run_that_was_killed_in_a_block_is_resumed_as_reported() {
     make_gate(&sandbox);
     let child = sandbox.start(&busy_tasks(), &[]);
     status_with(&sandbox, &[], "2 running, 5 left");
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
     for part in [
         "\n  2 of 4 tasks done: 1 ok, 1 failed; 1 unknown, 1 left\n",
@@ -352,13 +334,13 @@ fn a_run_that_was_killed_in_a_block_is_resumed_as_reported() {
         &[],
         &format!(": live, process {}, resumed ", child.id()),
     );
-    let told = status_with(
+    let shown = status_with(
         &sandbox,
         &[],
         "2/9 done (1 ok, 1 failed), 2 running, 5 left",
     );
-    assert!(told.contains("\n  task 10: deploy, 2/9 done "), "{told}");
-    kill_hard(&sandbox, child);
+    assert!(shown.contains("\n  task 10: deploy, 2/9 done "), "{shown}");
+    sandbox.kill(child);
 }
 
 #[test]
@@ -366,7 +348,7 @@ fn a_run_held_by_another_process_is_not_reported_as_dead() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run("task=5\nexec=shell\ncommand=exit 3\n", &["-q"]);
     assert_eq!(ran.code, 3, "{ran:?}");
-    let journal = std::fs::File::open(&journals(&sandbox)[0]).expect("a journal");
+    let journal = std::fs::File::open(&sandbox.journals()[0]).expect("a journal");
     journal.lock().expect("the lock");
     let ran = status(&sandbox, &[]);
     assert!(
@@ -388,17 +370,17 @@ fn members_and_retries_of_a_block_are_distinguished() {
          task=4\nexec=shell\ncommand=true\n"
     );
     let child = sandbox.start(&text, &[]);
-    let told = status_with(
+    let shown = status_with(
         &sandbox,
         &[],
         "task 1, 1/3 done (1 ok), 1 running, 1 waiting for a retry, 0 left",
     );
-    assert!(told.contains("\n    task 3: wait since "), "{told}");
+    assert!(shown.contains("\n    task 3: wait since "), "{shown}");
     assert!(
-        told.contains("\n  1 of 4 tasks done: 1 ok; 3 under way, 0 left\n"),
-        "{told}"
+        shown.contains("\n  1 of 4 tasks done: 1 ok; 3 under way, 0 left\n"),
+        "{shown}"
     );
-    kill_hard(&sandbox, child);
+    sandbox.kill(child);
 }
 
 #[test]
@@ -409,15 +391,15 @@ fn the_longest_running_of_many_are_named() {
         "task=1\ntype=parallel\nhostnames=h[1-25]\nexec=shell\nmax_parallel=25\ncommand={WAITS}\n"
     );
     let child = sandbox.start(&text, &[]);
-    let told = status_with(&sandbox, &[], "0/25 done, 25 running, 0 left");
-    let named: Vec<&str> = told
+    let shown = status_with(&sandbox, &[], "0/25 done, 25 running, 0 left");
+    let named: Vec<&str> = shown
         .lines()
         .filter_map(|l| l.strip_prefix("    h")?.split(' ').next())
         .collect();
     let first: Vec<String> = (1..=20).map(|n: u32| n.to_string()).collect();
-    assert_eq!(named, first, "{told}");
-    assert!(told.contains("\n    and 5 more, begun later\n"), "{told}");
-    kill_hard(&sandbox, child);
+    assert_eq!(named, first, "{shown}");
+    assert!(shown.contains("\n    and 5 more, begun later\n"), "{shown}");
+    sandbox.kill(child);
 }
 
 #[test]
@@ -465,7 +447,8 @@ fn a_run_is_found_by_its_id_or_a_prefix() {
         sandbox.file(name, "task=5\nexec=shell\ncommand=exit 3\n");
         assert_eq!(tasker(&sandbox, &["-rq", name]).code, 3);
     }
-    let ids: Vec<String> = journals(&sandbox)
+    let ids: Vec<String> = sandbox
+        .journals()
         .iter()
         .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
         .collect();
@@ -525,7 +508,7 @@ fn a_run_is_found_by_its_id_or_a_prefix() {
 fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     let sandbox = Sandbox::new();
     sandbox.run("task=5\nexec=shell\ncommand=exit 3\n", &["-q"]);
-    let journal = journals(&sandbox).remove(0);
+    let journal = sandbox.journals().remove(0);
     let bytes = std::fs::read(&journal).expect("a journal");
     let write = |bytes: &[u8]| std::fs::write(&journal, bytes).expect("a journal");
     // The end of the flow and everything after it is cut off.

@@ -420,12 +420,7 @@ fn options_that_a_file_may_not_hold_are_marked() {
             .expect("a long name");
         let name = long.split(['=', '[']).next().expect("a name");
         sandbox.file("tasks.txt", format!("{name}\ntask=0\nreturn=0\n"));
-        let ran = Ran::from(
-            sandbox
-                .tasker(&["tasks.txt"])
-                .output()
-                .expect("tasker runs"),
-        );
+        let ran = sandbox.output(&["tasks.txt"]);
         let refused = ran.stderr.contains("is not allowed in a task file");
         assert_eq!(refused, marked, "{option}: {}", ran.stderr);
     }

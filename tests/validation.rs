@@ -14,7 +14,7 @@ const BAD: &str = "TOKEN_X=very-secret\ntask=1\nexec=local\ncommand=touch ran\no
 fn tasker(sandbox: &Sandbox, text: &str, arguments: &[&str]) -> Ran {
     sandbox.file("tasks.txt", text);
     let arguments = [arguments, &["tasks.txt"]].concat();
-    Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    sandbox.output(&arguments)
 }
 
 /// Today's report in the log directory.
@@ -313,7 +313,7 @@ fn skipped_checks_are_reported() {
         "--skip-host-validation",
         "Hosts were neither resolved nor contacted before the run",
     );
-    for (option, told) in [
+    for (option, sentences) in [
         (flow.0, &[flow.1][..]),
         (hosts.0, &[hosts.1]),
         ("--skip-validation", &[flow.1, hosts.1]),
@@ -325,17 +325,17 @@ fn skipped_checks_are_reported() {
             .stderr
             .lines()
             .filter(|l| l.starts_with("tasker: warning: "));
-        assert_eq!(warnings.count(), told.len(), "{ran:?}");
+        assert_eq!(warnings.count(), sentences.len(), "{ran:?}");
         let log = sandbox.log();
         let found = log.lines().filter(|l| l.contains("[WARN]")).count();
-        assert_eq!(found, told.len(), "{log}");
-        for sentence in told {
+        assert_eq!(found, sentences.len(), "{log}");
+        for sentence in sentences {
             assert!(log.contains(&format!("[WARN] {sentence}\n")), "{log}");
         }
         let skipped = todays_report(&sandbox, "TASKER")
             .matches("SKIPPED ")
             .count();
-        assert_eq!(skipped, told.len());
+        assert_eq!(skipped, sentences.len());
     }
 }
 

@@ -91,13 +91,18 @@ impl Sandbox {
         command
     }
 
+    /// Runs tasker with these arguments.
+    pub fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Ran {
+        Ran::from(self.tasker(arguments).output().expect("tasker runs"))
+    }
+
     /// Writes `tasks.txt` and runs it with `-r` and the options.
     pub fn run(&self, tasks: &str, options: &[&str]) -> Ran {
         self.file("tasks.txt", tasks);
         let mut arguments = vec!["-r"];
         arguments.extend(options);
         arguments.push("tasks.txt");
-        Ran::from(self.tasker(&arguments).output().expect("tasker runs"))
+        self.output(&arguments)
     }
 
     /// Writes `tasks.txt` and starts tasker with `-r`, without waiting for it.
@@ -107,6 +112,27 @@ impl Sandbox {
         arguments.extend(options);
         arguments.push("tasks.txt");
         self.tasker(&arguments).spawn().expect("tasker starts")
+    }
+
+    /// Kills tasker alone, and waits until its guardian has ended its commands.
+    pub fn kill(&self, child: Child) {
+        signal(child.id(), "KILL");
+        finish(child);
+        let home = format!("HOME={}", self.path.display());
+        wait_for("the end of all processes", || {
+            processes_with(&home).is_empty()
+        });
+    }
+
+    /// The journals in the log directory, sorted; none if there is no directory.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path.join("TASKER/state"));
+        let mut found: Vec<PathBuf> = entries
+            .map(|e| e.flatten().map(|e| e.path()).collect())
+            .unwrap_or_default();
+        found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
+        found.sort();
+        found
     }
 
     /// The log of the only run in this sandbox.
@@ -202,7 +228,7 @@ pub fn check_all(
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
