@@ -25,7 +25,7 @@ use session::{dry_run, real_run, recovery, rehearsal, rejection, show_project, s
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run::sys::survive_questions();
+    run::sys::ignore_sigusr1();
     let answer = match arguments::read(std::env::args_os().skip(1)) {
         Ok(Request::Help { short }) => show(&help::draw(short)),
         Ok(Request::Version) => show(&format!("tasker {}\n", env!("CARGO_PKG_VERSION"))),

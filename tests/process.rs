@@ -513,8 +513,8 @@ fn every_kind_of_end_has_its_exit_code() {
     }
     for line in [
         "Task 50 ended: failed, exit code 126,",
-        "Task 50 stderr| the working directory `no/such/place`: No such file",
-        "Task 51 stderr| the working directory `plain`: Not a directory",
+        "Task 50 stderr| cannot enter the working directory `no/such/place`: no such file",
+        "Task 51 stderr| cannot enter the working directory `plain`: not a directory",
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
@@ -839,7 +839,7 @@ fn output_that_cannot_be_kept_is_reported() {
     let log = sandbox.log();
     assert!(
         log.contains("[WARN] Task 1: stdout: the output after byte 20")
-            && log.contains("of 4000000 could not be kept"),
+            && log.contains(" of 4000000: cannot write to "),
         "{log:.2000}"
     );
     let state = std::fs::read_dir(sandbox.path.join("TASKER/state")).expect("the directory");

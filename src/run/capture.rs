@@ -1,12 +1,13 @@
-//! What a command prints: kept in memory while that is little, else in a file
-//! of the run's private directory (SPEC §4.2).
+//! What a command prints: kept in memory while it is small, otherwise in a file in
+//! the run's private directory (SPEC §4.2).
 //!
-//! All captures of a run share one budget, so that memory grows neither with
-//! the number of commands that run nor with that of results.
+//! All captures of a run share one budget, so memory use grows neither with the
+//! number of running commands nor with the number of results.
 #![forbid(unsafe_code)]
 
 use super::interrupt::lock;
 use super::sys;
+use crate::text::diagnostic::{cannot, reason};
 use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,23 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// The most that one stream keeps in memory, in bytes.
-const EACH: usize = 1 << 20;
-/// How far the disk is behind, in bytes: the journal waits for it when the command has
-/// ended, and that is short where most is written by then.
-const BEHIND: u64 = 8 << 20;
-/// The most that all streams of a run keep in memory, in bytes.
-const ALL: usize = 16 << 20;
+/// How much of one stream is kept in memory at most, in bytes.
+const STREAM_MAX: usize = 1 << 20;
+/// How far writing to disk can lag behind, in bytes. When the command has ended the
+/// journal waits for the rest, which is short if most is written by then.
+const WRITEBACK_STEP: u64 = 8 << 20;
+/// How much of all streams of a run is kept in memory at most, in bytes.
+const RUN_MAX: usize = 16 << 20;
 
-/// The run's private directory: there while it holds a file.
+/// The run's private directory. It exists while it holds a file.
 ///
-/// Rejected: removing it when the last owner of this value is gone. The threads
-/// that share it live as long as the process, which does not wait for them.
+/// Rejected: removing it when this value is dropped. The threads that share it live
+/// as long as the process, which does not wait for them.
 pub struct Spool {
     directory: PathBuf,
     in_memory: AtomicUsize,
     files: Mutex<SpoolFiles>,
-    /// A journal refers to the files, so they outlast the results.
+    /// A journal refers to the files, so they must outlive the results.
     keep: AtomicBool,
 }
 
@@ -52,19 +53,19 @@ impl Spool {
         })
     }
 
-    /// From now on no file is removed with its result; `clear` does that.
+    /// From now on no file is removed with its result, only by `clear`.
     pub fn keep(&self) {
         self.keep.store(true, Relaxed);
     }
 
-    /// Removes the directory and all that is in it.
+    /// Removes the directory with everything in it.
     pub fn clear(&self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 
-    /// A new file, readable by its owner only.
+    /// Creates a file that only its owner can read.
     fn create(self: &Arc<Spool>) -> io::Result<(File, SpooledFile)> {
-        // Held so that no other file's end removes the directory in between.
+        // Locked, so that removing another file does not remove the directory now.
         let mut files = lock(&self.files);
         DirBuilder::new()
             .recursive(true)
@@ -81,7 +82,7 @@ impl Spool {
             files.made += 1;
             match made {
                 Ok(file) => break (file, path),
-                // Of the run that this one goes on with.
+                // From the run that this one resumes.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
@@ -114,9 +115,9 @@ pub struct Capture {
     memory: Vec<u8>,
     file: Option<(File, SpooledFile)>,
     length: u64,
-    /// How much of it the disk was told of.
-    begun: u64,
-    /// Why, and from which byte on, output was lost.
+    /// Up to which byte writing to disk was started.
+    written_back: u64,
+    /// From which byte on output was lost, and why.
     lost: Option<(u64, io::Error)>,
 }
 
@@ -127,13 +128,13 @@ impl Capture {
             memory: Vec::new(),
             file: None,
             length: 0,
-            begun: 0,
+            written_back: 0,
             lost: None,
         }
     }
 
-    /// Takes the next bytes. What cannot be stored is dropped and counted, so
-    /// that a full disk never blocks the command.
+    /// Adds the next bytes. What cannot be stored is dropped and counted, so a full
+    /// disk never blocks the command.
     pub fn push(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         if self.lost.is_some() {
@@ -147,9 +148,13 @@ impl Capture {
             Some((file, _)) => {
                 if let Err(e) = file.write_all(bytes) {
                     self.lost = Some((self.length - bytes.len() as u64, e));
-                } else if self.length >= self.begun + BEHIND {
-                    sys::begin_to_write(file.as_fd(), self.begun, self.length - self.begun);
-                    self.begun = self.length;
+                } else if self.length >= self.written_back + WRITEBACK_STEP {
+                    sys::start_writeback(
+                        file.as_fd(),
+                        self.written_back,
+                        self.length - self.written_back,
+                    );
+                    self.written_back = self.length;
                 }
             }
             None => {
@@ -163,10 +168,11 @@ impl Capture {
     }
 
     fn fits(&self, more: usize) -> bool {
-        self.memory.len() + more <= EACH && self.spool.in_memory.load(Relaxed) + more <= ALL
+        self.memory.len() + more <= STREAM_MAX
+            && self.spool.in_memory.load(Relaxed) + more <= RUN_MAX
     }
 
-    /// Moves what is in memory to a file.
+    /// Moves the bytes in memory to a file.
     fn spill(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         self.spool.in_memory.fetch_sub(memory.capacity(), Relaxed);
@@ -177,7 +183,7 @@ impl Capture {
         match moved {
             Ok(file) => self.file = Some(file),
             Err(e) => {
-                // Better the beginning in memory than nothing.
+                // The beginning in memory is better than nothing.
                 self.lost = Some((memory.len() as u64, e));
                 self.spool.in_memory.fetch_add(memory.capacity(), Relaxed);
                 self.memory = memory;
@@ -185,17 +191,20 @@ impl Capture {
         }
     }
 
-    /// The whole stream, and a sentence where some of it was lost.
+    /// The whole stream, and a message if part of it was lost.
     pub fn finish(mut self) -> (Captured, Option<String>) {
         let length = self.length;
         let kept = self.lost.as_ref().map_or(length, |(from, _)| *from);
         let lost = self.lost.take().map(|(from, e)| {
-            format!("the output after byte {from} of {length} could not be kept: {e}")
+            let (path, why) = (self.spool.directory.display(), reason(&e));
+            format!(
+                "lost the output after byte {from} of {length}: cannot write to `{path}`: {why}"
+            )
         });
         let captured = match self.file.take() {
             Some((file, mut spooled)) => {
                 if lost.is_some() {
-                    // Part of the write that failed may be there.
+                    // The write that failed may have written a part.
                     let _ = file.set_len(kept);
                 }
                 spooled.length = kept;
@@ -234,7 +243,7 @@ impl Drop for MemoryBytes {
     }
 }
 
-/// A file of the private directory, removed when nothing refers to it any more.
+/// A file in the private directory, removed when nothing refers to it any more.
 pub struct SpooledFile {
     path: PathBuf,
     length: u64,
@@ -248,7 +257,7 @@ impl Drop for SpooledFile {
 }
 
 impl Captured {
-    /// Text of tasker's own, outside the budget.
+    /// Bytes that do not come from a command, and do not count against the budget.
     pub fn in_memory(text: impl Into<Vec<u8>>) -> Captured {
         Captured::Memory(Arc::new(MemoryBytes {
             bytes: text.into(),
@@ -256,8 +265,8 @@ impl Captured {
         }))
     }
 
-    /// A stream that an earlier process spooled; nothing where its file is not as
-    /// it was.
+    /// A stream that an earlier process spooled; `None` if its file is gone or has
+    /// another length.
     pub fn spooled(path: PathBuf, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
         let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == length);
         same.then(|| {
@@ -269,11 +278,16 @@ impl Captured {
         })
     }
 
-    /// Brings a spooled stream to the disk.
+    /// Syncs a spooled stream to disk.
+    ///
+    /// # Errors
+    /// That its file cannot be synced; the message names it.
     pub fn sync(&self) -> io::Result<()> {
         match self {
             Captured::Memory(_) => Ok(()),
-            Captured::File(file) => File::open(&file.path)?.sync_data(),
+            Captured::File(file) => File::open(&file.path)
+                .and_then(|f| f.sync_data())
+                .map_err(cannot("sync the output", &file.path)),
         }
     }
 
@@ -285,7 +299,7 @@ impl Captured {
         }))
     }
 
-    /// In bytes, as far as what the command printed could be kept.
+    /// The length in bytes, without output that was lost.
     pub fn len(&self) -> u64 {
         match self {
             Captured::Memory(kept) => kept.bytes.len() as u64,
@@ -293,7 +307,7 @@ impl Captured {
         }
     }
 
-    /// Where it is spooled; nothing while it is in memory.
+    /// The file it is spooled to; `None` if it is in memory.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Captured::Memory(_) => None,
@@ -301,7 +315,7 @@ impl Captured {
         }
     }
 
-    /// All bytes; those of a spooled stream are read from its file.
+    /// All bytes. Those of a spooled stream are read from its file.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Captured::Memory(kept) => Cow::Borrowed(&kept.bytes),
@@ -337,7 +351,7 @@ impl Captured {
         }
     }
 
-    /// Whether the bytes occur in it; a spooled stream is not loaded whole.
+    /// Whether it contains these bytes. Does not load a spooled stream as a whole.
     pub fn contains(&self, needle: &[u8]) -> bool {
         use crate::text::search::contains;
         let mut found = false;
@@ -352,7 +366,7 @@ impl Captured {
         found
     }
 
-    /// The number of lines; a last one needs no newline.
+    /// The number of lines. The last one does not need a newline.
     pub fn lines(&self) -> u64 {
         let (mut lines, mut last) = (0, b'\n');
         self.chunks(&mut |chunk| {
@@ -363,11 +377,11 @@ impl Captured {
         lines + u64::from(last != b'\n')
     }
 
-    /// Shows the stream piece by piece, as long as `see` wants more.
-    pub fn chunks(&self, see: &mut dyn FnMut(&[u8]) -> bool) {
+    /// Passes the stream to `take` piece by piece, as long as it returns true.
+    pub fn chunks(&self, take: &mut dyn FnMut(&[u8]) -> bool) {
         match self {
             Captured::Memory(kept) => {
-                see(&kept.bytes);
+                take(&kept.bytes);
             }
             Captured::File(file) => {
                 let Ok(mut file) = File::open(&file.path) else {
@@ -377,7 +391,7 @@ impl Captured {
                 loop {
                     match file.read(&mut buffer) {
                         Ok(length @ 1..) => {
-                            if !see(&buffer[..length]) {
+                            if !take(&buffer[..length]) {
                                 return;
                             }
                         }
@@ -395,7 +409,7 @@ fn read_part(path: &Path, from: u64, limit: usize) -> Vec<u8> {
     if let Ok(mut file) = File::open(path)
         && file.seek(SeekFrom::Start(from)).is_ok()
     {
-        // An unreadable rest leaves what was read.
+        // If the rest cannot be read, what was read so far is returned.
         let _ = file.take(limit as u64).read_to_end(&mut out);
     }
     out
@@ -420,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn little_stays_in_memory_and_much_is_spooled() {
+    fn a_small_stream_stays_in_memory_and_a_large_one_is_spooled() {
         let spool = spool("much");
         let mut capture = Capture::new(&spool);
         capture.push(b"a\nb\n\n");
@@ -459,7 +473,7 @@ mod tests {
             capture.push(&vec![b'x'; 1 << 20]);
             kept.push(capture.finish().0);
         }
-        assert!(spool.in_memory.load(Relaxed) <= ALL);
+        assert!(spool.in_memory.load(Relaxed) <= RUN_MAX);
         assert!(kept.iter().any(|c| c.path().is_some()) && kept.iter().all(|c| c.len() == 1 << 20));
         kept.clear();
         assert_eq!(spool.in_memory.load(Relaxed), 0);

@@ -1,8 +1,8 @@
-//! One command from start to end: its pipes, its time, its process group.
+//! One command from start to end: its pipes, its timeout, its process group.
 //!
-//! The thread that waits for a process is the only one that signals it: it looks
+//! The thread that waits for a process is the only one that signals it: it checks
 //! whether the process has ended (without reaping it), signals the group, then
-//! reaps. So no signal can meet a process that took over the id.
+//! reaps. So a signal can never hit another process that was given the same id.
 #![forbid(unsafe_code)]
 
 use super::capture::{Capture, Captured};
@@ -10,77 +10,80 @@ use super::connection_limit::ConnectionSlot;
 use super::launch;
 use super::process_context::ProcessContext;
 use super::process_group;
-use super::remote::{Filter, is_refusal};
+use super::remote::{StderrFilter, is_connection_refused};
 use super::runner::{CommandEnd, FinishedCommand, Job};
 use super::stdin_pipe::StdinPipe;
 use super::sys;
-use crate::text::diagnostic::Plural;
+use crate::text::diagnostic::{Plural, reason};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// How much of an output is read at once, in bytes; and once there is much of it,
-/// as much as a pipe holds. Rejected: `splice` to the file, a page at a time and so
-/// half as fast; and a pipe that holds more, which gains nothing.
-const LITTLE: usize = 4 << 10;
-const MUCH: usize = 64 << 10;
-/// How long a background process may hold the pipes after its command has ended.
+/// How much output is read at once, in bytes: a little at first, then as much as a
+/// pipe holds. Rejected: `splice` to the file, which moves a page at a time and is
+/// half as fast; a larger pipe, which gains nothing.
+const FIRST_READ: usize = 4 << 10;
+const FULL_READ: usize = 64 << 10;
+/// How long a background process can hold the pipes after its command has ended.
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
-/// How long a killed process may take to vanish before it is given up.
+/// How long to wait for a process to end after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
-/// How often a connection that a server turned away is tried again.
-const REFUSALS: u32 = 3;
-/// What ssh exits with when it is its own failure.
+/// How often a refused connection is tried again.
+const CONNECTION_RETRIES: u32 = 3;
+/// ssh's exit code for its own failures.
 const UNREACHABLE: i32 = 255;
-/// How much longer than the far end ssh may take to end, once told.
-const FAR_END: Duration = Duration::from_secs(2);
+/// How long ssh may take to end after the remote command has ended.
+const SSH_EXIT: Duration = Duration::from_secs(2);
 
-/// Runs the job to its end; nothing of it outlasts `deadline` by more than it
-/// takes to end a command. Where the machine is short of processes, a `patient`
-/// call waits a while and another returns at once.
+/// Runs the job to its end. It ends by `deadline`, apart from the time that it
+/// takes to end a command. If the machine is short of processes, a `patient` call
+/// waits for a while and any other returns at once.
 pub fn run(
     job: &Job,
     deadline: Option<Instant>,
     patient: bool,
-    around: &ProcessContext,
+    context: &ProcessContext,
 ) -> FinishedCommand {
     let mut refusals = 0;
     let mut last = None;
     loop {
         let connecting = match job.remote {
-            Some(_) => match around.connection_limit.acquire(deadline, &around.interrupt) {
+            Some(_) => match context
+                .connection_limit
+                .acquire(deadline, &context.interrupt)
+            {
                 Some(connecting) => Some(connecting),
-                // One that was tried already is unreachable, not unstarted.
+                // After a first attempt it is unreachable, not unstarted.
                 None => {
                     return last.unwrap_or_else(|| without_process(CommandEnd::NotStarted, ""));
                 }
             },
             None => None,
         };
-        // The wait for its turn is none of the command's time.
-        let mut finished = run_once(job, deadline, patient, connecting, around, Instant::now());
+        // Waiting for a connection slot does not count as the command's time.
+        let mut finished = run_once(job, deadline, patient, connecting, context, Instant::now());
         let refused = matches!(finished.ending, CommandEnd::Unreachable(_))
-            && is_refusal(&finished.stderr.head(4096));
+            && is_connection_refused(&finished.stderr.head(4096));
         refusals += u32::from(refused);
         if refusals > 0 {
             let times = Plural(refusals as usize, "time");
-            let warning = format!("the connection was turned away {times}");
+            let warning = format!("the connection was refused {times}");
             finished.warnings.push(warning);
         }
-        if !refused || refusals > REFUSALS {
+        if !refused || refusals > CONNECTION_RETRIES {
             return finished;
         }
-        // Before a server that drops what is too many, all must not return at once.
+        // All at the same moment would overload the server again.
         let pause = Duration::from_millis(200 * u64::from(refusals)).mul_f64(0.5 + random());
-        if sys::poll(&[around.interrupt.end_fd()], -1, Some(pause)).unwrap_or(0) != 0 {
+        if sys::poll(&[context.interrupt.end_fd()], -1, Some(pause)).unwrap_or(0) != 0 {
             return finished;
         }
         last = Some(finished);
     }
 }
 
-/// A number from 0 to 1.
+/// A random number from 0 to 1.
 pub fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     (RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0
@@ -91,20 +94,20 @@ fn run_once<'a>(
     deadline: Option<Instant>,
     patient: bool,
     connecting: Option<ConnectionSlot<'a>>,
-    around: &'a ProcessContext,
+    context: &'a ProcessContext,
     began: Instant,
 ) -> FinishedCommand {
-    match RunningChild::start(job, deadline, patient, connecting, around, began) {
+    match RunningChild::start(job, deadline, patient, connecting, context, began) {
         Ok(mut running) => {
-            running.follow(around, &Pause::NEVER);
-            running.finished(around)
+            running.follow(context, &Pause::NEVER);
+            running.finish(context)
         }
         Err(finished) => *finished,
     }
 }
 
-/// When a command that runs is left to itself for a while: at that time, or when
-/// that descriptor can be read.
+/// When `follow` returns although the command is still running: at this time, or
+/// when this descriptor becomes readable.
 pub struct Pause {
     pub at: Option<Instant>,
     pub bell: RawFd,
@@ -134,34 +137,33 @@ fn without_process(ending: CommandEnd, reason: &str) -> FinishedCommand {
     }
 }
 
-/// Where a running command stands.
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
-    /// SIGTERM was sent; SIGKILL follows at that moment.
-    CommandEnd(Instant),
-    /// SIGKILL was sent; given up at that moment.
+    /// SIGTERM was sent; SIGKILL follows at this time.
+    Terminating(Instant),
+    /// SIGKILL was sent; given up at this time.
     Killed(Instant),
 }
 
-/// A running command. The thread that has this looks after it.
+/// A running command. The thread that has this follows it.
 pub struct RunningChild<'a> {
     pid: i32,
     pidfd: Option<OwnedFd>,
-    stdout: Stream,
-    stderr: Stream,
-    feed: Option<StdinPipe>,
-    /// Takes the far end's own lines out of standard error.
-    filter: Option<Filter>,
+    stdout: ChildStream,
+    stderr: ChildStream,
+    stdin: Option<StdinPipe>,
+    /// Takes the remote wrapper's own lines out of standard error.
+    filter: Option<StderrFilter>,
     carried: bool,
-    /// The place among those that connect, until the far end answers.
+    /// Held until the remote wrapper answers.
     connecting: Option<ConnectionSlot<'a>>,
     began: Instant,
     timeout_at: Instant,
-    /// When the leader was seen to have ended.
+    /// When it was noticed that the process itself had ended.
     exited: Option<Instant>,
     phase: Phase,
-    /// Why it was ended before its time.
+    /// Why it was terminated.
     cut_short: Option<CommandEnd>,
     left_behind: bool,
     given_up: bool,
@@ -169,20 +171,21 @@ pub struct RunningChild<'a> {
     buffer: Vec<u8>,
 }
 
-struct Stream {
+/// Standard output or standard error.
+struct ChildStream {
     pipe: Option<PipeReader>,
     capture: Capture,
     /// Why the rest of it could not be read.
     broken: Option<io::Error>,
 }
 
-impl Stream {
+impl ChildStream {
     fn fd(&self) -> RawFd {
         self.pipe.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Takes what is there; at the end the pipe is closed.
-    fn read(&mut self, buffer: &mut Vec<u8>, filter: Option<&mut Filter>) {
+    /// Reads what is available; at the end of the stream the pipe is closed.
+    fn read(&mut self, buffer: &mut Vec<u8>, filter: Option<&mut StderrFilter>) {
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
@@ -192,7 +195,7 @@ impl Stream {
                     None => self.capture.push(&buffer[..length]),
                 }
                 if length == buffer.len() {
-                    buffer.resize(MUCH, 0);
+                    buffer.resize(FULL_READ, 0);
                 }
             }
             Err(e)
@@ -208,26 +211,37 @@ impl Stream {
     }
 }
 
+/// What can be ready, as bits in the order of the descriptors given to `poll`.
+const STDOUT: u32 = 1;
+const STDERR: u32 = 2;
+const EXIT: u32 = 4;
+const SIGNAL: u32 = 8;
+const BELL: u32 = 16;
+const STDIN: u32 = 32;
+
 impl<'a> RunningChild<'a> {
-    /// Starts the job; returns what became of it if it could not start.
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// The finished command, if it could not start.
     pub fn start(
         job: &Job,
         deadline: Option<Instant>,
         patient: bool,
         connecting: Option<ConnectionSlot<'a>>,
-        around: &ProcessContext,
+        context: &ProcessContext,
         began: Instant,
     ) -> Result<RunningChild<'a>, Box<FinishedCommand>> {
-        let started = launch::start(job, patient, around).map_err(|failure| {
+        let started = launch::start(job, patient, context).map_err(|failure| {
             Box::new(FinishedCommand {
                 took: began.elapsed(),
                 ..without_process(failure.ending, &failure.reason)
             })
         })?;
         let timeout_at = Instant::now() + job.timeout;
-        let stream = |pipe| Stream {
+        let stream = |pipe| ChildStream {
             pipe: Some(pipe),
-            capture: Capture::new(&around.spool),
+            capture: Capture::new(&context.spool),
             broken: None,
         };
         Ok(RunningChild {
@@ -235,8 +249,11 @@ impl<'a> RunningChild<'a> {
             pidfd: started.pidfd,
             stdout: stream(started.stdout),
             stderr: stream(started.stderr),
-            feed: started.feed,
-            filter: job.remote.as_ref().map(|remote| Filter::new(&remote.nonce)),
+            stdin: started.stdin,
+            filter: job
+                .remote
+                .as_ref()
+                .map(|remote| StderrFilter::new(&remote.nonce)),
             carried: job.carried,
             connecting,
             began,
@@ -247,51 +264,50 @@ impl<'a> RunningChild<'a> {
             left_behind: false,
             given_up: false,
             nap: Duration::from_millis(1),
-            buffer: vec![0; LITTLE],
+            buffer: vec![0; FIRST_READ],
         })
     }
 
-    /// Waits for output, the end, the time or a signal, until all is over (then
-    /// it is true) or the pause comes.
-    pub fn follow(&mut self, around: &ProcessContext, pause: &Pause) -> bool {
+    /// Reads output, feeds input, and handles the timeout and signals, until the
+    /// command is over or it is time to pause. Returns whether the command is over.
+    pub fn follow(&mut self, context: &ProcessContext, pause: &Pause) -> bool {
         while !self.is_over() {
             let gone = self.group_is_gone();
-            let ready = self.ready(gone, around, pause);
-            if ready & 1 != 0 {
+            let ready = self.ready(gone, context, pause);
+            if ready & STDOUT != 0 {
                 self.stdout.read(&mut self.buffer, None);
             }
-            if ready & 2 != 0 {
+            if ready & STDERR != 0 {
                 self.read_stderr();
             }
-            if ready & 32 != 0
-                && let Some(feed) = &mut self.feed
+            if ready & STDIN != 0
+                && let Some(stdin) = &mut self.stdin
             {
-                feed.write();
+                stdin.write();
             }
-            if gone && ready & 3 == 0 {
-                // All that the group wrote is read; who still holds the pipes is
-                // not of it and is not waited for.
+            if gone && ready & (STDOUT | STDERR) == 0 {
+                // Everything that the group wrote has been read. Processes outside
+                // the group that hold the pipes are not waited for.
                 return true;
             }
-            self.look_for_end();
-            if ready & 4 != 0 && self.exited.is_none() {
-                // Kernel 5.2 has the descriptor but always calls it readable.
+            self.check_exit();
+            if ready & EXIT != 0 && self.exited.is_none() {
+                // Kernel 5.2 has pidfds, but always reports them as readable.
                 self.pidfd = None;
             }
-            if ready & 8 != 0 {
-                self.told(around);
+            if ready & SIGNAL != 0 {
+                self.handle_signal(context);
             }
-            self.look_at_clock(around);
-            if ready & 16 != 0 || pause.is_due() {
+            self.check_time(context);
+            if ready & BELL != 0 || pause.is_due() {
                 return self.is_over();
             }
         }
         true
     }
 
-    /// Waits until something can be done: a bit each for standard output, standard
-    /// error, the end, the signals, the pause, the feed.
-    fn ready(&mut self, gone: bool, around: &ProcessContext, pause: &Pause) -> u32 {
+    /// Waits until there is something to do: a set of the bits above.
+    fn ready(&mut self, gone: bool, context: &ProcessContext, pause: &Pause) -> u32 {
         let mut patience = if gone {
             Duration::ZERO
         } else {
@@ -305,20 +321,27 @@ impl<'a> RunningChild<'a> {
         } else {
             self.pidfd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
         };
-        let told = match self.phase {
-            Phase::Running => around.interrupt.end_fd(),
-            Phase::CommandEnd(_) => around.interrupt.kill_fd(),
+        let signal = match self.phase {
+            Phase::Running => context.interrupt.end_fd(),
+            Phase::Terminating(_) => context.interrupt.kill_fd(),
             Phase::Killed(_) => -1,
         };
-        let fds = [self.stdout.fd(), self.stderr.fd(), pidfd, told, pause.bell];
-        let feed = self.feed.as_ref().map_or(-1, StdinPipe::fd);
-        sys::poll(&fds, feed, Some(patience)).unwrap_or_else(|_| {
+        let fds = [
+            self.stdout.fd(),
+            self.stderr.fd(),
+            pidfd,
+            signal,
+            pause.bell,
+        ];
+        let stdin = self.stdin.as_ref().map_or(-1, StdinPipe::fd);
+        sys::poll(&fds, stdin, Some(patience)).unwrap_or_else(|_| {
             std::thread::sleep(Duration::from_millis(10));
             0
         })
     }
 
-    /// Reads standard error; the far end's first line ends the connecting.
+    /// Reads standard error. The remote wrapper's first line on it means that the
+    /// connection is made.
     fn read_stderr(&mut self) {
         self.stderr.read(&mut self.buffer, self.filter.as_mut());
         if self.is_connected() {
@@ -326,7 +349,7 @@ impl<'a> RunningChild<'a> {
         }
     }
 
-    /// Whether the far end has answered, where there is one.
+    /// Whether there is a remote wrapper and it has answered.
     fn is_connected(&self) -> bool {
         self.filter.as_ref().is_some_and(|f| f.connected)
     }
@@ -340,96 +363,96 @@ impl<'a> RunningChild<'a> {
         self.given_up || matches!(self.phase, Phase::Running) && quiet
     }
 
-    /// What was ended is over when nothing of its group is left.
+    /// Whether a terminated command has no process left in its group.
     fn group_is_gone(&self) -> bool {
         match self.exited {
             Some(at) if !matches!(self.phase, Phase::Running) => {
-                !process_group::lives(self.pid, at)
+                !process_group::is_alive(self.pid, at)
             }
             _ => false,
         }
     }
 
-    /// How long nothing can become due.
+    /// How long to wait until something is due.
     fn patience(&mut self) -> Duration {
         let due = match (self.phase, self.exited) {
             (Phase::Running, None) => self.timeout_at,
             (Phase::Running, Some(at)) => at + PIPES_AFTER_EXIT,
-            (Phase::CommandEnd(at) | Phase::Killed(at), _) => at,
+            (Phase::Terminating(at) | Phase::Killed(at), _) => at,
         };
         let mut wait = due.saturating_duration_since(Instant::now());
-        // Nothing tells when a group's last process ends, nor, on kernels before
-        // 5.2, when the leader does: look again after a growing nap.
-        let blind = match self.phase {
+        // There is no notification of the end of a group's last process, nor, before
+        // kernel 5.2, of its leader. So look again after a growing nap.
+        let must_poll = match self.phase {
             Phase::Running => self.exited.is_none() && self.pidfd.is_none(),
             _ => self.pidfd.is_none() || self.exited.is_some(),
         };
-        if blind {
+        if must_poll {
             wait = wait.min(self.nap);
             self.nap = (self.nap * 2).min(Duration::from_millis(50));
         }
         wait
     }
 
-    fn look_for_end(&mut self) {
+    fn check_exit(&mut self) {
         if self.exited.is_none() && sys::has_ended(self.pid, false).unwrap_or(true) {
             self.exited = Some(Instant::now());
             self.nap = Duration::from_millis(1);
         }
     }
 
-    /// A signal to tasker reached the level that this phase waits for.
-    fn told(&mut self, around: &ProcessContext) {
+    /// tasker got the signal that moves this phase to the next one.
+    fn handle_signal(&mut self, context: &ProcessContext) {
         match self.phase {
             Phase::Running => {
                 // A command that has ended by itself was not cut short.
                 if self.exited.is_none() {
                     self.cut_short = Some(CommandEnd::Cancelled);
                 }
-                self.end_group(around);
+                self.end_group(context);
             }
-            Phase::CommandEnd(_) => self.kill_group(),
+            Phase::Terminating(_) => self.kill_group(),
             Phase::Killed(_) => {}
         }
     }
 
-    fn look_at_clock(&mut self, around: &ProcessContext) {
+    fn check_time(&mut self, context: &ProcessContext) {
         let now = Instant::now();
         match (self.phase, self.exited) {
             (Phase::Running, None) if now >= self.timeout_at => {
                 self.cut_short = Some(CommandEnd::TimedOut);
-                self.end_group(around);
+                self.end_group(context);
             }
             (Phase::Running, Some(at)) if now >= at + PIPES_AFTER_EXIT && !self.pipes_closed() => {
                 self.left_behind = true;
-                self.end_group(around);
+                self.end_group(context);
             }
-            (Phase::CommandEnd(at), _) if now >= at => self.kill_group(),
+            (Phase::Terminating(at), _) if now >= at => self.kill_group(),
             (Phase::Killed(at), _) if now >= at => self.given_up = true,
-            // What was being started at that moment may have been missed.
+            // A process that was just being started may have been missed.
             (Phase::Killed(_), _) => process_group::signal(self.pid, &[sys::SIGKILL]),
             _ => {}
         }
     }
 
-    fn end_group(&mut self, around: &ProcessContext) {
+    fn end_group(&mut self, context: &ProcessContext) {
         self.nap = Duration::from_millis(1);
-        if let Some(feed) = &mut self.feed {
-            // The far end ends its command, then ssh ends by itself.
-            feed.close();
+        if let Some(stdin) = &mut self.stdin {
+            // The remote wrapper ends its command, then ssh ends by itself.
+            stdin.close();
             if self.is_connected() && self.exited.is_none() {
-                self.phase = Phase::CommandEnd(Instant::now() + around.kill_after + FAR_END);
+                self.phase = Phase::Terminating(Instant::now() + context.kill_after + SSH_EXIT);
                 return;
             }
         }
-        // A stopped process does not see SIGTERM before it goes on.
+        // A stopped process handles SIGTERM only once it continues.
         process_group::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
-        self.phase = Phase::CommandEnd(Instant::now() + around.kill_after);
+        self.phase = Phase::Terminating(Instant::now() + context.kill_after);
     }
 
     fn kill_group(&mut self) {
         process_group::signal(self.pid, &[sys::SIGKILL]);
-        // What holds the pipes without being of the group is not waited for.
+        // Processes outside the group that hold the pipes are not waited for.
         let patience = if self.exited.is_some() {
             PIPES_AFTER_EXIT
         } else {
@@ -438,33 +461,34 @@ impl<'a> RunningChild<'a> {
         self.phase = Phase::Killed(Instant::now() + patience);
     }
 
-    pub fn finished(mut self, around: &ProcessContext) -> FinishedCommand {
+    /// Reaps the process, and collects its output.
+    pub fn finish(mut self, context: &ProcessContext) -> FinishedCommand {
         let took = self.began.elapsed();
         let mut warnings = Vec::new();
         let connected = self.is_connected();
-        around.guardian.forget(self.pid);
+        context.guardian.unregister(self.pid);
         let ended = match self.exited {
             Some(_) => sys::reap(self.pid).ok(),
             None => None,
         };
-        if let Some(rest) = self.filter.as_mut().map(Filter::rest) {
+        if let Some(rest) = self.filter.as_mut().map(StderrFilter::rest) {
             self.stderr.capture.push(&rest);
         }
         if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
-            warnings.push("a background process held the output open after the command had ended; its group was ended".into());
+            warnings.push("a background process still held the output open after the command had ended; its process group was terminated".into());
         }
         if self.carried && self.cut_short.is_some() {
-            warnings.push("what was started on the host may still run there".into());
+            warnings.push("the command may still be running on the host".into());
         }
         if ended.is_none() {
             warnings.push(format!(
-                "process {} does not end, not even by SIGKILL; it is left alone",
+                "process {} survived SIGKILL; no longer waiting for it",
                 self.pid
             ));
         }
         for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if let Some(e) = &stream.broken {
-                warnings.push(format!("{name}: the rest could not be read: {e}"));
+                warnings.push(format!("cannot read the rest of {name}: {}", reason(e)));
             }
         }
         let (stdout, lost) = self.stdout.capture.finish();
@@ -472,12 +496,12 @@ impl<'a> RunningChild<'a> {
         let (stderr, lost) = self.stderr.capture.finish();
         warnings.extend(lost.map(|l| format!("stderr: {l}")));
         let natural = match ended.map(|e| e.status) {
-            // Whatever ended there, a login shell that refuses or a forced
-            // command, it was not the command: it never ran.
+            // Whatever exited, a login shell or a forced command: the task's
+            // command itself never ran.
             Some(Ok(code)) if self.filter.is_some() && !connected => {
                 if code != UNREACHABLE {
                     warnings.push(format!(
-                        "the host ended the session with exit code {code} before the command began"
+                        "the host ended the session with exit code {code} before the command started"
                     ));
                 }
                 CommandEnd::Unreachable(UNREACHABLE)
@@ -505,10 +529,10 @@ mod tests {
     use std::fs::File;
 
     #[test]
-    fn a_stream_that_cannot_be_read_says_so() {
+    fn a_stream_that_cannot_be_read_is_reported() {
         // A directory can be opened, but not read.
         let directory = File::open("/").expect("the root directory");
-        let mut stream = Stream {
+        let mut stream = ChildStream {
             pipe: Some(PipeReader::from(OwnedFd::from(directory))),
             capture: Capture::new(&Spool::new("/nowhere".into())),
             broken: None,

@@ -391,7 +391,7 @@ fn probe_runs(
             let Some(probe) = &exec.probe else { continue };
             runs.push(ProbeRun {
                 name: format!("{} ({})", host.name, exec.name()),
-                job: job::of_words(exec, &probe.words, &host.name, environment, timeout),
+                job: job::from_words(exec, &probe.words, &host.name, environment, timeout),
                 exit: probe.exit,
                 output: probe.output.clone(),
             });

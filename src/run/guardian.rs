@@ -1,13 +1,13 @@
-//! The guardian: a small process that ends every group tasker started, should
-//! tasker itself die (SPEC §4.3).
+//! The guardian: a small process that ends all process groups that tasker started,
+//! if tasker itself dies (SPEC §4.3).
 //!
-//! It holds the reading end of a pipe. Each new process writes its id (which is
-//! its group's) into the other end before it becomes the command; tasker writes
-//! the negative id before it collects the ended process. When the pipe ends,
-//! tasker is gone, and what is still registered is ended.
+//! It reads from a pipe. Each new process writes its id, which is also its group's,
+//! to the pipe before it becomes the command. tasker writes the negative id before
+//! it reaps the process. At the end of the pipe tasker is gone, and the guardian
+//! ends the groups that are still registered.
 //!
-//! Rejected: `PR_SET_PDEATHSIG`, which follows the thread that forked and is
-//! lost when a set-uid program is executed.
+//! Rejected: `PR_SET_PDEATHSIG`, which is tied to the thread that forked, and is
+//! cleared when a set-uid program is executed.
 #![forbid(unsafe_code)]
 
 use super::{process_group, sys};
@@ -15,10 +15,10 @@ use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// How long it rests when it has read all there was. Woken by each message it
-/// would take a processor from the run twice a task; the pipe has room for the
-/// messages of 8000 tasks.
-const REST: Duration = Duration::from_millis(20);
+/// How long it sleeps after it has read everything. If it woke up for each message,
+/// it would interrupt the run twice per task; the pipe has room for the messages of
+/// 8000 tasks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub struct Guardian {
     pipe: PipeWriter,
@@ -26,13 +26,16 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// Starts the guardian; only while tasker has one thread and has opened
-    /// nothing that must be closed when tasker ends.
+    /// Starts the guardian. To be called while tasker has only one thread, and no
+    /// descriptor open that must be closed when tasker ends.
+    ///
+    /// # Errors
+    /// That there can be no pipe or no process.
     pub fn start(kill_after: Duration) -> io::Result<Guardian> {
         let (reader, writer) = io::pipe()?;
         let mut writer = Some(writer);
         let pid = sys::fork(|| {
-            // The copy's own writing end would keep the pipe open for ever.
+            // Otherwise the guardian itself would keep the pipe open.
             drop(writer.take());
             guard(reader, kill_after);
         })?;
@@ -42,31 +45,31 @@ impl Guardian {
         }
     }
 
-    /// Where a new process registers itself.
+    /// Where a new process writes its id.
     pub fn registry(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Forgets a group; before its leader is reaped, so that the id cannot mean
-    /// another process yet.
-    pub fn forget(&self, group: i32) {
-        // A guardian that was killed by hand must not stop the run.
+    /// Unregisters a group. To be called before its leader is reaped: afterwards the
+    /// id can belong to another process.
+    pub fn unregister(&self, group: i32) {
+        // If someone killed the guardian, the run must continue.
         let _ = sys::write_message(self.pipe.as_fd(), -group);
     }
 
-    /// Ends the guardian and waits for it; nothing may be registered any more.
+    /// Ends the guardian. To be called when no group is registered any more.
     pub fn finish(&self) {
-        // Nothing is left for it to do, and even a stopped one ends this way.
+        // It has nothing left to do, and SIGKILL works even if it is stopped.
         sys::signal_child(self.pid, sys::SIGKILL);
         let _ = sys::reap(self.pid);
     }
 }
 
-/// The guardian's whole life.
+/// Runs in the guardian.
 fn guard(mut reader: PipeReader, kill_after: Duration) {
     sys::detach(c"tasker-guardian");
     let mut groups = Vec::new();
-    // Each message is written whole, so that a read never ends within one.
+    // Each message is written as a whole, so a read never ends within one.
     let mut messages = [0u8; 4096];
     loop {
         match reader.read(&mut messages) {
@@ -80,18 +83,18 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
                     }
                 }
                 if length < messages.len() {
-                    std::thread::sleep(REST);
+                    std::thread::sleep(PAUSE);
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
-    end(groups, kill_after);
+    end_groups(groups, kill_after);
 }
 
-/// Ends the groups: SIGTERM, then SIGKILL to those still there.
-fn end(mut groups: Vec<i32>, kill_after: Duration) {
+/// Sends SIGTERM, then SIGKILL to the groups that are left.
+fn end_groups(mut groups: Vec<i32>, kill_after: Duration) {
     for group in &groups {
         process_group::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
     }
@@ -99,11 +102,11 @@ fn end(mut groups: Vec<i32>, kill_after: Duration) {
     while !groups.is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
         match process_group::living() {
-            Some(all) => groups.retain(|g| all.iter().any(|p| p.is_of(*g))),
+            Some(all) => groups.retain(|g| all.iter().any(|p| p.belongs_to(*g))),
             None => groups.retain(|g| sys::group_exists(*g)),
         }
     }
-    // Twice, since what was being started at that moment may have been missed.
+    // Twice: a process that was just being started may have been missed.
     for group in groups.iter().chain(&groups) {
         process_group::signal(*group, &[sys::SIGKILL]);
     }

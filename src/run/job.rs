@@ -1,4 +1,4 @@
-//! Fills a task's command with the values of the moment: the job for a runner.
+//! Makes the job for a runner: a task's command with its current values filled in.
 #![forbid(unsafe_code)]
 
 use super::evaluation::Evaluation;
@@ -17,24 +17,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much of an output goes into a command line, in bytes (SPEC §2.1).
+/// How much of an output goes into a word, in bytes (SPEC §2.1).
 const OUTPUT_IN_WORD: usize = 100 << 10;
-/// The longest word, in bytes: the kernel takes 128 KiB with its final NUL.
-const WORD: usize = (128 << 10) - 1;
+/// The longest word, in bytes: the kernel accepts 128 KiB with the final NUL.
+const WORD_MAX: usize = (128 << 10) - 1;
 
-/// A job and how to show it.
-pub struct Prepared {
+/// A job, and how to show it.
+pub struct PreparedJob {
     pub job: Job,
     pub exec: Arc<ExecType>,
     /// The command line, quoted for a shell, secrets masked.
     pub shown: String,
 }
 
-/// What jobs of one run have in common.
+/// What all jobs of a run have in common.
 pub struct JobEnvironment {
     pub environment: Arc<Vec<CString>>,
     pub run_id: String,
-    /// Secrets, to keep them out of shown command lines.
+    /// Hides secrets in command lines that are shown.
     pub mask: Mask,
 }
 
@@ -53,33 +53,32 @@ impl JobEnvironment {
     }
 }
 
-/// How long a task's command may take.
+/// What limits the time of a task's command.
 #[derive(Clone, Copy, Default)]
-pub struct Timeout {
-    /// What the task itself says.
+pub struct TimeoutRule {
+    /// The task's own `timeout`.
     pub own: Option<Duration>,
-    /// What tasks take that say nothing, when their exec type does not either.
+    /// For a task without one whose exec type has none either.
     pub default: Duration,
-    /// The most that one may take which says nothing: a final task, or before
-    /// the deadline.
-    pub most: Option<Duration>,
-    /// What is left of its block's time.
+    /// Limits both defaults: for a final task, or before the deadline.
+    pub default_max: Option<Duration>,
+    /// The time left for its block.
     pub left: Option<Duration>,
 }
 
-impl Timeout {
-    fn of(self, exec: &ExecType) -> Duration {
+impl TimeoutRule {
+    fn timeout(self, exec: &ExecType) -> Duration {
         let default = exec.timeout.unwrap_or(self.default);
-        let default = self.most.map_or(default, |most| most.min(default));
+        let default = self.default_max.map_or(default, |max| max.min(default));
         let timeout = self.own.unwrap_or(default);
         self.left.map_or(timeout, |left| left.min(timeout))
     }
 }
 
-/// The host of a task's command; a late name is checked now.
+/// The host of a task's command. A name that comes from a result is checked now.
 ///
 /// # Errors
-/// Why the name is unusable.
+/// Why the name cannot be used.
 pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, String> {
     let Some(template) = &command.hostname else {
         return Ok("localhost".into());
@@ -92,15 +91,15 @@ pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, Str
 /// Makes the job of a command.
 ///
 /// # Errors
-/// Why it cannot be started; the task then fails with 126.
+/// Why it cannot start; the task then fails with 126.
 pub fn prepare(
     command: &Command,
     recipe: &Recipe,
     defaults: &Defaults,
     common: &JobEnvironment,
     evaluation: &Evaluation,
-    timeout: Timeout,
-) -> Result<Prepared, String> {
+    timeout: TimeoutRule,
+) -> Result<PreparedJob, String> {
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),
@@ -133,20 +132,20 @@ pub fn prepare(
         settings: settings.collect(),
         stdin: stdin(command, evaluation),
         workdir: command.workdir.as_ref().map(|w| w.fill(evaluation)),
-        timeout: timeout.of(&exec),
+        timeout: timeout.timeout(&exec),
         deadline: None,
         remote: filled.remote,
         carried: is_carried(&exec),
     };
-    Ok(Prepared {
+    Ok(PreparedJob {
         job,
         exec,
         shown: filler.shown.join(" "),
     })
 }
 
-/// A job of plain words on a host, for the test of an exec type.
-pub fn of_words(
+/// A job of plain words on a host, for the probe of an exec type.
+pub fn from_words(
     exec: &ExecType,
     words: &[String],
     host: &str,
@@ -154,13 +153,16 @@ pub fn of_words(
     timeout: Duration,
 ) -> Job {
     let words: Vec<Vec<u8>> = match exec.way {
-        // What takes a script takes it as one word.
+        // A program that takes a script takes it as one word.
         ExecMethod::Argv(_) if exec.takes_script() => vec![words.join(" ").into_bytes()],
         _ => words.iter().map(|w| w.clone().into_bytes()).collect(),
     };
     let (words, remote) = match &exec.way {
-        ExecMethod::Ssh { .. } => (ssh(host), Some(RemoteCommand::words(&words, &[]))),
-        ExecMethod::Argv(args) => (carried(args, &words, &[], host), None),
+        ExecMethod::Ssh { .. } => (
+            ssh_words(host),
+            Some(RemoteCommand::from_words(&words, &[])),
+        ),
+        ExecMethod::Argv(args) => (fill_argv(args, &words, &[], host), None),
         ExecMethod::Words | ExecMethod::Script => (words, None),
     };
     Job {
@@ -183,7 +185,7 @@ fn is_carried(exec: &ExecType) -> bool {
     matches!(exec.way, ExecMethod::Argv(_)) && !exec.is_local()
 }
 
-/// The exec type of a task whose type or host comes from a result.
+/// The exec type of a task whose exec type or host comes from a result.
 fn late_exec(
     command: &Command,
     defaults: &Defaults,
@@ -200,14 +202,14 @@ fn late_exec(
 }
 
 fn setting(name: &str, value: &[u8]) -> CString {
-    // NUL bytes are gone already; an empty string is what is left of a mistake.
+    // NUL bytes were removed before, so this does not fail.
     CString::new([name.as_bytes(), b"=", value].concat()).unwrap_or_default()
 }
 
 fn without_nul(mut value: Vec<u8>, evaluation: &Evaluation, what: &str) -> Vec<u8> {
     if value.contains(&0) {
         evaluation.warnings.borrow_mut().push(format!(
-            "{what} lost its NUL bytes; `stdin=@N_stdout@` and `@N_stdout_file@` keep them"
+            "{what}: NUL bytes were removed; `stdin=@N_stdout@` and `@N_stdout_file@` keep them"
         ));
         value.retain(|b| *b != 0);
     }
@@ -218,7 +220,7 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
     let Some(value) = &command.stdin else {
         return Stdin::Null;
     };
-    // A stream alone in the value is handed over byte for byte (SPEC §1.1).
+    // A value that is only a stream is passed on byte for byte (SPEC §1.1).
     if let [
         Piece::Reference {
             to:
@@ -249,16 +251,17 @@ struct Filler<'a> {
 /// A variable and its value.
 type Variable = (String, Vec<u8>);
 
-/// The words to execute here, and what goes with them.
-struct Filled {
+/// A command with its values filled in.
+struct FilledCommand {
+    /// What is executed on this machine.
     words: Vec<Vec<u8>>,
-    /// Values of a script, for its environment.
+    /// The values of a script, for its environment.
     values: Vec<Variable>,
     remote: Option<RemoteCommand>,
 }
 
 impl Filler<'_> {
-    /// What every command finds in its environment, and the task's `env.NAME`.
+    /// The variables that every command gets, and the task's `env.NAME`.
     fn variables(&self, command: &Command, common: &JobEnvironment) -> Vec<Variable> {
         let own = &self.evaluation.context;
         let mut out = vec![
@@ -285,7 +288,7 @@ impl Filler<'_> {
         payload: &[Template],
         of_command: usize,
         variables: &[Variable],
-    ) -> Filled {
+    ) -> FilledCommand {
         let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
             .iter()
             .map(|word| {
@@ -303,13 +306,14 @@ impl Filler<'_> {
                     quote::shell_word(&shown.join(" ")),
                 ];
                 (
-                    ssh(&self.evaluation.context.hostname),
-                    Some(RemoteCommand::words(&words, variables)),
+                    ssh_words(&self.evaluation.context.hostname),
+                    Some(RemoteCommand::from_words(&words, variables)),
                 )
             }
             ExecMethod::Argv(args) => {
                 let (command, arguments) = words.split_at(of_command);
-                let carried = carried(args, command, arguments, &self.evaluation.context.hostname);
+                let carried =
+                    fill_argv(args, command, arguments, &self.evaluation.context.hostname);
                 self.show_carried(args, &shown[..of_command], &shown[of_command..]);
                 (carried, None)
             }
@@ -318,16 +322,21 @@ impl Filler<'_> {
                 (words, None)
             }
         };
-        Filled {
+        FilledCommand {
             words,
             values: Vec::new(),
             remote,
         }
     }
 
-    /// A script: its data goes into the environment of the local shell, else
-    /// before the script as assignments.
-    fn script(&mut self, exec: &ExecType, script: &Script, variables: &[Variable]) -> Filled {
+    /// A script: its values go into the environment of a local shell. Elsewhere they
+    /// precede the script as assignments.
+    fn script(
+        &mut self,
+        exec: &ExecType,
+        script: &Script,
+        variables: &[Variable],
+    ) -> FilledCommand {
         let mut values = Vec::new();
         let mut settings = Vec::new();
         for (index, value) in script.values.iter().enumerate() {
@@ -345,9 +354,9 @@ impl Filler<'_> {
             ExecMethod::Ssh { .. } => {
                 settings.extend(["ssh".into(), self.host(), shown]);
                 self.shown = settings;
-                let remote = Some(RemoteCommand::script(&text, &values, variables));
-                Filled {
-                    words: ssh(&self.evaluation.context.hostname),
+                let remote = Some(RemoteCommand::from_script(&text, &values, variables));
+                FilledCommand {
+                    words: ssh_words(&self.evaluation.context.hostname),
                     values: Vec::new(),
                     remote,
                 }
@@ -356,8 +365,8 @@ impl Filler<'_> {
                 let whole = [assignments(&values), text].concat();
                 self.shown = settings;
                 self.show_carried(args, &[shown], &[]);
-                let words = carried(args, &[whole], &[], &self.evaluation.context.hostname);
-                Filled {
+                let words = fill_argv(args, &[whole], &[], &self.evaluation.context.hostname);
+                FilledCommand {
                     words,
                     values: Vec::new(),
                     remote: None,
@@ -371,7 +380,7 @@ impl Filler<'_> {
                 };
                 settings.extend([shell.to_string(), "-c".into(), shown]);
                 self.shown = settings;
-                Filled {
+                FilledCommand {
                     words: vec![shell.into(), b"-c".to_vec(), text],
                     values,
                     remote: None,
@@ -401,8 +410,8 @@ impl Filler<'_> {
         self.limited(word, 0, "a word of the command line")
     }
 
-    /// A word with its values, cut to what the kernel takes with that much before
-    /// it (the name of a variable).
+    /// A word with its values, cut to what the kernel accepts. `before` bytes precede
+    /// it, such as the name of a variable.
     fn limited(&self, word: &Template, before: usize, what: &str) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &word.pieces {
@@ -416,16 +425,17 @@ impl Filler<'_> {
             }
         }
         let out = without_nul(out, self.evaluation, what);
-        self.cut(&out, WORD.saturating_sub(before), what).to_vec()
+        self.cut(&out, WORD_MAX.saturating_sub(before), what)
+            .to_vec()
     }
 
-    /// At most `limit` bytes, not ending within a character.
+    /// At most `limit` bytes, not ending in the middle of a character.
     fn cut<'b>(&self, value: &'b [u8], limit: usize, what: &str) -> &'b [u8] {
         if value.len() <= limit {
             return value;
         }
         let text = format!(
-            "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` hold all of an output",
+            "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` give the whole output",
             limit.div_ceil(1 << 10)
         );
         self.evaluation.warnings.borrow_mut().push(text);
@@ -438,7 +448,7 @@ impl Filler<'_> {
     }
 }
 
-/// ssh and its options, up to the host.
+/// ssh with its options, up to the host.
 const SSH: &[&str] = &[
     "ssh",
     "-o",
@@ -451,8 +461,9 @@ const SSH: &[&str] = &[
     "--",
 ];
 
-/// The words that start ssh (SPEC §5); what it runs there comes on its input.
-fn ssh(host: &str) -> Vec<Vec<u8>> {
+/// The words that start ssh (SPEC §5). The command for the host comes on its standard
+/// input.
+fn ssh_words(host: &str) -> Vec<Vec<u8>> {
     let host = host
         .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))
@@ -460,13 +471,13 @@ fn ssh(host: &str) -> Vec<Vec<u8>> {
     let mut words: Vec<Vec<u8>> = SSH.iter().map(|w| w.as_bytes().to_vec()).collect();
     words.extend([
         host.as_bytes().to_vec(),
-        remote::remote_command().into_bytes(),
+        remote::wrapper_command().into_bytes(),
     ]);
     words
 }
 
-/// An exec type's argument vector with the words in their places.
-fn carried(args: &[Arg], command: &[Vec<u8>], arguments: &[Vec<u8>], host: &str) -> Vec<Vec<u8>> {
+/// An exec type's argument vector with the words filled in.
+fn fill_argv(args: &[Arg], command: &[Vec<u8>], arguments: &[Vec<u8>], host: &str) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     for arg in args {
         match arg {
@@ -482,7 +493,7 @@ fn with_host(parts: &[Option<String>], host: &str) -> String {
     parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect()
 }
 
-/// Values as `NAME='VALUE'` lines before a script that another program carries.
+/// The values as `NAME='VALUE'` lines, for a script that another program runs.
 fn assignments(values: &[Variable]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in values {
@@ -493,22 +504,22 @@ fn assignments(values: &[Variable]) -> Vec<u8> {
     out
 }
 
-/// How many characters of one word a log line shows.
-const SHOWN: usize = 2000;
+/// How many characters of a word are shown.
+const SHOWN_MAX: usize = 2000;
 
-/// The word as it may be shown: secrets are masked in the values as they are,
-/// before anything is quoted or cut.
+/// The word as it is shown. Secrets are masked in the values before anything is quoted
+/// or cut.
 fn shown(word: &Template, evaluation: &Evaluation) -> String {
-    struct Short<'a>(&'a Evaluation<'a>);
-    impl Lookup for Short<'_> {
+    struct ShortValues<'a>(&'a Evaluation<'a>);
+    impl Lookup for ShortValues<'_> {
         fn value(&self, reference: Reference) -> std::borrow::Cow<'_, [u8]> {
             let mask = self.0.mask;
-            let value = self.0.value_within(reference, SHOWN + mask.reach());
-            std::borrow::Cow::Owned(mask.apply_to_range(&value, 0, SHOWN))
+            let value = self.0.value_within(reference, SHOWN_MAX + mask.reach());
+            std::borrow::Cow::Owned(mask.apply_to_range(&value, 0, SHOWN_MAX))
         }
     }
-    let text = word.shown(Some(&Short(evaluation)));
-    match text.char_indices().nth(SHOWN) {
+    let text = word.shown(Some(&ShortValues(evaluation)));
+    match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }

@@ -1,4 +1,4 @@
-//! Starts one command: its program found, its pipes made, its memory prepared.
+//! Starts one command: finds its program, makes its pipes, prepares its memory.
 #![forbid(unsafe_code)]
 
 use super::process_context::ProcessContext;
@@ -6,6 +6,7 @@ use super::runner::{CommandEnd, Job, Stdin};
 use super::stdin_pipe::{self, StdinPipe};
 use super::sys;
 use crate::exit;
+use crate::text::diagnostic::reason;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
@@ -14,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long starting is tried again while the machine is short of processes or files.
+/// How long to keep trying while the machine is short of processes or files.
 const SHORTAGE: Duration = Duration::from_secs(60);
 
 /// A process and the ends of its pipes.
@@ -23,17 +24,18 @@ pub struct SpawnedProcess {
     pub pidfd: Option<OwnedFd>,
     pub stdout: PipeReader,
     pub stderr: PipeReader,
-    pub feed: Option<StdinPipe>,
+    /// Only for a job with a remote wrapper; any other has its input from the start.
+    pub stdin: Option<StdinPipe>,
 }
 
-/// Why there is none.
+/// Why a command could not start.
 pub struct StartFailure {
     pub ending: CommandEnd,
     pub reason: String,
 }
 
 impl StartFailure {
-    fn because(code: i32, reason: String) -> StartFailure {
+    fn new(code: i32, reason: String) -> StartFailure {
         StartFailure {
             ending: CommandEnd::Unstarted(code),
             reason,
@@ -41,18 +43,22 @@ impl StartFailure {
     }
 }
 
-/// Starts the program; waits a while where the machine is short of processes.
+/// Starts the program. If the machine is short of processes, a `patient` call
+/// waits for a while.
+///
+/// # Errors
+/// Why it could not start, and what to report as its end.
 pub fn start(
     job: &Job,
     patient: bool,
-    around: &ProcessContext,
+    context: &ProcessContext,
 ) -> Result<SpawnedProcess, StartFailure> {
     let name = String::from_utf8_lossy(&job.words[0]).into_owned();
     let launch = Launch::new(job)?;
     let patience = Instant::now() + SHORTAGE.min(job.timeout);
     let mut nap = Duration::from_millis(10);
     loop {
-        let error = match launch.attempt(job, around) {
+        let error = match launch.attempt(job, context) {
             Ok(started) => return Ok(started),
             Err(error) => error,
         };
@@ -67,39 +73,40 @@ pub fn start(
             });
         }
         if !short || Instant::now() + nap > patience {
-            return Err(refused(&name, &error));
+            return Err(start_failure(&name, &error));
         }
-        let told_to_end = sys::poll(&[around.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
-        if told_to_end {
+        let interrupted = sys::poll(&[context.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
+        if interrupted {
             return Err(StartFailure {
                 ending: CommandEnd::Cancelled,
-                reason: "ended before it could start".into(),
+                reason: "terminated before it could start".into(),
             });
         }
         nap = (nap * 2).min(Duration::from_secs(1));
     }
 }
 
-fn refused(name: &str, error: &io::Error) -> StartFailure {
+fn start_failure(name: &str, error: &io::Error) -> StartFailure {
     match error.raw_os_error() {
-        Some(libc::ENOENT) => StartFailure::because(
+        Some(libc::ENOENT) => StartFailure::new(
             exit::NOT_FOUND,
             format!(
-                "{name}: cannot be started: {error} (it, its interpreter, or the working directory)"
+                "{name}: cannot start: {} (the program, its interpreter or the working directory)",
+                reason(error)
             ),
         ),
-        Some(libc::E2BIG) => StartFailure::because(
+        Some(libc::E2BIG) => StartFailure::new(
             exit::NOT_EXECUTABLE,
-            format!("{name}: the command line is too long; hand data over with `stdin=`"),
+            format!("{name}: the command line is too long; pass data with `stdin=`"),
         ),
-        _ => StartFailure::because(
+        _ => StartFailure::new(
             exit::NOT_EXECUTABLE,
-            format!("{name}: cannot be started: {error}"),
+            format!("{name}: cannot start: {}", reason(error)),
         ),
     }
 }
 
-/// Everything `execve` needs, made before the process is.
+/// Everything that `execve` needs, prepared before the process exists.
 struct Launch<'a> {
     path: CString,
     argv: Vec<CString>,
@@ -111,7 +118,7 @@ impl<'a> Launch<'a> {
     fn new(job: &'a Job) -> Result<Launch<'a>, StartFailure> {
         let c = |bytes: &[u8]| {
             CString::new(bytes).map_err(|_| {
-                StartFailure::because(exit::NOT_EXECUTABLE, "a word holds a NUL byte".into())
+                StartFailure::new(exit::NOT_EXECUTABLE, "a word contains a NUL byte".into())
             })
         };
         let env = environment(job);
@@ -129,12 +136,12 @@ impl<'a> Launch<'a> {
         })
     }
 
-    fn attempt(&self, job: &Job, around: &ProcessContext) -> io::Result<SpawnedProcess> {
-        let (stdin, feed) = match &job.remote {
-            None => (OwnedFd::from(stdin(&job.stdin)?), None),
+    fn attempt(&self, job: &Job, context: &ProcessContext) -> io::Result<SpawnedProcess> {
+        let (stdin, stdin_pipe) = match &job.remote {
+            None => (OwnedFd::from(open_stdin(&job.stdin)?), None),
             Some(remote) => {
                 let (reader, writer) = io::pipe()?;
-                let line = remote.setup_line(stdin_pipe::size(&job.stdin), around.kill_after);
+                let line = remote.setup_line(stdin_pipe::size(&job.stdin), context.kill_after);
                 (
                     OwnedFd::from(reader),
                     Some(StdinPipe::new(writer, line, &job.stdin)?),
@@ -151,12 +158,12 @@ impl<'a> Launch<'a> {
             stdin: stdin.as_fd(),
             stdout: stdout_end.as_fd(),
             stderr: stderr_end.as_fd(),
-            register: Some(around.guardian.registry()),
+            register: Some(context.guardian.registry()),
         };
         let mut spawned = sys::spawn(&program);
         let refused = spawned.as_ref().err().and_then(io::Error::raw_os_error);
         if refused == Some(libc::ENOEXEC) && self.is_text() {
-            // A script without `#!`: a shell would run it, and so do we.
+            // A script without `#!`: a shell would run it, so tasker does.
             let argv: Vec<CString> = [c"/bin/sh".into(), c"--".into(), self.path.clone()]
                 .into_iter()
                 .chain(self.argv[1..].iter().cloned())
@@ -171,17 +178,17 @@ impl<'a> Launch<'a> {
             pidfd,
             stdout,
             stderr,
-            feed,
+            stdin: stdin_pipe,
         })
     }
 }
 
 impl Launch<'_> {
-    /// Whether the program may be a script: as for bash, no NUL in its first line.
-    /// A shell would take a binary of another machine for commands.
+    /// Whether the program can be a script: like bash, checks that its first line
+    /// has no NUL. A shell would read another machine's binary as commands.
     fn is_text(&self) -> bool {
         let mut head = [0; 128];
-        let path = placed(self.workdir.as_deref(), self.path.to_bytes());
+        let path = in_workdir(self.workdir.as_deref(), self.path.to_bytes());
         let length = File::open(path).and_then(|mut f| f.read(&mut head));
         let head = &head[..length.unwrap_or(0)];
         let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -189,12 +196,12 @@ impl Launch<'_> {
     }
 }
 
-/// The path as it is from the working directory.
-fn placed(workdir: Option<&CStr>, path: &[u8]) -> PathBuf {
-    Path::new(as_path(workdir.map_or(b"", CStr::to_bytes))).join(as_path(path))
+/// The path, relative to the working directory.
+fn in_workdir(workdir: Option<&CStr>, path: &[u8]) -> PathBuf {
+    Path::new(as_os_str(workdir.map_or(b"", CStr::to_bytes))).join(as_os_str(path))
 }
 
-/// tasker's environment with the job's settings in place of variables of the same name.
+/// tasker's environment; the job's settings replace variables of the same name.
 fn environment(job: &Job) -> Vec<&CStr> {
     let name = |variable: &CStr| {
         variable
@@ -208,21 +215,24 @@ fn environment(job: &Job) -> Vec<&CStr> {
     kept.chain(&job.settings).map(CString::as_c_str).collect()
 }
 
-/// A working directory that cannot be entered has its own reason to tell.
+/// Reports a bad working directory as such, not as a bad program.
 fn check_directory(path: &[u8]) -> Result<(), StartFailure> {
-    let error = match Path::new(as_path(path)).metadata() {
+    let error = match Path::new(as_os_str(path)).metadata() {
         Ok(data) if data.is_dir() => return Ok(()),
         Ok(_) => io::Error::from_raw_os_error(libc::ENOTDIR),
         Err(error) => error,
     };
     let path = String::from_utf8_lossy(path);
-    Err(StartFailure::because(
+    Err(StartFailure::new(
         exit::NOT_EXECUTABLE,
-        format!("the working directory `{path}`: {error}"),
+        format!(
+            "cannot enter the working directory `{path}`: {}",
+            reason(&error)
+        ),
     ))
 }
 
-/// Finds the program in the PATH that it will see, from where it will be.
+/// Finds the program in the PATH that it will see, from its working directory.
 fn find_program(
     word: &[u8],
     env: &[&CStr],
@@ -231,23 +241,23 @@ fn find_program(
     let name = String::from_utf8_lossy(word).into_owned();
     let c = |bytes: Vec<u8>| {
         CString::new(bytes).map_err(|_| {
-            StartFailure::because(exit::NOT_FOUND, "the command holds a NUL byte".into())
+            StartFailure::new(exit::NOT_FOUND, "the command contains a NUL byte".into())
         })
     };
     if word.is_empty() {
-        return Err(StartFailure::because(
+        return Err(StartFailure::new(
             exit::NOT_FOUND,
             "the command is empty".into(),
         ));
     }
     if word.contains(&b'/') {
-        let path = placed(workdir, word);
+        let path = in_workdir(workdir, word);
         return match path.metadata() {
-            Ok(data) if data.is_dir() => Err(StartFailure::because(
+            Ok(data) if data.is_dir() => Err(StartFailure::new(
                 exit::NOT_EXECUTABLE,
                 format!("{name}: is a directory"),
             )),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StartFailure::because(
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StartFailure::new(
                 exit::NOT_FOUND,
                 format!("{name}: no such program"),
             )),
@@ -258,7 +268,7 @@ fn find_program(
         .iter()
         .find_map(|v| v.to_bytes().strip_prefix(b"PATH="))
         .unwrap_or(b"/usr/bin:/bin");
-    let mut forbidden = false;
+    let mut found_forbidden = false;
     for directory in path.split(|b| *b == b':') {
         let directory: &[u8] = if directory.is_empty() {
             b"."
@@ -266,28 +276,28 @@ fn find_program(
             directory
         };
         let candidate = [directory, b"/", word].concat();
-        let seen = placed(workdir, &candidate);
-        if seen.is_file() {
-            match c(seen.into_os_string().into_vec()) {
-                Ok(seen) if sys::may_execute(&seen) => return c(candidate),
-                _ => forbidden = true,
+        let path = in_workdir(workdir, &candidate);
+        if path.is_file() {
+            match c(path.into_os_string().into_vec()) {
+                Ok(path) if sys::can_execute(&path) => return c(candidate),
+                _ => found_forbidden = true,
             }
         }
     }
-    let (code, reason) = match forbidden {
+    let (code, why) = match found_forbidden {
         true => (exit::NOT_EXECUTABLE, "permission denied"),
         false => (exit::NOT_FOUND, "command not found"),
     };
-    Err(StartFailure::because(code, format!("{name}: {reason}")))
+    Err(StartFailure::new(code, format!("{name}: {why}")))
 }
 
-fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
+fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 
-fn stdin(from: &Stdin) -> io::Result<File> {
+fn open_stdin(from: &Stdin) -> io::Result<File> {
     match from {
-        Stdin::Null => sys::nothing(),
+        Stdin::Null => sys::null_file(),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
         Stdin::Stream(stream) => match stream.path() {
             Some(path) => File::open(path),

@@ -1,23 +1,22 @@
-//! Real commands: a thread for each that runs, reused, never more than there is
-//! work for. A command that runs alone needs none: the engine's thread, which has
-//! nothing to do but wait for it, looks after it itself. That spares a sequential
-//! run two changes of thread a task.
+//! Runs real commands: each running command has a worker thread. Threads are reused,
+//! and there are never more than needed. A single command needs no worker: the
+//! engine's thread, which would only wait for it, follows it itself. That saves a
+//! sequential run two thread switches per task.
 //!
-//! Who owns what: the engine's thread owns the flow and every result; a worker
-//! owns its command from start to end and hands over the result; the signal
-//! thread owns the level. They meet in one `Mutex` (`State`) with two
-//! condition variables, `work` for workers and `news` for the engine. While the
-//! engine's thread looks after a command it waits for descriptors instead, and
-//! the signal thread rings a bell, a pipe, for it. Once more than one command runs,
-//! its own goes to a worker as it is.
+//! Ownership: the engine's thread owns the flow and all results. A worker owns its
+//! command from start to end, and hands over the result. The signal thread owns the
+//! signal level. They meet in one mutex (`PoolState`) with two condition variables,
+//! `work` for the workers and `news` for the engine. While the engine's thread
+//! follows a command it waits for descriptors instead, and the signal thread wakes it
+//! through a pipe, the bell. When a second command starts, a worker takes over the
+//! first as it is.
 //!
-//! Locks: `State` and the ramp's are never held together; under either the level
-//! of `Interrupt` may be read or raised, and nothing but what is its own is taken
-//! under that. The spool's lock is held alone, while a file is made or removed,
-//! and so is that of the last look at `/proc` (`family`). The beat is the engine's
-//! alone; SIGUSR1 and SIGWINCH only set a flag in `State`. So no circle of
-//! waiting can form, and nobody who holds a lock waits for anything but that
-//! lock's own condition variable.
+//! Locks: those of `PoolState` and of the connection limit are never held together.
+//! Under either, the level of `Interrupt` can be read or raised, which takes only its
+//! own lock. The locks of the spool and of the last scan of `/proc` are always held
+//! alone. Only the engine uses the beat; SIGUSR1 and SIGWINCH only set a flag in
+//! `PoolState`. So there can be no deadlock, and no thread that holds a lock waits
+//! for anything but that lock's condition variable.
 #![forbid(unsafe_code)]
 
 use super::child::{self, Pause, RunningChild};
@@ -31,44 +30,44 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A worker's stack in bytes; its buffers are elsewhere.
+/// A worker's stack in bytes; its buffers are on the heap.
 const STACK: usize = 128 << 10;
 
 pub struct Pool {
-    shared: Arc<Shared>,
-    /// The command that this thread looks after, and the number of its job.
+    shared: Arc<PoolShared>,
+    /// The command that this thread follows, and the number of its job.
     own: Option<(u64, Box<RunningChild<'static>>)>,
-    /// Can be read when there is news while it does.
+    /// Becomes readable when there is news meanwhile.
     bell: PipeReader,
-    /// Jobs that are queued or run.
+    /// How many jobs are queued or running.
     busy: usize,
-    /// How often a wait tells that time goes by, and when next.
+    /// How often a wait returns with a beat, and when next.
     beat: Option<(Duration, Instant)>,
 }
 
-struct Shared {
-    around: Arc<ProcessContext>,
+struct PoolShared {
+    context: Arc<ProcessContext>,
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     work: Condvar,
     news: Condvar,
 }
 
-impl Shared {
-    /// The result of the work; the work itself where the machine is short of
-    /// processes, which a `patient` call waits for.
-    fn carry_out(&self, work: Work, patient: bool) -> Result<Done, Work> {
+impl PoolShared {
+    /// Does the work, and returns its result. If the machine is short of processes, a
+    /// `patient` call waits, and any other returns the work.
+    fn carry_out(&self, work: Work, patient: bool) -> Result<JobResult, Work> {
         match work {
             Work::Job(job) => {
-                let finished = child::run(&job, self.deadline(&job), patient, &self.around);
+                let finished = child::run(&job, self.deadline(&job), patient, &self.context);
                 match finished.ending {
                     CommandEnd::Shortage => Err(Work::Job(job)),
                     _ => Ok((job.number, Box::new(finished))),
                 }
             }
             Work::Running(number, mut running) => {
-                running.follow(&self.around, &Pause::NEVER);
-                Ok((number, Box::new(running.finished(&self.around))))
+                running.follow(&self.context, &Pause::NEVER);
+                Ok((number, Box::new(running.finish(&self.context))))
             }
         }
     }
@@ -79,48 +78,51 @@ impl Shared {
 }
 
 /// The number of a job, and its result.
-type Done = (u64, Box<FinishedCommand>);
+type JobResult = (u64, Box<FinishedCommand>);
 
-/// What a worker takes on.
+/// What a worker does.
 enum Work {
     Job(Box<Job>),
-    /// A command that runs already.
+    /// A command that is already running.
     Running(u64, Box<RunningChild<'static>>),
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     jobs: VecDeque<Work>,
-    /// Threads that take jobs, and how many of them have one.
+    /// How many worker threads there are, and how many are busy.
     workers: usize,
-    at_work: usize,
-    done: VecDeque<Done>,
+    busy_workers: usize,
+    done: VecDeque<JobResult>,
     signals: VecDeque<(i32, SignalLevel)>,
-    /// SIGUSR1 and SIGWINCH came.
+    /// SIGUSR1 or SIGWINCH came.
     asked: bool,
     resized: bool,
-    /// The bell was rung and not heard yet.
+    /// The bell was rung, and its byte is not read yet.
     rung: bool,
     closed: bool,
 }
 
 impl Pool {
-    /// Starts the thread that waits for signals; workers come with the jobs.
-    /// The signals must be blocked already.
-    pub fn new(around: Arc<ProcessContext>) -> io::Result<Pool> {
+    /// Starts the thread that waits for signals, which must be blocked already. Workers
+    /// start with the jobs.
+    ///
+    /// # Errors
+    /// That there can be no pipe or no thread.
+    pub fn new(context: Arc<ProcessContext>) -> io::Result<Pool> {
         sys::raise_file_limit();
-        let shared = Arc::new(Shared {
-            around,
+        let shared = Arc::new(PoolShared {
+            context,
             began: Instant::now(),
             state: Mutex::default(),
             work: Condvar::new(),
             news: Condvar::new(),
         });
-        let of_signals = shared.clone();
-        let (bell, rope) = io::pipe()?;
+        let signals = shared.clone();
+        let (bell, bell_end) = io::pipe()?;
         std::thread::Builder::new()
             .stack_size(STACK)
-            .spawn(move || watch_signals(&of_signals, &rope))?;
+            .spawn(move || watch_signals(&signals, &bell_end))?;
         Ok(Pool {
             shared,
             own: None,
@@ -130,7 +132,7 @@ impl Pool {
         })
     }
 
-    /// From now on a wait also ends each time that so much time has gone by.
+    /// From now on a wait also ends at this interval.
     pub fn beat(&mut self, every: Duration) {
         self.beat = Some((every, Instant::now() + every));
     }
@@ -150,21 +152,21 @@ impl Pool {
         }
     }
 
-    /// Ends the workers, then the guardian. Jobs must all be done.
+    /// Ends the workers and the guardian. To be called when all jobs are done.
     pub fn close(self) {
         lock(&self.shared.state).closed = true;
         self.shared.work.notify_all();
-        self.shared.around.guardian.finish();
+        self.shared.context.guardian.finish();
     }
 }
 
 impl Pool {
-    /// Starts the job on this thread; gives it back where the machine is short of
-    /// processes, which may take long to wait for.
+    /// Starts the job on this thread. Returns it if the machine is short of processes,
+    /// since waiting for that could take long.
     fn start_here(&mut self, job: Job) -> Option<Job> {
         let deadline = self.shared.deadline(&job);
-        let around = &self.shared.around;
-        match RunningChild::start(&job, deadline, false, None, around, Instant::now()) {
+        let context = &self.shared.context;
+        match RunningChild::start(&job, deadline, false, None, context, Instant::now()) {
             Ok(running) => self.own = Some((job.number, Box::new(running))),
             Err(finished) if finished.ending == CommandEnd::Shortage => return Some(job),
             Err(finished) => lock(&self.shared.state)
@@ -174,32 +176,37 @@ impl Pool {
         None
     }
 
-    /// Gives work to a worker, a new one where there are too few.
+    /// Gives work to a worker. Starts a new one if there are too few.
     fn hand_over(&mut self, work: Work) {
         let mut state = lock(&self.shared.state);
         if state.workers < self.busy {
             let shared = self.shared.clone();
             let spawned = std::thread::Builder::new()
                 .stack_size(STACK)
-                .spawn(move || work_on(&shared));
+                .spawn(move || run_worker(&shared));
             if spawned.is_ok() {
                 state.workers += 1;
             } else if state.workers == 0 {
-                // No thread to be had at all: run it here, slowly but surely.
+                // There can be no thread at all: run it here.
                 drop(state);
                 let done = self.shared.carry_out(work, true);
                 lock(&self.shared.state).done.extend(done.ok());
                 return;
             }
-            // Else it waits for a worker that is at work now.
+            // Otherwise it waits for a worker that is busy now.
         }
         state.jobs.push_back(work);
         drop(state);
         self.shared.work.notify_one();
     }
 
-    /// What has happened, and how long nothing more can be due; `None` for ever.
-    fn news(&mut self, state: &mut State, until: Option<Time>) -> Result<Wake, Option<Duration>> {
+    /// Returns what has happened; otherwise how long to wait for more, `None` without
+    /// a limit.
+    fn news(
+        &mut self,
+        state: &mut PoolState,
+        until: Option<Time>,
+    ) -> Result<Wake, Option<Duration>> {
         if std::mem::take(&mut state.rung) {
             let _ = self.bell.read(&mut [0]);
         }
@@ -213,7 +220,7 @@ impl Pool {
         if std::mem::take(&mut state.asked) {
             return Ok(Wake::Asked);
         }
-        if is_due(&mut self.beat, std::mem::take(&mut state.resized)) {
+        if is_beat_due(&mut self.beat, std::mem::take(&mut state.resized)) {
             return Ok(Wake::Beat);
         }
         let left = until.map(|u| u.saturating_sub(self.shared.began.elapsed()));
@@ -224,17 +231,17 @@ impl Pool {
         Err([left, beat].into_iter().flatten().min())
     }
 
-    /// Looks after the command of this thread until there is news; its result once
-    /// it is over.
-    fn look_after(&mut self, patience: Option<Duration>) -> Option<Wake> {
+    /// Follows this thread's command until there is news. Returns its result once it is
+    /// over.
+    fn follow_own(&mut self, patience: Option<Duration>) -> Option<Wake> {
         let (number, mut running) = self.own.take()?;
         let pause = Pause {
             at: patience.map(|p| Instant::now() + p),
             bell: self.bell.as_raw_fd(),
         };
-        if running.follow(&self.shared.around, &pause) {
+        if running.follow(&self.shared.context, &pause) {
             self.busy -= 1;
-            let finished = running.finished(&self.shared.around);
+            let finished = running.finish(&self.shared.context);
             return Some(Wake::Done(number, Box::new(finished)));
         }
         self.own = Some((number, running));
@@ -250,7 +257,7 @@ impl Runner for Pool {
     fn start(&mut self, job: Job) {
         self.busy += 1;
         let mut job = Some(job);
-        // What has a far end may have to wait for its turn.
+        // An `ssh` job can have to wait for a connection slot.
         if self.busy == 1 {
             job = job.and_then(|j| {
                 if j.remote.is_none() {
@@ -278,7 +285,7 @@ impl Runner for Pool {
             };
             if self.own.is_some() {
                 drop(state);
-                if let Some(wake) = self.look_after(patience) {
+                if let Some(wake) = self.follow_own(patience) {
                     return wake;
                 }
                 state = lock(&shared.state);
@@ -301,19 +308,18 @@ impl Runner for Pool {
     }
 
     fn rearm(&mut self, shield: bool) {
-        // A signal that came since the engine looked counts from here on: it must
-        // not be lost, for it may be the one that is to end the final tasks.
+        // A signal that came since the engine last looked counts for what follows. It
+        // must not be lost: it can be the one that is to end the final tasks.
         let mut state = lock(&self.shared.state);
-        self.shared.around.interrupt.rearm(shield);
+        self.shared.context.interrupt.rearm(shield);
         for news in &mut state.signals {
-            news.1 = self.shared.around.interrupt.raise(news.0);
+            news.1 = self.shared.context.interrupt.raise(news.0);
         }
     }
 }
 
-/// Whether to tell that time goes by: in its turn, or for another size of the
-/// terminal.
-fn is_due(beat: &mut Option<(Duration, Instant)>, resized: bool) -> bool {
+/// Whether a beat is due: at its interval, or because the terminal was resized.
+fn is_beat_due(beat: &mut Option<(Duration, Instant)>, resized: bool) -> bool {
     let now = Instant::now();
     match beat {
         Some((every, next)) if resized || *next <= now => {
@@ -324,23 +330,23 @@ fn is_due(beat: &mut Option<(Duration, Instant)>, resized: bool) -> bool {
     }
 }
 
-/// A worker's life: take a job, run it, hand over the result.
+/// Runs in a worker: takes a job, runs it, hands over the result.
 ///
-/// When the machine is short of processes, threads are part of the shortage: a
-/// worker then gives its job back and ends, as long as another one is at work
-/// that will take it; only the last waits until there is room.
-fn work_on(shared: &Shared) {
+/// If the machine is short of processes, threads are part of the problem: a worker
+/// puts its job back and ends, as long as another one is busy and will take it. Only
+/// the last one waits.
+fn run_worker(shared: &PoolShared) {
     let mut state = lock(&shared.state);
     loop {
         if let Some(work) = state.jobs.pop_front() {
-            state.at_work += 1;
+            state.busy_workers += 1;
             drop(state);
             let mut done = shared.carry_out(work, false);
             state = lock(&shared.state);
             if let Err(work) = done {
-                if state.at_work > 1 {
+                if state.busy_workers > 1 {
                     state.jobs.push_front(work);
-                    state.at_work -= 1;
+                    state.busy_workers -= 1;
                     state.workers -= 1;
                     return;
                 }
@@ -348,7 +354,7 @@ fn work_on(shared: &Shared) {
                 done = shared.carry_out(work, true);
                 state = lock(&shared.state);
             }
-            state.at_work -= 1;
+            state.busy_workers -= 1;
             state.done.extend(done.ok());
             shared.news.notify_one();
         } else if state.closed {
@@ -362,27 +368,27 @@ fn work_on(shared: &Shared) {
     }
 }
 
-/// The signal thread's life, as long as the process.
-fn watch_signals(shared: &Shared, rope: &PipeWriter) {
+/// Runs in the signal thread, until the process ends.
+fn watch_signals(shared: &PoolShared, bell: &PipeWriter) {
     loop {
         let signal = sys::next_signal();
-        // In one step, so that `rearm` sees a signal either whole or not at all.
+        // Locked, so that `rearm` sees a signal either completely or not at all.
         let mut state = lock(&shared.state);
         let ends = signal != sys::SIGUSR1 && signal != sys::SIGWINCH;
         if ends {
-            let level = shared.around.interrupt.raise(signal);
+            let level = shared.context.interrupt.raise(signal);
             state.signals.push_back((signal, level));
         }
         state.asked |= signal == sys::SIGUSR1;
         state.resized |= signal == sys::SIGWINCH;
-        // Never more than one byte, for which a pipe has room.
+        // Never more than one byte, so it always fits into the pipe.
         if !std::mem::replace(&mut state.rung, true) {
-            let _ = { rope }.write(b"!");
+            let _ = { bell }.write(b"!");
         }
         drop(state);
         shared.news.notify_one();
         if ends {
-            shared.around.connection_limit.wake();
+            shared.context.connection_limit.wake();
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The far end of an `ssh` task (SPEC §5): a few lines of POSIX `sh` that run
-//! the words there, and end them when the control channel closes.
+//! The remote wrapper of an `ssh` task (SPEC §5): a few lines of POSIX `sh` that run
+//! the command on the host, and end it when the control channel closes.
 //!
-//! The channel is ssh's standard input. First comes one line that sets the
-//! words, then the command's own standard input, then nothing; tasker holds it
-//! open. So the words meet no other parser than `sh`, whatever the login shell
-//! is, their length is not bounded by the kernel's, and nobody sees them in `ps`.
+//! The channel is ssh's standard input. It carries one line that sets the words of
+//! the command, then the command's own standard input; then tasker keeps it open.
+//! So only `sh` parses the words, whatever the login shell is; the kernel's limit of
+//! a command line does not apply; and `ps` does not show them.
 //!
-//! Rejected: quoting the words into ssh's command line. A csh takes no newline
-//! in quotes, a fish reads backslashes in them.
+//! Rejected: quoting the words on ssh's command line. csh does not accept newlines in
+//! quotes, and fish interprets backslashes in them.
 #![forbid(unsafe_code)]
 
 use crate::text::decimal::short_seconds;
@@ -17,16 +17,17 @@ use std::time::Duration;
 
 const WRAPPER: &str = include_str!("remote.sh");
 
-/// What a job needs at the far end.
+/// The command of an `ssh` job, as the wrapper gets it.
 pub struct RemoteCommand {
-    /// The wrapper's first line on standard error; nobody can know it before.
+    /// The wrapper's first line on standard error. Random, so that no other output can
+    /// be taken for it.
     pub nonce: String,
-    /// The assignments and `set -- WORDS`, without the size of the data.
+    /// The assignments and `set -- WORDS`.
     setup: Vec<u8>,
 }
 
-/// The command that ssh runs there: the same for every job.
-pub fn remote_command() -> String {
+/// The wrapper as the command that ssh runs on the host, the same for every job.
+pub fn wrapper_command() -> String {
     let lines = WRAPPER
         .lines()
         .filter(|l| !l.starts_with('#') && !l.is_empty());
@@ -34,9 +35,9 @@ pub fn remote_command() -> String {
 }
 
 impl RemoteCommand {
-    /// Prepares the words; `variables` are exported, `values` only set.
-    pub fn words(words: &[Vec<u8>], variables: &[(String, Vec<u8>)]) -> RemoteCommand {
-        let mut setup = assignments(variables, "export ");
+    /// A command of words, with the variables of its environment.
+    pub fn from_words(words: &[Vec<u8>], variables: &[(String, Vec<u8>)]) -> RemoteCommand {
+        let mut setup = exports(variables);
         setup.extend_from_slice(b"set --");
         for word in words {
             setup.push(b' ');
@@ -48,15 +49,15 @@ impl RemoteCommand {
         }
     }
 
-    /// The same for a script and the values it uses: run by bash where there is
-    /// one, else by sh.
-    pub fn script(
+    /// A script with the values it uses. It is run by bash, or by sh if the host has no
+    /// bash.
+    pub fn from_script(
         text: &[u8],
         values: &[(String, Vec<u8>)],
         variables: &[(String, Vec<u8>)],
     ) -> RemoteCommand {
-        let mut setup = assignments(variables, "export ");
-        setup.extend(assignments(values, "export "));
+        let mut setup = exports(variables);
+        setup.extend(exports(values));
         setup.extend_from_slice(b"set -- sh -c ");
         setup.extend(quoted(text));
         setup.extend_from_slice(
@@ -68,7 +69,8 @@ impl RemoteCommand {
         }
     }
 
-    /// The first line on the channel.
+    /// The first line on the channel; `data` is the length of the standard input in
+    /// bytes.
     pub fn setup_line(&self, data: u64, kill_after: Duration) -> Vec<u8> {
         let seconds = short_seconds(kill_after);
         let head = format!("tk_nonce={} tk_size={data} tk_kill={seconds}; ", self.nonce);
@@ -76,18 +78,18 @@ impl RemoteCommand {
     }
 }
 
-fn assignments(list: &[(String, Vec<u8>)], before: &str) -> Vec<u8> {
+fn exports(list: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in list {
-        out.extend_from_slice(format!("{before}{name}=").as_bytes());
+        out.extend_from_slice(format!("export {name}=").as_bytes());
         out.extend(quoted(value));
         out.extend_from_slice(b"; ");
     }
     out
 }
 
-/// The word for `sh`, on one line: a newline stands outside the quotes, as the
-/// variable that the wrapper holds it in.
+/// Quotes a word for `sh` on one line: a newline becomes the wrapper's variable that
+/// holds one, outside the quotes.
 fn quoted(word: &[u8]) -> Vec<u8> {
     quote::shell_bytes(word, b"'\"$tk_nl\"'")
 }
@@ -97,19 +99,19 @@ fn nonce() -> String {
     format!("tasker-{:016x}{:016x}", random(), random())
 }
 
-/// Takes the wrapper's own lines out of standard error.
-pub struct Filter {
+/// Removes the wrapper's own lines from standard error.
+pub struct StderrFilter {
     nonce: Vec<u8>,
-    /// What could be the beginning of a line of the wrapper's.
+    /// What could be the beginning of one of the wrapper's lines.
     held: Vec<u8>,
     pub connected: bool,
-    /// A background process had to be ended at the far end.
+    /// The wrapper had to end a background process.
     pub left_behind: bool,
 }
 
-impl Filter {
-    pub fn new(nonce: &str) -> Filter {
-        Filter {
+impl StderrFilter {
+    pub fn new(nonce: &str) -> StderrFilter {
+        StderrFilter {
             nonce: nonce.into(),
             held: Vec::new(),
             connected: false,
@@ -117,13 +119,13 @@ impl Filter {
         }
     }
 
-    /// The bytes that are the command's.
+    /// Takes the next bytes, and returns those that the command wrote.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut out = Vec::new();
         while let Some(at) = search::find(&self.held, &self.nonce) {
             let Some(end) = self.held[at..].iter().position(|b| *b == b'\n') else {
-                // The line is not whole yet.
+                // The line is not complete yet.
                 out.extend(self.held.drain(..at));
                 return out;
             };
@@ -132,7 +134,7 @@ impl Filter {
             out.extend_from_slice(&self.held[..at]);
             self.held.drain(..=at + end);
         }
-        // The longest end that could still become the nonce is held back.
+        // Hold back the longest suffix that could be the beginning of the nonce.
         let keep = (1..self.nonce.len())
             .rev()
             .find(|n| self.held.ends_with(&self.nonce[..*n]))
@@ -141,14 +143,15 @@ impl Filter {
         out
     }
 
-    /// What was held back, at the end of the stream.
+    /// The bytes that are still held back, at the end of the stream.
     pub fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 }
 
-/// Whether ssh says that the server turned the connection away for now.
-pub fn is_refusal(stderr: &[u8]) -> bool {
+/// Whether ssh reports that the server refused the connection, as an overloaded one
+/// does.
+pub fn is_connection_refused(stderr: &[u8]) -> bool {
     const SIGNS: [&str; 4] = [
         "Connection refused",
         "Connection reset",
@@ -165,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wrapper_is_one_line_for_any_shell() {
-        let command = remote_command();
+    fn the_wrapper_is_one_line_that_any_shell_accepts() {
+        let command = wrapper_command();
         let inside = command
             .strip_prefix("exec /bin/sh -c '")
             .and_then(|c| c.strip_suffix('\''))
@@ -182,12 +185,12 @@ mod tests {
             .collect();
         assert!(
             after.iter().all(|c| matches!(c, ' ' | '=')),
-            "a csh would take them for history: {after:?}"
+            "csh would take them for history: {after:?}"
         );
     }
 
     #[test]
-    fn the_wrapper_runs_words_as_they_are() {
+    fn the_wrapper_runs_words_unchanged() {
         let words: Vec<Vec<u8>> = [
             &b"printf"[..],
             b"<%s>",
@@ -201,13 +204,13 @@ mod tests {
         .iter()
         .map(|w| w.to_vec())
         .collect();
-        let far = RemoteCommand::words(&words, &[("TASKER_X".into(), b"v'w".to_vec())]);
-        let output = run(&far, b"");
+        let remote = RemoteCommand::from_words(&words, &[("TASKER_X".into(), b"v'w".to_vec())]);
+        let output = run(&remote, b"");
         assert_eq!(
             output.stdout,
             b"<a b><it's><><x\ny\n><$HOME `id` \\\\><\xff\xfe>"
         );
-        let mut filter = Filter::new(&far.nonce);
+        let mut filter = StderrFilter::new(&remote.nonce);
         assert_eq!(
             (filter.pass(&output.stderr), filter.connected),
             (Vec::new(), true)
@@ -215,45 +218,45 @@ mod tests {
     }
 
     #[test]
-    fn data_comes_before_the_silence() {
-        let far = RemoteCommand::words(
+    fn the_wrapper_passes_on_standard_input() {
+        let remote = RemoteCommand::from_words(
             &[b"sh".to_vec(), b"-c".to_vec(), b"cat; exit 3".to_vec()],
             &[],
         );
         let data: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
-        let output = run(&far, &data);
+        let output = run(&remote, &data);
         assert!(output.stdout == data);
         assert_eq!(output.status.code(), Some(3));
     }
 
-    /// Runs the wrapper by the local sh, with a session of its own.
-    fn run(far: &RemoteCommand, data: &[u8]) -> std::process::Output {
+    /// Runs the wrapper with the local sh, in its own session.
+    fn run(remote: &RemoteCommand, data: &[u8]) -> std::process::Output {
         use std::io::Write;
         use std::process::{Command, Stdio};
         let mut child = Command::new("setsid")
-            .args(["-w", "sh", "-c", &remote_command()])
+            .args(["-w", "sh", "-c", &wrapper_command()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("sh runs");
         let mut stdin = child.stdin.take().expect("a pipe");
-        // All of the data is taken before the command says a word.
+        // The wrapper reads all of it before the command writes anything.
         stdin
-            .write_all(&far.setup_line(data.len() as u64, Duration::from_secs(1)))
+            .write_all(&remote.setup_line(data.len() as u64, Duration::from_secs(1)))
             .expect("the line");
         stdin.write_all(data).expect("the data");
-        // Held open until the end, as tasker does.
+        // Kept open until the end, as tasker does.
         let output = child.wait_with_output().expect("an end");
         drop(stdin);
         output
     }
 
     #[test]
-    fn the_filter_finds_its_lines_in_pieces() {
+    fn the_filter_finds_lines_that_come_in_pieces() {
         let text = b"banner\ntasker-abc\nerror tasker-ab\ntasker-abc left\nend tasker-a";
         for size in 1..text.len() {
-            let mut filter = Filter::new("tasker-abc");
+            let mut filter = StderrFilter::new("tasker-abc");
             let mut out = Vec::new();
             for piece in text.chunks(size) {
                 out.extend(filter.pass(piece));

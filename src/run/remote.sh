@@ -1,17 +1,18 @@
-# The far end of an `ssh` task: runs the words that come first on standard
-# input, and ends them when standard input ends. Sent as one line, so: no single
-# quote, no doubled backslash, an exclamation mark only before a blank or `=` (a csh
-# takes others for its history), and every line ends a command.
-# What follows is read by any login shell's `exec /bin/sh -c`.
+# The remote wrapper of an `ssh` task: runs the command whose words come first on
+# standard input, and ends it when standard input ends.
+# It is sent without these comments as one line, to be read by the `exec /bin/sh -c`
+# of any login shell. So: no single quotes, no double backslash, `!` only before a
+# space or `=` (elsewhere csh expands its history), and a command ends with its line.
 
 tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_};
 IFS= read -r tk_line || exit 255;
 eval "$tk_line"; unset tk_line;
 
-# From here on the host counts as connected.
+# From here on tasker treats the host as connected.
 printf "%s\n" "$tk_nonce" >&2;
 
-# The data for the command comes next, and is whole before the command starts.
+# Next comes the standard input of the command. It is read completely before the
+# command starts.
 exec 3<&0;
 if [ "$tk_size" -gt 0 ]; then
 tk_data=$(mktemp) || exit 126;
@@ -20,9 +21,9 @@ if [ "$(wc -c <"$tk_data")" -ne "$tk_size" ]; then rm -f "$tk_data"; exit 255; f
 exec <"$tk_data"; rm -f "$tk_data";
 else exec </dev/null; fi;
 
-# Sends the signal $2 to the other processes of this session ($1 = all) or to
-# those of them that hold our output ($1 = holders); false where there is none.
-# A shell with `set -m`, or `timeout`, opens groups that `kill 0` does not reach.
+# Sends the signal $2 to the other processes of this session ($1 = all), or only to
+# those that hold our output ($1 = holders); false if there are none.
+# A shell with `set -m`, or `timeout`, creates groups that `kill 0` does not reach.
 tk_others() {
 tk_found=1;
 for tk_proc in /proc/[0-9]*; do
@@ -44,7 +45,7 @@ done;
 return "$tk_found"; };
 tk_out=$(readlink "/proc/$$/fd/1"); tk_err=$(readlink "/proc/$$/fd/2");
 
-# Standard input ends when tasker says so, or is gone, or the line is.
+# Standard input ends when tasker closes it or dies, or when the connection is lost.
 (trap "" TERM HUP INT; read -r tk_end <&3;
 { read -r tk_watch tk_end </proc/self/stat; } 2>/dev/null;
 kill -s TERM 0; tk_others all TERM; kill -s CONT 0; tk_others all CONT;
@@ -54,14 +55,14 @@ exec 3<&-;
 tk_told=; trap "tk_told=1" TERM; trap : HUP INT;
 "$@"; tk_code=$?;
 
-# Told to end: the watcher kills what is left; nothing left, nothing to wait for.
+# If terminated: wait until no process is left, or until the watcher kills the rest.
 if [ "$tk_told" ]; then
 while [ -r "/proc/$$/stat" ] && tk_others all 0; do sleep 0.1 2>/dev/null || sleep 1; done;
 [ -r "/proc/$$/stat" ] || wait "$tk_watch";
 kill -s KILL 0;
 fi;
 
-# A background process that holds the output would keep the connection open.
+# A background process that still holds the output would keep the connection open.
 if tk_others holders 0; then
 sleep 1;
 if tk_others holders TERM; then

@@ -1,5 +1,5 @@
-//! Feeds a command's standard input through a pipe, and holds the pipe open: the
-//! control channel of the far end.
+//! Writes a command's standard input to a pipe, and keeps the pipe open: it is also
+//! the control channel to the remote wrapper.
 #![forbid(unsafe_code)]
 
 use super::runner::Stdin;
@@ -8,20 +8,20 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-/// How much of a file is read ahead, in bytes.
+/// How much of a file is read at once, in bytes.
 const CHUNK: usize = 64 << 10;
 
 pub struct StdinPipe {
-    /// `None` once it is closed, which tells the far end to end its command.
+    /// `None` once closed, which tells the wrapper to end its command.
     pipe: Option<PipeWriter>,
-    /// What is to be written next.
+    /// What to write next.
     pending: Vec<u8>,
     written: usize,
-    /// Where more comes from.
+    /// Where the rest comes from.
     file: Option<File>,
 }
 
-/// How many bytes the input has, to be told to the far end before them.
+/// The length of the input in bytes; the wrapper gets it before the input.
 pub fn size(stdin: &Stdin) -> u64 {
     match stdin {
         Stdin::Null => 0,
@@ -50,7 +50,7 @@ impl StdinPipe {
         Ok(feed)
     }
 
-    /// The pipe while there is something to write.
+    /// The pipe, while there is something to write; otherwise -1.
     pub fn fd(&self) -> RawFd {
         let more = self.written < self.pending.len() || self.file.is_some();
         self.pipe
@@ -59,8 +59,8 @@ impl StdinPipe {
             .map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Writes what the pipe takes. A reader that is gone ends the feeding; the
-    /// command's own end says the rest.
+    /// Writes as much as the pipe accepts. If the reader is gone, nothing more is
+    /// written; how the command ended explains the rest.
     pub fn write(&mut self) {
         if self.written == self.pending.len() && !self.refill() {
             return;
@@ -83,7 +83,7 @@ impl StdinPipe {
         };
         self.pending.resize(CHUNK, 0);
         self.written = 0;
-        // An unreadable file ends short, which the far end notices by the size.
+        // If the file cannot be read, the wrapper notices that bytes are missing.
         let length = file.read(&mut self.pending).unwrap_or(0);
         self.pending.truncate(length);
         if length == 0 {

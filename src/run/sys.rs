@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use libc::{ENXIO, O_NONBLOCK};
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};
 
-/// Turns -1 into the error that the call left behind.
+/// Turns -1 into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
         Err(io::Error::last_os_error())
@@ -24,11 +24,11 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
-/// The host name of this machine; empty where it has none.
+/// The host name of this machine; empty if it has none.
 pub fn own_name() -> String {
     let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is writable for the length given, less one byte that
-    // stays 0 whatever the call does.
+    // SAFETY: the buffer is writable for the given length; its last byte is not
+    // part of that and stays 0.
     let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
     if result == -1 {
         return String::new();
@@ -44,7 +44,7 @@ pub fn user_ids() -> (u32, u32) {
     unsafe { (libc::getuid(), libc::geteuid()) }
 }
 
-/// A moment as the clock on the wall shows it.
+/// A time in the local time zone.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalTime {
     pub year: i32,
@@ -57,9 +57,9 @@ pub struct LocalTime {
     pub offset: i64,
 }
 
-/// The local time of a moment.
+/// Converts a time to local time.
 pub fn local_time(at: SystemTime) -> LocalTime {
-    // As whatever this C library counts seconds in.
+    // In whatever type this C library counts seconds.
     let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) as _;
     // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
     // reads, so zeros are a valid value; localtime_r writes only into it.
@@ -79,8 +79,8 @@ pub fn local_time(at: SystemTime) -> LocalTime {
     }
 }
 
-/// The moment of a local time, whose offset the system finds out; a day after the month's last is one of the next
-/// month. Nothing where the system knows no such moment.
+/// Converts a local time, whose `offset` is ignored. Days after the last of the month
+/// count into the next one. `None` if there is no such time.
 pub fn moment(time: LocalTime) -> Option<SystemTime> {
     // SAFETY: all fields of `tm` are numbers or a pointer that nothing here
     // reads, so zeros are a valid value; mktime reads and writes only it.
@@ -92,7 +92,7 @@ pub fn moment(time: LocalTime) -> Option<SystemTime> {
         tm.tm_hour = time.hour;
         tm.tm_min = time.minute;
         tm.tm_sec = time.second;
-        // Whether it is summer time the system finds out.
+        // The system determines whether daylight saving time is in effect.
         tm.tm_isdst = -1;
         libc::mktime(&mut tm)
     };
@@ -100,8 +100,7 @@ pub fn moment(time: LocalTime) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// How many columns the terminal of standard output has; nothing where that is
-/// not known.
+/// The width of the terminal on standard output in columns; `None` if unknown.
 pub fn terminal_columns() -> Option<usize> {
     // SAFETY: winsize is plain data that the call fills.
     let size = unsafe {
@@ -141,11 +140,12 @@ pub fn close_on_exec_above_2() {
     }
 }
 
-/// How many files tasker could have open at first, where that is not as many as it
-/// may; commands get this limit back.
+/// The soft limit of open files that tasker started with, if it was raised. Commands
+/// get this limit back.
 static FILE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
 
-/// Lets tasker have as many files open as it may: a running command takes four.
+/// Raises the soft limit of open files to the hard limit: a running command needs
+/// four files.
 pub fn raise_file_limit() {
     // SAFETY: rlimit is plain data, read and filled during the calls.
     unsafe {
@@ -160,17 +160,17 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Has all threads share one heap: glibc would give each worker one of its own, for
-/// a speed that nobody needs here. Before there are threads.
+/// Makes all threads share one heap. glibc would give each worker its own, for speed
+/// that is not needed here. To be called before there are threads.
 pub fn share_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number, while there is one thread.
+    // SAFETY: sets a number while there is only one thread.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1)
     };
 }
 
-/// The signals that tasker handles itself (but for a SIGHUP that is ignored).
+/// The signals that tasker handles (except an ignored SIGHUP).
 const HANDLED: [libc::c_int; 5] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGWINCH];
 
 fn handled_set() -> libc::sigset_t {
@@ -186,11 +186,12 @@ fn handled_set() -> libc::sigset_t {
     }
 }
 
-/// The signals that whoever started tasker, or tasker itself, ignores. A command gets
-/// each with its default: what is not ignored has that once it is executed.
+/// The signals that are ignored, because tasker's parent or tasker itself ignores
+/// them. A command gets each of them with its default action; the others have it
+/// after `execve` anyway.
 static IGNORED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
 
-/// Every signal but those that are for real time only, which nobody ignores.
+/// All signals except the real-time signals, which nobody ignores.
 const SIGNALS: [libc::c_int; 31] = {
     let mut signals = [0; 31];
     let mut n = 0;
@@ -201,22 +202,21 @@ const SIGNALS: [libc::c_int; 31] = {
     signals
 };
 
-/// From the start on nobody ends tasker by asking how far it is (SIGUSR1), even
-/// before there is a run to tell of. What it starts gets the signal as it comes.
-pub fn survive_questions() {
-    // SAFETY: only an ignored disposition is set.
+/// Makes sure that a request for the state of the run (SIGUSR1) does not end tasker
+/// before there is a run. Commands get the signal with its default action.
+pub fn ignore_sigusr1() {
+    // SAFETY: only sets a signal to be ignored.
     unsafe { libc::signal(SIGUSR1, libc::SIG_IGN) };
 }
 
 /// Blocks the handled signals in this thread and those it starts, so that only
-/// `next_signal` sees them. Undoes what whoever started tasker may have left:
-/// with SIGCHLD ignored no child could be waited for, and a file at its size
-/// limit is an error to tell (SIGXFSZ), not an end. A SIGHUP that is ignored
-/// (`nohup`) stays so. What is ignored from here on is asked once, and not changed
-/// any more.
+/// `next_signal` gets them. Also resets what tasker's parent may have changed: no
+/// child could be waited for if SIGCHLD were ignored. A file at its size limit
+/// (SIGXFSZ) becomes an error to report. An ignored SIGHUP (`nohup`) stays ignored.
+/// Which signals are ignored is determined once, here, and does not change later.
 pub fn block_signals() {
-    // SAFETY: the set is valid and the old mask is not asked for; only default
-    // and ignored dispositions are set.
+    // SAFETY: the set is valid, the old mask is not requested, and signals are only
+    // set to be ignored or to their default.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
@@ -226,7 +226,7 @@ pub fn block_signals() {
     let _ = IGNORED.set(ignored.collect());
 }
 
-/// Whether the signal is ignored, as `nohup` sees to for SIGHUP.
+/// Whether the signal is ignored, as SIGHUP is under `nohup`.
 fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: sigaction is plain data that the call fills; nothing is changed.
     unsafe {
@@ -248,9 +248,10 @@ pub fn next_signal() -> i32 {
     }
 }
 
-/// Which of the descriptors can be read (or are at their end), as a bit set; the
-/// last one is asked whether it can be written. -1 stands for none. Waits at most
-/// `timeout`; an interrupted wait is an empty answer.
+/// Waits until one of the descriptors can be read (or is at its end) or `writable`
+/// can be written, for at most `timeout`. Returns a bit set: one bit for each of
+/// `fds` in order, then one for `writable`. A descriptor of -1 is skipped. An
+/// interrupted wait returns an empty set.
 pub fn poll(fds: &[RawFd], writable: RawFd, timeout: Option<Duration>) -> io::Result<u32> {
     let mut list = [libc::pollfd {
         fd: -1,
@@ -266,11 +267,11 @@ pub fn poll(fds: &[RawFd], writable: RawFd, timeout: Option<Duration>) -> io::Re
         events: libc::POLLOUT,
         revents: 0,
     };
-    // Rounded up, so that a wait is never cut short and spun.
+    // Rounded up: a wait that ends too early would become a busy loop.
     let milliseconds = timeout.map_or(-1, |t| {
         t.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32
     });
-    // SAFETY: the list has at least as many valid entries as are given.
+    // SAFETY: the list has at least `count` valid entries.
     let result = unsafe { libc::poll(list.as_mut_ptr(), count as libc::nfds_t, milliseconds) };
     match check(result) {
         Ok(_) => Ok(list
@@ -283,9 +284,9 @@ pub fn poll(fds: &[RawFd], writable: RawFd, timeout: Option<Duration>) -> io::Re
     }
 }
 
-/// Makes writes return at once when the pipe is full.
+/// Makes writes return immediately when the pipe is full.
 pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
-    // SAFETY: reads and sets flags of a descriptor that is open.
+    // SAFETY: reads and sets flags of an open descriptor.
     unsafe {
         let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
         check(libc::fcntl(
@@ -297,9 +298,9 @@ pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the disk begin to write that part of the file.
-pub fn begin_to_write(file: BorrowedFd, from: u64, length: u64) {
-    // SAFETY: no memory is involved; it is only advice, so that no failure matters.
+/// Starts writing that part of the file to disk, without waiting for it.
+pub fn start_writeback(file: BorrowedFd, from: u64, length: u64) {
+    // SAFETY: no memory is involved. It is only advice, so a failure does not matter.
     unsafe {
         libc::sync_file_range(
             file.as_raw_fd(),
@@ -310,7 +311,7 @@ pub fn begin_to_write(file: BorrowedFd, from: u64, length: u64) {
     };
 }
 
-/// A file in memory that holds the bytes, to be read from its beginning.
+/// A file in memory with these bytes, positioned at its beginning.
 pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     // SAFETY: the name is a valid C string; the descriptor is new and owned here.
     let mut file = unsafe {
@@ -324,19 +325,18 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file that is empty and keeps nothing of what is written to it, or, where a
-/// bare root file system has no such device, that nobody else sees.
-pub fn nothing() -> io::Result<File> {
+/// `/dev/null`, or an empty private file in a root file system without it.
+pub fn null_file() -> io::Result<File> {
     let device = File::options().read(true).write(true).open("/dev/null");
     device.or_else(|_| memory_file(b""))
 }
 
-/// Fills the bytes with random ones; needs no device, so it works in a bare root.
+/// Fills the buffer with random bytes. Needs no device file.
 pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         let rest = &mut bytes[filled..];
-        // SAFETY: the rest is writable for its length.
+        // SAFETY: `rest` is writable for its length.
         let result = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
         match usize::try_from(result) {
             Ok(count) => filled += count,
@@ -351,18 +351,18 @@ pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is a process with this id.
+/// Whether a process with this id exists.
 pub fn process_exists(pid: u32) -> bool {
-    // 0 and what is negative would mean groups.
+    // 0 and negative numbers would mean process groups.
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
     pid.is_some_and(|pid| {
-        // SAFETY: signal 0 only asks.
+        // SAFETY: signal 0 only checks.
         let result = unsafe { libc::kill(pid, 0) };
         result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
     })
 }
 
-/// A program to start; all memory is prepared by the caller.
+/// A program to start. The caller has prepared all memory for it.
 pub struct Program<'a> {
     pub path: &'a CStr,
     pub argv: &'a [CString],
@@ -375,8 +375,8 @@ pub struct Program<'a> {
     pub register: Option<BorrowedFd<'a>>,
 }
 
-/// What the new process gets to see of the one that starts it.
-struct Start {
+/// What the new process reads in the memory of its parent.
+struct ChildSetup {
     path: *const libc::c_char,
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
@@ -388,25 +388,24 @@ struct Start {
     error: libc::c_int,
 }
 
-/// Starts a program as leader of a session and process group of its own, with
-/// default signals and nothing open but 0, 1 and 2. Returns its id and, where
-/// the kernel has them (5.2), a descriptor that is readable once it has ended
-/// (from 5.3 on; before, it always is).
+/// Starts a program as the leader of its own session and process group, with default
+/// signal actions and only descriptors 0, 1 and 2 open. Returns its id and, from
+/// kernel 5.2 on, a pidfd: readable once the process has ended (in 5.2, always).
 ///
-/// `clone` with `CLONE_VM | CLONE_VFORK` is what makes `posix_spawn` fast: no
-/// page table is copied. It is done by hand because the process must tell the
-/// guardian its id *before* it becomes the program; told by the parent, a
-/// SIGKILL in between would leave it unguarded.
+/// `clone` with `CLONE_VM | CLONE_VFORK` is what makes `posix_spawn` fast: no page
+/// table is copied. It is called directly because the process must register with the
+/// guardian *before* it becomes the program. If its parent did that, a SIGKILL in
+/// between would leave it unguarded.
 ///
 /// # Errors
-/// That of `clone`, `chdir` or `execve`.
+/// The error of `clone`, `dup2`, `chdir` or `execve`.
 pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
     let pointers = |list: &mut dyn Iterator<Item = *const libc::c_char>| {
         list.chain([ptr::null()]).collect::<Vec<_>>()
     };
     let argv = pointers(&mut program.argv.iter().map(|s| s.as_ptr()));
     let envp = pointers(&mut program.env.iter().map(|s| s.as_ptr()));
-    let mut start = Start {
+    let mut setup = ChildSetup {
         path: program.path.as_ptr(),
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
@@ -425,26 +424,26 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
     let mut pidfd: libc::c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     // SAFETY: `become_program` only makes system calls. The parent's thread is
-    // suspended until the child has left this memory (CLONE_VFORK), so the
-    // stack, `start` and all that it points to outlive the child's use of them.
-    // The stack's end is aligned to 16 bytes. Signals that tasker handles are
+    // suspended until the child has left this memory (CLONE_VFORK), so the stack,
+    // `setup` and everything it points to outlive the child's use of them. The end
+    // of the stack is aligned to 16 bytes. The signals that tasker handles are
     // blocked in every thread, so no handler runs on the borrowed memory.
     let pid = check(unsafe {
         libc::clone(
             become_program,
             stack.as_mut_ptr().add(stack.len()).cast(),
             flags,
-            (&raw mut start).cast(),
+            (&raw mut setup).cast(),
             &raw mut pidfd,
         )
     })?;
-    // SAFETY: the kernel has just made this descriptor for us, or left -1.
+    // SAFETY: the kernel has just created this descriptor, or left -1.
     let pidfd = (pidfd != -1).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
     // SAFETY: the child wrote through a pointer the compiler cannot follow.
-    let error = unsafe { ptr::read_volatile(&raw const start.error) };
+    let error = unsafe { ptr::read_volatile(&raw const setup.error) };
     if error != 0 {
-        // It registered itself before it failed; that must be taken back before
-        // its id is free.
+        // It registered itself before it failed, and must be unregistered before its
+        // id is free.
         if let Some(registry) = program.register {
             let _ = write_message(registry, -pid);
         }
@@ -454,7 +453,7 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
     Ok((pid, pidfd))
 }
 
-/// Writes one number into a pipe; so short a message is never split.
+/// Writes one number to a pipe. Such a short message is never split.
 pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
     loop {
         // SAFETY: the number is valid for the call.
@@ -473,51 +472,51 @@ pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
     }
 }
 
-/// Runs in the new process, on borrowed memory: system calls only.
-extern "C" fn become_program(start: *mut libc::c_void) -> libc::c_int {
-    let start = start.cast::<Start>();
-    // SAFETY: `start` points to the suspended parent's `Start`; its pointers are
-    // valid C strings and null-terminated lists. Every call here is one that is
-    // allowed after fork.
+/// Runs in the new process on borrowed memory, so it only makes system calls.
+extern "C" fn become_program(setup: *mut libc::c_void) -> libc::c_int {
+    let setup = setup.cast::<ChildSetup>();
+    // SAFETY: `setup` points to the suspended parent's `ChildSetup`, whose pointers are
+    // valid C strings and null-terminated lists. All calls here are allowed after
+    // fork.
     unsafe {
         libc::setsid();
         let pid: i32 = libc::getpid();
-        if (*start).register != -1 {
+        if (*setup).register != -1 {
             let id = (&raw const pid).cast();
-            while libc::write((*start).register, id, size_of::<i32>()) == -1
+            while libc::write((*setup).register, id, size_of::<i32>()) == -1
                 && *libc::__errno_location() == libc::EINTR
             {}
         }
-        for (target, fd) in (*start).fds.iter().enumerate() {
+        for (target, fd) in (*setup).fds.iter().enumerate() {
             if libc::dup2(*fd, target as libc::c_int) == -1 {
-                (*start).error = *libc::__errno_location();
+                (*setup).error = *libc::__errno_location();
                 libc::_exit(126);
             }
         }
-        if !(*start).workdir.is_null() && libc::chdir((*start).workdir) == -1 {
-            (*start).error = *libc::__errno_location();
+        if !(*setup).workdir.is_null() && libc::chdir((*setup).workdir) == -1 {
+            (*setup).error = *libc::__errno_location();
             libc::_exit(126);
         }
-        if !(*start).file_limit.is_null() {
-            libc::setrlimit(libc::RLIMIT_NOFILE, (*start).file_limit);
+        if !(*setup).file_limit.is_null() {
+            libc::setrlimit(libc::RLIMIT_NOFILE, (*setup).file_limit);
         }
-        // tasker ignores and blocks some signals; a program expects neither.
-        // What whoever started tasker ignores is reset as well: a shell cannot
-        // trap a signal that was ignored when it started.
-        for signal in &*(*start).ignored {
+        // tasker ignores and blocks some signals; a program expects neither. Signals
+        // that tasker's parent ignores are reset too: a shell cannot trap a signal
+        // that was ignored when it started.
+        for signal in &*(*setup).ignored {
             libc::signal(*signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
-        libc::execve((*start).path, (*start).argv, (*start).envp);
-        (*start).error = *libc::__errno_location();
+        libc::execve((*setup).path, (*setup).argv, (*setup).envp);
+        (*setup).error = *libc::__errno_location();
         libc::_exit(126);
     }
 }
 
-/// Whether the child has ended; it stays a zombie, so that its id and its
-/// group's cannot be taken by another process yet. Waits for it if `wait`.
+/// Whether the child has ended. It stays a zombie, so that no other process can get
+/// its id or its group's yet. Waits for it if `wait`.
 pub fn has_ended(pid: i32, wait: bool) -> io::Result<bool> {
     let flags = libc::WEXITED | libc::WNOWAIT | if wait { 0 } else { libc::WNOHANG };
     loop {
@@ -539,10 +538,10 @@ pub fn has_ended(pid: i32, wait: bool) -> io::Result<bool> {
     }
 }
 
-/// How a process ended and what it used.
+/// How a process ended, and the resources it used.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// The exit code, or the signal that ended it.
+pub struct ReapedChild {
+    /// The exit code, or the signal that killed it.
     pub status: Result<i32, i32>,
     /// User and system time.
     pub cpu: Duration,
@@ -550,8 +549,8 @@ pub struct Ended {
     pub peak_kib: u64,
 }
 
-/// Collects an ended child; its id is free afterwards.
-pub fn reap(pid: i32) -> io::Result<Ended> {
+/// Waits for the child and reaps it; its id is free afterwards.
+pub fn reap(pid: i32) -> io::Result<ReapedChild> {
     let (mut status, mut usage);
     loop {
         // SAFETY: rusage is plain data that the call fills.
@@ -572,57 +571,58 @@ pub fn reap(pid: i32) -> io::Result<Ended> {
     } else {
         Ok(libc::WEXITSTATUS(status))
     };
-    Ok(Ended {
+    Ok(ReapedChild {
         status,
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
         peak_kib: usage.ru_maxrss as u64,
     })
 }
 
-/// Sends a signal to one child that is not reaped yet.
+/// Sends a signal to a child that is not reaped yet.
 pub fn signal_child(pid: i32, signal: i32) {
-    // SAFETY: no memory is involved; the id cannot be another process's yet.
+    // SAFETY: no memory is involved. The id cannot belong to another process yet.
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Whether this process, with its effective user, may execute the file.
-pub fn may_execute(path: &CStr) -> bool {
+/// Whether this process, with its effective user id, can execute the file.
+pub fn can_execute(path: &CStr) -> bool {
     // SAFETY: the path is a valid C string.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// Sends a signal to every process of the group; one that is gone is no error.
+/// Sends a signal to every process of the group, if there is one.
 pub fn signal_group(group: i32, signal: i32) {
-    // SAFETY: no memory is involved. The caller holds the group's leader
-    // unreaped, or is the guardian, to which the group was registered.
+    // SAFETY: no memory is involved. The caller has not reaped the group's leader yet,
+    // or is the guardian, with which the group is registered.
     unsafe { libc::kill(-group, signal) };
 }
 
-/// Whether any process of the group is left (unreaped ones count).
+/// Whether any process of the group is left, including zombies.
 pub fn group_exists(group: i32) -> bool {
-    // SAFETY: signal 0 only asks.
+    // SAFETY: signal 0 only checks.
     let result = unsafe { libc::kill(-group, 0) };
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-/// Starts a copy of this process that runs `body` and then ends with code 0.
-/// Only while the process has one thread: the copy has no other.
+/// Starts a copy of this process that runs `body` and then exits with 0. To be called
+/// only while the process has one thread: the copy has no other.
 pub fn fork(body: impl FnOnce()) -> io::Result<i32> {
-    // SAFETY: there is one thread (the caller's promise), so no lock can be held
-    // by a thread that the copy does not have. The copy never returns.
+    // SAFETY: there is only one thread (the caller's promise), so no lock is held by a
+    // thread that the copy does not have. The copy never returns.
     let pid = check(unsafe { libc::fork() })?;
     if pid == 0 {
         body();
-        // SAFETY: ends the copy without running what belongs to the original.
+        // SAFETY: ends the copy without running the original's exit handlers.
         unsafe { libc::_exit(0) };
     }
     Ok(pid)
 }
 
-/// Makes this process one that no terminal and no polite signal ends.
+/// Detaches this process from the terminal, and makes it ignore all signals that ask
+/// it to end.
 pub fn detach(name: &CStr) {
-    // SAFETY: plain calls without memory, but for the name, a C string of at
-    // most 16 bytes that the kernel copies.
+    // SAFETY: the only memory involved is the name, a C string of at most 16 bytes
+    // that the kernel copies.
     unsafe {
         libc::setsid();
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
@@ -637,7 +637,7 @@ pub fn detach(name: &CStr) {
             libc::signal(signal, libc::SIG_IGN);
         }
     }
-    if let Ok(null) = nothing() {
+    if let Ok(null) = null_file() {
         for fd in 0..3 {
             // SAFETY: replaces this process's standard descriptors.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };
@@ -651,7 +651,7 @@ mod tests {
     use std::io::{PipeReader, Read};
     use std::os::fd::AsFd;
 
-    /// Starts the program; its id and its standard output.
+    /// Starts the program; returns its id and its standard output.
     fn start(
         path: &CStr,
         words: &[&CStr],
@@ -674,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_started_at_once_get_nothing_of_each_other() -> io::Result<()> {
+    fn processes_started_at_once_inherit_nothing_from_each_other() -> io::Result<()> {
         let one = || -> io::Result<()> {
             for _ in 0..25 {
                 let (pid, mut output) = start(
@@ -684,7 +684,7 @@ mod tests {
                 )?;
                 let mut text = String::new();
                 output.read_to_string(&mut text)?;
-                // The shell itself may hold the directory open while it reads it.
+                // The shell itself can have the directory open while it reads it.
                 assert_eq!(reap(pid)?.status, Ok(3));
                 let open: Vec<&str> = text
                     .trim()
@@ -705,7 +705,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_registers_itself_and_is_taken_back_when_it_cannot_start() -> io::Result<()> {
+    fn a_process_registers_itself_and_is_unregistered_if_it_cannot_start() -> io::Result<()> {
         let message = |from: &mut PipeReader| {
             let mut bytes = [0; 4];
             from.read_exact(&mut bytes)

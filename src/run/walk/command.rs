@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
-use crate::run::job::{self, Prepared, Timeout};
+use crate::run::job::{self, PreparedJob, TimeoutRule};
 use crate::run::result::TaskResult;
 use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
 use crate::run::sys;
@@ -40,8 +40,8 @@ impl Engine<'_> {
         ix: Ix,
         command: &Command,
         context: &TaskContext,
-        timeout: Timeout,
-    ) -> Result<Prepared, String> {
+        timeout: TimeoutRule,
+    ) -> Result<PreparedJob, String> {
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
         let mut prepared = self.evaluate(context, |values| {
             job::prepare(command, recipe, defaults, common, values, timeout)
@@ -51,7 +51,12 @@ impl Engine<'_> {
     }
 
     /// Hands the command to the runner; returns the number of its job.
-    pub(super) fn start(&mut self, task: &Task, context: &TaskContext, prepared: Prepared) -> u64 {
+    pub(super) fn start(
+        &mut self,
+        task: &Task,
+        context: &TaskContext,
+        prepared: PreparedJob,
+    ) -> u64 {
         let title = self.title(task, context);
         let about = context.about(&title);
         self.emit(Event::Started {

@@ -4,14 +4,14 @@
 use super::engine::Engine;
 use crate::plan::durations::{FINAL_TIMEOUT, LIKELY, retry_waits};
 use crate::run::evaluation::{Evaluation, TaskContext};
-use crate::run::job::{self, Timeout};
+use crate::run::job::{self, TimeoutRule};
 use crate::task::values::{Delay, RetryOn, Split};
 use crate::task::{NextRule, Task, TaskKind, resolve_setting};
 use std::time::Duration;
 
 #[derive(Default)]
 pub struct Numbers {
-    pub timeout: Timeout,
+    pub timeout: TimeoutRule,
     pub retries: Retries,
     /// What `loop=` asks for.
     pub iterations: u32,
@@ -58,7 +58,7 @@ impl Engine<'_> {
         let default = self.defaults.timeout;
         let of_final = task.finally.then_some(FINAL_TIMEOUT);
         // A task that was only assumed to be quick must end before the deadline.
-        let most = [of_final, self.time_left()].into_iter().flatten().min();
+        let default_max = [of_final, self.time_left()].into_iter().flatten().min();
         let left = self
             .block_deadline
             .map(|d| d.saturating_sub(self.runner.now()));
@@ -73,10 +73,10 @@ impl Engine<'_> {
             let sleep = resolve_setting("sleep", task.sleep.as_ref(), values)?;
             let count = task.repeat.as_ref().map(|r| &r.count);
             Ok(Numbers {
-                timeout: Timeout {
+                timeout: TimeoutRule {
                     own: resolve_setting("timeout", timeout, values)?,
                     default,
-                    most,
+                    default_max,
                     left,
                 },
                 retries: retries(task, values, inherited)?,
