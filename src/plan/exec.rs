@@ -208,13 +208,8 @@ fn carried_by(program: &[&str]) -> ExecMethod {
 pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     let value = Template::literal(line, Span::whole(0));
     // `$` is an ordinary character here: nothing comes from the environment.
-    let mut literal = |name: &str, at: Span| {
-        Some(crate::text::template::Piece::Data {
-            bytes: format!("${name}").into(),
-            at,
-            secret: false,
-        })
-    };
+    let mut literal =
+        |name: &str, at: Span| Some(crate::text::template::Piece::data(format!("${name}"), at));
     let words =
         words::split(&value, &mut literal).map_err(|_| "a quote is never closed".to_string())?;
     let mut args = Vec::new();

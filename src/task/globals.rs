@@ -358,12 +358,7 @@ impl Expansion<'_> {
     fn flush(&mut self, literal: &mut String, at: Span) {
         if !literal.is_empty() {
             let text = std::mem::take(literal);
-            self.push(Piece::Text {
-                text,
-                at,
-                direct: false,
-                secret: false,
-            });
+            self.push(Piece::text(text, at));
         }
     }
 

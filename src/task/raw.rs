@@ -120,51 +120,44 @@ fn add_global(
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
 ) {
-    let name = sources.snippet(pair.key);
-    let known = || keys::KEYS.iter().map(|k| k.name);
-    let upper = !name.chars().any(|c| c.is_ascii_lowercase());
+    let (name, at) = (sources.snippet(pair.key), pair.key);
+    let suggest = || did_you_mean(name, keys::KEYS.iter().map(|k| k.name));
     if !keys::is_identifier(name) {
         let message = match name.is_empty() {
             true => "expected a key before `=`".into(),
             false => format!("`{name}` is not a valid name for a key or a global"),
         };
-        let error = diagnostics.error(pair.key, message);
-        if in_tasks {
-            error.label(did_you_mean(name, known()));
-        }
-        error.help(NAME_HELP);
+        let near = if in_tasks { suggest() } else { String::new() };
+        diagnostics.error(at, message).label(near).help(NAME_HELP);
         return;
     }
-    if in_tasks && !upper {
+    if in_tasks && name.chars().any(|c| c.is_ascii_lowercase()) {
+        let near = match ALIASES.iter().find(|(alias, _)| *alias == name) {
+            Some((_, key)) => format!("did you mean `{key}`?"),
+            None => suggest(),
+        };
         diagnostics
-            .error(pair.key, format!("unknown key `{name}`"))
-            .label(match ALIASES.iter().find(|(alias, _)| *alias == name) {
-                Some((_, key)) => format!("did you mean `{key}`?"),
-                None => did_you_mean(name, known()),
-            });
+            .error(at, format!("unknown key `{name}`"))
+            .label(near);
         return;
     }
     if RESERVED.contains(&name) {
-        diagnostics.error(
-            pair.key,
-            format!("`{name}` cannot be a global: `@{name}@` refers to the running task"),
-        );
+        let why = format!("`@{name}@` refers to the running task");
+        diagnostics.error(at, format!("`{name}` cannot be a global: {why}"));
         return;
     }
     if in_tasks {
-        let warning = diagnostics.warning(
-            pair.key,
-            format!("the global `{name}` is defined after the first task"),
-        );
+        let message = format!("the global `{name}` is defined after the first task");
+        let warning = diagnostics.warning(at, message);
         warning.help("move it above the first `task=` line");
         let key = name.to_ascii_lowercase();
         if keys::find(&key).is_some() {
             warning.label(format!("did you mean the key `{key}`?"));
         }
     }
-    if let Some(first) = globals.define(name, pair.key, pair.value) {
+    if let Some(first) = globals.define(name, at, pair.value) {
         diagnostics
-            .error(pair.key, format!("the global `{name}` is defined twice"))
+            .error(at, format!("the global `{name}` is defined twice"))
             .also(first, "first defined here");
     }
 }
@@ -176,11 +169,9 @@ pub fn sort_by_id(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut
     for task in raw.drain(..) {
         match kept.last() {
             Some(first) if first.id == task.id => {
+                let id = sources.snippet(task.at);
                 diagnostics
-                    .error(
-                        task.at,
-                        format!("task {} is defined twice", sources.snippet(task.at)),
-                    )
+                    .error(task.at, format!("task {id} is defined twice"))
                     .also(first.at, "first defined here");
             }
             _ => kept.push(task),
@@ -201,33 +192,24 @@ pub fn task_names(
         let Some(pair) = task.pair("name") else {
             continue;
         };
-        let name = keys::without_comment(sources.snippet(pair.value));
+        let at = pair.value;
+        let name = keys::without_comment(sources.snippet(at));
         if !keys::is_identifier(name) {
-            let error = diagnostics.error(pair.value, format!("`{name}` cannot be a task's name"));
-            error.help(
-                "a name consists of letters, digits and `_`, and does not begin with a digit",
-            );
+            diagnostics
+                .error(at, format!("`{name}` cannot be a task's name"))
+                .help(NAME_HELP);
         } else if RESERVED.contains(&name) {
-            diagnostics.error(
-                pair.value,
-                format!("`{name}` cannot be a task's name: `@{name}@` is reserved"),
-            );
+            let why = format!("`@{name}@` is reserved");
+            diagnostics.error(at, format!("`{name}` cannot be a task's name: {why}"));
         } else if let Some(global) = globals.get(name) {
             diagnostics
-                .error(
-                    pair.value,
-                    format!("`{name}` is already the name of a global"),
-                )
+                .error(at, format!("`{name}` is already the name of a global"))
                 .also(global.at, "the global");
         } else if let Some(first) = names.get(name) {
-            let first = raw[*first].pair("name");
-            let error = diagnostics.error(
-                pair.value,
-                format!("the name `{name}` is given to two tasks"),
-            );
-            if let Some(first) = first {
-                error.also(first.value, "first given here");
-            }
+            let first = raw[*first].pair("name").map_or(at, |p| p.value);
+            diagnostics
+                .error(at, format!("the name `{name}` is given to two tasks"))
+                .also(first, "first given here");
         } else {
             names.insert(name.to_string(), ix);
         }

@@ -123,12 +123,7 @@ impl Resolver<'_> {
             None => {
                 self.unknown(name, at);
                 // A piece, so that the value is not reported as empty too.
-                vec![Piece::Text {
-                    text: String::new(),
-                    at,
-                    direct: false,
-                    secret: false,
-                }]
+                vec![Piece::text(String::new(), at)]
             }
         }
     }

@@ -273,22 +273,9 @@ mod tests {
     fn read(text: &str) -> Result<Expr, SyntaxError> {
         let at = Span::new(0, 0, text.len());
         let mut resolve = |name: &str, at| match name {
-            "EVIL" => vec![Piece::Data {
-                bytes: b"x | true".into(),
-                at,
-                secret: false,
-            }],
-            "EMPTY" => vec![Piece::Data {
-                bytes: b"".into(),
-                at,
-                secret: false,
-            }],
-            name => vec![Piece::Text {
-                text: name.to_lowercase(),
-                at,
-                direct: false,
-                secret: false,
-            }],
+            "EVIL" => vec![Piece::data(b"x | true", at)],
+            "EMPTY" => vec![Piece::data(b"", at)],
+            name => vec![Piece::text(name.to_lowercase(), at)],
         };
         let value = template::parse(text, at, &mut resolve);
         parse(&symbols(&value), at)

@@ -18,7 +18,7 @@ use super::source::Span;
 use super::template::{Piece, Symbol, Template, symbols};
 
 /// A script for `sh -c` and the values of the variables it uses.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
     /// The author's text, with variables in place of data.
     pub text: Template,
@@ -67,6 +67,7 @@ impl Context {
     }
 }
 
+#[derive(Default)]
 struct Scanner<'a> {
     symbols: Vec<Symbol<'a>>,
     next: usize,
@@ -115,29 +116,10 @@ pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
     let start = value.pieces.first().map_or(Span::whole(0), Piece::at);
     let mut scanner = Scanner {
         symbols: symbols(value).collect(),
-        next: 0,
-        open: vec![(
-            Context::Commands {
-                nested: false,
-                depth: 0,
-            },
-            start,
-        )],
-        cases: Vec::new(),
-        lists: Vec::new(),
-        word: String::new(),
-        at_word_start: true,
-        at_command: true,
-        at_assignment: true,
-        after_for: false,
-        here_document: false,
-        tests: Vec::new(),
-        refused: None,
-        script: Script {
-            text: Template::default(),
-            values: Vec::new(),
-        },
+        ..Scanner::default()
     };
+    let (nested, depth) = (false, 0);
+    scanner.push(Context::Commands { nested, depth }, start);
     while let Some(symbol) = scanner.symbols.get(scanner.next).cloned() {
         scanner.next += 1;
         match symbol {
@@ -163,32 +145,26 @@ pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
             return Err(refused);
         }
     }
-    scanner.end_word();
-    if let Some(refused) = scanner.refused.take() {
-        return Err(refused);
-    }
-    match scanner
-        .open
-        .iter()
-        .skip(1)
-        .find(|(c, _)| !matches!(c, Context::Comment | Context::HereDocument))
-    {
-        Some((context, at)) => {
-            let what = if matches!(context, Context::Single | Context::Double | Context::AnsiC) {
-                "quote"
-            } else {
-                "bracket"
-            };
-            Err(SyntaxError::new(
-                *at,
-                format!("this {what} is never closed"),
-            ))
-        }
-        None => Ok(scanner.script),
-    }
+    scanner.finish()
 }
 
 impl<'a> Scanner<'a> {
+    fn finish(mut self) -> Result<Script, SyntaxError> {
+        self.end_word();
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        for (context, at) in self.open.into_iter().skip(1) {
+            let what = match context {
+                Context::Comment | Context::HereDocument => continue,
+                Context::Single | Context::Double | Context::AnsiC => "quote",
+                _ => "bracket",
+            };
+            return Err(SyntaxError::new(at, format!("this {what} is never closed")));
+        }
+        Ok(self.script)
+    }
+
     fn top(&self) -> Context {
         // The outermost context is never popped.
         self.open.last().map_or(Context::Comment, |(c, _)| *c)
@@ -611,17 +587,8 @@ mod tests {
 
     fn scanned(line: &str) -> Result<String, String> {
         let mut resolve = |name: &str, at| match name {
-            "TEXT" => vec![Piece::Text {
-                text: "a; b".into(),
-                at,
-                direct: false,
-                secret: false,
-            }],
-            _ => vec![Piece::Data {
-                bytes: b"data".into(),
-                at,
-                secret: false,
-            }],
+            "TEXT" => vec![Piece::text("a; b", at)],
+            _ => vec![Piece::data(b"data", at)],
         };
         let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
         let script = scan(&value).map_err(|e| e.message)?;

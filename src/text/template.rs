@@ -278,6 +278,25 @@ impl Template {
 }
 
 impl Piece {
+    /// Text of a global that is referred to at `at`.
+    pub fn text(text: impl Into<String>, at: Span) -> Piece {
+        Piece::Text {
+            text: text.into(),
+            at,
+            direct: false,
+            secret: false,
+        }
+    }
+
+    /// Data that is referred to at `at`.
+    pub fn data(bytes: impl Into<Vec<u8>>, at: Span) -> Piece {
+        Piece::Data {
+            bytes: bytes.into(),
+            at,
+            secret: false,
+        }
+    }
+
     pub fn is_secret(&self) -> bool {
         matches!(
             self,
@@ -462,11 +481,7 @@ mod tests {
     fn shape(value: &str) -> String {
         let mut seen = String::new();
         let mut resolve = |name: &str, at: Span| {
-            vec![Piece::Data {
-                bytes: format!("<{name}:{}-{}>", at.start, at.end).into(),
-                at,
-                secret: false,
-            }]
+            vec![Piece::data(format!("<{name}:{}-{}>", at.start, at.end), at)]
         };
         for piece in parse(value, Span::new(0, 0, value.len()), &mut resolve).pieces {
             match piece {

@@ -8,6 +8,7 @@ use super::source::Span;
 use super::template::{Piece, Symbol, SymbolStream, Template, symbols};
 
 /// The words of a command line, with its suspicious words.
+#[derive(Default)]
 pub struct SplitWords {
     pub words: Vec<Template>,
     /// Words that a shell would interpret; here they are passed literally.
@@ -26,10 +27,7 @@ pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<Split
         symbols: symbols(value),
         word: None,
         bare: String::new(),
-        out: SplitWords {
-            words: Vec::new(),
-            operators: Vec::new(),
-        },
+        out: SplitWords::default(),
     };
     loop {
         if let Some((text, at, secret)) = splitter.symbols.text_run(b" \t\n'\"\\$") {
@@ -218,32 +216,13 @@ mod tests {
 
     fn words(line: &str) -> Result<Vec<String>, u32> {
         let mut resolve = |name: &str, at| match name {
-            "OPTS" => vec![Piece::Text {
-                text: "--a '--b c'".into(),
-                at,
-                direct: false,
-                secret: false,
-            }],
-            "PRICE" => vec![Piece::Text {
-                text: "$HOME".into(),
-                at,
-                direct: false,
-                secret: false,
-            }],
-            _ => vec![Piece::Data {
-                bytes: b"x; 'y z".into(),
-                at,
-                secret: false,
-            }],
+            "OPTS" => vec![Piece::text("--a '--b c'", at)],
+            "PRICE" => vec![Piece::text("$HOME", at)],
+            _ => vec![Piece::data(b"x; 'y z", at)],
         };
         let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
-        let mut environment = |name: &str, at| {
-            (name == "HOME").then(|| Piece::Data {
-                bytes: b"/home/a b".into(),
-                at,
-                secret: false,
-            })
-        };
+        let mut environment =
+            |name: &str, at| (name == "HOME").then(|| Piece::data(b"/home/a b", at));
         let split = split(&value, &mut environment).map_err(|at| at.start)?;
         Ok(split
             .words
