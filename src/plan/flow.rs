@@ -95,7 +95,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub step: Step,
-    pub course: FlowState,
+    pub state: FlowState,
     pub why: Cow<'static, str>,
     /// Whether a failure led there.
     pub failure: bool,
@@ -105,7 +105,7 @@ pub struct Decision {
 pub fn decide(
     workflow: &Workflow,
     policy: Policy,
-    course: FlowState,
+    state: FlowState,
     at: Position,
     seen: &FlowInput,
 ) -> Decision {
@@ -114,7 +114,7 @@ pub fn decide(
     follow(
         workflow,
         policy,
-        course,
+        state,
         at.task,
         choice,
         why,
@@ -127,54 +127,52 @@ pub fn decide(
 pub fn follow(
     workflow: &Workflow,
     policy: Policy,
-    course: FlowState,
+    state: FlowState,
     from: Ix,
     choice: Choice,
     why: Cow<'static, str>,
     failure: i32,
 ) -> Decision {
     let failed = matches!(choice, Choice::Fail | Choice::Jump { failure: true, .. });
-    let go = |step, course| Decision {
+    let go = |step, state| Decision {
         step,
-        course,
+        state,
         why: why.clone(),
         failure: failed,
     };
     match choice {
-        Choice::Retry => go(Step::Retry, course),
-        Choice::Iterate => go(Step::Iterate, course),
+        Choice::Retry => go(Step::Retry, state),
+        Choice::Iterate => go(Step::Iterate, state),
         Choice::Jump { to, failure } => {
-            let in_handlers = failure && (course.in_handlers || workflow.is_handler(to));
+            let in_handlers = failure && (state.in_handlers || workflow.is_handler(to));
             go(
                 Step::Go(to),
                 FlowState {
                     in_handlers,
-                    ..course
+                    ..state
                 },
             )
         }
-        Choice::Return(code) | Choice::Never(code) => {
-            go(Step::End(final_code(course, code)), course)
-        }
-        Choice::FallThrough => fall_through(workflow, policy, course, from, why),
+        Choice::Return(code) | Choice::Never(code) => go(Step::End(final_code(state, code)), state),
+        Choice::FallThrough => fall_through(workflow, policy, state, from, why),
         Choice::Fail if policy.keep_going => {
-            let course = FlowState {
+            let state = FlowState {
                 kept_going: true,
-                ..course
+                ..state
             };
             let why = "failed; continuing because of --keep-going";
-            fall_through(workflow, policy, course, from, why.into())
+            fall_through(workflow, policy, state, from, why.into())
         }
-        Choice::Fail if course.in_handlers && workflow.is_handler(from) => {
-            let first = course.handler_failed.or(Some(failure));
-            let course = FlowState {
+        Choice::Fail if state.in_handlers && workflow.is_handler(from) => {
+            let first = state.handler_failed.or(Some(failure));
+            let state = FlowState {
                 handler_failed: first,
-                ..course
+                ..state
             };
             let why = "failed in a failure handler; nothing handles that";
-            fall_through(workflow, policy, course, from, why.into())
+            fall_through(workflow, policy, state, from, why.into())
         }
-        Choice::Fail => go(Step::End(failure), course),
+        Choice::Fail => go(Step::End(failure), state),
     }
 }
 
@@ -300,26 +298,26 @@ pub fn failure_code(task: &Task, seen: &FlowInput) -> i32 {
 fn fall_through(
     workflow: &Workflow,
     policy: Policy,
-    course: FlowState,
+    state: FlowState,
     from: Ix,
     why: Cow<'static, str>,
 ) -> Decision {
     let end = |why| Decision {
-        step: Step::End(final_code(course, end_code(policy, course))),
-        course,
+        step: Step::End(final_code(state, end_code(policy, state))),
+        state,
         why,
         failure: false,
     };
     match workflow.next_of(from) {
         None => end(why),
-        Some(next) if workflow.is_handler(next) && !course.in_handlers => end(format!(
+        Some(next) if workflow.is_handler(next) && !state.in_handlers => end(format!(
             "{why}; task {} is a failure handler, so the run ends",
             workflow.tasks[next].id
         )
         .into()),
         Some(next) => Decision {
             step: Step::Go(next),
-            course,
+            state,
             why,
             failure: false,
         },
@@ -327,8 +325,8 @@ fn fall_through(
 }
 
 /// The exit code of a flow that reached its end.
-fn end_code(policy: Policy, course: FlowState) -> i32 {
-    if course.kept_going && !policy.forgive {
+fn end_code(policy: Policy, state: FlowState) -> i32 {
+    if state.kept_going && !policy.forgive {
         exit::FAILURES
     } else {
         exit::OK
@@ -336,9 +334,9 @@ fn end_code(policy: Policy, course: FlowState) -> i32 {
 }
 
 /// A run with an unhandled failure in a handler cannot end with 0.
-fn final_code(course: FlowState, code: i32) -> i32 {
+fn final_code(state: FlowState, code: i32) -> i32 {
     if code == exit::OK {
-        course.handler_failed.unwrap_or(code)
+        state.handler_failed.unwrap_or(code)
     } else {
         code
     }
@@ -356,7 +354,7 @@ mod tests {
         let mut used = vec![0usize; workflow.tasks.len()];
         let mut path = Vec::new();
         let mut at = Position::at(workflow.first().unwrap_or(0));
-        let mut course = FlowState::default();
+        let mut state = FlowState::default();
         for _ in 0..100 {
             let task = &workflow.tasks[at.task];
             path.push(task.id);
@@ -390,8 +388,8 @@ mod tests {
                     .and_then(|r| r.known())
                     .map(|c| Ok(*c)),
             };
-            let decision = decide(&workflow, policy, course, at, &seen);
-            course = decision.course;
+            let decision = decide(&workflow, policy, state, at, &seen);
+            state = decision.state;
             match decision.step {
                 Step::Retry => at.attempt += 1,
                 Step::Iterate => at.iteration += 1,

@@ -200,23 +200,23 @@ impl CycleSearch<'_> {
 
 /// Adds the edges of a task, one for each way it can end.
 fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>) {
-    let course = FlowState {
+    let state = FlowState {
         in_handlers,
         ..FlowState::default()
     };
     let task = &workflow.tasks[ix];
     for (case, at, seen) in endings(ix, task) {
         let (choice, _) = flow::choose(task, at, &seen);
-        out.push(edge(workflow, course, ix, case, choice, &seen));
+        out.push(edge(workflow, state, ix, case, choice, &seen));
     }
     for (choice, seen) in leaving(workflow, ix, 0) {
-        out.push(edge(workflow, course, ix, Case::Left, choice, &seen));
+        out.push(edge(workflow, state, ix, Case::Left, choice, &seen));
     }
 }
 
 fn edge(
     workflow: &Workflow,
-    course: FlowState,
+    state: FlowState,
     from: Ix,
     case: Case,
     choice: Choice,
@@ -228,16 +228,16 @@ fn edge(
     let decision = flow::follow(
         workflow,
         Policy::default(),
-        course,
+        state,
         from,
         choice,
         "".into(),
         failure,
     );
     let to = match decision.step {
-        Step::Go(to) => To::Node(node(to, decision.course.in_handlers)),
+        Step::Go(to) => To::Node(node(to, decision.state.in_handlers)),
         Step::End(code) => To::End(code),
-        Step::Retry | Step::Iterate => To::Node(node(from, course.in_handlers)),
+        Step::Retry | Step::Iterate => To::Node(node(from, state.in_handlers)),
     };
     let stopped = matches!(to, To::End(_)) && workflow.next_of(from).is_some();
     Edge {

@@ -44,7 +44,7 @@ impl Engine<'_> {
     /// that the flow ended at.
     fn walk(&mut self, start: Ix) -> (i32, Ix) {
         let mut at = Position::at(start);
-        let mut course = FlowState {
+        let mut state = FlowState {
             in_handlers: self.workflow.is_handler(at.task),
             ..FlowState::default()
         };
@@ -67,12 +67,12 @@ impl Engine<'_> {
             if self.is_blocked() {
                 continue;
             }
-            let decision = self.decide(course, at, &stepped);
+            let decision = self.decide(state, at, &stepped);
             if self.is_where_it_stopped(turn, &decision) {
                 at = self.redo(at);
                 continue;
             }
-            course = decision.course;
+            state = decision.state;
             self.note_failure(at.task, &stepped, &decision);
             self.emit_route(at.task, &decision);
             match decision.step {
@@ -131,16 +131,16 @@ impl Engine<'_> {
 
     /// Where the flow goes: as the task says, or where a branch task went that
     /// left its conditional block.
-    fn decide(&self, course: FlowState, at: Position, stepped: &Stepped) -> Decision {
+    fn decide(&self, state: FlowState, at: Position, stepped: &Stepped) -> Decision {
         let policy = self.settings.policy;
         match &stepped.departure {
-            None => flow::decide(self.workflow, policy, course, at, &stepped.seen),
+            None => flow::decide(self.workflow, policy, state, at, &stepped.seen),
             Some((choice, why)) => {
                 let failure = flow::failure_code(&self.workflow.tasks[at.task], &stepped.seen);
                 flow::follow(
                     self.workflow,
                     policy,
-                    course,
+                    state,
                     at.task,
                     choice.clone(),
                     why.clone(),
