@@ -1,8 +1,9 @@
-//! Moments as they are written in logs and file names: local time.
+//! Times as logs, file names and status lines show them: local time, and time
+//! elapsed.
 #![forbid(unsafe_code)]
 
 use crate::run::sys::local_time;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `2024-01-15 14:30:15`
 pub fn stamp(at: SystemTime) -> String {
@@ -42,4 +43,25 @@ pub fn rfc3339(at: SystemTime) -> String {
         east / 3600,
         east / 60 % 60
     )
+}
+
+/// `0:41`, `12:04`, `1:02:03`
+pub fn elapsed(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elapsed_times_look_like_a_clock() {
+        let all = [0, 41, 724, 3723, 111_601].map(|s| elapsed(Duration::from_secs(s)));
+        assert_eq!(all, ["0:00", "0:41", "12:04", "1:02:03", "31:00:01"]);
+    }
 }

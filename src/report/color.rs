@@ -1,12 +1,12 @@
-//! Colour for findings on a terminal, and when there is none (SPEC §6, §6.6).
+//! Whether to use colour, and coloured diagnostics (SPEC §6, §6.6).
 //!
-//! Works on lines that are drawn already, so that a text is the same with and
-//! without colour but for the escape codes.
+//! Colours are added to finished lines, so that the text is the same with and
+//! without them, except for the escape codes.
 #![forbid(unsafe_code)]
 
 use std::io::IsTerminal;
 
-/// What `--color` says.
+/// The value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
     #[default]
@@ -22,18 +22,18 @@ impl Color {
         ("never", Color::Never),
     ];
 
-    /// Whether standard error gets colour: on a terminal that can show it, unless
-    /// `NO_COLOR` is set.
+    /// Whether to colour standard error. `auto` means on a terminal that supports
+    /// colour, unless `NO_COLOR` is set.
     pub fn on_stderr(self) -> bool {
-        self.on(&std::io::stderr())
+        self.is_on(&std::io::stderr())
     }
 
-    /// The same of standard output.
+    /// Whether to colour standard output.
     pub fn on_stdout(self) -> bool {
-        self.on(&std::io::stdout())
+        self.is_on(&std::io::stdout())
     }
 
-    fn on(self, stream: &dyn IsTerminal) -> bool {
+    fn is_on(self, stream: &dyn IsTerminal) -> bool {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
         match self {
             Color::Always => true,
@@ -52,27 +52,27 @@ const CYAN: &str = "\x1b[1;36m";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// ValidationSummary with the word, the message and the carets in colour.
-pub fn findings(text: &str) -> String {
+/// Diagnostics with the severity, the message and the carets in colour.
+pub fn diagnostics(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut color = RED;
     for line in text.lines() {
-        let painted = match head(line) {
+        let colored = match head(line) {
             Some((_, word, _)) => {
-                color = of_word(word);
+                color = severity_color(word);
                 head(line).map(|(place, word, message)| {
                     format!("{place}: {color}{word}{PLAIN}: {BOLD}{message}{PLAIN}")
                 })
             }
             None => caret(line, color).or_else(|| help(line)),
         };
-        out.push_str(painted.as_deref().unwrap_or(line));
+        out.push_str(colored.as_deref().unwrap_or(line));
         out.push('\n');
     }
     out
 }
 
-fn of_word(word: &str) -> &'static str {
+fn severity_color(word: &str) -> &'static str {
     match word {
         "error" => RED,
         "warning" => YELLOW,
@@ -80,8 +80,8 @@ fn of_word(word: &str) -> &'static str {
     }
 }
 
-/// The first line of a finding: its place, `error`, and the sentence. Lines of
-/// the file, carets and help are indented or numbered before ` | `.
+/// The first line of a diagnostic: its location, `error`, and the message. Lines of
+/// the file, carets and help are indented, or have a number before ` | `.
 fn head(line: &str) -> Option<(&str, &str, &str)> {
     if line.starts_with(' ')
         || line
@@ -114,10 +114,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_ours_is_painted() {
+    fn only_our_own_words_are_colored() {
         let drawn = "f:1:2: error: `a: warning: b` is bad\n   1 | f: error: x\n     | ^^ here\n     = help: do\n12345 | g: error: y\n";
         assert_eq!(
-            findings(drawn),
+            diagnostics(drawn),
             "f:1:2: \x1b[1;31merror\x1b[0m: \x1b[1m`a: warning: b` is bad\x1b[0m\n   1 | f: error: x\n     | \x1b[1;31m^^ here\x1b[0m\n     = \x1b[1;36mhelp\x1b[0m: do\n12345 | g: error: y\n"
         );
     }

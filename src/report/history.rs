@@ -1,5 +1,5 @@
-//! What each task, and each host of a block, did and when: the timeline of the
-//! report. It is only kept where a report is wanted.
+//! What each task, and each host of a block, did and when, for the timeline of the
+//! HTML report. Kept only with `--report`.
 #![forbid(unsafe_code)]
 
 use crate::outcome::Outcome;
@@ -8,12 +8,12 @@ use crate::run::result::TaskResult;
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What a stretch of time was spent with.
+/// How a stretch of time was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     /// One attempt of a command, or a decision.
     Attempt,
-    /// All of a parallel or conditional block.
+    /// A whole parallel or conditional block.
     Block,
     /// Waiting for the next attempt.
     RetryDelay,
@@ -21,13 +21,13 @@ pub enum Spent {
     Sleep,
     /// Nothing: its condition was false.
     Skipped,
-    /// Nothing: an earlier run had done it, and this one goes on.
+    /// Nothing: an earlier run had done it, and this run resumes that one.
     Restored,
 }
 
 /// A stretch of time of one task or host.
 pub struct Stretch {
-    /// The task's id; of a copy for a host that of its block.
+    /// The task's id; for a copy on a host, the id of its block.
     pub task: u32,
     /// `5`, `5.2` (an iteration), `10.3` (a host of a block).
     pub label: String,
@@ -40,9 +40,9 @@ pub struct Stretch {
     pub spent: Spent,
     /// Since the first task was due.
     pub began: Duration,
-    /// Nothing while it lasts.
+    /// None while it lasts.
     pub ended: Option<Duration>,
-    /// Nothing for a wait.
+    /// None for a wait.
     pub outcome: Option<Outcome>,
     pub exit: i32,
 }
@@ -51,14 +51,14 @@ pub struct Stretch {
 pub struct History {
     origin: Instant,
     pub stretches: Vec<Stretch>,
-    /// When each signal came, and its number.
+    /// When each signal arrived, and its number.
     pub signals: Vec<(Duration, i32)>,
     /// When the final tasks began.
     pub finals: Option<Duration>,
-    /// Those that last, by label; an attempt or block, and a wait.
+    /// Stretches that last, by label: attempts and blocks, and waits.
     open: HashMap<String, usize>,
     waiting: HashMap<String, usize>,
-    /// The pause that the flow is in.
+    /// The current pause of the flow.
     asleep: Option<usize>,
 }
 
@@ -124,7 +124,7 @@ impl History {
         }
     }
 
-    /// Ends what still lasts: the run is over.
+    /// Closes every open stretch when the run has ended.
     pub fn close_all(&mut self) {
         let now = self.origin.elapsed();
         for stretch in self.stretches.iter_mut().filter(|s| s.ended.is_none()) {
@@ -163,7 +163,7 @@ impl History {
         }
     }
 
-    /// A decision, and what never ran, has no beginning of its own.
+    /// Decisions, and tasks that never ran, have no start event.
     fn end(&mut self, about: &About, result: &TaskResult, now: Duration) {
         let index = match self.open.remove(about.label) {
             Some(index) => index,

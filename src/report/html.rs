@@ -1,6 +1,6 @@
-//! Writes HTML in which text from outside stays text, whatever it holds.
+//! Writes HTML in which text from outside stays text, whatever it contains.
 //!
-//! Markup can only be a literal of this program; all else goes through `text`.
+//! Only literals of this program can be markup; everything else goes through `text`.
 #![forbid(unsafe_code)]
 
 use super::safe_text;
@@ -8,12 +8,12 @@ use crate::task::mask::Mask;
 use crate::text::decimal::{decimal, short};
 use std::fmt::Write;
 
-/// Longer lines are cut, in characters.
+/// The longest line, in characters. Longer ones are cut.
 const LONGEST_LINE: usize = 2000;
-/// The same of a command that is there to be copied.
+/// The same for a line of a command, which readers copy.
 const LONGEST_COMMAND: usize = 128 << 10;
 
-/// A page, or a part of one, as far as it is written.
+/// A page, or a part of one, that is being written.
 pub struct Html<'a> {
     out: String,
     mask: &'a Mask,
@@ -25,7 +25,7 @@ impl<'a> Html<'a> {
         Html { out, mask }
     }
 
-    // A page is some hundreds of calls of it.
+    // A page takes hundreds of calls.
     #[inline(never)]
     pub fn markup(&mut self, markup: &'static str) -> &mut Self {
         self.out.push_str(markup);
@@ -33,7 +33,7 @@ impl<'a> Html<'a> {
     }
 
     /// One line of text, as content or in a quoted attribute: secrets masked,
-    /// control characters shown, at most so long that a reader can take it in.
+    /// control characters escaped, cut if it is too long to read.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.text_up_to(text, LONGEST_LINE)
     }
@@ -63,7 +63,7 @@ impl<'a> Html<'a> {
         self
     }
 
-    /// Each line of a text of several, for a `<pre>`.
+    /// Several lines of text, for a `<pre>`.
     pub fn lines<'t>(&mut self, lines: impl Iterator<Item = &'t str>) -> &mut Self {
         for line in lines {
             self.text(line).markup("\n");
@@ -76,7 +76,7 @@ impl<'a> Html<'a> {
         self
     }
 
-    /// A share of the whole, 0 to 1, as a percentage of two decimals at most.
+    /// A share, 0 to 1, as a percentage with at most two decimals.
     pub fn percent(&mut self, share: f64) -> &mut Self {
         let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
         let hundredths = (share * 10_000.0).round_ties_even() as u64;
@@ -84,7 +84,7 @@ impl<'a> Html<'a> {
         self.markup("%")
     }
 
-    /// `<dt>name</dt><dd>text</dd>`, where there is a text.
+    /// `<dt>name</dt><dd>text</dd>`, unless the text is empty.
     pub fn fact(&mut self, name: &'static str, text: &str) -> &mut Self {
         if text.is_empty() {
             return self;
@@ -93,7 +93,7 @@ impl<'a> Html<'a> {
         self.text(text).markup("</dd>\n")
     }
 
-    /// A command line to be copied, so in its own lines.
+    /// A command to be copied, in its own lines.
     pub fn command(&mut self, command: &str) -> &mut Self {
         self.markup("<pre class=\"command\"><code>");
         for (number, line) in command.split('\n').enumerate() {
@@ -107,7 +107,7 @@ impl<'a> Html<'a> {
         &self.out
     }
 
-    /// Goes on with another part.
+    /// Appends another part.
     pub fn add(&mut self, part: Html) -> &mut Self {
         self.out.push_str(&part.out);
         self

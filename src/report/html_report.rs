@@ -5,7 +5,7 @@
 use super::history::History;
 use super::html::Html;
 use super::results_table::ResultsTable;
-use super::run_summary::{RunSummary, Walk};
+use super::run_summary::{RunSummary, TaskSummary};
 use super::{clock, endings, result_groups, safe_text, timeline};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
@@ -26,7 +26,7 @@ const SCRIPT: &str = include_str!("html_report.js");
 
 /// What the page is made of.
 pub struct HtmlReport<'a> {
-    pub account: &'a RunSummary<'a>,
+    pub run: &'a RunSummary<'a>,
     /// Who ran it, where.
     pub who: &'a str,
     /// What was found before a run that was refused; lines.
@@ -35,7 +35,7 @@ pub struct HtmlReport<'a> {
     pub story: Option<Story<'a>>,
 }
 
-/// What a run that took place adds to its account.
+/// What a run that took place adds to its run.
 pub struct Story<'a> {
     pub history: &'a History,
     /// The plan as text.
@@ -48,21 +48,21 @@ pub struct Story<'a> {
 impl HtmlReport<'_> {
     /// The whole page.
     pub fn draw(&self) -> String {
-        let mut html = Html::new(self.account.mask);
+        let mut html = Html::new(self.run.mask);
         self.head(&mut html);
         html.markup("<body>\n<main>\n");
         self.outcome(&mut html);
-        if let Some((walk, story)) = self.account.walk.as_ref().zip(self.story.as_ref()) {
-            timeline::draw(&mut html, walk.workflow, story.history);
+        if let Some((tasks, story)) = self.run.tasks.as_ref().zip(self.story.as_ref()) {
+            timeline::draw(&mut html, tasks.workflow, story.history);
             let table = ResultsTable {
-                workflow: walk.workflow,
-                end: walk.end,
-                mask: self.account.mask,
-                began: self.account.began,
-                line_of: &|ix| story.line_of(walk, ix),
+                workflow: tasks.workflow,
+                end: tasks.end,
+                mask: self.run.mask,
+                began: self.run.began,
+                line_of: &|ix| story.line_of(tasks, ix),
             };
             table.draw(&mut html);
-            story.plan(&mut html, walk);
+            story.plan(&mut html, tasks);
             story.task_file(&mut html);
         }
         html.markup("</main>\n<footer>tasker ")
@@ -81,7 +81,7 @@ impl HtmlReport<'_> {
         html.text(&base64(&sha256::hex(style.as_str().as_bytes())));
         html.markup("'; script-src 'sha256-");
         html.text(&base64(&sha256::hex(SCRIPT.as_bytes())));
-        html.markup("'\">\n<title>").text(self.account.file);
+        html.markup("'\">\n<title>").text(self.run.file);
         html.markup(": ").text(&self.state());
         html.markup("</title>\n<style>").add(style);
         html.markup("</style></head>\n");
@@ -89,7 +89,7 @@ impl HtmlReport<'_> {
 
     /// The style, and how far the ticks of the timeline are apart.
     fn style(&self) -> Html<'_> {
-        let mut style = Html::new(self.account.mask);
+        let mut style = Html::new(self.run.mask);
         style.markup(STYLE);
         if let Some(story) = &self.story {
             style.markup(".chart { --tick: ");
@@ -101,27 +101,27 @@ impl HtmlReport<'_> {
 
     /// How the run ended.
     fn state(&self) -> String {
-        let exit = self.account.exit;
-        match &self.account.walk {
-            Some(walk) => endings::run_end(exit, walk.end.signal),
+        let exit = self.run.exit;
+        match &self.run.tasks {
+            Some(tasks) => endings::run_end(exit, tasks.end.signal),
             None => format!("did not run, exit code {exit}"),
         }
     }
 
     fn outcome(&self, html: &mut Html) {
-        let class = match self.account.exit {
+        let class = match self.run.exit {
             exit::OK => "good",
             _ => "bad",
         };
         html.markup("<header class=\"")
             .markup(class)
             .markup("\">\n<h1>");
-        html.text(self.account.file)
+        html.text(self.run.file)
             .markup(" <span>")
             .text(&self.state())
             .markup("</span></h1>\n");
-        if let Some(walk) = &self.account.walk {
-            self.counts(html, walk);
+        if let Some(tasks) = &self.run.tasks {
+            self.counts(html, tasks);
         }
         self.why(html);
         if !self.detail.is_empty() {
@@ -129,11 +129,11 @@ impl HtmlReport<'_> {
                 .lines(self.detail.lines())
                 .markup("</pre>\n");
         }
-        if let Some((walk, story)) = self.account.walk.as_ref().zip(self.story.as_ref()) {
-            self.failure(html, walk, story);
-            if !walk.go_on.is_empty() && self.account.exit != exit::OK {
+        if let Some((tasks, story)) = self.run.tasks.as_ref().zip(self.story.as_ref()) {
+            self.failure(html, tasks, story);
+            if !tasks.resume_command.is_empty() && self.run.exit != exit::OK {
                 html.markup("<h2>To go on from there</h2>\n")
-                    .command(walk.go_on);
+                    .command(tasks.resume_command);
             }
         }
         self.facts(html);
@@ -142,14 +142,14 @@ impl HtmlReport<'_> {
 
     /// Why it ended as it did, where no task's failure says it better.
     fn why(&self, html: &mut Html) {
-        let why = match &self.account.walk {
-            Some(_) if self.account.exit == exit::OK => String::new(),
-            Some(walk) if walk.end.why.is_empty() => String::new(),
-            Some(walk) => {
-                let last = walk.workflow.tasks[walk.end.last].id;
-                format!("It ended at task {last}: {}", walk.end.why)
+        let why = match &self.run.tasks {
+            Some(_) if self.run.exit == exit::OK => String::new(),
+            Some(tasks) if tasks.end.why.is_empty() => String::new(),
+            Some(tasks) => {
+                let last = tasks.workflow.tasks[tasks.end.last].id;
+                format!("It ended at task {last}: {}", tasks.end.why)
             }
-            None => self.account.error.into(),
+            None => self.run.error.into(),
         };
         if !why.is_empty() {
             html.markup("<p class=\"why\">").text(&why).markup("</p>\n");
@@ -157,21 +157,21 @@ impl HtmlReport<'_> {
     }
 
     /// How many tasks ended how, and how many hosts of all blocks.
-    fn counts(&self, html: &mut Html, walk: &Walk) {
+    fn counts(&self, html: &mut Html, tasks: &TaskSummary) {
         html.markup("<p class=\"counts\">");
-        outcomes(html, &walk.end.results.counts());
-        let left = walk.workflow.tasks.len();
-        let left = left.saturating_sub(walk.end.results.counts().total() as usize);
+        outcomes(html, &tasks.end.results.counts());
+        let left = tasks.workflow.tasks.len();
+        let left = left.saturating_sub(tasks.end.results.counts().total() as usize);
         if left > 0 {
             html.markup("<span class=\"dim\">").number(left as u64);
             html.markup(" not reached</span> ");
         }
         html.markup("<span class=\"dim\">in ");
-        html.text(&duration::show(self.account.took));
+        html.text(&duration::show(self.run.took));
         html.markup("</span></p>\n");
         let mut hosts = Counts::default();
-        for (ix, task) in walk.workflow.tasks.iter().enumerate() {
-            let result = walk.end.results.get(ix).filter(|_| task.is_over_hosts());
+        for (ix, task) in tasks.workflow.tasks.iter().enumerate() {
+            let result = tasks.end.results.get(ix).filter(|_| task.is_over_hosts());
             let members = result.into_iter().flat_map(|r| &r.members);
             members.for_each(|m| hosts.add(m.result.outcome));
         }
@@ -183,15 +183,16 @@ impl HtmlReport<'_> {
     }
 
     /// The failure that came first: what, where, its command, its last words.
-    fn failure(&self, html: &mut Html, walk: &Walk, story: &Story) {
-        let failed = walk
+    fn failure(&self, html: &mut Html, tasks: &TaskSummary, story: &Story) {
+        let failed = tasks
             .end
             .first_failure
-            .filter(|_| self.account.exit != exit::OK);
-        let Some((ix, result)) = failed.and_then(|ix| Some((ix, walk.end.results.get(ix)?))) else {
+            .filter(|_| self.run.exit != exit::OK);
+        let Some((ix, result)) = failed.and_then(|ix| Some((ix, tasks.end.results.get(ix)?)))
+        else {
             return;
         };
-        let task = &walk.workflow.tasks[ix];
+        let task = &tasks.workflow.tasks[ix];
         html.markup("<h2>Task <a href=\"#t")
             .number(task.id)
             .markup("\">")
@@ -202,7 +203,7 @@ impl HtmlReport<'_> {
         let failure = endings::failure(result, task.repeat.is_some());
         html.text(&format!("{failure}{}", endings::on_host(result)))
             .markup(" (<a href=\"#L")
-            .number(story.line_of(walk, ix) as u64);
+            .number(story.line_of(tasks, ix) as u64);
         html.markup("\">")
             .text(&story.sources.location(task.at))
             .markup("</a>)</p>\n");
@@ -210,7 +211,7 @@ impl HtmlReport<'_> {
             true => self.failed_command(html, result),
             false => self.failed_block(html, result),
         }
-        further_failures(html, walk, ix);
+        further_failures(html, tasks, ix);
     }
 
     fn failed_command(&self, html: &mut Html, result: &TaskResult) {
@@ -219,7 +220,7 @@ impl HtmlReport<'_> {
         }
         // What is wrong is rather there than in the output.
         for (name, stream) in [("stderr", &result.stderr), ("stdout", &result.stdout)] {
-            let lines = safe_text::tail(stream, self.account.mask, LAST_LINES);
+            let lines = safe_text::tail(stream, self.run.mask, LAST_LINES);
             if !lines.is_empty() {
                 html.markup("<h3>")
                     .markup(name)
@@ -239,29 +240,29 @@ impl HtmlReport<'_> {
             html.command(command);
         }
         html.markup("<pre>");
-        for group in result_groups::failures(result, self.account.mask, LAST_LINES) {
+        for group in result_groups::failures(result, self.run.mask, LAST_LINES) {
             html.lines(group.draw("").lines());
         }
         html.markup("</pre>\n");
     }
 
     fn facts(&self, html: &mut Html) {
-        let account = self.account;
+        let run = self.run;
         html.markup("<dl>\n");
-        html.fact("Run", account.run_id);
-        let ended = account.began.checked_add(account.took);
+        html.fact("Run", run.run_id);
+        let ended = run.began.checked_add(run.took);
         let ended = ended.map(clock::stamp).unwrap_or_default();
-        if account.walk.is_some() {
-            html.fact("Began", &clock::stamp(account.began));
+        if run.tasks.is_some() {
+            html.fact("Began", &clock::stamp(run.began));
             html.fact("Ended", &ended);
-            html.fact("Took", &duration::show(account.took));
+            html.fact("Took", &duration::show(run.took));
         } else {
             html.fact("At", &ended);
         }
         html.fact("By", self.who);
-        html.fact("Project", account.project.unwrap_or_default());
-        html.fact("Change", account.change.unwrap_or_default());
-        let log = account.log.map(|l| l.display().to_string());
+        html.fact("Project", run.project.unwrap_or_default());
+        html.fact("Change", run.change.unwrap_or_default());
+        let log = run.log.map(|l| l.display().to_string());
         html.fact("Log", &log.unwrap_or_default());
         html.markup("</dl>\n");
     }
@@ -269,12 +270,12 @@ impl HtmlReport<'_> {
 
 impl Story<'_> {
     /// The plan, with the outcome of each task behind its line.
-    fn plan(&self, html: &mut Html, walk: &Walk) {
+    fn plan(&self, html: &mut Html, tasks: &TaskSummary) {
         html.markup("<section id=\"plan\"><details open><summary><h2>Plan</h2></summary>\n<pre>");
         for line in self.part(self.plan).lines() {
             html.text(line);
-            if let Some(ix) = task_of(line).and_then(|id| walk.workflow.find(id)) {
-                match walk.end.results.get(ix).map(|r| r.outcome.as_str()) {
+            if let Some(ix) = task_of(line).and_then(|id| tasks.workflow.find(id)) {
+                match tasks.end.results.get(ix).map(|r| r.outcome.as_str()) {
                     Some(word) => html
                         .markup("  <b class=\"o ")
                         .markup(word)
@@ -324,8 +325,8 @@ impl Story<'_> {
         }
     }
 
-    fn line_of(&self, walk: &Walk, ix: Ix) -> usize {
-        let at = walk.workflow.tasks[ix].at;
+    fn line_of(&self, tasks: &TaskSummary, ix: Ix) -> usize {
+        let at = tasks.workflow.tasks[ix].at;
         self.sources.get(at.file).position(at.start as usize).0
     }
 }
@@ -341,11 +342,10 @@ fn outcomes(html: &mut Html, counts: &Counts) {
 }
 
 /// The other tasks that did not succeed, by their ids.
-fn further_failures(html: &mut Html, walk: &Walk, first: Ix) {
+fn further_failures(html: &mut Html, tasks: &TaskSummary, first: Ix) {
     const MOST: usize = 50;
-    let tasks = walk.workflow.tasks.iter().enumerate();
-    let failed = tasks.filter(|(ix, _)| {
-        let result = walk.end.results.get(*ix);
+    let failed = tasks.workflow.tasks.iter().enumerate().filter(|(ix, _)| {
+        let result = tasks.end.results.get(*ix);
         *ix != first && result.is_some_and(|r| r.outcome.is_failure())
     });
     let failed: Vec<u32> = failed.map(|(_, task)| task.id).collect();

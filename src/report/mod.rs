@@ -1,6 +1,6 @@
-//! What is said about a run: the console, the log, the records on disk.
+//! Everything that reports a run: the console, the log, the files it leaves.
 //!
-//! Reads the run's events; nothing here decides anything.
+//! It reads the run's events and results, and decides nothing.
 #![forbid(unsafe_code)]
 
 pub mod clock;

@@ -1,9 +1,9 @@
-//! The results of a run for a program (SPEC §6.7). The keys and their order are
-//! part of what is promised: tasker-json(5) documents them, and what is added
-//! later is added at the end of its object.
+//! `--output-json`: the results of a run for a program (SPEC §6.7). The keys and
+//! their order are stable: tasker-json(5) documents them, and new keys are added at
+//! the end of their object.
 #![forbid(unsafe_code)]
 
-use super::run_summary::{RunSummary, Walk};
+use super::run_summary::{RunSummary, TaskSummary};
 use super::{clock, endings};
 use crate::exit;
 use crate::outcome::Outcome;
@@ -13,27 +13,27 @@ use crate::task::mask::Mask;
 use crate::task::{Members, Task, TaskKind};
 use crate::text::json::Json;
 
-/// Raised when a key changes its meaning or goes.
+/// Raised when a key changes its meaning or is removed.
 const VERSION: i64 = 1;
 
-/// The most that is written of one stream, in bytes; `--keep-output` keeps all.
+/// The most bytes written of each stream. `--keep-output` keeps all of it.
 const OUTPUT: usize = 1 << 20;
 
-/// The whole document, with a newline at its end.
-pub fn draw(account: &RunSummary) -> String {
+/// The whole document, with a newline at the end.
+pub fn draw(run: &RunSummary) -> String {
     let mut text = Json::object(|json| {
         json.number("schema_version", VERSION);
-        json.object_member("workflow_metadata", |json| metadata(json, account));
-        json.object_member("execution_summary", |json| summary(json, account));
+        json.object_member("workflow_metadata", |json| metadata(json, run));
+        json.object_member("execution_summary", |json| summary(json, run));
         json.object_member("task_results", |json| {
-            if let Some(walk) = &account.walk {
-                task_results(json, walk, account.mask);
+            if let Some(tasks) = &run.tasks {
+                task_results(json, tasks, run.mask);
             }
         });
         json.object_member("variables", |json| {
-            let globals = account.walk.iter().map(|w| &w.workflow.globals);
+            let globals = run.tasks.iter().map(|w| &w.workflow.globals);
             for (name, global, _) in globals.flat_map(|g| g.values()) {
-                json.string(name, &account.mask.apply(&global.shown()));
+                json.string(name, &run.mask.apply(&global.shown()));
             }
         });
     });
@@ -41,33 +41,33 @@ pub fn draw(account: &RunSummary) -> String {
     text
 }
 
-fn metadata(json: &mut Json, account: &RunSummary) {
-    let ended = account.began.checked_add(account.took);
-    let shown = |text: &str| account.mask.apply(text);
-    let log = account.log.map(|p| shown(&p.display().to_string()));
-    json.string("task_file", &shown(account.file));
-    json.optional_string("execution_id", some(account.run_id));
-    json.optional_string("project", account.project);
-    json.string("status", endings::status(account.exit));
-    json.number("exit_code", account.exit.into());
-    json.string("start_time", &clock::rfc3339(account.began));
+fn metadata(json: &mut Json, run: &RunSummary) {
+    let ended = run.began.checked_add(run.took);
+    let shown = |text: &str| run.mask.apply(text);
+    let log = run.log.map(|p| shown(&p.display().to_string()));
+    json.string("task_file", &shown(run.file));
+    json.optional_string("execution_id", non_empty(run.run_id));
+    json.optional_string("project", run.project);
+    json.string("status", endings::status(run.exit));
+    json.number("exit_code", run.exit.into());
+    json.string("start_time", &clock::rfc3339(run.began));
     let ended = ended.map(clock::rfc3339);
     json.optional_string("end_time", ended.as_deref());
-    json.seconds("duration_seconds", Some(account.took));
+    json.seconds("duration_seconds", Some(run.took));
     json.optional_string("log_file", log.as_deref());
-    json.optional_string("change", account.change.map(shown).as_deref());
+    json.optional_string("change", run.change.map(shown).as_deref());
     json.string("tasker_version", env!("CARGO_PKG_VERSION"));
 }
 
-fn some(text: &str) -> Option<&str> {
+fn non_empty(text: &str) -> Option<&str> {
     Some(text).filter(|t| !t.is_empty())
 }
 
-fn summary(json: &mut Json, account: &RunSummary) {
-    let walk = account.walk.as_ref();
-    let counts = walk.map(|w| w.end.results.counts()).unwrap_or_default();
+fn summary(json: &mut Json, run: &RunSummary) {
+    let tasks = run.tasks.as_ref();
+    let counts = tasks.map(|w| w.end.results.counts()).unwrap_or_default();
     let of = |outcome| counts.count(outcome) as i64;
-    let total = walk.map_or(0, |w| w.workflow.tasks.len()) as i64;
+    let total = tasks.map_or(0, |w| w.workflow.tasks.len()) as i64;
     let left = of(Outcome::Skipped) + of(Outcome::NotStarted);
     let (ok, timeouts) = (of(Outcome::Ok), of(Outcome::Timeout));
     let executed = counts.total() as i64 - left;
@@ -78,20 +78,20 @@ fn summary(json: &mut Json, account: &RunSummary) {
     json.number("timeouts", timeouts);
     json.number("skipped", of(Outcome::Skipped));
     json.array("execution_path", |json| {
-        for (walk, ix) in walk
+        for (tasks, ix) in tasks
             .iter()
             .flat_map(|w| w.end.path.iter().map(move |ix| (w, ix)))
         {
-            json.item_number(walk.workflow.tasks[*ix].id.into());
+            json.item_number(tasks.workflow.tasks[*ix].id.into());
         }
     });
-    match walk {
-        Some(walk) => json.number("final_task", walk.workflow.tasks[walk.end.last].id.into()),
+    match tasks {
+        Some(tasks) => json.number("final_task", tasks.workflow.tasks[tasks.end.last].id.into()),
         None => json.null("final_task"),
     }
-    match account.exit {
+    match run.exit {
         exit::OK => json.null("failure_info"),
-        _ => json.object_member("failure_info", |json| failure(json, account)),
+        _ => json.object_member("failure_info", |json| failure(json, run)),
     }
     json.object_member("outcomes", |json| {
         for outcome in Outcome::ALL {
@@ -100,33 +100,36 @@ fn summary(json: &mut Json, account: &RunSummary) {
     });
 }
 
-fn failure(json: &mut Json, account: &RunSummary) {
-    let walk = account.walk.as_ref();
-    let failed = walk.and_then(|w| Some(w.workflow.tasks[w.end.first_failure?].id));
+fn failure(json: &mut Json, run: &RunSummary) {
+    let tasks = run.tasks.as_ref();
+    let failed = tasks.and_then(|w| Some(w.workflow.tasks[w.end.first_failure?].id));
     match failed {
         Some(id) => json.number("task_id", id.into()),
         None => json.null("task_id"),
     }
-    json.number("exit_code", account.exit.into());
-    json.string("error", &account.mask.apply(account.error));
-    json.optional_string("resume_command", walk.and_then(|w| some(w.go_on)));
+    json.number("exit_code", run.exit.into());
+    json.string("error", &run.mask.apply(run.error));
+    json.optional_string(
+        "resume_command",
+        tasks.and_then(|w| non_empty(w.resume_command)),
+    );
 }
 
-fn task_results(json: &mut Json, walk: &Walk, mask: &Mask) {
-    for (ix, task) in walk.workflow.tasks.iter().enumerate() {
-        let Some(result) = walk.end.results.get(ix) else {
+fn task_results(json: &mut Json, tasks: &TaskSummary, mask: &Mask) {
+    for (ix, task) in tasks.workflow.tasks.iter().enumerate() {
+        let Some(result) = tasks.end.results.get(ix) else {
             continue;
         };
         json.object_member(&task.id.to_string(), |json| {
             let title = mask.apply(&task.title.shown(None));
             json.string("name", &title);
             fields(json, result, mask);
-            members(json, task, result, walk, mask);
+            members(json, task, result, tasks, mask);
         });
     }
 }
 
-/// What every result has, that of a task and that of a host.
+/// The keys of every result, of a task and of a host.
 fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     let started = result.started.map(clock::rfc3339);
     json.string("hostname", &mask.apply(&result.hostname));
@@ -143,10 +146,10 @@ fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     json.seconds("duration", result.started.map(|_| result.took));
     json.seconds("cpu_seconds", result.started.map(|_| result.cpu));
     json.number("peak_memory_bytes", (result.peak_kib << 10) as i64);
-    json.optional_string("cause", some(&result.cause));
+    json.optional_string("cause", non_empty(&result.cause));
 }
 
-/// The beginning of an output, and how long all of it is.
+/// The beginning of an output, and its length.
 fn stream(json: &mut Json, name: &str, output: &Captured, mask: &Mask) {
     let bytes = output.head(OUTPUT + mask.reach());
     let shown = mask.apply_to_range(&bytes, 0, OUTPUT);
@@ -154,7 +157,7 @@ fn stream(json: &mut Json, name: &str, output: &Captured, mask: &Mask) {
     json.number(&format!("{name}_bytes"), output.len() as i64);
 }
 
-fn members(json: &mut Json, task: &Task, result: &TaskResult, walk: &Walk, mask: &Mask) {
+fn members(json: &mut Json, task: &Task, result: &TaskResult, tasks: &TaskSummary, mask: &Mask) {
     match &task.kind {
         TaskKind::Parallel(parallel) => match &parallel.members {
             Members::Hosts { .. } => json.array("hosts", |json| {
@@ -169,9 +172,9 @@ fn members(json: &mut Json, task: &Task, result: &TaskResult, walk: &Walk, mask:
                     json.item_object(|json| fields(json, &left_out, mask));
                 }
             }),
-            Members::Tasks(tasks) => json.array("members", |json| {
-                for ix in tasks {
-                    json.item_number(walk.workflow.tasks[*ix].id.into());
+            Members::Tasks(members) => json.array("members", |json| {
+                for ix in members {
+                    json.item_number(tasks.workflow.tasks[*ix].id.into());
                 }
             }),
         },

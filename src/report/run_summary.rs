@@ -1,4 +1,5 @@
-//! What there is to tell of a run when it is over; JSON and the report draw it.
+//! A run that has ended, or was refused, as the JSON results and the HTML report
+//! show it.
 #![forbid(unsafe_code)]
 
 use crate::plan::workflow::Workflow;
@@ -12,24 +13,24 @@ pub struct RunSummary<'a> {
     pub file: &'a str,
     pub run_id: &'a str,
     pub project: Option<&'a str>,
-    /// The global `CHANGE`, as it may be shown.
+    /// The global `CHANGE`, secrets masked.
     pub change: Option<&'a str>,
     pub began: SystemTime,
     pub took: Duration,
     pub exit: i32,
-    /// Nothing where the run was refused before it had one.
+    /// None if the run was refused before it had a log.
     pub log: Option<&'a Path>,
-    /// Why it failed, in one sentence; empty after a success.
+    /// Why it failed, in one line. Empty after a success.
     pub error: &'a str,
     pub mask: &'a Mask,
-    /// Nothing where the run did not begin.
-    pub walk: Option<Walk<'a>>,
+    /// None if the run did not begin.
+    pub tasks: Option<TaskSummary<'a>>,
 }
 
-/// What became of the tasks.
-pub struct Walk<'a> {
+/// How the tasks ended.
+pub struct TaskSummary<'a> {
     pub workflow: &'a Workflow,
     pub end: &'a RunEnd,
-    /// The command line that goes on after a failure; empty where there is none.
-    pub go_on: &'a str,
+    /// The command line that continues after a failure. Empty if there is none.
+    pub resume_command: &'a str,
 }

@@ -1,10 +1,9 @@
-//! The status line on a terminal: the last line, redrawn; what else is printed
-//! scrolls above it (SPEC §6.6).
+//! The status line on a terminal: the last line, which is redrawn while everything
+//! else scrolls above it (SPEC §6.6).
 //!
-//! The cursor always rests in its first column. So a terminal that is made
-//! narrower, and breaks the line, leaves the cursor where all of the line begins,
-//! and one that cuts it does the same; clearing from there to the end of the
-//! screen is right for both.
+//! The cursor always rests in its first column. Whether a terminal that is made
+//! narrower wraps the line or cuts it, the cursor stays where the line begins, and
+//! clearing from there to the end of the screen is right.
 #![forbid(unsafe_code)]
 
 use super::display_width;
@@ -14,10 +13,10 @@ use crate::task::mask::Mask;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// EventStream do not redraw it more often than this.
-const SELDOM: Duration = Duration::from_millis(100);
-/// A terminal narrower than this has none.
-const NARROW: usize = 12;
+/// Events redraw it at most this often.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// A narrower terminal has no status line.
+const NARROWEST: usize = 12;
 
 const CLEAR: &str = "\r\x1b[J";
 const RED: &str = "\x1b[31m";
@@ -26,12 +25,12 @@ const PLAIN: &str = "\x1b[0m";
 pub struct StatusLine {
     mask: Mask,
     color: bool,
-    /// What stands there now; nothing where it is cleared.
+    /// Whether the line is on the screen.
     drawn: bool,
     last: Instant,
 }
 
-/// Whether standard output can show a line that is redrawn.
+/// Whether standard output is a terminal that can redraw a line.
 pub fn is_possible() -> bool {
     let term = std::env::var_os("TERM").filter(|t| !t.is_empty());
     term.is_some_and(|t| t != "dumb") && std::io::stdout().is_terminal()
@@ -53,31 +52,31 @@ impl StatusLine {
         self.write(&format!("{CLEAR}{text}{line}"));
     }
 
-    /// Draws it anew; for an event only when that is due.
+    /// Redraws it, `now` or when it is due.
     pub fn redraw(&mut self, progress: &Progress, now: bool) {
-        if now || self.last.elapsed() >= SELDOM {
+        if now || self.last.elapsed() >= REDRAW_INTERVAL {
             let line = self.line(progress);
             self.write(&format!("\r{line}"));
         }
     }
 
-    /// Takes it away, for good or for what goes to standard error.
+    /// Removes it, at the end or before text goes to standard error.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             self.write(CLEAR);
         }
     }
 
-    /// The line for the terminal as wide as it is now, the cursor back at its
+    /// The line for the current width of the terminal, with the cursor back at its
     /// beginning.
     fn line(&mut self, progress: &Progress) -> String {
         self.last = Instant::now();
         let columns = sys::terminal_columns().unwrap_or(80);
-        self.drawn = columns >= NARROW;
+        self.drawn = columns >= NARROWEST;
         if !self.drawn {
             return CLEAR.into();
         }
-        // The last column stays free: some terminals go on to the next line there.
+        // The last column stays free: some terminals wrap there.
         let room = columns - 1;
         let mut text = display_width::cut(&self.mask.apply(&progress.status(room)), room);
         for (number, name) in progress.slowest().iter().enumerate() {
@@ -91,11 +90,11 @@ impl StatusLine {
             }
             text.push_str(&more);
         }
-        format!("{}\x1b[J\r", self.painted(&text))
+        format!("{}\x1b[J\r", self.colored(&text))
     }
 
-    /// Failures in red.
-    fn painted(&self, text: &str) -> String {
+    /// Shows failures in red.
+    fn colored(&self, text: &str) -> String {
         let failed = text.find(" failed").filter(|_| self.color);
         let Some(end) = failed.map(|at| at + " failed".len()) else {
             return text.to_string();
@@ -108,7 +107,7 @@ impl StatusLine {
         format!("{before}{RED}{red}{PLAIN}{after}")
     }
 
-    /// A terminal that is gone is no failure of the run.
+    /// Ignores errors: a closed terminal does not fail the run.
     fn write(&self, text: &str) {
         let mut out = std::io::stdout();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

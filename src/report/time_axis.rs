@@ -1,4 +1,4 @@
-//! The axis of time over the report's timeline.
+//! The time axis above the timeline of the HTML report.
 #![forbid(unsafe_code)]
 
 use super::clock;
@@ -8,7 +8,7 @@ use crate::text::decimal::{milliseconds, seconds};
 use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
-/// The axis of time, and how far its ticks are apart.
+/// The time axis: its length and the distance of its ticks.
 pub struct TimeAxis {
     pub whole: Duration,
     pub step: Duration,
@@ -28,7 +28,7 @@ impl TimeAxis {
         (at.as_secs_f64() / self.whole.as_secs_f64()).min(1.0)
     }
 
-    /// Draws it, as the first row of the chart.
+    /// Draws it as the first row of the chart.
     pub fn draw(&self, html: &mut Html, from: SystemTime) {
         let stamp = clock::stamp(from);
         html.markup("<li class=\"axis\"><span class=\"n\">from ");
@@ -37,7 +37,7 @@ impl TimeAxis {
         let ticks = (milliseconds(self.whole) / milliseconds(self.step)) as u32;
         for number in 0..=ticks {
             let share = self.share(self.step * number);
-            // Of those at the ends nothing may stand out; a narrow page shows half.
+            // Labels at the ends must not overflow. A narrow page shows half of them.
             let class = match number {
                 0 => "first",
                 _ if share > 0.94 => "last",
@@ -77,8 +77,7 @@ fn minutes(at: Duration) -> String {
     }
 }
 
-/// The distance of the ticks: a number that people count in, so that there are at
-/// most eight.
+/// The distance of the ticks: a round number, so that there are at most eight.
 fn step(whole: Duration) -> Duration {
     const SECONDS: [u64; 18] = [
         1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
@@ -101,27 +100,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_numbers_that_people_count_in() {
-        let told = |ms: u64| {
+    fn ticks_are_round_numbers() {
+        let ticks = |ms: u64| {
             let whole = Duration::from_millis(ms);
             let scale = TimeAxis {
                 whole,
                 step: step(whole),
             };
-            let ticks = (ms / milliseconds(scale.step)) as u32;
-            (0..=ticks)
+            let count = (ms / milliseconds(scale.step)) as u32;
+            (0..=count)
                 .map(|n| scale.tick(n))
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert_eq!(told(7), "0 1 ms 2 ms 3 ms 4 ms 5 ms 6 ms 7 ms");
+        assert_eq!(ticks(7), "0 1 ms 2 ms 3 ms 4 ms 5 ms 6 ms 7 ms");
         assert_eq!(
-            told(150),
+            ticks(150),
             "0 0.02 s 0.04 s 0.06 s 0.08 s 0.10 s 0.12 s 0.14 s"
         );
-        assert_eq!(told(12_300), "0 2 s 4 s 6 s 8 s 10 s 12 s");
-        assert_eq!(told(200_000), "0 0:30 1:00 1:30 2:00 2:30 3:00");
-        assert_eq!(told(9_000_000), "0 30:00 1:00:00 1:30:00 2:00:00 2:30:00");
-        assert!(told(86_400_000 * 40).ends_with(" 960:00:00"));
+        assert_eq!(ticks(12_300), "0 2 s 4 s 6 s 8 s 10 s 12 s");
+        assert_eq!(ticks(200_000), "0 0:30 1:00 1:30 2:00 2:30 3:00");
+        assert_eq!(ticks(9_000_000), "0 30:00 1:00:00 1:30:00 2:00:00 2:30:00");
+        assert!(ticks(86_400_000 * 40).ends_with(" 960:00:00"));
     }
 }

@@ -12,7 +12,7 @@ use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
 use crate::report::replace_file;
 use crate::report::reporter::Reporter;
-use crate::report::run_summary::{RunSummary, Walk};
+use crate::report::run_summary::{RunSummary, TaskSummary};
 use crate::report::{clock, endings, print, results_json, safe_text};
 use crate::run::interrupt::Interrupt;
 use crate::run::run_end::RunEnd;
@@ -146,7 +146,7 @@ impl Ended<'_> {
             sources: &loaded.sources,
         };
         let page = HtmlReport {
-            account: summary,
+            run: summary,
             who: &loaded.validation.who,
             detail: "",
             story: Some(story),
@@ -174,10 +174,10 @@ impl Ended<'_> {
             log: Some(log),
             error: &error,
             mask: self.loaded.mask(),
-            walk: Some(Walk {
+            tasks: Some(TaskSummary {
                 workflow: &self.loaded.workflow,
                 end: self.end,
-                go_on,
+                resume_command: go_on,
             }),
         })
     }

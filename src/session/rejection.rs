@@ -103,7 +103,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         log: refusal.log.as_deref(),
         error: &refusal.why,
         mask: &validation.mask,
-        walk: None,
+        tasks: None,
     };
     let is_wanted = |path: &Path| {
         refusal.unwritable.as_deref() != Some(path)
@@ -123,7 +123,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         && is_wanted(path)
     {
         let page = HtmlReport {
-            account: &summary,
+            run: &summary,
             who: &validation.who,
             detail: &format!("{}{}", refusal.findings, refusal.detail),
             story: None,

@@ -145,7 +145,7 @@ impl Validation {
     /// Prints findings to standard error, in colour if that is wanted.
     pub fn show_findings(&self, findings: &str) {
         match self.color.on_stderr() {
-            true => complain_raw(format_args!("{}", color::findings(findings))),
+            true => complain_raw(format_args!("{}", color::diagnostics(findings))),
             false => complain_raw(format_args!("{findings}")),
         }
     }
