@@ -237,7 +237,7 @@ fn an_active_run_is_shown_from_anywhere_and_left_alone() {
     let ran = tasker(&elsewhere, &["-l", &logs, "--status"]);
     let expected = format!(
         "run {} of {home}/tasks.txt: live, process {pid}, since TIME (0:00)
-  2 of 4 tasks done: 1 ok, 1 failed; 1 under way, 1 left
+  2 of 4 tasks done: 1 ok, 1 failed; 1 in progress, 1 left
   failed: task 2 (exit 3)
   task 10: deploy, 2/9 done (1 ok, 1 failed), 2 running, 5 left
     failed: web02
@@ -270,12 +270,12 @@ fn an_active_run_is_shown_from_anywhere_and_left_alone() {
     let file = format!("{home}/tasks.txt");
     let ran = tasker(&elsewhere, &["-l", &logs, "--status", &file]);
     for part in [
-        ": dead, begun ",
+        ": dead, began ",
         "\n  stopped at task 10 with exit code 143\n",
         "\n  2 of 4 tasks done: 1 ok, 1 failed; 2 left\n",
         "task 10: deploy, 2/9 done (1 ok, 1 failed), 7 left\n",
-        "  ended with the run, and to be run again:\n    web03 since ",
-        &format!("\n  to go on: cd {home} && tasker -r --resume tasks.txt\n"),
+        "  ended with the run, to be run again:\n    web03 since ",
+        &format!("\n  to resume: cd {home} && tasker -r --resume tasks.txt\n"),
     ] {
         assert!(ran.stdout.contains(part), "{part}: {ran:?}");
     }
@@ -300,10 +300,10 @@ fn a_single_task_is_shown_with_its_title_and_without_secrets() {
     sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
     for part in [
-        "\n  broke off: tasker or the machine was killed\n",
+        "\n  interrupted: tasker or the machine was killed\n",
         "\n  0 of 1 task done; 1 unknown, 0 left\n",
         "\n  running when it died (outcome not known):\n    task 1: ask *** and *** ",
-        "\n  to go on: tasker -r --resume --set SECRET_A=... tasks.txt\n",
+        "\n  to resume: tasker -r --resume --set SECRET_A=... tasks.txt\n",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {ran:?}");
     }
@@ -352,7 +352,7 @@ fn a_run_held_by_another_process_is_not_reported_as_dead() {
     journal.lock().expect("the lock");
     let ran = status(&sandbox, &[]);
     assert!(
-        ran.stdout.contains(" (not seen from here), since "),
+        ran.stdout.contains(" (not visible here), since "),
         "{ran:?}"
     );
     drop(journal);
@@ -377,7 +377,7 @@ fn members_and_retries_of_a_block_are_distinguished() {
     );
     assert!(shown.contains("\n    task 3: wait since "), "{shown}");
     assert!(
-        shown.contains("\n  1 of 4 tasks done: 1 ok; 3 under way, 0 left\n"),
+        shown.contains("\n  1 of 4 tasks done: 1 ok; 3 in progress, 0 left\n"),
         "{shown}"
     );
     sandbox.kill(child);
@@ -398,7 +398,10 @@ fn the_longest_running_of_many_are_named() {
         .collect();
     let first: Vec<String> = (1..=20).map(|n: u32| n.to_string()).collect();
     assert_eq!(named, first, "{shown}");
-    assert!(shown.contains("\n    and 5 more, begun later\n"), "{shown}");
+    assert!(
+        shown.contains("\n    and 5 more, started later\n"),
+        "{shown}"
+    );
     sandbox.kill(child);
 }
 
@@ -433,7 +436,7 @@ fn dead_runs_have_a_line_each_newest_first() {
     assert!(lines[1].ends_with(&line), "{ran:?}");
     let over = status(&sandbox, &["b.txt"]).stdout;
     assert!(
-        over.contains("\n  to begin at that task: tasker -r --start-from 6 b.txt\n"),
+        over.contains("\n  to start from that task: tasker -r --start-from 6 b.txt\n"),
         "{over}"
     );
     let failed = status(&sandbox, &["a.txt"]).stdout;
@@ -520,7 +523,7 @@ fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     assert!(
         ran.stdout
             .contains("\n  1 of 1 task done: 1 failed; 0 left\n")
-            && ran.stdout.contains("broke off"),
+            && ran.stdout.contains("interrupted"),
         "{ran:?}"
     );
     assert_eq!(std::fs::read(&journal).expect("a journal"), bytes[..flow]);
@@ -530,7 +533,7 @@ fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     let ran = status(&sandbox, &[]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let id = run_id(&sandbox);
-    let line = format!("run {id}: dead, but its journal tells nothing: its record ");
+    let line = format!("run {id}: dead, but its journal cannot be read: its record ");
     assert!(ran.stdout.starts_with(&line), "{ran:?}");
     assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
     assert_eq!(status(&sandbox, &[&id]).code, 12);
@@ -538,8 +541,7 @@ fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
         write(&bytes[..length]);
         let ran = status(&sandbox, &[]);
         assert!(
-            ran.stdout
-                .ends_with("it broke off before anything was run\n"),
+            ran.stdout.ends_with("it ends before anything was run\n"),
             "{ran:?}"
         );
     }

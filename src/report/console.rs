@@ -117,7 +117,7 @@ impl Console {
                 if result.outcome.is_failure() {
                     self.say_about_subtask(&format!(
                         "  {}: {}\n",
-                        safe_text::who(about),
+                        safe_text::subject(about),
                         ended(result)
                     ));
                 }
@@ -133,7 +133,7 @@ impl Console {
                 let delay = duration::show(*delay);
                 self.say_about_subtask(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
-                    safe_text::who(about)
+                    safe_text::subject(about)
                 ));
             }
             Event::Started { about, command, .. } => {
@@ -294,8 +294,8 @@ impl Console {
 fn headline(about: &About) -> String {
     format!(
         "task {}{}\n",
-        safe_text::who(about),
-        safe_text::titled(about)
+        safe_text::subject(about),
+        safe_text::title_suffix(about)
     )
 }
 

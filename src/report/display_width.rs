@@ -1,8 +1,8 @@
-//! How much room text takes on a terminal (SPEC §6.6).
+//! The width of text on a terminal (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-/// Characters that take no room: marks on the one before, joiners, selectors.
-const NONE: [(u32, u32); 14] = [
+/// Characters without width: combining marks, joiners, selectors.
+const ZERO_WIDTH: [(u32, u32); 14] = [
     (0x300, 0x36f),
     (0x483, 0x489),
     (0x591, 0x5bd),
@@ -19,8 +19,8 @@ const NONE: [(u32, u32); 14] = [
     (0xfe20, 0xfe2f),
 ];
 
-/// Characters that take two columns: those of East Asia, and pictures.
-const TWO: [(u32, u32); 17] = [
+/// Characters of two columns: East Asian ones and emoji.
+const DOUBLE_WIDTH: [(u32, u32); 17] = [
     (0x1100, 0x115f),
     (0x231a, 0x231b),
     (0x23e9, 0x23ec),
@@ -40,9 +40,9 @@ const TWO: [(u32, u32); 17] = [
     (0x1f300, 0x1faff),
 ];
 
-/// How many columns the character takes. A terminal that knows another number
-/// for a rare one shows the line a column shorter or longer, no worse.
-fn of(c: char) -> usize {
+/// The columns of a character. If a terminal disagrees about a rare one, the line is
+/// a column too short or too long, no worse.
+fn char_columns(c: char) -> usize {
     let within = |ranges: &[(u32, u32)]| {
         ranges
             .iter()
@@ -50,19 +50,18 @@ fn of(c: char) -> usize {
     };
     match c {
         ' '..='~' => 1,
-        _ if within(&NONE) => 0,
-        _ if within(&TWO) || (0x20000..0x40000).contains(&(c as u32)) => 2,
+        _ if within(&ZERO_WIDTH) => 0,
+        _ if within(&DOUBLE_WIDTH) || (0x20000..0x40000).contains(&(c as u32)) => 2,
         _ => 1,
     }
 }
 
-/// How many columns the text takes; it holds no control characters.
+/// The columns of a text without control characters.
 pub fn columns(text: &str) -> usize {
-    text.chars().map(of).sum()
+    text.chars().map(char_columns).sum()
 }
 
-/// The beginning of the text that fits into so many columns; one that is cut ends
-/// with `…`.
+/// The text, cut to fit into `columns`. A cut text ends with `…`.
 pub fn cut(text: &str, columns: usize) -> String {
     if self::columns(text) <= columns {
         return text.to_string();
@@ -70,7 +69,7 @@ pub fn cut(text: &str, columns: usize) -> String {
     let mut left = columns.saturating_sub(1);
     let mut out = String::new();
     for c in text.chars() {
-        let wide = of(c);
+        let wide = char_columns(c);
         if wide > left {
             break;
         }

@@ -108,7 +108,11 @@ impl Log {
             } => {
                 lines.say(
                     LogLevel::Info,
-                    &format!("Executing Task {}{}", who(about), safe_text::titled(about)),
+                    &format!(
+                        "Executing Task {}{}",
+                        who(about),
+                        safe_text::title_suffix(about)
+                    ),
                 );
                 lines.say(
                     LogLevel::Info,
@@ -127,7 +131,7 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: {}, at most {at_once} at once",
                     who(about),
-                    safe_text::titled(about),
+                    safe_text::title_suffix(about),
                     Plural(*total, "subtask")
                 );
                 lines.say(LogLevel::Info, &text);
@@ -140,7 +144,7 @@ impl Log {
                 let text = format!(
                     "Executing Task {}{}: its condition is {holds}, {} to run",
                     who(about),
-                    safe_text::titled(about),
+                    safe_text::title_suffix(about),
                     Plural(*tasks, "task")
                 );
                 lines.say(LogLevel::Info, &text);
@@ -158,7 +162,7 @@ impl Log {
                 &format!(
                     "Restored task {}{}: {}",
                     who(about),
-                    safe_text::titled(about),
+                    safe_text::title_suffix(about),
                     endings::task_end(result)
                 ),
             ),
@@ -167,7 +171,7 @@ impl Log {
                 &format!(
                     "Task {}{} skipped: its condition is false",
                     who(about),
-                    safe_text::titled(about)
+                    safe_text::title_suffix(about)
                 ),
             ),
             Event::Retry {

@@ -1,45 +1,45 @@
-//! How far a run is: what the status line, the minute line and the answer to
-//! SIGUSR1 tell (SPEC §6.6).
+//! The progress of a run, for the status line, the line a minute and the answer to
+//! SIGUSR1 (SPEC §6.6).
 #![forbid(unsafe_code)]
 
-use super::{display_width, safe_text};
+use super::{clock, display_width, safe_text};
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
 use crate::text::decimal::seconds;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How many times the median of the others a subtask must have run to be slow.
+/// A subtask is slow once it has run this many times the median of the others.
 const SLOW: u32 = 5;
-/// Nothing is slow that has not run so long.
+/// A subtask is not slow before this time.
 const NEVER_SLOW: Duration = Duration::from_secs(5);
-/// How many others must have ended for their median to say anything.
+/// How many others must have ended for a meaningful median.
 const ENOUGH: usize = 3;
-/// How many running subtasks are named to someone who asks.
-const NAMED: usize = 20;
+/// How many running commands the answer to SIGUSR1 lists.
+const LISTED: usize = 20;
 
 pub struct Progress {
     began: Instant,
-    /// How many tasks the file has, and the ids of those that have begun, in order.
+    /// The number of tasks in the file, and the sorted ids of those that have begun.
     total: usize,
     begun: Vec<u32>,
-    /// The task that the flow is at, and since when.
-    at: Option<(Place, Instant)>,
-    block: Option<Block>,
-    /// What runs, by label.
-    running: HashMap<String, Running>,
-    /// What the flow does instead of running anything.
+    /// The current task of the flow, and since when.
+    at: Option<(TaskName, Instant)>,
+    block: Option<BlockProgress>,
+    /// Running commands, by label.
+    running: HashMap<String, RunningCommand>,
+    /// What the flow is doing while it runs nothing.
     pause: Option<&'static str>,
 }
 
-/// A task as it is named: `10`, `deploy`.
-struct Place {
+/// The label and title of a task: `10`, `deploy`.
+struct TaskName {
     label: String,
     title: String,
 }
 
-impl Place {
-    /// `10 deploy`, the title in at most so many columns.
+impl TaskName {
+    /// `10 deploy`, the title cut to `columns`.
     fn within(&self, columns: usize) -> String {
         match display_width::cut(&self.title, columns) {
             title if title.is_empty() => self.label.clone(),
@@ -48,26 +48,26 @@ impl Place {
     }
 }
 
-struct Running {
+struct RunningCommand {
     /// `web07`, or `task 12`.
     name: String,
     since: Instant,
 }
 
-/// The parallel block that runs.
-struct Block {
+/// The running parallel block.
+struct BlockProgress {
     total: usize,
     at_once: usize,
-    /// How each subtask ended that is over, by label.
+    /// The outcome of each finished subtask, by label.
     over: HashMap<String, Outcome>,
-    /// How long those took that ended by themselves.
+    /// The times of those that were not ended by tasker.
     took: Vec<Duration>,
-    /// Labels of those that were named as slow.
+    /// Labels of those already reported as slow.
     slow: HashSet<String>,
 }
 
 impl Progress {
-    /// Of a run of that many tasks that began then.
+    /// For a run of `total` tasks.
     pub fn new(total: usize, began: Instant) -> Progress {
         Progress {
             began,
@@ -80,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// Takes in what happened; names the subtasks that turn out to be slow.
+    /// Updates the progress. Returns a line for each subtask that turns out to be slow.
     pub fn event(&mut self, event: &Event) -> Vec<String> {
         match event {
             Event::Started { about, .. } => self.started(about),
@@ -90,7 +90,7 @@ impl Progress {
                 at_once,
             } => {
                 self.arrive(about);
-                self.block = Some(Block::new(*total, *at_once));
+                self.block = Some(BlockProgress::new(*total, *at_once));
             }
             Event::Branch { about, .. } => self.arrive(about),
             Event::Finished { about, result } => {
@@ -128,9 +128,9 @@ impl Progress {
     fn arrive(&mut self, about: &About) {
         self.begin(about.task);
         self.pause = None;
-        let place = Place {
+        let place = TaskName {
             label: about.label.to_string(),
-            // A tab moves to a column that the redrawn line knows nothing of.
+            // A tab would move to a column that the status line does not account for.
             title: safe_text::line(about.title).replace('\t', " "),
         };
         self.at = Some((place, Instant::now()));
@@ -147,7 +147,7 @@ impl Progress {
         };
         let since = Instant::now();
         self.running
-            .insert(about.label.to_string(), Running { name, since });
+            .insert(about.label.to_string(), RunningCommand { name, since });
     }
 
     fn finished(&mut self, about: &About, outcome: Outcome, took: Duration) {
@@ -171,7 +171,7 @@ impl Progress {
         }
     }
 
-    /// Names once each subtask that is slow by comparison.
+    /// Reports once each subtask that is slow compared with the others.
     fn slow(&mut self) -> Vec<String> {
         let Some(block) = &mut self.block else {
             return Vec::new();
@@ -181,37 +181,35 @@ impl Progress {
         };
         let limit = (median * SLOW).max(NEVER_SLOW);
         let others = block.took.len();
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         for (label, running) in &self.running {
             let so_far = running.since.elapsed();
             if so_far > limit && block.slow.insert(label.clone()) {
-                told.push(format!(
+                lines.push(format!(
                     "{} is slow: {} so far; the median of {others} others is {}",
                     safe_text::line(&running.name),
-                    clock(so_far),
+                    clock::elapsed(so_far),
                     fine(median)
                 ));
             }
         }
-        told.sort_unstable();
-        told
+        lines.sort_unstable();
+        lines
     }
-
-    // What is told.
 
     fn is_in_block(&self) -> bool {
         self.block.is_some()
     }
 
-    /// What runs, the longest first.
-    fn longest(&self) -> Vec<&Running> {
-        let mut all: Vec<&Running> = self.running.values().collect();
+    /// Running commands, the oldest first.
+    fn longest(&self) -> Vec<&RunningCommand> {
+        let mut all: Vec<&RunningCommand> = self.running.values().collect();
         all.sort_unstable_by(|a, b| a.since.cmp(&b.since).then_with(|| a.name.cmp(&b.name)));
         all
     }
 
     /// `45/100 ok 3 failed 2 running`
-    fn counts(&self, block: &Block) -> String {
+    fn counts(&self, block: &BlockProgress) -> String {
         let counts = block.counts();
         let ok = counts.count(Outcome::Ok);
         let skipped = counts.count(Outcome::Skipped);
@@ -225,8 +223,8 @@ impl Progress {
         text + &format!(" {} running", self.running.len())
     }
 
-    /// The status line, without those that run longest, in so many columns if it
-    /// can be by cutting the title.
+    /// The status line without the slowest subtasks. The title is cut to fit into
+    /// `columns` if possible.
     pub fn status(&self, columns: usize) -> String {
         let whole = self.with_title(usize::MAX);
         let surplus = display_width::columns(&whole).saturating_sub(columns);
@@ -243,7 +241,7 @@ impl Progress {
     fn with_title(&self, columns: usize) -> String {
         let mut text = format!("[{}/{}]", self.begun.len(), self.total);
         let Some((task, since)) = &self.at else {
-            return format!("{text} {}", clock(self.began.elapsed()));
+            return format!("{text} {}", clock::elapsed(self.began.elapsed()));
         };
         text.push_str(&format!(" {}", task.within(columns)));
         if let Some(block) = &self.block {
@@ -251,23 +249,29 @@ impl Progress {
         } else if let Some(pause) = self.pause {
             text.push_str(&format!(" {pause}"));
         }
-        text.push_str(&format!(" {}", clock(since.elapsed())));
+        text.push_str(&format!(" {}", clock::elapsed(since.elapsed())));
         if let Some(eta) = self.eta() {
-            text.push_str(&format!(" eta {}", clock(eta)));
+            text.push_str(&format!(" eta {}", clock::elapsed(eta)));
         }
         text
     }
 
-    /// Those of the block that run longest, one by one: `web07 12:04`.
+    /// The running subtasks of the block, the oldest first: `web07 12:04`.
     pub fn slowest(&self) -> Vec<String> {
         let all = self.longest();
         let named = all.iter().filter(|_| self.is_in_block());
         named
-            .map(|r| format!("{} {}", safe_text::line(&r.name), clock(r.since.elapsed())))
+            .map(|r| {
+                format!(
+                    "{} {}",
+                    safe_text::line(&r.name),
+                    clock::elapsed(r.since.elapsed())
+                )
+            })
             .collect()
     }
 
-    /// How long the block will still take if the rest is like what has ended.
+    /// The remaining time of the block, if the rest takes as long as the finished part.
     fn eta(&self) -> Option<Duration> {
         let block = self.block.as_ref()?;
         let took = u32::try_from(block.took.len()).ok().filter(|n| *n > 0)?;
@@ -275,14 +279,14 @@ impl Progress {
         let left = block
             .total
             .checked_sub(block.over.len() + self.running.len())?;
-        let of_running: Duration = self
+        let running: Duration = self
             .running
             .values()
             .map(|r| mean.saturating_sub(r.since.elapsed()))
             .sum();
-        let all = mean.checked_mul(u32::try_from(left).ok()?)? + of_running;
+        let all = mean.checked_mul(u32::try_from(left).ok()?)? + running;
         let eta = all / u32::try_from(block.at_once.max(1)).ok()?;
-        // Nothing is known of what takes longer than the others did.
+        // Subtasks that take longer than the others cannot be predicted.
         Some(eta).filter(|eta| !eta.is_zero())
     }
 
@@ -295,9 +299,13 @@ impl Progress {
     pub fn minute(&self) -> String {
         let minutes = self.minutes();
         let longest = self.longest();
-        let slowest = longest
-            .first()
-            .map(|r| format!("{} {}", safe_text::line(&r.name), clock(r.since.elapsed())));
+        let slowest = longest.first().map(|r| {
+            format!(
+                "{} {}",
+                safe_text::line(&r.name),
+                clock::elapsed(r.since.elapsed())
+            )
+        });
         match (&self.block, &self.at) {
             (Some(block), _) => {
                 let slowest = slowest.map_or(String::new(), |s| format!(", slowest {s}"));
@@ -306,7 +314,7 @@ impl Progress {
             (None, Some((task, since))) => {
                 let doing = self.pause.unwrap_or("running");
                 let (begun, total) = (self.begun.len(), self.total);
-                let time = clock(since.elapsed());
+                let time = clock::elapsed(since.elapsed());
                 let task = task.within(usize::MAX);
                 format!("{minutes}m [{begun}/{total}] {task} {doing} {time}")
             }
@@ -314,28 +322,28 @@ impl Progress {
         }
     }
 
-    /// For someone who asks: a line about the run, then what runs.
+    /// The answer to SIGUSR1: a line about the run, then the running commands.
     pub fn answer(&self) -> Vec<String> {
-        let total = clock(self.began.elapsed());
+        let total = clock::elapsed(self.began.elapsed());
         let mut lines = vec![format!(
             "{}, {total} since the run began",
             self.with_title(usize::MAX)
         )];
         let longest = self.longest();
-        for running in longest.iter().take(NAMED) {
-            let time = clock(running.since.elapsed());
+        for running in longest.iter().take(LISTED) {
+            let time = clock::elapsed(running.since.elapsed());
             lines.push(format!("  {} {time}", safe_text::line(&running.name)));
         }
-        if longest.len() > NAMED {
-            lines.push(format!("  and {} more", longest.len() - NAMED));
+        if longest.len() > LISTED {
+            lines.push(format!("  and {} more", longest.len() - LISTED));
         }
         lines
     }
 }
 
-impl Block {
-    fn new(total: usize, at_once: usize) -> Block {
-        Block {
+impl BlockProgress {
+    fn new(total: usize, at_once: usize) -> BlockProgress {
+        BlockProgress {
             total,
             at_once,
             over: HashMap::new(),
@@ -350,7 +358,7 @@ impl Block {
         counts
     }
 
-    /// The time that half of those that ended took at most.
+    /// The median time of the finished subtasks.
     fn median(&self) -> Option<Duration> {
         if self.took.len() < ENOUGH {
             return None;
@@ -361,21 +369,11 @@ impl Block {
     }
 }
 
-/// `0:41`, `12:04`, `1:02:03`
-pub fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match hours {
-        0 => format!("{minutes}:{seconds:02}"),
-        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
-}
-
 /// The same, with tenths where it is short.
 fn fine(time: Duration) -> String {
     match time.as_secs() {
         0..10 => format!("{} s", seconds(time, 1)),
-        _ => clock(time),
+        _ => clock::elapsed(time),
     }
 }
 
@@ -448,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_counted_and_foretold() {
+    fn a_block_is_counted_and_predicted() {
         let mut progress = block_of(6);
         for (label, host) in [("10.1", "w1"), ("10.2", "w2")] {
             start(&mut progress, label, host);
@@ -459,7 +457,7 @@ mod tests {
         );
         finish(&mut progress, "10.1", Outcome::Ok);
         start(&mut progress, "10.3", "w3");
-        // Two run for a minute yet, three come: five minutes by two.
+        // Two more minutes for two running, three to come: five minutes, two at once.
         assert_eq!(
             progress.status(200),
             "[1/12] 10 deploy 1/6 ok 2 running 0:00 eta 2:29"
@@ -485,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_host_is_named_once() {
+    fn a_slow_host_is_reported_once() {
         let mut progress = block_of(6);
         for n in 1..=4 {
             start(&mut progress, &format!("10.{n}"), &format!("w{n}"));
@@ -503,11 +501,5 @@ mod tests {
             );
         }
         assert!(progress.event(&Event::Beat).is_empty());
-    }
-
-    #[test]
-    fn times_are_those_of_a_clock() {
-        let of = |seconds| clock(Duration::from_secs(seconds));
-        assert_eq!([of(0), of(724), of(3723)], ["0:00", "12:04", "1:02:03"]);
     }
 }

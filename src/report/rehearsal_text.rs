@@ -75,9 +75,9 @@ impl Story {
 }
 
 fn who(about: &About) -> String {
-    format!("task {}", safe_text::who(about))
+    format!("task {}", safe_text::subject(about))
 }
 
 fn headline(about: &About) -> String {
-    format!("{}{}", who(about), safe_text::titled(about))
+    format!("{}{}", who(about), safe_text::title_suffix(about))
 }

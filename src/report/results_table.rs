@@ -384,7 +384,7 @@ impl ResultsTable<'_> {
             let more = safe_text::size(stream.len() - 2 * each as u64);
             html.text(&format!("... {more} more, see the log"));
             html.markup("</i>\n");
-            let foot = safe_text::foot(stream, self.mask, each);
+            let foot = safe_text::last_bytes(stream, self.mask, each);
             html.lines(foot.iter().map(String::as_str));
         }
         html.markup("</pre>");

@@ -1,5 +1,5 @@
-//! Text from outside, made safe to print: it can neither forge a line of ours
-//! nor drive a terminal.
+//! Text from outside, made safe to print: it can neither forge a line of tasker
+//! nor control a terminal.
 #![forbid(unsafe_code)]
 
 use crate::run::capture::Captured;
@@ -8,7 +8,7 @@ use crate::task::Task;
 use crate::task::mask::Mask;
 use crate::text::decimal::decimal;
 
-/// One line: control characters are shown as escapes, invalid UTF-8 as U+FFFD.
+/// Text as one line, with control characters escaped.
 pub fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -17,8 +17,8 @@ pub fn line(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            // Characters that turn the direction of the text around, or end a line
-            // where it is split as Unicode says.
+            // Characters that change the direction of text, or end a line according
+            // to Unicode.
             '\u{61c}'
             | '\u{200e}'
             | '\u{200f}'
@@ -30,9 +30,10 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// The first `limit` bytes of an output as lines, and how many bytes follow.
+/// The first `limit` bytes of an output as lines, and the number of bytes after
+/// them.
 pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
-    // A little more is read, so that a secret across the cut is seen whole.
+    // Reads a little more, so that a secret across the cut is recognized.
     let bytes = output.head(limit + mask.reach());
     let more = output.len().saturating_sub(limit.min(bytes.len()) as u64);
     (lines(&mask.apply_to_range(&bytes, 0, limit)), more)
@@ -41,27 +42,27 @@ pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) 
 /// The last `count` lines of an output.
 pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
     const BYTES: usize = 16 << 10;
-    let all = foot(output, mask, BYTES);
+    let all = last_bytes(output, mask, BYTES);
     all[all.len().saturating_sub(count)..].to_vec()
 }
 
 /// The last `limit` bytes of an output as lines.
-pub fn foot(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
+pub fn last_bytes(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
     let bytes = output.tail(limit + mask.reach());
-    // A little more is read, as above.
+    // Reads a little more, as above.
     let from = bytes.len().saturating_sub(limit);
     lines(&mask.apply_to_range(&bytes, from, bytes.len()))
 }
 
-/// `5`, `5.2 on web03`: who an event is about, for people.
-pub fn who(about: &About) -> String {
+/// `5`, `5.2 on web03`: the subject of an event.
+pub fn subject(about: &About) -> String {
     match about.host {
         "" | "localhost" => about.label.to_string(),
         host => format!("{} on {}", about.label, line(host)),
     }
 }
 
-/// `5 (Deploy)`: a task with its title, where it has one.
+/// `5 (Deploy)`: a task with its title, if it has one.
 pub fn task_name(task: &Task) -> String {
     match task.title.shown(None) {
         title if title.is_empty() => task.id.to_string(),
@@ -69,8 +70,8 @@ pub fn task_name(task: &Task) -> String {
     }
 }
 
-/// `: Title` of a task, where it has one.
-pub fn titled(about: &About) -> String {
+/// `: Title` of a task, if it has one.
+pub fn title_suffix(about: &About) -> String {
     if about.title.is_empty() {
         String::new()
     } else {
@@ -78,7 +79,7 @@ pub fn titled(about: &About) -> String {
     }
 }
 
-/// A line of at most so many characters, for what is read by people.
+/// The line, cut if it is too long to read.
 pub fn short(line: &str) -> String {
     const MOST: usize = 400;
     match line.char_indices().nth(MOST) {
@@ -91,7 +92,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(bytes).lines().map(line).collect()
 }
 
-/// A size in bytes as a person reads it.
+/// `512 bytes`, `12 KiB`, `3.4 MiB`
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..=9_999 => format!("{bytes} bytes"),
@@ -106,7 +107,7 @@ mod tests {
     use crate::report::display_width;
 
     #[test]
-    fn hostile_text_is_inert() {
+    fn hostile_text_is_escaped() {
         assert_eq!(
             line("a\x1b[31mb\r\u{7}\u{9b}c\nd\t\u{202e}e\u{61c}f\u{2028}"),
             "a\\x1b[31mb\\r\\x07\\x9bc\\nd\t\\u{202e}e\\u{61c}f\\u{2028}"
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_drives_a_terminal_or_takes_more_room_than_it_is_given() {
+    fn no_text_controls_a_terminal_or_exceeds_its_width() {
         let mut chance = crate::text::chance::Chance::new(7);
         for _ in 0..5000 {
             let bytes = chance.bytes(&["a", "\u{9b}", "\r\n", "\u{2029}", "\u{61c}", "\u{7}"], 12);

@@ -63,17 +63,17 @@ fn look(path: &Path) -> Option<FoundRun> {
         id: stem.to_string_lossy().into_owned(),
         live: false,
         hidden: false,
-        heard: SystemTime::UNIX_EPOCH,
-        track: Err(String::new()),
+        last_write: SystemTime::UNIX_EPOCH,
+        snapshot: Err(String::new()),
     };
     for _ in 0..LOOKS {
         match read(path, &mut run) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-            Err(e) => run.track = Err(reason(&e)),
+            Err(e) => run.snapshot = Err(reason(&e)),
         }
-        run.hidden = run.live && run.track.as_ref().is_ok_and(is_gone);
+        run.hidden = run.live && run.snapshot.as_ref().is_ok_and(is_gone);
         if !run.hidden {
             break;
         }
@@ -83,8 +83,8 @@ fn look(path: &Path) -> Option<FoundRun> {
 }
 
 /// Whether the process that is said to run it is not there.
-fn is_gone(track: &Snapshot) -> bool {
-    let process = track.process.as_ref();
+fn is_gone(snapshot: &Snapshot) -> bool {
+    let process = snapshot.process.as_ref();
     process.is_some_and(|p| !sys::process_exists(p.pid))
 }
 
@@ -93,16 +93,16 @@ fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
     let mut file = File::open(path)?;
     run.live = is_held(&file)?;
     let about = file.metadata()?;
-    run.heard = about.modified()?;
+    run.last_write = about.modified()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    run.track = tell(&bytes);
-    if run.live && run.track.is_err() {
+    run.snapshot = tell(&bytes);
+    if run.live && run.snapshot.is_err() {
         // A run that is gone on with begins by cutting off what was torn.
         file.rewind()?;
         bytes.clear();
         file.read_to_end(&mut bytes)?;
-        run.track = tell(&bytes);
+        run.snapshot = tell(&bytes);
     }
     Ok(file.metadata()?.nlink() > 0)
 }
@@ -120,7 +120,7 @@ fn is_held(file: &File) -> io::Result<bool> {
 fn tell(bytes: &[u8]) -> Result<Snapshot, String> {
     snapshot::read(bytes).map_err(|problem| match problem {
         JournalError::Unusable(why) => why,
-        JournalError::Empty | JournalError::Active => "it broke off before anything was run".into(),
+        JournalError::Empty | JournalError::Active => "it ends before anything was run".into(),
     })
 }
 
@@ -148,7 +148,7 @@ fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Resul
     if let [run] = found[..] {
         let here = std::env::current_dir().unwrap_or_default();
         print(&run_status::detail(run, now, &here));
-        return Ok(match run.track {
+        return Ok(match run.snapshot {
             Ok(_) => exit::OK,
             Err(_) => exit::POSITION,
         });
@@ -184,7 +184,7 @@ fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Resul
 /// begin so.
 fn find_runs<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
     let file = real_path(word);
-    let of_file = |run: &&FoundRun| run.track.as_ref().is_ok_and(|t| t.header.file == file);
+    let of_file = |run: &&FoundRun| run.snapshot.as_ref().is_ok_and(|t| t.header.file == file);
     let by_id = runs.iter().find(|run| run.id == word);
     match by_id.or_else(|| runs.iter().find(of_file)) {
         Some(run) => vec![run],
