@@ -32,7 +32,7 @@ LIMIT = r"""
 #include <unistd.h>
 extern char **environ;
 /* limit COUNT AT_ONCE JOURNAL PROGRAM [ARGS]: starts, drains, reaps; nothing else.
-   Where JOURNAL is not "-", a line of each process is brought to disk in that file. */
+   Where JOURNAL is not "-", a line for each process is synced to that file. */
 int main(int argc, char **argv) {
     int journal = -1, ended = 0;
     char line[64] = "ended", room[65536] = "";

@@ -50,7 +50,7 @@ def documented(page):
 
 
 def once(pairs):
-    assert len(pairs) == len({k for k, _ in pairs}), "a key stands twice"
+    assert len(pairs) == len({k for k, _ in pairs}), "a key appears twice"
     return dict(pairs)
 
 
@@ -61,7 +61,7 @@ def check_object(found, section, keys, absent=()):
         kind = KINDS[section][key]
         assert isinstance(value, kind), f"{section}.{key}: {value!r}"
         if isinstance(value, bool) and kind is int:
-            raise AssertionError(f"{section}.{key} is no number")
+            raise AssertionError(f"{section}.{key} is not a number")
         if key.endswith("_time") and value is not None:
             assert TIME.match(value), value
 

@@ -50,11 +50,7 @@ fn a_second_instance_is_refused_with_the_holder() {
     );
     let ran = tasker(&sandbox, &["--lock-wait=50ms"]);
     assert_eq!(ran.code, 25, "{ran:?}");
-    assert_eq!(
-        sandbox.read("began").lines().count(),
-        1,
-        "nothing ran beside it"
-    );
+    assert_eq!(sandbox.read("began").lines().count(), 1, "nothing else ran");
     release(&sandbox, first);
     assert_eq!(
         tasker(&sandbox, &["--instance-check"]).code,

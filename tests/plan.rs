@@ -338,7 +338,7 @@ fn with_r_the_plan_is_shown_and_a_question_asked() {
     }
     let sandbox = sandbox();
     let ran = tasker(&sandbox, &["-r", "--show-plan"]);
-    assert_eq!(ran.code, 2, "nobody to ask: {ran:?}");
+    assert_eq!(ran.code, 2, "no terminal to ask on: {ran:?}");
     assert!(!has_run(&sandbox));
     let ran = tasker(&sandbox, &["-r", "-y", "--show-plan"]);
     assert!(has_run(&sandbox), "{ran:?}");

@@ -608,7 +608,9 @@ fn wait_until_ready(server: &Server) {
 
 #[track_caller]
 fn assert_nothing_left(server: &Server, since: Instant) {
-    wait_for("the end of what ran far away", || server.left().is_empty());
+    wait_for("the end of the remote commands", || {
+        server.left().is_empty()
+    });
     // `kill_after` is 1 s; the rest is for a busy machine.
     assert!(
         since.elapsed() < Duration::from_secs(12),
@@ -1014,7 +1016,7 @@ fn ssh_hosts_are_contacted_where_ssh_would_connect() {
     let all = ran.stdout + &ran.stderr;
     assert!(all.contains("1/1 hosts; 1 left to ssh"), "{all}");
     if !Path::new("/usr/bin/ping").exists() && !Path::new("/bin/ping").exists() {
-        sshd::skipped("a real ping", "there is no ping here");
+        sshd::skipped("a real ping", "ping is not installed");
         return;
     }
     server.sandbox.file("tasks.txt", task(1, "node1"));

@@ -43,7 +43,7 @@ impl Page {
     }
 
     #[track_caller]
-    fn tells(&self, text: &str) {
+    fn assert_text(&self, text: &str) {
         let found = self.0.iter().any(|l| l.contains(text));
         assert!(found, "no `{text}` in\n{}", self.0.join("\n"));
     }
@@ -85,15 +85,15 @@ fn a_successful_run_is_shown_completely() {
         "ok 4 Again 0 1",
         "ok 5 0 1",
     ]);
-    page.tells("tasks.txt ok");
-    page.tells("hosts 4 ok");
-    page.tells("Change CHG1");
-    page.tells("Project PROD");
-    page.tells("final tasks begin");
+    page.assert_text("tasks.txt ok");
+    page.assert_text("hosts 4 ok");
+    page.assert_text("Change CHG1");
+    page.assert_text("Project PROD");
+    page.assert_text("final tasks begin");
     // Equal outputs once, and the plan and the task file.
-    page.tells("h[1-3],localhost (4): ok stdout 5 bytes");
-    page.tells("parallel, at most 50 at once, on each of h[1-3],localhost");
-    page.tells("hostnames=h[1-3],localhost");
+    page.assert_text("h[1-3],localhost (4): ok stdout 5 bytes");
+    page.assert_text("parallel, at most 50 at once, on each of h[1-3],localhost");
+    page.assert_text("hostnames=h[1-3],localhost");
     assert_eq!(page.bars("sleep"), 3);
     assert_eq!(page.bars("block ok"), 1);
     assert!(!page.0.iter().any(|l| l.contains("go on from")));
@@ -104,7 +104,7 @@ fn a_successful_run_is_shown_completely() {
     let left = left
         .flatten()
         .filter(|e| e.file_name().to_string_lossy().contains("report"));
-    assert_eq!(left.count(), 1, "something is left beside the page");
+    assert_eq!(left.count(), 1, "something is left next to the page");
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn a_failure_is_at_the_top_with_the_command_to_continue() {
     let (sandbox, _) = run(tasks, &[], 7);
     let page = page(&sandbox);
     page.rows(&["failed 1 Deploy 7 3", "not_reached 2"]);
-    page.tells("tasks.txt failed with exit code 7");
-    page.tells("Task 1 Deploy failed with exit code 7");
-    page.tells("on attempt 3 ( tasks.txt:2 )");
-    page.tells("/bin/bash -c 'echo trying; echo no answer >&2; exit 7'");
-    page.tells("stderr, its last lines no answer");
-    page.tells("tasker -r --resume --report report.html tasks.txt");
+    page.assert_text("tasks.txt failed with exit code 7");
+    page.assert_text("Task 1 Deploy failed with exit code 7");
+    page.assert_text("on attempt 3 ( tasks.txt:2 )");
+    page.assert_text("/bin/bash -c 'echo trying; echo no answer >&2; exit 7'");
+    page.assert_text("stderr, its last lines no answer");
+    page.assert_text("tasker -r --resume --report report.html tasks.txt");
     assert_eq!((page.bars("failed"), page.bars("wait")), (3, 2));
 }
 
@@ -129,8 +129,8 @@ fn further_failures_are_named_with_the_first() {
         task=3\nexec=shell\ncommand=exit 4\n";
     let (sandbox, _) = run(tasks, &["--keep-going"], 1);
     let page = page(&sandbox);
-    page.tells("Task 1 failed with exit code 3");
-    page.tells("Not well either: 3 ");
+    page.assert_text("Task 1 failed with exit code 3");
+    page.assert_text("Not well either: 3 ");
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn failed_hosts_are_grouped_by_their_output() {
         command=case @hostname@ in h2|h4) echo refused >&2; exit 3;; h5) sleep 9;; esac\n";
     let (sandbox, _) = run(tasks, &[], 10);
     let page = page(&sandbox);
-    page.tells("failed (2 ok, 2 failed, 1 timeout)");
-    page.tells("h[2,4] (2): exit 3: refused");
+    page.assert_text("failed (2 ok, 2 failed, 1 timeout)");
+    page.assert_text("h[2,4] (2): exit 3: refused");
     page.rows(&[
         "failed 1 1 1",
         "ok 1 h1 0 1",
@@ -163,8 +163,8 @@ fn a_signal_is_marked_and_ends_the_timeline() {
     signal(child.id(), "TERM");
     assert_eq!(finish(child).code, 143);
     let page = page(&sandbox);
-    page.tells("tasks.txt ended by SIGTERM with exit code 143");
-    page.tells("SIGTERM at ");
+    page.assert_text("tasks.txt ended by SIGTERM with exit code 143");
+    page.assert_text("SIGTERM at ");
     page.rows(&["cancelled 1 143 1", "not_reached 2", "ok 3 0 1"]);
     assert_eq!(page.bars("cancelled"), 1);
 }
@@ -174,7 +174,7 @@ fn a_refused_run_replaces_the_page_of_an_earlier_one() {
     let sandbox = Sandbox::new();
     let good = "task=1\nexec=local\ncommand=true\n";
     assert_eq!(sandbox.run(good, &REPORT).code, 0);
-    page(&sandbox).tells("tasks.txt ok");
+    page(&sandbox).assert_text("tasks.txt ok");
     // Refused by the command line, by the file, and before the file is read.
     assert_eq!(
         sandbox
@@ -183,16 +183,16 @@ fn a_refused_run_replaces_the_page_of_an_earlier_one() {
         13
     );
     let refused = page(&sandbox);
-    refused.tells("tasks.txt did not run, exit code 13");
-    refused.tells("--expect-hosts: expected 4, the plan has no host but this machine");
+    refused.assert_text("tasks.txt did not run, exit code 13");
+    refused.assert_text("--expect-hosts: expected 4, the plan has no host but this machine");
     refused.rows(&[]);
     assert_eq!(sandbox.run("task=1\ncommnd=true\n", &REPORT).code, 20);
     let refused = page(&sandbox);
-    refused.tells("tasks.txt did not run, exit code 20");
-    refused.tells("tasks.txt:2:1: error: unknown key `commnd`");
+    refused.assert_text("tasks.txt did not run, exit code 20");
+    refused.assert_text("tasks.txt:2:1: error: unknown key `commnd`");
     let mut gone = sandbox.tasker(&["-r", "--report", "report.html", "gone.txt"]);
     assert_eq!(Ran::from(gone.output().expect("tasker runs")).code, 30);
-    page(&sandbox).tells("gone.txt did not run, exit code 30");
+    page(&sandbox).assert_text("gone.txt did not run, exit code 30");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn nested_blocks_and_skipped_tasks_are_shown() {
         "ok 8 Check 0 1",
     ]);
     assert_eq!((page.bars("block ok"), page.bars("ok")), (3, 6));
-    page.tells("between waves: 8 Check ok");
+    page.assert_text("between waves: 8 Check ok");
 }
 
 #[test]
@@ -241,8 +241,8 @@ fn hosts_that_are_left_out_have_their_rows() {
     let ran = Ran::from(tasker.env("PATH", path).output().expect("tasker runs"));
     assert_eq!(ran.code, 0, "{ran:?}");
     let page = page(&sandbox);
-    page.tells("row unreachable | 1 |  | h2 | unreachable");
-    page.tells("left out of the block");
+    page.assert_text("row unreachable | 1 |  | h2 | unreachable");
+    page.assert_text("left out of the block");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn results_of_an_earlier_run_are_marked_as_such() {
     );
     let page = page(&sandbox);
     page.rows(&["ok 1 0 1", "ok 2 0 1"]);
-    page.tells("an earlier run: ok");
+    page.assert_text("an earlier run: ok");
     assert_eq!((page.bars("earlier"), page.bars("ok")), (2, 1));
 }
 
@@ -355,9 +355,9 @@ fn hostile_text_is_inert_and_secrets_stay_out() {
         page.0.iter().filter(|l| l.starts_with("row ")).count(),
         last + 1
     );
-    page.tells("</script><script>alert(1)</script>");
-    page.tells("\\x1b]52;c;aGk=\\x07\\x1b[2J\\r[2026");
-    page.tells("<i>title</i> \" 3");
+    page.assert_text("</script><script>alert(1)</script>");
+    page.assert_text("\\x1b]52;c;aGk=\\x07\\x1b[2J\\r[2026");
+    page.assert_text("<i>title</i> \" 3");
     let raw = sandbox.read("report.html");
     for secret in ["pass<word&1", "pass&lt;word&amp;1"] {
         assert!(!raw.contains(secret), "{secret}");
@@ -386,7 +386,7 @@ fn a_thousand_hosts_fit_in_less_than_5_mb() {
         .len();
     assert!(size < 5_000_000, "{size}");
     let page = page(&sandbox);
-    page.tells("hosts 999 ok 1 failed");
+    page.assert_text("hosts 999 ok 1 failed");
     let rows = |outcome: &str| {
         page.0
             .iter()
@@ -395,8 +395,8 @@ fn a_thousand_hosts_fit_in_less_than_5_mb() {
     };
     assert_eq!((rows("ok"), rows("failed")), (999, 2));
     assert_eq!(page.bars("ok"), 999);
-    page.tells("999 more hosts");
-    page.tells("more, see the log");
+    page.assert_text("999 more hosts");
+    page.assert_text("more, see the log");
 }
 
 #[test]
@@ -405,9 +405,9 @@ fn long_outputs_show_both_ends() {
         for i in $(seq 5000); do echo line $i; done\n";
     let (sandbox, _) = run(tasks, &["-q"], 0);
     let page = page(&sandbox);
-    page.tells("the beginning xxxx");
-    page.tells(" more, see the log");
-    page.tells("line 4999 line 5000");
+    page.assert_text("the beginning xxxx");
+    page.assert_text(" more, see the log");
+    page.assert_text("line 4999 line 5000");
     assert!(
         std::fs::metadata(sandbox.path.join("report.html"))
             .expect("a page")

@@ -106,8 +106,8 @@ fn uninstall_removes_what_install_installed() {
     make(&install);
     make(&["uninstall", options[0], options[1]]);
     assert_eq!(files(&place), before);
-    let beside = std::fs::read_dir(&sandbox.path).expect("readable").count();
-    assert_eq!(beside, 1, "only what PREFIX names");
+    let entries = std::fs::read_dir(&sandbox.path).expect("readable").count();
+    assert_eq!(entries, 1, "only what PREFIX names");
 }
 
 /// A root file system with a binary, its libraries and task files.
@@ -264,7 +264,7 @@ fn assert_timeout_without_proc(root: &Root) {
 #[track_caller]
 fn is_hardened(binary: &Path) {
     let Ok(read) = Command::new("readelf").arg("-hlW").arg(binary).output() else {
-        eprintln!("the headers are not checked, there is no readelf");
+        eprintln!("the headers are not checked: readelf is not installed");
         return;
     };
     let headers = Ran::from(read).stdout;

@@ -1,17 +1,18 @@
-//! The house rules: what the sources may hold, which room knows which, and that
-//! the man pages and the README say what the program does.
+//! The rules of the project: what the sources may contain, which room imports which,
+//! and that the man pages and the README match the program.
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::neutral::without_numbers;
 use support::{Ran, Sandbox};
 
-/// The rooms, in the order in which data flows; each knows those before it.
+/// The rooms, in the order in which data flows; each imports those before it.
 const ROOMS: [&str; 5] = ["text", "task", "plan", "run", "report"];
 
-/// What every room may know: words and numbers, nothing that does anything.
+/// What every room may import: words and numbers, nothing with behaviour.
 const COMMON: [&str; 2] = ["exit", "outcome"];
 
 /// Imports against the order: the file, what it imports, and why.
@@ -37,7 +38,7 @@ const NOT_SEALED: [(&str, &str); 3] = [
 ];
 
 struct SourceFile {
-    /// From the project's directory on: `src/run/sys.rs`.
+    /// Relative to the project: `src/run/sys.rs`.
     name: String,
     /// Without comments.
     all: Vec<String>,
@@ -157,7 +158,7 @@ fn every_unsafe_block_says_why_it_is_sound() {
 }
 
 #[test]
-fn nothing_is_left_unfinished_and_nothing_panics_at_will() {
+fn nothing_is_left_unfinished_and_nothing_panics_deliberately() {
     const NEVER: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
     const NOT_SHIPPED: [&str; 3] = [".unwrap()", ".expect(", "panic!("];
     let mut found = Vec::new();
@@ -176,7 +177,7 @@ fn nothing_is_left_unfinished_and_nothing_panics_at_will() {
 }
 
 #[test]
-fn a_room_knows_only_those_before_it() {
+fn a_room_imports_only_those_before_it() {
     let mut found = Vec::new();
     let mut used = BTreeSet::new();
     for file in sources() {
@@ -190,7 +191,7 @@ fn a_room_knows_only_those_before_it() {
         for line in &file.all {
             for (at, _) in line.match_indices("crate::") {
                 let import = words(&line[at + "crate::".len()..]).next().unwrap_or("");
-                // A group after `crate::` could not be read by this test.
+                // This test cannot read a group after `crate::`.
                 let readable = !line[at..].starts_with("crate::{");
                 if readable && allowed.contains(&import) {
                     continue;
@@ -217,7 +218,7 @@ fn a_room_knows_only_those_before_it() {
     assert_eq!(
         used.len(),
         EXCEPTIONS.len(),
-        "an exception that is not needed any more"
+        "an exception that is no longer needed"
     );
 }
 
@@ -322,7 +323,7 @@ fn every_key_of_the_configuration_is_in_its_page_and_no_other() {
     }
 }
 
-/// An option as the help or the man page tells of it: `-l --log-dir DIR`.
+/// The options of the help, as `-l --log-dir DIR`.
 fn options_of_the_help() -> BTreeSet<String> {
     help()
         .lines()
@@ -341,7 +342,7 @@ fn help() -> String {
     Ran::from(ran.expect("tasker runs")).stdout
 }
 
-/// The same of the man page, and whether it may not stand in a task file.
+/// The same for the man page, and whether each is marked as not allowed in a file.
 fn options_of_the_page() -> Vec<(String, bool)> {
     let lines = section("man/tasker.1", "OPTIONS");
     let items = lines.iter().filter_map(|l| l.strip_prefix(".It Fl "));
@@ -367,7 +368,7 @@ fn every_option_is_in_the_man_page_and_no_other() {
     assert_eq!(help, page);
 }
 
-/// Options of old files have no help, but are in the page and accepted.
+/// Options of old files are not in the help, but are in the page and accepted.
 #[test]
 fn every_option_that_a_page_mentions_exists() {
     let help = help();
@@ -411,7 +412,7 @@ fn is_accepted(option: &str) -> bool {
 }
 
 #[test]
-fn options_that_a_file_may_not_hold_are_marked() {
+fn options_not_allowed_in_a_file_are_marked() {
     let sandbox = Sandbox::new();
     for (option, marked) in options_of_the_page() {
         let long = option
@@ -475,23 +476,22 @@ fn the_man_pages_are_clean() {
                 let lint = Ran::from(lint);
                 assert_eq!((lint.code, lint.stdout.as_str()), (0, ""), "{page}");
             }
-            Err(e) => eprintln!("{page} is not checked, there is no mandoc: {e}"),
+            Err(e) => eprintln!("{page} is not checked: mandoc cannot be run: {e}"),
         }
     }
 }
 
-/// The task files that the pages on the language show can be run as they are;
-/// tasks that an example leaves out are added. Those of the cookbook are tried
-/// in cookbook.rs.
+/// The task files in the pages on the language are valid as they are; tasks that an
+/// example omits are added. cookbook.rs tries those of the cookbook.
 #[test]
-fn every_task_file_in_the_man_pages_is_a_good_one() {
+fn every_task_file_in_the_man_pages_is_valid() {
     for (page, least) in [("man/tasker-file.5", 6), ("man/tasker-migration.7", 2)] {
         let page = read(page).replace("\\(ga", "`");
         let mut tried = 0;
         for example in page.split(".Bd -literal -offset indent\n").skip(1) {
             let example = example.split(".Ed\n").next().unwrap_or("");
             if example.contains("task=") {
-                good_file(example);
+                assert_valid(example);
                 tried += 1;
             }
         }
@@ -499,10 +499,10 @@ fn every_task_file_in_the_man_pages_is_a_good_one() {
     }
 }
 
-/// The configurations in their page can be read as they are, and each type of
-/// them used; a task file there goes with the section that it names.
+/// The configurations in their page are valid as they are, and each of their types
+/// can be used; a task file there belongs to the section that it names.
 #[test]
-fn every_configuration_in_the_man_page_is_a_good_one() {
+fn every_configuration_in_the_man_page_is_valid() {
     let page = read("man/tasker.conf.5");
     let examples = page
         .split(".Bd -literal -offset indent\n")
@@ -548,14 +548,14 @@ fn every_configuration_in_the_man_page_is_a_good_one() {
     assert!(!files.is_empty());
 }
 
-/// The same of the README's.
+/// The same for the README.
 #[test]
-fn every_task_file_in_the_readme_is_a_good_one() {
+fn every_task_file_in_the_readme_is_valid() {
     let readme = read("README.md");
     let mut tried = 0;
     for (number, example) in readme.split("```\n").enumerate() {
         if number % 2 == 1 && example.lines().any(|l| l.starts_with("task=")) {
-            good_file(example);
+            assert_valid(example);
             tried += 1;
         }
     }
@@ -563,12 +563,12 @@ fn every_task_file_in_the_readme_is_a_good_one() {
 }
 
 #[track_caller]
-fn good_file(example: &str) {
+fn assert_valid(example: &str) {
     let sandbox = Sandbox::new();
     sandbox.file("hosts.txt", "web[01-05]\n");
     let check = |text: &str| {
         sandbox.file("tasks.txt", text);
-        // Its hosts are nobody's.
+        // Its hosts do not exist.
         let mut tasker = sandbox.tasker(&["--skip-host-validation", "tasks.txt"]);
         tasker.env("DB_PASSWORD", "of the test");
         Ran::from(tasker.output().expect("tasker runs"))
@@ -618,27 +618,14 @@ fn the_readme_shows_what_is_printed() {
             tasker.env("TASKER_TEST_ANSWER", "status: DOWN");
         }
         let ran = Ran::from(tasker.output().expect("tasker runs"));
-        // The next log is to have no number.
+        // Removed, so that the name of the next log has no number.
         let _ = std::fs::remove_dir_all(sandbox.path.join("TASKER"));
         let home = sandbox.path.display().to_string();
-        // Findings come first, then what was made of them.
+        // Findings come first, then the summary.
         let printed = format!("{}{}", ran.stderr, ran.stdout).replace(&home, "/home/ann");
         assert!(
-            without_digits(&readme).contains(&format!("```\n{}```\n", without_digits(&printed))),
+            without_numbers(&readme).contains(&format!("```\n{}```\n", without_numbers(&printed))),
             "{arguments:?}: {printed}"
         );
     }
-}
-
-/// Times differ from run to run: one `#` for each number.
-fn without_digits(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '0'..='9' if out.ends_with('#') => {}
-            '0'..='9' => out.push('#'),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -121,7 +121,7 @@ class Browser:
     def __init__(self, directory):
         profile = os.path.join(directory, "profile")
         program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert program, "there is no chromium"
+        assert program, "chromium is not installed"
         self.process = subprocess.Popen(
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
              f"--user-data-dir={profile}", "--remote-debugging-port=0",

@@ -56,7 +56,7 @@ impl Server {
     /// is not possible.
     pub fn start(settings: &str) -> Option<Server> {
         if !Path::new(SSHD).exists() || !Path::new("/usr/bin/ssh").exists() {
-            skipped("a test by ssh", "there is no OpenSSH here");
+            skipped("a test by ssh", "OpenSSH is not installed");
             return None;
         }
         let sandbox = Sandbox::new();
