@@ -99,12 +99,12 @@ fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mu
             "; only --max-steps can end the run there"
         };
         let task = &workflow.tasks[task_of(back)];
-        let key = task.first_key(&["goto", "on_failure", "on_success"]);
+        let jump = task.first_key_span(&["goto", "on_failure", "on_success"]);
         let message = match ids.as_slice() {
             [id] => format!("task {id} jumps to itself{end}"),
             _ => format!("tasks {}{more} form a cycle of jumps{end}", ids.join(", ")),
         };
-        diagnostics.warning(key.map_or(task.at, |k| task.key_span(k)), message);
+        diagnostics.warning(jump, message);
     }
 }
 

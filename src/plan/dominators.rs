@@ -130,6 +130,7 @@ fn nearest_common(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
 
     /// The definition: without `over`, `to` is not reached.
     fn dominates_by_definition(next: &[Vec<usize>], over: usize, to: usize) -> bool {
@@ -145,17 +146,11 @@ mod tests {
 
     #[test]
     fn random_graphs_agree_with_the_definition() {
-        let mut state = 7u64;
-        let mut random = |below: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % below
-        };
+        let mut chance = Chance::new(7);
         for _ in 0..500 {
-            let count = 1 + random(14);
+            let count = 1 + chance.below(14);
             let next: Vec<Vec<usize>> = (0..count)
-                .map(|_| (0..random(4)).map(|_| random(count)).collect())
+                .map(|_| (0..chance.below(4)).map(|_| chance.below(count)).collect())
                 .collect();
             let dominators = Dominators::new(&next, 0, 10_000).expect("enough steps");
             for over in 0..count {
@@ -169,5 +164,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn jumps_to_one_handler_take_few_steps_and_a_ladder_gives_up() {
+        let count = 1000;
+        let line = |jump: &dyn Fn(usize) -> usize| -> Vec<Vec<usize>> {
+            let next = (0..count).map(|i| vec![i + 1, jump(i)]);
+            let ends = (count..2 * count).map(|i| vec![(i + 1).min(2 * count - 1)]);
+            next.chain(ends).collect()
+        };
+        let one_handler = line(&|_| 2 * count - 1);
+        assert!(Dominators::new(&one_handler, 0, 20 * count).is_some());
+        let ladder = line(&|i| count + i);
+        assert!(Dominators::new(&ladder, 0, 20 * count).is_none());
     }
 }

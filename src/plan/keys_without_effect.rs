@@ -30,11 +30,11 @@ fn hidden_return(task: &Task, diagnostics: &mut DiagnosticList) {
     let jumps_on_success = routing.on_success.is_some();
     let jumps_on_failure = never_fails || routing.on_failure.is_some();
     if routing.goto.is_some() || jumps_on_success && jumps_on_failure {
-        let key = task.first_key(&["goto", "on_success"]);
+        let jump = task.first_key_span(&["goto", "on_success"]);
         let message = format!("`return` has no effect: task {} always jumps", task.id);
         diagnostics
             .warning(task.key_span("return"), message)
-            .also(key.map_or(task.at, |k| task.key_span(k)), "it jumps here");
+            .also(jump, "it jumps here");
     }
 }
 

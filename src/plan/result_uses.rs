@@ -86,10 +86,10 @@ fn may_not_have_run(
         "task {} uses a result of task {}, which has not run if task {} jumps over it",
         task.id, target.id, jumps.id
     );
-    let key = jumps.first_key(&["goto", "on_failure", "on_success"]);
+    let jump = jumps.first_key_span(&["goto", "on_failure", "on_success"]);
     diagnostics
         .warning(used.at, message)
-        .also(key.map_or(jumps.at, |k| jumps.key_span(k)), "the jump")
+        .also(jump, "the jump")
         .help("in that case the result is empty");
 }
 

@@ -30,6 +30,7 @@ pub fn divide(waves: &[Wave], total: usize) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::chance::Chance;
 
     fn sizes(waves: &[Wave], total: usize) -> Vec<usize> {
         divide(waves, total).into_iter().map(|r| r.len()).collect()
@@ -51,19 +52,13 @@ mod tests {
 
     #[test]
     fn every_subtask_is_in_exactly_one_wave() {
-        let mut state = 0x1234_5678_u64;
-        let mut random = |below: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % below
-        };
+        let mut chance = Chance::new(8);
         for _ in 0..2000 {
-            let total = random(500) as usize;
-            let waves: Vec<Wave> = (0..random(6))
-                .map(|_| match random(3) {
-                    0 => Wave::Count(1 + random(40)),
-                    1 => Wave::Percent(1 + random(100)),
+            let total = chance.below(500);
+            let waves: Vec<Wave> = (0..chance.below(6))
+                .map(|_| match chance.below(3) {
+                    0 => Wave::Count(1 + chance.below(40) as u64),
+                    1 => Wave::Percent(1 + chance.below(100) as u64),
                     _ => Wave::Rest,
                 })
                 .collect();

@@ -166,8 +166,7 @@ fn owners(tasks: &[Task], diagnostics: &mut DiagnosticList) -> Vec<Option<Owner>
 
 /// The place where a block lists its members.
 fn members_place(task: &Task) -> crate::text::source::Span {
-    let key = task.first_key(&["tasks", "if_true_tasks", "if_false_tasks"]);
-    key.map_or(task.at, |k| task.key_span(k))
+    task.first_key_span(&["tasks", "if_true_tasks", "if_false_tasks"])
 }
 
 /// How deep blocks can be nested.
@@ -188,7 +187,7 @@ fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Dia
             }
         }
         if let Some(from) = path.iter().position(|ix| *ix == at && owners[at].is_some()) {
-            report_circle(tasks, &path[from..], diagnostics);
+            report_cycle(tasks, &path[from..], diagnostics);
             depths[at] = Some(0);
         }
         for ix in path.into_iter().rev() {
@@ -206,7 +205,7 @@ fn check_nesting(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut Dia
 }
 
 /// Reports a cycle of blocks; the last block of the path owns the first.
-fn report_circle(tasks: &[Task], path: &[Ix], diagnostics: &mut DiagnosticList) {
+fn report_cycle(tasks: &[Task], path: &[Ix], diagnostics: &mut DiagnosticList) {
     let mut ids: Vec<String> = path.iter().map(|ix| tasks[*ix].id.to_string()).collect();
     ids.extend(ids.first().cloned());
     ids.reverse();

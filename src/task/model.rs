@@ -201,6 +201,12 @@ impl Task {
         Some(*at)
     }
 
+    /// The place of the first of these keys that the task has, else of the task.
+    pub fn first_key_span(&self, keys: &[&str]) -> Span {
+        self.first_key(keys)
+            .map_or(self.at, |key| self.key_span(key))
+    }
+
     /// The first of these keys that the task has.
     pub fn first_key<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
         keys.iter().copied().find(|k| self.has_key(k))
