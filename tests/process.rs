@@ -838,7 +838,7 @@ fn output_that_cannot_be_kept_is_reported() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let log = sandbox.log();
     assert!(
-        log.contains("[WARN] Task 1: stdout: the output after byte 20")
+        log.contains("[WARN] Task 1: stdout: lost the output after byte 20")
             && log.contains(" of 4000000: cannot write to "),
         "{log:.2000}"
     );

@@ -475,7 +475,7 @@ impl<'a> RunningChild<'a> {
             self.stderr.capture.push(&rest);
         }
         if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
-            warnings.push("a background process still held the output open after the command had ended; its process group was terminated".into());
+            warnings.push("a background process held the output open after the command ended; its process group was terminated".into());
         }
         if self.carried && self.cut_short.is_some() {
             warnings.push("the command may still be running on the host".into());
