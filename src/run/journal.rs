@@ -243,7 +243,7 @@ impl Journal {
     }
 
     /// How the flow ended, if it did.
-    pub fn flow(&self) -> Option<&FlowEnd> {
+    pub fn flow_end(&self) -> Option<&FlowEnd> {
         self.index.flow.as_ref()
     }
 
@@ -258,12 +258,12 @@ impl Journal {
     }
 
     /// The last turn that is recorded; 0 for a new journal.
-    pub fn last(&self) -> u64 {
+    pub fn last_turn(&self) -> u64 {
         self.index.last
     }
 
     /// Whether the turn is recorded to its end.
-    pub fn has(&self, turn: u64) -> bool {
+    pub fn has_turn(&self, turn: u64) -> bool {
         self.index.done.contains_key(&turn) || self.index.blocks.contains_key(&turn)
     }
 
@@ -271,7 +271,7 @@ impl Journal {
     ///
     /// # Errors
     /// That another task was recorded for this turn.
-    pub fn done(
+    pub fn recorded_task(
         &self,
         turn: u64,
         id: u32,
@@ -298,7 +298,7 @@ impl Journal {
     }
 
     /// The tasks that ran in these turns, in order.
-    pub fn done_in(&self, turns: Range<u64>) -> Vec<(u32, TaskResult)> {
+    pub fn recorded_tasks(&self, turns: Range<u64>) -> Vec<(u32, TaskResult)> {
         let found = self.index.done.iter().filter(|(t, _)| turns.contains(t));
         let mut found: Vec<(&u64, &Range<usize>)> = found.collect();
         found.sort_unstable_by_key(|(turn, _)| **turn);
@@ -310,7 +310,7 @@ impl Journal {
     }
 
     /// The subtasks that had ended in the block of that turn, with their tasks.
-    pub fn subs(&self, turn: u64) -> Vec<(String, u32, TaskResult)> {
+    pub fn recorded_subtasks(&self, turn: u64) -> Vec<(String, u32, TaskResult)> {
         let subs = self.index.subs.get(&turn).map_or(&[][..], Vec::as_slice);
         let read = |(name, range): &(String, Range<usize>)| match self.record(range)? {
             Record::Sub(sub) => Some((name.clone(), sub.task, self.decode(&sub.result)?)),
@@ -320,7 +320,7 @@ impl Journal {
     }
 
     /// The turns of parallel blocks that have subtasks, in order.
-    pub fn turns_with_subs(&self) -> Vec<u64> {
+    pub fn turns_with_subtasks(&self) -> Vec<u64> {
         let mut turns: Vec<u64> = self.index.subs.keys().copied().collect();
         turns.sort_unstable();
         turns
@@ -330,7 +330,7 @@ impl Journal {
     ///
     /// # Errors
     /// That another task was recorded for this turn.
-    pub fn block(&self, turn: u64, id: u32) -> Result<Option<RecordedBlock>, String> {
+    pub fn recorded_block(&self, turn: u64, id: u32) -> Result<Option<RecordedBlock>, String> {
         let Some(range) = self.index.blocks.get(&turn) else {
             return match self.index.done.contains_key(&turn) {
                 true => Err(format!(
@@ -351,7 +351,7 @@ impl Journal {
         let Some(mut result) = self.decode(&block.result) else {
             return Err(unreadable(turn));
         };
-        let subs = self.subs(turn).into_iter();
+        let subs = self.recorded_subtasks(turn).into_iter();
         let mut latest: HashMap<String, TaskResult> =
             subs.map(|(name, _, result)| (name, result)).collect();
         let members = block.members.into_iter().filter_map(|name| {
@@ -579,8 +579,8 @@ impl Journal {
         }
     }
 
-    /// Records a task that is not a block. `step` is the turn and the task's id.
-    pub fn add_done(&mut self, step: (u64, u32), at: Position, refused: bool, result: &TaskResult) {
+    /// Adds the record of a task that is not a block. `step` is the turn and the task's id.
+    pub fn add_task(&mut self, step: (u64, u32), at: Position, refused: bool, result: &TaskResult) {
         let (turn, task) = step;
         self.sync_outputs(result);
         let record = Record::Done(TaskDone {
@@ -594,7 +594,14 @@ impl Journal {
         self.write(&record, Some(format!("task {task}: {}", result.outcome)));
     }
 
-    pub fn add_sub(&mut self, turn: u64, task: u32, name: &str, label: &str, result: &TaskResult) {
+    pub fn add_subtask(
+        &mut self,
+        turn: u64,
+        task: u32,
+        name: &str,
+        label: &str,
+        result: &TaskResult,
+    ) {
         self.sync_outputs(result);
         let what = format!("task {label} ({name}): {}", result.outcome);
         let record = Record::Sub(SubtaskDone {
@@ -622,7 +629,7 @@ impl Journal {
 
     /// Not synced by itself. If final tasks follow, the first result does that; what
     /// precedes this record is on the disk already, and says the same.
-    pub fn add_flow(&mut self, flow: &FlowEnd) {
+    pub fn add_flow_end(&mut self, flow: &FlowEnd) {
         self.write(&Record::Flow(flow.clone()), None);
     }
 

@@ -1,7 +1,9 @@
-//! What happens: the walk through the workflow, the processes, their results.
+//! What happens: the walk through the workflow, its processes and their results.
 //!
-//! Emits events and does not know who reads them. `walk` follows the flow. It
-//! sees commands only through `runner`, behind which `pool` runs real ones.
+//! Emits events and does not know who reads them. `walk` follows the flow. It starts
+//! commands only through `runner`; behind that, `pool` runs real processes and
+//! `pretend` simulates them. `journal` keeps what was done, and `replay` answers from
+//! it when a run is resumed. `contact` checks the hosts before a run.
 
 pub mod capture;
 pub mod child;
@@ -10,6 +12,7 @@ pub mod contact;
 pub mod deadline;
 pub mod evaluation;
 pub mod event;
+pub mod fields;
 pub mod frame;
 pub mod guardian;
 pub mod interrupt;

@@ -1,7 +1,7 @@
 //! The records of a journal: what each kind holds, and how it is written and read.
 //!
 //! The only encoder and the only decoder of the format, whose lines `run::frame`
-//! lays out. A record's fields are separated by tabs, the first names its kind. In
+//! lays out. A record's fields are separated by tabs, and the first names its kind. In
 //! a field `\t`, `\n`, `\\` and `\0` stand for these bytes, and `\sN;` for the N-th
 //! secret, which is never written itself. The kinds:
 //!
@@ -27,14 +27,12 @@
 #![forbid(unsafe_code)]
 
 use super::capture::{Captured, Spool};
+use super::fields::{FieldReader, FieldWriter, since_1970};
 use super::frame::{self, NextFrame};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::text::decimal::nanoseconds;
-use crate::text::source::MASK;
 use std::borrow::Cow;
-use std::fmt::Display;
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -171,10 +169,7 @@ pub enum Record<'a, R> {
 impl Record<'_, &TaskResult> {
     /// The fields as they are written; each of the secrets is replaced.
     pub fn encode(&self, secrets: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = FieldWriter {
-            bytes: Vec::new(),
-            secrets,
-        };
+        let mut out = FieldWriter::new(secrets);
         match self {
             Record::Begin(header) => out.kind("begin").header(header),
             Record::Run(r) => {
@@ -227,10 +222,7 @@ impl<'a> Record<'static, EncodedResult<'a>> {
     /// Reads the fields of a record. If the secrets are not known, `***` replaces
     /// them. `None` if this version of tasker does not write such a record.
     pub fn decode(fields: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> Option<Self> {
-        let mut from = FieldReader {
-            rest: Some(fields),
-            secrets,
-        };
+        let mut from = FieldReader::new(fields, secrets);
         Some(match from.raw()? {
             b"begin" => Record::Begin(Cow::Owned(from.header()?)),
             b"run" => Record::Run(RunProcess {
@@ -332,56 +324,7 @@ impl EncodedResult<'_> {
     }
 }
 
-/// Writes the fields of a record.
-struct FieldWriter<'s> {
-    bytes: Vec<u8>,
-    secrets: &'s [Vec<u8>],
-}
-
 impl FieldWriter<'_> {
-    fn kind(&mut self, kind: &str) -> &mut Self {
-        self.bytes.extend_from_slice(kind.as_bytes());
-        self
-    }
-
-    /// A field that needs no escapes and holds no secret.
-    fn plain(&mut self, value: impl Display) -> &mut Self {
-        // A vector takes all that is written to it.
-        let _ = write!(self.bytes, "\t{value}");
-        self
-    }
-
-    fn text(&mut self, value: &str) -> &mut Self {
-        self.escaped(value.as_bytes())
-    }
-
-    fn escaped(&mut self, value: &[u8]) -> &mut Self {
-        self.bytes.push(b'\t');
-        let mut at = 0;
-        while at < value.len() {
-            let rest = &value[at..];
-            if let Some(n) = self.secrets.iter().position(|s| rest.starts_with(s)) {
-                let _ = write!(self.bytes, "\\s{n};");
-                at += self.secrets[n].len();
-                continue;
-            }
-            match rest[0] {
-                b'\t' => self.bytes.extend_from_slice(b"\\t"),
-                b'\n' => self.bytes.extend_from_slice(b"\\n"),
-                b'\\' => self.bytes.extend_from_slice(b"\\\\"),
-                0 => self.bytes.extend_from_slice(b"\\0"),
-                other => self.bytes.push(other),
-            }
-            at += 1;
-        }
-        self
-    }
-
-    /// A time, in nanoseconds since 1970.
-    fn time(&mut self, at: SystemTime) -> &mut Self {
-        self.plain(since_1970(at))
-    }
-
     fn header(&mut self, header: &Header) -> &mut Self {
         self.plain(&header.version).plain(&header.run_id);
         self.plain(header.began).text(&header.file);
@@ -423,79 +366,7 @@ impl FieldWriter<'_> {
     }
 }
 
-/// A time in nanoseconds since 1970.
-pub fn since_1970(at: SystemTime) -> u64 {
-    nanoseconds(at.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-/// Reads the fields of a record, one after the other.
-#[derive(Clone, Copy)]
-struct FieldReader<'a> {
-    rest: Option<&'a [u8]>,
-    secrets: Option<&'a [Vec<u8>]>,
-}
-
 impl<'a> FieldReader<'a> {
-    /// The next field as it is written.
-    fn raw(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest?;
-        let end = rest.iter().position(|b| *b == b'\t');
-        self.rest = end.map(|end| &rest[end + 1..]);
-        Some(&rest[..end.unwrap_or(rest.len())])
-    }
-
-    fn bytes(&mut self) -> Option<Vec<u8>> {
-        let field = self.raw()?;
-        let mut out = Vec::with_capacity(field.len());
-        let mut rest = field.iter();
-        while let Some(byte) = rest.next() {
-            if *byte != b'\\' {
-                out.push(*byte);
-                continue;
-            }
-            match rest.next()? {
-                b't' => out.push(b'\t'),
-                b'n' => out.push(b'\n'),
-                b'\\' => out.push(b'\\'),
-                b'0' => out.push(0),
-                b's' => {
-                    let digits: Vec<u8> =
-                        rest.by_ref().take_while(|b| **b != b';').copied().collect();
-                    let n: usize = std::str::from_utf8(&digits).ok()?.parse().ok()?;
-                    out.extend_from_slice(match self.secrets {
-                        Some(secrets) => secrets.get(n)?,
-                        None => MASK.as_bytes(),
-                    });
-                }
-                _ => return None,
-            }
-        }
-        Some(out)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?).ok()
-    }
-
-    /// Text in which a masked secret may have split a character.
-    fn lossy(&mut self) -> Option<Cow<'static, str>> {
-        let bytes = self.bytes()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned().into())
-    }
-
-    fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
-        std::str::from_utf8(self.raw()?).ok()?.parse().ok()
-    }
-
-    /// The number of a turn: at least 1, and small enough that another can follow.
-    fn turn(&mut self) -> Option<u64> {
-        self.number().filter(|turn| (1..u64::MAX).contains(turn))
-    }
-
-    fn time(&mut self) -> Option<SystemTime> {
-        UNIX_EPOCH.checked_add(Duration::from_nanos(self.number()?))
-    }
-
     fn header(&mut self) -> Option<Header> {
         let mut header = Header {
             version: self.text()?,
@@ -659,75 +530,6 @@ mod tests {
     use super::*;
     use crate::text::chance::Chance;
 
-    fn write(kind: &str, values: &[&[u8]], secrets: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = FieldWriter {
-            bytes: Vec::new(),
-            secrets,
-        };
-        out.kind(kind);
-        for value in values {
-            out.escaped(value);
-        }
-        out.bytes
-    }
-
-    fn reader<'a>(bytes: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> FieldReader<'a> {
-        FieldReader {
-            rest: Some(bytes),
-            secrets,
-        }
-    }
-
-    #[test]
-    fn fields_come_back_and_a_secret_is_not_written() {
-        let secrets = [b"hunter2".to_vec()];
-        let bytes = write("done", &[b"a\tb\n\\s0;hunter2\0x", b"7"], &secrets);
-        assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
-        assert!(!bytes.contains(&0));
-        let mut known = reader(&bytes, Some(&secrets));
-        assert_eq!(known.text().as_deref(), Some("done"));
-        assert_eq!(known.text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
-        assert_eq!(known.number::<u32>(), Some(7));
-        assert_eq!(known.bytes(), None);
-        let mut masked = reader(&bytes, None);
-        assert_eq!(masked.text().as_deref(), Some("done"));
-        assert_eq!(masked.text().as_deref(), Some("a\tb\n\\s0;***\0x"));
-    }
-
-    #[test]
-    fn a_turn_has_one_before_and_one_after_it() {
-        let read = |text: &str| reader(text.as_bytes(), None).turn();
-        assert_eq!([read("1"), read("12")], [Some(1), Some(12)]);
-        let beyond = u64::MAX.to_string();
-        for none in ["0", "-1", "", "x", &beyond, "18446744073709551616"] {
-            assert_eq!(read(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn any_fields_come_back_without_a_secret() {
-        let mut chance = Chance::new(8);
-        let pieces = ["\\s0;", "\\", "\t", "\n", "hunter2", "hunt"];
-        for _ in 0..3000 {
-            let secrets = [b"hunter2".to_vec(), chance.bytes(&pieces, 4)];
-            let secrets = if secrets[1].is_empty() {
-                &secrets[..1]
-            } else {
-                &secrets[..]
-            };
-            let values: Vec<Vec<u8>> = (0..4).map(|_| chance.bytes(&pieces, 6)).collect();
-            let fields: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-            let bytes = write("done", &fields, secrets);
-            assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
-            assert!(!bytes.contains(&b'\n'));
-            let mut reader = reader(&bytes, Some(secrets));
-            reader.raw();
-            for value in &values {
-                assert_eq!(reader.bytes().as_ref(), Some(value));
-            }
-        }
-    }
-
     #[test]
     fn any_bytes_are_read_to_their_end() {
         let mut chance = Chance::new(9);
@@ -743,9 +545,9 @@ mod tests {
         let spool = Spool::new("/nowhere".into());
         for _ in 0..5000 {
             let bytes = chance.bytes(&pieces, 40);
-            let result = reader(&bytes, None).result();
+            let result = FieldReader::new(&bytes, None).result();
             result.and_then(|r| r.decode(&spool, &mut false));
-            let mut reader = reader(&bytes, Some(&[]));
+            let mut reader = FieldReader::new(&bytes, Some(&[]));
             let fields = bytes.split(|b| *b == b'\t').count();
             assert!((0..=fields).any(|_| reader.bytes().is_none()), "{bytes:?}");
         }

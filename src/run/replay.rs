@@ -41,7 +41,7 @@ pub struct ReplayedBlock {
 impl Replay {
     pub fn new(journal: Journal, finish_only: bool) -> Replay {
         Replay {
-            muted: journal.last() > 0,
+            muted: journal.last_turn() > 0,
             journal: Some(journal),
             finish_only,
             ..Replay::default()
@@ -59,7 +59,7 @@ impl Replay {
     pub fn begin_turn(&mut self) -> u64 {
         self.turn += 1;
         let journal = self.journal.as_ref();
-        self.muted = journal.is_some_and(|j| j.has(self.turn) || j.last() > self.turn);
+        self.muted = journal.is_some_and(|j| j.has_turn(self.turn) || j.last_turn() > self.turn);
         self.turn
     }
 
@@ -71,12 +71,12 @@ impl Replay {
     /// nothing to wait for.
     pub fn is_replaying(&self) -> bool {
         let journal = self.journal.as_ref();
-        journal.is_some_and(|j| j.last() > self.turn)
+        journal.is_some_and(|j| j.last_turn() > self.turn)
     }
 
     /// Whether the turn is recorded to its end.
     pub fn has_recorded(&self, turn: u64) -> bool {
-        self.journal.as_ref().is_some_and(|j| j.has(turn))
+        self.journal.as_ref().is_some_and(|j| j.has_turn(turn))
     }
 
     /// Whether what happens now is not reported, since it was when it was recorded.
@@ -119,7 +119,7 @@ impl Replay {
         match &self.journal {
             None => Ok(None),
             Some(journal) => journal
-                .done(self.turn, id, at)
+                .recorded_task(self.turn, id, at)
                 .map_err(|why| self.diverge(&why)),
         }
     }
@@ -133,12 +133,14 @@ impl Replay {
             return Ok(None);
         };
         let turn = self.turn;
-        let done = journal.block(turn, id).map_err(|why| self.diverge(&why))?;
+        let done = journal
+            .recorded_block(turn, id)
+            .map_err(|why| self.diverge(&why))?;
         Ok(done.zip(self.journal.as_ref()).map(|(done, journal)| {
             self.turn = done.last;
             ReplayedBlock {
                 result: done.result,
-                checks: journal.done_in(turn + 1..done.last + 1),
+                checks: journal.recorded_tasks(turn + 1..done.last + 1),
             }
         }))
     }
@@ -146,7 +148,7 @@ impl Replay {
     /// How long the block of that turn took when it ran.
     pub fn block_time(&self, turn: u64, id: u32) -> Option<Duration> {
         let journal = self.journal.as_ref()?;
-        let done = journal.block(turn, id).ok()??;
+        let done = journal.recorded_block(turn, id).ok()??;
         Some(done.result.took)
     }
 
@@ -161,7 +163,7 @@ impl Replay {
             kept.insert(member.name.clone(), (member.result.clone(), false));
         }
         if let Some(journal) = &self.journal {
-            for (name, _, result) in journal.subs(self.turn) {
+            for (name, _, result) in journal.recorded_subtasks(self.turn) {
                 kept.insert(name, (result, true));
             }
         }
@@ -188,8 +190,8 @@ impl Replay {
             return false;
         };
         let next = self.turn + 1;
-        let ended = journal.flow().is_some_and(|flow| next >= flow.turn);
-        ended || !journal.has(next)
+        let ended = journal.flow_end().is_some_and(|flow| next >= flow.turn);
+        ended || !journal.has_turn(next)
     }
 
     /// Moves to the end of the flow: the results, by task id, of what was done in
@@ -199,14 +201,16 @@ impl Replay {
             return Vec::new();
         };
         let from = self.turn + 1;
-        let to = journal.flow().map_or(journal.last() + 1, |flow| flow.turn);
-        let turns = journal.turns_with_subs();
+        let to = journal
+            .flow_end()
+            .map_or(journal.last_turn() + 1, |flow| flow.turn);
+        let turns = journal.turns_with_subtasks();
         let subtasks = turns
             .into_iter()
             .filter(|turn| (from..to).contains(turn))
-            .flat_map(|turn| journal.subs(turn))
+            .flat_map(|turn| journal.recorded_subtasks(turn))
             .map(|(_, id, result)| (id, result));
-        let mut done = journal.done_in(from..to);
+        let mut done = journal.recorded_tasks(from..to);
         done.extend(subtasks);
         self.turn = to - 1;
         self.muted = false;
@@ -229,15 +233,15 @@ impl Replay {
             return false;
         };
         // What was cut short runs again, as if it had not begun.
-        let known = journal.has(turn) || !result.is_judged();
+        let known = journal.has_turn(turn) || !result.is_judged();
         if known || self.diverged.is_some() {
-            self.muted = journal.last() > self.turn;
+            self.muted = journal.last_turn() > self.turn;
             return false;
         }
         if task.is_block() {
             journal.add_block(turn, task.id, self.turn, result);
         } else {
-            journal.add_done((turn, task.id), at, refused, result);
+            journal.add_task((turn, task.id), at, refused, result);
         }
         true
     }
@@ -255,7 +259,7 @@ impl Replay {
             return;
         }
         if let Some(journal) = &mut self.journal {
-            journal.add_sub(turn, task, name, label, result);
+            journal.add_subtask(turn, task, name, label, result);
         }
     }
 
@@ -297,10 +301,10 @@ impl Replay {
     /// Records that the flow has ended, before the final tasks begin.
     pub fn record_flow(&mut self, exit: i32, complete: bool, task: u32) {
         if let Some(journal) = &mut self.journal
-            && journal.flow().is_none()
+            && journal.flow_end().is_none()
             && self.diverged.is_none()
         {
-            journal.add_flow(&FlowEnd {
+            journal.add_flow_end(&FlowEnd {
                 turn: self.turn + 1,
                 exit,
                 complete,

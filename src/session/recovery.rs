@@ -118,7 +118,9 @@ fn open_unfinished(
     let opened = Journal::open(path, loaded.mask().secret_values(), &spool);
     let (_, journal) = opened.map_err(|problem| explain(id, &problem))?;
     // A run that ended well but was killed before it could say so is finished now.
-    let failed = journal.flow().filter(|f| f.complete && f.exit != exit::OK);
+    let failed = journal
+        .flow_end()
+        .filter(|f| f.complete && f.exit != exit::OK);
     if let Some(flow) = failed.filter(|_| journal.is_over()) {
         return match asked {
             true => Err(refuse_finished(loaded, id, flow.exit, flow.task)),
@@ -129,7 +131,7 @@ fn open_unfinished(
         let why = "an output that it keeps in a file is missing or has changed";
         return Err(explain(id, &JournalError::Unusable(why.into())));
     }
-    let succeeded = journal.flow().is_some_and(|f| f.complete);
+    let succeeded = journal.flow_end().is_some_and(|f| f.complete);
     if loaded.invocation.finish_only && journal.is_over() && !succeeded {
         let why = format!("the final tasks of run {id} have already run");
         return Err(refuse(why));
@@ -267,7 +269,7 @@ fn preview(
     mut journal: Journal,
 ) -> Result<Preview, Refusal> {
     let finish_only = loaded.invocation.finish_only;
-    let ending = match journal.flow() {
+    let ending = match journal.flow_end() {
         Some(flow) if flow.complete => "some of its final tasks have not run".to_string(),
         Some(flow) => format!("stopped at task {} with exit code {}", flow.task, flow.exit),
         None => "was killed, or the machine went down".to_string(),
