@@ -14,6 +14,7 @@ pub const RESERVED: &[&str] = &["task", "hostname", "loop", "attempt", "run_outc
 const LARGEST: usize = 1 << 20;
 const LARGEST_SUM: usize = 64 << 20;
 
+/// A global and, once expanded, its value.
 pub struct Global {
     /// The span of its name.
     pub at: Span,

@@ -17,6 +17,7 @@ const PARALLEL: KindSet = TASKS | HOSTS;
 const RUNS: KindSet = COMMAND | HOSTS;
 const ANY: KindSet = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
 
+/// A key of tasks.
 pub struct TaskKey {
     pub name: &'static str,
     /// The kinds of task that the key applies to.
@@ -29,6 +30,7 @@ const fn key(name: &'static str, on: KindSet, comment: bool) -> TaskKey {
     TaskKey { name, on, comment }
 }
 
+/// Every key except `env.NAME`.
 pub const KEYS: &[TaskKey] = &[
     key("task", ANY, true),
     key("name", ANY, true),

@@ -10,6 +10,7 @@ use std::time::Duration;
 /// The index of a task in id order; always valid in a checked file.
 pub type Ix = usize;
 
+/// A task of the file.
 pub struct Task {
     /// From 0 to 999999 (SPEC §1).
     pub id: u32,
@@ -33,6 +34,7 @@ pub struct Task {
     pub written: Vec<(&'static str, Span)>,
 }
 
+/// What a task runs.
 pub enum TaskKind {
     Command(Command),
     Parallel(Box<Parallel>),
@@ -43,6 +45,7 @@ pub enum TaskKind {
     Bare,
 }
 
+/// A command, with the keys that say how and where it runs.
 pub struct Command {
     pub hostname: Option<Template>,
     pub command: Template,
@@ -56,6 +59,7 @@ pub struct Command {
     pub stderr_split: Option<Deferrable<values::Split>>,
 }
 
+/// A parallel block (SPEC §3.5).
 pub struct Parallel {
     pub members: Members,
     pub max_parallel: Option<Deferrable<u32>>,
@@ -67,6 +71,7 @@ pub struct Parallel {
     pub wave_pause: Option<Deferrable<Duration>>,
 }
 
+/// The members of a parallel block.
 pub enum Members {
     Tasks(Vec<Ix>),
     /// One copy of the command for each host of the node set.
@@ -76,6 +81,7 @@ pub enum Members {
     },
 }
 
+/// A conditional block: its condition and its branches.
 pub struct Conditional {
     pub condition: Expr,
     pub if_true: Option<Vec<Ix>>,
@@ -167,6 +173,7 @@ impl<T: Clone> Deferrable<T> {
         }
     }
 
+    /// The value, if it is known before a run.
     pub fn known(&self) -> Option<&T> {
         match self {
             Deferrable::Known(value) => Some(value),

@@ -82,6 +82,7 @@ impl Default for RetryOn {
     }
 }
 
+/// One hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
 
@@ -111,22 +112,27 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
         .ok_or_else(|| expected(&format!("a number from {least} to {most}"), text))
 }
 
+/// `loop`: from 1 to 100,000 iterations.
 pub fn loop_count(text: &str) -> Result<u32, String> {
     number(text, 1, 100_000)
 }
 
+/// `retry_count`: up to 1000 retries.
 pub fn retry_count(text: &str) -> Result<u32, String> {
     number(text, 0, 1000)
 }
 
+/// `max_parallel`: from 1 to 10,000 commands at once.
 pub fn max_parallel(text: &str) -> Result<u32, String> {
     number(text, 1, 10_000)
 }
 
+/// `return`: an exit code.
 pub fn return_code(text: &str) -> Result<u8, String> {
     number(text, 0, 255).map(|n| n as u8)
 }
 
+/// `true` or `false`, in any case.
 pub fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
@@ -135,6 +141,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `retry_delay`: a pause, or two with `..` between them.
 pub fn delay(text: &str) -> Result<Delay, String> {
     let Some((first, last)) = text.split_once("..") else {
         return Ok(Delay {
@@ -155,6 +162,7 @@ pub fn delay(text: &str) -> Result<Delay, String> {
     Ok(delay)
 }
 
+/// `retry_on`: outcomes and exit codes, separated by commas.
 pub fn retry_on(text: &str) -> Result<RetryOn, String> {
     let mut on = RetryOn {
         failed: false,
@@ -181,6 +189,7 @@ pub fn retry_on(text: &str) -> Result<RetryOn, String> {
     Ok(on)
 }
 
+/// A number or a percentage.
 pub fn share(text: &str) -> Result<Share, String> {
     match parse_bound(text) {
         Some((n, true)) => Ok(Share::Percent(n)),
@@ -198,6 +207,7 @@ pub fn fail_fast(text: &str) -> Result<Share, String> {
     }
 }
 
+/// `unreachable`: `fail`, `skip` or a percentage.
 pub fn unreachable(text: &str) -> Result<Unreachable, String> {
     match (text, share(text)) {
         ("fail", _) => Ok(Unreachable::Fail),
@@ -207,6 +217,7 @@ pub fn unreachable(text: &str) -> Result<Unreachable, String> {
     }
 }
 
+/// `waves`: numbers and percentages of hosts, separated by commas; `rest` only last.
 pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
     let words = text.split(',').map(str::trim);
     let waves: Result<Vec<Wave>, String> = words
@@ -226,6 +237,7 @@ pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
     }
 }
 
+/// `stdout_split` and `stderr_split`: `DELIMITER,INDEX`.
 pub fn split(text: &str) -> Result<Split, String> {
     let bad = || expected("`DELIMITER,INDEX` such as `comma,0` or `space,-1`", text);
     let (by, index) = text.rsplit_once(',').ok_or_else(bad)?;

@@ -160,6 +160,7 @@ impl DiagnosticList {
         &mut self.list[index]
     }
 
+    /// How many findings there are, dropped ones included.
     pub fn count(&self, severity: Severity) -> usize {
         let kept = self.list.iter().filter(|d| d.severity == severity).count();
         kept + self.dropped[severity as usize]

@@ -234,6 +234,7 @@ impl Template {
         self.pieces.iter().any(Piece::is_secret)
     }
 
+    /// Every reference, with its position.
     pub fn references(&self) -> impl Iterator<Item = (Reference, Span)> + '_ {
         self.pieces.iter().filter_map(|p| match p {
             Piece::Reference { to, at, .. } => Some((*to, *at)),
