@@ -4,6 +4,7 @@
 use super::event::About;
 use super::result::{LatestResults, TaskResult};
 use crate::outcome::{Counts, Outcome};
+use crate::plan::flow::Position;
 use crate::plan::workflow::Workflow;
 use crate::task::mask::Mask;
 use crate::task::{Ix, nodeset};
@@ -15,8 +16,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 /// The running task's own values.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TaskContext {
+    /// For a host's copy that of its block.
+    pub at: Position,
     /// The task's id; for a host's copy that of its block.
     pub id: u32,
     /// `5`, or `10.3` in a block over hosts.
@@ -24,8 +27,6 @@ pub struct TaskContext {
     /// How it is reported: also with its iteration, `5.2`.
     pub label: String,
     pub hostname: String,
-    pub iteration: u32,
-    pub attempt: u32,
     /// It is a subtask of a parallel block.
     pub in_block: bool,
 }
@@ -43,8 +44,8 @@ impl TaskContext {
     pub fn about<'a>(&'a self, title: &'a str) -> About<'a> {
         About {
             task: self.id,
-            iteration: self.iteration,
-            attempt: self.attempt,
+            iteration: self.at.iteration,
+            attempt: self.at.attempt,
             label: &self.label,
             title,
             host: &self.hostname,
@@ -125,8 +126,8 @@ impl Lookup for Evaluation<'_> {
         let value = match reference {
             Reference::Task => text(&self.context.task),
             Reference::Hostname => text(&self.context.hostname),
-            Reference::Loop => text(&self.context.iteration.to_string()),
-            Reference::Attempt => text(&self.context.attempt.to_string()),
+            Reference::Loop => text(&self.context.at.iteration.to_string()),
+            Reference::Attempt => text(&self.context.at.attempt.to_string()),
             Reference::RunOutcome => text(self.run_outcome),
             Reference::Field { task, field } => match self.referenced_result(task) {
                 Some(result) => field_value(result, field),

@@ -12,7 +12,7 @@ use crate::run::job::{self, PreparedJob, TimeoutRule};
 use crate::run::result::TaskResult;
 use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
 use crate::run::sys;
-use crate::task::{Command, Ix, Task};
+use crate::task::Command;
 use std::time::{Duration, SystemTime};
 
 impl Engine<'_> {
@@ -22,26 +22,24 @@ impl Engine<'_> {
     /// Why it cannot be started.
     pub(super) fn command(
         &mut self,
-        ix: Ix,
-        task: &Task,
         command: &Command,
         context: &TaskContext,
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
-        let prepared = self.prepare(ix, command, context, numbers.timeout)?;
+        let prepared = self.prepare(command, context, numbers.timeout)?;
         let shown = prepared.shown.clone();
-        let number = self.start(task, context, prepared);
+        let number = self.start(context, prepared);
         let finished = self.wait_for(number, context);
         Ok(self.command_result(finished, context, shown, numbers))
     }
 
     pub(super) fn prepare(
         &mut self,
-        ix: Ix,
         command: &Command,
         context: &TaskContext,
         timeout: TimeoutRule,
     ) -> Result<PreparedJob, String> {
+        let ix = context.at.task;
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
         let mut prepared = self.evaluate(context, |values| {
             job::prepare(command, recipe, defaults, common, values, timeout)
@@ -51,13 +49,8 @@ impl Engine<'_> {
     }
 
     /// Hands the command to the runner; returns the number of its job.
-    pub(super) fn start(
-        &mut self,
-        task: &Task,
-        context: &TaskContext,
-        prepared: PreparedJob,
-    ) -> u64 {
-        let title = self.title(task, context);
+    pub(super) fn start(&mut self, context: &TaskContext, prepared: PreparedJob) -> u64 {
+        let title = self.title(context);
         let about = context.about(&title);
         self.emit(Event::Started {
             about,
@@ -71,7 +64,7 @@ impl Engine<'_> {
             deadline: self.block_deadline,
             ..prepared.job
         });
-        self.replay.note_start(task.id, &about);
+        self.replay.note_start(context.id, &about);
         self.jobs
     }
 
@@ -123,7 +116,7 @@ impl Engine<'_> {
                 Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
                 _ => String::new(),
             },
-            ..TaskResult::without_process(outcome, exit, context.attempt)
+            ..TaskResult::without_process(outcome, exit, context.at.attempt)
         };
         self.split(&mut result, context, numbers);
         result
@@ -155,7 +148,7 @@ impl Engine<'_> {
         TaskResult {
             stderr: Captured::in_memory(format!("{reason}\n")),
             hostname: context.hostname.clone(),
-            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.attempt)
+            ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.at.attempt)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::result::{Member, TaskResult};
 use crate::run::runner::Time;
-use crate::task::{Conditional, Ix, NextRule, Task};
+use crate::task::{Conditional, Ix, NextRule};
 use std::borrow::Cow;
 
 /// A choice that leads out of a block, and why.
@@ -30,14 +30,13 @@ impl Engine<'_> {
     /// task left the block.
     pub(super) fn conditional(
         &mut self,
-        ix: Ix,
-        task: &Task,
         conditional: &Conditional,
         context: &TaskContext,
         numbers: &Numbers,
     ) -> (TaskResult, Option<Departure>) {
         let began = self.runner.now();
-        let (known, done) = self.replay.kept_branch(self.results.get(ix)).unzip();
+        let before = self.results.get(context.at.task);
+        let (known, done) = self.replay.kept_branch(before).unzip();
         let done = done.unwrap_or_default();
         let holds = known.unwrap_or_else(|| self.holds(&conditional.condition, context, None));
         let branch = match holds {
@@ -45,7 +44,7 @@ impl Engine<'_> {
             false => &conditional.if_false,
         };
         let branch: &[Ix] = branch.as_deref().unwrap_or(&[]);
-        self.emit_about(task, context, |about| Event::Branch {
+        self.emit_about(context, |about| Event::Branch {
             about,
             holds,
             tasks: branch.len(),
@@ -59,12 +58,12 @@ impl Engine<'_> {
                 if departure.is_some() || stopped || self.is_stopping() {
                     // The flow may still reach a task after it has left the block.
                     if departure.is_none() {
-                        self.leave_out(*ix, task.id);
+                        self.leave_out(*ix, context.id);
                         members.extend(self.member(*ix));
                     }
                     continue;
                 }
-                match self.branch_task(*ix, task, &numbers.retries) {
+                match self.branch_task(*ix, context.id, &numbers.retries) {
                     AfterBranchTask::NextTask => {}
                     AfterBranchTask::Stop => stopped = true,
                     AfterBranchTask::Leave(to) => departure = Some(to),
@@ -102,7 +101,7 @@ impl Engine<'_> {
             stdout: Captured::in_memory(format!("condition {holds}\n")),
             took: self.runner.now().saturating_sub(began),
             members,
-            ..TaskResult::without_process(Outcome::Ok, 0, context.attempt)
+            ..TaskResult::without_process(Outcome::Ok, 0, context.at.attempt)
         };
         if result.has_failed_member() {
             // A signal that took nothing away changes nothing.
@@ -117,7 +116,7 @@ impl Engine<'_> {
     }
 
     /// Runs one branch task with its retries and iterations.
-    fn branch_task(&mut self, ix: Ix, block: &Task, inherited: &Retries) -> AfterBranchTask {
+    fn branch_task(&mut self, ix: Ix, block: u32, inherited: &Retries) -> AfterBranchTask {
         let task = &self.workflow.tasks[ix];
         let mut at = Position::at(ix);
         loop {
@@ -137,7 +136,7 @@ impl Engine<'_> {
                     if matches!(choice, Choice::Jump { .. }) {
                         self.sleep(at, &stepped);
                     }
-                    let why = format!("task {} of block {}: {why}", task.id, block.id);
+                    let why = format!("task {} of block {block}: {why}", task.id);
                     return AfterBranchTask::Leave((choice, why.into()));
                 }
                 Choice::FallThrough | Choice::Fail => {

@@ -120,12 +120,12 @@ impl<'a> Engine<'a> {
             _ => task.id.to_string(),
         };
         let mut context = TaskContext {
+            at,
             id: task.id,
             task: task.id.to_string(),
             label,
-            iteration: at.iteration,
-            attempt: at.attempt,
-            ..TaskContext::default()
+            hostname: String::new(),
+            in_block: false,
         };
         if let TaskKind::Command(command) = &task.kind {
             // An unusable host is reported when the numbers are evaluated.
@@ -136,8 +136,14 @@ impl<'a> Engine<'a> {
         context
     }
 
-    pub(super) fn title(&self, task: &Task, context: &TaskContext) -> String {
-        self.evaluate_quietly(context, |values| task.title.shown(Some(values)))
+    /// The task that the context is about; for a host's copy its block.
+    pub(super) fn task(&self, context: &TaskContext) -> &'a Task {
+        &self.workflow.tasks[context.at.task]
+    }
+
+    pub(super) fn title(&self, context: &TaskContext) -> String {
+        let title = &self.task(context).title;
+        self.evaluate_quietly(context, |values| title.shown(Some(values)))
     }
 
     fn evaluation<'v>(
@@ -217,20 +223,19 @@ impl<'a> Engine<'a> {
     /// Emits an event about a task.
     pub(super) fn emit_about(
         &mut self,
-        task: &Task,
         context: &TaskContext,
         event: impl for<'e> FnOnce(About<'e>) -> Event<'e>,
     ) {
-        let title = self.title(task, context);
+        let title = self.title(context);
         let about = context.about(&title);
         self.emit(event(about));
     }
 
-    pub(super) fn emit_result(&mut self, task: &Task, context: &TaskContext, result: &TaskResult) {
-        let title = self.title(task, context);
+    pub(super) fn emit_result(&mut self, context: &TaskContext, result: &TaskResult) {
+        let title = self.title(context);
         let about = context.about(&title);
         // A copy for a host shares the block's task, but is not a block.
-        self.emit(match &task.kind {
+        self.emit(match &self.task(context).kind {
             TaskKind::Parallel(_) if !context.in_block => Event::BlockFinished { about, result },
             _ => Event::Finished { about, result },
         });
@@ -249,15 +254,13 @@ impl<'a> Engine<'a> {
     // Results.
 
     /// Gives the task the result of one that its condition left out.
-    pub(super) fn skip(&mut self, ix: Ix, context: &TaskContext) {
+    pub(super) fn skip(&mut self, context: &TaskContext) {
         let skipped = TaskResult {
             hostname: context.hostname.clone(),
             ..TaskResult::without_process(Outcome::Skipped, -1, 0)
         };
-        self.results.set(ix, skipped);
-        self.emit_about(&self.workflow.tasks[ix], context, |about| Event::Skipped {
-            about,
-        });
+        self.results.set(context.at.task, skipped);
+        self.emit_about(context, |about| Event::Skipped { about });
     }
 
     pub(super) fn note_first_failure(&mut self, task: Ix) {

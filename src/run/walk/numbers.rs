@@ -51,10 +51,10 @@ impl Engine<'_> {
     /// Which of them is unusable, and why.
     pub(super) fn numbers(
         &mut self,
-        task: &Task,
         context: &TaskContext,
         inherited: Option<&Retries>,
     ) -> Result<Numbers, String> {
+        let task = self.task(context);
         let default = self.defaults.timeout;
         let of_final = task.finally.then_some(FINAL_TIMEOUT);
         // A task that was only assumed to be quick must end before the deadline.

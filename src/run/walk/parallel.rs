@@ -21,7 +21,7 @@ use crate::run::event::Event;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
 use crate::task::values::{Unreachable, Wave};
-use crate::task::{Ix, Members, Parallel, Task, nodeset, resolve_setting};
+use crate::task::{Ix, Members, Parallel, nodeset, resolve_setting};
 use crate::text::template::Template;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -34,35 +34,39 @@ impl Engine<'_> {
     /// Which setting or node set is unusable, and why; then nothing was started.
     pub(super) fn parallel(
         &mut self,
-        ix: Ix,
-        task: &Task,
         parallel: &Parallel,
         context: &TaskContext,
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
         let began = self.runner.now();
         let limits = self.block_limits(parallel, context)?;
-        if let Some(result) = self.replayed_block(ix, parallel) {
+        if let Some(result) = self.replayed_block(parallel, context) {
             return Ok(result);
         }
         self.replay.unmute();
-        let mut subtasks = self.subtasks(ix, task, parallel, context)?;
-        self.keep_what_succeeded(ix, &mut subtasks);
+        let mut subtasks = self.subtasks(parallel, context)?;
+        self.keep_what_succeeded(context, &mut subtasks);
         let waves = waves::divide(&limits.waves, subtasks.len());
         let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
-        self.emit_about(task, context, |about| Event::Block {
+        self.emit_about(context, |about| Event::Block {
             about,
             total,
             at_once,
         });
         let kept = subtasks.iter().filter(|s| s.kept).count();
-        let title = self.title(task, context);
-        self.replay.note_block(task.id, total, kept, &title);
+        let title = self.title(context);
+        self.replay.note_block(context.id, total, kept, &title);
         self.block_deadline = limits.timeout.map(|t| began + t);
         let over_hosts = matches!(parallel.members, Members::Hosts { .. });
         let turn = self.replay.turn();
-        let mut block =
-            ParallelRun::new(turn, task, over_hosts, limits, &numbers.retries, subtasks);
+        let mut block = ParallelRun::new(
+            turn,
+            context,
+            over_hosts,
+            limits,
+            &numbers.retries,
+            subtasks,
+        );
         let last = waves.len().saturating_sub(1);
         for (number, wave) in waves.into_iter().enumerate() {
             self.run_wave(&mut block, wave.clone());
@@ -105,8 +109,6 @@ impl Engine<'_> {
     /// The subtasks in their order.
     fn subtasks(
         &mut self,
-        ix: Ix,
-        task: &Task,
         parallel: &Parallel,
         context: &TaskContext,
     ) -> Result<Vec<Subtask>, String> {
@@ -118,23 +120,25 @@ impl Engine<'_> {
                         in_block: true,
                         ..self.context(Position::at(*member))
                     };
-                    Subtask::new(*member, context.label.clone(), context)
+                    Subtask::new(context.label.clone(), context)
                 };
                 return Ok(tasks.iter().map(subtask).collect());
             }
         };
         let subtask = |(index, host): (usize, String)| {
-            let label = format!("{}.{}", task.id, index + 1);
+            let label = format!("{}.{}", context.id, index + 1);
             let context = TaskContext {
-                id: task.id,
+                at: Position {
+                    attempt: 1,
+                    ..context.at
+                },
+                id: context.id,
                 task: label.clone(),
                 label,
                 hostname: host.clone(),
-                iteration: context.iteration,
-                attempt: 1,
                 in_block: true,
             };
-            Subtask::new(ix, host, context)
+            Subtask::new(host, context)
         };
         let hosts = self.hosts(set, context)?;
         Ok(hosts.into_iter().enumerate().map(subtask).collect())
@@ -160,14 +164,16 @@ impl Engine<'_> {
     }
 
     /// Gives their results to the subtasks that need not run again.
-    fn keep_what_succeeded(&mut self, ix: Ix, subtasks: &mut [Subtask]) {
+    fn keep_what_succeeded(&mut self, block: &TaskContext, subtasks: &mut [Subtask]) {
+        let ix = block.at.task;
         let mut kept = self.replay.kept_subtasks(self.results.get(ix));
         for subtask in subtasks {
             let Some((result, recorded)) = kept.remove(&subtask.name) else {
                 continue;
             };
-            if subtask.task != ix {
-                self.results.set(subtask.task, result.clone());
+            let task = subtask.context.at.task;
+            if task != ix {
+                self.results.set(task, result.clone());
             }
             subtask.kept = !recorded;
             subtask.recorded = recorded;
@@ -231,14 +237,7 @@ impl Engine<'_> {
         }
         let time = block.limits.pause;
         if block.halted.is_none() && time > Duration::ZERO {
-            let id = block.task.id;
-            let context = TaskContext {
-                id,
-                task: id.to_string(),
-                label: id.to_string(),
-                ..TaskContext::default()
-            };
-            self.emit_about(block.task, &context, |about| Event::Sleep { about, time });
+            self.emit_about(block.context, |about| Event::Sleep { about, time });
             self.wait_until(self.runner.now() + time);
             if self.stopped.is_some() {
                 block.halt(self.stop_cause(), -1);
@@ -282,32 +281,32 @@ impl Engine<'_> {
     /// Starts a subtask, or finds that it has ended already.
     fn start_subtask(&mut self, block: &mut ParallelRun, index: usize) {
         let subtask = &block.subtasks[index];
-        let (ix, context) = (subtask.task, subtask.context.clone());
-        let task = &self.workflow.tasks[ix];
-        if !block.over_hosts && context.attempt == 1 && !self.is_wanted(task, &context) {
-            self.skip(ix, &context);
-            block.subtasks[index].result = self.results.get(ix).cloned();
+        let context = subtask.context.clone();
+        let task = self.task(&context);
+        if !block.over_hosts && context.at.attempt == 1 && !self.is_wanted(&context) {
+            self.skip(&context);
+            block.subtasks[index].result = self.results.get(context.at.task).cloned();
             return;
         }
         let inherited = Some(block.retries).filter(|_| !block.over_hosts);
-        let numbers = match self.numbers(task, &context, inherited) {
+        let numbers = match self.numbers(&context, inherited) {
             Ok(numbers) => numbers,
             Err(reason) => return self.refuse_subtask(block, index, &context, &reason),
         };
         let Some(command) = command_of(task) else {
             // A decision among the subtasks.
-            let mut result = TaskResult::without_process(Outcome::Ok, 0, context.attempt);
+            let mut result = TaskResult::without_process(Outcome::Ok, 0, context.at.attempt);
             let success = self.meets(task.success.as_ref(), &context, &mut result);
             result.settle(success);
             return self.subtask_ended(block, index, result);
         };
-        if let Some(cause) = self.overrun(numbers.longest(context.attempt)) {
+        if let Some(cause) = self.overrun(numbers.longest(context.at.attempt)) {
             return self.leave_out_subtask(block, index, cause);
         }
-        match self.prepare(ix, command, &context, numbers.timeout) {
+        match self.prepare(command, &context, numbers.timeout) {
             Ok(prepared) => {
                 let shown = prepared.shown.clone();
-                let number = self.start(task, &context, prepared);
+                let number = self.start(&context, prepared);
                 let running = RunningSubtask {
                     subtask: index,
                     numbers,
@@ -340,7 +339,7 @@ impl Engine<'_> {
             ..TaskResult::not_started(-1, &cause)
         });
         if !block.over_hosts {
-            self.results.set(subtask.task, result.clone());
+            self.results.set(subtask.context.at.task, result.clone());
         }
         block.overrun.get_or_insert(cause);
     }
@@ -356,16 +355,15 @@ impl Engine<'_> {
             return;
         };
         let (index, numbers) = (running.subtask, running.numbers);
-        let subtask = &block.subtasks[index];
-        let context = subtask.context.clone();
-        let task = &self.workflow.tasks[subtask.task];
+        let context = block.subtasks[index].context.clone();
+        let task = self.task(&context);
         let mut result = self.command_result(finished, &context, running.shown, &numbers);
         if result.is_judged() {
             let success = self.meets(block.criterion(task), &context, &mut result);
             result.settle(success);
         }
         if is_retried(&context, &numbers.retries, &result) {
-            let overrun = self.overrun(numbers.longest(context.attempt + 1));
+            let overrun = self.overrun(numbers.longest(context.at.attempt + 1));
             if block.halted.is_none() && overrun.is_none() {
                 return self.retry_subtask(block, index, &numbers, result);
             }
@@ -386,18 +384,17 @@ impl Engine<'_> {
         result: TaskResult,
     ) {
         let subtask = &mut block.subtasks[index];
-        let task = &self.workflow.tasks[subtask.task];
-        let (attempt, of) = (subtask.context.attempt, numbers.retries.count);
+        let (attempt, of) = (subtask.context.at.attempt, numbers.retries.count);
         let delay = retry_delay(numbers.retries.delay, attempt);
-        self.emit_result(task, &subtask.context, &result);
-        self.emit_about(task, &subtask.context, |about| Event::Retry {
+        self.emit_result(&subtask.context, &result);
+        self.emit_about(&subtask.context, |about| Event::Retry {
             about,
             attempt,
             of,
             delay,
         });
-        self.replay.note_retry(task.id, &subtask.name);
-        subtask.context.attempt += 1;
+        self.replay.note_retry(subtask.context.id, &subtask.name);
+        subtask.context.at.attempt += 1;
         // Kept in case the block ends before the next attempt.
         subtask.result = Some(result);
         block.retry_at(self.runner.now() + delay, index);
@@ -406,8 +403,8 @@ impl Engine<'_> {
     /// Records the subtask's last result, once.
     fn subtask_ended(&mut self, block: &mut ParallelRun, index: usize, result: TaskResult) {
         let subtask = &mut block.subtasks[index];
-        let ix = subtask.task;
-        self.emit_result(&self.workflow.tasks[ix], &subtask.context, &result);
+        let ix = subtask.context.at.task;
+        self.emit_result(&subtask.context, &result);
         subtask.result = Some(result.clone());
         subtask.recorded = true;
         self.record_subtask(block.turn, subtask);
@@ -433,17 +430,16 @@ impl Engine<'_> {
                 ..TaskResult::not_started(exit, &cause)
             });
             if !block.over_hosts && (fresh || waited.contains(&index)) {
-                self.results.set(subtask.task, result.clone());
+                self.results.set(subtask.context.at.task, result.clone());
             }
         }
     }
 
     fn record_subtask(&mut self, turn: u64, subtask: &Subtask) {
         if let Some(result) = &subtask.result {
-            let id = self.workflow.tasks[subtask.task].id;
-            let label = &subtask.context.label;
+            let Subtask { name, context, .. } = subtask;
             self.replay
-                .record_subtask(turn, id, &subtask.name, label, result);
+                .record_subtask(turn, context.id, name, &context.label, result);
         }
     }
 
@@ -478,7 +474,7 @@ impl Engine<'_> {
             cause,
             members,
             left_out,
-            ..TaskResult::without_process(outcome, 0, context.attempt)
+            ..TaskResult::without_process(outcome, 0, context.at.attempt)
         };
         let counts = result.counts();
         let (ok, total) = (counts.count(Outcome::Ok), counts.total());

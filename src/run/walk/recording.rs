@@ -3,28 +3,31 @@
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
-use crate::plan::flow::Position;
+use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::result::TaskResult;
-use crate::task::{Ix, Members, Parallel};
+use crate::task::{Members, Parallel};
 
 impl Engine<'_> {
     /// The recorded result of this turn's task, and whether it was refused.
-    pub(super) fn replayed_task(&mut self, at: Position) -> Option<(TaskResult, bool)> {
+    pub(super) fn replayed_task(&mut self, context: &TaskContext) -> Option<(TaskResult, bool)> {
         if self.in_finals && !self.replay.has_recorded(self.replay.turn()) {
             // A signal left it out, though later ones have run.
             return None;
         }
-        let id = self.workflow.tasks[at.task].id;
-        let found = self.replay.task(id, at);
+        let found = self.replay.task(context.id, context.at);
         let (result, refused) = self.unless_diverged(found)?;
-        self.emit_restored(at, &result);
+        self.emit_restored(context, &result);
         Some((result, refused))
     }
 
     /// The block as it was recorded, with the results of its tasks.
-    pub(super) fn replayed_block(&mut self, ix: Ix, parallel: &Parallel) -> Option<TaskResult> {
-        let found = self.replay.block(self.workflow.tasks[ix].id);
+    pub(super) fn replayed_block(
+        &mut self,
+        parallel: &Parallel,
+        context: &TaskContext,
+    ) -> Option<TaskResult> {
+        let found = self.replay.block(context.id);
         let block = self.unless_diverged(found)?;
         self.restore_results(block.checks);
         if let Members::Tasks(tasks) = &parallel.members {
@@ -36,7 +39,7 @@ impl Engine<'_> {
                 }
             }
         }
-        self.emit_restored(Position::at(ix), &block.result);
+        self.emit_restored(context, &block.result);
         Some(block.result)
     }
 
@@ -64,17 +67,16 @@ impl Engine<'_> {
         })
     }
 
-    fn emit_restored(&mut self, at: Position, result: &TaskResult) {
-        let context = self.context(at);
-        let title = self.title(&self.workflow.tasks[at.task], &context);
+    fn emit_restored(&mut self, context: &TaskContext, result: &TaskResult) {
+        let title = self.title(context);
         let about = context.about(&title);
         // Emitted even while the replay is muted.
         (self.emit)(Event::Restored { about, result });
     }
 
     /// Records the task's result and syncs it before the flow moves on.
-    pub(super) fn record_step(&mut self, turn: u64, at: Position, refused: bool) {
-        let task = &self.workflow.tasks[at.task];
+    pub(super) fn record_step(&mut self, turn: u64, context: &TaskContext, refused: bool) {
+        let (task, at) = (self.task(context), context.at);
         let result = self.results.get(at.task);
         if result.is_some_and(|r| self.replay.record(turn, task, at, refused, r)) {
             self.sync();

@@ -22,8 +22,7 @@ impl Engine<'_> {
             return at;
         }
         let delay = retry_delay(stepped.delay, at.attempt);
-        let task = &self.workflow.tasks[at.task];
-        self.emit_about(task, &context, |about| Event::Retry {
+        self.emit_about(&context, |about| Event::Retry {
             about,
             attempt: at.attempt,
             of: stepped.seen.retries,
@@ -51,8 +50,7 @@ impl Engine<'_> {
             return;
         }
         let context = self.context(at);
-        let task = &self.workflow.tasks[at.task];
-        self.emit_about(task, &context, |about| Event::Sleep { about, time });
+        self.emit_about(&context, |about| Event::Sleep { about, time });
         self.wait_until(self.runner.now() + time);
     }
 

@@ -10,7 +10,7 @@ use crate::plan::flow::{FlowInput, Position};
 use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
 use crate::task::values::Delay;
-use crate::task::{Ix, NextRule, Task, TaskKind};
+use crate::task::{NextRule, TaskKind};
 use std::time::Duration;
 
 /// What a step leaves for the flow.
@@ -36,13 +36,13 @@ impl Engine<'_> {
     /// Runs the task once and evaluates what the flow must know of it. `inherited`
     /// are the retries of its block.
     pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
-        let task = &self.workflow.tasks[at.task];
         let context = self.context(at);
-        if at == Position::at(at.task) && !self.is_wanted(task, &context) {
-            self.skip(at.task, &context);
+        let task = self.task(&context);
+        if at == Position::at(at.task) && !self.is_wanted(&context) {
+            self.skip(&context);
             let numbers = Numbers::default();
             return Stepped {
-                seen: self.seen(at.task, task, &context, &numbers, false),
+                seen: self.seen(&context, &numbers, false),
                 delay: numbers.retries.delay,
                 sleep: Duration::ZERO,
                 departure: None,
@@ -50,8 +50,8 @@ impl Engine<'_> {
             };
         }
         let turn = self.replay.begin_turn();
-        let (performed, numbers) = match self.numbers(task, &context, inherited) {
-            Ok(numbers) => (self.perform(at, task, &context, &numbers), numbers),
+        let (performed, numbers) = match self.numbers(&context, inherited) {
+            Ok(numbers) => (self.perform(&context, &numbers), numbers),
             Err(reason) => (self.refuse(&context, &reason), Numbers::default()),
         };
         let Performed {
@@ -59,18 +59,18 @@ impl Engine<'_> {
             refused,
             departure,
         } = performed;
-        self.judge(at.task, task, &context, result, refused);
+        self.judge(&context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let verdict = match (judged, refused) {
             (false, _) => false,
             (true, true) => matches!(task.routing.next, NextRule::Always),
-            (true, false) => self.verdict(at.task, task, &context, departure.is_some()),
+            (true, false) => self.verdict(&context, departure.is_some()),
         };
-        let seen = self.seen(at.task, task, &context, &numbers, verdict);
+        let seen = self.seen(&context, &numbers, verdict);
         if let Some(result) = self.results.get(at.task).cloned() {
-            self.emit_result(task, &context, &result);
+            self.emit_result(&context, &result);
         }
-        self.record_step(turn, at, refused);
+        self.record_step(turn, &context, refused);
         Stepped {
             seen: FlowInput { refused, ..seen },
             delay: numbers.retries.delay,
@@ -80,37 +80,32 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn is_wanted(&mut self, task: &Task, context: &TaskContext) -> bool {
+    pub(super) fn is_wanted(&mut self, context: &TaskContext) -> bool {
+        let task = self.task(context);
         task.condition
             .as_ref()
             .is_none_or(|e| self.holds(e, context, None))
     }
 
     /// Does what the task's kind asks for.
-    fn perform(
-        &mut self,
-        at: Position,
-        task: &Task,
-        context: &TaskContext,
-        numbers: &Numbers,
-    ) -> Performed {
+    fn perform(&mut self, context: &TaskContext, numbers: &Numbers) -> Performed {
+        let task = self.task(context);
         if !task.is_block()
-            && let Some(performed) = self.result_without_running(at, task, context, numbers)
+            && let Some(performed) = self.result_without_running(context, numbers)
         {
             return performed;
         }
         let result = match &task.kind {
-            TaskKind::Command(command) => self.command(at.task, task, command, context, numbers),
-            TaskKind::Decision | TaskKind::Bare => {
-                Ok(TaskResult::without_process(Outcome::Ok, 0, at.attempt))
-            }
-            TaskKind::Parallel(parallel) => {
-                self.parallel(at.task, task, parallel, context, numbers)
-            }
+            TaskKind::Command(command) => self.command(command, context, numbers),
+            TaskKind::Decision | TaskKind::Bare => Ok(TaskResult::without_process(
+                Outcome::Ok,
+                0,
+                context.at.attempt,
+            )),
+            TaskKind::Parallel(parallel) => self.parallel(parallel, context, numbers),
             TaskKind::Conditional(conditional) => {
                 let turn = self.replay.turn();
-                let (mut result, departure) =
-                    self.conditional(at.task, task, conditional, context, numbers);
+                let (mut result, departure) = self.conditional(conditional, context, numbers);
                 if let Some(took) = self.replay.block_time(turn, task.id) {
                     result.took = took;
                 }
@@ -131,20 +126,18 @@ impl Engine<'_> {
     /// can start any more.
     fn result_without_running(
         &mut self,
-        at: Position,
-        task: &Task,
         context: &TaskContext,
         numbers: &Numbers,
     ) -> Option<Performed> {
-        if let Some((result, refused)) = self.replayed_task(at) {
+        if let Some((result, refused)) = self.replayed_task(context) {
             return Some(Performed {
                 refused,
                 ..Performed::ran(result)
             });
         }
         if !self.is_blocked() {
-            let overrun = self.overrun(numbers.longest(at.attempt));
-            let cause = overrun.filter(|_| task.command().is_some())?;
+            let overrun = self.overrun(numbers.longest(context.at.attempt));
+            let cause = overrun.filter(|_| self.task(context).command().is_some())?;
             self.miss_deadline(&context.label, cause);
         }
         let result = TaskResult::not_started(-1, &self.stop_cause());
@@ -159,36 +152,23 @@ impl Engine<'_> {
     }
 
     /// Decides success and sets the task's result.
-    fn judge(
-        &mut self,
-        ix: Ix,
-        task: &Task,
-        context: &TaskContext,
-        mut result: TaskResult,
-        refused: bool,
-    ) {
+    fn judge(&mut self, context: &TaskContext, mut result: TaskResult, refused: bool) {
         if !refused && result.is_judged() {
-            let success = self.succeeded(task, context, &mut result);
+            let success = self.succeeded(context, &mut result);
             result.settle(success);
         }
-        if !refused && !matches!(task.kind, TaskKind::Command(_)) {
+        if !refused && !matches!(self.task(context).kind, TaskKind::Command(_)) {
             result.exit = i32::from(!result.success);
         }
         if result.started.is_none() && result.is_judged() {
             result.started = time_before_now(result.took);
         }
-        self.results.set(ix, result);
+        self.results.set(context.at.task, result);
     }
 
     /// All that the flow must know of the task's result.
-    fn seen(
-        &mut self,
-        ix: Ix,
-        task: &Task,
-        context: &TaskContext,
-        numbers: &Numbers,
-        verdict: bool,
-    ) -> FlowInput {
+    fn seen(&mut self, context: &TaskContext, numbers: &Numbers, verdict: bool) -> FlowInput {
+        let (task, ix) = (self.task(context), context.at.task);
         let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {

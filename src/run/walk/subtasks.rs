@@ -10,7 +10,7 @@ use crate::run::evaluation::TaskContext;
 use crate::run::result::{Member, TaskResult};
 use crate::run::runner::Time;
 use crate::task::values::{Share, Unreachable, Wave};
-use crate::task::{Command, Criterion, Ix, Task, TaskKind};
+use crate::task::{Command, Criterion, Task, TaskKind};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
@@ -31,8 +31,6 @@ pub struct BlockLimits {
 
 /// One subtask: a task of the list, or a copy for a host.
 pub struct Subtask {
-    /// The task of the list; for a host the block itself.
-    pub task: Ix,
     pub name: String,
     pub context: TaskContext,
     pub result: Option<TaskResult>,
@@ -52,7 +50,7 @@ pub struct RunningSubtask {
 pub struct ParallelRun<'w> {
     /// The journal's number of this block.
     pub turn: u64,
-    pub task: &'w Task,
+    pub context: &'w TaskContext,
     pub over_hosts: bool,
     pub limits: BlockLimits,
     pub retries: &'w Retries,
@@ -74,9 +72,8 @@ pub struct ParallelRun<'w> {
 }
 
 impl Subtask {
-    pub fn new(task: Ix, name: String, context: TaskContext) -> Subtask {
+    pub fn new(name: String, context: TaskContext) -> Subtask {
         Subtask {
-            task,
             name,
             context,
             result: None,
@@ -89,7 +86,7 @@ impl Subtask {
 impl<'w> ParallelRun<'w> {
     pub fn new(
         turn: u64,
-        task: &'w Task,
+        context: &'w TaskContext,
         over_hosts: bool,
         limits: BlockLimits,
         retries: &'w Retries,
@@ -97,7 +94,7 @@ impl<'w> ParallelRun<'w> {
     ) -> ParallelRun<'w> {
         ParallelRun {
             turn,
-            task,
+            context,
             over_hosts,
             limits,
             retries,
@@ -283,5 +280,5 @@ pub fn command_of(task: &Task) -> Option<&Command> {
 /// Whether the result is one that is retried (SPEC §3.3).
 pub fn is_retried(context: &TaskContext, retries: &Retries, result: &TaskResult) -> bool {
     let again = flow::is_retried(result.outcome, result.exit, &retries.on);
-    !result.success && context.attempt <= retries.count && again
+    !result.success && context.at.attempt <= retries.count && again
 }

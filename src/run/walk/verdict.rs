@@ -6,18 +6,14 @@ use super::engine::Engine;
 use crate::outcome::Outcome;
 use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
-use crate::task::{Criterion, Ix, NextRule, Task, TaskKind};
+use crate::task::{Criterion, NextRule, Task, TaskKind};
 use crate::text::condition::Expr;
 
 impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
     /// its kind (SPEC §3.2).
-    pub(super) fn succeeded(
-        &mut self,
-        task: &Task,
-        context: &TaskContext,
-        result: &mut TaskResult,
-    ) -> bool {
+    pub(super) fn succeeded(&mut self, context: &TaskContext, result: &mut TaskResult) -> bool {
+        let task = self.task(context);
         match (&task.kind, block_criterion(task)) {
             // An empty set is 0 of 0, whatever the criterion (SPEC §1.1).
             (TaskKind::Parallel(_), _)
@@ -53,17 +49,12 @@ impl Engine<'_> {
 
     /// The verdict on a recorded result (SPEC §3.2, rule 1). `departed` says that
     /// the flow left the block.
-    pub(super) fn verdict(
-        &mut self,
-        ix: Ix,
-        task: &Task,
-        context: &TaskContext,
-        departed: bool,
-    ) -> bool {
+    pub(super) fn verdict(&mut self, context: &TaskContext, departed: bool) -> bool {
+        let (task, ix) = (self.task(context), context.at.task);
         let success = self.results.get(ix).is_some_and(|r| r.success);
         if !success && is_plain_conditional(task) {
             if !departed {
-                self.warn_of_branch(ix, context);
+                self.warn_of_branch(context);
             }
             return true;
         }
@@ -77,8 +68,8 @@ impl Engine<'_> {
     }
 
     /// Names what failed in a conditional after which the flow continues.
-    fn warn_of_branch(&mut self, ix: Ix, context: &TaskContext) {
-        let Some(result) = self.results.get(ix) else {
+    fn warn_of_branch(&mut self, context: &TaskContext) {
+        let Some(result) = self.results.get(context.at.task) else {
             return;
         };
         let failed = result.failed_members();
