@@ -10,7 +10,7 @@
 use super::bounds::{Bounds, sum, times};
 use super::graph::{Case, Graph, Node, To, node, task_of};
 use super::hosts::hosts_of_task;
-use super::recipe::{Defaults, Recipe};
+use super::recipe::Defaults;
 use super::waves;
 use super::workflow::Workflow;
 use crate::task::nodeset::HostFilter;
@@ -20,8 +20,6 @@ use crate::task::{
 };
 use std::time::Duration;
 
-/// The timeout of a final task without `timeout=` (SPEC §3.7).
-pub const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a command is assumed to take.
 pub const LIKELY: Duration = Duration::from_secs(10);
 /// How long a command can take to end beyond `kill_after`: the wait for pipes held
@@ -223,33 +221,20 @@ impl Measure<'_> {
 
     /// One attempt, until the processes of its command have ended.
     fn attempt(&self, ix: Ix, task: &Task, command: &Command) -> Bounds {
-        let timeout = match &command.timeout {
-            Some(timeout) => timeout.known().copied(),
-            None => {
-                let of_type = match &self.workflow.recipes[ix] {
-                    Recipe::Ready { exec, .. } => exec.timeout,
-                    _ => None,
-                };
-                let most = if task.finally {
-                    FINAL_TIMEOUT
-                } else {
-                    Duration::MAX
-                };
-                Some(of_type.unwrap_or(self.defaults.timeout).min(most))
-            }
+        let recipe = &self.workflow.recipes[ix];
+        let timeout = self.defaults.known_timeout(task, command, recipe);
+        let likely = timeout.map_or(LIKELY, |t| t.min(LIKELY));
+        let worst = match (self.promised, &command.timeout) {
+            (true, None) => Some(likely),
+            (true, Some(_)) => timeout,
+            (false, _) => timeout.map(|t| t.saturating_add(self.ending())),
         };
-        if self.promised {
-            let named = command.timeout.as_ref().map(|_| timeout);
-            return Bounds {
-                worst: named.unwrap_or(timeout.map(|t| t.min(LIKELY))),
-                likely: timeout.map_or(LIKELY, |t| t.min(LIKELY)),
-            };
-        }
-        let ending = self.defaults.kill_after.saturating_add(ENDING);
-        Bounds {
-            worst: timeout.map(|t| t.saturating_add(ending)),
-            likely: timeout.map_or(LIKELY, |t| t.min(LIKELY)),
-        }
+        Bounds { worst, likely }
+    }
+
+    /// How long a command takes to end after its timeout.
+    fn ending(&self) -> Duration {
+        self.defaults.kill_after.saturating_add(ENDING)
     }
 
     /// The task's own retries, else those of the blocks around it (SPEC §3.3).
@@ -318,8 +303,7 @@ impl Measure<'_> {
         let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
             return whole;
         };
-        let ending = self.defaults.kill_after.saturating_add(ENDING);
-        let cut = limit.saturating_add(ending);
+        let cut = limit.saturating_add(self.ending());
         Bounds {
             worst: Some(whole.worst.map_or(cut, |w| w.min(cut))),
             likely: whole.likely.min(limit),

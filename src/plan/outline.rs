@@ -3,7 +3,7 @@
 //! tree and decides nothing itself.
 #![forbid(unsafe_code)]
 
-use super::durations::{self, Durations, FINAL_TIMEOUT};
+use super::durations::{self, Durations};
 use super::graph::{Case, Graph, To, node, task_of};
 use super::hosts::RunHosts;
 use super::recipe::{Defaults, Recipe};
@@ -306,29 +306,24 @@ impl OutlineBuilder<'_> {
     fn command(&self, ix: Ix, task: &Task) -> Option<PlannedCommand> {
         let command = task.command()?;
         let host = command.hostname.as_ref().map(|h| h.shown(None));
-        let (exec, words, default) = match &self.workflow.recipes[ix] {
+        let recipe = &self.workflow.recipes[ix];
+        let (exec, words) = match recipe {
             Recipe::Ready { exec, payload } => {
                 let on = host.as_deref().unwrap_or("{hostname}");
-                let words = shown_command(exec, payload, on);
-                (exec.name().to_string(), words, exec.timeout)
+                (exec.name().to_string(), shown_command(exec, payload, on))
             }
             _ => {
                 let exec = command.exec.as_ref().map(|e| e.shown(None));
                 let exec = exec.unwrap_or("exec type known only during the run".into());
                 let words = [Some(&command.command), command.arguments.as_ref()];
                 let words: Vec<String> = words.iter().flatten().map(|w| w.shown(None)).collect();
-                (exec, words.join(" "), None)
+                (exec, words.join(" "))
             }
         };
-        let (timeout, timeout_known) = match &command.timeout {
-            Some(Deferrable::Deferred { value, .. }) => (value.shown(None), None),
-            given => {
-                let default = default.unwrap_or(self.defaults.timeout);
-                let most = if task.finally { FINAL_TIMEOUT } else { default };
-                let given = given.as_ref().and_then(Deferrable::known).copied();
-                let timeout = given.unwrap_or(default.min(most));
-                (duration::setting(timeout), Some(timeout))
-            }
+        let timeout_known = self.defaults.known_timeout(task, command, recipe);
+        let timeout = match &command.timeout {
+            Some(Deferrable::Deferred { value, .. }) => value.shown(None),
+            _ => timeout_known.map_or(String::new(), duration::setting),
         };
         Some(PlannedCommand {
             host,

@@ -14,6 +14,9 @@ use crate::text::template::{Piece, Template};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest timeout of a final task without `timeout=` (SPEC §3.7).
+pub const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What applies to tasks that do not set it themselves.
 pub struct Defaults {
     pub types: ExecTypes,
@@ -29,6 +32,29 @@ pub struct Defaults {
     pub own_name: String,
     /// `--strict-env-validation`
     pub strict_env: bool,
+}
+
+impl Defaults {
+    /// The timeout of a task's command (SPEC §4.3); `None` if it comes from a result.
+    pub fn known_timeout(
+        &self,
+        task: &Task,
+        command: &Command,
+        recipe: &Recipe,
+    ) -> Option<Duration> {
+        if let Some(timeout) = &command.timeout {
+            return timeout.known().copied();
+        }
+        let of_type = match recipe {
+            Recipe::Ready { exec, .. } => exec.timeout,
+            Recipe::None | Recipe::Late => None,
+        };
+        let timeout = of_type.unwrap_or(self.timeout);
+        Some(match task.finally {
+            true => timeout.min(FINAL_TIMEOUT),
+            false => timeout,
+        })
+    }
 }
 
 /// How a task would be run, as far as it is known before the run.

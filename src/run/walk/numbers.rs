@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
-use crate::plan::durations::{FINAL_TIMEOUT, LIKELY, retry_waits};
+use crate::plan::durations::{LIKELY, retry_waits};
+use crate::plan::recipe::FINAL_TIMEOUT;
 use crate::run::evaluation::{Evaluation, TaskContext};
 use crate::run::job::{self, TimeoutRule};
 use crate::task::values::{Delay, RetryOn, Split};
