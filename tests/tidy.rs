@@ -3,20 +3,17 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::neutral::without_numbers;
 use support::{Ran, Sandbox};
 
-/// The rooms, in the order in which data flows; each imports those before it.
-const ROOMS: [&str; 5] = ["text", "task", "plan", "run", "report"];
+/// The rooms, in the order in which data flows; each imports only those before it.
+const ROOMS: [&str; 7] = ["text", "task", "plan", "run", "report", "cli", "session"];
 
 /// What every room may import: words and numbers, nothing with behaviour.
 const COMMON: [&str; 2] = ["exit", "outcome"];
-
-/// Imports against the order: the file, what it imports, and why.
-const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
 const PAGES: [&str; 6] = [
     "man/tasker.1",
@@ -176,50 +173,203 @@ fn nothing_is_left_unfinished_and_nothing_panics_deliberately() {
     none("not fit to ship", found);
 }
 
+/// Every file and the files that it imports, both by name. What is not a file's own
+/// is `src/main.rs`'s.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let files = sources();
+    let names: BTreeSet<String> = files.iter().map(|f| f.name.clone()).collect();
+    let mut graph = BTreeMap::new();
+    for file in &files {
+        let module = module_path(&file.name);
+        let parent = module.split_last().map_or(&[][..], |(_, parent)| parent);
+        let super_is = match file.name.ends_with("/mod.rs") {
+            true => &module[..],
+            false => parent,
+        };
+        let (all, shipped) = (file.all.join("\n"), file.shipped.join("\n"));
+        let mut paths = paths_after(&all, "crate::", &[]);
+        // In a module of tests `super` is the file itself.
+        paths.extend(paths_after(&shipped, "super::", super_is));
+        if declares_modules(&file.name) {
+            let children = paths_after(&shipped, "use ", &module);
+            let declared = |child: &str| shipped.contains(&format!("mod {child};"));
+            paths.extend(children.into_iter().filter(|p| declared(&p[module.len()])));
+        }
+        let used = paths.iter().filter_map(|path| file_of(path, &names));
+        let used = used.filter(|used| *used != file.name).collect();
+        graph.insert(file.name.clone(), used);
+    }
+    graph
+}
+
+/// Files whose `use` lines can begin with one of their own modules.
+fn declares_modules(name: &str) -> bool {
+    name == "src/main.rs" || name.ends_with("/mod.rs")
+}
+
+/// `src/run/sys.rs` is `run::sys`, `src/run/mod.rs` is `run`, `src/main.rs` nothing.
+fn module_path(name: &str) -> Vec<String> {
+    let name = name["src/".len()..].trim_end_matches(".rs");
+    let parts = name.split('/').filter(|p| *p != "mod" && *p != "main");
+    parts.map(String::from).collect()
+}
+
+/// The file of the longest part of the path that is a module.
+fn file_of(path: &[String], names: &BTreeSet<String>) -> Option<String> {
+    for length in (1..=path.len()).rev() {
+        let module = path[..length].join("/");
+        let forms = [format!("src/{module}.rs"), format!("src/{module}/mod.rs")];
+        if let Some(name) = forms.into_iter().find(|f| names.contains(f)) {
+            return Some(name);
+        }
+    }
+    Some("src/main.rs".into())
+}
+
+/// Every path in the text that follows `mark`, groups in braces taken apart.
+fn paths_after(text: &str, mark: &str, base: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(mark) {
+        // The second of `super::super::` belongs to the first.
+        if text[..at].ends_with("super::") || text[..at].ends_with(char::is_alphanumeric) {
+            continue;
+        }
+        let mut rest = &text[at + mark.len()..];
+        let mut base = base.to_vec();
+        while let Some(further) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = further;
+        }
+        group(&mut rest, &base, &mut found);
+    }
+    found
+}
+
+/// path := NAME { "::" NAME } [ "::" ( "{" path { "," path } "}" | "*" ) ]
+fn group(rest: &mut &str, base: &[String], found: &mut Vec<Vec<String>>) {
+    let mut path = base.to_vec();
+    loop {
+        *rest = rest.trim_start();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
+        *rest = after;
+        if !name.is_empty() {
+            path.push(name.to_string());
+        }
+        if let Some(after) = rest.strip_prefix("::") {
+            *rest = after;
+            continue;
+        }
+        if let Some(after) = rest.strip_prefix('{').filter(|_| name.is_empty()) {
+            *rest = after;
+            while !rest.is_empty() {
+                group(rest, &path, found);
+                *rest = rest.trim_start();
+                match rest.strip_prefix(',') {
+                    Some(after) if !after.trim_start().starts_with('}') => *rest = after,
+                    Some(after) => *rest = after.trim_start(),
+                    None => {}
+                }
+                if let Some(after) = rest.strip_prefix('}') {
+                    *rest = after;
+                    break;
+                }
+            }
+            return;
+        }
+        found.push(path);
+        return;
+    }
+}
+
 #[test]
 fn a_room_imports_only_those_before_it() {
     let mut found = Vec::new();
-    let mut used = BTreeSet::new();
+    let room = |file: &str| {
+        let first = module_path(file).into_iter().next().unwrap_or_default();
+        let common = COMMON.contains(&first.as_str());
+        match ROOMS.iter().position(|r| *r == first) {
+            Some(place) => place + 1,
+            None if common => 0,
+            None => ROOMS.len() + 1,
+        }
+    };
+    let graph = imports();
+    for (file, imported) in &graph {
+        let against = imported.iter().filter(|other| room(other) > room(file));
+        found.extend(against.map(|other| format!("{file} imports {other}")));
+    }
+    none("imports against the order of the rooms", found);
+    // The reader of imports has read them: of a group, over lines, by `super`.
+    let knows = |file: &str, other: &str| graph[file].contains(other);
+    assert!(knows("src/main.rs", "src/session/real_run.rs"));
+    assert!(knows("src/cli/arguments.rs", "src/cli/options.rs"));
+    assert!(knows(
+        "src/session/real_run.rs",
+        "src/session/journal_file.rs"
+    ));
+    let edges: usize = graph.values().map(BTreeSet::len).sum();
+    assert!(edges > 500, "{edges}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut graph = imports();
+    // A file that imports nothing which is left is in no circle.
+    loop {
+        let ends: BTreeSet<String> = graph
+            .iter()
+            .filter(|(_, imported)| imported.is_empty())
+            .map(|(file, _)| file.clone())
+            .collect();
+        if ends.is_empty() {
+            break;
+        }
+        graph.retain(|file, _| !ends.contains(file));
+        graph
+            .values_mut()
+            .for_each(|i| i.retain(|f| !ends.contains(f)));
+    }
+    // Nor is one that nothing imports.
+    loop {
+        let imported: BTreeSet<String> = graph.values().flatten().cloned().collect();
+        let before = graph.len();
+        graph.retain(|file, _| imported.contains(file));
+        if graph.len() == before {
+            break;
+        }
+    }
+    let lines = graph.iter().map(|(file, imported)| {
+        let imported: Vec<&str> = imported.iter().map(String::as_str).collect();
+        format!("{file} imports {}", imported.join(", "))
+    });
+    none("files in circles", lines.collect());
+}
+
+/// A name that is used twice, or that cannot be searched for, says too little.
+#[test]
+fn every_type_has_a_name_of_its_own_and_functions_can_be_searched_for() {
+    const VAGUE: [&str; 8] = ["of", "text", "named", "how", "who", "told", "said", "word"];
+    let mut types: BTreeMap<String, String> = BTreeMap::new();
+    let mut found = Vec::new();
     for file in sources() {
-        let room = file.name["src/".len()..].split('/').next().unwrap_or("");
-        let allowed: Vec<&str> = match ROOMS.iter().position(|r| *r == room) {
-            Some(place) => ROOMS[..=place].iter().chain(&COMMON).copied().collect(),
-            None if COMMON.iter().any(|c| room == format!("{c}.rs")) => COMMON.to_vec(),
-            // The files beside the rooms (main, cli, load, site, hosts, session) wire them.
-            None => continue,
-        };
-        for line in &file.all {
-            for (at, _) in line.match_indices("crate::") {
-                let import = words(&line[at + "crate::".len()..]).next().unwrap_or("");
-                // This test cannot read a group after `crate::`.
-                let readable = !line[at..].starts_with("crate::{");
-                if readable && allowed.contains(&import) {
-                    continue;
+        for line in &file.shipped {
+            let mut words = words(line).skip_while(|w| ["pub", "super", "crate"].contains(w));
+            match (words.next(), words.next()) {
+                (Some("struct" | "enum" | "trait" | "union"), Some(name)) => {
+                    if let Some(other) = types.insert(name.to_string(), file.name.clone()) {
+                        found.push(format!("{name}: {other} and {}", file.name));
+                    }
                 }
-                match EXCEPTIONS
-                    .iter()
-                    .find(|(name, what, _)| *name == file.name && *what == import)
-                {
-                    Some(exception) => drop(used.insert(exception)),
-                    None => found.push(format!("{}: {line}", file.name)),
+                (Some("fn"), Some(name)) if VAGUE.contains(&name) => {
+                    found.push(format!("{}: fn {name}", file.name));
                 }
-            }
-            let up = if file.name.ends_with("/mod.rs") {
-                "super::"
-            } else {
-                "super::super::"
-            };
-            if line.contains(up) && file.shipped.contains(line) {
-                found.push(format!("{}: {line}", file.name));
+                _ => {}
             }
         }
     }
-    none("imports against the order of the rooms", found);
-    assert_eq!(
-        used.len(),
-        EXCEPTIONS.len(),
-        "an exception that is no longer needed"
-    );
+    assert!(types.len() > 150, "{}", types.len());
+    none("names that are used twice or cannot be searched for", found);
 }
 
 #[test]
