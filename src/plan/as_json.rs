@@ -119,7 +119,7 @@ fn numbers(json: &mut Json, task: &Task) {
 
 fn route(json: &mut Json, route: &PlanRoute) {
     json.item_object(|j| {
-        j.string("when", route.when.word());
+        j.string("when", route.when.label());
         match route.to {
             RouteTarget::Task { id, jump } => {
                 j.number("task", i64::from(id));

@@ -216,7 +216,7 @@ fn route_label(route: &PlanRoute) -> String {
     let case = match (route.when, route.to) {
         (RouteCase::Always, _) | (RouteCase::Success, RouteTarget::Task { jump: false, .. }) => "",
         (RouteCase::Left, _) => "branch leaves",
-        (other, _) => other.word(),
+        (other, _) => other.label(),
     };
     match route.to {
         RouteTarget::End(Some(code)) if case.is_empty() => format!("exit {code}"),

@@ -124,7 +124,7 @@ pub enum RouteCase {
 
 impl RouteCase {
     /// The word for it in diagrams and JSON.
-    pub fn word(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             RouteCase::Always => "always",
             RouteCase::Success => "success",

@@ -293,7 +293,7 @@ impl Filler<'_> {
             .iter()
             .map(|word| {
                 (
-                    self.word(word),
+                    self.word_bytes(word),
                     quote::shell_word(&shown(word, self.evaluation)),
                 )
             })
@@ -348,7 +348,7 @@ impl Filler<'_> {
             let value = self.limited(value, name.len() + 1, "a value in the script");
             values.push((name, value));
         }
-        let text = self.word(&script.text);
+        let text = self.word_bytes(&script.text);
         let shown = quote::shell_word(&shown(&script.text, self.evaluation));
         match &exec.way {
             ExecMethod::Ssh { .. } => {
@@ -406,7 +406,7 @@ impl Filler<'_> {
         }
     }
 
-    fn word(&self, word: &Template) -> Vec<u8> {
+    fn word_bytes(&self, word: &Template) -> Vec<u8> {
         self.limited(word, 0, "a word of the command line")
     }
 

@@ -73,7 +73,7 @@ impl<'a> JsonFile<'a> {
     }
 
     /// The file that the command line names.
-    pub fn named(&self) -> Option<&Path> {
+    pub fn named_path(&self) -> Option<&Path> {
         self.named
     }
 

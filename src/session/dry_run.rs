@@ -9,7 +9,7 @@ use crate::session::approval::{self, Plan};
 use crate::session::load::Loaded;
 use crate::session::preflight::{self, Check};
 use crate::session::refusal::Refusal;
-use crate::session::scope::Scope;
+use crate::session::scope::RunScope;
 use crate::session::time_limit;
 use crate::task::nodeset::HostFilter;
 use std::time::SystemTime;
@@ -20,7 +20,7 @@ use std::time::SystemTime;
 /// What would refuse a run, or is wrong with the command line.
 pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let now = SystemTime::now();
-    let selection = Scope::read(loaded)?.selection;
+    let selection = RunScope::read(loaded)?.selection;
     match time_limit::read(loaded, &selection, now) {
         Ok(deadline) => time_limit::warn(loaded, &selection, deadline.as_ref()),
         Err(refusal) => warn_of_refusal(&refusal.why, refusal.code),

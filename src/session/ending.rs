@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// A run that is over.
-pub struct Ended<'a> {
+pub struct EndedRun<'a> {
     pub loaded: &'a Loaded,
     pub log_dir: &'a LogDirectory,
     pub run_id: &'a str,
@@ -39,7 +39,7 @@ pub struct Ended<'a> {
     pub option: Option<&'static str>,
 }
 
-impl Ended<'_> {
+impl EndedRun<'_> {
     /// Writes the end of the run, to the log and everywhere else.
     pub fn close(&self, report: &mut Reporter) {
         self.last_lines(report);

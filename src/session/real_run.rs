@@ -20,7 +20,7 @@ use crate::run::runner::Runner;
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::advice;
 use crate::session::approval::{self, Plan};
-use crate::session::ending::Ended;
+use crate::session::ending::EndedRun;
 use crate::session::instance::{self, Instance};
 use crate::session::journal_file::{self, ClosedJournal};
 use crate::session::load::Loaded;
@@ -28,7 +28,7 @@ use crate::session::opening::{self, Opening};
 use crate::session::preflight;
 use crate::session::recovery::{self, Resumption};
 use crate::session::refusal::{Refusal, unwritable};
-use crate::session::scope::Scope;
+use crate::session::scope::RunScope;
 use crate::session::{destinations, journal_header, time_limit};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -43,7 +43,7 @@ struct RealRun<'a> {
     /// The earlier run that it resumes.
     resumption: Option<Resumption>,
     run_id: String,
-    scope: Scope,
+    scope: RunScope,
     log_dir: LogDirectory,
     deadline: Option<Deadline>,
     plan: Plan,
@@ -64,7 +64,7 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let resumption = recovery::find(loaded, &log_dir)?;
     let scope = match &resumption {
         Some(resumption) => resumption.scope.clone(),
-        None => Scope::read(loaded)?,
+        None => RunScope::read(loaded)?,
     };
     let mut deadline = time_limit::read(loaded, &scope.selection, began)?;
     preflight::check_programs(loaded, &scope.selection)?;
@@ -193,7 +193,7 @@ impl RealRun<'_> {
         report.history = wanted.then(|| History::new(Instant::now()));
         let mut end = self.walk(settings, journal, pool, report);
         let closed = self.close_journal(report, &mut end);
-        let ended = Ended {
+        let ended = EndedRun {
             loaded: self.loaded,
             log_dir: &self.log_dir,
             run_id: &self.run_id,

@@ -20,7 +20,7 @@ use crate::run::walk::engine::{Engine, Settings};
 use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
-use crate::session::scope::{self, Scope};
+use crate::session::scope::{self, RunScope};
 use crate::text::diagnostic::{Plural, printable, reason};
 use crate::text::quote;
 use std::fmt::Write;
@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Resumption {
     path: PathBuf,
     pub run_id: String,
-    pub scope: Scope,
+    pub scope: RunScope,
     pub policy: Policy,
     /// One line for the console and the log.
     pub announcement: String,
@@ -108,7 +108,11 @@ fn open_unfinished(
 ) -> Result<Option<Journal>, Refusal> {
     let id = &header.run_id;
     let start = loaded.workflow.find(&header.start.to_string());
-    let same_start = settings(loaded, Scope::whole(start.unwrap_or(0)), Policy::default());
+    let same_start = settings(
+        loaded,
+        RunScope::whole(start.unwrap_or(0)),
+        Policy::default(),
+    );
     let now = journal_header::new(loaded, log_dir, id, UNIX_EPOCH, &same_start)?;
     if let Some(what) = journal_header::difference(header, &now) {
         return Err(refuse(format!("run {id} cannot be resumed: {what}")));
@@ -148,7 +152,7 @@ fn examine(
 ) -> Result<Resumption, Refusal> {
     let id = header.run_id.clone();
     let start = loaded.workflow.find(&header.start.to_string());
-    let scope = Scope {
+    let scope = RunScope {
         start: start.ok_or_else(|| refuse(format!("the first task of run {id} is gone")))?,
         selection: journal_header::selection(&header),
     };
@@ -250,7 +254,7 @@ fn check_options(loaded: &Loaded, header: &Header) -> Result<(), Refusal> {
     }
 }
 
-fn settings(loaded: &Loaded, scope: Scope, policy: Policy) -> Settings {
+fn settings(loaded: &Loaded, scope: RunScope, policy: Policy) -> Settings {
     Settings {
         policy,
         max_steps: loaded.invocation.max_steps(),

@@ -16,7 +16,7 @@ use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
-use crate::session::scope::Scope;
+use crate::session::scope::RunScope;
 use crate::session::time_limit;
 use crate::task::nodeset;
 use crate::task::{Ix, Task, TaskKind};
@@ -54,7 +54,7 @@ enum Effect {
 /// # Errors
 /// What is wrong with the command line.
 pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
-    let scope = Scope::read(loaded)?;
+    let scope = RunScope::read(loaded)?;
     let deadline = time_limit::read(loaded, &scope.selection, SystemTime::now())?;
     let mut rehearsal = Rehearsal {
         loaded,
@@ -79,7 +79,7 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
 
 struct Rehearsal<'a> {
     loaded: &'a Loaded,
-    scope: Scope,
+    scope: RunScope,
     /// On the rehearsal's own clock, which begins at zero.
     deadline: Option<Deadline>,
     assumptions: Vec<Assumption>,

@@ -110,7 +110,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
             && !destinations::is_task_file(path, &validation.name)
     };
     if let Some(place) = JsonFile::wanted_by(invocation, &validation.name)
-        && place.named().is_none_or(is_wanted)
+        && place.named_path().is_none_or(is_wanted)
     {
         let directory = validation.log_directory.as_ref();
         let directory = directory.map_or(Path::new("."), |(path, _)| path);

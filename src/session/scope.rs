@@ -15,15 +15,15 @@ use std::time::SystemTime;
 
 /// What of the file a run covers.
 #[derive(Clone)]
-pub struct Scope {
+pub struct RunScope {
     pub start: Ix,
     pub selection: HostFilter,
 }
 
-impl Scope {
+impl RunScope {
     /// All hosts, from this task on.
-    pub fn whole(start: Ix) -> Scope {
-        Scope {
+    pub fn whole(start: Ix) -> RunScope {
+        RunScope {
             start,
             selection: HostFilter::default(),
         }
@@ -33,8 +33,8 @@ impl Scope {
     ///
     /// # Errors
     /// See `start_task` and `selection`.
-    pub fn read(loaded: &Loaded) -> Result<Scope, Refusal> {
-        Ok(Scope {
+    pub fn read(loaded: &Loaded) -> Result<RunScope, Refusal> {
+        Ok(RunScope {
             start: start_task(loaded)?,
             selection: selection(loaded)?,
         })

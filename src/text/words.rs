@@ -32,7 +32,7 @@ pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<Split
     loop {
         if let Some((text, at, secret)) = splitter.symbols.text_run(b" \t\n'\"\\$") {
             splitter.bare.push_str(text);
-            splitter.word().push_text(text, at, secret);
+            splitter.current_word().push_text(text, at, secret);
         }
         let Some(symbol) = splitter.symbols.next() else {
             break;
@@ -59,9 +59,9 @@ pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<Split
             } => splitter.dollar(at, secret, environment),
             Symbol::Char { c, at, secret, .. } => {
                 splitter.bare.push(c);
-                splitter.word().push_char(c, at, secret);
+                splitter.current_word().push_char(c, at, secret);
             }
-            Symbol::Atom(piece) => splitter.word().pieces.push(piece.clone()),
+            Symbol::Atom(piece) => splitter.current_word().pieces.push(piece.clone()),
         }
     }
     splitter.end_word();
@@ -82,7 +82,7 @@ impl Splitter<'_> {
         char_of(self.symbols.clone().next()?)
     }
 
-    fn word(&mut self) -> &mut Template {
+    fn current_word(&mut self) -> &mut Template {
         self.word.get_or_insert_with(Template::default)
     }
 
@@ -100,25 +100,27 @@ impl Splitter<'_> {
     /// Takes quoted text up to one of these.
     fn quoted_text(&mut self, to: &[u8]) {
         if let Some((text, at, secret)) = self.symbols.text_run(to) {
-            self.word().push_text(text, at, secret);
+            self.current_word().push_text(text, at, secret);
         }
     }
 
     fn single(&mut self, open: Span) -> Result<(), Span> {
-        self.word();
+        self.current_word();
         loop {
             self.quoted_text(b"'");
             match self.symbols.next() {
                 None => return Err(open),
                 Some(Symbol::Char { c: '\'', .. }) => return Ok(()),
-                Some(Symbol::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
-                Some(Symbol::Atom(piece)) => self.word().pieces.push(piece.clone()),
+                Some(Symbol::Char { c, at, secret, .. }) => {
+                    self.current_word().push_char(c, at, secret)
+                }
+                Some(Symbol::Atom(piece)) => self.current_word().pieces.push(piece.clone()),
             }
         }
     }
 
     fn double(&mut self, open: Span, environment: &mut VariableLookup) -> Result<(), Span> {
-        self.word();
+        self.current_word();
         loop {
             self.quoted_text(b"\"\\$");
             match self.symbols.next() {
@@ -131,7 +133,7 @@ impl Splitter<'_> {
                     ..
                 }) => match self.peek() {
                     Some('$' | '`' | '"' | '\\') => self.escaped(at, secret),
-                    _ => self.word().push_char('\\', at, secret),
+                    _ => self.current_word().push_char('\\', at, secret),
                 },
                 Some(Symbol::Char {
                     c: '$',
@@ -139,8 +141,10 @@ impl Splitter<'_> {
                     direct: true,
                     secret,
                 }) => self.dollar(at, secret, environment),
-                Some(Symbol::Char { c, at, secret, .. }) => self.word().push_char(c, at, secret),
-                Some(Symbol::Atom(piece)) => self.word().pieces.push(piece.clone()),
+                Some(Symbol::Char { c, at, secret, .. }) => {
+                    self.current_word().push_char(c, at, secret)
+                }
+                Some(Symbol::Atom(piece)) => self.current_word().pieces.push(piece.clone()),
             }
         }
     }
@@ -151,9 +155,9 @@ impl Splitter<'_> {
         match ahead.next() {
             Some(Symbol::Char { c, at, secret, .. }) => {
                 self.symbols = ahead;
-                self.word().push_char(c, at, secret);
+                self.current_word().push_char(c, at, secret);
             }
-            _ => self.word().push_char('\\', at, secret),
+            _ => self.current_word().push_char('\\', at, secret),
         }
     }
 
@@ -172,7 +176,7 @@ impl Splitter<'_> {
         let closed = !braced || ahead.clone().nth(name.len()).and_then(char_of) == Some('}');
         if !named || !closed {
             self.bare.push('$');
-            self.word().push_char('$', at, secret);
+            self.current_word().push_char('$', at, secret);
             return;
         }
         let length = name.len() + 2 * usize::from(braced);
@@ -182,7 +186,7 @@ impl Splitter<'_> {
             ..at
         };
         let piece = environment(&name, place);
-        self.word().pieces.extend(piece);
+        self.current_word().pieces.extend(piece);
     }
 }
 
