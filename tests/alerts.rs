@@ -67,7 +67,7 @@ fn a_refused_run_alerts_too() {
             20,
             "the task file is invalid: 2 errors",
         ),
-        ("# nothing\n", &[], 24, "it holds no tasks"),
+        ("# nothing\n", &[], 24, "the file holds no tasks"),
         (
             FAILS,
             &["--start-from=9"],
@@ -78,7 +78,7 @@ fn a_refused_run_alerts_too() {
             "task=1\nhostname=h.invalid\nexec=ssh\ncommand=x\n",
             &[],
             60,
-            "the hosts are not",
+            "host validation failed",
         ),
         (
             FAILS,

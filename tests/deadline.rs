@@ -49,7 +49,7 @@ fn an_impossible_deadline_is_refused() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, &["-r", "--deadline=2020-01-15T04:00"]);
     assert_eq!(ran.code, 15, "{ran:?}");
-    assert!(ran.stderr.contains("has passed already; nothing was run"));
+    assert!(ran.stderr.contains("has already passed; nothing was run"));
     let ran = tasker(&sandbox, &["-r", "--deadline=25:00"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("expected a time such as `04:00`"));

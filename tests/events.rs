@@ -375,8 +375,7 @@ fn a_run_that_is_refused_after_run_started_has_run_ended() {
     let found = parse_events(&sandbox, "exit_code,status,signal,why");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("run_started"), "{found:?}");
-    let end =
-        "run_ended exit_code=60 status=failed signal=None why=the hosts are not as they should be";
+    let end = "run_ended exit_code=60 status=failed signal=None why=host validation failed";
     assert!(found[1].starts_with(end), "{found:?}");
 }
 

@@ -82,7 +82,7 @@ fn force_instance_runs_anyway_with_a_warning() {
     let ran = finish(second);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        ran.stderr.contains("--force-instance runs beside it"),
+        ran.stderr.contains("--force-instance runs anyway"),
         "{ran:?}"
     );
 }

@@ -169,7 +169,7 @@ fn a_run_that_is_refused_is_a_failure_as_well() {
     assert!(first.stderr.contains("a.invalid: "), "{first:?}");
     let second = run_quietly(&sandbox, text, &[]);
     assert_eq!(second.code, 60);
-    let what = "the hosts are not as they should be (--skip-host-validation runs all the same); nothing was run";
+    let what = "host validation failed (--skip-host-validation runs anyway); nothing was run";
     assert_one_line(&second, "2nd", what);
     // With another host it is another failure.
     let third = run_quietly(&sandbox, &text.replace("a.inv", "b.inv"), &[]);
@@ -244,7 +244,7 @@ fn a_failure_is_reported_even_without_its_memory() {
     let ran = job(&sandbox, "web1\n", &[]);
     assert_full_message(&ran);
     let damaged = format!(
-        "tasker: tasks.txt: told in full: --mail-once: `{}` is damaged, and begun anew\n",
+        "tasker: tasks.txt: reported in full: --mail-once: `{}` is damaged; a new one is started\n",
         memory.display()
     );
     assert!(ran.stderr.ends_with(&damaged), "{ran:?}");
@@ -264,7 +264,7 @@ fn a_failure_is_reported_even_without_its_memory() {
         let ran = job(&sandbox, "web1\n", &[]);
         assert_full_message(&ran);
         let why = format!(
-            "told in full: --mail-once: cannot write `{}`: ",
+            "reported in full: --mail-once: cannot write `{}`: ",
             memory.display()
         );
         assert!(ran.stderr.contains(&why), "{ran:?}");
@@ -279,7 +279,7 @@ fn a_failure_is_reported_even_without_its_memory() {
     assert_eq!(ran.code, 32);
     assert!(ran.stderr.contains("; nothing was run\n"), "{ran:?}");
     assert!(
-        ran.stderr.contains("told in full: --mail-once: "),
+        ran.stderr.contains("reported in full: --mail-once: "),
         "{ran:?}"
     );
 }

@@ -295,14 +295,14 @@ fn a_missing_file_is_30_and_an_unreadable_one_31() {
         let here = sandbox.path.display();
         assert_eq!(
             ran.stderr,
-            format!("tasker: there is no task file `{name}` in `{here}`\n")
+            format!("tasker: there is no task file `{name}` in `{here}`; nothing was run\n")
         );
     }
     let ran = tasker(&sandbox, &["-r", "."]);
     assert_eq!(ran.code, 31);
     assert_eq!(
         ran.stderr,
-        "tasker: cannot read the task file `.`: it is a directory\n"
+        "tasker: cannot read the task file `.`: it is a directory; nothing was run\n"
     );
     std::os::unix::fs::symlink("loop", sandbox.path.join("loop")).expect("a link");
     let ran = tasker(&sandbox, &["loop"]);
@@ -311,7 +311,7 @@ fn a_missing_file_is_30_and_an_unreadable_one_31() {
     assert_eq!(ran.code, 24);
     assert_eq!(
         ran.stderr,
-        "tasker: plain: it holds no tasks; nothing was run\n"
+        "tasker: plain: the file holds no tasks; nothing was run\n"
     );
     assert!(!sandbox.exists("TASKER"));
 }
@@ -320,7 +320,7 @@ fn a_missing_file_is_30_and_an_unreadable_one_31() {
 fn a_dash_is_standard_input() {
     for (text, code, expected) in [
         (HELLO, 0, "| hello"),
-        ("", 24, "standard input: it holds no tasks"),
+        ("", 24, "standard input: the file holds no tasks"),
         (
             "task=x\n",
             20,
@@ -387,7 +387,7 @@ fn old_options_are_accepted_with_one_note() {
     assert_eq!(ran.code, 0);
     assert_eq!(
         ran.stderr,
-        "tasker: note: no effect any more: --skip-command-validation, --skip-security-validation, \
+        "tasker: note: these options no longer have an effect: --skip-command-validation, --skip-security-validation, \
          --skip-subtask-range-validation, --skip-unresolved-host-validation\n"
     );
     let (_, ran) = run_text(&file, &["-r", "-q"]);
@@ -397,7 +397,7 @@ fn old_options_are_accepted_with_one_note() {
 #[test]
 fn skipping_validation_warns_and_skips_no_errors() {
     let doubtful = format!("SPARE=1\n{HELLO}");
-    let tasks = "tasker: warning: the checks of the flow and all warnings are skipped\n";
+    let tasks = "tasker: warning: flow checks and all warnings are skipped\n";
     let hosts = "tasker: warning: hosts are neither resolved nor contacted before the run\n";
     for (option, note) in [
         ("--skip-task-validation", tasks.to_string()),

@@ -1262,7 +1262,8 @@ fn the_configuration_is_searched_in_order() {
         let ran = Ran::from(command.output().expect("tasker runs"));
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(
-            ran.stderr.contains("there is no configuration `gone.conf`"),
+            ran.stderr
+                .contains("the configuration `gone.conf` does not exist"),
             "{ran:?}"
         );
     }
@@ -1481,7 +1482,7 @@ fn a_configuration_that_others_can_write_is_not_trusted() {
     for mode in [0o646, 0o666] {
         std::fs::set_permissions(&conf, std::fs::Permissions::from_mode(mode)).expect("mode");
         let ran = check();
-        let said = "everyone may write this file, and so decide what is run";
+        let said = "everyone can write to this file, and so decide what is run";
         let (code, kind) = if sshd::is_root() {
             (20, "error")
         } else {

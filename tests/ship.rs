@@ -176,7 +176,7 @@ fn runs_in(root: &Root) {
 
     let homeless = root.tasker(&["-r", "one.txt"]);
     assert_eq!(homeless.code, 32, "{homeless:?}");
-    let why = "no home directory to keep the log in; name a directory with -l DIR";
+    let why = "no home directory to keep logs and records in; name a directory with -l DIR";
     assert!(homeless.stderr.contains(why), "{homeless:?}");
 
     // Standard input, empty and not; a block; its own status; a final task.

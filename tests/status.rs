@@ -126,7 +126,7 @@ fn an_unknown_project_is_refused_with_the_known_ones() {
     assert_eq!(
         near.stderr,
         missing("nihgtly")
-            + "     = help: did you mean `nightly`?\n     = note: the projects there are: backup, nightly\n"
+            + "     = help: did you mean `nightly`?\n     = note: existing projects: backup, nightly\n"
     );
     let empty = tasker(&sandbox, &["--project-summary", "backup"]);
     assert_eq!((empty.code, empty.stdout.as_str()), (0, "no runs\n"));
@@ -155,7 +155,7 @@ fn project_summary_is_used_alone() {
         ),
         (
             &["--config", "none", "--project-summary", "P"],
-            "there is no configuration `none`",
+            "the configuration `none` does not exist",
         ),
     ] {
         let ran = tasker(&sandbox, arguments);

@@ -307,7 +307,7 @@ fn colour_is_used_only_on_capable_terminals() {
 fn skipped_checks_are_reported() {
     let flow = (
         "--skip-task-validation",
-        "The checks of the flow and all warnings were skipped",
+        "Flow checks and all warnings were skipped",
     );
     let hosts = (
         "--skip-host-validation",
@@ -359,7 +359,7 @@ fn a_file_that_a_group_can_write_is_reported() {
     // `nogroup` is the group of `nobody`.
     let ran = check();
     assert_eq!(ran.code, 20, "{ran:?}");
-    let message = "tasks.txt: error: the group `nogroup` may write this file, and so decide what is run\n     = help: chmod g-w tasks.txt\n";
+    let message = "tasks.txt: error: the group `nogroup` can write to this file, and so decide what is run\n     = help: chmod g-w tasks.txt\n";
     assert!(ran.stderr.starts_with(message), "{ran:?}");
     // Only root is in root's own group.
     std::os::unix::fs::chown(&path, None, Some(0)).expect("chown");

@@ -216,7 +216,7 @@ impl Memory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(about(path, &e)),
         };
-        let damaged = || format!("`{}` is damaged, and begun anew", path.display());
+        let damaged = || format!("`{}` is damaged; a new one is started", path.display());
         Memory::parse(&text).map(Some).ok_or_else(damaged)
     }
 
