@@ -13,7 +13,7 @@ use super::process_group;
 use super::remote::{StderrFilter, is_connection_refused};
 use super::runner::{CommandEnd, FinishedCommand, Job};
 use super::stdin_pipe::StdinPipe;
-use super::sys;
+use super::sys::{self, ReapedChild};
 use crate::text::diagnostic::{Plural, reason};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -464,26 +464,41 @@ impl<'a> RunningChild<'a> {
     /// Reaps the process, and collects its output.
     pub fn finish(mut self, context: &ProcessContext) -> FinishedCommand {
         let took = self.began.elapsed();
-        let mut warnings = Vec::new();
-        let connected = self.is_connected();
         context.guardian.unregister(self.pid);
-        let ended = match self.exited {
-            Some(_) => sys::reap(self.pid).ok(),
-            None => None,
-        };
+        let reaped = self.exited.and_then(|_| sys::reap(self.pid).ok());
         if let Some(rest) = self.filter.as_mut().map(StderrFilter::rest) {
             self.stderr.capture.push(&rest);
         }
+        let mut warnings = self.warnings(reaped.is_some());
+        let natural = self.natural_end(reaped, &mut warnings);
+        let mut collect = |name: &str, stream: ChildStream| {
+            let (captured, lost) = stream.capture.finish();
+            warnings.extend(lost.map(|l| format!("{name}: {l}")));
+            captured
+        };
+        FinishedCommand {
+            ending: self.cut_short.unwrap_or(natural),
+            stdout: collect("stdout", self.stdout),
+            stderr: collect("stderr", self.stderr),
+            took,
+            cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),
+            peak_kib: reaped.map_or(0, |r| r.peak_kib),
+            warnings,
+        }
+    }
+
+    fn warnings(&self, is_reaped: bool) -> Vec<String> {
+        let mut warnings: Vec<String> = Vec::new();
         if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
             warnings.push("a background process held the output open after the command ended; its process group was terminated".into());
         }
         if self.carried && self.cut_short.is_some() {
             warnings.push("the command may still be running on the host".into());
         }
-        if ended.is_none() {
+        if !is_reaped {
+            let pid = self.pid;
             warnings.push(format!(
-                "process {} survived SIGKILL; no longer waiting for it",
-                self.pid
+                "process {pid} survived SIGKILL; no longer waiting for it"
             ));
         }
         for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
@@ -491,14 +506,15 @@ impl<'a> RunningChild<'a> {
                 warnings.push(format!("cannot read the rest of {name}: {}", reason(e)));
             }
         }
-        let (stdout, lost) = self.stdout.capture.finish();
-        warnings.extend(lost.map(|l| format!("stdout: {l}")));
-        let (stderr, lost) = self.stderr.capture.finish();
-        warnings.extend(lost.map(|l| format!("stderr: {l}")));
-        let natural = match ended.map(|e| e.status) {
+        warnings
+    }
+
+    /// How the command ended, apart from being cut short.
+    fn natural_end(&self, reaped: Option<ReapedChild>, warnings: &mut Vec<String>) -> CommandEnd {
+        match reaped.map(|r| r.status) {
             // Whatever exited, a login shell or a forced command: the task's
             // command itself never ran.
-            Some(Ok(code)) if self.filter.is_some() && !connected => {
+            Some(Ok(code)) if self.filter.is_some() && !self.is_connected() => {
                 if code != UNREACHABLE {
                     warnings.push(format!(
                         "the host ended the session with exit code {code} before the command started"
@@ -509,15 +525,6 @@ impl<'a> RunningChild<'a> {
             Some(Ok(code)) => CommandEnd::Exited(code),
             Some(Err(signal)) => CommandEnd::Signaled(signal),
             None => CommandEnd::Signaled(sys::SIGKILL),
-        };
-        FinishedCommand {
-            ending: self.cut_short.unwrap_or(natural),
-            stdout,
-            stderr,
-            took,
-            cpu: ended.map_or(Duration::ZERO, |e| e.cpu),
-            peak_kib: ended.map_or(0, |e| e.peak_kib),
-            warnings,
         }
     }
 }

@@ -7,11 +7,12 @@ use super::stdin_pipe::{self, StdinPipe};
 use super::sys;
 use crate::exit;
 use crate::text::diagnostic::reason;
+use std::ffi::OsStr;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -116,18 +117,17 @@ struct Launch<'a> {
 
 impl<'a> Launch<'a> {
     fn new(job: &'a Job) -> Result<Launch<'a>, StartFailure> {
-        let c = |bytes: &[u8]| {
-            CString::new(bytes).map_err(|_| {
-                StartFailure::new(exit::NOT_EXECUTABLE, "a word contains a NUL byte".into())
-            })
-        };
         let env = environment(job);
-        let workdir = job.workdir.as_deref().map(c).transpose()?;
+        let workdir = job.workdir.as_deref().map(c_string).transpose()?;
         if let Some(workdir) = &workdir {
             check_directory(workdir.to_bytes())?;
         }
         let path = find_program(&job.words[0], &env, workdir.as_deref())?;
-        let argv = job.words.iter().map(|w| c(w)).collect::<Result<_, _>>()?;
+        let argv = job
+            .words
+            .iter()
+            .map(|w| c_string(w))
+            .collect::<Result<_, _>>()?;
         Ok(Launch {
             path,
             argv,
@@ -181,9 +181,7 @@ impl<'a> Launch<'a> {
             stdin: stdin_pipe,
         })
     }
-}
 
-impl Launch<'_> {
     /// Whether the program can be a script: like bash, checks that its first line
     /// has no NUL. A shell would read another machine's binary as commands.
     fn is_text(&self) -> bool {
@@ -198,7 +196,7 @@ impl Launch<'_> {
 
 /// The path, relative to the working directory.
 fn in_workdir(workdir: Option<&CStr>, path: &[u8]) -> PathBuf {
-    Path::new(as_os_str(workdir.map_or(b"", CStr::to_bytes))).join(as_os_str(path))
+    Path::new(OsStr::from_bytes(workdir.map_or(b"", CStr::to_bytes))).join(OsStr::from_bytes(path))
 }
 
 /// tasker's environment; the job's settings replace variables of the same name.
@@ -217,7 +215,7 @@ fn environment(job: &Job) -> Vec<&CStr> {
 
 /// Reports a bad working directory as such, not as a bad program.
 fn check_directory(path: &[u8]) -> Result<(), StartFailure> {
-    let error = match Path::new(as_os_str(path)).metadata() {
+    let error = match Path::new(OsStr::from_bytes(path)).metadata() {
         Ok(data) if data.is_dir() => return Ok(()),
         Ok(_) => io::Error::from_raw_os_error(libc::ENOTDIR),
         Err(error) => error,
@@ -238,61 +236,49 @@ fn find_program(
     env: &[&CStr],
     workdir: Option<&CStr>,
 ) -> Result<CString, StartFailure> {
-    let name = String::from_utf8_lossy(word).into_owned();
-    let c = |bytes: Vec<u8>| {
-        CString::new(bytes).map_err(|_| {
-            StartFailure::new(exit::NOT_FOUND, "the command contains a NUL byte".into())
-        })
-    };
     if word.is_empty() {
-        return Err(StartFailure::new(
-            exit::NOT_FOUND,
-            "the command is empty".into(),
-        ));
+        let why = "the command is empty".into();
+        return Err(StartFailure::new(exit::NOT_FOUND, why));
     }
+    let failure = |code, why: &str| {
+        let name = String::from_utf8_lossy(word);
+        Err(StartFailure::new(code, format!("{name}: {why}")))
+    };
     if word.contains(&b'/') {
-        let path = in_workdir(workdir, word);
-        return match path.metadata() {
-            Ok(data) if data.is_dir() => Err(StartFailure::new(
-                exit::NOT_EXECUTABLE,
-                format!("{name}: is a directory"),
-            )),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StartFailure::new(
-                exit::NOT_FOUND,
-                format!("{name}: no such program"),
-            )),
-            _ => c(word.to_vec()),
+        return match in_workdir(workdir, word).metadata() {
+            Ok(data) if data.is_dir() => failure(exit::NOT_EXECUTABLE, "is a directory"),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                failure(exit::NOT_FOUND, "no such program")
+            }
+            _ => c_string(word),
         };
     }
-    let path = env
-        .iter()
-        .find_map(|v| v.to_bytes().strip_prefix(b"PATH="))
-        .unwrap_or(b"/usr/bin:/bin");
+    let path = env.iter().find_map(|v| v.to_bytes().strip_prefix(b"PATH="));
+    let directories = path.unwrap_or(b"/usr/bin:/bin").split(|b| *b == b':');
     let mut found_forbidden = false;
-    for directory in path.split(|b| *b == b':') {
-        let directory: &[u8] = if directory.is_empty() {
-            b"."
-        } else {
-            directory
+    for directory in directories {
+        let directory = match directory {
+            b"" => b".",
+            _ => directory,
         };
         let candidate = [directory, b"/", word].concat();
         let path = in_workdir(workdir, &candidate);
         if path.is_file() {
-            match c(path.into_os_string().into_vec()) {
-                Ok(path) if sys::can_execute(&path) => return c(candidate),
-                _ => found_forbidden = true,
+            if sys::can_execute(&c_string(path.as_os_str().as_bytes())?) {
+                return c_string(&candidate);
             }
+            found_forbidden = true;
         }
     }
-    let (code, why) = match found_forbidden {
-        true => (exit::NOT_EXECUTABLE, "permission denied"),
-        false => (exit::NOT_FOUND, "command not found"),
-    };
-    Err(StartFailure::new(code, format!("{name}: {why}")))
+    match found_forbidden {
+        true => failure(exit::NOT_EXECUTABLE, "permission denied"),
+        false => failure(exit::NOT_FOUND, "command not found"),
+    }
 }
 
-fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {
-    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+fn c_string(bytes: &[u8]) -> Result<CString, StartFailure> {
+    CString::new(bytes)
+        .map_err(|_| StartFailure::new(exit::NOT_EXECUTABLE, "a word contains a NUL byte".into()))
 }
 
 fn open_stdin(from: &Stdin) -> io::Result<File> {

@@ -158,9 +158,7 @@ impl Pool {
         self.shared.work.notify_all();
         self.shared.context.guardian.finish();
     }
-}
 
-impl Pool {
     /// Starts the job on this thread. Returns it if the machine is short of processes,
     /// since waiting for that could take long.
     fn start_here(&mut self, job: Job) -> Option<Job> {
