@@ -487,7 +487,7 @@ pub struct Scanned {
 }
 
 /// Reads a whole journal, and hands each record after the header to `take`, with
-/// the place of its fields. `take` returns `None` for a record that cannot be.
+/// the place of its fields. `take` returns `None` for a record that no run writes.
 ///
 /// # Errors
 /// That the journal is empty, damaged, or of another version.
