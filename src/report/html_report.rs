@@ -1,5 +1,5 @@
-//! The report of a run as one HTML page that needs nothing else (SPEC §6.7):
-//! outcome, timeline, table, plan, task file.
+//! `--report`: a run as one self-contained HTML page (SPEC §6.7), with its outcome,
+//! timeline, results, plan and task file.
 #![forbid(unsafe_code)]
 
 use super::history::History;
@@ -16,31 +16,31 @@ use crate::text::duration;
 use crate::text::sha256;
 use crate::text::source::SourceMap;
 
-/// How many last lines of a failure's output stand at the top.
+/// How many last lines of a failure's output are shown at the top.
 const LAST_LINES: usize = 20;
-/// How much of the plan and of the task file is shown, in bytes.
+/// How many bytes of the plan, and of the task file, are shown.
 const LONGEST_TEXT: usize = 512 << 10;
 
 const STYLE: &str = include_str!("html_report.css");
 const SCRIPT: &str = include_str!("html_report.js");
 
-/// What the page is made of.
+/// The contents of the page.
 pub struct HtmlReport<'a> {
     pub run: &'a RunSummary<'a>,
-    /// Who ran it, where.
+    /// Who ran it, and where.
     pub who: &'a str,
-    /// What was found before a run that was refused; lines.
-    pub detail: &'a str,
-    /// Nothing where the run did not begin.
-    pub story: Option<Story<'a>>,
+    /// The findings that led to a refusal, in lines.
+    pub findings: &'a str,
+    /// None if the run did not begin.
+    pub details: Option<RunDetails<'a>>,
 }
 
 /// What a run that took place adds to its run.
-pub struct Story<'a> {
+pub struct RunDetails<'a> {
     pub history: &'a History,
     /// The plan as text.
     pub plan: &'a str,
-    /// The task file's text, the values of secrets masked.
+    /// The text of the task file, secrets masked.
     pub task_file: &'a str,
     pub sources: &'a SourceMap,
 }
@@ -52,18 +52,18 @@ impl HtmlReport<'_> {
         self.head(&mut html);
         html.markup("<body>\n<main>\n");
         self.outcome(&mut html);
-        if let Some((tasks, story)) = self.run.tasks.as_ref().zip(self.story.as_ref()) {
-            timeline::draw(&mut html, tasks.workflow, story.history);
+        if let Some((tasks, details)) = self.run.tasks.as_ref().zip(self.details.as_ref()) {
+            timeline::draw(&mut html, tasks.workflow, details.history);
             let table = ResultsTable {
                 workflow: tasks.workflow,
                 end: tasks.end,
                 mask: self.run.mask,
                 began: self.run.began,
-                line_of: &|ix| story.line_of(tasks, ix),
+                line_of: &|ix| details.line_of(tasks, ix),
             };
             table.draw(&mut html);
-            story.plan(&mut html, tasks);
-            story.task_file(&mut html);
+            details.plan(&mut html, tasks);
+            details.task_file(&mut html);
         }
         html.markup("</main>\n<footer>tasker ")
             .markup(env!("CARGO_PKG_VERSION"));
@@ -73,8 +73,8 @@ impl HtmlReport<'_> {
         html.finish()
     }
 
-    /// Nothing may be loaded from anywhere, and no script or style be used but ours,
-    /// which the browser knows by their hashes.
+    /// The policy forbids loading anything, and allows only our own script and style,
+    /// identified by their hashes.
     fn head(&self, html: &mut Html) {
         let style = self.style();
         html.markup(HEAD);
@@ -87,13 +87,13 @@ impl HtmlReport<'_> {
         html.markup("</style></head>\n");
     }
 
-    /// The style, and how far the ticks of the timeline are apart.
+    /// The style, with the distance of the ticks of the timeline.
     fn style(&self) -> Html<'_> {
         let mut style = Html::new(self.run.mask);
         style.markup(STYLE);
-        if let Some(story) = &self.story {
+        if let Some(details) = &self.details {
             style.markup(".chart { --tick: ");
-            style.percent(timeline::tick(story.history));
+            style.percent(timeline::tick(details.history));
             style.markup("; }\n");
         }
         style
@@ -124,15 +124,15 @@ impl HtmlReport<'_> {
             self.counts(html, tasks);
         }
         self.why(html);
-        if !self.detail.is_empty() {
+        if !self.findings.is_empty() {
             html.markup("<pre>")
-                .lines(self.detail.lines())
+                .lines(self.findings.lines())
                 .markup("</pre>\n");
         }
-        if let Some((tasks, story)) = self.run.tasks.as_ref().zip(self.story.as_ref()) {
-            self.failure(html, tasks, story);
+        if let Some((tasks, details)) = self.run.tasks.as_ref().zip(self.details.as_ref()) {
+            self.failure(html, tasks, details);
             if !tasks.resume_command.is_empty() && self.run.exit != exit::OK {
-                html.markup("<h2>To go on from there</h2>\n")
+                html.markup("<h2>To continue from there</h2>\n")
                     .command(tasks.resume_command);
             }
         }
@@ -140,7 +140,7 @@ impl HtmlReport<'_> {
         html.markup("</header>\n");
     }
 
-    /// Why it ended as it did, where no task's failure says it better.
+    /// Why the run ended, unless it succeeded or a task says it better.
     fn why(&self, html: &mut Html) {
         let why = match &self.run.tasks {
             Some(_) if self.run.exit == exit::OK => String::new(),
@@ -156,10 +156,10 @@ impl HtmlReport<'_> {
         }
     }
 
-    /// How many tasks ended how, and how many hosts of all blocks.
+    /// How many tasks, and how many hosts of all blocks, had each outcome.
     fn counts(&self, html: &mut Html, tasks: &TaskSummary) {
         html.markup("<p class=\"counts\">");
-        outcomes(html, &tasks.end.results.counts());
+        draw_counts(html, &tasks.end.results.counts());
         let left = tasks.workflow.tasks.len();
         let left = left.saturating_sub(tasks.end.results.counts().total() as usize);
         if left > 0 {
@@ -177,13 +177,13 @@ impl HtmlReport<'_> {
         }
         if hosts.total() > 0 {
             html.markup("<p class=\"counts\"><span class=\"dim\">hosts</span> ");
-            outcomes(html, &hosts);
+            draw_counts(html, &hosts);
             html.markup("</p>\n");
         }
     }
 
-    /// The failure that came first: what, where, its command, its last words.
-    fn failure(&self, html: &mut Html, tasks: &TaskSummary, story: &Story) {
+    /// The first failure: the task, its place, its command and the end of its output.
+    fn failure(&self, html: &mut Html, tasks: &TaskSummary, details: &RunDetails) {
         let failed = tasks
             .end
             .first_failure
@@ -203,9 +203,9 @@ impl HtmlReport<'_> {
         let failure = endings::failure(result, task.repeat.is_some());
         html.text(&format!("{failure}{}", endings::on_host(result)))
             .markup(" (<a href=\"#L")
-            .number(story.line_of(tasks, ix) as u64);
+            .number(details.line_of(tasks, ix) as u64);
         html.markup("\">")
-            .text(&story.sources.location(task.at))
+            .text(&details.sources.location(task.at))
             .markup("</a>)</p>\n");
         match result.members.is_empty() {
             true => self.failed_command(html, result),
@@ -218,13 +218,13 @@ impl HtmlReport<'_> {
         if !result.command.is_empty() {
             html.command(&result.command);
         }
-        // What is wrong is rather there than in the output.
+        // The error is more likely in stderr.
         for (name, stream) in [("stderr", &result.stderr), ("stdout", &result.stdout)] {
             let lines = safe_text::tail(stream, self.run.mask, LAST_LINES);
             if !lines.is_empty() {
                 html.markup("<h3>")
                     .markup(name)
-                    .markup(", its last lines</h3>\n<pre>");
+                    .markup(", last lines</h3>\n<pre>");
                 html.lines(lines.iter().map(String::as_str))
                     .markup("</pre>\n");
             }
@@ -268,13 +268,13 @@ impl HtmlReport<'_> {
     }
 }
 
-impl Story<'_> {
-    /// The plan, with the outcome of each task behind its line.
+impl RunDetails<'_> {
+    /// The plan, with the outcome of each task after its line.
     fn plan(&self, html: &mut Html, tasks: &TaskSummary) {
         html.markup("<section id=\"plan\"><details open><summary><h2>Plan</h2></summary>\n<pre>");
         for line in self.part(self.plan).lines() {
             html.text(line);
-            if let Some(ix) = task_of(line).and_then(|id| tasks.workflow.find(id)) {
+            if let Some(ix) = task_id_of(line).and_then(|id| tasks.workflow.find(id)) {
                 match tasks.end.results.get(ix).map(|r| r.outcome.as_str()) {
                     Some(word) => html
                         .markup("  <b class=\"o ")
@@ -305,7 +305,7 @@ impl Story<'_> {
         html.markup("</details></section>\n");
     }
 
-    /// As much of a text as is shown: whole lines.
+    /// The part of a text that is shown, in whole lines.
     fn part<'t>(&self, text: &'t str) -> &'t str {
         if text.len() <= LONGEST_TEXT {
             return text;
@@ -331,7 +331,7 @@ impl Story<'_> {
     }
 }
 
-fn outcomes(html: &mut Html, counts: &Counts) {
+fn draw_counts(html: &mut Html, counts: &Counts) {
     for outcome in Outcome::ALL.into_iter().filter(|o| counts.count(*o) > 0) {
         html.markup("<span class=\"o ")
             .markup(outcome.as_str())
@@ -341,7 +341,7 @@ fn outcomes(html: &mut Html, counts: &Counts) {
     }
 }
 
-/// The other tasks that did not succeed, by their ids.
+/// Links to the other tasks that did not succeed.
 fn further_failures(html: &mut Html, tasks: &TaskSummary, first: Ix) {
     const MOST: usize = 50;
     let failed = tasks.workflow.tasks.iter().enumerate().filter(|(ix, _)| {
@@ -352,7 +352,7 @@ fn further_failures(html: &mut Html, tasks: &TaskSummary, first: Ix) {
     if failed.is_empty() {
         return;
     }
-    html.markup("<p>Not well either:");
+    html.markup("<p>Also failed:");
     for id in failed.iter().take(MOST) {
         html.markup(" <a href=\"#t").number(*id).markup("\">");
         html.number(*id).markup("</a>");
@@ -364,15 +364,15 @@ fn further_failures(html: &mut Html, tasks: &TaskSummary, first: Ix) {
     });
 }
 
-/// The id in a line of the plan that tells of a task: `  10  Deploy`.
-fn task_of(line: &str) -> Option<&str> {
+/// The id in a line of the plan that describes a task: `  10  Deploy`.
+fn task_id_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let id = &line[..line.bytes().take_while(u8::is_ascii_digit).count()];
     let rest = &line[id.len()..];
     (!id.is_empty() && (rest.is_empty() || rest.starts_with("  "))).then_some(id)
 }
 
-/// Base64 of bytes that are given in hexadecimal digits.
+/// Base64 of bytes given as hexadecimal digits.
 fn base64(hex: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits: Vec<u8> = hex
@@ -411,10 +411,10 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_plan_that_tell_of_a_task() {
-        assert_eq!(task_of("   4  Deploy"), Some("4"));
-        assert_eq!(task_of("      11"), Some("11"));
-        assert_eq!(task_of("      10.0.0.1, ssh, timeout 5 m"), None);
-        assert_eq!(task_of("      $ 4  "), None);
+    fn lines_of_the_plan_that_describe_a_task() {
+        assert_eq!(task_id_of("   4  Deploy"), Some("4"));
+        assert_eq!(task_id_of("      11"), Some("11"));
+        assert_eq!(task_id_of("      10.0.0.1, ssh, timeout 5 m"), None);
+        assert_eq!(task_id_of("      $ 4  "), None);
     }
 }

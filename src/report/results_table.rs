@@ -1,5 +1,5 @@
-//! The table of the report: a row for each task and each host of a block, with
-//! what it printed, folded.
+//! The results in the HTML report: a table with a row for each task and each host of
+//! a block, and its output in a closed fold.
 #![forbid(unsafe_code)]
 
 use super::html::Html;
@@ -17,18 +17,17 @@ use crate::text::duration;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-/// How many bytes of a stream are shown at each end.
+/// How many bytes at each end of a stream are shown.
 const EACH_END: usize = 4 << 10;
-/// What all streams together may fill of the page, in bytes.
+/// How many bytes of the page all streams together can fill.
 const ALL_STREAMS: usize = 3 << 20;
-/// So many hosts have a row in all; the log has them all.
+/// How many hosts have a row. The log has them all.
 pub const ROWS: usize = 3000;
-/// How much of a command a row shows, in characters; more of it is folded.
+/// How many characters of a command a row shows. The whole command is folded.
 const COMMAND: usize = 160;
-/// The same of one for a host, which the next one's resembles.
+/// The same for a host, whose command resembles those of the other hosts.
 const COMMAND_OF_HOST: usize = 44;
 
-/// What of the run the table tells of.
 pub struct ResultsTable<'a> {
     pub workflow: &'a Workflow,
     pub end: &'a RunEnd,
@@ -38,26 +37,26 @@ pub struct ResultsTable<'a> {
     pub line_of: &'a dyn Fn(Ix) -> usize,
 }
 
-/// One row's place in the page: what links to it and how it is named.
-struct Place<'a> {
+/// What identifies a row: its anchor and its first cells.
+struct RowHead<'a> {
     anchor: String,
     id: u32,
     title: &'a str,
     host: &'a str,
-    /// That of a task in its file; a host has none.
+    /// The line of the task in its file. None for a host.
     line: Option<usize>,
 }
 
-/// The streams that are still to be shown share what is left of the page.
-struct Room {
+/// The room left on the page, which the remaining streams share.
+struct PageRoom {
     left: usize,
     streams: usize,
-    /// So many hosts of each block have a row.
+    /// How many hosts of each block have a row.
     hosts: usize,
 }
 
-impl Room {
-    /// How much of each end of the next stream is shown, in bytes.
+impl PageRoom {
+    /// How many bytes at each end of the next stream are shown.
     fn each_end(&self) -> usize {
         EACH_END.min(self.left / self.streams.max(1) / 2)
     }
@@ -70,7 +69,7 @@ impl Room {
 
 impl ResultsTable<'_> {
     pub fn draw(&self, html: &mut Html) {
-        // Of a block over hosts the results that are alike; of others nothing.
+        // The different results of each block over hosts; empty for other tasks.
         let groups: Vec<Vec<SharedResult>> = self
             .results()
             .map(|(ix, result)| match result {
@@ -79,7 +78,7 @@ impl ResultsTable<'_> {
             })
             .collect();
         let blocks = groups.iter().filter(|g| !g.is_empty()).count();
-        let mut room = Room {
+        let mut room = PageRoom {
             left: ALL_STREAMS,
             streams: self.streams(&groups),
             hosts: ROWS / blocks.max(1),
@@ -97,8 +96,8 @@ impl ResultsTable<'_> {
         (0..self.workflow.tasks.len()).map(|ix| (ix, self.end.results.get(ix)))
     }
 
-    /// How many streams and long commands there are to show; equal streams of
-    /// hosts are shown once.
+    /// How many streams and long commands are to be shown. Equal streams of hosts
+    /// are shown once.
     fn streams(&self, groups: &[Vec<SharedResult>]) -> usize {
         let of_hosts = groups.iter().flatten().map(|(_, result)| *result);
         let of_tasks = self.results().filter(|(ix, _)| !self.is_over_hosts(*ix));
@@ -113,7 +112,7 @@ impl ResultsTable<'_> {
         self.workflow.tasks[ix].is_over_hosts()
     }
 
-    /// The search, which only the script can do: hidden without it.
+    /// The search form, hidden unless the script runs.
     fn search(&self, html: &mut Html) {
         html.markup(SEARCH);
         let mut counts = Counts::default();
@@ -141,11 +140,11 @@ impl ResultsTable<'_> {
         ix: Ix,
         result: Option<&TaskResult>,
         groups: &[SharedResult],
-        room: &mut Room,
+        room: &mut PageRoom,
     ) {
         let task = &self.workflow.tasks[ix];
         let title = task.title.shown(None);
-        let place = Place {
+        let head = RowHead {
             anchor: task.id.to_string(),
             id: task.id,
             title: &title,
@@ -153,9 +152,9 @@ impl ResultsTable<'_> {
             line: Some((self.line_of)(ix)),
         };
         let Some(result) = result else {
-            return self.not_reached(html, &place);
+            return self.not_reached(html, &head);
         };
-        self.row(html, &place, result);
+        self.row(html, &head, result);
         if task.is_block() {
             html.text(&result.counts().to_string());
         } else {
@@ -170,14 +169,14 @@ impl ResultsTable<'_> {
         }
     }
 
-    /// What several hosts printed alike, once.
+    /// Output that several hosts share, shown once.
     fn shared_output(
         &self,
         html: &mut Html,
         block: u32,
         number: usize,
         (names, result): &SharedResult,
-        room: &mut Room,
+        room: &mut PageRoom,
     ) {
         if names.len() == 1 || !has_output(result) {
             return;
@@ -188,18 +187,18 @@ impl ResultsTable<'_> {
         html.text(&format!("{set} ({count}): {}", result.outcome));
         self.sizes(html, result);
         html.markup("</summary>");
-        self.streams_of(html, result, room);
+        self.draw_streams(html, result, room);
         html.markup("</details>");
     }
 
-    /// A row for each host; where its output is that of others too, a link to it.
+    /// A row for each host. Shared output is a link.
     fn hosts(
         &self,
         html: &mut Html,
         block: u32,
         result: &TaskResult,
         groups: &[SharedResult],
-        room: &mut Room,
+        room: &mut PageRoom,
     ) {
         let shared = groups.iter().enumerate().filter(|(_, g)| g.0.len() > 1);
         let shared: HashMap<&str, usize> = shared
@@ -211,7 +210,7 @@ impl ResultsTable<'_> {
         let left_out = result.members.len() - members.len();
         for member in members {
             let (name, result) = (member.name.as_str(), &member.result);
-            self.row(html, &place_of_host(block, name), result);
+            self.row(html, &host_head(block, name), result);
             match shared.get(name).filter(|_| has_output(result)) {
                 None => self.details(html, result, COMMAND_OF_HOST, room),
                 Some(number) => {
@@ -227,7 +226,7 @@ impl ResultsTable<'_> {
         }
         for host in result.left_out.iter().take(room.hosts) {
             let unreached = TaskResult::without_process(Outcome::Unreachable, -1, 0);
-            self.row(html, &place_of_host(block, host), &unreached);
+            self.row(html, &host_head(block, host), &unreached);
             html.markup("left out of the block</td></tr>\n");
         }
         if left_out > 0 {
@@ -238,46 +237,46 @@ impl ResultsTable<'_> {
         }
     }
 
-    fn not_reached(&self, html: &mut Html, place: &Place) {
+    fn not_reached(&self, html: &mut Html, head: &RowHead) {
         html.markup("<tr class=\"dim\" data-o=\"not_reached\" id=\"t")
-            .text(&place.anchor)
+            .text(&head.anchor)
             .markup("\">");
-        self.names(html, place);
+        self.names(html, head);
         html.markup("<td></td><td class=\"o\">not reached</td><td></td><td></td><td></td><td></td><td></td></tr>\n");
     }
 
-    fn names(&self, html: &mut Html, place: &Place) {
+    fn names(&self, html: &mut Html, head: &RowHead) {
         html.markup("<th scope=\"row\">");
-        match place.line {
+        match head.line {
             Some(line) => {
                 html.markup("<a href=\"#L")
                     .number(line as u64)
                     .markup("\">")
-                    .number(place.id);
+                    .number(head.id);
                 html.markup("</a>")
             }
-            None => html.number(place.id),
+            None => html.number(head.id),
         };
-        html.markup("</th><td>").text(place.title).markup("</td>");
+        html.markup("</th><td>").text(head.title).markup("</td>");
     }
 
-    /// The cells up to the last, which the caller fills and ends.
-    fn row(&self, html: &mut Html, place: &Place, result: &TaskResult) {
+    /// All cells but the last, which the caller fills and closes.
+    fn row(&self, html: &mut Html, head: &RowHead, result: &TaskResult) {
         let word = result.outcome.as_str();
-        html.markup(match place.line {
+        html.markup(match head.line {
             Some(_) => "<tr",
             None => "<tr class=\"host\"",
         });
         html.markup(" data-o=\"")
             .markup(word)
             .markup("\" id=\"t")
-            .text(&place.anchor)
+            .text(&head.anchor)
             .markup("\">");
-        self.names(html, place);
+        self.names(html, head);
         html.markup("<td>");
-        // Of a task this is where it runs anyway.
-        if place.line.is_none() || place.host != "localhost" {
-            html.text(place.host);
+        // A task runs on this machine by default.
+        if head.line.is_none() || head.host != "localhost" {
+            html.text(head.host);
         }
         html.markup("</td><td class=\"o ")
             .markup(word)
@@ -306,7 +305,7 @@ impl ResultsTable<'_> {
         html.markup("</td><td class=\"c\">");
     }
 
-    /// When it began: the date only where it is not that of the run's beginning.
+    /// When it began, with the date if the run did not begin on that day.
     fn start(&self, result: &TaskResult) -> String {
         let Some(started) = result.started else {
             return String::new();
@@ -318,8 +317,8 @@ impl ResultsTable<'_> {
         }
     }
 
-    /// The command, and folded behind it all of it and what it printed.
-    fn details(&self, html: &mut Html, result: &TaskResult, most: usize, room: &mut Room) {
+    /// The command; the whole command and the output are folded.
+    fn details(&self, html: &mut Html, result: &TaskResult, most: usize, room: &mut PageRoom) {
         let short = self.short(&result.command, most);
         let is_cut = short != self.mask.apply(&result.command);
         let folds = is_cut || has_output(result);
@@ -333,12 +332,12 @@ impl ResultsTable<'_> {
             if is_cut {
                 self.whole_command(html, result, room);
             }
-            self.streams_of(html, result, room);
+            self.draw_streams(html, result, room);
             html.markup("</details>");
         }
     }
 
-    /// The beginning of a command, masked before it is cut: half a secret is one.
+    /// The beginning of a command, masked before it is cut: half a secret is secret.
     fn short(&self, command: &str, most: usize) -> String {
         let masked = self.mask.apply(command);
         match masked.char_indices().nth(most) {
@@ -347,8 +346,8 @@ impl ResultsTable<'_> {
         }
     }
 
-    /// A thousand long commands would fill the page, so they share its room.
-    fn whole_command(&self, html: &mut Html, result: &TaskResult, room: &mut Room) {
+    /// Long commands share the room on the page with the streams.
+    fn whole_command(&self, html: &mut Html, result: &TaskResult, room: &mut PageRoom) {
         let before = html.as_str().len();
         html.command(&self.short(&result.command, 2 * room.each_end()));
         room.take(html.as_str().len() - before);
@@ -362,15 +361,15 @@ impl ResultsTable<'_> {
         }
     }
 
-    fn streams_of(&self, html: &mut Html, result: &TaskResult, room: &mut Room) {
+    fn draw_streams(&self, html: &mut Html, result: &TaskResult, room: &mut PageRoom) {
         for (name, stream) in streams(result) {
             html.markup("<h3>").markup(name).markup("</h3>");
             self.stream(html, stream, room);
         }
     }
 
-    /// Both ends of a stream, as far as there is room for it.
-    fn stream(&self, html: &mut Html, stream: &Captured, room: &mut Room) {
+    /// Both ends of a stream, as far as there is room.
+    fn stream(&self, html: &mut Html, stream: &Captured, room: &mut PageRoom) {
         let each = room.each_end();
         let before = html.as_str().len();
         html.markup("<pre>");
@@ -378,8 +377,8 @@ impl ResultsTable<'_> {
             let (lines, _) = safe_text::head(stream, self.mask, 2 * each);
             html.lines(lines.iter().map(String::as_str));
         } else {
-            let (head, _) = safe_text::head(stream, self.mask, each);
-            html.lines(head.iter().map(String::as_str));
+            let (first, _) = safe_text::head(stream, self.mask, each);
+            html.lines(first.iter().map(String::as_str));
             html.markup("<i>");
             let more = safe_text::size(stream.len() - 2 * each as u64);
             html.text(&format!("... {more} more, see the log"));
@@ -396,14 +395,14 @@ fn has_output(result: &TaskResult) -> bool {
     result.stdout.len() + result.stderr.len() > 0
 }
 
-/// The streams that hold anything.
+/// The streams that are not empty.
 fn streams(result: &TaskResult) -> impl Iterator<Item = (&'static str, &Captured)> {
     let both = [("stdout", &result.stdout), ("stderr", &result.stderr)];
     both.into_iter().filter(|(_, stream)| stream.len() > 0)
 }
 
-fn place_of_host(block: u32, host: &str) -> Place<'_> {
-    Place {
+fn host_head(block: u32, host: &str) -> RowHead<'_> {
+    RowHead {
         anchor: format!("{block}-{host}"),
         id: block,
         title: "",
@@ -412,8 +411,7 @@ fn place_of_host(block: u32, host: &str) -> Place<'_> {
     }
 }
 
-/// Of very many in their order only so many: the first of those that failed, then
-/// of the others.
+/// At most `most` elements, in order: failures first, then as many others as fit.
 pub fn most_telling<T>(mut list: Vec<T>, most: usize, failed: impl Fn(&T) -> bool) -> Vec<T> {
     let failures = list.iter().filter(|t| failed(t)).count().min(most);
     let mut room = [most - failures, failures];

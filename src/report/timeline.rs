@@ -1,7 +1,7 @@
-//! The timeline of the report: a row for each task and each host of a block, a
-//! bar for each attempt, all over one axis of time.
+//! The timeline of the HTML report: a row for each task and each host of a block, and
+//! a bar for each attempt, over one time axis.
 //!
-//! Places are percentages of the axis, so that a drawing is as wide as the window.
+//! Positions are percentages of the axis, so that the chart is as wide as the window.
 #![forbid(unsafe_code)]
 
 use super::endings;
@@ -18,21 +18,21 @@ use crate::text::duration;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// So many subtasks of a block are shown at once; of more, those that failed.
+/// How many subtasks of a block are shown. Of more, only failed ones are unfolded.
 const SHOWN: usize = 50;
-/// Bars that would be narrower than this share of the axis are drawn as one.
+/// Adjacent bars that are narrower than this share of the axis are merged.
 const NARROWEST: f64 = 0.0015;
 
 /// A task, or a host of a block.
-struct Row<'a> {
+struct TimelineRow<'a> {
     task: u32,
-    /// The first stretch that told of it.
+    /// Its first stretch.
     first: &'a Stretch,
-    /// In how many blocks it stands.
+    /// How many blocks contain it.
     depth: usize,
     is_host: bool,
     stretches: Vec<&'a Stretch>,
-    subtasks: Vec<Row<'a>>,
+    subtasks: Vec<TimelineRow<'a>>,
 }
 
 /// One bar, as a share of the axis.
@@ -47,7 +47,7 @@ struct Bar {
 /// Draws the timeline, from the first task to the end of the last.
 pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
     let mut rows = rows(workflow, history);
-    let left_out = cut(&mut rows);
+    let left_out = cut_rows(&mut rows);
     let scale = TimeAxis::new(history);
     html.markup("<section id=\"timeline\"><h2>Timeline</h2>\n");
     patterns(html);
@@ -58,7 +58,7 @@ pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
         draw_row(html, row, &scale);
     }
     html.markup("</ol>\n");
-    lines_of_marks(html, history, &scale);
+    mark_lines(html, history, &scale);
     html.markup("</div>\n");
     if left_out > 0 {
         html.markup("<p class=\"dim\">");
@@ -69,7 +69,7 @@ pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
     html.markup("</section>\n");
 }
 
-/// How far its ticks are apart, as a share of its width.
+/// The distance of the ticks, as a share of the width.
 pub fn tick(history: &History) -> f64 {
     let scale = TimeAxis::new(history);
     scale.step.as_secs_f64() / scale.whole.as_secs_f64()
@@ -77,14 +77,14 @@ pub fn tick(history: &History) -> f64 {
 
 // Rows.
 
-fn rows<'a>(workflow: &Workflow, history: &'a History) -> Vec<Row<'a>> {
-    let mut rows: Vec<Row> = Vec::new();
+fn rows<'a>(workflow: &Workflow, history: &'a History) -> Vec<TimelineRow<'a>> {
+    let mut rows: Vec<TimelineRow> = Vec::new();
     let mut places: HashMap<u32, usize> = HashMap::new();
     let mut subplaces: HashMap<(u32, &str), usize> = HashMap::new();
     for stretch in &history.stretches {
         let is_host = stretch.in_block && stretch.label != stretch.task.to_string();
         let owners = owners(workflow, stretch.task);
-        let row = |is_host| Row {
+        let row = |is_host| TimelineRow {
             task: stretch.task,
             first: stretch,
             depth: owners.len(),
@@ -92,7 +92,7 @@ fn rows<'a>(workflow: &Workflow, history: &'a History) -> Vec<Row<'a>> {
             stretches: Vec::new(),
             subtasks: Vec::new(),
         };
-        // A subtask of a parallel block stands below it.
+        // A subtask of a parallel block is shown below it.
         let block = match (stretch.in_block, is_host) {
             (true, false) => owners.first().copied().unwrap_or(stretch.task),
             _ => stretch.task,
@@ -100,7 +100,7 @@ fn rows<'a>(workflow: &Workflow, history: &'a History) -> Vec<Row<'a>> {
         let place = *places.entry(block).or_insert(rows.len());
         if place == rows.len() {
             let depth = self::owners(workflow, block).len();
-            rows.push(Row {
+            rows.push(TimelineRow {
                 task: block,
                 depth,
                 ..row(false)
@@ -116,14 +116,14 @@ fn rows<'a>(workflow: &Workflow, history: &'a History) -> Vec<Row<'a>> {
         if place == above.subtasks.len() {
             let depth = above.depth + 1;
             let row = row(is_host);
-            above.subtasks.push(Row { depth, ..row });
+            above.subtasks.push(TimelineRow { depth, ..row });
         }
         above.subtasks[place].stretches.push(stretch);
     }
     rows
 }
 
-/// The blocks that the task stands in, the innermost first.
+/// The blocks that contain the task, innermost first.
 fn owners(workflow: &Workflow, task: u32) -> Vec<u32> {
     let mut owners = Vec::new();
     let mut at = workflow.find(&task.to_string());
@@ -134,22 +134,22 @@ fn owners(workflow: &Workflow, task: u32) -> Vec<u32> {
     owners
 }
 
-/// Leaves out what would make the page too large, of each block its share; how
-/// many rows.
-fn cut(rows: &mut [Row]) -> usize {
+/// Removes rows that would make the page too large, a share from each block; the
+/// number removed.
+fn cut_rows(rows: &mut [TimelineRow]) -> usize {
     let blocks = rows.iter().filter(|r| !r.subtasks.is_empty()).count();
     let mut left_out = 0;
     for row in rows {
         let all = std::mem::take(&mut row.subtasks);
         let count = all.len();
-        row.subtasks = most_telling(all, ROWS / blocks.max(1), Row::has_failed);
+        row.subtasks = most_telling(all, ROWS / blocks.max(1), TimelineRow::has_failed);
         left_out += count - row.subtasks.len();
     }
     left_out
 }
 
-impl Row<'_> {
-    /// How it ended at last; nothing where that is not known.
+impl TimelineRow<'_> {
+    /// How it last ended, if that is known.
     fn outcome(&self) -> Option<Outcome> {
         self.stretches.iter().rev().find_map(|s| s.outcome)
     }
@@ -159,14 +159,14 @@ impl Row<'_> {
     }
 }
 
-fn draw_row(html: &mut Html, row: &Row, scale: &TimeAxis) {
+fn draw_row(html: &mut Html, row: &TimelineRow, scale: &TimeAxis) {
     html.markup("<li>");
     head(html, row);
     lane(html, &bars(row, scale));
     tail(html, row);
     html.markup("</li>\n");
     let many = row.subtasks.len() > SHOWN;
-    let (open, folded): (Vec<&Row>, Vec<&Row>) =
+    let (open, folded): (Vec<&TimelineRow>, Vec<&TimelineRow>) =
         row.subtasks.iter().partition(|r| !many || r.has_failed());
     let (open, more) = open.split_at(open.len().min(SHOWN));
     for row in open {
@@ -191,8 +191,8 @@ fn draw_row(html: &mut Html, row: &Row, scale: &TimeAxis) {
     html.markup("</ol></details></li>\n");
 }
 
-/// How many of the rows ran at once, as an area over the axis.
-fn load(html: &mut Html, rows: &[&Row], scale: &TimeAxis) {
+/// How many of the rows ran at once, as an area chart.
+fn load(html: &mut Html, rows: &[&TimelineRow], scale: &TimeAxis) {
     const STEPS: usize = 120;
     let mut load = [0.0; STEPS];
     let stretches = rows.iter().flat_map(|r| &r.stretches);
@@ -221,14 +221,14 @@ fn load(html: &mut Html, rows: &[&Row], scale: &TimeAxis) {
     html.text(&format!("{points}{} 20z", STEPS - 1));
     html.markup("\"><title>");
     html.text(&format!(
-        "how many ran at once, up to about {}",
+        "running at once, up to about {}",
         most.round_ties_even() as u64
     ));
     html.markup("</title></path></svg><span class=\"o\"></span><span class=\"d\"></span>");
 }
 
 /// The name: a link to its row of the table.
-fn head(html: &mut Html, row: &Row) {
+fn head(html: &mut Html, row: &TimelineRow) {
     html.markup("<a class=\"n");
     html.markup(["", " in1", " in2"][row.depth.min(2)]);
     html.markup("\" href=\"#t").number(row.task);
@@ -242,7 +242,7 @@ fn head(html: &mut Html, row: &Row) {
         return;
     }
     html.markup("\"><b>").number(row.task).markup("</b> ");
-    // The first stretch of a block that nothing told of is one of its subtasks'.
+    // A block without an event of its own has the first stretch of a subtask.
     if row.task == row.first.task {
         html.text(&row.first.title);
     }
@@ -250,7 +250,7 @@ fn head(html: &mut Html, row: &Row) {
 }
 
 /// How it ended, and after how long.
-fn tail(html: &mut Html, row: &Row) {
+fn tail(html: &mut Html, row: &TimelineRow) {
     let restored = row.stretches.last().map(|s| s.spent) == Some(Spent::Restored);
     let word = match row.outcome() {
         _ if row.stretches.is_empty() => "",
@@ -278,7 +278,7 @@ fn class_of(outcome: Option<Outcome>) -> &'static str {
 
 // Bars.
 
-fn bars(row: &Row, scale: &TimeAxis) -> Vec<Bar> {
+fn bars(row: &TimelineRow, scale: &TimeAxis) -> Vec<Bar> {
     let mut bars: Vec<Bar> = Vec::new();
     for stretch in &row.stretches {
         let ended = stretch.ended.unwrap_or(scale.whole);
@@ -326,7 +326,7 @@ fn title(stretch: &Stretch, ended: Duration) -> String {
     let mut text = match stretch.spent {
         Spent::Attempt if stretch.attempt > 1 => format!("attempt {}: ", stretch.attempt),
         Spent::Attempt | Spent::Skipped | Spent::Block => String::new(),
-        Spent::RetryDelay => return format!("waits {took} for the next attempt"),
+        Spent::RetryDelay => return format!("waits {took} before the next attempt"),
         Spent::Sleep => return format!("sleeps {took}"),
         Spent::Restored => "an earlier run: ".into(),
     };
@@ -366,19 +366,19 @@ fn lane(html: &mut Html, bars: &[Bar]) {
     html.markup("</svg>");
 }
 
-// What is not about one task.
+// Moments.
 
-/// What is marked on the whole chart: its class, name and moment.
+/// What is marked on the whole chart: its class, name and time.
 fn moments(history: &History) -> Vec<(&'static str, &'static str, Duration)> {
     let signals = history.signals.iter();
     signals
         .map(|(at, signal)| ("signal", signal_name(*signal), *at))
-        .chain(history.finals.map(|at| ("", "final tasks begin", at)))
+        .chain(history.finals.map(|at| ("", "final tasks start", at)))
         .collect()
 }
 
-/// Signals, and where the final tasks began: a row each, so that no two labels
-/// meet.
+/// Signals and the start of the final tasks, in a row each, so that labels do not
+/// overlap.
 fn marks(html: &mut Html, history: &History, scale: &TimeAxis) {
     for (class, name, at) in moments(history) {
         html.markup("<li class=\"mark ")
@@ -393,7 +393,7 @@ fn marks(html: &mut Html, history: &History, scale: &TimeAxis) {
 }
 
 /// The same moments as lines over the whole chart.
-fn lines_of_marks(html: &mut Html, history: &History, scale: &TimeAxis) {
+fn mark_lines(html: &mut Html, history: &History, scale: &TimeAxis) {
     let moments = moments(history);
     if moments.is_empty() {
         return;
@@ -414,7 +414,7 @@ fn patterns(html: &mut Html) {
     html.markup(include_str!("patterns.svg"));
 }
 
-/// What the bars of this page mean.
+/// What the bars on this page mean.
 fn legend(html: &mut Html, history: &History) {
     let used = |named: &str| history.stretches.iter().any(|s| class(s) == named);
     html.markup("<p class=\"legend b\">");
@@ -436,7 +436,7 @@ const LEGEND: [(&str, &str); 12] = [
     ("skipped", "skipped"),
     ("unknown", "ended early"),
     ("block ok", "a block"),
-    ("wait", "waits for the next attempt"),
+    ("wait", "waits before the next attempt"),
     ("sleep", "sleeps"),
     ("earlier", "done by an earlier run"),
 ];

@@ -1,4 +1,4 @@
-//! The summary of the validation, one line a check (SPEC §6.2).
+//! The summary of the validation: a line for each check (SPEC §6.2).
 #![forbid(unsafe_code)]
 
 use crate::exit;
@@ -9,7 +9,7 @@ use crate::text::diagnostic::{Category, DiagnosticList, Plural};
 pub enum CheckResult {
     Passed,
     Failed,
-    /// It was not made, and the line says why.
+    /// Not made; the line says why.
     Skipped,
 }
 
@@ -17,21 +17,21 @@ pub enum CheckResult {
 #[derive(Default)]
 pub struct ValidationSummary {
     pub hosts: usize,
-    /// Each check: what it is and how it ended.
+    /// Each check, worded, with its result.
     pub checks: Vec<(String, CheckResult)>,
-    /// Each failure: the host and the reason.
+    /// Each failure: a host and the reason.
     pub failures: Vec<(String, String)>,
     /// 0, 20, 24, 60 or 61.
     pub code: i32,
 }
 
-/// What is said of checks that need a file without errors.
+/// Why checks that need a file without errors are skipped.
 const HAS_ERRORS: &str = "the file has errors";
 
 impl ValidationSummary {
     /// The checks of the file itself; `skipped` with `--skip-task-validation`.
-    pub fn of_file(diagnostics: &DiagnosticList, skipped: bool) -> ValidationSummary {
-        let mut findings = ValidationSummary::default();
+    pub fn for_file(diagnostics: &DiagnosticList, skipped: bool) -> ValidationSummary {
+        let mut summary = ValidationSummary::default();
         let has_errors = diagnostics.has_errors();
         for (check, what) in [
             (Category::Syntax, "Task file syntax validation"),
@@ -40,29 +40,29 @@ impl ValidationSummary {
         ] {
             match diagnostics.errors_in(check) {
                 0 if check == Category::Flow && skipped => {
-                    findings.skip(what, "--skip-task-validation");
+                    summary.skip(what, "--skip-task-validation");
                 }
-                // The flow of a file that is not understood is not followed.
-                0 if check == Category::Flow && has_errors => findings.skip(what, HAS_ERRORS),
-                0 => findings
+                // The flow of a file with errors is not checked.
+                0 if check == Category::Flow && has_errors => summary.skip(what, HAS_ERRORS),
+                0 => summary
                     .checks
                     .push((format!("{what} passed"), CheckResult::Passed)),
-                errors => findings.fail(what, errors),
+                errors => summary.fail(what, errors),
             }
         }
         if has_errors {
-            findings.code = exit::INVALID;
-            findings.skip("Host DNS resolution", HAS_ERRORS);
+            summary.code = exit::INVALID;
+            summary.skip("Host DNS resolution", HAS_ERRORS);
             match diagnostics.errors_in(Category::ExecType) {
-                0 => findings.skip("Execution type validation", HAS_ERRORS),
-                errors => findings.fail("Execution type validation", errors),
+                0 => summary.skip("Execution type validation", HAS_ERRORS),
+                errors => summary.fail("Execution type validation", errors),
             }
         }
-        findings
+        summary
     }
 
-    /// A file that says nothing.
-    pub fn of_empty_file() -> ValidationSummary {
+    /// The summary for a file without tasks.
+    pub fn for_empty_file() -> ValidationSummary {
         ValidationSummary {
             checks: vec![(
                 "Task file syntax validation failed (no tasks)".into(),
@@ -73,7 +73,7 @@ impl ValidationSummary {
         }
     }
 
-    /// Adds a check and what failed in it; the first that fails gives the code.
+    /// Adds a check and its failures. The first failed check sets the code.
     pub fn add(
         &mut self,
         what: &str,
@@ -109,7 +109,7 @@ impl ValidationSummary {
         ));
     }
 
-    /// These, and then what was found of the hosts.
+    /// This summary, followed by the one of the hosts.
     pub fn with(&self, hosts: &ValidationSummary) -> ValidationSummary {
         let both = self.checks.iter().chain(&hosts.checks);
         ValidationSummary {
@@ -124,45 +124,45 @@ impl ValidationSummary {
     }
 }
 
-/// The lines, with signs where the locale can show them.
-pub fn lines(findings: &ValidationSummary) -> String {
-    drawn(findings, is_utf8())
+/// The lines, with emoji if the locale supports them.
+pub fn lines(summary: &ValidationSummary) -> String {
+    draw(summary, is_utf8())
 }
 
-/// Only what failed, for someone who wants to hear of nothing else.
-pub fn failed_lines(findings: &ValidationSummary) -> String {
-    let failed = findings
+/// Only the failed checks, for `-q`.
+pub fn failed_lines(summary: &ValidationSummary) -> String {
+    let failed = summary
         .checks
         .iter()
         .filter(|(_, s)| *s == CheckResult::Failed);
     let mut out: String = failed
         .map(|(text, _)| format!("tasker: {text}\n"))
         .collect();
-    out.push_str(&reasons(findings));
+    out.push_str(&reasons(summary));
     out
 }
 
-/// The lines as they stand in a file: without signs, whatever the locale.
-pub fn plain_lines(findings: &ValidationSummary) -> String {
-    drawn(findings, false)
+/// The lines for a file, without emoji.
+pub fn plain_lines(summary: &ValidationSummary) -> String {
+    draw(summary, false)
 }
 
-/// Why each host is not as it should be.
-fn reasons(findings: &ValidationSummary) -> String {
+/// Why each host failed.
+fn reasons(summary: &ValidationSummary) -> String {
     let line = |(name, reason): &(String, String)| {
         let (name, reason) = (super::safe_text::line(name), super::safe_text::line(reason));
         format!("   {name}: {reason}\n")
     };
-    findings.failures.iter().map(line).collect()
+    summary.failures.iter().map(line).collect()
 }
 
-fn drawn(findings: &ValidationSummary, signs: bool) -> String {
+fn draw(summary: &ValidationSummary, signs: bool) -> String {
     let [good, bad, skipped, all] = match signs {
         true => ["\u{2705} ", "\u{274c} ", "\u{2796} ", "\u{1f389} "],
         false => ["OK ", "FAILED ", "SKIPPED ", "OK "],
     };
     let mut out = String::new();
-    for (text, sign) in &findings.checks {
+    for (text, sign) in &summary.checks {
         let sign = match sign {
             CheckResult::Passed => good,
             CheckResult::Failed => bad,
@@ -170,12 +170,12 @@ fn drawn(findings: &ValidationSummary, signs: bool) -> String {
         };
         out.push_str(&format!("{sign}{text}\n"));
     }
-    out.push_str(&reasons(findings));
-    let was_skipped = findings
+    out.push_str(&reasons(summary));
+    let was_skipped = summary
         .checks
         .iter()
         .any(|(_, s)| *s == CheckResult::Skipped);
-    match (findings.code, was_skipped) {
+    match (summary.code, was_skipped) {
         (exit::OK, false) => {
             out.push_str(&format!(
                 "{all}All validations passed - ready for execution\n"
@@ -191,7 +191,7 @@ fn drawn(findings: &ValidationSummary, signs: bool) -> String {
     out
 }
 
-/// Whether the locale is a UTF-8 one, by the variables in their order.
+/// Whether the locale uses UTF-8, by the usual variables in their order.
 fn is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
     let locale = set("LC_ALL")

@@ -6,7 +6,7 @@ use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::report::history::History;
-use crate::report::html_report::{HtmlReport, Story};
+use crate::report::html_report::{HtmlReport, RunDetails};
 use crate::report::log::LogLevel;
 use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
@@ -139,7 +139,7 @@ impl EndedRun<'_> {
     fn draw_page(&self, summary: &RunSummary, history: &History) -> String {
         let loaded = self.loaded;
         let text = &loaded.sources.get(loaded.file).text;
-        let story = Story {
+        let details = RunDetails {
             history,
             plan: &approval::draw(loaded, self.selection, self.plan, PlanForm::Text),
             task_file: &log_directory::mask_definitions(text, loaded.mask()),
@@ -148,8 +148,8 @@ impl EndedRun<'_> {
         let page = HtmlReport {
             run: summary,
             who: &loaded.validation.who,
-            detail: "",
-            story: Some(story),
+            findings: "",
+            details: Some(details),
         };
         page.draw()
     }

@@ -125,8 +125,8 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         let page = HtmlReport {
             run: &summary,
             who: &validation.who,
-            detail: &format!("{}{}", refusal.findings, refusal.detail),
-            story: None,
+            findings: &format!("{}{}", refusal.findings, refusal.detail),
+            details: None,
         };
         if let Err(e) = replace_file::replace(path, page.draw().as_bytes()) {
             complain(format_args!("tasker: {e}"));

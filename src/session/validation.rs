@@ -88,8 +88,8 @@ impl Validation {
         self.mask = Mask::new(globals);
         self.change = globals.get("CHANGE").map(|g| g.shown());
         self.summary = match is_empty {
-            true => ValidationSummary::of_empty_file(),
-            false => ValidationSummary::of_file(diagnostics, invocation.skip_task_validation),
+            true => ValidationSummary::for_empty_file(),
+            false => ValidationSummary::for_file(diagnostics, invocation.skip_task_validation),
         };
         self.counts = format!(
             "{}, {}",
