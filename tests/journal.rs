@@ -205,7 +205,8 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
     );
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(
-        ran.stderr.contains("the global SECRET_B has another value"),
+        ran.stderr
+            .contains("the global SECRET_B has a different value"),
         "{ran:?}"
     );
     let ran = run_again(&sandbox, &["-r", "--resume", "-k"]);
