@@ -114,9 +114,9 @@ fn longest(graph: &Graph, start: Node, tasks: &[Bounds]) -> Option<Duration> {
     seen[start] = Some(Mark::Open);
     while let Some((at, followed)) = path.last_mut() {
         let at = *at;
-        let Some(edge) = graph.from(at).get(*followed) else {
+        let Some(edge) = graph.edges_from(at).get(*followed) else {
             let after = graph
-                .from(at)
+                .edges_from(at)
                 .iter()
                 .filter_map(|e| seen[e.to.node()?]?.time());
             let after = after.max().unwrap_or_default();
@@ -147,7 +147,7 @@ fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
     while let Some(node) = at.filter(|n| !seen[*n]) {
         seen[node] = true;
         time = time.saturating_add(tasks[task_of(node)].likely);
-        let mut edges = graph.from(node).iter();
+        let mut edges = graph.edges_from(node).iter();
         at = edges
             .find(|e| e.case == Case::True)
             .and_then(|e| e.to.node());

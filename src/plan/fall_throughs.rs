@@ -57,7 +57,7 @@ impl FallThroughs<'_> {
     }
 
     fn on_success(&self, ix: Ix, in_handlers: bool) -> impl Iterator<Item = &Edge> {
-        let edges = self.graph.from(node(ix, in_handlers)).iter();
+        let edges = self.graph.edges_from(node(ix, in_handlers)).iter();
         edges.filter(|e| e.case == Case::True)
     }
 

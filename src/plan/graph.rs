@@ -76,7 +76,7 @@ impl Graph {
     }
 
     /// The edges that start from a node.
-    pub fn from(&self, node: Node) -> &[Edge] {
+    pub fn edges_from(&self, node: Node) -> &[Edge] {
         &self.edges[self.starts[node]..self.starts[node + 1]]
     }
 
@@ -85,7 +85,7 @@ impl Graph {
     }
 
     fn next(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
-        self.from(node).iter().filter_map(|e| e.to.node())
+        self.edges_from(node).iter().filter_map(|e| e.to.node())
     }
 
     /// Every node that a run can reach from these, themselves included.
@@ -125,7 +125,7 @@ impl Graph {
         let inside = |to: To| matches!(to, To::Node(n) if cycle.contains(&n));
         cycle
             .iter()
-            .any(|n| self.from(*n).iter().any(|e| !inside(e.to)))
+            .any(|n| self.edges_from(*n).iter().any(|e| !inside(e.to)))
     }
 }
 
@@ -153,7 +153,7 @@ impl CycleSearch<'_> {
         // Each node with those of its edges that are still to be followed.
         let mut path: Vec<(Node, &[Edge])> = Vec::new();
         self.enter(start);
-        path.push((start, graph.from(start)));
+        path.push((start, graph.edges_from(start)));
         while let Some((node, left)) = path.last_mut() {
             let node = *node;
             let edge = left.split_off_last();
@@ -161,7 +161,7 @@ impl CycleSearch<'_> {
                 Some(To::End(_)) => {}
                 Some(To::Node(next)) if self.index[next] == 0 => {
                     self.enter(next);
-                    path.push((next, graph.from(next)));
+                    path.push((next, graph.edges_from(next)));
                 }
                 Some(To::Node(next)) if self.on_stack[next] => {
                     self.low[node] = self.low[node].min(self.index[next])

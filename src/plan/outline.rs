@@ -123,7 +123,7 @@ pub enum RouteCase {
 }
 
 impl RouteCase {
-    /// The word for it in diagrams and JSON.
+    /// Its name in diagrams and JSON.
     pub fn label(self) -> &'static str {
         match self {
             RouteCase::Always => "always",
@@ -343,7 +343,7 @@ impl OutlineBuilder<'_> {
         let return_ = task.routing.return_.as_ref();
         let code_is_known = return_.is_none_or(|code| code.known().is_some());
         let mut out: Vec<PlanRoute> = Vec::new();
-        for edge in self.graph.from(node(ix, self.is_after_failure(ix))) {
+        for edge in self.graph.edges_from(node(ix, self.is_after_failure(ix))) {
             let when = match edge.case {
                 Case::True => RouteCase::Success,
                 Case::False => RouteCase::Failure,

@@ -130,7 +130,7 @@ impl UseChecker<'_> {
         let next: Vec<Node> = [node(ix, false), node(ix, true)]
             .into_iter()
             .filter(|n| self.reached[*n])
-            .flat_map(|n| self.graph.from(n))
+            .flat_map(|n| self.graph.edges_from(n))
             .filter_map(|e| e.to.node())
             .collect();
         match self.searches.checked_sub(1) {
@@ -181,7 +181,7 @@ impl UseChecker<'_> {
             if before == at {
                 return None;
             }
-            let jumps = self.graph.from(before).iter();
+            let jumps = self.graph.edges_from(before).iter();
             if jumps.clone().any(|e| e.jump && e.to == To::Node(at))
                 && !jumps.clone().any(|e| !e.jump && e.to == To::Node(at))
             {
@@ -205,7 +205,7 @@ impl UseChecker<'_> {
                 continue;
             }
             from[at] = Some(before);
-            let next = self.graph.from(at).iter().filter_map(|e| e.to.node());
+            let next = self.graph.edges_from(at).iter().filter_map(|e| e.to.node());
             waiting.extend(next.map(|next| (next, at)));
         }
         from
@@ -220,7 +220,7 @@ fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Do
             let nodes = [node(ix, false), node(ix, true)];
             let edges = nodes.into_iter().filter(|n| reached[*n]);
             edges
-                .flat_map(|n| graph.from(n))
+                .flat_map(|n| graph.edges_from(n))
                 .filter_map(|e| e.to.node().map(task_of))
                 .collect()
         })

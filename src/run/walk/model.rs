@@ -448,7 +448,7 @@ fn every_run_is_a_path_of_the_graph() {
             for pair in seen.end.path.windows(2) {
                 let goes = |h| {
                     graph
-                        .from(node(pair[0], h))
+                        .edges_from(node(pair[0], h))
                         .iter()
                         .any(|e| matches!(e.to, To::Node(n) if task_of(n) == pair[1]))
                 };
