@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::color::Color;
-use super::print::{complain_raw, print};
+use super::print;
 use super::progress::Progress;
 use super::recap::Recap;
 use super::status_line::{self, StatusLine};
@@ -51,7 +51,7 @@ impl Console {
     }
 
     /// Prints to standard output, unless quiet.
-    pub fn say(&mut self, text: &str) {
+    pub fn print(&mut self, text: &str) {
         if self.quiet || text.is_empty() {
             return;
         }
@@ -59,18 +59,18 @@ impl Console {
         match &mut self.live {
             Some(live) => live.above(&text, &self.progress),
             None => {
-                print(&text);
+                print::print(&text);
             }
         }
     }
 
     /// Prints a line about a subtask: the first few of them.
-    fn say_about_subtask(&mut self, line: &str) {
+    fn print_about_subtask(&mut self, line: &str) {
         self.subtask_lines += 1;
         if self.subtask_lines <= WHILE_RUNNING {
-            self.say(line);
+            self.print(line);
         } else if self.subtask_lines == WHILE_RUNNING + 1 {
-            self.say("  ... more in the log, and a summary when the block ends\n");
+            self.print("  ... more in the log, and a summary when the block ends\n");
         }
     }
 
@@ -80,7 +80,7 @@ impl Console {
             live.clear();
         }
         let _ = std::io::stdout().flush();
-        complain_raw(format_args!("{}", self.mask.apply(text)));
+        print::complain_raw(format_args!("{}", self.mask.apply(text)));
     }
 
     /// Shows an event. Returns a line for each subtask that turns out to be slow.
@@ -88,14 +88,14 @@ impl Console {
         let slow = self.progress.event(event);
         self.show(event);
         for line in &slow {
-            self.say_about_subtask(&format!("  {line}\n"));
+            self.print_about_subtask(&format!("  {line}\n"));
         }
         let due = matches!(event, Event::Beat);
         match &mut self.live {
             Some(live) => live.redraw(&self.progress, due),
             None if due => {
                 let minute = self.minute().unwrap_or_default();
-                self.say(&minute);
+                self.print(&minute);
             }
             None => {}
         }
@@ -115,7 +115,7 @@ impl Console {
             Event::Started { about, .. } if about.in_block => {}
             Event::Finished { about, result } if about.in_block => {
                 if result.outcome.is_failure() {
-                    self.say_about_subtask(&format!(
+                    self.print_about_subtask(&format!(
                         "  {}: {}\n",
                         safe_text::subject(about),
                         ended(result)
@@ -131,13 +131,13 @@ impl Console {
                 delay,
             } if about.in_block => {
                 let delay = duration::show(*delay);
-                self.say_about_subtask(&format!(
+                self.print_about_subtask(&format!(
                     "  {}: retry {attempt} of {of} in {delay}\n",
                     safe_text::subject(about)
                 ));
             }
             Event::Started { about, command, .. } => {
-                self.say(&format!(
+                self.print(&format!(
                     "{}  $ {}\n",
                     headline(about),
                     safe_text::line(command)
@@ -150,7 +150,7 @@ impl Console {
             } => {
                 self.subtask_lines = 0;
                 let subtasks = Plural(*total, "subtask");
-                self.say(&format!(
+                self.print(&format!(
                     "{}  {subtasks}, at most {at_once} at once\n",
                     headline(about)
                 ));
@@ -161,21 +161,21 @@ impl Console {
                 tasks,
             } => {
                 let tasks = Plural(*tasks, "task");
-                self.say(&format!(
+                self.print(&format!(
                     "{}  its condition is {holds}: {tasks} to run\n",
                     headline(about)
                 ));
             }
             Event::Finished { about, result } => {
                 let text = self.finished(about, result);
-                self.say(&text);
+                self.print(&text);
             }
             Event::BlockFinished { about, result } => {
                 let text = self.block_finished(about, result);
-                self.say(&text);
+                self.print(&text);
             }
             Event::Skipped { about } => {
-                self.say(&format!(
+                self.print(&format!(
                     "{}  skipped: its condition is false\n",
                     headline(about)
                 ));
@@ -183,20 +183,20 @@ impl Console {
             Event::Retry {
                 attempt, of, delay, ..
             } => {
-                self.say(&format!(
+                self.print(&format!(
                     "  retry {attempt} of {of} in {}\n",
                     duration::show(*delay)
                 ));
             }
             Event::Sleep { time, .. } => {
-                self.say(&format!("  sleeping {}\n", duration::show(*time)))
+                self.print(&format!("  sleeping {}\n", duration::show(*time)))
             }
             Event::Routed {
                 from,
                 to: Ok(to),
                 why,
             } if *to != from + 1 => {
-                self.say(&format!("  goes to task {to}: {}\n", safe_text::line(why)));
+                self.print(&format!("  goes to task {to}: {}\n", safe_text::line(why)));
             }
             Event::Routed { .. } | Event::Debug { .. } => {}
             Event::Beat => {}
@@ -204,9 +204,9 @@ impl Console {
                 let answer = self.progress.answer().join("\n");
                 self.complain(&format!("tasker: {answer}\n"));
             }
-            Event::Finals => self.say("final tasks\n"),
+            Event::Finals => self.print("final tasks\n"),
             Event::Warning { label, text } => {
-                self.say(&format!(
+                self.print(&format!(
                     "  warning: {}{}\n",
                     labelled(label),
                     safe_text::line(text)
@@ -284,7 +284,7 @@ impl Console {
         }
         let text = recap.draw(&self.mask);
         match recap.end.exit {
-            exit::OK => self.say(&text),
+            exit::OK => self.print(&text),
             _ => self.complain(&text),
         }
     }

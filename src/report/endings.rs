@@ -225,30 +225,30 @@ mod tests {
 
     #[test]
     fn a_failure_as_the_predicate_of_a_sentence() {
-        let told = |result: &TaskResult| failure(result, false);
+        let sentence = |result: &TaskResult| failure(result, false);
         assert_eq!(
-            told(&result(Outcome::Failed, 3)),
+            sentence(&result(Outcome::Failed, 3)),
             "failed with exit code 3 after 1.500 s"
         );
         assert_eq!(
-            told(&result(Outcome::Timeout, 124)),
+            sentence(&result(Outcome::Timeout, 124)),
             "timed out after 1.500 s"
         );
         assert_eq!(
-            told(&result(Outcome::Failed, 143)),
+            sentence(&result(Outcome::Failed, 143)),
             "was killed by signal 15 (SIGTERM) after 1.500 s"
         );
         assert_eq!(
-            told(&result(Outcome::Failed, 0)),
+            sentence(&result(Outcome::Failed, 0)),
             "exited 0 after 1.500 s, but its criterion did not hold"
         );
         let cancelled = caused(Outcome::Cancelled, "deadline");
-        assert_eq!(told(&cancelled), "cancelled (deadline) after 1.500 s");
+        assert_eq!(sentence(&cancelled), "cancelled (deadline) after 1.500 s");
         let third = TaskResult {
             attempts: 3,
             ..result(Outcome::Failed, 1)
         };
-        assert!(told(&third).ends_with(" after 1.500 s, on attempt 3"));
+        assert!(sentence(&third).ends_with(" after 1.500 s, on attempt 3"));
     }
 
     #[test]

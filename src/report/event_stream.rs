@@ -87,14 +87,14 @@ impl EventStream {
     pub fn begin(&mut self, head: &StreamHead) {
         self.run_id = head.run_id.to_string();
         self.write_event("run_started", |line| {
-            line.text("task_file", head.task_file);
-            line.text("sha256", head.sha256);
-            line.text("version", env!("CARGO_PKG_VERSION"));
-            line.text("plan", head.plan);
-            line.maybe_text("project", head.project);
-            line.maybe_text("change", head.change);
+            line.string("task_file", head.task_file);
+            line.string("sha256", head.sha256);
+            line.string("version", env!("CARGO_PKG_VERSION"));
+            line.string("plan", head.plan);
+            line.optional_string("project", head.project);
+            line.optional_string("change", head.change);
             line.number("tasks", head.tasks as u64);
-            line.text("log_file", head.log_file);
+            line.string("log_file", head.log_file);
             line.number("pid", u64::from(std::process::id()));
             line.json.boolean("resumed", head.resumed);
         });
@@ -105,20 +105,20 @@ impl EventStream {
             Event::Routed { from, to, why } => self.write_event("routed", |line| {
                 line.number("from", u64::from(*from));
                 line.route(*to);
-                line.text("why", why);
+                line.string("why", why);
             }),
             Event::Finals => self.write_event("finals_started", |_| {}),
             Event::Warning { label, text } => self.write_event("warning", |line| {
-                line.text("label", label);
-                line.text("text", text);
+                line.string("label", label);
+                line.string("text", text);
             }),
             Event::Interrupted {
                 signal,
                 level,
                 running,
             } => self.write_event("interrupted", |line| {
-                line.text("signal", signal_name(*signal));
-                line.text("level", level_name(*level));
+                line.string("signal", signal_name(*signal));
+                line.string("level", level_name(*level));
                 line.words("running", running);
             }),
             Event::Started { .. }
@@ -142,8 +142,8 @@ impl EventStream {
                 command,
                 timeout,
             } => self.write_task_event("task_started", about, |line| {
-                line.text("exec", exec);
-                line.text("command", command);
+                line.string("exec", exec);
+                line.string("command", command);
                 line.json.seconds("timeout_seconds", Some(*timeout));
             }),
             Event::Block {
@@ -223,9 +223,9 @@ impl EventStream {
             let mask = &self.mask;
             let line = &mut EventLine { json, mask };
             line.json.number("v", VERSION);
-            line.text("time", &clock::rfc3339(SystemTime::now()));
-            line.text("run", &self.run_id);
-            line.text("event", event);
+            line.string("time", &clock::rfc3339(SystemTime::now()));
+            line.string("run", &self.run_id);
+            line.string("event", event);
             fill(line);
         });
         let before = if self.torn { "\n" } else { "" };
@@ -317,11 +317,11 @@ struct EventLine<'a> {
 }
 
 impl EventLine<'_> {
-    fn text(&mut self, key: &str, value: &str) {
+    fn string(&mut self, key: &str, value: &str) {
         self.json.string(key, &self.mask.apply(value));
     }
 
-    fn maybe_text(&mut self, key: &str, value: Option<&str>) {
+    fn optional_string(&mut self, key: &str, value: Option<&str>) {
         let value = value.map(|v| self.mask.apply(v));
         self.json.optional_string(key, value.as_deref());
     }
@@ -340,16 +340,16 @@ impl EventLine<'_> {
 
     fn task(&mut self, about: &About) {
         self.number("task", u64::from(about.task));
-        self.text("label", about.label);
-        self.text("title", about.title);
-        self.text("host", about.host);
+        self.string("label", about.label);
+        self.string("title", about.title);
+        self.string("host", about.host);
         self.number("attempt", u64::from(about.attempt));
         self.number("iteration", u64::from(about.iteration));
     }
 
     /// How a task ended, with the sizes of its outputs.
     fn result(&mut self, result: &TaskResult) {
-        self.text("outcome", result.outcome.as_str());
+        self.string("outcome", result.outcome.as_str());
         self.json.number("exit_code", i64::from(result.exit));
         self.json.boolean("success", result.success);
         self.json.boolean("timed_out", result.timed_out);
@@ -359,7 +359,7 @@ impl EventLine<'_> {
         self.number("peak_memory_bytes", result.peak_kib << 10);
         self.number("stdout_bytes", result.stdout.len());
         self.number("stderr_bytes", result.stderr.len());
-        self.text("cause", &result.cause);
+        self.string("cause", &result.cause);
     }
 
     fn counts(&mut self, counts: &Counts) {
@@ -385,9 +385,9 @@ impl EventLine<'_> {
 
     fn end(&mut self, code: i32, counts: &Counts, took: Duration, signal: Option<i32>, why: &str) {
         self.json.number("exit_code", i64::from(code));
-        self.text("status", endings::status(code));
-        self.maybe_text("signal", signal.map(signal_name));
-        self.text("why", why);
+        self.string("status", endings::status(code));
+        self.optional_string("signal", signal.map(signal_name));
+        self.string("why", why);
         self.counts(counts);
         self.json.seconds("duration_seconds", Some(took));
     }

@@ -34,7 +34,7 @@ impl LogLevel {
         ("DEBUG", LogLevel::Debug),
     ];
 
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         Self::NAMES[self as usize].0
     }
 }
@@ -67,22 +67,22 @@ impl Log {
     }
 
     /// Writes one line.
-    pub fn say(&mut self, level: LogLevel, text: &str) {
-        self.say_all(level, &[text]);
+    pub fn write(&mut self, level: LogLevel, text: &str) {
+        self.write_lines(level, &[text]);
     }
 
     /// Writes these lines together.
-    pub fn say_all(&mut self, level: LogLevel, texts: &[impl AsRef<str>]) {
+    pub fn write_lines(&mut self, level: LogLevel, texts: &[impl AsRef<str>]) {
         let mut lines = LogLines::new(self.level);
         for line in texts {
-            lines.say(level, line.as_ref());
+            lines.push(level, line.as_ref());
         }
-        self.write(lines);
+        self.flush(lines);
     }
 
     /// Writes the lines in one write. A failure is reported once, and the run
     /// continues: only the journal must not lose anything.
-    fn write(&mut self, lines: LogLines) {
+    fn flush(&mut self, lines: LogLines) {
         if lines.text.is_empty() {
             return;
         }
@@ -106,19 +106,19 @@ impl Log {
                 command,
                 timeout,
             } => {
-                lines.say(
+                lines.push(
                     LogLevel::Info,
                     &format!(
                         "Executing Task {}{}",
-                        who(about),
+                        label_and_host(about),
                         safe_text::title_suffix(about)
                     ),
                 );
-                lines.say(
+                lines.push(
                     LogLevel::Info,
                     &format!(
                         "Task {}: {exec}, timeout {}: {command}",
-                        who(about),
+                        label_and_host(about),
                         duration::setting(*timeout)
                     ),
                 );
@@ -130,11 +130,11 @@ impl Log {
             } => {
                 let text = format!(
                     "Executing Task {}{}: {}, at most {at_once} at once",
-                    who(about),
+                    label_and_host(about),
                     safe_text::title_suffix(about),
                     Plural(*total, "subtask")
                 );
-                lines.say(LogLevel::Info, &text);
+                lines.push(LogLevel::Info, &text);
             }
             Event::Branch {
                 about,
@@ -143,11 +143,11 @@ impl Log {
             } => {
                 let text = format!(
                     "Executing Task {}{}: its condition is {holds}, {} to run",
-                    who(about),
+                    label_and_host(about),
                     safe_text::title_suffix(about),
                     Plural(*tasks, "task")
                 );
-                lines.say(LogLevel::Info, &text);
+                lines.push(LogLevel::Info, &text);
             }
             Event::Finished { about, result } => {
                 self.finished(&mut lines, about, result);
@@ -157,20 +157,20 @@ impl Log {
                 self.finished(&mut lines, about, result);
                 self.folded(&mut lines, about, result);
             }
-            Event::Restored { about, result } => lines.say(
+            Event::Restored { about, result } => lines.push(
                 LogLevel::Info,
                 &format!(
                     "Restored task {}{}: {}",
-                    who(about),
+                    label_and_host(about),
                     safe_text::title_suffix(about),
                     endings::task_end(result)
                 ),
             ),
-            Event::Skipped { about } => lines.say(
+            Event::Skipped { about } => lines.push(
                 LogLevel::Info,
                 &format!(
                     "Task {}{} skipped: its condition is false",
-                    who(about),
+                    label_and_host(about),
                     safe_text::title_suffix(about)
                 ),
             ),
@@ -180,24 +180,28 @@ impl Log {
                 of,
                 delay,
             } => {
-                lines.say(
+                lines.push(
                     LogLevel::Warn,
                     &format!(
                         "Task {}: retry {attempt} of {of} in {}",
-                        who(about),
+                        label_and_host(about),
                         duration::show(*delay)
                     ),
                 );
             }
-            Event::Sleep { about, time } => lines.say(
+            Event::Sleep { about, time } => lines.push(
                 LogLevel::Info,
-                &format!("Task {}: sleeping {}", who(about), duration::show(*time)),
+                &format!(
+                    "Task {}: sleeping {}",
+                    label_and_host(about),
+                    duration::show(*time)
+                ),
             ),
             Event::Routed {
                 from,
                 to: Ok(to),
                 why,
-            } => lines.say(
+            } => lines.push(
                 LogLevel::Info,
                 &format!("Task {from}: goes to task {to}: {why}"),
             ),
@@ -205,15 +209,15 @@ impl Log {
                 from,
                 to: Err(code),
                 why,
-            } => lines.say(
+            } => lines.push(
                 LogLevel::Info,
                 &format!("Task {from}: the run ends with exit code {code}: {why}"),
             ),
             Event::Beat => {}
-            Event::Asked => lines.say(LogLevel::Info, "SIGUSR1: answered on standard error"),
-            Event::Finals => lines.say(LogLevel::Info, "Running the final tasks"),
-            Event::Warning { label, text } => lines.say(LogLevel::Warn, &labelled(label, text)),
-            Event::Debug { label, text } => lines.say(LogLevel::Debug, &labelled(label, text)),
+            Event::Asked => lines.push(LogLevel::Info, "SIGUSR1: answered on standard error"),
+            Event::Finals => lines.push(LogLevel::Info, "Running the final tasks"),
+            Event::Warning { label, text } => lines.push(LogLevel::Warn, &labelled(label, text)),
+            Event::Debug { label, text } => lines.push(LogLevel::Debug, &labelled(label, text)),
             Event::Interrupted {
                 signal,
                 level,
@@ -224,13 +228,13 @@ impl Log {
                 } else {
                     format!("running: {}", running.join(", "))
                 };
-                lines.say(
+                lines.push(
                     LogLevel::Warn,
                     &format!("{} ({level:?}); {runs}", signal_name(*signal)),
                 );
             }
         }
-        self.write(lines);
+        self.flush(lines);
     }
 
     fn finished(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
@@ -241,7 +245,7 @@ impl Log {
         };
         let text = format!(
             "Task {} ended: {}, exit code {}, {}, cpu {} s, peak memory {}, success {}",
-            who(about),
+            label_and_host(about),
             endings::outcome_and_cause(result),
             result.exit,
             duration::show(result.took),
@@ -249,19 +253,22 @@ impl Log {
             safe_text::size(result.peak_kib << 10),
             result.success
         );
-        lines.say(level, &text);
+        lines.push(level, &text);
         self.output(lines, about, "stdout", &result.stdout);
         self.output(lines, about, "stderr", &result.stderr);
     }
 
     fn folded(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
-        lines.say(
+        lines.push(
             LogLevel::Info,
-            &format!("Task {}: {}", who(about), result.counts()),
+            &format!("Task {}: {}", label_and_host(about), result.counts()),
         );
         for group in result_groups::group_results(result, &self.mask) {
             for line in group.draw("").lines() {
-                lines.say(LogLevel::Info, &format!("Task {}: {line}", who(about)));
+                lines.push(
+                    LogLevel::Info,
+                    &format!("Task {}: {line}", label_and_host(about)),
+                );
             }
         }
     }
@@ -272,20 +279,20 @@ impl Log {
         }
         let (shown, more) = safe_text::head(output, &self.mask, OUTPUT);
         for line in shown {
-            lines.say(
+            lines.push(
                 LogLevel::Info,
-                &format!("Task {} {stream}| {line}", who(about)),
+                &format!("Task {} {stream}| {line}", label_and_host(about)),
             );
         }
         if more > 0 {
             let place = output.path().map_or(String::new(), |p| {
                 format!(", in {} while the run can be resumed", p.display())
             });
-            lines.say(
+            lines.push(
                 LogLevel::Info,
                 &format!(
                     "Task {} {stream}: {} more of {}{place}",
-                    who(about),
+                    label_and_host(about),
                     safe_text::size(more),
                     safe_text::size(output.len())
                 ),
@@ -303,16 +310,16 @@ fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
     for Member { name, result } in &result.members {
         if result.outcome == Outcome::NotStarted {
             let text = format!("Task {name} ended: {}", endings::task_end(result));
-            lines.say(LogLevel::Warn, &text);
+            lines.push(LogLevel::Warn, &text);
         }
     }
-    lines.say(
+    lines.push(
         LogLevel::Info,
-        &format!("Task {}: {}", who(about), result.counts()),
+        &format!("Task {}: {}", label_and_host(about), result.counts()),
     );
 }
 
-fn who(about: &About) -> String {
+fn label_and_host(about: &About) -> String {
     match about.host.is_empty() || about.host == "localhost" {
         true => about.label.to_string(),
         false => format!("{} {}", about.label, about.host),
@@ -344,13 +351,13 @@ impl LogLines {
         }
     }
 
-    fn say(&mut self, level: LogLevel, text: &str) {
+    fn push(&mut self, level: LogLevel, text: &str) {
         if level <= self.level {
             let _ = writeln!(
                 self.text,
                 "[{}] [{}] {}",
                 self.stamp,
-                level.word(),
+                level.as_str(),
                 safe_text::line(text)
             );
         }

@@ -43,7 +43,7 @@ impl Story {
             } => writeln!(
                 out,
                 "  {}: retry {attempt} of {of} in {}",
-                who(about),
+                task_name(about),
                 duration::setting(*delay)
             ),
             Event::Sleep { time, .. } => {
@@ -74,10 +74,10 @@ impl Story {
     }
 }
 
-fn who(about: &About) -> String {
+fn task_name(about: &About) -> String {
     format!("task {}", safe_text::subject(about))
 }
 
 fn headline(about: &About) -> String {
-    format!("{}{}", who(about), safe_text::title_suffix(about))
+    format!("{}{}", task_name(about), safe_text::title_suffix(about))
 }

@@ -24,7 +24,7 @@ impl Reporter {
     pub fn event(&mut self, event: &Event) {
         self.log.event(event);
         for slow in self.console.event(event) {
-            self.log.say(LogLevel::Warn, &slow);
+            self.log.write(LogLevel::Warn, &slow);
         }
         self.follow(|events| events.event(event));
         if let Some(history) = &mut self.history {
@@ -45,7 +45,7 @@ impl Reporter {
 
     fn report_failure(&mut self, failure: Option<String>) {
         if let Some(text) = failure {
-            self.log.say(LogLevel::Error, &text);
+            self.log.write(LogLevel::Error, &text);
             self.console.complain(&format!("tasker: {text}\n"));
         }
     }

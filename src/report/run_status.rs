@@ -55,7 +55,7 @@ pub fn line(run: &FoundRun, now: SystemTime) -> String {
         true => alive(run, snapshot, now),
         false => format!("dead, {}", ended(snapshot)),
     };
-    format!("{}: {how}\n", named(run, snapshot))
+    format!("{}: {how}\n", run_and_file(run, snapshot))
 }
 
 /// All that is known about the run. `here` is the working directory of the reader.
@@ -71,7 +71,7 @@ pub fn detail(run: &FoundRun, now: SystemTime, here: &Path) -> String {
             clock::stamp(run.last_write)
         ),
     };
-    let mut out = format!("{}: {head}\n", named(run, snapshot));
+    let mut out = format!("{}: {head}\n", run_and_file(run, snapshot));
     if !run.live || snapshot.flow.is_some() {
         out.push_str(&format!("  {}\n", ended(snapshot)));
     }
@@ -98,7 +98,7 @@ fn unreadable(run: &FoundRun) -> String {
     format!("run {id}: {state}, but its journal cannot be read: {why}\n")
 }
 
-fn named(run: &FoundRun, snapshot: &Snapshot) -> String {
+fn run_and_file(run: &FoundRun, snapshot: &Snapshot) -> String {
     let file = match snapshot.header.file.as_str() {
         "-" => "standard input".to_string(),
         file => safe_text::line(file),

@@ -66,7 +66,7 @@ impl EndedRun<'_> {
             .map(|ix| tasks[*ix].id.to_string())
             .collect();
         let path = format!("Path: {}", path.join(" "));
-        report.log.say(LogLevel::Info, &path);
+        report.log.write(LogLevel::Info, &path);
         let level = match end.exit {
             exit::OK => LogLevel::Info,
             _ => LogLevel::Error,
@@ -78,7 +78,7 @@ impl EndedRun<'_> {
             end.results.counts(),
             tasks[end.last].id
         );
-        report.log.say(level, &line);
+        report.log.write(level, &line);
     }
 
     fn add_to_project(&self, report: &Reporter) {
@@ -157,7 +157,7 @@ impl EndedRun<'_> {
     /// A record that could not be written: that is reported and changes nothing.
     fn lost(&self, report: &mut Reporter, text: &str) {
         print::complain(format_args!("tasker: {text}"));
-        report.log.say(LogLevel::Error, text);
+        report.log.write(LogLevel::Error, text);
     }
 
     fn with_summary<T>(&self, log: &Path, go_on: &str, use_it: &dyn Fn(&RunSummary) -> T) -> T {
@@ -228,8 +228,10 @@ impl EndedRun<'_> {
         // A further signal ends the alert.
         let before = interrupt.level();
         match alert.send(&|| interrupt.level() > before) {
-            Ok(()) => report.log.say(LogLevel::Info, "The alert program was run"),
-            Err(why) => report.log.say(LogLevel::Warn, &why),
+            Ok(()) => report
+                .log
+                .write(LogLevel::Info, "The alert program was run"),
+            Err(why) => report.log.write(LogLevel::Warn, &why),
         }
     }
 
@@ -253,7 +255,7 @@ impl EndedRun<'_> {
         hosts.dedup();
         if let Err(e) = self.log_dir.save_last_hosts(&self.loaded.name, &hosts) {
             let text = format!("Cannot keep the hosts for --limit last: {e}");
-            report.log.say(LogLevel::Warn, &text);
+            report.log.write(LogLevel::Warn, &text);
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn open(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
     let tasks = loaded.workflow.tasks.len();
     let open = |path: &PathBuf| EventStream::open(path, mask.clone());
     let events = invocation.events.as_ref().map(open).transpose();
-    let events = events.inspect_err(|e| log.say(LogLevel::Error, &e.to_string()))?;
+    let events = events.inspect_err(|e| log.write(LogLevel::Error, &e.to_string()))?;
     Ok(Reporter {
         outputs,
         history: None,
@@ -57,10 +57,10 @@ pub struct Opening<'a> {
 impl Opening<'_> {
     /// Writes the head of the log, and the first event.
     pub fn write(&self, report: &mut Reporter) {
-        report.log.say_all(LogLevel::Info, &self.head());
+        report.log.write_lines(LogLevel::Info, &self.head());
         if self.loaded.invocation.skip_task_validation {
             let text = "Flow checks and all warnings were skipped";
-            report.log.say(LogLevel::Warn, text);
+            report.log.write(LogLevel::Warn, text);
         }
         let log_file = report.log.path().display().to_string();
         let head = StreamHead {

@@ -84,16 +84,16 @@ pub fn check_hosts(
     loaded.validation.keep(&summary, summary.code);
     if loaded.invocation.skip_host_validation {
         let text = "Hosts were neither resolved nor contacted before the run";
-        log.say(LogLevel::Warn, text);
+        log.write(LogLevel::Warn, text);
         return Ok(());
     }
     if summary.code == exit::OK {
         let hosts = Plural(summary.hosts, "host");
-        log.say(LogLevel::Info, &format!("Host validation passed ({hosts})"));
+        log.write(LogLevel::Info, &format!("Host validation passed ({hosts})"));
         return Ok(());
     }
     for (name, reason) in &summary.failures {
-        log.say(LogLevel::Error, &format!("Host {name}: {reason}"));
+        log.write(LogLevel::Error, &format!("Host {name}: {reason}"));
     }
     let why = "host validation failed (--skip-host-validation runs anyway)";
     Err(Refusal {

@@ -126,13 +126,13 @@ impl RealRun<'_> {
             let text =
                 format!("Another instance is active ({holder}); --force-instance runs anyway");
             print::complain(format_args!("tasker: warning: {text}"));
-            report.log.say(LogLevel::Warn, &text);
+            report.log.write(LogLevel::Warn, &text);
         }
         if let Some(resumption) = &self.resumption {
-            report.log.say(LogLevel::Info, &resumption.announcement);
+            report.log.write(LogLevel::Info, &resumption.announcement);
             report
                 .console
-                .say(&format!("{}\n", resumption.announcement));
+                .print(&format!("{}\n", resumption.announcement));
         }
         let settings = self.settings();
         match self.prepare(&settings, pool, &mut report) {
@@ -240,7 +240,7 @@ impl RealRun<'_> {
         let mut complaints = Vec::new();
         let closed = journal_file::close(self.loaded, &self.log_dir, end, &mut complaints);
         for line in complaints {
-            report.log.say(LogLevel::Error, &line);
+            report.log.write(LogLevel::Error, &line);
             let line = self.loaded.mask().apply(&line);
             print::complain(format_args!("tasker: {line}"));
         }
@@ -254,7 +254,7 @@ fn report_in_log(report: &mut Reporter, refusal: Refusal) -> Refusal {
         "Run refused with exit code {}: {}",
         refusal.code, refusal.why
     );
-    report.log.say(LogLevel::Error, &text);
+    report.log.write(LogLevel::Error, &text);
     report.follow(|events| events.refused(refusal.code, &refusal.why));
     Refusal {
         log: Some(report.log.path().into()),
