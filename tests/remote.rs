@@ -1482,7 +1482,7 @@ fn a_configuration_that_others_can_write_is_not_trusted() {
     for mode in [0o646, 0o666] {
         std::fs::set_permissions(&conf, std::fs::Permissions::from_mode(mode)).expect("mode");
         let ran = check();
-        let said = "everyone can write to this file, and so decide what is run";
+        let said = "everyone can write to this file and so decide what runs";
         let (code, kind) = if sshd::is_root() {
             (20, "error")
         } else {

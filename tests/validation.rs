@@ -359,7 +359,7 @@ fn a_file_that_a_group_can_write_is_reported() {
     // `nogroup` is the group of `nobody`.
     let ran = check();
     assert_eq!(ran.code, 20, "{ran:?}");
-    let message = "tasks.txt: error: the group `nogroup` can write to this file, and so decide what is run\n     = help: chmod g-w tasks.txt\n";
+    let message = "tasks.txt: error: the group `nogroup` can write to this file and so decide what runs\n     = help: chmod g-w tasks.txt\n";
     assert!(ran.stderr.starts_with(message), "{ran:?}");
     // Only root is in root's own group.
     std::os::unix::fs::chown(&path, None, Some(0)).expect("chown");

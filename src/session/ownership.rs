@@ -24,7 +24,7 @@ pub fn check(path: &Path, at: Span, diagnostics: &mut DiagnosticList) {
         }
         _ => return,
     };
-    let message = format!("{writer} can write to this file, and so decide what is run");
+    let message = format!("{writer} can write to this file and so decide what runs");
     let help = format!(
         "chmod {letter}-w {}",
         quote::shell_word(&path.display().to_string())
