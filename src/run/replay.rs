@@ -79,7 +79,7 @@ impl Replay {
         self.journal.as_ref().is_some_and(|j| j.has_turn(turn))
     }
 
-    /// Whether what happens now is not reported, since it was when it was recorded.
+    /// Whether events are suppressed: they were reported when the turn was recorded.
     pub fn is_muted(&self) -> bool {
         self.muted
     }
@@ -219,8 +219,8 @@ impl Replay {
 
     // Recording.
 
-    /// Records the result of the task or block that began with `turn`; whether
-    /// there was anything to record.
+    /// Records the result of the task or block that began with `turn`; returns
+    /// whether there was anything to record.
     pub fn record(
         &mut self,
         turn: u64,
@@ -268,7 +268,7 @@ impl Replay {
         self.journal.as_ref().is_some_and(Journal::is_dirty)
     }
 
-    /// Syncs what was recorded; the first time that this fails, why.
+    /// Syncs what was recorded; returns why if this fails for the first time.
     pub fn sync(&mut self) -> Option<String> {
         let journal = self.journal.as_mut()?;
         journal.sync();

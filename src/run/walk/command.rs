@@ -153,7 +153,7 @@ impl Engine<'_> {
     }
 }
 
-/// The moment that long ago.
+/// The point in time that long ago.
 pub(super) fn time_before_now(time: Duration) -> Option<SystemTime> {
     SystemTime::now().checked_sub(time)
 }

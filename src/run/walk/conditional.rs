@@ -104,7 +104,7 @@ impl Engine<'_> {
             ..TaskResult::without_process(Outcome::Ok, 0, context.at.attempt)
         };
         if result.has_failed_member() {
-            // A signal that took nothing away changes nothing.
+            // If a signal stopped nothing, the block is judged as usual.
             result.outcome = match self.is_stopping() {
                 true => Outcome::Cancelled,
                 false => Outcome::Failed,

@@ -57,7 +57,7 @@ pub struct Engine<'a> {
     pub(super) block_deadline: Option<Time>,
     /// Why the run's deadline lets nothing more start.
     pub(super) missed: Option<String>,
-    /// What runs now has the time that was reserved before the deadline.
+    /// The deadline task runs, in the time that was reserved for it.
     pub(super) in_reserve: bool,
     pub(super) in_finals: bool,
     /// Final tasks were left out because of a second signal.
@@ -104,7 +104,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Has the run recorded, and what the journal holds replayed.
+    /// Replays what the journal holds, and records the run there.
     pub fn with_journal(mut self, journal: Journal, finish_only: bool) -> Engine<'a> {
         self.replay = Replay::new(journal, finish_only);
         self
@@ -253,7 +253,7 @@ impl<'a> Engine<'a> {
 
     // Results.
 
-    /// Gives the task the result of one that its condition left out.
+    /// Sets the result of a task whose condition is false.
     pub(super) fn skip(&mut self, context: &TaskContext) {
         let skipped = TaskResult {
             hostname: context.hostname.clone(),

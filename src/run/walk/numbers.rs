@@ -58,7 +58,7 @@ impl Engine<'_> {
         let task = self.task(context);
         let default = self.defaults.timeout;
         let of_final = task.finally.then_some(FINAL_TIMEOUT);
-        // A task that was only assumed to be quick must end before the deadline.
+        // A task without a timeout is assumed to be quick; the deadline ends it.
         let default_max = [of_final, self.time_left()].into_iter().flatten().min();
         let left = self
             .block_deadline
@@ -120,7 +120,8 @@ fn retries(
     Ok(retries)
 }
 
-/// The delay before the next attempt; a range doubles, give or take a fifth.
+/// The delay before the next attempt; a range doubles each time, with a random
+/// deviation of up to 20 %.
 pub(super) fn retry_delay(delay: Delay, attempt: u32) -> Duration {
     use std::hash::{BuildHasher, Hasher};
     let Some(last) = delay.last else {

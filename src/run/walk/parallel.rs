@@ -2,8 +2,8 @@
 //!
 //! The engine's thread is the only one that touches a block. It starts subtasks
 //! in their order while a slot is free, then waits for whatever comes first: a
-//! result, a retry that is due, a subtask that has slept, the block's deadline, a signal. A
-//! subtask that waits for its retry holds no slot and no thread. Results are
+//! result, a retry that is due, the end of a sleep, the block's deadline, a signal.
+//! A subtask that waits for its retry holds no slot and no thread. Results are
 //! recorded as they arrive, each once; the block's own result lists them in the
 //! order of its subtasks.
 #![forbid(unsafe_code)]
@@ -449,7 +449,7 @@ impl Engine<'_> {
         context: &TaskContext,
         began: Time,
     ) -> TaskResult {
-        // A signal that took nothing away changes nothing.
+        // If a signal stopped nothing, the block is judged as usual.
         let cut_short = block.is_cut_short();
         let cancelled = cut_short && self.is_stopping();
         if !cancelled {

@@ -1,5 +1,5 @@
-//! Between the walk and its journal: what was done before is taken from there
-//! instead of being done again, and what is done now is recorded.
+//! The walk's use of its journal: takes from it what was done before instead of
+//! doing it again, and records what is done now.
 #![forbid(unsafe_code)]
 
 use super::engine::Engine;
@@ -59,7 +59,7 @@ impl Engine<'_> {
         }
     }
 
-    /// What was found, or a warning why the journal cannot be of this run.
+    /// What was found; warns if the journal belongs to another run.
     fn unless_diverged<T>(&mut self, found: Result<Option<T>, String>) -> Option<T> {
         found.unwrap_or_else(|warning| {
             self.warn("", &warning);

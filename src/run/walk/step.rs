@@ -33,7 +33,7 @@ struct Performed {
 }
 
 impl Engine<'_> {
-    /// Runs the task once and evaluates what the flow must know of it. `inherited`
+    /// Runs the task once and evaluates what the flow needs to know. `inherited`
     /// are the retries of its block.
     pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
         let context = self.context(at);
@@ -166,14 +166,14 @@ impl Engine<'_> {
         self.results.set(context.at.task, result);
     }
 
-    /// All that the flow must know of the task's result.
+    /// Everything that the flow needs to know about the task's result.
     fn seen(&mut self, context: &TaskContext, numbers: &Numbers, verdict: bool) -> FlowInput {
         let (task, ix) = (self.task(context), context.at.task);
         let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {
                 if !verdict && result.outcome == Outcome::Ok {
-                    // It exited 0, but what it was to show did not hold (SPEC §3.3).
+                    // It exited 0, but its criterion did not hold (SPEC §3.3).
                     result.outcome = Outcome::Failed;
                 }
                 (result.outcome, result.exit, result.success)
