@@ -192,6 +192,22 @@ fn a_run_that_is_refused_is_a_failure_as_well() {
 }
 
 #[test]
+fn the_same_mistakes_in_a_file_are_one_line_the_second_time() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\nexec=local\ncommand=true\nnexxt=never\n";
+    let first = run_quietly(&sandbox, text, &[]);
+    assert_eq!(first.code, 20, "{first:?}");
+    assert!(first.stderr.contains("unknown key `nexxt`"), "{first:?}");
+    let second = run_quietly(&sandbox, text, &[]);
+    assert_eq!(second.code, 20, "{second:?}");
+    assert_eq!(
+        without_time(&second.stderr),
+        "tasker: tasks.txt: same as since HH:MM (2nd time): the task file is invalid: \
+         1 error, 0 warnings; nothing was run\n"
+    );
+}
+
+#[test]
 fn different_jobs_of_one_file_are_kept_apart() {
     let sandbox = Sandbox::new();
     let text = "WHERE=a\nSECRET_A=x\n\

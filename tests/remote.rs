@@ -1267,6 +1267,11 @@ fn the_configuration_is_searched_in_order() {
             "{ran:?}"
         );
     }
+    std::fs::create_dir(sandbox.path.join("conf.d")).expect("a directory");
+    let ran = sandbox.output(&["--config", "conf.d", "tasks.txt"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let message = "the configuration `conf.d` is a directory, not a file";
+    assert!(ran.stderr.contains(message), "{ran:?}");
 }
 
 #[test]

@@ -288,6 +288,7 @@ fn an_unwritable_page_is_found_before_anything_runs() {
         assert_eq!(ran.code, 32, "{path}: {ran:?}");
         let reported = ran.stderr.contains(path) && ran.stderr.contains(why);
         assert!(reported, "{path}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "reported once: {ran:?}");
         assert!(!sandbox.exists("ran"));
     }
 }
