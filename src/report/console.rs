@@ -111,114 +111,74 @@ impl Console {
 
     fn show(&mut self, event: &Event) {
         match event {
-            // While a block runs, only its failures are shown.
-            Event::Started { about, .. } if about.in_block => {}
-            Event::Finished { about, result } if about.in_block => {
-                if result.outcome.is_failure() {
-                    self.print_about_subtask(&format!(
-                        "  {}: {}\n",
-                        safe_text::subject(about),
-                        ended(result)
-                    ));
+            Event::Asked => {
+                let answer = self.progress.answer().join("\n");
+                self.complain(&format!("tasker: {answer}\n"));
+            }
+            Event::Interrupted {
+                signal,
+                level,
+                running,
+            } => self.interrupted(*signal, *level, running),
+            _ if is_about_subtask(event) => {
+                let line = subtask_line(event);
+                if !line.is_empty() {
+                    self.print_about_subtask(&line);
                 }
             }
-            Event::Skipped { about } if about.in_block => {}
-            Event::Restored { .. } => {}
-            Event::Retry {
-                about,
-                attempt,
-                of,
-                delay,
-            } if about.in_block => {
-                let delay = duration::show(*delay);
-                self.print_about_subtask(&format!(
-                    "  {}: retry {attempt} of {of} in {delay}\n",
-                    safe_text::subject(about)
-                ));
+            _ => {
+                if matches!(event, Event::Block { .. }) {
+                    self.subtask_lines = 0;
+                }
+                let text = self.describe(event);
+                self.print(&text);
             }
+        }
+    }
+
+    /// The lines about an event of the main line or a branch; empty if it is only
+    /// logged.
+    fn describe(&self, event: &Event) -> String {
+        match event {
             Event::Started { about, command, .. } => {
-                self.print(&format!(
-                    "{}  $ {}\n",
-                    headline(about),
-                    safe_text::line(command)
-                ));
+                format!("{}  $ {}\n", headline(about), safe_text::line(command))
             }
             Event::Block {
                 about,
                 total,
                 at_once,
             } => {
-                self.subtask_lines = 0;
-                let subtasks = Plural(*total, "subtask");
-                self.print(&format!(
-                    "{}  {subtasks}, at most {at_once} at once\n",
-                    headline(about)
-                ));
+                let (headline, subtasks) = (headline(about), Plural(*total, "subtask"));
+                format!("{headline}  {subtasks}, at most {at_once} at once\n")
             }
             Event::Branch {
                 about,
                 holds,
                 tasks,
             } => {
-                let tasks = Plural(*tasks, "task");
-                self.print(&format!(
-                    "{}  its condition is {holds}: {tasks} to run\n",
-                    headline(about)
-                ));
+                let (headline, tasks) = (headline(about), Plural(*tasks, "task"));
+                format!("{headline}  its condition is {holds}: {tasks} to run\n")
             }
-            Event::Finished { about, result } => {
-                let text = self.finished(about, result);
-                self.print(&text);
-            }
-            Event::BlockFinished { about, result } => {
-                let text = self.block_finished(about, result);
-                self.print(&text);
-            }
+            Event::Finished { about, result } => self.finished(about, result),
+            Event::BlockFinished { about, result } => self.block_finished(about, result),
             Event::Skipped { about } => {
-                self.print(&format!(
-                    "{}  skipped: its condition is false\n",
-                    headline(about)
-                ));
+                format!("{}  skipped: its condition is false\n", headline(about))
             }
             Event::Retry {
                 attempt, of, delay, ..
-            } => {
-                self.print(&format!(
-                    "  retry {attempt} of {of} in {}\n",
-                    duration::show(*delay)
-                ));
-            }
-            Event::Sleep { time, .. } => {
-                self.print(&format!("  sleeping {}\n", duration::show(*time)))
-            }
+            } => format!("  retry {attempt} of {of} in {}\n", duration::show(*delay)),
+            Event::Sleep { time, .. } => format!("  sleeping {}\n", duration::show(*time)),
             Event::Routed {
                 from,
                 to: Ok(to),
                 why,
-            } if *to != from + 1 => {
-                self.print(&format!("  goes to task {to}: {}\n", safe_text::line(why)));
-            }
-            Event::Routed { .. } | Event::Debug { .. } => {}
-            Event::Beat => {}
-            Event::Asked => {
-                let answer = self.progress.answer().join("\n");
-                self.complain(&format!("tasker: {answer}\n"));
-            }
-            Event::Finals => self.print("final tasks\n"),
+            } if *to != from + 1 => format!("  goes to task {to}: {}\n", safe_text::line(why)),
+            Event::Finals => "final tasks\n".into(),
+            Event::Warning { label: "", text } => format!("  warning: {}\n", safe_text::line(text)),
             Event::Warning { label, text } => {
-                self.print(&format!(
-                    "  warning: {}{}\n",
-                    labelled(label),
-                    safe_text::line(text)
-                ));
+                format!("  warning: task {label}: {}\n", safe_text::line(text))
             }
-            Event::Interrupted {
-                signal,
-                level,
-                running,
-            } => {
-                self.interrupted(*signal, *level, running);
-            }
+            _ => String::new(),
         }
     }
 
@@ -260,7 +220,7 @@ impl Console {
     fn interrupted(&mut self, signal: i32, level: SignalLevel, running: &[String]) {
         let name = signal_name(signal);
         let runs = if running.is_empty() {
-            "nothing runs".into()
+            "nothing is running".into()
         } else {
             format!("still running: {}", running.join(", "))
         };
@@ -269,10 +229,10 @@ impl Console {
                 format!("tasker: {name}: nothing new starts\n")
             }
             SignalLevel::None | SignalLevel::Drain => format!(
-                "tasker: {name}: nothing new starts; {runs}; press Ctrl-C again to end it\n"
+                "tasker: {name}: nothing new starts; {runs}; press Ctrl-C again to end them\n"
             ),
             SignalLevel::End => format!("tasker: {name}: ending the run; {runs}\n"),
-            SignalLevel::Kill => format!("tasker: {name}: killing what runs; {runs}\n"),
+            SignalLevel::Kill => format!("tasker: {name}: killing all commands; {runs}\n"),
         };
         self.complain(&text);
     }
@@ -311,11 +271,33 @@ fn ended(result: &TaskResult) -> String {
     format!("{}, {took}", endings::task_end(result))
 }
 
-fn labelled(label: &str) -> String {
-    if label.is_empty() {
-        String::new()
-    } else {
-        format!("task {label}: ")
+/// Whether the event belongs to a subtask of a parallel block.
+fn is_about_subtask(event: &Event) -> bool {
+    match event {
+        Event::Started { about, .. }
+        | Event::Finished { about, .. }
+        | Event::Skipped { about }
+        | Event::Retry { about, .. } => about.in_block,
+        _ => false,
+    }
+}
+
+/// A line about a subtask; only failures and retries have one.
+fn subtask_line(event: &Event) -> String {
+    match event {
+        Event::Finished { about, result } if result.outcome.is_failure() => {
+            format!("  {}: {}\n", safe_text::subject(about), ended(result))
+        }
+        Event::Retry {
+            about,
+            attempt,
+            of,
+            delay,
+        } => {
+            let (subject, delay) = (safe_text::subject(about), duration::show(*delay));
+            format!("  {subject}: retry {attempt} of {of} in {delay}\n")
+        }
+        _ => String::new(),
     }
 }
 

@@ -100,138 +100,24 @@ impl Log {
     pub fn event(&mut self, event: &Event) {
         let mut lines = LogLines::new(self.level);
         match event {
-            Event::Started {
-                about,
-                exec,
-                command,
-                timeout,
-            } => {
-                lines.push(
-                    LogLevel::Info,
-                    &format!(
-                        "Executing Task {}{}",
-                        label_and_host(about),
-                        safe_text::title_suffix(about)
-                    ),
-                );
-                lines.push(
-                    LogLevel::Info,
-                    &format!(
-                        "Task {}: {exec}, timeout {}: {command}",
-                        label_and_host(about),
-                        duration::setting(*timeout)
-                    ),
-                );
-            }
-            Event::Block {
-                about,
-                total,
-                at_once,
-            } => {
-                let text = format!(
-                    "Executing Task {}{}: {}, at most {at_once} at once",
-                    label_and_host(about),
-                    safe_text::title_suffix(about),
-                    Plural(*total, "subtask")
-                );
-                lines.push(LogLevel::Info, &text);
-            }
-            Event::Branch {
-                about,
-                holds,
-                tasks,
-            } => {
-                let text = format!(
-                    "Executing Task {}{}: its condition is {holds}, {} to run",
-                    label_and_host(about),
-                    safe_text::title_suffix(about),
-                    Plural(*tasks, "task")
-                );
-                lines.push(LogLevel::Info, &text);
-            }
             Event::Finished { about, result } => {
                 self.finished(&mut lines, about, result);
                 branch(&mut lines, about, result);
             }
             Event::BlockFinished { about, result } => {
                 self.finished(&mut lines, about, result);
-                self.folded(&mut lines, about, result);
+                self.groups(&mut lines, about, result);
             }
-            Event::Restored { about, result } => lines.push(
-                LogLevel::Info,
-                &format!(
-                    "Restored task {}{}: {}",
-                    label_and_host(about),
-                    safe_text::title_suffix(about),
-                    endings::task_end(result)
-                ),
-            ),
-            Event::Skipped { about } => lines.push(
-                LogLevel::Info,
-                &format!(
-                    "Task {}{} skipped: its condition is false",
-                    label_and_host(about),
-                    safe_text::title_suffix(about)
-                ),
-            ),
-            Event::Retry {
-                about,
-                attempt,
-                of,
-                delay,
-            } => {
-                lines.push(
-                    LogLevel::Warn,
-                    &format!(
-                        "Task {}: retry {attempt} of {of} in {}",
-                        label_and_host(about),
-                        duration::show(*delay)
-                    ),
-                );
-            }
-            Event::Sleep { about, time } => lines.push(
-                LogLevel::Info,
-                &format!(
-                    "Task {}: sleeping {}",
-                    label_and_host(about),
-                    duration::show(*time)
-                ),
-            ),
-            Event::Routed {
-                from,
-                to: Ok(to),
-                why,
-            } => lines.push(
-                LogLevel::Info,
-                &format!("Task {from}: goes to task {to}: {why}"),
-            ),
-            Event::Routed {
-                from,
-                to: Err(code),
-                why,
-            } => lines.push(
-                LogLevel::Info,
-                &format!("Task {from}: the run ends with exit code {code}: {why}"),
-            ),
-            Event::Beat => {}
-            Event::Asked => lines.push(LogLevel::Info, "SIGUSR1: answered on standard error"),
-            Event::Finals => lines.push(LogLevel::Info, "Running the final tasks"),
-            Event::Warning { label, text } => lines.push(LogLevel::Warn, &labelled(label, text)),
             Event::Debug { label, text } => lines.push(LogLevel::Debug, &labelled(label, text)),
-            Event::Interrupted {
-                signal,
-                level,
-                running,
-            } => {
-                let runs = if running.is_empty() {
-                    "nothing runs".into()
-                } else {
-                    format!("running: {}", running.join(", "))
-                };
-                lines.push(
-                    LogLevel::Warn,
-                    &format!("{} ({level:?}); {runs}", signal_name(*signal)),
-                );
+            Event::Warning { label, text } => lines.push(LogLevel::Warn, &labelled(label, text)),
+            Event::Retry { .. } | Event::Interrupted { .. } => {
+                lines.push(LogLevel::Warn, &describe(event));
+            }
+            Event::Beat => {}
+            _ => {
+                for line in describe(event).lines() {
+                    lines.push(LogLevel::Info, line);
+                }
             }
         }
         self.flush(lines);
@@ -258,7 +144,7 @@ impl Log {
         self.output(lines, about, "stderr", &result.stderr);
     }
 
-    fn folded(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
+    fn groups(&self, lines: &mut LogLines, about: &About, result: &TaskResult) {
         lines.push(
             LogLevel::Info,
             &format!("Task {}: {}", label_and_host(about), result.counts()),
@@ -301,6 +187,78 @@ impl Log {
     }
 }
 
+/// An event in a line, or two for the start of a command.
+fn describe(event: &Event) -> String {
+    let task = |about: &About| format!("Task {}", label_and_host(about));
+    let titled = |about: &About| task(about) + &safe_text::title_suffix(about);
+    match event {
+        Event::Started {
+            about,
+            exec,
+            command,
+            timeout,
+        } => {
+            let timeout = duration::setting(*timeout);
+            let (titled, task) = (titled(about), task(about));
+            let command = safe_text::line(command);
+            format!("Executing {titled}\n{task}: {exec}, timeout {timeout}: {command}")
+        }
+        Event::Block {
+            about,
+            total,
+            at_once,
+        } => {
+            let (titled, subtasks) = (titled(about), Plural(*total, "subtask"));
+            format!("Executing {titled}: {subtasks}, at most {at_once} at once")
+        }
+        Event::Branch {
+            about,
+            holds,
+            tasks,
+        } => {
+            let (titled, tasks) = (titled(about), Plural(*tasks, "task"));
+            format!("Executing {titled}: its condition is {holds}, {tasks} to run")
+        }
+        Event::Restored { about, result } => {
+            format!("Restored {}: {}", titled(about), endings::task_end(result))
+        }
+        Event::Skipped { about } => format!("{} skipped: its condition is false", titled(about)),
+        Event::Retry {
+            about,
+            attempt,
+            of,
+            delay,
+        } => {
+            let (task, delay) = (task(about), duration::show(*delay));
+            format!("{task}: retry {attempt} of {of} in {delay}")
+        }
+        Event::Sleep { about, time } => {
+            format!("{}: sleeping {}", task(about), duration::show(*time))
+        }
+        Event::Routed { from, to, why } => {
+            let why = safe_text::line(why);
+            match to {
+                Ok(to) => format!("Task {from}: goes to task {to}: {why}"),
+                Err(code) => format!("Task {from}: the run ends with exit code {code}: {why}"),
+            }
+        }
+        Event::Asked => "SIGUSR1: answered on standard error".into(),
+        Event::Finals => "Running the final tasks".into(),
+        Event::Interrupted {
+            signal,
+            level,
+            running,
+        } => {
+            let running = match running.is_empty() {
+                true => "nothing is running".into(),
+                false => format!("running: {}", running.join(", ")),
+            };
+            format!("{} ({level:?}); {running}", signal_name(*signal))
+        }
+        _ => String::new(),
+    }
+}
+
 /// The members of a conditional block that did not start; the others were logged
 /// when they ended.
 fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
@@ -322,7 +280,7 @@ fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
 fn label_and_host(about: &About) -> String {
     match about.host.is_empty() || about.host == "localhost" {
         true => about.label.to_string(),
-        false => format!("{} {}", about.label, about.host),
+        false => format!("{} {}", about.label, safe_text::line(about.host)),
     }
 }
 

@@ -5,12 +5,13 @@ use super::globals::GlobalTable;
 use crate::text::search;
 use crate::text::source::MASK;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The secret values, each shown as `***` wherever it occurs.
 #[derive(Clone, Default)]
 pub struct Mask {
     /// The longest first, so that a secret that contains another is masked whole.
-    secrets: Vec<Vec<u8>>,
+    secrets: Arc<[Vec<u8>]>,
 }
 
 /// Shorter values are masked only where a reference inserts them.
@@ -31,7 +32,9 @@ impl Mask {
         secrets.retain(|s| s.len() >= SHORTEST);
         secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
-        Mask { secrets }
+        Mask {
+            secrets: secrets.into(),
+        }
     }
 
     /// The secrets, in an order that depends only on their values.
@@ -101,7 +104,7 @@ impl Mask {
     /// The bytes with secrets masked.
     pub fn apply_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut text = Cow::Borrowed(text);
-        for secret in &self.secrets {
+        for secret in self.secrets.iter() {
             if let Some(masked) = replace(&text, secret) {
                 text = Cow::Owned(masked);
             }
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn a_secret_across_a_boundary_is_masked() {
         let mask = Mask {
-            secrets: vec![b"0123456789".to_vec()],
+            secrets: [b"0123456789".to_vec()].into(),
         };
         let text = b"ab0123456789cd0123456789ef";
         let part =
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn a_secret_that_comes_in_pieces_is_masked() {
         let mask = Mask {
-            secrets: vec![b"0123456789".to_vec(), b"abcd".to_vec()],
+            secrets: [b"0123456789".to_vec(), b"abcd".to_vec()].into(),
         };
         let text = b"ab01234567890123456789cabcdd";
         for size in 1..text.len() {
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn every_occurrence_is_masked_the_longest_first() {
         let mask = Mask {
-            secrets: vec![b"pass-word".to_vec(), b"pass".to_vec()],
+            secrets: [b"pass-word".to_vec(), b"pass".to_vec()].into(),
         };
         assert_eq!(
             mask.apply("a pass-word, pass and pas"),
@@ -195,7 +198,9 @@ mod tests {
                 let at = chance.below(text.len() + 1);
                 text.splice(at..at, secret.iter().copied());
             }
-            let mask = Mask { secrets };
+            let mask = Mask {
+                secrets: secrets.into(),
+            };
             let from = chance.below(text.len() + 1);
             let to = from + chance.below(text.len() - from + 1);
             let seen = &text[..text.len().min(to + mask.reach())];
