@@ -88,9 +88,11 @@ fn immediate_dominators(
     for (place, node) in order.iter().enumerate() {
         number[*node] = place;
     }
+    let mut has_jumps_back = false;
     for (from, node) in order.iter().enumerate() {
-        for to in &next[*node] {
-            predecessors[number[*to]].push(from);
+        for to in next[*node].iter().map(|to| number[*to]) {
+            predecessors[to].push(from);
+            has_jumps_back |= to <= from;
         }
     }
     let mut parents: Vec<Option<usize>> = vec![None; order.len()];
@@ -99,11 +101,18 @@ fn immediate_dominators(
     while changed {
         changed = false;
         for node in 1..order.len() {
-            let known = predecessors[node].iter().filter(|p| parents[**p].is_some());
-            let parent = Some(nearest_common(&parents, known.copied().collect(), steps)?);
-            changed |= parents[node] != parent;
-            parents[node] = parent;
+            let parent = match predecessors[node].as_slice() {
+                [only] => *only,
+                several => {
+                    let known = several.iter().filter(|p| parents[**p].is_some());
+                    nearest_common(&parents, known.copied().collect(), steps)?
+                }
+            };
+            changed |= parents[node] != Some(parent);
+            parents[node] = Some(parent);
         }
+        // Without jumps back, one pass is enough.
+        changed &= has_jumps_back;
     }
     parents.into_iter().collect()
 }

@@ -225,7 +225,7 @@ fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Do
                 .collect()
         })
         .collect();
-    Dominators::new(&next, workflow.first()?, STEPS)
+    Dominators::new(&next, workflow.first()?, STEPS / 4)
 }
 
 /// The task of the main line that contains the task, or the task itself.
