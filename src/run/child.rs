@@ -62,7 +62,14 @@ pub fn run(
             None => None,
         };
         // Waiting for a connection slot does not count as the command's time.
-        let mut finished = run_once(job, deadline, patient, connecting, context, Instant::now());
+        let started = RunningChild::start(job, deadline, patient, connecting, context);
+        let mut finished = match started {
+            Ok(mut running) => {
+                running.follow(context, &Pause::NEVER);
+                running.finish(context)
+            }
+            Err(finished) => *finished,
+        };
         let refused = matches!(finished.ending, CommandEnd::Unreachable(_))
             && is_connection_refused(&finished.stderr.head(4096));
         refusals += u32::from(refused);
@@ -87,23 +94,6 @@ pub fn run(
 pub fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     (RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0
-}
-
-fn run_once<'a>(
-    job: &Job,
-    deadline: Option<Instant>,
-    patient: bool,
-    connecting: Option<ConnectionSlot<'a>>,
-    context: &'a ProcessContext,
-    began: Instant,
-) -> FinishedCommand {
-    match RunningChild::start(job, deadline, patient, connecting, context, began) {
-        Ok(mut running) => {
-            running.follow(context, &Pause::NEVER);
-            running.finish(context)
-        }
-        Err(finished) => *finished,
-    }
 }
 
 /// When `follow` returns although the command is still running: at this time, or
@@ -230,8 +220,8 @@ impl<'a> RunningChild<'a> {
         patient: bool,
         connecting: Option<ConnectionSlot<'a>>,
         context: &ProcessContext,
-        began: Instant,
     ) -> Result<RunningChild<'a>, Box<FinishedCommand>> {
+        let began = Instant::now();
         let started = launch::start(job, patient, context).map_err(|failure| {
             Box::new(FinishedCommand {
                 took: began.elapsed(),

@@ -2,8 +2,8 @@
 //! many commands run: an overloaded server drops connections.
 #![forbid(unsafe_code)]
 
-use super::interrupt::{Interrupt, SignalLevel, lock};
-use std::sync::{Condvar, Mutex, PoisonError};
+use super::interrupt::{Interrupt, SignalLevel, lock, wait_on};
+use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
 pub struct ConnectionLimit {
@@ -50,19 +50,8 @@ impl ConnectionLimit {
                 *connecting += 1;
                 return Some(ConnectionSlot { limit: self });
             }
-            connecting = match until {
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    self.free
-                        .wait_timeout(connecting, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-                None => self
-                    .free
-                    .wait(connecting)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
+            let left = until.map(|u| u.saturating_duration_since(Instant::now()));
+            connecting = wait_on(&self.free, connecting, left);
         }
     }
 

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::child;
-use super::interrupt::lock;
+use super::interrupt::{lock, wait_on};
 use super::job::{self, JobEnvironment};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, Job};
@@ -15,7 +15,7 @@ use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::reason;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// How many checks run at once.
@@ -49,11 +49,7 @@ pub fn resolve_all(
     patience: Duration,
     stop: &dyn Fn() -> bool,
 ) -> ContactReport {
-    let checks = hosts.iter().map(|host| {
-        let (name, host) = (host.name.clone(), host.clone());
-        (name, Box::new(move || resolve(&host)) as HostCheck)
-    });
-    run_checks(checks.collect(), patience, stop)
+    run_checks(with_names(hosts), |host| resolve(host), patience, stop)
 }
 
 /// Pings each host, or connects to it. Also returns a phrase that counts how they
@@ -64,13 +60,9 @@ pub fn reach_all(
     stop: &dyn Fn() -> bool,
 ) -> (ContactReport, String) {
     let methods = Arc::new(ContactMethods::default());
-    let checks = hosts.iter().map(|host| {
-        let (host, methods) = (host.clone(), methods.clone());
-        let name = host.name.clone();
-        let check = move || reach(&host, patience, &methods);
-        (name, Box::new(check) as HostCheck)
-    });
-    let report = run_checks(checks.collect(), patience, stop);
+    let counted = methods.clone();
+    let check = move |host: &Arc<ContactHost>| reach(host, patience, &counted);
+    let report = run_checks(with_names(hosts), check, patience, stop);
     (report, methods.counts())
 }
 
@@ -83,29 +75,36 @@ pub fn probe_all(
 ) -> ContactReport {
     let environment = JobEnvironment::new("connection-test", Default::default());
     let runs = probe_runs(hosts, &environment, patience);
-    let checks = runs.into_iter().map(|probe| {
-        let (name, context) = (probe.name.clone(), context.clone());
-        (
-            name,
-            Box::new(move || run_probe(&probe, &context)) as HostCheck,
-        )
-    });
-    run_checks(checks.collect(), patience * 2, stop)
+    let context = context.clone();
+    let check = move |probe: &ProbeRun| run_probe(probe, &context);
+    run_checks(runs, check, patience * 2, stop)
 }
 
-/// Checks one host; a failure is one line.
-type HostCheck = Box<dyn FnOnce() -> Result<(), String> + Send>;
+fn with_names(hosts: &[Arc<ContactHost>]) -> Vec<(String, Arc<ContactHost>)> {
+    let named = hosts.iter().map(|host| (host.name.clone(), host.clone()));
+    named.collect()
+}
 
+/// A round of checks that threads share.
+struct CheckRound<T, F> {
+    subjects: Vec<(String, T)>,
+    /// Checks a subject; a failure is one line.
+    check: F,
+    queue: Mutex<CheckQueue>,
+    finished: Condvar,
+}
+
+#[derive(Clone)]
 enum CheckState {
-    Waiting(HostCheck),
+    Waiting,
     Running,
     Passed,
     Failed(String),
 }
 
-/// The checks of a round, in order.
 struct CheckQueue {
-    checks: Vec<CheckState>,
+    /// In the order of the subjects.
+    states: Vec<CheckState>,
     /// The first that was not started yet.
     next: usize,
     /// How many have not finished.
@@ -115,19 +114,16 @@ struct CheckQueue {
 }
 
 impl CheckQueue {
-    fn take(&mut self) -> Option<(usize, HostCheck)> {
+    fn take(&mut self) -> Option<usize> {
         let number = self.next;
-        let state = self.checks.get_mut(number)?;
+        *self.states.get_mut(number)? = CheckState::Running;
         self.next += 1;
-        match std::mem::replace(state, CheckState::Running) {
-            CheckState::Waiting(check) => Some((number, check)),
-            _ => None,
-        }
+        Some(number)
     }
 
     /// Records an answer, unless the check was already given up.
     fn finish(&mut self, number: usize, answer: Result<(), String>) {
-        if let Some(state @ CheckState::Running) = self.checks.get_mut(number) {
+        if let Some(state @ CheckState::Running) = self.states.get_mut(number) {
             *state = answer.map_or_else(CheckState::Failed, |()| CheckState::Passed);
             self.unfinished -= 1;
             self.last_answer = Instant::now();
@@ -144,41 +140,43 @@ impl CheckQueue {
     }
 }
 
-/// Runs the named checks, many at a time.
+/// Checks all subjects, many at a time.
 ///
 /// A check that hangs keeps its thread. So when no check finishes for `patience`,
 /// the running ones are given up and new threads take over the rest.
-fn run_checks(
-    checks: Vec<(String, HostCheck)>,
+fn run_checks<T: Send + Sync + 'static>(
+    subjects: Vec<(String, T)>,
+    check: impl Fn(&T) -> Result<(), String> + Send + Sync + 'static,
     patience: Duration,
     stop: &dyn Fn() -> bool,
 ) -> ContactReport {
-    let (names, checks): (Vec<String>, Vec<HostCheck>) = checks.into_iter().unzip();
-    let checked = checks.len();
-    let shared = Arc::new((
-        Mutex::new(CheckQueue {
-            unfinished: checked,
-            checks: checks.into_iter().map(CheckState::Waiting).collect(),
-            next: 0,
-            last_answer: Instant::now(),
-        }),
-        Condvar::new(),
-    ));
+    let checked = subjects.len();
+    let queue = CheckQueue {
+        states: vec![CheckState::Waiting; checked],
+        next: 0,
+        unfinished: checked,
+        last_answer: Instant::now(),
+    };
+    let round = Arc::new(CheckRound {
+        subjects,
+        check,
+        queue: Mutex::new(queue),
+        finished: Condvar::new(),
+    });
     let start_threads = || {
         for _ in 0..checked.min(AT_ONCE) {
-            let shared = shared.clone();
+            let round = round.clone();
             // With fewer threads than wanted it only takes longer.
             let _ = std::thread::Builder::new()
                 .stack_size(256 << 10)
-                .spawn(move || check_thread(&shared.0, &shared.1));
+                .spawn(move || check_thread(&round));
         }
     };
     start_threads();
     let no_answer = format!("no answer within {} s", short_seconds(patience));
-    let mut queue = lock(&shared.0);
+    let mut queue = lock(&round.queue);
     while queue.unfinished > 0 && !stop() {
-        let waited = shared.1.wait_timeout(queue, Duration::from_millis(100));
-        queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        queue = wait_on(&round.finished, queue, Some(Duration::from_millis(100)));
         if queue.unfinished > 0 && queue.last_answer.elapsed() > patience {
             if !queue.give_up(&no_answer) {
                 break;
@@ -187,26 +185,33 @@ fn run_checks(
         }
     }
     // Emptied, so that no thread starts another check.
-    let states = std::mem::take(&mut queue.checks);
-    let failure = |(name, state)| match state {
-        CheckState::Waiting(_) => Some((name, "was not checked".into())),
-        CheckState::Running => Some((name, no_answer.clone())),
-        CheckState::Passed => None,
-        CheckState::Failed(why) => Some((name, why)),
-    };
-    let failures = names.into_iter().zip(states).filter_map(failure).collect();
+    let states = std::mem::take(&mut queue.states);
+    let failures = round
+        .subjects
+        .iter()
+        .zip(states)
+        .filter_map(|((name, _), state)| {
+            let why = match state {
+                CheckState::Passed => return None,
+                CheckState::Failed(why) => why,
+                CheckState::Running => no_answer.clone(),
+                CheckState::Waiting => "was not checked".into(),
+            };
+            Some((name.clone(), why))
+        });
+    let failures = failures.collect();
     ContactReport { checked, failures }
 }
 
 /// Runs one check after the other until none is left.
-fn check_thread(queue: &Mutex<CheckQueue>, finished: &Condvar) {
+fn check_thread<T>(round: &CheckRound<T, impl Fn(&T) -> Result<(), String>>) {
     loop {
         // A statement of its own: the lock must not be held during the check.
-        let taken = lock(queue).take();
-        let Some((number, check)) = taken else { return };
-        let answer = check();
-        lock(queue).finish(number, answer);
-        finished.notify_one();
+        let taken = lock(&round.queue).take();
+        let Some(number) = taken else { return };
+        let answer = (round.check)(&round.subjects[number].1);
+        lock(&round.queue).finish(number, answer);
+        round.finished.notify_one();
     }
 }
 
@@ -374,7 +379,6 @@ impl ContactMethods {
 
 /// The probe of one exec type on one host, and what it is expected to do.
 struct ProbeRun {
-    name: String,
     job: Job,
     exit: i32,
     output: Option<String>,
@@ -384,17 +388,17 @@ fn probe_runs(
     hosts: &[Arc<ContactHost>],
     environment: &JobEnvironment,
     timeout: Duration,
-) -> Vec<ProbeRun> {
+) -> Vec<(String, ProbeRun)> {
     let mut runs = Vec::new();
     for host in hosts {
         for exec in &host.exec_types {
             let Some(probe) = &exec.probe else { continue };
-            runs.push(ProbeRun {
-                name: format!("{} ({})", host.name, exec.name()),
+            let run = ProbeRun {
                 job: job::from_words(exec, &probe.words, &host.name, environment, timeout),
                 exit: probe.exit,
                 output: probe.output.clone(),
-            });
+            };
+            runs.push((format!("{} ({})", host.name, exec.name()), run));
         }
     }
     runs

@@ -8,8 +8,9 @@
 use super::sys;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What the signals so far have stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,10 +122,25 @@ impl Interrupt {
 
 /// Takes a lock. A panic ends the process (`panic = "abort"`), so a poisoned lock
 /// holds at worst an old value.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for the condition, at most for `patience`.
+pub fn wait_on<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    patience: Option<Duration>,
+) -> MutexGuard<'a, T> {
+    match patience {
+        None => condition
+            .wait(guard)
+            .unwrap_or_else(PoisonError::into_inner),
+        Some(patience) => {
+            let waited = condition.wait_timeout(guard, patience);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
+    }
 }
 
 /// `SIGINT`, `SIGTERM`, `SIGHUP`.

@@ -20,14 +20,14 @@
 #![forbid(unsafe_code)]
 
 use super::child::{self, Pause, RunningChild};
-use super::interrupt::{SignalLevel, lock};
+use super::interrupt::{SignalLevel, lock, wait_on};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, FinishedCommand, Job, Runner, Time, Wake};
 use super::sys;
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// A worker's stack in bytes; its buffers are on the heap.
@@ -164,7 +164,7 @@ impl Pool {
     fn start_here(&mut self, job: Job) -> Option<Job> {
         let deadline = self.shared.deadline(&job);
         let context = &self.shared.context;
-        match RunningChild::start(&job, deadline, false, None, context, Instant::now()) {
+        match RunningChild::start(&job, deadline, false, None, context) {
             Ok(running) => self.own = Some((job.number, Box::new(running))),
             Err(finished) if finished.ending == CommandEnd::Shortage => return Some(job),
             Err(finished) => lock(&self.shared.state)
@@ -289,19 +289,7 @@ impl Runner for Pool {
                 state = lock(&shared.state);
                 continue;
             }
-            state = match patience {
-                None => shared
-                    .news
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    shared
-                        .news
-                        .wait_timeout(state, patience)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
+            state = wait_on(&shared.news, state, patience);
         }
     }
 
@@ -358,10 +346,7 @@ fn run_worker(shared: &PoolShared) {
         } else if state.closed {
             return;
         } else {
-            state = shared
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = wait_on(&shared.work, state, None);
         }
     }
 }

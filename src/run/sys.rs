@@ -24,6 +24,16 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
+/// Repeats a call that a signal interrupts.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// The host name of this machine; empty if it has none.
 pub fn own_name() -> String {
     let mut buffer = [0u8; 256];
@@ -336,17 +346,11 @@ pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         let rest = &mut bytes[filled..];
-        // SAFETY: `rest` is writable for its length.
-        let result = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
-        match usize::try_from(result) {
-            Ok(count) => filled += count,
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-        }
+        filled += retry(|| {
+            // SAFETY: `rest` is writable for its length.
+            let result = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+            usize::try_from(result).map_err(|_| io::Error::last_os_error())
+        })?;
     }
     Ok(())
 }
@@ -455,21 +459,14 @@ pub fn spawn(program: &Program) -> io::Result<(i32, Option<OwnedFd>)> {
 
 /// Writes one number to a pipe. Such a short message is never split.
 pub fn write_message(pipe: BorrowedFd, message: i32) -> io::Result<()> {
-    loop {
-        // SAFETY: the number is valid for the call.
-        let result = unsafe {
-            libc::write(
-                pipe.as_raw_fd(),
-                (&raw const message).cast(),
-                size_of::<i32>(),
-            )
-        };
-        match result {
-            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            -1 => return Err(io::Error::last_os_error()),
-            _ => return Ok(()),
+    let bytes = message.to_ne_bytes();
+    retry(|| {
+        // SAFETY: the bytes are valid for the call.
+        match unsafe { libc::write(pipe.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
         }
-    }
+    })
 }
 
 /// Runs in the new process on borrowed memory, so it only makes system calls.
@@ -519,23 +516,12 @@ extern "C" fn become_program(setup: *mut libc::c_void) -> libc::c_int {
 /// its id or its group's yet. Waits for it if `wait`.
 pub fn has_ended(pid: i32, wait: bool) -> io::Result<bool> {
     let flags = libc::WEXITED | libc::WNOWAIT | if wait { 0 } else { libc::WNOHANG };
-    loop {
-        // SAFETY: siginfo_t is plain data that the call fills.
-        let result = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            check(libc::waitid(
-                libc::P_PID,
-                pid as libc::id_t,
-                &mut info,
-                flags,
-            ))
-            .map(|_| info.si_pid() == pid)
-        };
-        match result {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
+    // SAFETY: siginfo_t is plain data that the call fills.
+    retry(|| unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let result = libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, flags);
+        check(result).map(|_| info.si_pid() == pid)
+    })
 }
 
 /// How a process ended, and the resources it used.
@@ -551,20 +537,11 @@ pub struct ReapedChild {
 
 /// Waits for the child and reaps it; its id is free afterwards.
 pub fn reap(pid: i32) -> io::Result<ReapedChild> {
-    let (mut status, mut usage);
-    loop {
-        // SAFETY: rusage is plain data that the call fills.
-        let result = unsafe {
-            status = 0;
-            usage = std::mem::zeroed::<libc::rusage>();
-            check(libc::wait4(pid, &mut status, 0, &mut usage))
-        };
-        match result {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-            Ok(_) => break,
-        }
-    }
+    // SAFETY: rusage is plain data that the call fills.
+    let (status, usage) = retry(|| unsafe {
+        let (mut status, mut usage) = (0, std::mem::zeroed::<libc::rusage>());
+        check(libc::wait4(pid, &mut status, 0, &mut usage)).map(|_| (status, usage))
+    })?;
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
     let status = if libc::WIFSIGNALED(status) {
         Err(libc::WTERMSIG(status))
