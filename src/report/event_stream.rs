@@ -121,16 +121,7 @@ impl EventStream {
                 line.string("level", level_name(*level));
                 line.words("running", running);
             }),
-            Event::Started { .. }
-            | Event::Block { .. }
-            | Event::Branch { .. }
-            | Event::Finished { .. }
-            | Event::BlockFinished { .. }
-            | Event::Skipped { .. }
-            | Event::Restored { .. }
-            | Event::Retry { .. }
-            | Event::Sleep { .. } => self.task_event(event),
-            Event::Debug { .. } | Event::Beat | Event::Asked => {}
+            _ => self.task_event(event),
         }
     }
 

@@ -141,7 +141,8 @@ impl LogDirectory {
     pub fn write_output(&self, task_file: &str, text: &str) -> io::Result<()> {
         let directory = self.output_directory()?;
         let (_, path) = create_numbered(&directory, &self.dated_stem(task_file), "json")?;
-        replace_file::replace(&path, text.as_bytes())
+        let written = replace_file::replace(&path, text.as_bytes());
+        written.inspect_err(|_| drop(fs::remove_file(&path)))
     }
 
     /// The file in which `--mail-once` remembers how a job failed.

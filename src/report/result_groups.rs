@@ -50,11 +50,7 @@ pub fn group_results(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
 pub fn group_briefly(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
     let mut all = shared_results(block);
     if all.len() > GROUPS {
-        let (mut failures, others): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|(_, result)| result.outcome.is_failure());
-        failures.extend(others);
-        all = failures;
+        all.sort_by_key(|(_, result)| !result.outcome.is_failure());
     }
     briefly(all, &|result| lines(result, mask))
 }
