@@ -76,7 +76,7 @@ fn a_home_that_is_read_only_refuses_the_run() {
     let script = "mount -t tmpfs -o ro none home; HOME=$PWD/home exec \"$0\" -r tasks.txt";
     if let Some(ran) = in_namespace(&sandbox, script) {
         refused_before_anything_runs(&sandbox, &ran);
-        assert!(ran.stderr.contains("read-only"), "{ran:?}");
+        assert!(ran.stderr.contains("Read-only"), "{ran:?}");
     }
 }
 

@@ -301,9 +301,9 @@ fn a_file_that_cannot_be_opened_is_refused_before_anything_runs() {
         ),
         (
             "absent/ev",
-            "cannot open the event stream `absent/ev`: no such file",
+            "cannot open the event stream `absent/ev`: No such file",
         ),
-        (".", "cannot open the event stream `.`: is a directory"),
+        (".", "cannot open the event stream `.`: Is a directory"),
     ] {
         let sandbox = Sandbox::new();
         fifo(&sandbox);
@@ -325,7 +325,7 @@ fn a_full_disk_is_reported_once_and_does_not_end_the_run() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(
         ran.stderr,
-        "tasker: cannot write events to `/dev/full`: no space left on device; \
+        "tasker: cannot write events to `/dev/full`: No space left on device; \
          the run continues without them\n"
     );
 }

@@ -123,7 +123,7 @@ fn a_limit_that_never_lifts_fails_clearly() {
     let ran = run_with_limit(&sandbox, "ulimit -n 12", tasks);
     assert_ne!(ran.code, 0, "{ran:?}");
     let output = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(output.contains("too many open files"), "{output}");
+    assert!(output.contains("Too many open files"), "{output}");
 }
 
 #[test]

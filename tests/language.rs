@@ -544,7 +544,7 @@ fn node_sets_are_bounded() {
     refused(block(&",".repeat(1_000_000)), 20, "this node set is empty");
     refused(block(&format!("a[{}]", "1-9,".repeat(1_000_000))), 20, "a");
     refused(block("file:/dev/zero"), 20, "larger than 64 MiB");
-    refused(block("file:/"), 20, "is a directory");
+    refused(block("file:/"), 20, "Is a directory");
     let hosts = lines(100_000, |i| format!("web{i},"));
     valid(block(&hosts));
 }

@@ -160,6 +160,76 @@ fn other_hosts_another_outcome_or_another_task_is_another_failure() {
     );
 }
 
+/// A file that is invalid, empty or missing, or an option that it does not allow.
+#[test]
+fn the_refusal_of_a_bad_file_is_repeated_in_one_line() {
+    let cases: [(i32, &str, &[&str], &str, &str); 3] = [
+        (
+            20,
+            "task=1\nexec=local\ncommand=true\nnexxt=always\n",
+            &[],
+            "unknown key `nexxt`",
+            "the task file is invalid: 1 error, 0 warnings; nothing was run",
+        ),
+        (
+            24,
+            "# nothing yet\n",
+            &[],
+            "the file holds no tasks",
+            "the file holds no tasks; nothing was run",
+        ),
+        (
+            2,
+            "task=1\nexec=local\ncommand=true\n",
+            &["--type=shh"],
+            "there is no exec type",
+            "--type: there is no exec type `shh`; nothing was run",
+        ),
+    ];
+    for (code, text, options, in_full, what) in cases {
+        let sandbox = Sandbox::new();
+        let first = run_quietly(&sandbox, text, options);
+        assert_eq!(first.code, code, "{first:?}");
+        assert!(first.stderr.contains(in_full), "{first:?}");
+        assert!(!first.stderr.contains("same as"), "{first:?}");
+        let second = run_quietly(&sandbox, text, options);
+        assert_eq!((second.code, second.stdout.as_str()), (code, ""));
+        assert_eq!(
+            without_time(&second.stderr),
+            format!("tasker: tasks.txt: same as since HH:MM (2nd time): {what}\n")
+        );
+        // Another mistake is another failure, and a success ends it.
+        let other = run_quietly(&sandbox, &format!("{text}oops\n"), &[]);
+        assert!(other.stderr.contains("tasks.txt:"), "{other:?}");
+        assert!(!other.stderr.contains("same as"), "{other:?}");
+    }
+}
+
+/// A file that comes and goes: the job is known by its path.
+#[test]
+fn a_missing_file_is_reported_once_and_recovers() {
+    let sandbox = Sandbox::new();
+    let run = || {
+        let arguments = ["-r", "-q", "--mail-once", "tasks.txt"];
+        Ran::from(sandbox.tasker(&arguments).output().expect("tasker runs"))
+    };
+    assert!(!run().stderr.contains("same as"));
+    let second = run();
+    assert_eq!(second.code, 30);
+    assert!(
+        second.stderr.contains("(2nd time): there is no task file"),
+        "{second:?}"
+    );
+    sandbox.file("tasks.txt", "task=1\nexec=local\ncommand=true\n");
+    let well = run();
+    assert_eq!((well.code, well.stderr.as_str()), (0, ""), "{well:?}");
+    assert!(
+        without_time(&well.stdout)
+            .contains("tasks.txt: recovered at HH:MM after 2 failures since HH:MM"),
+        "{well:?}"
+    );
+}
+
 #[test]
 fn a_run_that_is_refused_is_a_failure_as_well() {
     let sandbox = Sandbox::new();

@@ -90,3 +90,31 @@ fn twenty_simultaneous_runs_give_a_project_twenty_complete_lines() {
     assert_eq!(logs.len(), 20, "each run has a log of its own:\n{summary}");
     assert!(logs.iter().all(|log| std::fs::metadata(log).is_ok()));
 }
+
+/// A destination that cannot be written refuses the run, and is not tried again to
+/// say so; the other one is.
+#[test]
+fn a_destination_that_cannot_be_written_is_reported_once() {
+    let text = "task=1\nexec=shell\ncommand=echo x >>effects\n";
+    for (broken, other) in [("--report", "--output-json"), ("--output-json", "--report")] {
+        let sandbox = Sandbox::new();
+        let (broken_file, other_file) = (format!("{broken}=absent/x"), format!("{other}=there"));
+        let ran = sandbox.run(text, &[&broken_file, &other_file]);
+        assert_eq!(ran.code, 32, "{ran:?}");
+        let about: Vec<&str> = ran
+            .stderr
+            .lines()
+            .filter(|l| l.contains("absent/x"))
+            .collect();
+        assert_eq!(about.len(), 1, "{ran:?}");
+        assert!(about[0].ends_with("; nothing was run"), "{ran:?}");
+        assert!(about[0].contains("No such file or directory"), "{ran:?}");
+        assert!(!about[0].contains("os error"), "{ran:?}");
+        let there = sandbox.read("there");
+        assert!(
+            there.contains("32") && there.contains("absent/x"),
+            "{there}"
+        );
+        assert!(!sandbox.path.join("effects").exists());
+    }
+}

@@ -513,8 +513,8 @@ fn every_kind_of_end_has_its_exit_code() {
     }
     for line in [
         "Task 50 ended: failed, exit code 126,",
-        "Task 50 stderr| cannot enter the working directory `no/such/place`: no such file",
-        "Task 51 stderr| cannot enter the working directory `plain`: not a directory",
+        "Task 50 stderr| cannot enter the working directory `no/such/place`: No such file",
+        "Task 51 stderr| cannot enter the working directory `plain`: Not a directory",
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }

@@ -1274,6 +1274,28 @@ fn the_configuration_is_searched_in_order() {
     assert!(ran.stderr.contains(message), "{ran:?}");
 }
 
+/// A directory in place of the file, whether it was found or named.
+#[test]
+fn a_directory_is_not_a_configuration() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", "task=0\nexec=local\ncommand=true\n");
+    let usual = sandbox.path.join(".config/tasker/tasker.conf");
+    std::fs::create_dir_all(&usual).expect("a directory");
+    std::fs::create_dir(sandbox.path.join("named.conf")).expect("a directory");
+    for (options, shown) in [
+        (&["tasks.txt"][..], usual.display().to_string()),
+        (&["-r", "tasks.txt"], usual.display().to_string()),
+        (&["--config=named.conf", "tasks.txt"], "named.conf".into()),
+        (&["--status"], usual.display().to_string()),
+    ] {
+        let ran = Ran::from(sandbox.tasker(options).output().expect("tasker runs"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+        let why = format!("the configuration `{shown}` is a directory, not a file\n");
+        assert!(ran.stderr.contains(&why), "{ran:?}");
+        assert!(!ran.stderr.contains("os error"), "{ran:?}");
+    }
+}
+
 #[test]
 fn every_setting_of_the_configuration_has_its_effect() {
     let sandbox = Sandbox::new();

@@ -280,8 +280,8 @@ fn an_unwritable_page_is_found_before_anything_runs() {
     let tasks = "task=1\nexec=shell\ncommand=touch ran\n";
     sandbox.file("file", "");
     for (path, why) in [
-        ("gone/report.html", "no such file or directory"),
-        ("file/report.html", "not a directory"),
+        ("gone/report.html", "No such file or directory"),
+        ("file/report.html", "Not a directory"),
         (".", "is a directory"),
     ] {
         let ran = sandbox.run(tasks, &["--report", path]);

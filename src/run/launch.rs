@@ -271,7 +271,7 @@ fn find_program(
         }
     }
     match found_forbidden {
-        true => failure(exit::NOT_EXECUTABLE, "permission denied"),
+        true => failure(exit::NOT_EXECUTABLE, "Permission denied"),
         false => failure(exit::NOT_FOUND, "command not found"),
     }
 }

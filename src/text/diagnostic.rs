@@ -391,7 +391,7 @@ pub fn expected(what: &str, found: &str) -> String {
 pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_lowercase(),
+        Some(end) => text[..end].to_string(),
         None => text,
     }
 }
