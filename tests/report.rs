@@ -89,7 +89,7 @@ fn a_successful_run_is_shown_completely() {
     page.assert_text("hosts 4 ok");
     page.assert_text("Change CHG1");
     page.assert_text("Project PROD");
-    page.assert_text("final tasks begin");
+    page.assert_text("final tasks start");
     // Equal outputs once, and the plan and the task file.
     page.assert_text("h[1-3],localhost (4): ok stdout 5 bytes");
     page.assert_text("parallel, at most 50 at once, on each of h[1-3],localhost");

@@ -220,7 +220,11 @@ fn describe(event: &Event) -> String {
             format!("Executing {titled}: its condition is {holds}, {tasks} to run")
         }
         Event::Restored { about, result } => {
-            format!("Restored {}: {}", titled(about), endings::task_end(result))
+            let (label, title) = (label_and_host(about), safe_text::title_suffix(about));
+            format!(
+                "Restored task {label}{title}: {}",
+                endings::task_end(result)
+            )
         }
         Event::Skipped { about } => format!("{} skipped: its condition is false", titled(about)),
         Event::Retry {
