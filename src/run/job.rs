@@ -110,10 +110,7 @@ pub fn prepare(
         }
         Recipe::None => return Err("there is no command".into()),
     };
-    let mut filler = Filler {
-        evaluation,
-        shown: Vec::new(),
-    };
+    let filler = Filler { evaluation };
     let variables = filler.variables(command, common);
     let filled = match payload {
         Payload::Words { words, of_command } => filler.words(&exec, words, *of_command, &variables),
@@ -124,23 +121,22 @@ pub fn prepare(
         .chain(&filled.values)
         .map(|(name, value)| setting(name, value));
     let job = Job {
-        number: 0,
-        task: None,
-        host: evaluation.context.hostname.clone(),
-        words: filled.words,
-        environment: common.environment.clone(),
         settings: settings.collect(),
         stdin: stdin(command, evaluation),
         workdir: command.workdir.as_ref().map(|w| w.fill(evaluation)),
-        timeout: timeout.timeout(&exec),
-        deadline: None,
         remote: filled.remote,
-        carried: is_carried(&exec),
+        ..new_job(
+            &exec,
+            filled.words,
+            &evaluation.context.hostname,
+            common,
+            timeout.timeout(&exec),
+        )
     };
     Ok(PreparedJob {
         job,
         exec,
-        shown: filler.shown.join(" "),
+        shown: filled.shown.join(" "),
     })
 }
 
@@ -166,23 +162,34 @@ pub fn from_words(
         ExecMethod::Words | ExecMethod::Script => (words, None),
     };
     Job {
+        settings: vec![setting("TASKER_HOSTNAME", host.as_bytes())],
+        remote,
+        ..new_job(exec, words, host, common, timeout)
+    }
+}
+
+/// A job that only has its words.
+fn new_job(
+    exec: &ExecType,
+    words: Vec<Vec<u8>>,
+    host: &str,
+    common: &JobEnvironment,
+    timeout: Duration,
+) -> Job {
+    Job {
         number: 0,
         task: None,
         host: host.to_string(),
         words,
         environment: common.environment.clone(),
-        settings: vec![setting("TASKER_HOSTNAME", host.as_bytes())],
+        settings: Vec::new(),
         stdin: Stdin::Null,
         workdir: None,
         timeout,
         deadline: None,
-        remote,
-        carried: is_carried(exec),
+        remote: None,
+        carried: matches!(exec.way, ExecMethod::Argv(_)) && !exec.is_local(),
     }
-}
-
-fn is_carried(exec: &ExecType) -> bool {
-    matches!(exec.way, ExecMethod::Argv(_)) && !exec.is_local()
 }
 
 /// The exec type of a task whose exec type or host comes from a result.
@@ -245,19 +252,21 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
 
 struct Filler<'a> {
     evaluation: &'a Evaluation<'a>,
-    shown: Vec<String>,
 }
 
 /// A variable and its value.
 type Variable = (String, Vec<u8>);
 
 /// A command with its values filled in.
+#[derive(Default)]
 struct FilledCommand {
     /// What is executed on this machine.
     words: Vec<Vec<u8>>,
     /// The values of a script, for its environment.
     values: Vec<Variable>,
     remote: Option<RemoteCommand>,
+    /// The words to show.
+    shown: Vec<String>,
 }
 
 impl Filler<'_> {
@@ -283,127 +292,96 @@ impl Filler<'_> {
     }
 
     fn words(
-        &mut self,
+        &self,
         exec: &ExecType,
         payload: &[Template],
         of_command: usize,
         variables: &[Variable],
     ) -> FilledCommand {
+        let host = &self.evaluation.context.hostname;
         let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
             .iter()
-            .map(|word| {
-                (
-                    self.word_bytes(word),
-                    quote::shell_word(&shown(word, self.evaluation)),
-                )
-            })
+            .map(|word| (self.word_bytes(word), self.shown(word)))
             .unzip();
-        let (words, remote) = match &exec.way {
-            ExecMethod::Ssh { .. } => {
-                self.shown = vec![
+        match &exec.way {
+            ExecMethod::Ssh { .. } => FilledCommand {
+                words: ssh_words(host),
+                remote: Some(RemoteCommand::from_words(&words, variables)),
+                shown: vec![
                     "ssh".into(),
-                    self.host(),
+                    quote::shell_word(host),
                     quote::shell_word(&shown.join(" ")),
-                ];
-                (
-                    ssh_words(&self.evaluation.context.hostname),
-                    Some(RemoteCommand::from_words(&words, variables)),
-                )
-            }
+                ],
+                ..FilledCommand::default()
+            },
             ExecMethod::Argv(args) => {
                 let (command, arguments) = words.split_at(of_command);
-                let carried =
-                    fill_argv(args, command, arguments, &self.evaluation.context.hostname);
-                self.show_carried(args, &shown[..of_command], &shown[of_command..]);
-                (carried, None)
+                FilledCommand {
+                    words: fill_argv(args, command, arguments, host),
+                    shown: show_argv(args, &shown[..of_command], &shown[of_command..], host),
+                    ..FilledCommand::default()
+                }
             }
-            ExecMethod::Words | ExecMethod::Script => {
-                self.shown = shown;
-                (words, None)
-            }
-        };
-        FilledCommand {
-            words,
-            values: Vec::new(),
-            remote,
+            ExecMethod::Words | ExecMethod::Script => FilledCommand {
+                words,
+                shown,
+                ..FilledCommand::default()
+            },
         }
     }
 
     /// A script: its values go into the environment of a local shell. Elsewhere they
     /// precede the script as assignments.
-    fn script(
-        &mut self,
-        exec: &ExecType,
-        script: &Script,
-        variables: &[Variable],
-    ) -> FilledCommand {
+    fn script(&self, exec: &ExecType, script: &Script, variables: &[Variable]) -> FilledCommand {
+        let host = &self.evaluation.context.hostname;
         let mut values = Vec::new();
-        let mut settings = Vec::new();
+        let mut shown = Vec::new();
         for (index, value) in script.values.iter().enumerate() {
             let name = variable(index + 1);
-            settings.push(format!(
-                "{name}={}",
-                quote::shell_word(&shown(value, self.evaluation))
-            ));
+            shown.push(format!("{name}={}", self.shown(value)));
             let value = self.limited(value, name.len() + 1, "a value in the script");
             values.push((name, value));
         }
         let text = self.word_bytes(&script.text);
-        let shown = quote::shell_word(&shown(&script.text, self.evaluation));
+        let shown_text = self.shown(&script.text);
         match &exec.way {
             ExecMethod::Ssh { .. } => {
-                settings.extend(["ssh".into(), self.host(), shown]);
-                self.shown = settings;
-                let remote = Some(RemoteCommand::from_script(&text, &values, variables));
+                shown.extend(["ssh".into(), quote::shell_word(host), shown_text]);
                 FilledCommand {
-                    words: ssh_words(&self.evaluation.context.hostname),
-                    values: Vec::new(),
-                    remote,
+                    words: ssh_words(host),
+                    remote: Some(RemoteCommand::from_script(&text, &values, variables)),
+                    shown,
+                    ..FilledCommand::default()
                 }
             }
             ExecMethod::Argv(args) => {
                 let whole = [assignments(&values), text].concat();
-                self.shown = settings;
-                self.show_carried(args, &[shown], &[]);
-                let words = fill_argv(args, &[whole], &[], &self.evaluation.context.hostname);
+                shown.extend(show_argv(args, &[shown_text], &[], host));
                 FilledCommand {
-                    words,
-                    values: Vec::new(),
-                    remote: None,
+                    words: fill_argv(args, &[whole], &[], host),
+                    shown,
+                    ..FilledCommand::default()
                 }
             }
             ExecMethod::Words | ExecMethod::Script => {
-                let shell = if Path::new("/bin/bash").exists() {
-                    "/bin/bash"
-                } else {
-                    "/bin/sh"
+                let shell = match Path::new("/bin/bash").exists() {
+                    true => "/bin/bash",
+                    false => "/bin/sh",
                 };
-                settings.extend([shell.to_string(), "-c".into(), shown]);
-                self.shown = settings;
+                shown.extend([shell.to_string(), "-c".into(), shown_text]);
                 FilledCommand {
                     words: vec![shell.into(), b"-c".to_vec(), text],
                     values,
-                    remote: None,
+                    shown,
+                    ..FilledCommand::default()
                 }
             }
         }
     }
 
-    fn host(&self) -> String {
-        quote::shell_word(&self.evaluation.context.hostname)
-    }
-
-    fn show_carried(&mut self, args: &[Arg], command: &[String], arguments: &[String]) {
-        for arg in args {
-            match arg {
-                Arg::Word(parts) => self.shown.push(quote::shell_word(&with_host(
-                    parts,
-                    &self.evaluation.context.hostname,
-                ))),
-                Arg::Command | Arg::Script => self.shown.extend_from_slice(command),
-                Arg::Arguments => self.shown.extend_from_slice(arguments),
-            }
-        }
+    /// The word as it is shown, quoted.
+    fn shown(&self, word: &Template) -> String {
+        quote::shell_word(&shown(word, self.evaluation))
     }
 
     fn word_bytes(&self, word: &Template) -> Vec<u8> {
@@ -478,10 +456,26 @@ fn ssh_words(host: &str) -> Vec<Vec<u8>> {
 
 /// An exec type's argument vector with the words filled in.
 fn fill_argv(args: &[Arg], command: &[Vec<u8>], arguments: &[Vec<u8>], host: &str) -> Vec<Vec<u8>> {
+    let word = |parts: &[Option<String>]| with_host(parts, host).into_bytes();
+    fill_args(args, command, arguments, word)
+}
+
+/// The same with words that are shown, which are quoted.
+fn show_argv(args: &[Arg], command: &[String], arguments: &[String], host: &str) -> Vec<String> {
+    let word = |parts: &[Option<String>]| quote::shell_word(&with_host(parts, host));
+    fill_args(args, command, arguments, word)
+}
+
+fn fill_args<W: Clone>(
+    args: &[Arg],
+    command: &[W],
+    arguments: &[W],
+    word: impl Fn(&[Option<String>]) -> W,
+) -> Vec<W> {
     let mut out = Vec::new();
     for arg in args {
         match arg {
-            Arg::Word(parts) => out.push(with_host(parts, host).into_bytes()),
+            Arg::Word(parts) => out.push(word(parts)),
             Arg::Command | Arg::Script => out.extend_from_slice(command),
             Arg::Arguments => out.extend_from_slice(arguments),
         }

@@ -167,12 +167,9 @@ impl Journal {
             .open(&unnamed)?;
         file.lock()?;
         let mut journal = Journal::new(path, file, secrets, spool);
-        // A header is read before the secrets are known to be the same; it has none.
-        let fields = Record::Begin(Cow::Borrowed(header)).encode(&[]);
-        let (bytes, checksum) = frame::encode(&fields, 0);
         journal.file.set_len(0)?;
-        journal.append(&[MAGIC, &bytes].concat())?;
-        journal.checksum = checksum;
+        journal.append(MAGIC)?;
+        journal.append_record(&Record::Begin(Cow::Borrowed(header)))?;
         std::fs::rename(unnamed, path)?;
         spool.keep();
         Ok(journal)
@@ -394,10 +391,7 @@ impl Journal {
     pub fn prepare_resume(&mut self, finish_only: bool) -> io::Result<()> {
         self.free_preallocated()?;
         if let Some(turn) = self.turn_to_repeat(finish_only) {
-            let fields = Record::Cut(turn).encode(&[]);
-            let (bytes, checksum) = frame::encode(&fields, self.checksum);
-            self.append(&bytes)?;
-            self.checksum = checksum;
+            self.append_record(&Record::Cut(turn))?;
             self.index.cut(turn);
         }
         self.file.sync_data()
@@ -434,6 +428,13 @@ impl Journal {
         Ok(())
     }
 
+    fn append_record(&mut self, record: &Record<&TaskResult>) -> io::Result<()> {
+        let (bytes, checksum) = frame::encode(&record.encode(&self.secrets), self.checksum);
+        self.append(&bytes)?;
+        self.checksum = checksum;
+        Ok(())
+    }
+
     fn free_preallocated(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;
         self.allocated = self.length;
@@ -450,13 +451,9 @@ impl Journal {
             self.unrecorded.extend(what);
             return;
         }
-        let (bytes, checksum) = frame::encode(&record.encode(&self.secrets), self.checksum);
         self.unsynced.extend(what);
-        match self.append(&bytes) {
-            Ok(()) => {
-                self.checksum = checksum;
-                self.dirty = true;
-            }
+        match self.append_record(record) {
+            Ok(()) => self.dirty = true,
             Err(e) => self.give_up(&e),
         }
     }
@@ -467,11 +464,10 @@ impl Journal {
         if self.pretends || self.broken.is_some() {
             return;
         }
-        let (bytes, checksum) = frame::encode(&record.encode(&self.secrets), self.checksum);
-        if self.append(&bytes).is_ok() {
-            self.checksum = checksum;
-        } else if let Err(e) = self.free_preallocated() {
-            // If a part of it stayed, the next records could not be read.
+        // If a part of it stayed, the next records could not be read.
+        if self.append_record(record).is_err()
+            && let Err(e) = self.free_preallocated()
+        {
             self.give_up(&e);
         }
     }

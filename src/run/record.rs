@@ -167,8 +167,13 @@ pub enum Record<'a, R> {
 }
 
 impl Record<'_, &TaskResult> {
-    /// The fields as they are written; each of the secrets is replaced.
+    /// The fields as they are written. Each of the secrets is replaced.
     pub fn encode(&self, secrets: &[Vec<u8>]) -> Vec<u8> {
+        // A header has no secrets; it is read to find out whether they are the same.
+        let secrets = match self {
+            Record::Begin(_) => &[],
+            _ => secrets,
+        };
         let mut out = FieldWriter::new(secrets);
         match self {
             Record::Begin(header) => out.kind("begin").header(header),
