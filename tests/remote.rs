@@ -92,7 +92,7 @@ impl Vectors {
         }
     }
 
-    fn word(&mut self) -> (String, Vec<u8>) {
+    fn quoted_word(&mut self) -> (String, Vec<u8>) {
         if self.pick(12) == 0 {
             return ("''".into(), Vec::new());
         }
@@ -130,7 +130,9 @@ fn words_arrive_byte_for_byte() {
     let mut expected = Vec::new();
     for number in 0..500 {
         let exec = ["local", "shell", "ssh", "ssh-shell"][number % 4];
-        let mut made: Vec<_> = (0..vectors.pick(8)).map(|_| vectors.word()).collect();
+        let mut made: Vec<_> = (0..vectors.pick(8))
+            .map(|_| vectors.quoted_word())
+            .collect();
         // A blank at the end of a line would be dropped.
         made.push(("end".into(), b"end".to_vec()));
         let text: Vec<&str> = made.iter().map(|w| w.0.as_str()).collect();
