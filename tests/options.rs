@@ -396,14 +396,14 @@ fn old_options_are_accepted_with_one_note() {
 
 #[test]
 fn skipping_validation_warns_and_skips_no_errors() {
-    let doubtful = format!("SPARE=1\n{HELLO}");
+    let unused_global = format!("SPARE=1\n{HELLO}");
     let tasks = "tasker: warning: flow checks and all warnings are skipped\n";
     let hosts = "tasker: warning: hosts are neither resolved nor contacted before the run\n";
     for (option, note) in [
         ("--skip-task-validation", tasks.to_string()),
         ("--skip-validation", format!("{tasks}{hosts}")),
     ] {
-        let (_, ran) = run_text(&doubtful, &[option]);
+        let (_, ran) = run_text(&unused_global, &[option]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, note.as_str()));
         let (_, ran) = run_text("task=1\nhostname=localhost\ncommand=x\ngoto=9\n", &[option]);
         assert_eq!(ran.code, 20, "{ran:?}");
@@ -533,8 +533,8 @@ fn log_levels_control_the_detail() {
 
 #[test]
 fn quiet_is_silent_unless_something_fails() {
-    let doubtful = format!("SPARE=1\n{HELLO}");
-    let (sandbox, ran) = run_text(&doubtful, &["-rq"]);
+    let unused_global = format!("SPARE=1\n{HELLO}");
+    let (sandbox, ran) = run_text(&unused_global, &["-rq"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
         (0, "", "")
@@ -548,7 +548,7 @@ fn quiet_is_silent_unless_something_fails() {
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("/no/such/place"), "{}", ran.stderr);
     // Printing is the purpose of a dry run.
-    let (_, ran) = run_text(&doubtful, &["-q"]);
+    let (_, ran) = run_text(&unused_global, &["-q"]);
     assert!(
         ran.stdout.contains("echo hello") && ran.stderr.contains("never used"),
         "{ran:?}"
