@@ -217,7 +217,7 @@ fn a_report_that_cannot_be_written_is_a_warning() {
     sandbox.file("taken", "a file");
     let ran = tasker(&sandbox, GOOD, &["-l", "taken", "--validate-only"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let warning = "tasker: warning: cannot add to the validation report: ";
+    let warning = "tasker: warning: the validation report is not written: ";
     assert!(ran.stderr.starts_with(warning), "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
     assert_eq!(tasker(&sandbox, BAD, &["-l", "taken"]).code, 20);

@@ -23,7 +23,7 @@ pub fn task_end(result: &TaskResult) -> String {
     outcome_and_cause(result) + &exit_part(result.outcome, result.exit)
 }
 
-/// `, exit 3`, where a process ended with a code that says something.
+/// `, exit 3`; empty if nothing ran, or if the exit code adds nothing to the outcome.
 pub fn exit_part(outcome: Outcome, code: i32) -> String {
     match (outcome, code) {
         (Outcome::Ok, 0) | (Outcome::Skipped, _) | (_, ..0) => String::new(),
@@ -31,7 +31,7 @@ pub fn exit_part(outcome: Outcome, code: i32) -> String {
     }
 }
 
-/// `exit 3`, `timeout`: shorter, where it is clear that the subject failed.
+/// `exit 3`, `timeout`: for a subject that is known to have failed.
 pub fn failure_label(outcome: Outcome, code: i32) -> String {
     match outcome {
         Outcome::Failed => format!("exit {code}"),

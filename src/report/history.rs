@@ -55,7 +55,7 @@ pub struct History {
     pub signals: Vec<(Duration, i32)>,
     /// When the final tasks began.
     pub finals: Option<Duration>,
-    /// Stretches that last, by label: attempts and blocks, and waits.
+    /// Open stretches by label: attempts and blocks, and waits.
     open: HashMap<String, usize>,
     waiting: HashMap<String, usize>,
     /// The current pause of the flow.

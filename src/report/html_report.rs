@@ -35,7 +35,7 @@ pub struct HtmlReport<'a> {
     pub details: Option<RunDetails<'a>>,
 }
 
-/// What a run that took place adds to its run.
+/// What the page of a run that took place also shows.
 pub struct RunDetails<'a> {
     pub history: &'a History,
     /// The plan as text.

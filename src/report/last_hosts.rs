@@ -1,21 +1,21 @@
 //! The hosts of a task file's last run by outcome, for `--limit last:failed`
-//! (SPEC §3.5): one `OUTCOME HOST` a line, in a file named after the real path of
+//! (SPEC §6): one `OUTCOME HOST` a line, in a file named after the real path of
 //! the task file.
 #![forbid(unsafe_code)]
 
 use super::log_directory::LogDirectory;
 use super::replace_file;
 use crate::outcome::Outcome;
-use crate::text::diagnostic::reason;
+use crate::text::diagnostic::{cannot, reason};
 use crate::text::sha256;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl LogDirectory {
     fn last_hosts_file(&self, task_file: &str) -> io::Result<PathBuf> {
-        let real = fs::canonicalize(task_file)?;
+        let real = fs::canonicalize(task_file).map_err(cannot("find", Path::new(task_file)))?;
         let name = sha256::hex(real.as_os_str().as_encoded_bytes());
         let name = format!("state/last_{}.hosts", &name[..16]);
         Ok(self.path().join(name))

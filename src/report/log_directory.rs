@@ -121,7 +121,8 @@ impl LogDirectory {
         let (mut file, path) = self.create_in("tasks", |directory| {
             create_numbered(directory, &stem, "txt")
         })?;
-        file.write_all(mask_definitions(text, mask).as_bytes())?;
+        file.write_all(mask_definitions(text, mask).as_bytes())
+            .map_err(cannot("write", &path))?;
         Ok(path)
     }
 
@@ -154,25 +155,35 @@ impl LogDirectory {
     pub fn append_to_validations(&self, entry: &str) -> io::Result<()> {
         let day = clock::compact(self.began);
         let day = day.split('_').next().unwrap_or_default();
-        let mut file = self.open_shared(&format!("validation_report_{day}.log"))?;
-        file.write_all(entry.as_bytes())
+        let name = format!("validation_report_{day}.log");
+        self.append_shared(&name, |_| Ok(entry.to_string()))
     }
 
-    /// Opens a file in `logs` that several runs append to, and locks it. Each run
-    /// appends in one write, so that their lines are never mixed.
-    pub fn open_shared(&self, name: &str) -> io::Result<File> {
+    /// Appends to a file in `logs` that several runs share. Each run appends in one
+    /// write, under a lock, so that their lines are never mixed. The text can depend
+    /// on the file.
+    ///
+    /// # Errors
+    /// `cannot append to PATH: REASON`.
+    pub fn append_shared(
+        &self,
+        name: &str,
+        text: impl FnOnce(&File) -> io::Result<String>,
+    ) -> io::Result<()> {
+        let path = self.path.join("logs").join(name);
         let file = self.create_in("logs", |directory| {
             let path = directory.join(name);
-            let open = OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path);
-            open.map_err(cannot("open", &path))
+            let mut options = OpenOptions::new();
+            let options = options.read(true).append(true).create(true);
+            let open = options.mode(0o600).open(&path);
+            open.map_err(cannot("append to", &path))
         })?;
-        file.lock()?;
-        Ok(file)
+        let append = |mut file: File| {
+            file.lock()?;
+            let text = text(&file)?;
+            file.write_all(text.as_bytes())
+        };
+        append(file).map_err(cannot("append to", &path))
     }
 }
 

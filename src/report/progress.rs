@@ -60,7 +60,7 @@ struct BlockProgress {
     at_once: usize,
     /// The outcome of each finished subtask, by label.
     over: HashMap<String, Outcome>,
-    /// The times of those that were not ended by tasker.
+    /// The times of those that ended by themselves.
     took: Vec<Duration>,
     /// Labels of those already reported as slow.
     slow: HashSet<String>,
@@ -369,7 +369,7 @@ impl BlockProgress {
     }
 }
 
-/// The same, with tenths where it is short.
+/// The same, with tenths if it is short.
 fn fine(time: Duration) -> String {
     match time.as_secs() {
         0..10 => format!("{} s", seconds(time, 1)),

@@ -9,7 +9,7 @@ use super::log_directory::LogDirectory;
 use super::safe_text;
 use crate::text::diagnostic::Plural;
 use std::fs::{self, DirEntry};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// How many unreadable lines are shown.
@@ -127,26 +127,30 @@ fn list_unreadable(others: &[(usize, &str)], out: &mut String) {
     }
 }
 
+fn summary_file(project: &str) -> String {
+    format!("project_{project}_summary.log")
+}
+
 impl LogDirectory {
     /// Appends a run's line to the project's summary.
     pub fn append_to_project(&self, project: &str, line: &str) -> io::Result<()> {
-        let mut file = self.open_shared(&format!("project_{project}_summary.log"))?;
-        let mut last = [b'\n'];
-        let before = match file.metadata()?.len() {
-            0 => HEADER,
-            // A full disk may have cut off the last line.
-            length => match file.read_at(&mut last, length - 1) {
-                Ok(1) if last != *b"\n" => "\n",
-                _ => "",
-            },
-        };
-        file.write_all(format!("{before}{line}\n").as_bytes())
+        self.append_shared(&summary_file(project), |file| {
+            let mut last = [b'\n'];
+            let before = match file.metadata()?.len() {
+                0 => HEADER,
+                // A full disk may have cut off the last line.
+                length => match file.read_at(&mut last, length - 1) {
+                    Ok(1) if last != *b"\n" => "\n",
+                    _ => "",
+                },
+            };
+            Ok(format!("{before}{line}\n"))
+        })
     }
 
     /// The bytes of the project's summary.
     pub fn project_summary(&self, project: &str) -> io::Result<Vec<u8>> {
-        let name = format!("project_{project}_summary.log");
-        fs::read(self.path().join("logs").join(name))
+        fs::read(self.path().join("logs").join(summary_file(project)))
     }
 
     /// The names of the projects that have a summary, sorted.

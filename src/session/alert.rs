@@ -4,6 +4,7 @@
 
 use crate::report::clock;
 use crate::run::sys;
+use crate::text::diagnostic::reason;
 use crate::text::duration;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -45,13 +46,13 @@ impl Alert {
         let mut child = self
             .command()
             .spawn()
-            .map_err(|e| format!("the alert program `{name}` cannot be run: {e}"))?;
+            .map_err(|e| format!("the alert program `{name}` cannot be run: {}", reason(&e)))?;
         let deadline = Instant::now() + limit;
         loop {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => return Err(format!("the alert program `{name}`: {status}")),
-                Err(e) => return Err(format!("the alert program `{name}`: {e}")),
+                Err(e) => return Err(format!("the alert program `{name}`: {}", reason(&e))),
                 Ok(None) => {}
             }
             let why = match (stop(), Instant::now() >= deadline) {

@@ -99,7 +99,7 @@ impl EndedRun<'_> {
         );
         if let Err(e) = self.log_dir.append_to_project(project, &line) {
             print::complain(format_args!(
-                "tasker: cannot add to the summary of project {project}: {e}"
+                "tasker: the run is not added to the summary of project {project}: {e}"
             ));
         }
     }
@@ -254,7 +254,7 @@ impl EndedRun<'_> {
         hosts.sort_unstable();
         hosts.dedup();
         if let Err(e) = self.log_dir.save_last_hosts(&self.loaded.name, &hosts) {
-            let text = format!("Cannot keep the hosts for --limit last: {e}");
+            let text = format!("The hosts for --limit last are not kept: {e}");
             report.log.write(LogLevel::Warn, &text);
         }
     }

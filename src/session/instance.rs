@@ -13,6 +13,7 @@ use crate::session::approval::Plan;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::task::nodeset::HostFilter;
+use crate::text::diagnostic::cannot;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -164,7 +165,6 @@ pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<boo
 /// # Errors
 /// That its file cannot be made or locked.
 fn try_lock(path: &Path) -> io::Result<TakenLock> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -172,7 +172,7 @@ fn try_lock(path: &Path) -> io::Result<TakenLock> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(named)?;
+        .map_err(cannot("open the lock", path))?;
     match file.try_lock() {
         Ok(()) => {
             let holder = format!(
@@ -195,6 +195,6 @@ fn try_lock(path: &Path) -> io::Result<TakenLock> {
             let holder = if holder.is_empty() { unknown } else { holder };
             Ok(TakenLock::Busy(holder.to_string()))
         }
-        Err(TryLockError::Error(e)) => Err(named(e)),
+        Err(TryLockError::Error(e)) => Err(cannot("lock", path)(e)),
     }
 }

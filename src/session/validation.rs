@@ -175,7 +175,7 @@ impl Validation {
         let log_dir = LogDirectory::new(directory.clone(), now);
         if let Err(e) = log_dir.append_to_validations(&self.mask.apply(&entry)) {
             complain(format_args!(
-                "tasker: warning: cannot add to the validation report: {e}"
+                "tasker: warning: the validation report is not written: {e}"
             ));
         }
     }
