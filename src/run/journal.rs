@@ -26,17 +26,16 @@ use super::capture::Spool;
 use super::event::About;
 use super::frame;
 use super::record::{
-    BlockDone, BlockStart, CommandStart, EncodedResult, FlowEnd, Header, JournalError, MAGIC,
-    Record, RetryWait, RunProcess, SubtaskDone, TaskDone, read_header, scan,
+    BlockDone, BlockStart, CommandStart, FlowEnd, Header, JournalError, MAGIC, Record, RetryWait,
+    RunProcess, SubtaskDone, TaskDone, read_header, scan,
 };
-use super::result::{Member, TaskResult};
+use super::recorded_run::RecordedRun;
+use super::result::TaskResult;
 use crate::plan::flow::Position;
 use crate::text::diagnostic::reason;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,75 +43,6 @@ use std::time::{Duration, SystemTime};
 
 /// How much space is preallocated at a time, in bytes.
 const PREALLOCATED: usize = 32 << 10;
-
-/// A block that had ended.
-pub struct RecordedBlock {
-    /// The last turn of its tasks.
-    pub last: u64,
-    pub result: TaskResult,
-}
-
-/// Where the records of an opened journal are, by turn. They are decoded on demand.
-#[derive(Default)]
-struct JournalIndex {
-    bytes: Vec<u8>,
-    done: HashMap<u64, Range<usize>>,
-    subs: HashMap<u64, Vec<(String, Range<usize>)>>,
-    blocks: HashMap<u64, Range<usize>>,
-    flow: Option<FlowEnd>,
-    over: bool,
-    /// The last turn that has a record.
-    last: u64,
-    /// An output that was kept in a file is gone or has changed.
-    missing: bool,
-}
-
-impl JournalIndex {
-    /// Takes in a record. Its result is decoded once, so that none turns out to be
-    /// unusable in the middle of a run.
-    fn add(
-        &mut self,
-        record: Record<'static, EncodedResult>,
-        range: Range<usize>,
-        spool: &Arc<Spool>,
-    ) -> Option<()> {
-        let missing = &mut self.missing;
-        match record {
-            Record::Done(done) => {
-                done.result.decode(spool, missing)?;
-                self.done.insert(done.turn, range);
-                self.last = self.last.max(done.turn);
-            }
-            Record::Sub(sub) => {
-                sub.result.decode(spool, missing)?;
-                let subs = self.subs.entry(sub.turn).or_default();
-                subs.push((sub.name.into_owned(), range));
-                self.last = self.last.max(sub.turn);
-            }
-            Record::Block(block) => {
-                block.result.decode(spool, missing)?;
-                self.blocks.insert(block.turn, range);
-                self.last = self.last.max(block.last);
-            }
-            Record::Flow(flow) => self.flow = Some(flow),
-            Record::Over => self.over = true,
-            Record::Cut(turn) => self.cut(turn),
-            Record::Run(_) | Record::Open(_) | Record::Start(_) | Record::Again(_) => {}
-            Record::Begin(_) => return None,
-        }
-        Some(())
-    }
-
-    /// Forgets what was recorded from that turn on.
-    fn cut(&mut self, turn: u64) {
-        self.done.retain(|t, _| *t < turn);
-        self.subs.retain(|t, _| *t < turn);
-        self.blocks.retain(|t, _| *t < turn);
-        self.flow = None;
-        self.over = false;
-        self.last = self.last.min(turn - 1);
-    }
-}
 
 pub struct Journal {
     path: PathBuf,
@@ -133,7 +63,8 @@ pub struct Journal {
     pub unrecorded: Vec<String>,
     /// What was written since the last sync, in case the next one fails.
     unsynced: Vec<String>,
-    index: JournalIndex,
+    /// What an earlier process recorded.
+    pub recorded: RecordedRun,
     /// The last record was not completely written, and was cut off.
     pub torn: bool,
     pretends: bool,
@@ -189,7 +120,7 @@ impl Journal {
             broken: None,
             unrecorded: Vec::new(),
             unsynced: Vec::new(),
-            index: JournalIndex::default(),
+            recorded: RecordedRun::new(secrets, spool),
             torn: false,
             pretends: false,
         }
@@ -219,169 +150,23 @@ impl Journal {
         bytes.truncate(frame::written(&bytes).len());
         // Before a result is decoded: dropping it would remove its output's file.
         spool.keep();
-        let mut index = JournalIndex::default();
+        let mut recorded = RecordedRun::new(secrets, spool);
         let scanned = scan(&bytes, Some(secrets), |record, range| {
-            index.add(record, range, spool)
+            recorded.add(record, range)
         })?;
         bytes.truncate(scanned.length);
-        index.bytes = bytes;
+        recorded.bytes = bytes;
         let mut journal = Journal::new(path, file, secrets, spool);
         journal.checksum = scanned.checksum;
         journal.length = scanned.length as u64;
         journal.torn = scanned.torn;
-        journal.index = index;
+        journal.recorded = recorded;
         Ok((scanned.header, journal))
     }
-
-    // Reading.
 
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// How the flow ended, if it did.
-    pub fn flow_end(&self) -> Option<&FlowEnd> {
-        self.index.flow.as_ref()
-    }
-
-    /// Whether the final tasks have run as well.
-    pub fn is_over(&self) -> bool {
-        self.index.over
-    }
-
-    /// Whether an output that was kept in a file is gone or has changed.
-    pub fn misses_outputs(&self) -> bool {
-        self.index.missing
-    }
-
-    /// The last turn that is recorded; 0 for a new journal.
-    pub fn last_turn(&self) -> u64 {
-        self.index.last
-    }
-
-    /// Whether the turn is recorded to its end.
-    pub fn has_turn(&self, turn: u64) -> bool {
-        self.index.done.contains_key(&turn) || self.index.blocks.contains_key(&turn)
-    }
-
-    /// The recorded task of a turn, and whether its result was refused.
-    ///
-    /// # Errors
-    /// That another task was recorded for this turn.
-    pub fn recorded_task(
-        &self,
-        turn: u64,
-        id: u32,
-        at: Position,
-    ) -> Result<Option<(TaskResult, bool)>, String> {
-        let Some(range) = self.index.done.get(&turn) else {
-            return match self.index.last > turn || self.index.blocks.contains_key(&turn) {
-                true => Err(format!(
-                    "step {turn} was recorded for something other than task {id}"
-                )),
-                false => Ok(None),
-            };
-        };
-        let Some((done, result)) = self.task_done(range) else {
-            return Err(unreadable(turn));
-        };
-        if (done.task, done.iteration, done.attempt) != (id, at.iteration, at.attempt) {
-            let other = done.task;
-            return Err(format!(
-                "step {turn} was recorded for task {other}, and is task {id} now"
-            ));
-        }
-        Ok(Some((result, done.refused)))
-    }
-
-    /// The tasks that ran in these turns, in order.
-    pub fn recorded_tasks(&self, turns: Range<u64>) -> Vec<(u32, TaskResult)> {
-        let found = self.index.done.iter().filter(|(t, _)| turns.contains(t));
-        let mut found: Vec<(&u64, &Range<usize>)> = found.collect();
-        found.sort_unstable_by_key(|(turn, _)| **turn);
-        let read = |range| {
-            let (done, result) = self.task_done(range)?;
-            Some((done.task, result))
-        };
-        found.iter().filter_map(|(_, range)| read(range)).collect()
-    }
-
-    /// The subtasks that had ended in the block of that turn, with their tasks.
-    pub fn recorded_subtasks(&self, turn: u64) -> Vec<(String, u32, TaskResult)> {
-        let subs = self.index.subs.get(&turn).map_or(&[][..], Vec::as_slice);
-        let read = |(name, range): &(String, Range<usize>)| match self.record(range)? {
-            Record::Sub(sub) => Some((name.clone(), sub.task, self.decode(&sub.result)?)),
-            _ => None,
-        };
-        subs.iter().filter_map(read).collect()
-    }
-
-    /// The turns of parallel blocks that have subtasks, in order.
-    pub fn turns_with_subtasks(&self) -> Vec<u64> {
-        let mut turns: Vec<u64> = self.index.subs.keys().copied().collect();
-        turns.sort_unstable();
-        turns
-    }
-
-    /// The block that had ended in that turn, with its members.
-    ///
-    /// # Errors
-    /// That another task was recorded for this turn.
-    pub fn recorded_block(&self, turn: u64, id: u32) -> Result<Option<RecordedBlock>, String> {
-        let Some(range) = self.index.blocks.get(&turn) else {
-            return match self.index.done.contains_key(&turn) {
-                true => Err(format!(
-                    "step {turn} was recorded for something other than block {id}"
-                )),
-                false => Ok(None),
-            };
-        };
-        let Some(Record::Block(block)) = self.record(range) else {
-            return Err(unreadable(turn));
-        };
-        if block.task != id {
-            let other = block.task;
-            return Err(format!(
-                "step {turn} was recorded for block {other}, and is block {id} now"
-            ));
-        }
-        let Some(mut result) = self.decode(&block.result) else {
-            return Err(unreadable(turn));
-        };
-        let subs = self.recorded_subtasks(turn).into_iter();
-        let mut latest: HashMap<String, TaskResult> =
-            subs.map(|(name, _, result)| (name, result)).collect();
-        let members = block.members.into_iter().filter_map(|name| {
-            let result = latest.remove(name.as_ref())?;
-            let name = name.into_owned();
-            Some(Member { name, result })
-        });
-        result.members = members.collect();
-        result.left_out = block.left_out.into_iter().map(Cow::into_owned).collect();
-        let last = block.last;
-        Ok(Some(RecordedBlock { last, result }))
-    }
-
-    fn record(&self, range: &Range<usize>) -> Option<Record<'static, EncodedResult<'_>>> {
-        let fields = self.index.bytes.get(range.clone())?;
-        Record::decode(fields, Some(&self.secrets))
-    }
-
-    fn task_done(&self, range: &Range<usize>) -> Option<(TaskDone<EncodedResult<'_>>, TaskResult)> {
-        match self.record(range)? {
-            Record::Done(done) => {
-                let result = self.decode(&done.result)?;
-                Some((done, result))
-            }
-            _ => None,
-        }
-    }
-
-    fn decode(&self, result: &EncodedResult) -> Option<TaskResult> {
-        result.decode(&self.spool, &mut false)
-    }
-
-    // Writing.
 
     /// Prepares to resume the run: cuts off a torn record and, if the flow stopped,
     /// what it has to do again.
@@ -392,7 +177,7 @@ impl Journal {
         self.free_preallocated()?;
         if let Some(turn) = self.turn_to_repeat(finish_only) {
             self.append_record(&Record::Cut(turn))?;
-            self.index.cut(turn);
+            self.recorded.cut(turn);
         }
         self.file.sync_data()
     }
@@ -402,12 +187,12 @@ impl Journal {
     pub fn pretend_resume(&mut self, finish_only: bool) {
         self.pretends = true;
         if let Some(turn) = self.turn_to_repeat(finish_only) {
-            self.index.cut(turn);
+            self.recorded.cut(turn);
         }
     }
 
     fn turn_to_repeat(&self, finish_only: bool) -> Option<u64> {
-        let stopped = self.index.flow.as_ref().filter(|f| !f.complete);
+        let stopped = self.recorded.flow.as_ref().filter(|f| !f.complete);
         stopped.filter(|_| !finish_only).map(|flow| flow.turn)
     }
 
@@ -635,7 +420,7 @@ impl Journal {
         if kept {
             self.sync();
         }
-        self.index.over = true;
+        self.recorded.over = true;
     }
 
     /// Removes the outputs that it refers to: the run is over, and nobody resumes
@@ -661,10 +446,6 @@ impl Drop for Journal {
             let _ = self.free_preallocated();
         }
     }
-}
-
-fn unreadable(turn: u64) -> String {
-    format!("step {turn} cannot be read")
 }
 
 /// Takes the lock of a run that has ended. `--status` holds it for a moment, so it

@@ -24,6 +24,7 @@ pub mod pretend;
 pub mod process_context;
 pub mod process_group;
 pub mod record;
+pub mod recorded_run;
 pub mod remote;
 pub mod replay;
 pub mod result;

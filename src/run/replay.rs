@@ -41,7 +41,7 @@ pub struct ReplayedBlock {
 impl Replay {
     pub fn new(journal: Journal, finish_only: bool) -> Replay {
         Replay {
-            muted: journal.last_turn() > 0,
+            muted: journal.recorded.last_turn() > 0,
             journal: Some(journal),
             finish_only,
             ..Replay::default()
@@ -59,7 +59,8 @@ impl Replay {
     pub fn begin_turn(&mut self) -> u64 {
         self.turn += 1;
         let journal = self.journal.as_ref();
-        self.muted = journal.is_some_and(|j| j.has_turn(self.turn) || j.last_turn() > self.turn);
+        self.muted = journal
+            .is_some_and(|j| j.recorded.has_turn(self.turn) || j.recorded.last_turn() > self.turn);
         self.turn
     }
 
@@ -71,12 +72,14 @@ impl Replay {
     /// nothing to wait for.
     pub fn is_replaying(&self) -> bool {
         let journal = self.journal.as_ref();
-        journal.is_some_and(|j| j.last_turn() > self.turn)
+        journal.is_some_and(|j| j.recorded.last_turn() > self.turn)
     }
 
     /// Whether the turn is recorded to its end.
     pub fn has_recorded(&self, turn: u64) -> bool {
-        self.journal.as_ref().is_some_and(|j| j.has_turn(turn))
+        self.journal
+            .as_ref()
+            .is_some_and(|j| j.recorded.has_turn(turn))
     }
 
     /// Whether events are suppressed: they were reported when the turn was recorded.
@@ -119,7 +122,8 @@ impl Replay {
         match &self.journal {
             None => Ok(None),
             Some(journal) => journal
-                .recorded_task(self.turn, id, at)
+                .recorded
+                .task(self.turn, id, at)
                 .map_err(|why| self.diverge(&why)),
         }
     }
@@ -134,13 +138,14 @@ impl Replay {
         };
         let turn = self.turn;
         let done = journal
-            .recorded_block(turn, id)
+            .recorded
+            .block(turn, id)
             .map_err(|why| self.diverge(&why))?;
         Ok(done.zip(self.journal.as_ref()).map(|(done, journal)| {
             self.turn = done.last;
             ReplayedBlock {
                 result: done.result,
-                checks: journal.recorded_tasks(turn + 1..done.last + 1),
+                checks: journal.recorded.tasks(turn + 1..done.last + 1),
             }
         }))
     }
@@ -148,7 +153,7 @@ impl Replay {
     /// How long the block of that turn took when it ran.
     pub fn block_time(&self, turn: u64, id: u32) -> Option<Duration> {
         let journal = self.journal.as_ref()?;
-        let done = journal.recorded_block(turn, id).ok()??;
+        let done = journal.recorded.block(turn, id).ok()??;
         Some(done.result.took)
     }
 
@@ -163,7 +168,7 @@ impl Replay {
             kept.insert(member.name.clone(), (member.result.clone(), false));
         }
         if let Some(journal) = &self.journal {
-            for (name, _, result) in journal.recorded_subtasks(self.turn) {
+            for (name, _, result) in journal.recorded.subtasks(self.turn) {
                 kept.insert(name, (result, true));
             }
         }
@@ -190,8 +195,11 @@ impl Replay {
             return false;
         };
         let next = self.turn + 1;
-        let ended = journal.flow_end().is_some_and(|flow| next >= flow.turn);
-        ended || !journal.has_turn(next)
+        let ended = journal
+            .recorded
+            .flow_end()
+            .is_some_and(|flow| next >= flow.turn);
+        ended || !journal.recorded.has_turn(next)
     }
 
     /// Moves to the end of the flow: the results, by task id, of what was done in
@@ -202,15 +210,16 @@ impl Replay {
         };
         let from = self.turn + 1;
         let to = journal
+            .recorded
             .flow_end()
-            .map_or(journal.last_turn() + 1, |flow| flow.turn);
-        let turns = journal.turns_with_subtasks();
+            .map_or(journal.recorded.last_turn() + 1, |flow| flow.turn);
+        let turns = journal.recorded.turns_with_subtasks();
         let subtasks = turns
             .into_iter()
             .filter(|turn| (from..to).contains(turn))
-            .flat_map(|turn| journal.recorded_subtasks(turn))
+            .flat_map(|turn| journal.recorded.subtasks(turn))
             .map(|(_, id, result)| (id, result));
-        let mut done = journal.recorded_tasks(from..to);
+        let mut done = journal.recorded.tasks(from..to);
         done.extend(subtasks);
         self.turn = to - 1;
         self.muted = false;
@@ -233,9 +242,9 @@ impl Replay {
             return false;
         };
         // What was cut short runs again, as if it had not begun.
-        let known = journal.has_turn(turn) || !result.is_judged();
+        let known = journal.recorded.has_turn(turn) || !result.is_judged();
         if known || self.diverged.is_some() {
-            self.muted = journal.last_turn() > self.turn;
+            self.muted = journal.recorded.last_turn() > self.turn;
             return false;
         }
         if task.is_block() {
@@ -301,7 +310,7 @@ impl Replay {
     /// Records that the flow has ended, before the final tasks begin.
     pub fn record_flow(&mut self, exit: i32, complete: bool, task: u32) {
         if let Some(journal) = &mut self.journal
-            && journal.flow_end().is_none()
+            && journal.recorded.flow_end().is_none()
             && self.diverged.is_none()
         {
             journal.add_flow_end(&FlowEnd {

@@ -85,7 +85,7 @@ pub fn close(
             done_with: Some(journal),
         };
     }
-    let over = end.complete && journal.is_over();
+    let over = end.complete && journal.recorded.is_over();
     ClosedJournal {
         option: (!over).then_some("--resume"),
         done_with: Some(journal).filter(|_| over),

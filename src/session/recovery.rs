@@ -123,20 +123,21 @@ fn open_unfinished(
     let (_, journal) = opened.map_err(|problem| explain(id, &problem))?;
     // A run that ended well but was killed before it could say so is finished now.
     let failed = journal
+        .recorded
         .flow_end()
         .filter(|f| f.complete && f.exit != exit::OK);
-    if let Some(flow) = failed.filter(|_| journal.is_over()) {
+    if let Some(flow) = failed.filter(|_| journal.recorded.is_over()) {
         return match asked {
             true => Err(refuse_finished(loaded, id, flow.exit, flow.task)),
             false => Ok(None),
         };
     }
-    if journal.misses_outputs() {
+    if journal.recorded.misses_outputs() {
         let why = "an output that it keeps in a file is missing or has changed";
         return Err(explain(id, &JournalError::Unusable(why.into())));
     }
-    let succeeded = journal.flow_end().is_some_and(|f| f.complete);
-    if loaded.invocation.finish_only && journal.is_over() && !succeeded {
+    let succeeded = journal.recorded.flow_end().is_some_and(|f| f.complete);
+    if loaded.invocation.finish_only && journal.recorded.is_over() && !succeeded {
         let why = format!("the final tasks of run {id} have already run");
         return Err(refuse(why));
     }
@@ -273,7 +274,7 @@ fn preview(
     mut journal: Journal,
 ) -> Result<Preview, Refusal> {
     let finish_only = loaded.invocation.finish_only;
-    let ending = match journal.flow_end() {
+    let ending = match journal.recorded.flow_end() {
         Some(flow) if flow.complete => "some of its final tasks have not run".to_string(),
         Some(flow) => format!("stopped at task {} with exit code {}", flow.task, flow.exit),
         None => "was killed, or the machine went down".to_string(),
