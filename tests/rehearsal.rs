@@ -1,34 +1,25 @@
 //! The rehearsal (SPEC §6.1): what it reports is what a run does, and it does
 //! nothing itself.
 
+#[path = "support/chance.rs"]
+mod chance;
 mod support;
 
+use chance::Chance;
 use std::collections::BTreeMap;
 use std::process::Command;
 use support::{Ran, Sandbox};
 
-/// xorshift with a fixed seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 /// A workflow of commands with every kind of route, a block over hosts, one over
 /// tasks and a conditional block; each command asks the stand-in for its answer.
-fn generate_workflow(random: &mut Random) -> String {
-    let ids: Vec<u64> = (0..5 + random.below(4))
+fn generate_workflow(random: &mut Chance) -> String {
+    let ids: Vec<usize> = (0..5 + random.below(4))
         .map(|i| 10 + i * 3 + i % 2)
         .collect();
     let mut text = String::from("--max-steps=25\n");
     for id in &ids {
-        let target = ids[random.below(ids.len() as u64) as usize];
-        let other = ids[random.below(ids.len() as u64) as usize];
+        let target = ids[random.below(ids.len())];
+        let other = ids[random.below(ids.len())];
         let keys = match random.below(16) {
             0 => format!("on_failure={target}"),
             1 => format!("next=exit_0 & stdout ~ good\ngoto={target}"),
@@ -61,7 +52,7 @@ fn generate_workflow(random: &mut Random) -> String {
 }
 
 /// The answers of the stand-in: an exit code and a word, by task and host.
-fn generate_answers(text: &str, random: &mut Random) -> BTreeMap<String, (u64, &'static str)> {
+fn generate_answers(text: &str, random: &mut Chance) -> BTreeMap<String, (usize, &'static str)> {
     let mut out = BTreeMap::new();
     for line in text.lines() {
         let Some(id) = line.strip_prefix("command=./say ") else {
@@ -77,7 +68,7 @@ fn generate_answers(text: &str, random: &mut Random) -> BTreeMap<String, (u64, &
             } else {
                 0
             };
-            let word = ["", "good", "bad"][random.below(3) as usize];
+            let word = ["", "good", "bad"][random.below(3)];
             out.insert(who, (code, word));
         }
     }
@@ -93,7 +84,7 @@ exit 77
 
 #[test]
 fn a_rehearsal_takes_the_path_of_the_run() {
-    let mut random = Random(0x7e4e_a45a);
+    let mut random = Chance::new(0x7e4e_a45a);
     let (mut paths, mut codes) = (BTreeMap::new(), BTreeMap::new());
     for round in 0..60 {
         let sandbox = Sandbox::new();
