@@ -255,7 +255,7 @@ fn a_plan_that_was_not_kept_is_refused_anyway() {
     let ran = tasker(&sandbox(), &["-r", "--plan", "0000-0000"]);
     assert_eq!(ran.code, 12);
     assert!(
-        ran.stderr.contains("was not kept in this log directory"),
+        ran.stderr.contains("is not in this log directory"),
         "{ran:?}"
     );
     let ran = tasker(&sandbox(), &["-r", "--plan", "0000-000"]);

@@ -184,7 +184,7 @@ fn a_refused_run_replaces_the_page_of_an_earlier_one() {
     );
     let refused = page(&sandbox);
     refused.assert_text("tasks.txt did not run, exit code 13");
-    refused.assert_text("--expect-hosts: expected 4, the plan has no host but this machine");
+    refused.assert_text("--expect-hosts: expected 4, the plan has no host except this machine");
     refused.rows(&[]);
     assert_eq!(sandbox.run("task=1\ncommnd=true\n", &REPORT).code, 20);
     let refused = page(&sandbox);

@@ -346,6 +346,32 @@ fn no_files_import_each_other_in_a_circle() {
     none("files in circles", lines.collect());
 }
 
+/// A name that is used twice, or that cannot be searched for, says too little.
+#[test]
+fn every_type_has_a_name_of_its_own_and_functions_can_be_searched_for() {
+    const VAGUE: [&str; 8] = ["of", "text", "named", "how", "who", "told", "said", "word"];
+    let mut types: BTreeMap<String, String> = BTreeMap::new();
+    let mut found = Vec::new();
+    for file in sources() {
+        for line in &file.shipped {
+            let mut words = words(line).skip_while(|w| ["pub", "super", "crate"].contains(w));
+            match (words.next(), words.next()) {
+                (Some("struct" | "enum" | "trait" | "union"), Some(name)) => {
+                    if let Some(other) = types.insert(name.to_string(), file.name.clone()) {
+                        found.push(format!("{name}: {other} and {}", file.name));
+                    }
+                }
+                (Some("fn"), Some(name)) if VAGUE.contains(&name) => {
+                    found.push(format!("{}: fn {name}", file.name));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(types.len() > 150, "{}", types.len());
+    none("names that are used twice or cannot be searched for", found);
+}
+
 #[test]
 fn the_only_dependencies_are_lexopt_and_libc() {
     let manifest = read("Cargo.toml");

@@ -140,7 +140,7 @@ fn a_missing_program_is_exit_code_61() {
     );
     assert!(
         ran.stdout
-            .contains("   `pbrun` for exec type `pbrun`: there is no such program\n")
+            .contains("   `pbrun` for exec type `pbrun`: not in PATH\n")
     );
     assert_eq!(tasker(&sandbox, remote, &[]).code, 0);
     let local = "task=1\nexec=local\ncommand=no-such-program\n";
@@ -149,10 +149,7 @@ fn a_missing_program_is_exit_code_61() {
         let ran = tasker(&sandbox, local, options);
         assert_eq!(ran.code, 61, "{options:?} {ran:?}");
         let all = ran.stdout + &ran.stderr;
-        assert!(
-            all.contains("`no-such-program`: there is no such program\n"),
-            "{all}"
-        );
+        assert!(all.contains("`no-such-program`: not in PATH\n"), "{all}");
     }
 }
 

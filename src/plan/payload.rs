@@ -67,7 +67,7 @@ impl CommandReader<'_> {
         let mut line = command.command.clone();
         if let Some(arguments) = &command.arguments {
             let at = arguments.pieces.first().map_or(Span::whole(0), Piece::at);
-            line.pieces.push(Piece::text(" ", at));
+            line.pieces.push(Piece::of_global(" ", at));
             line.pieces.extend(arguments.pieces.iter().cloned());
         }
         let blank = line.known_text().is_some_and(|t| t.trim().is_empty());

@@ -34,7 +34,7 @@ impl<'a> Html<'a> {
 
     /// One line of text, as content or in a quoted attribute: secrets masked,
     /// control characters escaped, cut if it is too long to read.
-    pub fn text(&mut self, text: &str) -> &mut Self {
+    pub fn line(&mut self, text: &str) -> &mut Self {
         self.text_up_to(text, LONGEST_LINE)
     }
 
@@ -66,7 +66,7 @@ impl<'a> Html<'a> {
     /// Several lines of text, for a `<pre>`.
     pub fn lines<'t>(&mut self, lines: impl Iterator<Item = &'t str>) -> &mut Self {
         for line in lines {
-            self.text(line).markup("\n");
+            self.line(line).markup("\n");
         }
         self
     }
@@ -90,7 +90,7 @@ impl<'a> Html<'a> {
             return self;
         }
         self.markup("<dt>").markup(name).markup("</dt><dd>");
-        self.text(text).markup("</dd>\n")
+        self.line(text).markup("</dd>\n")
     }
 
     /// A command to be copied, in its own lines.
@@ -125,7 +125,7 @@ mod tests {
     fn text(text: &str) -> String {
         let mask = Mask::default();
         let mut html = Html::new(&mask);
-        html.text(text);
+        html.line(text);
         html.finish()
     }
 

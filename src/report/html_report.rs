@@ -78,11 +78,11 @@ impl HtmlReport<'_> {
     fn head(&self, html: &mut Html) {
         let style = self.style();
         html.markup(HEAD);
-        html.text(&base64(&sha256::hex(style.as_str().as_bytes())));
+        html.line(&base64(&sha256::hex(style.as_str().as_bytes())));
         html.markup("'; script-src 'sha256-");
-        html.text(&base64(&sha256::hex(SCRIPT.as_bytes())));
-        html.markup("'\">\n<title>").text(self.run.file);
-        html.markup(": ").text(&self.state());
+        html.line(&base64(&sha256::hex(SCRIPT.as_bytes())));
+        html.markup("'\">\n<title>").line(self.run.file);
+        html.markup(": ").line(&self.state());
         html.markup("</title>\n<style>").add(style);
         html.markup("</style></head>\n");
     }
@@ -116,9 +116,9 @@ impl HtmlReport<'_> {
         html.markup("<header class=\"")
             .markup(class)
             .markup("\">\n<h1>");
-        html.text(self.run.file)
+        html.line(self.run.file)
             .markup(" <span>")
-            .text(&self.state())
+            .line(&self.state())
             .markup("</span></h1>\n");
         if let Some(tasks) = &self.run.tasks {
             self.counts(html, tasks);
@@ -152,7 +152,7 @@ impl HtmlReport<'_> {
             None => self.run.error.into(),
         };
         if !why.is_empty() {
-            html.markup("<p class=\"why\">").text(&why).markup("</p>\n");
+            html.markup("<p class=\"why\">").line(&why).markup("</p>\n");
         }
     }
 
@@ -167,7 +167,7 @@ impl HtmlReport<'_> {
             html.markup(" not reached</span> ");
         }
         html.markup("<span class=\"dim\">in ");
-        html.text(&duration::show(self.run.took));
+        html.line(&duration::show(self.run.took));
         html.markup("</span></p>\n");
         let mut hosts = Counts::default();
         for (ix, task) in tasks.workflow.tasks.iter().enumerate() {
@@ -198,14 +198,14 @@ impl HtmlReport<'_> {
             .markup("\">")
             .number(task.id);
         html.markup("</a> ")
-            .text(&task.title.shown(None))
+            .line(&task.title.shown(None))
             .markup("</h2>\n<p>");
         let failure = endings::failure(result, task.repeat.is_some());
-        html.text(&format!("{failure}{}", endings::on_host(result)))
+        html.line(&format!("{failure}{}", endings::on_host(result)))
             .markup(" (<a href=\"#L")
             .number(details.line_of(tasks, ix) as u64);
         html.markup("\">")
-            .text(&details.sources.location(task.at))
+            .line(&details.sources.location(task.at))
             .markup("</a>)</p>\n");
         match result.members.is_empty() {
             true => self.failed_command(html, result),
@@ -273,7 +273,7 @@ impl RunDetails<'_> {
     fn plan(&self, html: &mut Html, tasks: &TaskSummary) {
         html.markup("<section id=\"plan\"><details open><summary><h2>Plan</h2></summary>\n<pre>");
         for line in self.part(self.plan).lines() {
-            html.text(line);
+            html.line(line);
             if let Some(ix) = task_id_of(line).and_then(|id| tasks.workflow.find(id)) {
                 match tasks.end.results.get(ix).map(|r| r.outcome.as_str()) {
                     Some(word) => html
@@ -298,7 +298,7 @@ impl RunDetails<'_> {
             html.markup("<span id=\"L")
                 .number(number as u64 + 1)
                 .markup("\">");
-            html.text(line).markup("</span>\n");
+            html.line(line).markup("</span>\n");
         }
         html.markup("</pre>\n");
         self.more(html, self.task_file);
@@ -320,7 +320,7 @@ impl RunDetails<'_> {
         let more = text[self.part(text).len()..].lines().count();
         if more > 0 {
             html.markup("<p class=\"dim\">")
-                .text(&format!("... {}", Plural(more, "more line")));
+                .line(&format!("... {}", Plural(more, "more line")));
             html.markup("</p>\n");
         }
     }

@@ -128,7 +128,7 @@ impl ResultsTable<'_> {
             html.markup("<option value=\"")
                 .markup(outcome.as_str())
                 .markup("\">");
-            html.text(&format!("{outcome} ({})", counts.count(outcome)));
+            html.line(&format!("{outcome} ({})", counts.count(outcome)));
             html.markup("</option>");
         }
         html.markup("</select></label> <output id=\"n\"></output></form>\n");
@@ -156,7 +156,7 @@ impl ResultsTable<'_> {
         };
         self.row(html, &head, result);
         if task.is_block() {
-            html.text(&result.counts().to_string());
+            html.line(&result.counts().to_string());
         } else {
             self.details(html, result, COMMAND, room);
         }
@@ -184,7 +184,7 @@ impl ResultsTable<'_> {
         let (set, count) = (nodeset::fold(names), names.len());
         html.markup("<details id=\"g").number(block).markup("-");
         html.number(number as u64).markup("\"><summary>");
-        html.text(&format!("{set} ({count}): {}", result.outcome));
+        html.line(&format!("{set} ({count}): {}", result.outcome));
         self.sizes(html, result);
         html.markup("</summary>");
         self.draw_streams(html, result, room);
@@ -215,7 +215,7 @@ impl ResultsTable<'_> {
                 None => self.details(html, result, COMMAND_OF_HOST, room),
                 Some(number) => {
                     html.markup("<code>")
-                        .text(&self.short(&result.command, COMMAND_OF_HOST));
+                        .line(&self.short(&result.command, COMMAND_OF_HOST));
                     html.markup("</code> <a href=\"#g")
                         .number(block)
                         .markup("-");
@@ -232,14 +232,14 @@ impl ResultsTable<'_> {
         if left_out > 0 {
             html.markup("<tr><th scope=\"row\">").number(block);
             html.markup("</th><td colspan=\"8\" class=\"dim\">");
-            html.text(&format!("{}, see the log", Plural(left_out, "more host")));
+            html.line(&format!("{}, see the log", Plural(left_out, "more host")));
             html.markup("</td></tr>\n");
         }
     }
 
     fn not_reached(&self, html: &mut Html, head: &RowHead) {
         html.markup("<tr class=\"dim\" data-o=\"not_reached\" id=\"t")
-            .text(&head.anchor)
+            .line(&head.anchor)
             .markup("\">");
         self.names(html, head);
         html.markup("<td></td><td class=\"o\">not reached</td><td></td><td></td><td></td><td></td><td></td></tr>\n");
@@ -257,7 +257,7 @@ impl ResultsTable<'_> {
             }
             None => html.number(head.id),
         };
-        html.markup("</th><td>").text(head.title).markup("</td>");
+        html.markup("</th><td>").line(head.title).markup("</td>");
     }
 
     /// All cells but the last, which the caller fills and closes.
@@ -270,13 +270,13 @@ impl ResultsTable<'_> {
         html.markup(" data-o=\"")
             .markup(word)
             .markup("\" id=\"t")
-            .text(&head.anchor)
+            .line(&head.anchor)
             .markup("\">");
         self.names(html, head);
         html.markup("<td>");
         // A task runs on this machine by default.
         if head.line.is_none() || head.host != "localhost" {
-            html.text(head.host);
+            html.line(head.host);
         }
         html.markup("</td><td class=\"o ")
             .markup(word)
@@ -284,23 +284,23 @@ impl ResultsTable<'_> {
             .markup(word);
         if !result.cause.is_empty() {
             html.markup(" <small>")
-                .text(&result.cause)
+                .line(&result.cause)
                 .markup("</small>");
         }
         let ran = result.attempts > 0 && result.exit >= 0;
         html.markup("</td><td>");
         if ran {
-            html.text(&result.exit.to_string());
+            html.line(&result.exit.to_string());
         }
         html.markup("</td><td>");
         if ran {
             html.number(result.attempts);
         }
         html.markup("</td><td>")
-            .text(&self.start(result))
+            .line(&self.start(result))
             .markup("</td><td>");
         if ran {
-            html.text(&duration::show(result.took));
+            html.line(&duration::show(result.took));
         }
         html.markup("</td><td class=\"c\">");
     }
@@ -324,7 +324,7 @@ impl ResultsTable<'_> {
         let folds = is_cut || has_output(result);
         html.markup(if folds { "<details><summary>" } else { "" });
         if !short.is_empty() {
-            html.markup("<code>").text(&short).markup("</code>");
+            html.markup("<code>").line(&short).markup("</code>");
         }
         if folds {
             self.sizes(html, result);
@@ -356,7 +356,7 @@ impl ResultsTable<'_> {
     fn sizes(&self, html: &mut Html, result: &TaskResult) {
         for (name, stream) in streams(result) {
             html.markup(" <small>");
-            html.text(&format!("{name} {}", safe_text::size(stream.len())));
+            html.line(&format!("{name} {}", safe_text::size(stream.len())));
             html.markup("</small>");
         }
     }
@@ -381,7 +381,7 @@ impl ResultsTable<'_> {
             html.lines(first.iter().map(String::as_str));
             html.markup("<i>");
             let more = safe_text::size(stream.len() - 2 * each as u64);
-            html.text(&format!("... {more} more, see the log"));
+            html.line(&format!("... {more} more, see the log"));
             html.markup("</i>\n");
             let foot = safe_text::last_bytes(stream, self.mask, each);
             html.lines(foot.iter().map(String::as_str));

@@ -32,7 +32,7 @@ impl TimeAxis {
     pub fn draw(&self, html: &mut Html, from: SystemTime) {
         let stamp = clock::stamp(from);
         html.markup("<li class=\"axis\"><span class=\"n\">from ");
-        html.text(stamp.split(' ').next_back().unwrap_or_default());
+        html.line(stamp.split(' ').next_back().unwrap_or_default());
         html.markup("</span><svg>");
         let ticks = (milliseconds(self.whole) / milliseconds(self.step)) as u32;
         for number in 0..=ticks {
@@ -46,7 +46,7 @@ impl TimeAxis {
             };
             html.markup("<text class=\"").markup(class);
             html.markup("\" y=\"14\" x=\"").percent(share).markup("\">");
-            html.text(&self.tick(number)).markup("</text>");
+            html.line(&self.tick(number)).markup("</text>");
         }
         html.markup("</svg></li>\n");
     }

@@ -62,7 +62,7 @@ pub fn draw(html: &mut Html, workflow: &Workflow, history: &History) {
     html.markup("</div>\n");
     if left_out > 0 {
         html.markup("<p class=\"dim\">");
-        html.text(&format!("{}, see the log", Plural(left_out, "more row")));
+        html.line(&format!("{}, see the log", Plural(left_out, "more row")));
         html.markup("</p>\n");
     }
     legend(html, history);
@@ -181,7 +181,7 @@ fn draw_row(html: &mut Html, row: &TimelineRow, scale: &TimeAxis) {
         false => "more subtask",
     };
     html.markup("<li class=\"more\"><details><summary><span class=\"n\">");
-    html.text(&Plural(folded.len(), what).to_string());
+    html.line(&Plural(folded.len(), what).to_string());
     html.markup("</span>");
     load(html, &folded, scale);
     html.markup("</summary>\n<ol>\n");
@@ -218,9 +218,9 @@ fn load(html: &mut Html, rows: &[&TimelineRow], scale: &TimeAxis) {
         })
         .collect();
     html.markup("<svg viewBox=\"0 0 120 20\" preserveAspectRatio=\"none\"><path d=\"M0 20L");
-    html.text(&format!("{points}{} 20z", STEPS - 1));
+    html.line(&format!("{points}{} 20z", STEPS - 1));
     html.markup("\"><title>");
-    html.text(&format!(
+    html.line(&format!(
         "running at once, up to about {}",
         most.round_ties_even() as u64
     ));
@@ -237,14 +237,14 @@ fn head(html: &mut Html, row: &TimelineRow) {
             "" => "localhost",
             host => host,
         };
-        html.markup("-").text(host).markup("\">");
-        html.text(host).markup("</a>");
+        html.markup("-").line(host).markup("\">");
+        html.line(host).markup("</a>");
         return;
     }
     html.markup("\"><b>").number(row.task).markup("</b> ");
     // A block without an event of its own has the first stretch of a subtask.
     if row.task == row.first.task {
-        html.text(&row.first.title);
+        html.line(&row.first.title);
     }
     html.markup("</a>");
 }
@@ -267,7 +267,7 @@ fn tail(html: &mut Html, row: &TimelineRow) {
         && row.outcome() != Some(Outcome::Skipped)
     {
         let ended = last.ended.unwrap_or(last.began);
-        html.text(&duration::show(ended.saturating_sub(first.began)));
+        html.line(&duration::show(ended.saturating_sub(first.began)));
     }
     html.markup("</span>");
 }
@@ -358,8 +358,8 @@ fn lane(html: &mut Html, bars: &[Bar]) {
             .percent((bar.to - bar.from).max(0.0005));
         html.markup("\"><title>");
         match bar.count {
-            1 => html.text(&bar.title),
-            n => html.text(&format!("{n} times, the first: {}", bar.title)),
+            1 => html.line(&bar.title),
+            n => html.line(&format!("{n} times, the first: {}", bar.title)),
         };
         html.markup("</title></rect>");
     }
@@ -388,7 +388,7 @@ fn marks(html: &mut Html, history: &History, scale: &TimeAxis) {
             .markup("</span><svg><circle cy=\"11\" r=\"4\" cx=\"");
         html.percent(scale.share(at));
         html.markup("\"/></svg><span class=\"o\"></span><span class=\"d\">at ");
-        html.text(&duration::show(at)).markup("</span></li>\n");
+        html.line(&duration::show(at)).markup("</span></li>\n");
     }
 }
 

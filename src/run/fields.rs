@@ -37,7 +37,7 @@ impl<'s> FieldWriter<'s> {
         self
     }
 
-    pub fn text(&mut self, value: &str) -> &mut Self {
+    pub fn escaped_text(&mut self, value: &str) -> &mut Self {
         self.escaped(value.as_bytes())
     }
 
@@ -127,7 +127,7 @@ impl<'a> FieldReader<'a> {
         Some(out)
     }
 
-    pub fn text(&mut self) -> Option<String> {
+    pub fn next_text(&mut self) -> Option<String> {
         String::from_utf8(self.bytes()?).ok()
     }
 
@@ -172,13 +172,13 @@ mod tests {
         assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
         assert!(!bytes.contains(&0));
         let mut known = FieldReader::new(&bytes, Some(&secrets));
-        assert_eq!(known.text().as_deref(), Some("done"));
-        assert_eq!(known.text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
+        assert_eq!(known.next_text().as_deref(), Some("done"));
+        assert_eq!(known.next_text().as_deref(), Some("a\tb\n\\s0;hunter2\0x"));
         assert_eq!(known.number::<u32>(), Some(7));
         assert_eq!(known.bytes(), None);
         let mut masked = FieldReader::new(&bytes, None);
-        assert_eq!(masked.text().as_deref(), Some("done"));
-        assert_eq!(masked.text().as_deref(), Some("a\tb\n\\s0;***\0x"));
+        assert_eq!(masked.next_text().as_deref(), Some("done"));
+        assert_eq!(masked.next_text().as_deref(), Some("a\tb\n\\s0;***\0x"));
     }
 
     #[test]

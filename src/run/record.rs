@@ -179,20 +179,25 @@ impl Record<'_, &TaskResult> {
             Record::Begin(header) => out.kind("begin").header(header),
             Record::Run(r) => {
                 out.kind("run").plain(r.pid).time(r.since).plain(r.tasks);
-                out.escaped(&r.log).escaped(&r.directory).text(&r.words)
+                out.escaped(&r.log)
+                    .escaped(&r.directory)
+                    .escaped_text(&r.words)
             }
             Record::Open(r) => {
                 out.kind("open").plain(r.turn).plain(r.task).plain(r.total);
-                out.plain(r.kept).text(&r.title).time(r.since)
+                out.plain(r.kept).escaped_text(&r.title).time(r.since)
             }
             Record::Start(r) => {
-                out.kind("start").plain(r.turn).plain(r.task).text(&r.label);
-                out.text(&r.host).text(&r.title);
+                out.kind("start")
+                    .plain(r.turn)
+                    .plain(r.task)
+                    .escaped_text(&r.label);
+                out.escaped_text(&r.host).escaped_text(&r.title);
                 out.plain(r.is_member).time(r.since)
             }
             Record::Again(r) => {
                 out.kind("again").plain(r.turn).plain(r.task);
-                out.text(&r.name).time(r.since)
+                out.escaped_text(&r.name).time(r.since)
             }
             Record::Done(r) => {
                 out.kind("done").plain(r.turn).plain(r.task);
@@ -200,14 +205,17 @@ impl Record<'_, &TaskResult> {
                 out.result(r.result)
             }
             Record::Sub(r) => {
-                out.kind("sub").plain(r.turn).text(&r.name).plain(r.task);
+                out.kind("sub")
+                    .plain(r.turn)
+                    .escaped_text(&r.name)
+                    .plain(r.task);
                 out.result(r.result)
             }
             Record::Block(r) => {
                 out.kind("block").plain(r.turn).plain(r.task).plain(r.last);
                 out.result(r.result).plain(r.members.len());
                 for name in r.members.iter().chain(&r.left_out) {
-                    out.text(name);
+                    out.escaped_text(name);
                 }
                 &mut out
             }
@@ -319,9 +327,9 @@ impl EncodedResult<'_> {
             took,
             cpu,
             peak_kib,
-            hostname: from.text()?,
-            command: from.text()?,
-            cause: from.text()?,
+            hostname: from.next_text()?,
+            command: from.next_text()?,
+            cause: from.next_text()?,
             stdout: from.stream(spool, missing)?,
             stderr: from.stream(spool, missing)?,
             ..TaskResult::without_process(outcome, exit, attempts)
@@ -332,10 +340,10 @@ impl EncodedResult<'_> {
 impl FieldWriter<'_> {
     fn header(&mut self, header: &Header) -> &mut Self {
         self.plain(&header.version).plain(&header.run_id);
-        self.plain(header.began).text(&header.file);
+        self.plain(header.began).escaped_text(&header.file);
         self.plain(&header.sha256).plain(header.start);
-        self.plain(&header.policy).text(&header.limit);
-        self.text(&header.exclude).plain(&header.lines);
+        self.plain(&header.policy).escaped_text(&header.limit);
+        self.escaped_text(&header.exclude).plain(&header.lines);
         for (name, hash) in &header.globals {
             self.plain(format_args!("{name}={hash}"));
         }
@@ -353,9 +361,9 @@ impl FieldWriter<'_> {
             .plain(result.attempts)
             .plain(nanoseconds(result.cpu))
             .plain(result.peak_kib)
-            .text(&result.hostname)
-            .text(&result.command)
-            .text(&result.cause)
+            .escaped_text(&result.hostname)
+            .escaped_text(&result.command)
+            .escaped_text(&result.cause)
             .stream(&result.stdout)
             .stream(&result.stderr)
     }
@@ -374,19 +382,19 @@ impl FieldWriter<'_> {
 impl<'a> FieldReader<'a> {
     fn header(&mut self) -> Option<Header> {
         let mut header = Header {
-            version: self.text()?,
-            run_id: self.text()?,
+            version: self.next_text()?,
+            run_id: self.next_text()?,
             began: self.number()?,
-            file: self.text()?,
-            sha256: self.text()?,
+            file: self.next_text()?,
+            sha256: self.next_text()?,
             start: self.number()?,
-            policy: self.text()?,
-            limit: self.text()?,
-            exclude: self.text()?,
-            lines: self.text()?,
+            policy: self.next_text()?,
+            limit: self.next_text()?,
+            exclude: self.next_text()?,
+            lines: self.next_text()?,
             globals: Vec::new(),
         };
-        while let Some(global) = self.text() {
+        while let Some(global) = self.next_text() {
             let (name, hash) = global.split_once('=')?;
             header.globals.push((name.into(), hash.into()));
         }
@@ -433,7 +441,7 @@ impl<'a> FieldReader<'a> {
 
     fn stream(&mut self, spool: &Arc<Spool>, missing: &mut bool) -> Option<Captured> {
         use std::os::unix::ffi::OsStringExt;
-        let kind = self.text()?;
+        let kind = self.next_text()?;
         let bytes = self.bytes()?;
         let Some(length) = kind.strip_prefix("file ") else {
             return Some(Captured::in_memory(bytes));

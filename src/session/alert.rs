@@ -1,5 +1,5 @@
-//! The program that is told when a real run fails (SPEC §6.4): once, for at most
-//! 30 seconds, whatever became of the run.
+//! The program that runs when a real run fails (SPEC §6.4): once, for at most 30
+//! seconds, however the run ended.
 #![forbid(unsafe_code)]
 
 use crate::report::clock;
@@ -14,18 +14,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long the program may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How often it is looked at.
+/// How often tasker looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What the program is told, in its environment.
+/// What the program gets in its environment.
 pub struct Alert {
     pub program: PathBuf,
     /// As the user named it.
     pub task_file: OsString,
-    /// Empty where there is none.
+    /// Empty if there is none.
     pub log_file: PathBuf,
     pub state_file: PathBuf,
-    /// The id of the task that failed; empty where none ran.
+    /// The id of the task that failed; empty if none ran.
     pub failed_task: String,
     pub exit_code: i32,
     /// One line, secrets masked.
@@ -33,7 +33,7 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// Runs the program and waits for it; `stop` says when nobody will wait.
+    /// Runs the program and waits for it; `stop` says when to wait no longer.
     ///
     /// # Errors
     /// One line: why it could not be run, or how it failed.
@@ -86,7 +86,7 @@ impl Alert {
         command
     }
 
-    /// One about a run that did not begin.
+    /// The alert for a run that did not begin.
     pub fn of_refusal(program: &Path, task_file: &str, code: i32, error: &str) -> Alert {
         Alert {
             program: program.to_path_buf(),
@@ -95,12 +95,12 @@ impl Alert {
             state_file: PathBuf::new(),
             failed_task: String::new(),
             exit_code: code,
-            // No variable of the environment can hold it.
+            // An environment variable cannot hold a NUL byte.
             error: error.replace('\0', ""),
         }
     }
 
-    /// Sends it and tells of a failure on standard error: there is no log yet.
+    /// Runs the program; a failure is reported on standard error, since there is no log.
     pub fn send_alone(&self) {
         if let Err(why) = self.send(&|| false) {
             crate::report::print::complain(format_args!("tasker: warning: {why}"));

@@ -1,5 +1,5 @@
 //! The plan before the run (SPEC §6.1): how it is shown, whether it is still the
-//! reviewed one, and whom to ask before it runs.
+//! reviewed plan, and the questions that are asked before it runs.
 #![forbid(unsafe_code)]
 
 use crate::cli::options::PlanForm;
@@ -20,9 +20,9 @@ use std::io::{self, IsTerminal};
 /// On more hosts than this a run asks first, on a terminal (SPEC §6.1).
 const CONFIRM_ABOVE: u32 = 50;
 
-/// The plan of a loaded file and what names it.
+/// The plan of a loaded file and its id.
 pub struct Plan {
-    /// Everything that decides what would run; see `plan::identity`.
+    /// Everything that decides what would run; see `plan::plan_id`.
     text: String,
     /// 64 digits.
     pub id: String,
@@ -74,12 +74,12 @@ impl Plan {
         plan_id::short_form(&self.id)
     }
 
-    /// Keeps the plan's text, so that a later plan can be compared with it. That
-    /// it cannot be kept is no failure: only the comparison will be missing.
+    /// Keeps the plan's text, so that a later plan can be compared with it. If it
+    /// cannot be kept, only that comparison is missing.
     pub fn keep(&self, log_dir: &LogDirectory) {
         if let Err(e) = log_dir.keep_plan(&self.id, &self.text) {
             print::complain(format_args!(
-                "tasker: warning: the plan is not kept for a later comparison: {e}"
+                "tasker: warning: cannot keep the plan for a later comparison: {e}"
             ));
         }
     }
@@ -122,7 +122,7 @@ fn options(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
     lines
 }
 
-/// The plan in the form that is asked for, secrets masked.
+/// The plan in the requested form, secrets masked.
 pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm) -> String {
     let workflow = &loaded.workflow;
     let outline = Outline::new(workflow, &loaded.defaults, selection, &loaded.sources);
@@ -138,10 +138,10 @@ pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm
     loaded.mask().apply(&text)
 }
 
-/// Checks what the command line says the plan must be.
+/// Checks the plan against what the command line expects.
 ///
 /// # Errors
-/// 12 where it is not the reviewed plan, 13 where it has not the expected hosts.
+/// It is not the reviewed plan (12), or has another number of hosts (13).
 pub fn check(
     loaded: &Loaded,
     selection: &HostFilter,
@@ -160,7 +160,7 @@ pub fn check(
     let found = run_hosts.known.len();
     let late = match run_hosts.late.is_empty() {
         true => String::new(),
-        false => ", and hosts that results name cannot be counted before the run".into(),
+        false => ", and hosts that come from results cannot be counted before the run".into(),
     };
     if expected.contains(&found) && late.is_empty() {
         return Ok(());
@@ -170,7 +170,7 @@ pub fn check(
         false => format!("{} to {}", expected.start(), expected.end()),
     };
     let hosts = match found {
-        0 => "no host but this machine".to_string(),
+        0 => "no host except this machine".to_string(),
         n => format!(
             "{} ({})",
             Plural(n, "host"),
@@ -185,17 +185,16 @@ pub fn check(
 
 fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refusal {
     let named = plan_id::short_form(digits);
-    let why = format!(
-        "--plan: this is not the plan {named} but {}",
-        plan.shown_id()
-    );
+    let why = format!("--plan: expected plan {named}, found {}", plan.shown_id());
     let detail = match log_dir.and_then(|r| r.kept_plan(digits)) {
         Some(old) => format!(
-            "What differs (- then, + now):\n{}\n",
+            "Differences (- reviewed, + now):\n{}\n",
             plan_id::difference(&old, &plan.text)
         ),
-        None => "The reviewed plan was not kept in this log directory, so what differs cannot be shown.\n"
-            .into(),
+        None => {
+            "The reviewed plan is not in this log directory, so the differences cannot be shown.\n"
+                .into()
+        }
     };
     Refusal {
         detail: detail.into(),
@@ -203,18 +202,19 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
     }
 }
 
-/// Asks whoever sits there, where the plan is to be confirmed.
+/// Asks on the terminal if the plan is to be confirmed.
 ///
 /// # Errors
-/// That the answer is no (2), or not the number of hosts (13).
+/// The answer is no (2), or is not the number of hosts (13).
 pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(), Refusal> {
     let invocation = &loaded.invocation;
-    let somebody = !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
+    let has_terminal =
+        !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
     if let Some(form) = invocation.show_plan {
         print::print(&draw(loaded, selection, plan, form));
         if !invocation.yes {
-            if !somebody {
-                let why = "--show-plan with -r asks first, and there is no terminal to ask on; -y runs without asking";
+            if !has_terminal {
+                let why = "--show-plan with -r asks first, but there is no terminal; -y runs without asking";
                 return Err(Refusal::new(exit::USAGE, why));
             }
             let answer = ask("Run this? [y/N] ");
@@ -223,7 +223,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
             }
         }
     }
-    if invocation.yes || invocation.expect_hosts.is_some() || !somebody {
+    if invocation.yes || invocation.expect_hosts.is_some() || !has_terminal {
         return Ok(());
     }
     let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
@@ -233,18 +233,18 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     }
     let folded = nodeset::fold(&run_hosts.known);
     let answer = ask(&format!(
-        "This runs on {hosts} hosts: {folded}\nType their number to go on: "
+        "This runs on {hosts} hosts: {folded}\nType their number to continue: "
     ));
     match answer.parse() == Ok(hosts) {
         true => Ok(()),
         false => Err(Refusal::new(
             exit::EXPECTED_HOSTS,
-            format!("that is not the number of hosts, {hosts}"),
+            format!("the answer is not the number of hosts, {hosts}"),
         )),
     }
 }
 
-/// The answer of the terminal, without white space around it; empty at its end.
+/// The answer from the terminal, trimmed; empty at end of file.
 fn ask(question: &str) -> String {
     print::complain_raw(format_args!("{question}"));
     let mut answer = String::new();

@@ -1,5 +1,4 @@
-//! Finds and reads `tasker.conf` (SPEC §5), and settles what tasks take that
-//! name nothing themselves.
+//! Finds and reads `tasker.conf` (SPEC §5), and settles the defaults of tasks.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::{Invocation, Typed};
@@ -26,15 +25,15 @@ pub struct Config {
     pub file: Option<u32>,
 }
 
-/// Where logs go, and whether the user named the directory; nothing where there
-/// is not even a home.
+/// Where logs go, and whether the user named the directory; nothing if there is no
+/// home directory either.
 pub type ChosenDirectory = Option<(PathBuf, bool)>;
 
-/// How many subtasks of a block run at once when nothing says.
+/// How many subtasks of a block run at once by default.
 const AT_ONCE: u32 = 50;
-/// The timeout of tasks when nothing names one (SPEC §4.3).
+/// The default timeout of tasks (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a command has to end by itself when nothing says (SPEC §4.3).
+/// The default time between SIGTERM and SIGKILL (SPEC §4.3).
 const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
@@ -132,11 +131,11 @@ impl Config {
         named.map(|d| (d, true)).or_else(default)
     }
 
-    /// What tasks take that name nothing, in the order of SPEC §4.3 and §5; a type
-    /// that the file names and that is none is reported.
+    /// The defaults of tasks, in the order of SPEC §4.3 and §5. An unknown exec type
+    /// in the file is reported.
     ///
     /// # Errors
-    /// An exec type or a timeout of the command line or environment that is none.
+    /// The command line or the environment has an unknown exec type or a bad timeout.
     pub fn defaults(
         &mut self,
         invocation: &Invocation,
@@ -158,7 +157,7 @@ impl Config {
                 .ok(),
             (Some((name, None)), _) => named(name, "--type")?,
             (None, Some(name)) => named(&name, "TASK_EXECUTOR_TYPE")?,
-            // One that is not there is an error of the configuration already.
+            // An unknown one is already an error of the configuration.
             (None, None) => self
                 .conf
                 .default_exec

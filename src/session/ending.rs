@@ -26,7 +26,7 @@ use crate::task::nodeset::HostFilter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A run that is over.
+/// A run that has ended.
 pub struct EndedRun<'a> {
     pub loaded: &'a Loaded,
     pub log_dir: &'a LogDirectory,
@@ -99,7 +99,7 @@ impl EndedRun<'_> {
         );
         if let Err(e) = self.log_dir.append_to_project(project, &line) {
             print::complain(format_args!(
-                "tasker: the run is not added to the summary of project {project}: {e}"
+                "tasker: cannot add the run to the summary of project {project}: {e}"
             ));
         }
     }
@@ -154,7 +154,7 @@ impl EndedRun<'_> {
         page.draw()
     }
 
-    /// A record that could not be written: that is reported and changes nothing.
+    /// Reports a record that could not be written; the run continues.
     fn lost(&self, report: &mut Reporter, text: &str) {
         print::complain(format_args!("tasker: {text}"));
         report.log.write(LogLevel::Error, text);
@@ -235,7 +235,7 @@ impl EndedRun<'_> {
         }
     }
 
-    /// Keeps how each host of a block ended, for `--limit last:…`.
+    /// Keeps the outcome of each host of a block, for `--limit last:…`.
     fn save_hosts(&self, report: &mut Reporter) {
         let mut hosts = Vec::new();
         for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
@@ -254,7 +254,7 @@ impl EndedRun<'_> {
         hosts.sort_unstable();
         hosts.dedup();
         if let Err(e) = self.log_dir.save_last_hosts(&self.loaded.name, &hosts) {
-            let text = format!("The hosts for --limit last are not kept: {e}");
+            let text = format!("Cannot keep the hosts for --limit last: {e}");
             report.log.write(LogLevel::Warn, &text);
         }
     }

@@ -50,7 +50,7 @@ impl LockMode {
     }
 }
 
-/// What became of one try to take the lock.
+/// The result of one attempt to take the lock.
 enum TakenLock {
     /// Held until the file is closed.
     Held(File),
@@ -130,9 +130,9 @@ fn active(holder: &str) -> Refusal {
     Refusal::new(exit::ACTIVE, why)
 }
 
-/// Whether this call can look for a run to resume: not while another instance is
-/// active, whose journal is its own. No if it is to end quietly for that. Nothing
-/// has begun, so a signal ends it like any program.
+/// Whether this call can look for a run to resume. While another instance is active,
+/// the journal belongs to that one, and this call ends quietly, waits or is refused.
+/// Nothing has begun yet, so a signal ends it like any program.
 ///
 /// # Errors
 /// That another instance is active (25), or the lock's file cannot be made (32).
@@ -160,7 +160,7 @@ pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<boo
     }
 }
 
-/// Tries to take the lock of this name.
+/// Tries once to take the lock.
 ///
 /// # Errors
 /// That its file cannot be made or locked.

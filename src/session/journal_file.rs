@@ -1,4 +1,4 @@
-//! The journal of a real run from its making to its removal (SPEC §6.4).
+//! The journal of a real run from its creation to its removal (SPEC §6.4).
 #![forbid(unsafe_code)]
 
 use crate::exit;

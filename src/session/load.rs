@@ -40,7 +40,7 @@ pub struct Loaded {
     pub validation: Validation,
 }
 
-/// A file that cannot be run, and the options that hold for reporting that.
+/// A file that cannot be run, and the options by which that is reported.
 pub struct Rejected {
     pub invocation: Invocation,
     pub validation: Validation,
@@ -51,7 +51,7 @@ impl Loaded {
     /// The log directory, for what is written or read at this time.
     ///
     /// # Errors
-    /// That there is no home directory to have it in (32).
+    /// There is no home directory (32).
     pub fn log_directory(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
         let directory = self.validation.log_directory.as_ref();
         let path = directory.map(|(path, _)| path.clone());
@@ -68,7 +68,7 @@ impl Loaded {
 /// Reads, builds and checks a task file.
 ///
 /// # Errors
-/// That it cannot be run, with everything that is known about it.
+/// It cannot be run; everything that is known about it.
 pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let from_stdin = path == "-";
     let name = match from_stdin {
@@ -139,8 +139,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
 }
 
 impl Rejected {
-    /// A file of which only the name is known, or a command line that does not go
-    /// with it: only the options of the command line hold.
+    /// A file of which only the name is known, or a mistake on the command line: only
+    /// the options of the command line count.
     fn unread(typed: &[Typed], name: &str, refusal: Refusal) -> Rejected {
         let mut sources = SourceMap::default();
         let mut unseen = DiagnosticList::default();
@@ -154,7 +154,7 @@ impl Rejected {
         }
     }
 
-    /// A file with errors or without tasks: its own options hold as well.
+    /// A file with errors or without tasks: its own options count as well.
     fn invalid(invocation: Invocation, validation: Validation, why: String) -> Rejected {
         let refusal = Refusal {
             findings: validation.findings().to_string(),
@@ -202,9 +202,9 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// The lines of the file, the values of secrets hidden; none where it is no text,
-/// for half a file says nothing. Its secrets are hidden all the same: the message
-/// shows a line of it.
+/// The lines of the file, with the values of secrets hidden. A file that is not text
+/// has none, since half a file means nothing; its secrets are hidden anyway, because
+/// the message shows a line of it.
 fn lines(
     file: u32,
     bad: Option<BadText>,
@@ -269,7 +269,7 @@ fn hide_secrets(lines: &[Line], sources: &mut SourceMap) {
     }
 }
 
-/// `--set` values become sources of their own, so that mistakes in them have a place.
+/// `--set` values become sources of their own, so that mistakes in them have a location.
 fn settings(invocation: &Invocation, sources: &mut SourceMap) -> Vec<GlobalOverride> {
     let add = |(name, value): &(String, String)| {
         let file = sources.add(Source::new(&format!("--set {name}"), value.clone()));
@@ -285,7 +285,7 @@ fn settings(invocation: &Invocation, sources: &mut SourceMap) -> Vec<GlobalOverr
     invocation.settings.iter().map(add).collect()
 }
 
-/// Where relative `file:` paths of the task file begin.
+/// What `file:` paths in the task file are relative to.
 fn directory(path: &OsStr, from_stdin: bool) -> PathBuf {
     match Path::new(path).parent() {
         Some(parent) if !from_stdin && !parent.as_os_str().is_empty() => parent.to_path_buf(),

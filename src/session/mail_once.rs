@@ -1,6 +1,6 @@
-//! `--mail-once` (SPEC §6.6): what cron mails of a failure that goes on. Each job
-//! has a memory in the log directory of how it failed last time; it is kept by
-//! nothing else, and losing it costs no more than one long message too many.
+//! `--mail-once` (SPEC §6.6): what cron mails while a job keeps failing. A file in
+//! the log directory remembers how each job failed last time. If it is lost, the
+//! next failure is reported in full once more, and nothing else is lost.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
@@ -21,13 +21,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A failure, as it is compared with that of last time and told in one line.
+/// A failure, as it is compared with the last one and reported in one line.
 pub struct Failure {
     /// The same for the same tasks, outcomes and hosts.
     key: String,
     /// What failed.
     brief: String,
-    /// The log that says more, where there is one.
+    /// The log that says more, if there is one.
     log: Option<String>,
 }
 
@@ -56,8 +56,8 @@ impl Failure {
     }
 }
 
-/// Everything that did not succeed, a line each, and how the run ended where no
-/// task alone decided that.
+/// Everything that did not succeed, one line each, and how the run ended if that
+/// was not decided by a task alone.
 fn key_of(loaded: &Loaded, end: &RunEnd) -> String {
     let mut key = String::new();
     for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
@@ -121,7 +121,7 @@ pub fn report(
     }
 }
 
-/// Prints that a job is well again, on the first success after a failure.
+/// Prints that the job has recovered, on the first success after a failure.
 pub fn recovered(loaded: &Loaded) {
     if !is_wanted(&loaded.invocation) {
         return;
@@ -135,7 +135,7 @@ fn is_wanted(invocation: &Invocation) -> bool {
     invocation.mail_once && invocation.quiet
 }
 
-/// One line on standard error, as the last line of every message begins.
+/// One line on standard error, in the form of the last line of a recap.
 fn complain(validation: &Validation, text: &str) {
     let text = validation.mask.apply(&safe_text::line(text));
     print::complain(format_args!(
@@ -149,12 +149,11 @@ fn complain(validation: &Validation, text: &str) {
 struct Memory {
     key: String,
     since: SystemTime,
-    /// How often in a row.
+    /// How many times in a row.
     count: u64,
 }
 
-/// Takes the failure into the memory; what it holds then, where the failure is
-/// the same as last time.
+/// Remembers the failure; returns what is remembered if it is the same as last time.
 fn note(
     invocation: &Invocation,
     validation: &Validation,
@@ -209,7 +208,7 @@ fn forget(invocation: &Invocation, validation: &Validation) -> Result<(), String
 }
 
 impl Memory {
-    /// Nothing where the job did not fail last time.
+    /// Nothing if the job did not fail last time.
     fn read(path: &Path) -> Result<Option<Memory>, String> {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -220,7 +219,7 @@ impl Memory {
         Memory::parse(&text).map(Some).ok_or_else(damaged)
     }
 
-    /// `1 KEY SECONDS COUNT`, the first being the version.
+    /// `1 KEY SECONDS COUNT`, where the first is the version.
     fn parse(text: &str) -> Option<Memory> {
         let words: Vec<&str> = text.strip_suffix('\n')?.split(' ').collect();
         let [version, key, since, count] = words[..] else {
@@ -247,8 +246,8 @@ fn about(path: &Path, error: &io::Error) -> String {
 }
 
 /// The job's memory. Jobs are told apart by the file's real path and by what the
-/// command line makes of it; not by the file's text, which is mended after a
-/// failure.
+/// command line makes of it; not by the file's text, which is corrected
+/// after a failure.
 fn memory_file(invocation: &Invocation, validation: &Validation) -> Result<PathBuf, String> {
     let directory = validation.log_directory.as_ref();
     let (directory, _) = directory.ok_or_else(|| refusal::homeless().why)?;
@@ -279,7 +278,7 @@ fn hashed(text: &str) -> String {
     sha256::hex(text.as_bytes())[..16].to_string()
 }
 
-/// The time of day of the first failure, with the date where it is not today's.
+/// The time of day of the first failure, with the date unless it is today.
 fn since(memory: &Memory, now: SystemTime) -> String {
     let (since, now) = (clock::stamp(memory.since), clock::stamp(now));
     match since[..10] == now[..10] {

@@ -1,8 +1,8 @@
-//! The hosts of a run before it (SPEC §6.2): are they known, can they be reached,
-//! do their exec types work?
+//! The checks of hosts and programs before a run (SPEC §6.2): do the names resolve,
+//! can the hosts be reached, do their exec types work?
 //!
-//! Each distinct host is asked once, many at a time; the hosts of local tasks
-//! are not asked at all.
+//! Each distinct host is checked once, many at a time; hosts of local tasks are not
+//! checked at all.
 #![forbid(unsafe_code)]
 
 use crate::exit;
@@ -44,12 +44,12 @@ pub struct Check<'a> {
     pub selection: &'a HostFilter,
     /// If given, the hosts are contacted, not only resolved.
     pub context: Option<&'a Arc<ProcessContext>>,
-    /// Says when nobody waits for the answers any more.
+    /// Says when to give up.
     pub stop: &'a dyn Fn() -> bool,
 }
 
-/// Checks before a real run that the programs are there which carry commands to
-/// their hosts.
+/// Checks before a real run that the programs that carry commands to hosts are in
+/// PATH.
 ///
 /// # Errors
 /// Those that are missing (61).
@@ -211,7 +211,7 @@ fn test_programs(check: &Check, findings: &mut ValidationSummary) {
     if !missing.is_empty() && findings.code == exit::OK {
         findings.code = exit::EXEC_TYPE;
     }
-    let why = || "there is no such program".to_string();
+    let why = || "not in PATH".to_string();
     let failures = missing.into_iter().map(|program| (program, why()));
     findings.failures.extend(failures);
 }
@@ -301,7 +301,7 @@ fn targets(
     (order, counts)
 }
 
-/// The hosts that commands are meant for, as far as they are known; folded.
+/// The hosts that commands run on, as far as they are known; folded.
 pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
     let tasks = loaded.workflow.tasks.iter();
     let hosts: Vec<Cow<str>> = tasks

@@ -98,7 +98,7 @@ pub fn find(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<Resumption
 }
 
 /// The run's journal, if the run can be resumed with this file and these options;
-/// nothing for one that is over, unless it was asked for.
+/// nothing for a finished run, unless it was asked for.
 fn open_unfinished(
     loaded: &Loaded,
     log_dir: &LogDirectory,
@@ -144,7 +144,7 @@ fn open_unfinished(
     Ok(Some(journal))
 }
 
-/// Tries what resuming the run would do.
+/// Works out what resuming the run would do.
 fn examine(
     loaded: &Loaded,
     path: PathBuf,

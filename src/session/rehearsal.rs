@@ -1,5 +1,5 @@
-//! The rehearsal (SPEC §6.1): a walk on the engine's own code with a pretended
-//! runner. No process, no pause, nothing written, nobody contacted.
+//! The rehearsal (SPEC §6.1): the engine walks with a pretended runner. No process
+//! runs, nothing is written, no host is contacted, and no time passes.
 #![forbid(unsafe_code)]
 
 use crate::exit;
@@ -28,13 +28,13 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-/// How many steps one of many rehearsals takes at most; a cycle ends there.
+/// The most steps of one rehearsal out of many; a cycle ends there.
 const STEPS_OF_ONE: u64 = 10_000;
 
-/// How many steps are shown of each end of a path that is too long to read.
+/// How many steps are shown at each end of a long path.
 const END_OF_PATH: usize = 20;
 
-/// What somebody assumes of a task.
+/// What is assumed about a task.
 struct Assumption {
     task: Ix,
     /// Only on these hosts; nothing for all.
@@ -132,7 +132,7 @@ impl Rehearsal<'_> {
         Ok(expanded.hosts.into_iter().collect())
     }
 
-    /// Where the task would run; `None` where only a result will tell.
+    /// Where the task would run; `None` if that depends on a result.
     fn known_hosts(&self, task: Ix) -> Option<HashSet<String>> {
         let workflow = &self.loaded.workflow;
         let task = &workflow.tasks[task];
@@ -150,7 +150,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// One walk; `failing` fails beside what is assumed.
+    /// One walk in which `failing` fails, in addition to what is assumed.
     fn walk(&mut self, failing: Option<Ix>, max_steps: u64, emit: &mut dyn FnMut(Event)) -> RunEnd {
         let loaded = self.loaded;
         let settings = Settings {
@@ -179,7 +179,7 @@ impl Rehearsal<'_> {
         end
     }
 
-    /// The story of one walk and its end.
+    /// Each step of one walk, and its end.
     fn whole(&mut self) -> String {
         let mut story = Story::default();
         let end = self.walk(None, self.loaded.invocation.max_steps(), &mut |event| {
@@ -187,7 +187,7 @@ impl Rehearsal<'_> {
         });
         let name = printable(&self.loaded.name);
         let mut out = format!(
-            "{name}: a rehearsal; nothing is executed, what is not assumed succeeds and prints nothing\n"
+            "{name}: a rehearsal; nothing is executed, and what is not assumed succeeds with no output\n"
         );
         out.push_str(&story.text);
         let _ = writeln!(out, "\npath: {}", self.path(&end.path));
@@ -204,7 +204,7 @@ impl Rehearsal<'_> {
         out
     }
 
-    /// One line for every task that could fail: where that leads.
+    /// One line for each task: where its failure leads.
     fn each_fails(&mut self) -> String {
         let name = printable(&self.loaded.name);
         let mut out = format!("{name}: one failure at a time; nothing is executed\n");
@@ -248,7 +248,7 @@ impl Rehearsal<'_> {
         &path[first..]
     }
 
-    /// The ids of the steps; of a long way, as in a cycle, its two ends.
+    /// The ids of the steps; only both ends of a long path, such as a cycle.
     fn path(&self, path: &[Ix]) -> String {
         let ids = |part: &[Ix]| {
             let tasks = &self.loaded.workflow.tasks;
@@ -311,8 +311,8 @@ fn effect(what: &str) -> Result<Effect, String> {
     Ok(Effect::Ends(ending))
 }
 
-/// What the job is assumed to do; of two assumptions that say the same of it
-/// differently the later one holds.
+/// What the job is assumed to do; of two assumptions about the same thing the later
+/// one applies.
 fn answer(assumptions: &[Assumption], failing: Option<Ix>, job: &Job, used: &mut [bool]) -> Answer {
     let fails = failing.is_some() && job.task == failing;
     let mut answer = Answer::new(CommandEnd::Exited(i32::from(fails)), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! How much of the file a run covers: the task it begins at (`--start-from`), and
+//! Which part of the file a run covers: the task it begins at (`--start-from`), and
 //! the hosts that `--limit` and `--exclude` leave (SPEC §6).
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! `--status`: the runs that are alive and those that left a journal (SPEC §6.6).
+//! `--status`: the runs that are active and those that left a journal (SPEC §6.6).
 //!
-//! Only looks: writes nothing, makes nothing, and takes no lock that a run would
-//! wait for.
+//! Read-only: creates and writes nothing, and takes no lock that a run would wait
+//! for.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Typed;
@@ -22,12 +22,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How often, and after what pause, a run is looked at again whose process is not
-/// there: another may be about to go on with it, and has not said so yet.
+/// How many times, and how long apart, a run whose process does not exist is looked
+/// at again: another process may be about to resume it.
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How many runs are listed where the one that was asked for is not there.
+/// How many runs are listed if the requested one does not exist.
 const LISTED: usize = 20;
 
 /// Prints the run that was asked for, or all of them; the exit code.
@@ -56,7 +56,7 @@ fn look_at(journals: &[PathBuf]) -> Vec<FoundRun> {
     runs
 }
 
-/// The run of a journal; nothing where it has ended well meanwhile.
+/// The run of a journal; nothing if it has meanwhile ended well.
 fn look(path: &Path) -> Option<FoundRun> {
     let stem = path.file_stem().unwrap_or_default();
     let mut run = FoundRun {
@@ -82,13 +82,13 @@ fn look(path: &Path) -> Option<FoundRun> {
     Some(run)
 }
 
-/// Whether the process that is said to run it is not there.
+/// Whether the process in the journal does not exist.
 fn is_gone(snapshot: &Snapshot) -> bool {
     let process = snapshot.process.as_ref();
     process.is_some_and(|p| !sys::process_exists(p.pid))
 }
 
-/// Whether there still is such a run.
+/// Whether the run still exists.
 fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
     let mut file = File::open(path)?;
     run.live = is_held(&file)?;
@@ -98,7 +98,7 @@ fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
     file.read_to_end(&mut bytes)?;
     run.snapshot = tell(&bytes);
     if run.live && run.snapshot.is_err() {
-        // A run that is gone on with begins by cutting off what was torn.
+        // A resumed run begins by cutting off an incomplete record.
         file.rewind()?;
         bytes.clear();
         file.read_to_end(&mut bytes)?;
@@ -107,8 +107,8 @@ fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
 
-/// Whether a process holds the journal. Where none does, the lock is free again
-/// before anything else is done: a run that is just gone on with asks for it.
+/// Whether a process holds the journal. If none does, the lock is released at once,
+/// since a run that is just being resumed tries to take it.
 fn is_held(file: &File) -> io::Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
@@ -124,10 +124,10 @@ fn tell(bytes: &[u8]) -> Result<Snapshot, String> {
     })
 }
 
-/// Those that are alive in detail, and a line for each of the others.
+/// Active runs in detail, the others in a line each.
 fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
     if runs.is_empty() {
-        return format!("no run is alive, and none has left a journal, in {directory}\n");
+        return format!("no run is active, and none has left a journal, in {directory}\n");
     }
     let here = std::env::current_dir().unwrap_or_default();
     let (live, dead): (Vec<&FoundRun>, Vec<&FoundRun>) = runs.iter().partition(|run| run.live);
@@ -195,7 +195,7 @@ fn find_runs<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
     }
 }
 
-/// The path as journals hold it; also of a file that is gone.
+/// The path as journals hold it, also for a file that no longer exists.
 fn real_path(word: &str) -> String {
     let path = Path::new(word);
     if word == "-" {

@@ -14,10 +14,10 @@ use crate::task::nodeset::HostFilter;
 use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
-/// The deadline of a run that begins at `began`, when its clock shows zero.
+/// The deadline of a run that begins at `began`, which is zero on its clock.
 ///
 /// # Errors
-/// 15 where it has passed, 2 where the deadline task cannot be.
+/// It has passed (15), or the deadline task is not a task to jump to (2).
 pub fn read(
     loaded: &Loaded,
     selection: &HostFilter,
@@ -49,7 +49,7 @@ fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
     if let Some((block, _)) = workflow.owner_of(ix) {
         let block = workflow.tasks[block].id;
         return Err(refuse(format!(
-            "task {word} belongs to block {block}; name that one"
+            "task {word} belongs to block {block}; use the block's id"
         )));
     }
     Ok(ix)

@@ -359,7 +359,7 @@ impl Expansion<'_> {
     fn flush(&mut self, literal: &mut String, at: Span) {
         if !literal.is_empty() {
             let text = std::mem::take(literal);
-            self.push(Piece::text(text, at));
+            self.push(Piece::of_global(text, at));
         }
     }
 

@@ -123,7 +123,7 @@ impl Resolver<'_> {
             None => {
                 self.unknown(name, at);
                 // A piece, so that the value is not reported as empty too.
-                vec![Piece::text(String::new(), at)]
+                vec![Piece::of_global(String::new(), at)]
             }
         }
     }

@@ -275,7 +275,7 @@ mod tests {
         let mut resolve = |name: &str, at| match name {
             "EVIL" => vec![Piece::data(b"x | true", at)],
             "EMPTY" => vec![Piece::data(b"", at)],
-            name => vec![Piece::text(name.to_lowercase(), at)],
+            name => vec![Piece::of_global(name.to_lowercase(), at)],
         };
         let value = template::parse(text, at, &mut resolve);
         parse(&symbols(&value), at)

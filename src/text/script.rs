@@ -587,7 +587,7 @@ mod tests {
 
     fn scanned(line: &str) -> Result<String, String> {
         let mut resolve = |name: &str, at| match name {
-            "TEXT" => vec![Piece::text("a; b", at)],
+            "TEXT" => vec![Piece::of_global("a; b", at)],
             _ => vec![Piece::data(b"data", at)],
         };
         let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);

@@ -280,7 +280,7 @@ impl Template {
 
 impl Piece {
     /// Text of a global that is referred to at `at`.
-    pub fn text(text: impl Into<String>, at: Span) -> Piece {
+    pub fn of_global(text: impl Into<String>, at: Span) -> Piece {
         Piece::Text {
             text: text.into(),
             at,

@@ -220,8 +220,8 @@ mod tests {
 
     fn words(line: &str) -> Result<Vec<String>, u32> {
         let mut resolve = |name: &str, at| match name {
-            "OPTS" => vec![Piece::text("--a '--b c'", at)],
-            "PRICE" => vec![Piece::text("$HOME", at)],
+            "OPTS" => vec![Piece::of_global("--a '--b c'", at)],
+            "PRICE" => vec![Piece::of_global("$HOME", at)],
             _ => vec![Piece::data(b"x; 'y z", at)],
         };
         let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
