@@ -846,3 +846,20 @@ fn output_that_cannot_be_kept_is_reported() {
     let left: Vec<_> = state.flatten().filter(|e| e.path().is_dir()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// The command ends by the signal itself, so its result is there at the same moment.
+#[test]
+fn a_signal_is_known_before_the_result_of_the_command_that_it_ends() {
+    let tasks = "task=1\nexec=shell\ncommand=touch ready; exec sleep 100\n\
+                 task=9\nfinally=true\nexec=shell\ncommand=echo @run_outcome@ >outcome\n";
+    for _ in 0..20 {
+        let sandbox = Sandbox::new();
+        let child = sandbox.start(tasks, &["-q"]);
+        support::wait_for("the command", || sandbox.exists("ready"));
+        support::signal(child.id(), "TERM");
+        let ran = support::finish(child);
+        assert_eq!(ran.code, 143, "{ran:?}");
+        assert_eq!(sandbox.read("outcome"), "interrupted\n", "{ran:?}");
+        assert!(sandbox.log().contains("SIGTERM"), "{ran:?}");
+    }
+}

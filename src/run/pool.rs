@@ -231,16 +231,15 @@ impl Pool {
 
     /// Follows this thread's command until there is news. Returns its result once it is
     /// over.
-    fn follow_own(&mut self, patience: Option<Duration>) -> Option<Wake> {
+    fn follow_own(&mut self, patience: Option<Duration>) -> Option<(u64, Box<FinishedCommand>)> {
         let (number, mut running) = self.own.take()?;
         let pause = Pause {
             at: patience.map(|p| Instant::now() + p),
             bell: self.bell.as_raw_fd(),
         };
         if running.follow(&self.shared.context, &pause) {
-            self.busy -= 1;
             let finished = running.finish(&self.shared.context);
-            return Some(Wake::Done(number, Box::new(finished)));
+            return Some((number, Box::new(finished)));
         }
         self.own = Some((number, running));
         None
@@ -283,10 +282,10 @@ impl Runner for Pool {
             };
             if self.own.is_some() {
                 drop(state);
-                if let Some(wake) = self.follow_own(patience) {
-                    return wake;
-                }
+                let finished = self.follow_own(patience);
                 state = lock(&shared.state);
+                // Through the queue: a signal that ended the command comes first.
+                state.done.extend(finished);
                 continue;
             }
             state = wait_on(&shared.news, state, patience);
