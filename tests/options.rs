@@ -263,10 +263,124 @@ fn some_options_are_not_allowed_in_a_file() {
         ("--skip-task-validation", "skip-task-validation"),
         ("--skip-validation", "skip-validation"),
         ("--fire-and-forget", "fire-and-forget"),
+        ("--force-instance", "force-instance"),
+        ("-y", "yes"),
+        ("--plan=12345678", "plan"),
+        ("--config=x", "config"),
+        ("--resume", "resume"),
+        ("--start-from=1", "start-from"),
+        ("--finish-only", "finish-only"),
+        ("--show-recovery-info", "show-recovery-info"),
+        ("--status", "status"),
+        ("--project-summary=X", "project-summary"),
+        ("--completions=bash", "completions"),
     ] {
         let why = "is not allowed in a task file, only on the command line";
         refused_in_file(line, &format!("`--{long}` {why}"));
     }
+}
+
+/// As in the original: with one of them, `-r` checks and runs nothing.
+#[test]
+fn a_file_can_say_how_it_is_checked() {
+    let (sandbox, ran) = run_text(&format!("--validate-only\n{HELLO}"), &["-r"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let note = "tasker: note: --validate-only overrules -r; nothing is run\n";
+    assert_eq!(ran.stderr, note);
+    assert!(ran.stdout.ends_with("ready for execution\n"), "{ran:?}");
+    assert!(sandbox.journals().is_empty());
+    let nowhere = "--skip-host-validation\n-t local\ntask=1\nhostname=no-such.invalid\n\
+                   command=echo @hostname@\n";
+    let (_, ran) = run_text(nowhere, &["-r"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("hosts are neither resolved nor contacted")
+    );
+}
+
+#[test]
+fn options_that_run_nothing_overrule_run() {
+    for (options, shows) in [
+        (&["--validate-only"][..], "ready for execution\n"),
+        (&["--validate-only", "--resume"], "ready for execution\n"),
+        (&["--show-recovery-info"], ""),
+    ] {
+        let (sandbox, ran) = run_text("task=1\nexec=local\ncommand=touch ran\n", options);
+        let mut with_run = options.to_vec();
+        with_run.push("-r");
+        with_run.push("tasks.txt");
+        let real = tasker(&sandbox, &with_run);
+        assert_eq!((real.code, &real.stdout), (ran.code, &ran.stdout));
+        assert!(real.stdout.ends_with(shows), "{real:?}");
+        assert!(!sandbox.exists("ran") && sandbox.journals().is_empty());
+    }
+}
+
+#[test]
+fn the_home_directory_can_be_written_in_option_lines() {
+    let file = format!("-l ~/far/logs\n--report=~/page.html\n--output-json=~/out.json\n{HELLO}");
+    let (sandbox, ran) = run_text(&file, &["-r"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(sandbox.exists("far/logs/logs") && sandbox.exists("page.html"));
+    assert!(sandbox.exists("out.json") && !sandbox.exists("~"));
+    // Elsewhere in a value it is taken literally, and so is another user's.
+    let (sandbox, ran) = run_text(&format!("--report=./~/page.html\n{HELLO}"), &["-r"]);
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(!sandbox.exists("page.html"));
+    let mut homeless = sandbox.tasker(&["-r", "-l", "logs", "tasks.txt"]);
+    sandbox.file("tasks.txt", format!("--report=~/page.html\n{HELLO}"));
+    let ran = Ran::from(homeless.env_remove("HOME").output().expect("tasker runs"));
+    let why = "tasks.txt:1:1: error: cannot resolve `~`: HOME is not set\n";
+    assert!(ran.stderr.starts_with(why), "{ran:?}");
+}
+
+#[test]
+fn an_optional_value_needs_an_equals_sign() {
+    refused_in_file(
+        "--output-json out.json",
+        "`--output-json` takes a value only after `=`; did you mean `--output-json=out.json`?",
+    );
+    refused_in_file(
+        "--show-plan dot",
+        "`--show-plan` takes a value only after `=`; did you mean `--show-plan=dot`?",
+    );
+    refused(
+        &["--output-json", "out.json"],
+        "expected one task file, found `tasks.txt` as well; \
+         did you mean `--output-json=out.json`?",
+    );
+}
+
+const ON_HOSTS: &str = "task=1\ntype=parallel\nhostnames=web[1-5]\nexec=local\n\
+                        command=touch ran-@hostname@\n";
+
+#[test]
+fn repeated_limits_and_exclusions_add_up() {
+    for (lines, options, hosts) in [
+        ("", &["--limit=web1", "--limit", "web[3-4]"][..], "1 3 4"),
+        ("", &["--exclude=web1", "--exclude=web5"], "2 3 4"),
+        (
+            "",
+            &["--limit=web[1-2]", "--limit=web3", "--exclude=web2"],
+            "1 3",
+        ),
+        ("--limit=web1\n--limit=web2\n", &[], "1 2"),
+        // The command line wins, but it cannot reach what the file excludes.
+        ("--limit=web[1-2]\n", &["--limit=web3"], "3"),
+        ("--exclude=web[1-3]\n", &["--exclude=web4"], "5"),
+        ("--exclude=web[1-3]\n", &["--limit=web[3-4]"], "4"),
+    ] {
+        let options = [&["-r"], options].concat();
+        let (sandbox, ran) = run_text(&format!("{lines}{ON_HOSTS}"), &options);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let touched = (1..=5).filter(|n| sandbox.exists(&format!("ran-web{n}")));
+        let touched: Vec<String> = touched.map(|n| n.to_string()).collect();
+        assert_eq!(touched.join(" "), hosts, "{lines}{options:?}");
+    }
+    let (_, ran) = run_text(ON_HOSTS, &["--limit=web1", "--limit=web["]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--limit: "), "{ran:?}");
 }
 
 #[test]

@@ -37,18 +37,28 @@ pub enum Request {
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut file, mut typed) = (None, Vec::new());
+    // The option before the word, if its value could only have been given with `=`.
+    let mut bare: Option<&CliOption> = None;
+    // The option and the word after it.
+    let mut apart = None;
     while let Some(argument) = parser.next().map_err(explain)? {
         let is_short = matches!(argument, lexopt::Arg::Short(_));
         let option = match argument {
-            lexopt::Arg::Value(value) if file.is_none() => {
+            lexopt::Arg::Value(value) => {
+                if let Some(option) = bare.take() {
+                    apart = Some((option, value.clone()));
+                }
+                if file.is_some() {
+                    return Err(second_file(value, apart));
+                }
                 file = Some(value);
                 continue;
             }
-            lexopt::Arg::Value(value) => return Err(second_file(file, value, &typed)),
             lexopt::Arg::Long(name) => options::find_long(name)?,
             lexopt::Arg::Short(letter) => options::find_short(letter)?,
         };
         let value = value_of(option, &mut parser)?;
+        bare = (option.value_is_optional && value.is_none()).then_some(option);
         match (option.long, &value) {
             ("help", _) => return Ok(Request::Help { short: is_short }),
             ("version", _) => return Ok(Request::Version),
@@ -90,14 +100,12 @@ fn explain(error: lexopt::Error) -> String {
     }
 }
 
-/// A second word that is not an option: often the value of `--show-plan`.
-fn second_file(file: Option<OsString>, second: OsString, typed: &[Typed]) -> String {
-    let is_bare = |t: &Typed| t.option.long == "show-plan" && t.value.is_none();
-    let words = [file.as_ref(), Some(&second)].into_iter().flatten();
-    let meant = words
-        .filter_map(|word| word.to_str())
-        .find(|word| choose(word, &PlanForm::NAMES).is_ok() && typed.iter().any(is_bare))
-        .map(|word| format!("; did you mean `--show-plan={word}`?"));
+/// A second word that is not an option: often the value of an option before it.
+fn second_file(second: OsString, apart: Option<(&CliOption, OsString)>) -> String {
+    let meant = apart.map(|(option, word)| (option.long, word.to_string_lossy().into_owned()));
+    let meant = meant
+        .filter(|(long, word)| *long != "show-plan" || choose(word, &PlanForm::NAMES).is_ok())
+        .map(|(long, word)| format!("; did you mean `--{long}={word}`?"));
     format!(
         "expected one task file, found `{}` as well{}",
         second.to_string_lossy(),

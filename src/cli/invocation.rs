@@ -15,6 +15,7 @@ use crate::task::globals::RESERVED;
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
+use crate::text::home;
 use crate::text::moment::{self, Moment};
 use crate::text::quote;
 use crate::text::source::{SourceMap, Span};
@@ -49,8 +50,10 @@ pub struct Invocation {
     pub auto_recovery: bool,
     pub show_recovery_info: bool,
     pub finish_only: bool,
-    pub limit: Option<String>,
-    pub exclude: Option<String>,
+    /// The sets of `--limit`, which add up.
+    pub limit: Vec<String>,
+    /// The sets of `--exclude`, which add up.
+    pub exclude: Vec<String>,
     /// What a rehearsal is to assume, as typed.
     pub assume: Vec<String>,
     pub assume_each_fails: bool,
@@ -62,6 +65,8 @@ pub struct Invocation {
     pub yes: bool,
     pub config: Option<PathBuf>,
     pub validate_only: bool,
+    /// `-r` was given, but with an option that runs nothing: the option.
+    pub overrules_run: Option<&'static str>,
     pub skip_host_validation: bool,
     pub skip_task_validation: bool,
     pub keep_going: bool,
@@ -104,7 +109,7 @@ pub enum Mode {
     ShowRecovery,
     /// `-r`
     Run,
-    /// Check, and show what would run.
+    /// Check, and show what would run unless `--validate-only`.
     DryRun,
 }
 
@@ -130,6 +135,10 @@ impl Invocation {
                 *place = Some(*at);
             }
         }
+        // The command line wins over the file. What the file excludes stays excluded.
+        if typed.iter().any(|t| t.option.long == "limit") {
+            invocation.limit.clear();
+        }
         for typed in typed {
             invocation.kept_words.extend(typed.kept_words());
             let long = typed.option.long;
@@ -141,9 +150,22 @@ impl Invocation {
                 })?;
         }
         let typed_mail_once = typed.iter().any(|t| t.option.long == "mail-once");
-        match invocation.contradiction(typed_mail_once) {
-            Some(why) => Err(why.into()),
-            None => Ok(invocation),
+        if let Some(why) = invocation.contradiction(typed_mail_once) {
+            return Err(why.into());
+        }
+        invocation.rule_out_run();
+        Ok(invocation)
+    }
+
+    /// Drops `-r` next to an option that runs nothing (SPEC §6).
+    fn rule_out_run(&mut self) {
+        let option = match (self.show_recovery_info, self.validate_only) {
+            (true, _) => "--show-recovery-info",
+            (_, true) => "--validate-only",
+            _ => return,
+        };
+        if std::mem::take(&mut self.run) {
+            self.overrules_run = Some(option);
         }
     }
 
@@ -158,9 +180,6 @@ impl Invocation {
         if typed_mail_once && !self.quiet {
             return Some("--mail-once changes what -q prints; add -q");
         }
-        if self.run && self.validate_only {
-            return Some("--validate-only runs nothing; leave -r out");
-        }
         None
     }
 
@@ -168,7 +187,11 @@ impl Invocation {
     pub fn mode(&self) -> Mode {
         if !self.assume.is_empty() || self.assume_each_fails {
             Mode::Rehearse
-        } else if self.show_recovery_info || (!self.run && (self.resume || self.finish_only)) {
+        } else if self.show_recovery_info {
+            Mode::ShowRecovery
+        } else if self.validate_only {
+            Mode::DryRun
+        } else if !self.run && (self.resume || self.finish_only) {
             Mode::ShowRecovery
         } else if self.run {
             Mode::Run
@@ -228,8 +251,8 @@ impl Invocation {
             "auto-recovery" => self.auto_recovery = true,
             "show-recovery-info" => self.show_recovery_info = true,
             "finish-only" => self.finish_only = true,
-            "limit" => self.limit = Some(text()?.to_string()),
-            "exclude" => self.exclude = Some(text()?.to_string()),
+            "limit" => self.limit.push(text()?.to_string()),
+            "exclude" => self.exclude.push(text()?.to_string()),
             "assume" => self.assume.push(text()?.to_string()),
             "assume-each-fails" => self.assume_each_fails = true,
             "connection-test" => self.connection_test = true,
@@ -288,12 +311,13 @@ fn environment(name: &str) -> Option<String> {
 
 impl Typed {
     /// Reads an option line: `--opt=value`, `--opt value`, `-o value`. The value is
-    /// taken literally (SPEC §1).
+    /// taken literally, except for the home directory of a path (SPEC §1).
     fn from_line(line: &str) -> Result<Typed, String> {
         let (name, value) = match line.split_once(['=', ' ', '\t']) {
             Some((name, value)) => (name, Some(value.trim())),
             None => (line, None),
         };
+        let joined = line[name.len()..].starts_with('=');
         let (option, value) = match name.strip_prefix("--") {
             Some("") => return Err(format!("expected an option, found `{name}`")),
             Some(name) => (options::find_long(name)?, value),
@@ -317,6 +341,14 @@ impl Typed {
         match (option.value, value) {
             (Some(_), None | Some("")) if !option.value_is_optional => Err(option.needs_value()),
             (None, Some(_)) => Err(format!("`--{}` takes no value", option.long)),
+            (Some(_), Some(value)) if option.value_is_optional && !joined => Err(format!(
+                "`--{0}` takes a value only after `=`; did you mean `--{0}={value}`?",
+                option.long
+            )),
+            (Some(_), Some(path)) if option.is_path => Ok(Typed {
+                option,
+                value: Some(home::expand(path)?.into_os_string()),
+            }),
             (_, value) => Ok(Typed {
                 option,
                 value: value.map(OsString::from),

@@ -25,6 +25,8 @@ pub struct CliOption {
     pub is_kept: bool,
     /// It can be given several times, each adding to the others.
     pub adds_up: bool,
+    /// Its value is a path: in a file, `~/` at its beginning is the home directory.
+    pub is_path: bool,
     /// Empty for options of old files, which are accepted without effect.
     pub help: &'static str,
 }
@@ -52,6 +54,7 @@ const fn flag(long: &'static str, help: &'static str) -> CliOption {
         in_file: true,
         is_kept: true,
         adds_up: false,
+        is_path: false,
         help,
     }
 }
@@ -64,6 +67,7 @@ const fn valued(
 ) -> CliOption {
     CliOption {
         value: Some(value),
+        is_path: matches!(offers, Offers::Files | Offers::Directories),
         offers,
         ..flag(long, help)
     }
@@ -142,13 +146,16 @@ pub const OPTIONS: &[CliOption] = &[
     valued("timeout", "TIME", Nothing, "timeout of tasks without timeout= (default: 300)")
         .short('o'),
     valued("project", "NAME", Nothing, "add a line to this project's summary").short('p'),
-    valued("start-from", "ID", Tasks, "begin at this task").not_kept(),
-    flag("resume", "resume the interrupted or failed run of this file").not_kept(),
+    valued("start-from", "ID", Tasks, "begin at this task").not_in_file().not_kept(),
+    flag("resume", "resume the interrupted or failed run of this file")
+        .not_in_file().not_kept(),
     flag("auto-recovery", "--resume if there is such a run, else a fresh run").not_kept(),
-    flag("show-recovery-info", "print what --resume would do").not_kept(),
-    flag("finish-only", "run only the final tasks of the interrupted run").not_kept(),
-    valued("limit", "SET", Words(&LAST), "run blocks over hosts only on this node set").not_kept(),
-    valued("exclude", "SET", Nothing, "leave this node set out of blocks over hosts"),
+    flag("show-recovery-info", "print what --resume would do").not_in_file().not_kept(),
+    flag("finish-only", "run only the final tasks of the interrupted run")
+        .not_in_file().not_kept(),
+    valued("limit", "SET", Words(&LAST), "run blocks over hosts only on this node set")
+        .not_kept().adding_up(),
+    valued("exclude", "SET", Nothing, "leave this node set out of blocks over hosts").adding_up(),
     valued("assume", "RESULT", Nothing, "rehearse with this result: TASK=exit 3")
         .not_in_file().adding_up(),
     flag("assume-each-fails", "rehearse a failure of each task, and list where it leads")
@@ -156,12 +163,14 @@ pub const OPTIONS: &[CliOption] = &[
     flag("connection-test", "also ping every host and test every exec type on it").short('c'),
     valued("show-plan", "FORM", Words(&FORMS), "print the plan: text, dot, mermaid or json; with -r, then ask")
         .optional().not_kept(),
-    valued("plan", "ID", Nothing, "run only if the plan still has this id").not_kept(),
+    valued("plan", "ID", Nothing, "run only if the plan still has this id")
+        .not_in_file().not_kept(),
     valued("expect-hosts", "N", Nothing, "run only on N distinct hosts, or on N..M").not_kept(),
     flag("yes", "ask nothing before the run").short('y').not_in_file(),
-    valued("config", "FILE", Files, "read this file instead of the usual tasker.conf"),
-    flag("validate-only", "check as for a run, print the findings but no plan").not_in_file(),
-    flag("skip-host-validation", "do not resolve or contact hosts before the run").not_in_file(),
+    valued("config", "FILE", Files, "read this file instead of the usual tasker.conf")
+        .not_in_file(),
+    flag("validate-only", "check as for a run, print the findings but no plan"),
+    flag("skip-host-validation", "do not resolve or contact hosts before the run"),
     flag("skip-task-validation", "no flow checks and no warnings").not_in_file(),
     flag("skip-validation", "the same as all --skip options").not_in_file(),
     flag("keep-going", "continue past failures that nothing handles; end with 1").short('k'),

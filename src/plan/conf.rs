@@ -8,6 +8,7 @@ use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
+use crate::text::home;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{SourceMap, Span};
@@ -281,9 +282,5 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("expected a directory, found nothing".into());
     }
-    if let Some(rest) = text.strip_prefix("~/") {
-        let home = std::env::var_os("HOME").ok_or("cannot resolve `~`: HOME is not set")?;
-        return Ok(PathBuf::from(home).join(rest));
-    }
-    Ok(PathBuf::from(text))
+    home::expand(text)
 }

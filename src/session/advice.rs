@@ -14,7 +14,7 @@ pub fn command_line(loaded: &Loaded, end: &RunEnd, option: Option<&str>) -> Stri
         return String::new();
     }
     match (option, end.first_failure) {
-        (Some(option), _) => complete(loaded, format!("tasker -r {option}"), None),
+        (Some(option), _) => complete(loaded, format!("tasker -r {option}"), Vec::new()),
         (None, Some(ix)) => start_from(loaded, ix),
         (None, None) => String::new(),
     }
@@ -27,13 +27,16 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     }
     let task = &loaded.workflow.tasks[ix];
     let over_hosts = task.is_block() && task.command().is_some();
-    let limit = match &loaded.invocation.limit {
-        _ if over_hosts => Some("--limit last:failed".to_string()),
-        Some(set) => Some(format!("--limit {}", quote::shell_word(set))),
-        None => None,
+    let limits: Vec<String> = match over_hosts {
+        true => vec!["--limit last:failed".into()],
+        false => {
+            let sets = loaded.invocation.limit.iter();
+            sets.map(|set| format!("--limit {}", quote::shell_word(set)))
+                .collect()
+        }
     };
     let beginning = format!("tasker -r --start-from {}", task.id);
-    complete(loaded, beginning, limit)
+    complete(loaded, beginning, limits)
 }
 
 /// Whether a run can begin at the task: not at a final one, nor inside a block.
@@ -44,8 +47,8 @@ fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
 
 /// Adds the options that are needed again; for a quiet run also the directory, since
 /// its mail is read elsewhere.
-fn complete(loaded: &Loaded, beginning: String, limit: Option<String>) -> String {
-    let words: Vec<String> = [Some(beginning), limit].into_iter().flatten().collect();
+fn complete(loaded: &Loaded, beginning: String, limits: Vec<String>) -> String {
+    let words: Vec<String> = [vec![beginning], limits].concat();
     let words = format!("{} {}", words.join(" "), last_words(loaded));
     match std::env::current_dir() {
         Ok(here) if loaded.invocation.quiet => {

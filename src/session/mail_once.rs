@@ -263,13 +263,13 @@ fn memory_file(invocation: &Invocation, validation: &Validation) -> Result<PathB
         };
         job += &format!("--set {name}={value}\n");
     }
-    let options = [
-        ("--limit", &invocation.limit),
-        ("--exclude", &invocation.exclude),
-        ("--project", &invocation.project),
-    ];
-    for (name, value) in options {
-        job += &format!("{name} {value:?}\n");
+    let sets = |sets: &[String]| format!("{sets:?}");
+    for (name, value) in [
+        ("--limit", sets(&invocation.limit)),
+        ("--exclude", sets(&invocation.exclude)),
+        ("--project", format!("{:?}", invocation.project)),
+    ] {
+        job += &format!("{name} {value}\n");
     }
     log_dir.mail_file(&hashed(&job)).map_err(|e| e.to_string())
 }

@@ -242,7 +242,7 @@ fn check_options(loaded: &Loaded, header: &Header) -> Result<(), Refusal> {
             "run {id} cannot be resumed: it had no --{word}"
         )));
     }
-    if loaded.invocation.limit.is_none() && loaded.invocation.exclude.is_none() {
+    if loaded.invocation.limit.is_empty() && loaded.invocation.exclude.is_empty() {
         return Ok(());
     }
     let given = scope::selection(loaded).map_err(|refusal| refuse(refusal.why))?;

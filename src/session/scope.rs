@@ -76,19 +76,23 @@ fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
 /// A set that cannot be read, or one that leaves no host of the file (2); no log
 /// directory for `last:` (32).
 pub fn selection(loaded: &Loaded) -> Result<HostFilter, Refusal> {
-    let read = |option: &str, set: &Option<String>| match set {
-        Some(set) => hosts_in(set, loaded).map(Some).map_err(|refusal| Refusal {
-            why: format!("--{option}: {}", refusal.why),
-            ..refusal
-        }),
-        None => Ok(None),
+    let read = |option: &str, sets: &[String]| {
+        let mut hosts = HashSet::new();
+        for set in sets {
+            hosts.extend(hosts_in(set, loaded).map_err(|refusal| Refusal {
+                why: format!("--{option}: {}", refusal.why),
+                ..refusal
+            })?);
+        }
+        Ok(hosts)
     };
     let (limit, exclude) = (&loaded.invocation.limit, &loaded.invocation.exclude);
+    let limited = read("limit", limit)?;
     let selection = HostFilter {
-        limit: read("limit", limit)?,
-        exclude: read("exclude", exclude)?.unwrap_or_default(),
+        limit: (!limit.is_empty()).then_some(limited),
+        exclude: read("exclude", exclude)?,
     };
-    if (limit.is_some() || exclude.is_some()) && leaves_nothing(&selection, loaded) {
+    if (!limit.is_empty() || !exclude.is_empty()) && leaves_nothing(&selection, loaded) {
         let why = "--limit and --exclude leave no host of any block";
         return Err(Refusal::new(exit::USAGE, why));
     }

@@ -122,6 +122,11 @@ impl Validation {
     /// was told to skip.
     pub fn show_warnings(&self, invocation: &Invocation) {
         show_skipped(invocation);
+        if let Some(option) = invocation.overrules_run {
+            complain(format_args!(
+                "tasker: note: {option} overrules -r; nothing is run"
+            ));
+        }
         if invocation.mode() == Mode::Run && invocation.quiet {
             return;
         }
