@@ -14,6 +14,8 @@ pub const EXPECTED_HOSTS: i32 = 13;
 pub const MAX_STEPS: i32 = 14;
 /// The deadline passed, or something did not fit before it.
 pub const DEADLINE: i32 = 15;
+/// tasker's own question before the run was answered with no.
+pub const NOT_CONFIRMED: i32 = 16;
 pub const INVALID: i32 = 20;
 pub const NO_TASKS: i32 = 24;
 /// Another instance of this run is active.

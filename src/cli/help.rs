@@ -38,6 +38,7 @@ Exit codes:
   {}   not the number of hosts that --expect-hosts says
   {}   --max-steps was reached
   {}   the deadline passed, or something did not fit before it
+  {}   tasker's own question before the run was answered with no
   {}   the task file is invalid; {} it holds no tasks
   {}   another instance of this run is active
   {}   the task file does not exist; {} it cannot be read
@@ -53,6 +54,7 @@ Exit codes:
         exit::EXPECTED_HOSTS,
         exit::MAX_STEPS,
         exit::DEADLINE,
+        exit::NOT_CONFIRMED,
         exit::INVALID,
         exit::NO_TASKS,
         exit::ACTIVE,

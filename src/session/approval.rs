@@ -205,7 +205,8 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
 /// Asks on the terminal if the plan is to be confirmed.
 ///
 /// # Errors
-/// The answer is no (2), or is not the number of hosts (13).
+/// The answer is no, or is not the number of hosts (16); there is no terminal to ask
+/// on (2).
 pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(), Refusal> {
     let invocation = &loaded.invocation;
     let has_terminal =
@@ -219,7 +220,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
             }
             let answer = ask("Run this? [y/N] ");
             if !matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
-                return Err(Refusal::new(exit::USAGE, "not confirmed"));
+                return Err(Refusal::new(exit::NOT_CONFIRMED, "not confirmed"));
             }
         }
     }
@@ -238,7 +239,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     match answer.parse() == Ok(hosts) {
         true => Ok(()),
         false => Err(Refusal::new(
-            exit::EXPECTED_HOSTS,
+            exit::NOT_CONFIRMED,
             format!("the answer is not the number of hosts, {hosts}"),
         )),
     }
