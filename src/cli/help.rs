@@ -31,11 +31,11 @@ fn exit_codes() -> String {
 Exit codes:
   0    the flow reached its end, or return=0
   N    return=N, or the run stopped at a command that failed with N
-  1    --keep-going went past failures
+  1    --keep-going continued past failures
   {}    the command line is wrong
   {}   the run stopped at a criterion, a block or a decision
-  {}   --start-from is not possible, or the plan is not the one of --plan
-  {}   not the number of hosts that --expect-hosts says
+  {}   --start-from or --resume is not possible, or the plan is not that of --plan
+  {}   not the number of hosts in --expect-hosts
   {}   --max-steps was reached
   {}   the deadline passed, or something did not fit before it
   {}   tasker's own question before the run was answered with no

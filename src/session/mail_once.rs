@@ -14,7 +14,7 @@ use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::session::validation::Validation;
 use crate::task::global_value::is_secret;
-use crate::text::diagnostic::Plural;
+use crate::text::diagnostic::{Plural, reason};
 use crate::text::sha256;
 use std::fs;
 use std::io;
@@ -242,7 +242,7 @@ impl Memory {
 }
 
 fn about(path: &Path, error: &io::Error) -> String {
-    format!("`{}`: {error}", path.display())
+    format!("`{}`: {}", path.display(), reason(error))
 }
 
 /// The job's memory. Jobs are told apart by the file's real path and by what the
