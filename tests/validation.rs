@@ -98,6 +98,23 @@ fn a_failed_host_does_not_affect_the_other_checks() {
 }
 
 #[test]
+fn warnings_of_one_kind_are_folded_but_not_in_the_report() {
+    let sandbox = Sandbox::new();
+    let task = |id: u32| format!("task={id}\nexec=local\ncommand=no-such-program-{id}\n");
+    let text: String = (1..=10).map(task).collect();
+    let ran = tasker(&sandbox, &text, &["--validate-only"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines = |text: &str, word: &str| text.lines().filter(|l| l.contains(word)).count();
+    assert_eq!(lines(&ran.stderr, "is not in PATH"), 3, "{ran:?}");
+    assert_eq!(lines(&ran.stderr, "PATH is /"), 1, "{ran:?}");
+    let end = "... and 7 more like this\ntasker: 0 errors, 10 warnings\n";
+    assert!(ran.stderr.ends_with(end), "{ran:?}");
+    let report = todays_report(&sandbox, "TASKER");
+    assert_eq!(lines(&report, "is not in PATH"), 10, "{report}");
+    assert_eq!(lines(&report, "more like this"), 0, "{report}");
+}
+
+#[test]
 fn validate_only_shows_no_plan_and_runs_nothing() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, GOOD, &["--validate-only"]);

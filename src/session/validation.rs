@@ -36,8 +36,10 @@ pub struct Validation {
     pub log_directory: ChosenDirectory,
     /// The checks of the file.
     pub summary: ValidationSummary,
-    /// All findings as they are drawn, secrets masked.
+    /// The findings as they are drawn, secrets masked.
     findings: String,
+    /// The same for the report: all of them.
+    all_findings: String,
     /// `N errors, M warnings`
     counts: String,
     /// Whether the report is written even if its directory does not exist yet.
@@ -64,6 +66,7 @@ impl Validation {
             log_directory,
             summary: ValidationSummary::default(),
             findings: String::new(),
+            all_findings: String::new(),
             counts: String::new(),
             always_kept: invocation.run || invocation.validate_only,
             mask: Mask::default(),
@@ -97,6 +100,7 @@ impl Validation {
             Plural(diagnostics.count(Severity::Warning), "warning")
         );
         self.findings = self.mask.apply(&diagnostics.draw(sources));
+        self.all_findings = self.mask.apply(&diagnostics.draw_all(sources));
     }
 
     /// Why the file cannot be run, in one sentence; nothing if it can.
@@ -108,7 +112,7 @@ impl Validation {
         }
     }
 
-    /// All findings as they are drawn.
+    /// The findings as they are drawn.
     pub fn findings(&self) -> &str {
         &self.findings
     }
@@ -173,7 +177,7 @@ impl Validation {
             clock::stamp(now),
             printable(&self.real.display().to_string()),
             self.who,
-            self.findings,
+            self.all_findings,
             self.counts,
             validation_summary::plain_lines(summary),
         );

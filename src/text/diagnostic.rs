@@ -5,6 +5,7 @@
 
 use super::nearest::did_you_mean;
 use super::source::{MASK, Source, SourceMap, Span};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
@@ -94,6 +95,8 @@ impl SyntaxError {
 #[derive(Default)]
 pub struct DiagnosticList {
     list: Vec<Diagnostic>,
+    /// Where each finding is in the list.
+    known: HashMap<(Span, String), usize>,
     /// The latest finding beyond `KEPT`; the one before it is dropped.
     overflow: Option<Diagnostic>,
     /// How many errors and warnings were dropped.
@@ -141,7 +144,13 @@ impl DiagnosticList {
         errors.filter(|d| d.category == category).count()
     }
 
+    /// Adds a finding; one that is there already is only changed.
     fn add(&mut self, severity: Severity, at: Span, message: String) -> &mut Diagnostic {
+        let index = self.list.len();
+        let known = self.known.entry((at, message.clone())).or_insert(index);
+        if *known < index {
+            return &mut self.list[*known];
+        }
         let diagnostic = Diagnostic {
             severity,
             at,
@@ -151,8 +160,8 @@ impl DiagnosticList {
             also: None,
             help: String::new(),
         };
-        let index = self.list.len();
         if index >= KEPT {
+            self.known.clear();
             self.dropped[severity as usize] += 1;
             return self.overflow.insert(diagnostic);
         }
@@ -202,35 +211,117 @@ impl DiagnosticList {
     /// Drops the warnings (`--skip-task-validation`).
     pub fn drop_warnings(&mut self) {
         self.list.retain(|d| d.severity == Severity::Error);
+        self.known.clear();
         self.dropped[Severity::Warning as usize] = 0;
     }
 
-    /// Draws the first 50 findings, in the order of their positions, and counts
-    /// the rest.
+    /// Draws the first 50 findings in the order of their positions, of each kind of
+    /// warning three, and counts the rest.
     pub fn draw(&self, sources: &SourceMap) -> String {
-        // Findings at one position stay in the order in which they were found.
-        let mut order: Vec<(usize, &Diagnostic)> = self.list.iter().enumerate().collect();
-        order.sort_unstable_by_key(|(number, d)| (d.at.file, d.at.start, *number));
-        order.truncate(SHOWN);
-        let mut out = String::new();
-        for (_, diagnostic) in &order {
-            draw_one(&mut out, sources, diagnostic);
+        self.draw_up_to(SHOWN, FOLDED, sources)
+    }
+
+    /// Draws every finding that is kept.
+    pub fn draw_all(&self, sources: &SourceMap) -> String {
+        self.draw_up_to(KEPT, usize::MAX, sources)
+    }
+
+    fn draw_up_to(&self, most: usize, of_a_kind: usize, sources: &SourceMap) -> String {
+        let mut kinds = KindCounts::new(&self.list, of_a_kind);
+        let (mut out, mut shown, mut left) = (String::new(), 0, self.dropped);
+        let mut help = "";
+        for diagnostic in self.in_order() {
+            let place = kinds.place(diagnostic);
+            if place == KindPlace::Folded {
+                continue;
+            }
+            if shown == most {
+                left[diagnostic.severity as usize] += 1;
+                continue;
+            }
+            shown += 1;
+            draw_one(&mut out, sources, diagnostic, help);
+            if !diagnostic.help.is_empty() {
+                help = &diagnostic.help;
+            }
+            if let KindPlace::LastShown(more) = place {
+                let _ = writeln!(out, "... and {more} more like this");
+            }
         }
-        if self.list.len() > SHOWN {
-            let shown = |severity| order.iter().filter(|(_, d)| d.severity == severity).count();
-            let rest = |severity| self.count(severity) - shown(severity);
+        if left != [0, 0] {
+            let [errors, warnings] = left;
             let _ = writeln!(
                 out,
                 "... and {}, {}",
-                Plural(rest(Severity::Error), "more error"),
-                Plural(rest(Severity::Warning), "more warning")
+                Plural(errors, "more error"),
+                Plural(warnings, "more warning")
             );
         }
         out
     }
+
+    /// The findings by their positions; those at one position stay in the order in
+    /// which they were found.
+    fn in_order(&self) -> impl Iterator<Item = &Diagnostic> {
+        let mut order: Vec<(usize, &Diagnostic)> = self.list.iter().enumerate().collect();
+        order.sort_unstable_by_key(|(number, d)| (d.at.file, d.at.start, *number));
+        order.into_iter().map(|(_, diagnostic)| diagnostic)
+    }
 }
 
-fn draw_one(out: &mut String, sources: &SourceMap, d: &Diagnostic) {
+/// How many warnings of a kind are drawn before the others are only counted.
+const FOLDED: usize = 3;
+
+/// Where a finding is among the findings of its kind.
+#[derive(PartialEq)]
+enum KindPlace {
+    Shown,
+    /// The last one that is drawn, with the number of those that follow.
+    LastShown(usize),
+    Folded,
+}
+
+/// The warnings of each kind: how many there are, and how many came so far.
+struct KindCounts {
+    counts: HashMap<String, (usize, usize)>,
+    most: usize,
+}
+
+impl KindCounts {
+    fn new(list: &[Diagnostic], most: usize) -> KindCounts {
+        let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
+        let warnings = list.iter().filter(|d| d.severity == Severity::Warning);
+        for warning in warnings {
+            counts.entry(kind_of(&warning.message)).or_default().0 += 1;
+        }
+        KindCounts { counts, most }
+    }
+
+    /// Takes the next finding.
+    fn place(&mut self, diagnostic: &Diagnostic) -> KindPlace {
+        if diagnostic.severity == Severity::Error {
+            return KindPlace::Shown;
+        }
+        let counts = self.counts.entry(kind_of(&diagnostic.message)).or_default();
+        counts.1 += 1;
+        match *counts {
+            (all, seen) if seen == self.most && all > seen => KindPlace::LastShown(all - seen),
+            (_, seen) if seen > self.most => KindPlace::Folded,
+            _ => KindPlace::Shown,
+        }
+    }
+}
+
+/// The message without what differs from one finding of a kind to the next: what is
+/// quoted, and numbers.
+fn kind_of(message: &str) -> String {
+    let unquoted = message.split('`').step_by(2);
+    let kind: String = unquoted.collect();
+    kind.replace(|c: char| c.is_ascii_digit(), "")
+}
+
+/// Draws a finding, but not the remedy that was drawn last.
+fn draw_one(out: &mut String, sources: &SourceMap, d: &Diagnostic, last_help: &str) {
     let word = match d.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -246,7 +337,7 @@ fn draw_one(out: &mut String, sources: &SourceMap, d: &Diagnostic) {
     if let Some((at, text)) = &d.also {
         draw_place(out, sources.get(at.file), *at, "note", text, "");
     }
-    if !d.help.is_empty() {
+    if !d.help.is_empty() && d.help != last_help {
         let _ = writeln!(out, "     = help: {}", cut(&printable(&d.help)));
     }
 }
@@ -461,15 +552,41 @@ mod tests {
     #[test]
     fn dropped_findings_are_counted() {
         let mut diagnostics = DiagnosticList::default();
-        for _ in 0..KEPT + 5 {
+        for number in 0..KEPT + 5 {
             diagnostics
-                .warning(Span::new(0, 0, 0), "w")
+                .warning(Span::new(0, number, number), "w")
                 .label("x".repeat(3));
         }
         assert!(!diagnostics.has_errors());
         diagnostics.error(Span::new(0, 0, 0), "e");
         assert!(diagnostics.has_errors());
         assert_eq!(diagnostics.count(Severity::Warning), KEPT + 5);
+    }
+
+    #[test]
+    fn warnings_of_a_kind_are_folded_and_a_remedy_is_drawn_once() {
+        let mut sources = SourceMap::default();
+        let file = sources.add(Source::new("f", "a\n".repeat(20)));
+        let mut diagnostics = DiagnosticList::default();
+        // Backwards: they are sorted.
+        for line in (0..10).rev() {
+            let at = Span::new(file, line * 2, line * 2 + 1);
+            diagnostics
+                .warning(at, format!("`{line}` of task {line} is odd"))
+                .help("do it");
+            diagnostics.error(at, format!("`{line}` is wrong"));
+        }
+        let drawn = diagnostics.draw(&sources);
+        let starting = |word: &str| drawn.lines().filter(|l| l.contains(word)).count();
+        assert_eq!((starting("is odd"), starting("is wrong")), (3, 10));
+        assert_eq!(starting("= help: do it"), 1);
+        let (before, after) = drawn
+            .split_once("... and 7 more like this\n")
+            .expect("a fold");
+        assert!(before.contains("`2` of task 2 is odd") && !after.contains("is odd"));
+        assert!(after.starts_with("f:3:1: error: `2` is wrong\n"), "{drawn}");
+        let all = diagnostics.draw_all(&sources);
+        assert_eq!(all.matches("is odd").count(), 10);
     }
 
     #[test]

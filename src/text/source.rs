@@ -8,7 +8,7 @@ pub const MASK: &str = "***";
 
 /// A range of bytes in one source. Line and column are computed only when
 /// something is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     pub file: u32,
     pub start: u32,
