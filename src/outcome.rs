@@ -48,6 +48,34 @@ impl Outcome {
     }
 }
 
+/// The subtasks of a block that ended in some of the outcomes: a field of its result,
+/// as in `@5_failed_hosts@`, and a choice of `--limit last:…` (SPEC §2.1, §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSet {
+    Ok,
+    /// A change may have been made, and is not known to be good.
+    Failed,
+    Unreachable,
+    NotStarted,
+    Unknown,
+    /// All that were wanted and did not succeed.
+    NotOk,
+}
+
+impl HostSet {
+    pub fn outcomes(self) -> &'static [Outcome] {
+        use Outcome::*;
+        match self {
+            HostSet::Ok => &[Ok],
+            HostSet::Failed => &[Failed, Timeout, Unknown, Cancelled],
+            HostSet::Unreachable => &[Unreachable],
+            HostSet::NotStarted => &[NotStarted],
+            HostSet::Unknown => &[Unknown],
+            HostSet::NotOk => &[Failed, Timeout, Unreachable, Cancelled, NotStarted, Unknown],
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(self.as_str())

@@ -521,7 +521,7 @@ fn kinds_of_unreachable_hosts_are_distinguished() {
         assert!(log.lines().any(reported), "{task}: {reason}\n{log}");
     }
     assert!(log.contains("Task 1.6 node1 ended: ok"), "{log}");
-    let counted = "1=false,changed,denied,refusing,silent,unknown 2=true,1/1 succeeded 3=true 4=false \
+    let counted = "1=false,changed,denied,refusing,silent,unknown 2=true,1/6 succeeded 3=true 4=false \
         5=failed,1 6=unreachable,255,3 7=1";
     assert!(log.contains(counted), "{log}");
 }

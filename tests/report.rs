@@ -239,10 +239,10 @@ fn hosts_that_are_left_out_have_their_rows() {
     let mut tasker = sandbox.tasker(&arguments);
     let path = format!("{}:/usr/bin:/bin", sandbox.path.join("bin").display());
     let ran = Ran::from(tasker.env("PATH", path).output().expect("tasker runs"));
-    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.code, 10, "{ran:?}");
     let page = page(&sandbox);
     page.assert_text("row unreachable | 1 |  | h2 | unreachable");
-    page.assert_text("left out of the block");
+    page.assert_text("left out of the criterion");
 }
 
 #[test]

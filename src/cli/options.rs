@@ -130,7 +130,12 @@ const COLORS: [&str; 3] = words(Color::NAMES);
 const SHELLS: [&str; 3] = words(Shell::NAMES);
 const FORMS: [&str; 4] = words(PlanForm::NAMES);
 const INTERRUPTS: [&str; 2] = words(OnInterrupt::NAMES);
-const LAST: [&str; 3] = ["last:failed", "last:unreachable", "last:not_started"];
+const LAST: [&str; 4] = [
+    "last:failed",
+    "last:unreachable",
+    "last:not_started",
+    "last:not_ok",
+];
 
 use Offers::{Directories, ExecTypes, Files, Nothing, Tasks, Words};
 

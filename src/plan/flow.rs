@@ -207,14 +207,16 @@ pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'stat
 
 /// Whether `retry_on` covers the outcome or the exit code (SPEC §3.3).
 pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
-    let by_outcome = match outcome {
-        Outcome::Timeout => on.timeout,
-        Outcome::Unreachable => on.unreachable,
-        // A false verdict of a command that exited 0 counts as failed.
-        Outcome::Failed | Outcome::Ok => on.failed,
-        _ => false,
-    };
-    by_outcome || on.codes.contains(&exit)
+    let by_code = on.codes.contains(&exit);
+    match outcome {
+        Outcome::Timeout => on.timeout || by_code,
+        Outcome::Unreachable => on.unreachable || by_code,
+        // A false verdict of a task that is ok counts as failed.
+        Outcome::Failed | Outcome::Ok => on.failed || by_code,
+        // It may have been done: no exit code says that it can be done again.
+        Outcome::Unknown => on.unknown,
+        Outcome::Cancelled | Outcome::NotStarted | Outcome::Skipped => false,
+    }
 }
 
 fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {

@@ -180,10 +180,9 @@ mod tests {
     }
 
     fn block(members: &[(&str, Outcome)]) -> TaskResult {
-        let members = members.iter().map(|(name, outcome)| Member {
-            name: (*name).into(),
-            result: result(*outcome, 1),
-        });
+        let members = members
+            .iter()
+            .map(|(name, outcome)| Member::counted((*name).into(), result(*outcome, 1)));
         TaskResult {
             members: members.collect(),
             ..result(Outcome::Failed, 10)

@@ -1,6 +1,6 @@
-//! The hosts of a task file's last run by outcome, for `--limit last:failed`
-//! (SPEC §6): one `OUTCOME HOST` a line, in a file named after the real path of
-//! the task file.
+//! How each host of a task file's blocks ended in the last run that touched it, for
+//! `--limit last:failed` (SPEC §6): one `OUTCOME HOST` a line, in a file named after
+//! the real path of the task file.
 #![forbid(unsafe_code)]
 
 use super::log_directory::LogDirectory;
@@ -21,16 +21,26 @@ impl LogDirectory {
         Ok(self.path().join(name))
     }
 
+    /// Saves how the hosts of a run ended. Those of earlier runs that it did not
+    /// touch keep what they were.
     pub fn save_last_hosts(&self, task_file: &str, hosts: &[(Outcome, &str)]) -> io::Result<()> {
         self.create("state")?;
-        let lines = hosts
-            .iter()
-            .map(|(outcome, host)| format!("{outcome} {host}\n"));
-        let text: String = lines.collect();
-        replace_file::replace(&self.last_hosts_file(task_file)?, text.as_bytes())
+        let file = self.last_hosts_file(task_file)?;
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        let touched: HashSet<&str> = hosts.iter().map(|(_, host)| *host).collect();
+        let is_untouched = |line: &&str| {
+            line.split_once(' ')
+                .is_some_and(|(_, h)| !touched.contains(h))
+        };
+        let untouched = before.lines().filter(is_untouched);
+        let mut text: String = untouched.map(|line| format!("{line}\n")).collect();
+        for (outcome, host) in hosts {
+            text.push_str(&format!("{outcome} {host}\n"));
+        }
+        replace_file::replace(&file, text.as_bytes())
     }
 
-    /// The hosts of the file's last run that ended in one of these outcomes.
+    /// The hosts that ended in one of these outcomes in the last run that touched them.
     ///
     /// # Errors
     /// The file has not run yet, or its last hosts cannot be read.

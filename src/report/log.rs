@@ -269,7 +269,7 @@ fn branch(lines: &mut LogLines, about: &About, result: &TaskResult) {
     if result.members.is_empty() {
         return;
     }
-    for Member { name, result } in &result.members {
+    for Member { name, result, .. } in &result.members {
         if result.outcome == Outcome::NotStarted {
             let text = format!("Task {name} ended: {}", endings::task_end(result));
             lines.push(LogLevel::Warn, &text);

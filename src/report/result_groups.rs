@@ -214,13 +214,11 @@ mod tests {
         } else {
             Outcome::Failed
         };
-        Member {
-            name: name.into(),
-            result: TaskResult {
-                stderr: Captured::in_memory(stderr),
-                ..TaskResult::without_process(outcome, exit, 1)
-            },
-        }
+        let result = TaskResult {
+            stderr: Captured::in_memory(stderr),
+            ..TaskResult::without_process(outcome, exit, 1)
+        };
+        Member::counted(name.into(), result)
     }
 
     #[test]

@@ -164,13 +164,6 @@ fn members(json: &mut Json, task: &Task, result: &TaskResult, tasks: &TaskSummar
                 for member in &result.members {
                     json.item_object(|json| fields(json, &member.result, mask));
                 }
-                for host in &result.left_out {
-                    let left_out = TaskResult {
-                        hostname: host.clone(),
-                        ..TaskResult::without_process(Outcome::Unreachable, -1, 1)
-                    };
-                    json.item_object(|json| fields(json, &left_out, mask));
-                }
             }),
             Members::Tasks(members) => json.array("members", |json| {
                 for ix in members {

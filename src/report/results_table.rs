@@ -211,6 +211,9 @@ impl ResultsTable<'_> {
         for member in members {
             let (name, result) = (member.name.as_str(), &member.result);
             self.row(html, &host_head(block, name), result);
+            if member.left_out {
+                html.markup("<small>left out of the criterion</small> ");
+            }
             match shared.get(name).filter(|_| has_output(result)) {
                 None => self.details(html, result, COMMAND_OF_HOST, room),
                 Some(number) => {
@@ -223,11 +226,6 @@ impl ResultsTable<'_> {
                 }
             }
             html.markup("</td></tr>\n");
-        }
-        for host in result.left_out.iter().take(room.hosts) {
-            let unreached = TaskResult::without_process(Outcome::Unreachable, -1, 0);
-            self.row(html, &host_head(block, host), &unreached);
-            html.markup("left out of the block</td></tr>\n");
         }
         if left_out > 0 {
             html.markup("<tr><th scope=\"row\">").number(block);

@@ -151,13 +151,11 @@ impl Lookup for Evaluation<'_> {
 }
 
 fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
-    use Outcome::*;
     let text = |text: String| Cow::Owned(text.into_bytes());
     let path = |stream: &super::capture::Captured| match stream.path() {
         Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
         None => Cow::Borrowed(&b""[..]),
     };
-    let set = |ended: &[Outcome]| text(nodeset::fold(&result.members_with(ended)));
     match field {
         Field::Stdout => result.stdout.trimmed(),
         Field::Stderr => result.stderr.trimmed(),
@@ -171,30 +169,13 @@ fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
         Field::Duration => text(seconds(result.took, 3)),
         Field::Attempts => text(result.attempts.to_string()),
         Field::Count(what) => text(block_count(&result.counts(), what).to_string()),
-        Field::OkHosts => set(&[Ok]),
-        Field::FailedHosts => set(&[Failed, Timeout]),
-        Field::UnreachableHosts => {
-            let left_out = result.left_out.iter().map(String::as_str);
-            text(nodeset::fold(
-                &result
-                    .members_with(&[Unreachable])
-                    .into_iter()
-                    .chain(left_out)
-                    .collect::<Vec<_>>(),
-            ))
-        }
-        Field::NotStartedHosts => set(&[NotStarted]),
+        Field::Hosts(set) => text(nodeset::fold(&result.members_with(set.outcomes()))),
     }
 }
 
 fn block_count(counts: &Counts, what: BlockCount) -> u64 {
     match what {
-        BlockCount::Success => counts.count(Outcome::Ok),
-        BlockCount::Failed => counts.count(Outcome::Failed),
-        BlockCount::Timeout => counts.count(Outcome::Timeout),
-        BlockCount::Unreachable => counts.count(Outcome::Unreachable),
-        BlockCount::Skipped => counts.count(Outcome::Skipped),
-        BlockCount::NotStarted => counts.count(Outcome::NotStarted),
+        BlockCount::Ended(outcome) => counts.count(outcome),
         BlockCount::Total => counts.total(),
     }
 }
@@ -256,6 +237,10 @@ impl Scope for Evaluation<'_> {
 
     fn count(&self, what: BlockCount) -> u64 {
         self.result.map_or(0, |r| block_count(&r.counts(), what))
+    }
+
+    fn left_out(&self) -> u64 {
+        self.result.map_or(0, |r| r.left_out().count() as u64)
     }
 
     fn is_traced(&self) -> bool {

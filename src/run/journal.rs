@@ -396,7 +396,7 @@ impl Journal {
 
     pub fn add_block(&mut self, turn: u64, task: u32, last: u64, result: &TaskResult) {
         let members = result.members.iter().map(|m| m.name.as_str().into());
-        let left_out = result.left_out.iter().map(|name| name.as_str().into());
+        let left_out = result.left_out().map(|m| m.name.as_str().into());
         let record = Record::Block(BlockDone {
             turn,
             task,

@@ -143,9 +143,10 @@ pub struct BlockDone<'a, R> {
     pub task: u32,
     /// The last turn of its tasks.
     pub last: u64,
-    /// Without its members and the hosts that were left out.
+    /// Without its members.
     pub result: R,
     pub members: Vec<Cow<'a, str>>,
+    /// Those of the members that the criterion did not count.
     pub left_out: Vec<Cow<'a, str>>,
 }
 

@@ -6,8 +6,7 @@ use super::capture::Spool;
 use super::record::{EncodedResult, FlowEnd, Record, TaskDone};
 use super::result::{Member, TaskResult};
 use crate::plan::flow::Position;
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -206,13 +205,18 @@ impl RecordedRun {
         let subs = self.subtasks(turn).into_iter();
         let mut latest: HashMap<String, TaskResult> =
             subs.map(|(name, _, result)| (name, result)).collect();
-        let members = block.members.into_iter().filter_map(|name| {
+        let left_out: HashSet<&str> = block.left_out.iter().map(|n| n.as_ref()).collect();
+        // Earlier versions listed those left out only by themselves.
+        let names = block.members.iter().chain(&block.left_out);
+        let members = names.filter_map(|name| {
             let result = latest.remove(name.as_ref())?;
-            let name = name.into_owned();
-            Some(Member { name, result })
+            Some(Member {
+                left_out: left_out.contains(name.as_ref()),
+                name: name.to_string(),
+                result,
+            })
         });
         result.members = members.collect();
-        result.left_out = block.left_out.into_iter().map(Cow::into_owned).collect();
         let last = block.last;
         Ok(Some(RecordedBlock { last, result }))
     }

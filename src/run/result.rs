@@ -30,8 +30,6 @@ pub struct TaskResult {
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
-    /// Unreachable hosts that do not count towards the total.
-    pub left_out: Vec<String>,
 }
 
 /// A subtask of a block and how it ended.
@@ -40,6 +38,19 @@ pub struct Member {
     /// The host, or for `tasks=` the id.
     pub name: String,
     pub result: TaskResult,
+    /// It was not reached, and `unreachable=` leaves it out of the criterion.
+    pub left_out: bool,
+}
+
+impl Member {
+    /// A member that the criterion counts.
+    pub fn counted(name: String, result: TaskResult) -> Member {
+        Member {
+            name,
+            result,
+            left_out: false,
+        }
+    }
 }
 
 impl TaskResult {
@@ -61,7 +72,6 @@ impl TaskResult {
             peak_kib: 0,
             cause: String::new(),
             members: Vec::new(),
-            left_out: Vec::new(),
         }
     }
 
@@ -97,11 +107,16 @@ impl TaskResult {
         counts
     }
 
-    /// The members that were wanted and did not succeed.
+    /// The members that were wanted and did not succeed, without those left out.
     pub fn failed_members(&self) -> impl Iterator<Item = &Member> {
         self.members
             .iter()
-            .filter(|m| m.result.outcome.is_failure())
+            .filter(|m| m.result.outcome.is_failure() && !m.left_out)
+    }
+
+    /// The members that the criterion does not count.
+    pub fn left_out(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|m| m.left_out)
     }
 
     pub fn has_failed_member(&self) -> bool {

@@ -20,7 +20,7 @@ pub fn command_line(loaded: &Loaded, end: &RunEnd, option: Option<&str>) -> Stri
     }
 }
 
-/// Begins at the failed task; for a block over hosts, with those that failed.
+/// Begins at the failed task; for a block over hosts, with those that are not ok.
 fn start_from(loaded: &Loaded, ix: Ix) -> String {
     if loaded.from_stdin || !can_start_at(loaded, ix) {
         return String::new();
@@ -28,7 +28,7 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     let task = &loaded.workflow.tasks[ix];
     let over_hosts = task.is_block() && task.command().is_some();
     let limits: Vec<String> = match over_hosts {
-        true => vec!["--limit last:failed".into()],
+        true => vec!["--limit last:not_ok".into()],
         false => {
             let sets = loaded.invocation.limit.iter();
             sets.map(|set| format!("--limit {}", quote::shell_word(set)))

@@ -4,7 +4,6 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
-use crate::outcome::Outcome;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, RunDetails};
 use crate::report::log::LogLevel;
@@ -245,8 +244,6 @@ impl EndedRun<'_> {
             };
             let members = result.members.iter();
             hosts.extend(members.map(|m| (m.result.outcome, m.name.as_str())));
-            let left_out = result.left_out.iter();
-            hosts.extend(left_out.map(|h| (Outcome::Unreachable, h.as_str())));
         }
         if hosts.is_empty() || self.loaded.from_stdin {
             return;

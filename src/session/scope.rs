@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::outcome::Outcome;
+use crate::outcome::HostSet;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::Ix;
@@ -103,18 +103,21 @@ pub fn selection(loaded: &Loaded) -> Result<HostFilter, Refusal> {
 fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
     let usage = |why: String| Refusal::new(exit::USAGE, why);
     if let Some(word) = set.strip_prefix("last:") {
-        let outcomes: &[Outcome] = match word {
-            "failed" => &[Outcome::Failed, Outcome::Timeout],
-            "unreachable" => &[Outcome::Unreachable],
-            "not_started" => &[Outcome::NotStarted, Outcome::Cancelled],
+        let chosen = match word {
+            "failed" => HostSet::Failed,
+            "unreachable" => HostSet::Unreachable,
+            "not_started" => HostSet::NotStarted,
+            "not_ok" => HostSet::NotOk,
             _ => {
                 return Err(usage(format!(
-                    "expected `last:failed`, `last:unreachable` or `last:not_started`, found `{set}`"
+                    "expected `last:failed`, `last:unreachable`, `last:not_started` or `last:not_ok`, found `{set}`"
                 )));
             }
         };
         let log_dir = loaded.log_directory(SystemTime::now())?;
-        let hosts = log_dir.last_hosts(&loaded.name, outcomes).map_err(usage)?;
+        let hosts = log_dir
+            .last_hosts(&loaded.name, chosen.outcomes())
+            .map_err(usage)?;
         return match hosts.is_empty() {
             true => Err(usage(format!("no host of the last run was {word}"))),
             false => Ok(hosts),

@@ -64,7 +64,7 @@ pub struct Parallel {
     pub members: Members,
     pub max_parallel: Option<Deferrable<u32>>,
     pub block_timeout: Option<Deferrable<Duration>>,
-    pub fail_fast: Option<Deferrable<values::Share>>,
+    pub fail_fast: Option<Deferrable<Option<values::Share>>>,
     pub unreachable: Option<Deferrable<values::Unreachable>>,
     pub waves: Option<Deferrable<Vec<values::Wave>>>,
     pub wave_check: Option<Ix>,

@@ -68,6 +68,7 @@ pub struct RetryOn {
     pub failed: bool,
     pub timeout: bool,
     pub unreachable: bool,
+    pub unknown: bool,
     pub codes: Vec<i32>,
 }
 
@@ -77,6 +78,7 @@ impl Default for RetryOn {
             failed: true,
             timeout: false,
             unreachable: true,
+            unknown: false,
             codes: Vec::new(),
         }
     }
@@ -168,6 +170,7 @@ pub fn retry_on(text: &str) -> Result<RetryOn, String> {
         failed: false,
         timeout: false,
         unreachable: false,
+        unknown: false,
         codes: Vec::new(),
     };
     for word in text.split(',').map(str::trim) {
@@ -175,11 +178,12 @@ pub fn retry_on(text: &str) -> Result<RetryOn, String> {
             "failed" => on.failed = true,
             "timeout" => on.timeout = true,
             "unreachable" => on.unreachable = true,
+            "unknown" => on.unknown = true,
             word => match number(word, 0, 255) {
                 Ok(code) => on.codes.push(code as i32),
                 Err(_) => {
                     return Err(expected(
-                        "`failed`, `timeout`, `unreachable` or an exit code",
+                        "`failed`, `timeout`, `unreachable`, `unknown` or an exit code",
                         word,
                     ));
                 }
@@ -199,11 +203,13 @@ pub fn share(text: &str) -> Result<Share, String> {
 }
 
 /// `fail_fast`: `true` means 0; `false` means the same as no key.
-pub fn fail_fast(text: &str) -> Result<Share, String> {
+pub fn fail_fast(text: &str) -> Result<Option<Share>, String> {
     match flag(text) {
-        Ok(true) => Ok(Share::Count(0)),
-        Ok(false) => Ok(Share::Percent(100)),
-        Err(_) => share(text).map_err(|_| expected("`true`, a number or a percentage", text)),
+        Ok(true) => Ok(Some(Share::Count(0))),
+        Ok(false) => Ok(None),
+        Err(_) => share(text)
+            .map(Some)
+            .map_err(|_| expected("`true`, a number or a percentage", text)),
     }
 }
 
@@ -338,7 +344,8 @@ mod tests {
             Ok(Some(Duration::from_secs(120)))
         );
         assert!(delay("2m..5s").is_err());
-        assert_eq!(fail_fast("true"), Ok(Share::Count(0)));
+        assert_eq!(fail_fast("true"), Ok(Some(Share::Count(0))));
+        assert_eq!(fail_fast("false"), Ok(None));
         assert_eq!(unreachable("10%"), Ok(Unreachable::Percent(10)));
         assert!(unreachable("10").is_err());
         assert_eq!(

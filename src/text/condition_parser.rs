@@ -10,6 +10,7 @@ use super::diagnostic::{SyntaxError, expected};
 use super::nearest::suggestion;
 use super::source::Span;
 use super::template::{BlockCount, Piece, Symbol, Template};
+use crate::outcome::Outcome;
 
 /// How deep parentheses and negations can be nested.
 const DEEPEST: usize = 100;
@@ -44,12 +45,38 @@ const OPERANDS: &[(&str, Operand)] = &[
     ("duration", Operand::Duration),
     ("stdout_count", Operand::StdoutCount),
     ("stderr_count", Operand::StderrCount),
-    ("success_count", Operand::Count(BlockCount::Success)),
-    ("failed_count", Operand::Count(BlockCount::Failed)),
-    ("timeout_count", Operand::Count(BlockCount::Timeout)),
-    ("unreachable_count", Operand::Count(BlockCount::Unreachable)),
-    ("skipped_count", Operand::Count(BlockCount::Skipped)),
-    ("not_started_count", Operand::Count(BlockCount::NotStarted)),
+    (
+        "success_count",
+        Operand::Count(BlockCount::Ended(Outcome::Ok)),
+    ),
+    (
+        "failed_count",
+        Operand::Count(BlockCount::Ended(Outcome::Failed)),
+    ),
+    (
+        "timeout_count",
+        Operand::Count(BlockCount::Ended(Outcome::Timeout)),
+    ),
+    (
+        "unreachable_count",
+        Operand::Count(BlockCount::Ended(Outcome::Unreachable)),
+    ),
+    (
+        "cancelled_count",
+        Operand::Count(BlockCount::Ended(Outcome::Cancelled)),
+    ),
+    (
+        "not_started_count",
+        Operand::Count(BlockCount::Ended(Outcome::NotStarted)),
+    ),
+    (
+        "skipped_count",
+        Operand::Count(BlockCount::Ended(Outcome::Skipped)),
+    ),
+    (
+        "unknown_count",
+        Operand::Count(BlockCount::Ended(Outcome::Unknown)),
+    ),
     ("total_count", Operand::Count(BlockCount::Total)),
 ];
 

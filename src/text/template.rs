@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::source::{MASK, Span};
+use crate::outcome::{HostSet, Outcome};
 use std::borrow::Cow;
 
 /// A field of a task's result (SPEC §2.1).
@@ -23,21 +24,13 @@ pub enum Field {
     Duration,
     Attempts,
     Count(BlockCount),
-    OkHosts,
-    FailedHosts,
-    UnreachableHosts,
-    NotStartedHosts,
+    Hosts(HostSet),
 }
 
-/// A count that a block keeps.
+/// A count that a block keeps: of the subtasks with one outcome, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockCount {
-    Success,
-    Failed,
-    Timeout,
-    Unreachable,
-    Skipped,
-    NotStarted,
+    Ended(Outcome),
     Total,
 }
 
@@ -55,17 +48,45 @@ pub const FIELDS: &[(&str, Field)] = &[
     ("outcome", Field::Outcome),
     ("duration", Field::Duration),
     ("attempts", Field::Attempts),
-    ("success_count", Field::Count(BlockCount::Success)),
-    ("failed_count", Field::Count(BlockCount::Failed)),
-    ("timeout_count", Field::Count(BlockCount::Timeout)),
-    ("unreachable_count", Field::Count(BlockCount::Unreachable)),
-    ("skipped_count", Field::Count(BlockCount::Skipped)),
-    ("not_started_count", Field::Count(BlockCount::NotStarted)),
+    (
+        "success_count",
+        Field::Count(BlockCount::Ended(Outcome::Ok)),
+    ),
+    (
+        "failed_count",
+        Field::Count(BlockCount::Ended(Outcome::Failed)),
+    ),
+    (
+        "timeout_count",
+        Field::Count(BlockCount::Ended(Outcome::Timeout)),
+    ),
+    (
+        "unreachable_count",
+        Field::Count(BlockCount::Ended(Outcome::Unreachable)),
+    ),
+    (
+        "cancelled_count",
+        Field::Count(BlockCount::Ended(Outcome::Cancelled)),
+    ),
+    (
+        "not_started_count",
+        Field::Count(BlockCount::Ended(Outcome::NotStarted)),
+    ),
+    (
+        "skipped_count",
+        Field::Count(BlockCount::Ended(Outcome::Skipped)),
+    ),
+    (
+        "unknown_count",
+        Field::Count(BlockCount::Ended(Outcome::Unknown)),
+    ),
     ("total_count", Field::Count(BlockCount::Total)),
-    ("ok_hosts", Field::OkHosts),
-    ("failed_hosts", Field::FailedHosts),
-    ("unreachable_hosts", Field::UnreachableHosts),
-    ("not_started_hosts", Field::NotStartedHosts),
+    ("ok_hosts", Field::Hosts(HostSet::Ok)),
+    ("failed_hosts", Field::Hosts(HostSet::Failed)),
+    ("unreachable_hosts", Field::Hosts(HostSet::Unreachable)),
+    ("not_started_hosts", Field::Hosts(HostSet::NotStarted)),
+    ("unknown_hosts", Field::Hosts(HostSet::Unknown)),
+    ("not_ok_hosts", Field::Hosts(HostSet::NotOk)),
 ];
 
 impl Field {
@@ -86,11 +107,7 @@ impl Field {
 
     /// Whether only blocks have this field.
     pub fn is_block_only(self) -> bool {
-        use Field::*;
-        matches!(
-            self,
-            Count(_) | OkHosts | FailedHosts | UnreachableHosts | NotStartedHosts
-        )
+        matches!(self, Field::Count(_) | Field::Hosts(_))
     }
 }
 

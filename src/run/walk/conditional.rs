@@ -78,7 +78,7 @@ impl Engine<'_> {
     fn member(&self, ix: Ix) -> Option<Member> {
         let result = self.results.get(ix)?.clone();
         let name = self.workflow.tasks[ix].id.to_string();
-        Some(Member { name, result })
+        Some(Member::counted(name, result))
     }
 
     /// Gives its result to a task that the branch did not reach.

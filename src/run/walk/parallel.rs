@@ -93,13 +93,14 @@ impl Engine<'_> {
             let at_once = resolve_setting("max_parallel", parallel.max_parallel.as_ref(), values)?;
             let unreachable =
                 resolve_setting("unreachable", parallel.unreachable.as_ref(), values)?;
+            let fail_fast = resolve_setting("fail_fast", parallel.fail_fast.as_ref(), values)?;
             let waves = resolve_setting("waves", parallel.waves.as_ref(), values)?;
             let pause = resolve_setting("wave_pause", parallel.wave_pause.as_ref(), values)?;
             Ok(BlockLimits {
                 at_once: at_once.unwrap_or(default) as usize,
                 timeout: resolve_setting("block_timeout", parallel.block_timeout.as_ref(), values)?,
                 unreachable: unreachable.unwrap_or(Unreachable::Fail),
-                fail_fast: resolve_setting("fail_fast", parallel.fail_fast.as_ref(), values)?,
+                fail_fast: fail_fast.flatten(),
                 waves: waves.unwrap_or(vec![Wave::Rest]),
                 pause: pause.unwrap_or_default(),
             })
@@ -224,7 +225,7 @@ impl Engine<'_> {
     /// Between two waves: the check and the pause. A wave in which nothing
     /// succeeded stops the block as well, so that a failed canary is the last.
     fn between_waves(&mut self, block: &mut ParallelRun, check: Option<Ix>, wave: Range<usize>) {
-        if block.wave_failed(wave) {
+        if block.stops_after(&wave) {
             block.halt("nothing in the previous wave succeeded", -1);
             return;
         }
@@ -271,9 +272,11 @@ impl Engine<'_> {
         }
         block.free_slots(now);
         while block.halted.is_none() && block.has_slot() {
-            let Some(next) = block.due_retry(now).or_else(|| fresh.pop_front()) else {
-                return;
+            let next = match block.due_retry(now) {
+                None if !block.is_braked() => fresh.pop_front(),
+                retry => retry,
             };
+            let Some(next) = next else { return };
             self.start_subtask(block, next);
         }
     }
@@ -333,7 +336,8 @@ impl Engine<'_> {
     /// for its next attempt keeps the result of its last.
     fn leave_out_subtask(&mut self, block: &mut ParallelRun, index: usize, cause: String) {
         let subtask = &mut block.subtasks[index];
-        block.retries_lost |= subtask.result.is_some();
+        let last = subtask.result.as_ref().map(|r| r.outcome);
+        block.retries_lost |= last.is_some();
         let result = subtask.result.get_or_insert_with(|| TaskResult {
             hostname: subtask.context.hostname.clone(),
             ..TaskResult::not_started(-1, &cause)
@@ -342,6 +346,9 @@ impl Engine<'_> {
             self.results.set(subtask.context.at.task, result.clone());
         }
         block.overrun.get_or_insert(cause);
+        if let Some(outcome) = last {
+            block.count(index, outcome);
+        }
     }
 
     /// Judges a finished subtask: it is retried later, or has ended.
@@ -395,9 +402,10 @@ impl Engine<'_> {
         });
         self.replay.note_retry(subtask.context.id, &subtask.name);
         subtask.context.at.attempt += 1;
+        let outcome = result.outcome;
         // Kept in case the block ends before the next attempt.
         subtask.result = Some(result);
-        block.retry_at(self.runner.now() + delay, index);
+        block.retry_at(self.runner.now() + delay, index, outcome);
     }
 
     /// Records the subtask's last result, once.
@@ -412,7 +420,7 @@ impl Engine<'_> {
         if !block.over_hosts {
             self.results.set(ix, result);
         }
-        block.count(outcome);
+        block.count(index, outcome);
     }
 
     // The end.
@@ -468,12 +476,10 @@ impl Engine<'_> {
             true => (Outcome::Cancelled, self.stop_cause()),
             false => (Outcome::Ok, String::new()),
         };
-        let (members, left_out) = block.into_members();
         let mut result = TaskResult {
             took: self.runner.now().saturating_sub(began),
             cause,
-            members,
-            left_out,
+            members: block.into_members(),
             ..TaskResult::without_process(outcome, 0, context.at.attempt)
         };
         let counts = result.counts();

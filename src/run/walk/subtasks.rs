@@ -66,9 +66,27 @@ pub struct ParallelRun<'w> {
     pub retries_lost: bool,
     /// Why a subtask or its next attempt does not fit before the deadline.
     pub overrun: Option<String>,
-    failed: u64,
-    /// Counted apart from those that failed.
+    /// Those that will not succeed any more.
+    failed: FailureCount,
+    /// Those that wait for a further attempt or make one.
+    unsettled: HashMap<usize, Outcome>,
+}
+
+/// How many subtasks did not succeed; those not reached are counted apart.
+#[derive(Clone, Copy, Default)]
+struct FailureCount {
+    reached: u64,
     unreachable: u64,
+}
+
+impl FailureCount {
+    fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Unreachable => self.unreachable += 1,
+            outcome if outcome.is_failure() => self.reached += 1,
+            _ => {}
+        }
+    }
 }
 
 impl Subtask {
@@ -105,15 +123,17 @@ impl<'w> ParallelRun<'w> {
             halted: None,
             retries_lost: false,
             overrun: None,
-            failed: 0,
-            unreachable: 0,
+            failed: FailureCount::default(),
+            unsettled: HashMap::new(),
         }
     }
 
     // Slots and times.
 
-    pub fn retry_at(&mut self, due: Time, subtask: usize) {
+    /// Keeps a subtask that ended in this outcome for its next attempt.
+    pub fn retry_at(&mut self, due: Time, subtask: usize, outcome: Outcome) {
         self.retrying.push(Reverse((due, subtask)));
+        self.unsettled.insert(subtask, outcome);
     }
 
     /// Keeps the slot of a subtask that sleeps.
@@ -183,32 +203,43 @@ impl<'w> ParallelRun<'w> {
     }
 
     /// Counts how a subtask ended, and halts the block when `fail_fast=` says so.
-    pub fn count(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Unreachable => self.unreachable += 1,
-            outcome if outcome.is_failure() => self.failed += 1,
-            _ => return,
-        }
-        let total = self.subtasks.len() as u64;
-        let unreachable = match self.leaves_out_unreachable() {
-            true => 0,
-            false => self.unreachable,
-        };
-        let failed = self.failed + unreachable;
-        if let Some(share) = self.limits.fail_fast
-            && failed > share.limit_for(total)
-        {
+    pub fn count(&mut self, subtask: usize, outcome: Outcome) {
+        self.unsettled.remove(&subtask);
+        self.failed.add(outcome);
+        let (failed, total) = (self.not_succeeded(self.failed), self.subtasks.len());
+        if self.is_too_many(failed) {
             let cause = format!("fail_fast: {failed} of {total} did not succeed");
             self.halt(cause, -1);
         }
     }
 
-    /// Whether unreachable hosts count as if they were not part of the block.
-    fn leaves_out_unreachable(&self) -> bool {
+    /// Whether `fail_fast=` lets no further subtask begin: too many have failed or
+    /// have a further attempt before them. One that succeeds can change that.
+    pub fn is_braked(&self) -> bool {
+        let mut failed = self.failed;
+        self.unsettled.values().for_each(|o| failed.add(*o));
+        self.is_too_many(self.not_succeeded(failed))
+    }
+
+    fn is_too_many(&self, failed: u64) -> bool {
+        let total = self.subtasks.len() as u64;
+        let limit = self.limits.fail_fast.map(|share| share.limit_for(total));
+        limit.is_some_and(|limit| failed > limit)
+    }
+
+    fn not_succeeded(&self, failed: FailureCount) -> u64 {
+        match self.leaves_out(failed.unreachable) {
+            true => failed.reached,
+            false => failed.reached + failed.unreachable,
+        }
+    }
+
+    /// Whether the criterion and `fail_fast=` leave out that many unreachable hosts.
+    fn leaves_out(&self, unreachable: u64) -> bool {
         match self.limits.unreachable {
             Unreachable::Fail => false,
             Unreachable::Skip => true,
-            Unreachable::Percent(p) => self.unreachable * 100 <= p * self.subtasks.len() as u64,
+            Unreachable::Percent(p) => unreachable * 100 <= p * self.subtasks.len() as u64,
         }
     }
 
@@ -221,13 +252,14 @@ impl<'w> ParallelRun<'w> {
             && self.subtasks[wave.end..].iter().any(|s| s.kept)
     }
 
-    /// Whether subtasks of the wave failed and none succeeded.
-    pub fn wave_failed(&self, wave: Range<usize>) -> bool {
-        let results = self.subtasks[wave].iter().filter_map(|s| s.result.as_ref());
-        let outcomes: Vec<Outcome> = results.map(|r| r.outcome).collect();
-        let left_out = self.leaves_out_unreachable();
-        let failed = |o: &Outcome| o.is_failure() && !(left_out && *o == Outcome::Unreachable);
-        !outcomes.contains(&Outcome::Ok) && outcomes.iter().any(failed)
+    /// Whether the wave had something to do and nothing of it succeeded. With
+    /// `fail_fast=` this stops only the first wave (SPEC §3.5).
+    pub fn stops_after(&self, wave: &Range<usize>) -> bool {
+        let applies = wave.start == 0 || self.limits.fail_fast.is_none();
+        let results = self.subtasks[wave.clone()].iter();
+        let mut outcomes = results.filter_map(|s| s.result.as_ref().map(|r| r.outcome));
+        let worked = outcomes.clone().any(|o| o != Outcome::Skipped);
+        applies && worked && !outcomes.any(|o| o == Outcome::Ok)
     }
 
     // Subtasks.
@@ -254,18 +286,20 @@ impl<'w> ParallelRun<'w> {
         names
     }
 
-    /// The block's members, and the names of unreachable hosts that it leaves out.
-    pub fn into_members(self) -> (Vec<Member>, Vec<String>) {
-        let leaves_out = self.leaves_out_unreachable();
-        let (mut members, mut left_out) = (Vec::new(), Vec::new());
-        for Subtask { name, result, .. } in self.subtasks {
-            match result {
-                Some(r) if leaves_out && r.outcome == Outcome::Unreachable => left_out.push(name),
-                Some(result) => members.push(Member { name, result }),
-                None => {}
-            }
-        }
-        (members, left_out)
+    /// The block's members, in their order.
+    pub fn into_members(self) -> Vec<Member> {
+        let results = self.subtasks.iter().filter_map(|s| s.result.as_ref());
+        let unreachable = results.filter(|r| r.outcome == Outcome::Unreachable);
+        let leaves_out = self.leaves_out(unreachable.count() as u64);
+        let members = self.subtasks.into_iter().filter_map(|subtask| {
+            let result = subtask.result?;
+            Some(Member {
+                name: subtask.name,
+                left_out: leaves_out && result.outcome == Outcome::Unreachable,
+                result,
+            })
+        });
+        members.collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
 use crate::task::{Criterion, NextRule, Task, TaskKind};
 use crate::text::condition::Expr;
+use crate::text::diagnostic::Plural;
 
 impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
@@ -16,11 +17,8 @@ impl Engine<'_> {
         let task = self.task(context);
         match (&task.kind, block_criterion(task)) {
             // An empty set is 0 of 0, whatever the criterion (SPEC §1.1).
-            (TaskKind::Parallel(_), _)
-                if result.members.is_empty() && result.left_out.is_empty() =>
-            {
-                true
-            }
+            (TaskKind::Parallel(_), _) if result.members.is_empty() => true,
+            (TaskKind::Parallel(_), _) if self.reached_nothing(context, result) => false,
             (TaskKind::Parallel(_), Some((expr, negated))) => {
                 self.holds_for(expr, context, result) != negated
             }
@@ -30,6 +28,21 @@ impl Engine<'_> {
             }
             _ => self.meets(task.success.as_ref(), context, result),
         }
+    }
+
+    /// Whether hosts were left out of the criterion and nothing else succeeded: then
+    /// the block has failed, whatever its criterion says (SPEC §3.5).
+    fn reached_nothing(&mut self, context: &TaskContext, result: &TaskResult) -> bool {
+        let left_out = result.left_out().count();
+        if left_out == 0 || result.counts().count(Outcome::Ok) > 0 {
+            return false;
+        }
+        let text = format!(
+            "failed whatever its criterion says: {} left out as unreachable, and nothing succeeded",
+            Plural(left_out, "host")
+        );
+        self.warn(&context.label, &text);
+        true
     }
 
     /// Whether the result of a command meets the criterion; without one, whether
