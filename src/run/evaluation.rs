@@ -65,23 +65,33 @@ pub struct Evaluation<'a> {
     pub result: Option<&'a TaskResult>,
     /// Warnings that came up.
     pub warnings: RefCell<Vec<String>>,
+    /// Why tests of a condition are undecided.
+    pub undecided: RefCell<Vec<String>>,
     /// DEBUG lines, if they are wanted.
     pub trace: Option<RefCell<Vec<String>>>,
 }
 
+/// What came up in an evaluation, for the log.
+pub struct EvaluationNotes {
+    pub warnings: Vec<String>,
+    /// Why tests of a condition are undecided.
+    pub undecided: Vec<String>,
+    pub trace: Vec<String>,
+}
+
 impl Evaluation<'_> {
-    /// The warnings and the DEBUG lines that came up.
-    pub fn into_lines(self) -> (Vec<String>, Vec<String>) {
-        (
-            self.warnings.into_inner(),
-            self.trace.map(RefCell::into_inner).unwrap_or_default(),
-        )
+    pub fn into_notes(self) -> EvaluationNotes {
+        EvaluationNotes {
+            warnings: self.warnings.into_inner(),
+            undecided: self.undecided.into_inner(),
+            trace: self.trace.map(RefCell::into_inner).unwrap_or_default(),
+        }
     }
 
-    /// The beginning of a value, for a DEBUG line.
-    fn traced(&self, value: &[u8]) -> String {
-        const TRACED: usize = 200;
-        String::from_utf8_lossy(&self.mask.apply_to_range(value, 0, TRACED)).into_owned()
+    /// The beginning of a value, for a line of the log.
+    fn excerpt(&self, value: &[u8]) -> String {
+        const SHOWN: usize = 200;
+        String::from_utf8_lossy(&self.mask.apply_to_range(value, 0, SHOWN)).into_owned()
     }
 
     fn warn_once(&self, text: String) {
@@ -135,7 +145,7 @@ impl Lookup for Evaluation<'_> {
             },
         };
         if let (Some(trace), Reference::Field { task, field }) = (&self.trace, reference) {
-            let shown = self.traced(&value);
+            let shown = self.excerpt(&value);
             let line = format!(
                 "@{}_{}@ is `{shown}`",
                 self.workflow.tasks[task].id,
@@ -227,6 +237,8 @@ impl Scope for Evaluation<'_> {
             ResultState::Success => result.success,
             ResultState::Failure => !result.success,
             ResultState::Timeout => result.timed_out,
+            ResultState::Unreachable => result.outcome == Outcome::Unreachable,
+            ResultState::Unknown => result.outcome == Outcome::Unknown,
             ResultState::Skipped => result.outcome == Outcome::Skipped,
         }
     }
@@ -247,17 +259,35 @@ impl Scope for Evaluation<'_> {
         self.trace.is_some()
     }
 
-    fn trace_comparison(&self, left: &[u8], op: Op, right: &[u8], holds: bool) {
+    fn is_missing(&self, reference: Reference) -> bool {
+        match reference {
+            Reference::Field { task, .. } => {
+                self.results.get(task).is_none_or(TaskResult::is_missing)
+            }
+            _ => false,
+        }
+    }
+
+    fn shown(&self, value: &[u8]) -> String {
+        self.excerpt(value)
+    }
+
+    fn trace_comparison(&self, left: &[u8], op: Op, right: &[u8], holds: Option<bool>) {
         if let Some(trace) = &self.trace {
+            let holds = holds.map_or("undecided", |h| if h { "true" } else { "false" });
             trace.borrow_mut().push(format!(
                 "`{}` {op} `{}`: {holds}",
-                self.traced(left),
-                self.traced(right)
+                self.excerpt(left),
+                self.excerpt(right)
             ));
         }
     }
 
-    fn warn(&self, text: &str) {
-        self.warn_once(text.to_string());
+    fn warn(&self, text: String) {
+        self.warn_once(text);
+    }
+
+    fn note_undecided(&self, why: String) {
+        self.undecided.borrow_mut().push(why);
     }
 }

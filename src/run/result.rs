@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Captured;
+use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::task::Ix;
 use std::time::{Duration, SystemTime};
@@ -86,6 +87,17 @@ impl TaskResult {
     /// Whether a criterion applies: not to what never ran or was cut short.
     pub fn is_judged(&self) -> bool {
         !matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled)
+    }
+
+    /// Whether it says nothing about what the task does: the task did not run, or
+    /// its host was not reached (SPEC §2.1).
+    pub fn is_missing(&self) -> bool {
+        match self.outcome {
+            Outcome::Skipped | Outcome::NotStarted | Outcome::Unreachable => true,
+            // Failed before it could start.
+            Outcome::Failed => self.exit == exit::NOT_EXECUTABLE && self.command.is_empty(),
+            _ => false,
+        }
     }
 
     /// Sets the outcome by its success; without success a timeout stays a timeout.

@@ -4,7 +4,7 @@
 use super::globals::{GlobalTable, RESERVED};
 use super::model::{Ix, ResultUse};
 use crate::text::condition::Expr;
-use crate::text::condition_parser;
+use crate::text::condition_parser::{self, SwallowedOperator};
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
@@ -48,7 +48,12 @@ impl Resolver<'_> {
             None => condition_parser::symbols(&value),
         };
         match condition_parser::parse(&symbols, at) {
-            Ok(expr) => Some(expr),
+            Ok(parsed) => {
+                for swallowed in parsed.swallowed {
+                    self.swallowed_operator(&swallowed);
+                }
+                Some(parsed.expr)
+            }
             Err(_) if value.has_secret() => {
                 let message =
                     "this condition cannot be parsed; it contains a secret and is not shown";
@@ -60,6 +65,14 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    fn swallowed_operator(&mut self, swallowed: &SwallowedOperator) {
+        let operator = swallowed.operator;
+        let lower = operator.to_lowercase();
+        let message = format!("`{lower}` is part of the text to compare here, not an operator");
+        let help = format!("to combine tests, write `{operator}`; else quote the text");
+        self.diagnostics.warning(swallowed.at, message).help(help);
     }
 
     /// The task with that id or name; an unknown one is reported.

@@ -3,7 +3,9 @@
 
 use super::decimal::parse_digits;
 use super::source::Span;
-use super::template::{BlockCount, Template};
+use super::template::{BlockCount, Field, Piece, Reference, Template};
+use crate::outcome::Outcome;
+use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -42,6 +44,8 @@ pub enum ResultState {
     Success,
     Failure,
     Timeout,
+    Unreachable,
+    Unknown,
     Skipped,
 }
 
@@ -57,6 +61,49 @@ pub enum Operand {
     Value(Template),
 }
 
+/// Keywords for parts of the task's own result.
+pub const OPERANDS: &[(&str, Operand)] = &[
+    ("exit", Operand::Exit),
+    ("stdout", Operand::Stdout),
+    ("stderr", Operand::Stderr),
+    ("duration", Operand::Duration),
+    ("stdout_count", Operand::StdoutCount),
+    ("stderr_count", Operand::StderrCount),
+    (
+        "success_count",
+        Operand::Count(BlockCount::Ended(Outcome::Ok)),
+    ),
+    (
+        "failed_count",
+        Operand::Count(BlockCount::Ended(Outcome::Failed)),
+    ),
+    (
+        "timeout_count",
+        Operand::Count(BlockCount::Ended(Outcome::Timeout)),
+    ),
+    (
+        "unreachable_count",
+        Operand::Count(BlockCount::Ended(Outcome::Unreachable)),
+    ),
+    (
+        "cancelled_count",
+        Operand::Count(BlockCount::Ended(Outcome::Cancelled)),
+    ),
+    (
+        "not_started_count",
+        Operand::Count(BlockCount::Ended(Outcome::NotStarted)),
+    ),
+    (
+        "skipped_count",
+        Operand::Count(BlockCount::Ended(Outcome::Skipped)),
+    ),
+    (
+        "unknown_count",
+        Operand::Count(BlockCount::Ended(Outcome::Unknown)),
+    ),
+    ("total_count", Operand::Count(BlockCount::Total)),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Contains,
@@ -67,6 +114,35 @@ pub enum Op {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+impl Op {
+    pub fn parse(text: &str) -> Option<Op> {
+        Some(match text {
+            "~" => Op::Contains,
+            "!~" => Op::Lacks,
+            "=" | "==" => Op::Equal,
+            "!=" => Op::Unequal,
+            "<" => Op::Less,
+            "<=" => Op::LessOrEqual,
+            ">" => Op::Greater,
+            ">=" => Op::GreaterOrEqual,
+            _ => return None,
+        })
+    }
+
+    /// Whether it needs numbers.
+    pub fn orders(self) -> bool {
+        matches!(
+            self,
+            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual
+        )
+    }
+
+    /// Whether it looks at a value as a whole.
+    pub fn compares(self) -> bool {
+        !matches!(self, Op::Contains | Op::Lacks)
+    }
 }
 
 impl std::fmt::Display for Op {
@@ -101,11 +177,45 @@ impl Expr {
         }
     }
 
+    /// Whether one of its tests asks for that state.
+    pub fn asks_for(&self, state: ResultState) -> bool {
+        let mut found = false;
+        self.for_each_test(&mut |test, _| found |= *test == Test::Is(state));
+        found
+    }
+
     /// Whether it tests a block's counts, and so the block as a whole.
     pub fn is_about_block(&self) -> bool {
         let mut found = false;
         self.for_each_test(&mut |test, _| found |= test.is_about_block());
         found
+    }
+}
+
+impl Operand {
+    /// Whether it is a duration in seconds.
+    pub fn is_duration(&self) -> bool {
+        let Operand::Value(value) = self else {
+            return *self == Operand::Duration;
+        };
+        matches!(
+            value.pieces.as_slice(),
+            [Piece::Reference {
+                to: Reference::Field {
+                    field: Field::Duration,
+                    ..
+                },
+                ..
+            }]
+        )
+    }
+
+    /// As the author wrote it; secrets are masked.
+    pub fn shown(&self) -> Cow<'static, str> {
+        match (self, OPERANDS.iter().find(|(_, operand)| operand == self)) {
+            (Operand::Value(value), _) => value.shown(None).into(),
+            (_, known) => known.map_or("", |(word, _)| *word).into(),
+        }
     }
 }
 

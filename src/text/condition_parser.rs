@@ -4,13 +4,14 @@
 //! they contain.
 #![forbid(unsafe_code)]
 
-use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
-use super::decimal::parse_digits;
+use super::condition::{Expr, OPERANDS, Op, Operand, Pattern, ResultState, Test, parse_bound};
+use super::decimal::{parse_digits, short_seconds};
 use super::diagnostic::{SyntaxError, expected};
+use super::duration;
 use super::nearest::suggestion;
+use super::number::is_number;
 use super::source::Span;
-use super::template::{BlockCount, Piece, Symbol, Template};
-use crate::outcome::Outcome;
+use super::template::{Piece, Symbol, Template};
 
 /// How deep parentheses and negations can be nested.
 const DEEPEST: usize = 100;
@@ -20,10 +21,10 @@ const OPERATORS: &str =
 
 const SIGNS: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
 
-/// Operators of other languages: one of ours, followed by a character that then
-/// begins the pattern. They are reported if a blank follows.
-const NO_OPERATORS: [(&str, char); 5] =
-    [("=", '~'), ("~", '='), ("=", '>'), ("=", '<'), ("<", '>')];
+/// For a run of operator characters that is none of the operators.
+const NO_OPERATOR: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare; quote a text that begins with one of these characters";
+
+const OPERATOR_CHARACTERS: &str = "=~<>!";
 
 /// Names of the operands in other programs.
 const ALIASES: &[(&str, &str)] = &[
@@ -37,49 +38,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("error", "stderr"),
 ];
 
-/// Keywords for parts of the task's own result.
-const OPERANDS: &[(&str, Operand)] = &[
-    ("exit", Operand::Exit),
-    ("stdout", Operand::Stdout),
-    ("stderr", Operand::Stderr),
-    ("duration", Operand::Duration),
-    ("stdout_count", Operand::StdoutCount),
-    ("stderr_count", Operand::StderrCount),
-    (
-        "success_count",
-        Operand::Count(BlockCount::Ended(Outcome::Ok)),
-    ),
-    (
-        "failed_count",
-        Operand::Count(BlockCount::Ended(Outcome::Failed)),
-    ),
-    (
-        "timeout_count",
-        Operand::Count(BlockCount::Ended(Outcome::Timeout)),
-    ),
-    (
-        "unreachable_count",
-        Operand::Count(BlockCount::Ended(Outcome::Unreachable)),
-    ),
-    (
-        "cancelled_count",
-        Operand::Count(BlockCount::Ended(Outcome::Cancelled)),
-    ),
-    (
-        "not_started_count",
-        Operand::Count(BlockCount::Ended(Outcome::NotStarted)),
-    ),
-    (
-        "skipped_count",
-        Operand::Count(BlockCount::Ended(Outcome::Skipped)),
-    ),
-    (
-        "unknown_count",
-        Operand::Count(BlockCount::Ended(Outcome::Unknown)),
-    ),
-    ("total_count", Operand::Count(BlockCount::Total)),
-];
-
 const BOUNDS: &[(&str, bool, bool)] = &[
     ("min_success", true, false),
     ("max_success", false, false),
@@ -91,6 +49,8 @@ const WORDS: &[&str] = &[
     "success",
     "failure",
     "timeout",
+    "unreachable",
+    "unknown",
     "skipped",
     "true",
     "false",
@@ -115,6 +75,21 @@ pub fn known_words() -> impl Iterator<Item = &'static str> {
         .chain(WORDS.iter().copied())
 }
 
+/// A parsed condition.
+#[derive(Debug)]
+pub struct ParsedCondition {
+    pub expr: Expr,
+    pub swallowed: Vec<SwallowedOperator>,
+}
+
+/// A word in the text of a pattern that would be an operator in upper case.
+#[derive(Debug)]
+pub struct SwallowedOperator {
+    pub at: Span,
+    /// `AND`, `OR` or `NOT`.
+    pub operator: &'static str,
+}
+
 /// Parses a condition. Only the author's text is characters in `symbols`; `at` is
 /// the span of the whole value.
 ///
@@ -123,17 +98,21 @@ pub fn known_words() -> impl Iterator<Item = &'static str> {
 /// and     := unary { ("&" | "&&" | "AND") unary }
 /// unary   := ("!" | "NOT") unary | "(" expr ")" | test
 /// ```
-pub fn parse(symbols: &[Symbol], at: Span) -> Result<Expr, SyntaxError> {
+pub fn parse(symbols: &[Symbol], at: Span) -> Result<ParsedCondition, SyntaxError> {
     let mut parser = Parser {
         symbols,
         next: 0,
         end: at.after(),
         depth: 0,
+        swallowed: Vec::new(),
     };
     let expr = parser.or()?;
     parser.space();
     match parser.peek(0) {
-        None if parser.next >= symbols.len() => Ok(expr),
+        None if parser.next >= symbols.len() => Ok(ParsedCondition {
+            expr,
+            swallowed: parser.swallowed,
+        }),
         _ => {
             let mut compares = true;
             expr.for_each_test(&mut |test, _| compares = !matches!(test, Test::Truth(_)));
@@ -152,6 +131,7 @@ struct Parser<'a> {
     next: usize,
     end: Span,
     depth: usize,
+    swallowed: Vec<SwallowedOperator>,
 }
 
 impl Parser<'_> {
@@ -163,7 +143,12 @@ impl Parser<'_> {
     }
 
     fn here(&self) -> Span {
-        match self.symbols.get(self.next) {
+        self.span(0)
+    }
+
+    /// The position of the symbol `ahead` of the next one.
+    fn span(&self, ahead: usize) -> Span {
+        match self.symbols.get(self.next + ahead) {
             Some(Symbol::Char { at, .. }) => *at,
             Some(Symbol::Atom(piece)) => piece.at(),
             None => self.end,
@@ -180,9 +165,7 @@ impl Parser<'_> {
     fn wrong(&self, expected: &str, help: &'static str) -> SyntaxError {
         let found = match self.symbols.get(self.next) {
             Some(Symbol::Char { c, .. }) => {
-                let word = |c: &char| c.is_alphanumeric() || *c == '_';
-                let rest = (0..40).map_while(|i| self.peek(i));
-                let found: String = rest.take_while(word).collect();
+                let found = self.word(0);
                 match found.is_empty() {
                     true => format!("found `{c}`"),
                     false => format!("found `{found}`"),
@@ -211,12 +194,42 @@ impl Parser<'_> {
 
     /// Whether the next word would be an operator in upper case.
     fn at_lower_operator(&self) -> bool {
-        let word: String = (0..)
-            .map_while(|i| self.peek(i))
-            .take_while(|c| c.is_alphanumeric())
-            .take(4)
-            .collect();
+        let word = self.word(0);
         word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
+    }
+
+    /// The word that begins `ahead` symbols from here; empty if none does.
+    fn word(&self, ahead: usize) -> String {
+        (ahead..)
+            .map_while(|i| self.peek(i))
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .take(40)
+            .collect()
+    }
+
+    /// Notes the next word of a pattern if it was probably meant as an operator.
+    /// `not` is an ordinary word, unless a test follows.
+    fn note_swallowed(&mut self) {
+        let word = self.word(0);
+        let known = ["AND", "OR", "NOT"];
+        let Some(operator) = known.into_iter().find(|o| o.eq_ignore_ascii_case(&word)) else {
+            return;
+        };
+        let blanks = (word.len()..)
+            .take_while(|i| self.peek(*i).is_some_and(char::is_whitespace))
+            .count();
+        let following = self.word(word.len() + blanks);
+        let meant = match operator {
+            "NOT" => is_word(&following),
+            _ => self.next + word.len() + blanks < self.symbols.len(),
+        };
+        if meant && blanks > 0 {
+            let start = self.here();
+            self.swallowed.push(SwallowedOperator {
+                at: start.through(self.span(word.len() - 1)),
+                operator,
+            });
+        }
     }
 
     /// Consumes a connective: a sign, a doubled sign or a word.
@@ -303,21 +316,18 @@ impl Parser<'_> {
     fn test(&mut self) -> Result<Expr, SyntaxError> {
         let start = self.here();
         let left = self.left()?;
-        let span = Span {
-            end: self.before().end.max(start.end),
-            ..start
-        };
+        let span = start.through(self.before());
         self.space();
-        let op = self.op();
+        let op = self.op()?;
         let test = match left {
             LeftSide::Word(word) => self.keyword(&word, op, span)?,
             LeftSide::Value(value) => match op {
                 None => Test::Truth(Operand::Value(value)),
-                Some(op) => Test::Compare {
-                    left: Operand::Value(value),
-                    op,
-                    right: self.right(op)?,
-                },
+                Some(op) if op.orders() && !can_be_number(&value) => {
+                    let what = format!("a number before `{op}`");
+                    return Err(SyntaxError::new(span, expected(&what, &value.shown(None))));
+                }
+                Some(op) => self.comparison(Operand::Value(value), op)?,
             },
         };
         Ok(Expr::Test(Box::new(test), span))
@@ -346,8 +356,9 @@ impl Parser<'_> {
                     quoted = true;
                     self.quoted(&mut value)?;
                 }
-                Symbol::Char { c, .. } if c.is_whitespace() || "~=<>&|()".contains(*c) => break,
-                Symbol::Char { c: '!', .. } if matches!(self.peek(1), Some('~' | '=')) => break,
+                Symbol::Char { c, .. } if c.is_whitespace() || "!~=<>&|()".contains(*c) => {
+                    break;
+                }
                 Symbol::Char { c, at, secret, .. } => {
                     word.push(*c);
                     value.push_char(*c, *at, *secret);
@@ -370,11 +381,7 @@ impl Parser<'_> {
         }
         if let Some((_, operand)) = OPERANDS.iter().find(|(w, _)| *w == lower) {
             return match op {
-                Some(op) => Ok(Test::Compare {
-                    left: operand.clone(),
-                    op,
-                    right: self.right(op)?,
-                }),
+                Some(op) => self.comparison(operand.clone(), op),
                 None if matches!(operand, Operand::Stdout | Operand::Stderr) => {
                     Ok(Test::Truth(operand.clone()))
                 }
@@ -389,6 +396,8 @@ impl Parser<'_> {
             "success" => Test::Is(ResultState::Success),
             "failure" => Test::Is(ResultState::Failure),
             "timeout" => Test::Is(ResultState::Timeout),
+            "unreachable" => Test::Is(ResultState::Unreachable),
+            "unknown" => Test::Is(ResultState::Unknown),
             "skipped" => Test::Is(ResultState::Skipped),
             "true" => Test::Constant(true),
             "false" => Test::Constant(false),
@@ -433,53 +442,77 @@ impl Parser<'_> {
         }
     }
 
-    fn op(&mut self) -> Option<Op> {
-        let (op, length) = match (self.peek(0)?, self.peek(1)) {
-            ('!', Some('~')) => (Op::Lacks, 2),
-            ('!', Some('=')) => (Op::Unequal, 2),
-            ('=', Some('=')) => (Op::Equal, 2),
-            ('<', Some('=')) => (Op::LessOrEqual, 2),
-            ('>', Some('=')) => (Op::GreaterOrEqual, 2),
-            ('=', _) => (Op::Equal, 1),
-            ('~', _) => (Op::Contains, 1),
-            ('<', _) => (Op::Less, 1),
-            ('>', _) => (Op::Greater, 1),
-            _ => return None,
-        };
-        self.next += length;
-        Some(op)
+    fn is_sign(&self, ahead: usize) -> bool {
+        self.peek(ahead)
+            .is_some_and(|c| OPERATOR_CHARACTERS.contains(c))
     }
 
-    /// The right side, which must not be empty after an operator that orders.
-    fn right(&mut self, op: Op) -> Result<Pattern, SyntaxError> {
-        let sign = self.before();
-        let known = op.to_string();
-        let after = self.peek(1).is_none_or(char::is_whitespace);
-        if let Some((one, two)) = NO_OPERATORS
-            .iter()
-            .find(|(one, two)| *one == known && self.peek(0) == Some(*two))
-            .filter(|_| after)
-        {
-            return Err(SyntaxError::new(
-                Span {
-                    end: self.here().end.max(sign.end),
-                    ..sign
-                },
-                format!("there is no operator `{one}{two}`"),
-            )
-            .with_help(SIGNS));
+    /// The operator that is next, if there is one. Other runs of its characters are
+    /// an error, also if there are blanks in them: a pattern begins with something
+    /// else.
+    fn op(&mut self) -> Result<Option<Op>, SyntaxError> {
+        let run: String = (0..)
+            .take_while(|i| self.is_sign(*i))
+            .map_while(|i| self.peek(i))
+            .collect();
+        let blanks = (run.len()..)
+            .take_while(|i| self.peek(*i).is_some_and(char::is_whitespace))
+            .count();
+        let more = (run.len() + blanks..)
+            .take_while(|i| self.is_sign(*i))
+            .count();
+        // A lone `!` is not meant as an operator.
+        if run.is_empty() || run == "!" && more == 0 {
+            return Ok(None);
         }
-        let pattern = self.pattern()?;
-        let ordered = matches!(
-            op,
-            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual
-        );
-        match ordered && pattern.value.is_empty() {
-            true => Err(SyntaxError::new(
-                sign,
-                "expected a number after this, found nothing",
-            )),
-            false => Ok(pattern),
+        let length = run.len() + if more > 0 { blanks + more } else { 0 };
+        match Op::parse(&run).filter(|_| more == 0) {
+            Some(op) => {
+                self.next += run.len();
+                Ok(Some(op))
+            }
+            None => {
+                let written: String = (0..length).map_while(|i| self.peek(i)).collect();
+                let at = self.here().through(self.span(length - 1));
+                let message = format!("there is no operator `{written}`");
+                Err(SyntaxError::new(at, message).with_help(NO_OPERATOR))
+            }
+        }
+    }
+
+    /// A comparison, from its right side on.
+    fn comparison(&mut self, left: Operand, op: Op) -> Result<Test, SyntaxError> {
+        let sign = self.before();
+        self.space();
+        let start = self.here();
+        let mut right = self.pattern()?;
+        if op.orders() && right.value.is_empty() {
+            let message = "expected a number after this, found nothing";
+            return Err(SyntaxError::new(sign, message));
+        }
+        let is_time = left.is_duration();
+        if is_time && op.compares() && !right.quoted {
+            right.value = in_seconds(right.value);
+        }
+        if op.orders() && !can_be_number(&right.value) {
+            let what = match is_time {
+                true => format!("a number or a duration such as `5m` after `{op}`"),
+                false => format!("a number after `{op}`"),
+            };
+            let found = expected(&what, &right.value.shown(None));
+            return Err(SyntaxError::new(start.through(self.last()), found));
+        }
+        Ok(Test::Compare { left, op, right })
+    }
+
+    /// The position of the last symbol before the next one that is not a blank.
+    fn last(&self) -> Span {
+        let before = self.symbols[..self.next.min(self.symbols.len())].iter();
+        let solid = |s: &&Symbol| !matches!(s, Symbol::Char { c, .. } if c.is_whitespace());
+        match before.rev().find(solid) {
+            Some(Symbol::Char { at, .. }) => *at,
+            Some(Symbol::Atom(piece)) => piece.at(),
+            None => self.end,
         }
     }
 
@@ -497,6 +530,9 @@ impl Parser<'_> {
                     ')' if depth == 0 => break,
                     'A' if self.at_word("AND") => break,
                     'O' if self.at_word("OR") => break,
+                    'A' | 'a' | 'O' | 'o' | 'N' | 'n' if !spaces.is_empty() => {
+                        self.note_swallowed();
+                    }
                     c if c.is_whitespace() => {
                         spaces.push((*c, *at, *secret));
                         self.next += 1;
@@ -561,6 +597,36 @@ impl Parser<'_> {
             }
             self.next += 1;
         }
+    }
+}
+
+/// Whether the value can be a number in some run. Data is known only then.
+fn can_be_number(value: &Template) -> bool {
+    let texts = value.pieces.iter().map(|piece| match piece {
+        Piece::Text { text, .. } => Some(text.as_str()),
+        Piece::Data { .. } | Piece::Reference { .. } => None,
+    });
+    match texts.clone().collect::<Option<String>>() {
+        Some(whole) => is_number(whole.as_bytes()),
+        None => texts
+            .flatten()
+            .all(|text| text.bytes().all(|b| b"+-.0123456789".contains(&b))),
+    }
+}
+
+/// A duration that is written out, as a number of seconds; other values unchanged.
+fn in_seconds(value: Template) -> Template {
+    let duration = value
+        .known_text()
+        .filter(|text| !is_number(text.as_bytes()))
+        .and_then(|text| duration::parse(&text).ok());
+    match (duration, value.pieces.first()) {
+        (Some(duration), Some(first)) => {
+            let mut seconds = Template::default();
+            seconds.push_text(&short_seconds(duration), first.at(), value.has_secret());
+            seconds
+        }
+        _ => value,
     }
 }
 

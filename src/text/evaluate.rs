@@ -5,8 +5,9 @@
 #![forbid(unsafe_code)]
 
 use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
+use super::number::{compare_numbers, is_number};
 use super::search::contains;
-use super::template::{BlockCount, Lookup, Piece, Reference};
+use super::template::{BlockCount, Lookup, Piece, Reference, Template};
 use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -30,45 +31,75 @@ pub trait Scope: Lookup {
     fn left_out(&self) -> u64 {
         0
     }
+    /// Whether the reference is to a result that is missing (SPEC §2.1).
+    fn is_missing(&self, _reference: Reference) -> bool {
+        false
+    }
+    /// A value as a message can show it.
+    fn shown(&self, value: &[u8]) -> String {
+        String::from_utf8_lossy(value).into_owned()
+    }
     /// Whether `trace_comparison` writes anything.
     fn is_traced(&self) -> bool {
         false
     }
     /// Writes a comparison to the log at level DEBUG.
-    fn trace_comparison(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: bool) {}
+    fn trace_comparison(&self, _left: &[u8], _op: Op, _right: &[u8], _holds: Option<bool>) {}
     /// Writes a warning.
-    fn warn(&self, _text: &str) {}
+    fn warn(&self, _text: String) {}
+    /// Notes why a test is undecided.
+    fn note_undecided(&self, _why: String) {}
 }
 
 impl Expr {
-    pub fn eval(&self, scope: &dyn Scope) -> bool {
+    /// Whether the condition holds; `None` if that is undecided (SPEC §3.1).
+    /// `opposed` says that its opposite is asked for, as in `failure=`.
+    pub fn eval(&self, scope: &dyn Scope, opposed: bool) -> Option<bool> {
         match self {
-            Expr::Or(parts) => parts.iter().any(|p| p.eval(scope)),
-            Expr::And(parts) => parts.iter().all(|p| p.eval(scope)),
-            Expr::Not(inner) => !inner.eval(scope),
-            Expr::Test(test, _) => test.eval(scope),
+            Expr::Or(parts) => combine(parts, true, scope, opposed),
+            Expr::And(parts) => combine(parts, false, scope, opposed),
+            Expr::Not(inner) => inner.eval(scope, true).map(|holds| !holds),
+            Expr::Test(test, _) => test.eval(scope, opposed),
         }
     }
 }
 
+/// One part with the value `decisive` decides the whole, whatever the others are.
+fn combine(parts: &[Expr], decisive: bool, scope: &dyn Scope, opposed: bool) -> Option<bool> {
+    let mut whole = Some(!decisive);
+    for part in parts {
+        match part.eval(scope, opposed) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => whole = None,
+        }
+    }
+    whole
+}
+
 impl Test {
-    fn eval(&self, scope: &dyn Scope) -> bool {
-        let (total, skipped, ok) = (
-            scope.count(BlockCount::Total),
-            scope.count(BlockCount::Ended(Outcome::Skipped)),
-            scope.count(BlockCount::Ended(Outcome::Ok)),
-        );
-        let considered = total.saturating_sub(skipped + scope.left_out());
-        let not_ok = considered.saturating_sub(ok);
-        match self {
+    fn eval(&self, scope: &dyn Scope, opposed: bool) -> Option<bool> {
+        Some(match self {
             Test::Constant(value) => *value,
             Test::Exit(code) => scope.exit() == *code,
             Test::Is(state) => scope.has_state(*state),
             Test::Truth(operand) => as_bool(&operand_value(operand, scope)) == Some(true),
-            Test::Compare { left, op, right } => compare(left, *op, right, scope),
-            Test::All => not_ok == 0,
-            Test::Any => ok > 0,
-            Test::Majority => ok * 2 > considered,
+            Test::Compare { left, op, right } => {
+                return Comparison {
+                    left,
+                    op: *op,
+                    right,
+                    pattern: right.value.fill(scope),
+                    scope,
+                }
+                .eval(opposed);
+            }
+            Test::All => BlockTotals::new(scope).not_ok == 0,
+            Test::Any => BlockTotals::new(scope).ok > 0,
+            Test::Majority => {
+                let totals = BlockTotals::new(scope);
+                totals.ok * 2 > totals.considered
+            }
             Test::Bound {
                 least,
                 failed,
@@ -76,18 +107,44 @@ impl Test {
             } => {
                 let text = bound.fill(scope);
                 let Some((number, percent)) = parse_bound(&String::from_utf8_lossy(&text)) else {
-                    scope.warn("the bound of an aggregate is not a number; the test is false");
-                    return false;
+                    let (bound, value) = (bound.shown(None), scope.shown(&text));
+                    scope.note_undecided(format!(
+                        "the bound `{bound}` is undecided: `{value}` is neither a number nor a percentage"
+                    ));
+                    return None;
                 };
+                let totals = BlockTotals::new(scope);
                 // In hundredths: a percentage then needs no rounding.
-                let have = if *failed { not_ok } else { ok } * 100;
+                let have = if *failed { totals.not_ok } else { totals.ok } * 100;
                 let bound = if percent {
-                    number * considered
+                    number * totals.considered
                 } else {
                     number * 100
                 };
                 if *least { have >= bound } else { have <= bound }
             }
+        })
+    }
+}
+
+/// The counts of a block that the aggregates use.
+struct BlockTotals {
+    ok: u64,
+    not_ok: u64,
+    /// All but those that were skipped or left out.
+    considered: u64,
+}
+
+impl BlockTotals {
+    fn new(scope: &dyn Scope) -> BlockTotals {
+        let ok = scope.count(BlockCount::Ended(Outcome::Ok));
+        let skipped = scope.count(BlockCount::Ended(Outcome::Skipped));
+        let total = scope.count(BlockCount::Total);
+        let considered = total.saturating_sub(skipped + scope.left_out());
+        BlockTotals {
+            ok,
+            not_ok: considered.saturating_sub(ok),
+            considered,
         }
     }
 }
@@ -99,50 +156,113 @@ fn operand_value<'a>(operand: &Operand, scope: &'a dyn Scope) -> Cow<'a, [u8]> {
     }
 }
 
-fn compare(left: &Operand, op: Op, right: &Pattern, scope: &dyn Scope) -> bool {
-    let pattern = right.value.fill(scope);
-    let in_order =
-        |is: fn(Ordering) -> bool| ordered(&operand_value(left, scope), &pattern).is_some_and(is);
-    let holds = match op {
-        Op::Contains => holds_text(left, right, &pattern, scope),
-        Op::Lacks => !holds_text(left, right, &pattern, scope),
-        Op::Equal => equal(&operand_value(left, scope), &pattern, right.quoted),
-        Op::Unequal => !equal(&operand_value(left, scope), &pattern, right.quoted),
-        Op::Less => in_order(Ordering::is_lt),
-        Op::LessOrEqual => in_order(Ordering::is_le),
-        Op::Greater => in_order(Ordering::is_gt),
-        Op::GreaterOrEqual => in_order(Ordering::is_ge),
-    };
-    if scope.is_traced() {
-        match left {
-            // A long output is not loaded just to be logged.
-            Operand::Stdout => scope.trace_comparison(b"stdout", op, &pattern, holds),
-            Operand::Stderr => scope.trace_comparison(b"stderr", op, &pattern, holds),
-            left => scope.trace_comparison(&operand_value(left, scope), op, &pattern, holds),
-        }
-    }
-    holds
+/// One comparison; `pattern` is the value of the right side.
+struct Comparison<'a> {
+    left: &'a Operand,
+    op: Op,
+    right: &'a Pattern,
+    pattern: Vec<u8>,
+    scope: &'a dyn Scope,
 }
 
-fn holds_text(left: &Operand, right: &Pattern, pattern: &[u8], scope: &dyn Scope) -> bool {
-    if right.value.is_empty() {
-        return operand_value(left, scope).is_empty();
+impl Comparison<'_> {
+    fn eval(&self, opposed: bool) -> Option<bool> {
+        let holds = match self.op {
+            Op::Contains => self.contains(),
+            Op::Lacks => self.contains().map(|holds| !holds),
+            Op::Equal => Some(self.equal()),
+            Op::Unequal => Some(!self.equal()),
+            Op::Less => self.in_order(Ordering::is_lt, opposed),
+            Op::LessOrEqual => self.in_order(Ordering::is_le, opposed),
+            Op::Greater => self.in_order(Ordering::is_gt, opposed),
+            Op::GreaterOrEqual => self.in_order(Ordering::is_ge, opposed),
+        };
+        if self.scope.is_traced() {
+            self.trace(holds);
+        }
+        holds
     }
-    if pattern.is_empty() {
-        scope.warn("the text to search for is empty; it counts as not found");
-        return false;
+
+    fn trace(&self, holds: Option<bool>) {
+        let (scope, op, pattern) = (self.scope, self.op, &self.pattern);
+        match self.left {
+            // A long output is not loaded just to be logged.
+            Operand::Stdout => scope.trace_comparison(b"stdout", op, pattern, holds),
+            Operand::Stderr => scope.trace_comparison(b"stderr", op, pattern, holds),
+            left => scope.trace_comparison(&operand_value(left, scope), op, pattern, holds),
+        }
     }
-    match left {
-        Operand::Value(value) => match value.pieces.as_slice() {
-            [Piece::Reference { to, .. }] => scope.reference_contains(*to, pattern),
-            _ => contains(&value.fill(scope), pattern),
-        },
-        own => scope.own_contains(own, pattern),
+
+    fn contains(&self) -> Option<bool> {
+        let scope = self.scope;
+        if self.right.value.is_empty() {
+            return Some(operand_value(self.left, scope).is_empty());
+        }
+        if self.pattern.is_empty() {
+            self.undecided("the text to search for is empty");
+            return None;
+        }
+        Some(match self.left {
+            Operand::Value(value) => match value.pieces.as_slice() {
+                [Piece::Reference { to, .. }] => scope.reference_contains(*to, &self.pattern),
+                _ => contains(&value.fill(scope), &self.pattern),
+            },
+            own => scope.own_contains(own, &self.pattern),
+        })
+    }
+
+    fn equal(&self) -> bool {
+        let left = operand_value(self.left, self.scope);
+        equal(&left, &self.pattern, self.right.quoted)
+    }
+
+    /// Compares as numbers. A missing result makes that false, but undecided where
+    /// the opposite is asked for: else nothing at all would count as a yes.
+    fn in_order(&self, is: fn(Ordering) -> bool, opposed: bool) -> Option<bool> {
+        let left = operand_value(self.left, self.scope);
+        if let Some(order) = compare_numbers(&left, &self.pattern) {
+            return Some(is(order));
+        }
+        if !opposed && self.has_missing_result() {
+            let text = format!("`{}` is false: there is no result to compare", self.shown());
+            self.scope.warn(text);
+            return Some(false);
+        }
+        let wrong = match is_number(&left) {
+            true => &self.pattern[..],
+            false => &left[..],
+        };
+        match wrong.is_empty() {
+            true => self.undecided("there is no number to compare"),
+            false => self.undecided(&format!("`{}` is not a number", self.scope.shown(wrong))),
+        }
+        None
+    }
+
+    fn has_missing_result(&self) -> bool {
+        let left = match self.left {
+            Operand::Value(value) => Some(value),
+            _ => None,
+        };
+        let sides = left.into_iter().chain([&self.right.value]);
+        let mut references = sides.flat_map(Template::references);
+        references.any(|(to, _)| self.scope.is_missing(to))
+    }
+
+    fn undecided(&self, why: &str) {
+        let text = format!("`{}` is undecided: {why}", self.shown());
+        self.scope.note_undecided(text);
+    }
+
+    /// The comparison as the author wrote it, except for blanks and quotes.
+    fn shown(&self) -> String {
+        let (left, right) = (self.left.shown(), self.right.value.shown(None));
+        format!("{left} {} {right}", self.op)
     }
 }
 
 fn equal(left: &[u8], right: &[u8], quoted: bool) -> bool {
-    if !quoted && let Some(order) = ordered(left, right) {
+    if !quoted && let Some(order) = compare_numbers(left, right) {
         return order.is_eq();
     }
     if let (false, Some(a), Some(b)) = (quoted, as_bool(left), as_bool(right)) {
@@ -161,67 +281,6 @@ fn as_bool(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// The order of two numbers of any length; `None` if one is not a number.
-fn ordered(left: &[u8], right: &[u8]) -> Option<Ordering> {
-    Some(Number::parse(left)?.compare(&Number::parse(right)?))
-}
-
-/// `[+-]digits[.digits]`, kept as digits so that a long number loses no precision.
-struct Number<'a> {
-    negative: bool,
-    whole: &'a [u8],
-    fraction: &'a [u8],
-}
-
-impl<'a> Number<'a> {
-    fn parse(text: &'a [u8]) -> Option<Number<'a>> {
-        let (negative, digits) = match text {
-            [b'-', rest @ ..] => (true, rest),
-            [b'+', rest @ ..] => (false, rest),
-            rest => (false, rest),
-        };
-        let dot = digits.iter().position(|b| *b == b'.');
-        let (whole, fraction) = match dot {
-            Some(dot) => (&digits[..dot], &digits[dot + 1..]),
-            None => (digits, &b""[..]),
-        };
-        let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-        if whole.is_empty()
-            || (dot.is_some() && fraction.is_empty())
-            || !all_digits(whole)
-            || !all_digits(fraction)
-        {
-            return None;
-        }
-        let zeros = whole.iter().take_while(|b| **b == b'0').count();
-        let kept = fraction.len() - fraction.iter().rev().take_while(|b| **b == b'0').count();
-        let (whole, fraction) = (&whole[zeros..], &fraction[..kept]);
-        Some(Number {
-            negative: negative && !(whole.is_empty() && fraction.is_empty()),
-            whole,
-            fraction,
-        })
-    }
-
-    fn compare(&self, other: &Number) -> Ordering {
-        match (self.negative, other.negative) {
-            (false, true) => Ordering::Greater,
-            (true, false) => Ordering::Less,
-            (false, false) => self.compare_size(other),
-            (true, true) => other.compare_size(self),
-        }
-    }
-
-    fn compare_size(&self, other: &Number) -> Ordering {
-        let whole = self
-            .whole
-            .len()
-            .cmp(&other.whole.len())
-            .then_with(|| self.whole.cmp(other.whole));
-        whole.then_with(|| self.fraction.cmp(other.fraction))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +288,13 @@ mod tests {
     use crate::text::condition_parser::{parse, symbols};
     use crate::text::diagnostic::SyntaxError;
     use crate::text::source::Span;
-    use crate::text::template;
+    use crate::text::template::{self, Field};
+
+    /// A result that is missing; those of other tasks are empty.
+    const MISSING: Reference = Reference::Field {
+        task: 9,
+        field: Field::Stdout,
+    };
 
     struct FixedScope {
         exit: i32,
@@ -252,6 +317,7 @@ mod tests {
                     Cow::Owned(self.stdout.lines().count().to_string().into_bytes())
                 }
                 Operand::Count(what) => Cow::Owned(self.count(*what).to_string().into_bytes()),
+                Operand::Duration => Cow::Borrowed(b"6.000"),
                 _ => Cow::Borrowed(b""),
             }
         }
@@ -264,6 +330,9 @@ mod tests {
         }
         fn exit(&self) -> i32 {
             self.exit
+        }
+        fn is_missing(&self, reference: Reference) -> bool {
+            reference == MISSING
         }
         fn count(&self, what: BlockCount) -> u64 {
             match what {
@@ -280,13 +349,23 @@ mod tests {
         let mut resolve = |name: &str, at| match name {
             "EVIL" => vec![Piece::data(b"x | true", at)],
             "EMPTY" => vec![Piece::data(b"", at)],
+            "WORD" => vec![Piece::data(b"97%", at)],
+            "9_stdout" => vec![Piece::Reference {
+                to: MISSING,
+                at,
+                written: "@9_stdout@".into(),
+            }],
             name => vec![Piece::of_global(name.to_lowercase(), at)],
         };
         let value = template::parse(text, at, &mut resolve);
-        parse(&symbols(&value), at)
+        parse(&symbols(&value), at).map(|parsed| parsed.expr)
     }
 
     fn holds(text: &str) -> bool {
+        decide(text, false).unwrap_or_else(|| panic!("{text} is undecided"))
+    }
+
+    fn decide(text: &str, opposed: bool) -> Option<bool> {
         let scope = FixedScope {
             exit: 3,
             stdout: "line one\nready (yes)",
@@ -294,7 +373,71 @@ mod tests {
         };
         read(text)
             .unwrap_or_else(|e| panic!("{text}: {}", e.message))
-            .eval(&scope)
+            .eval(&scope, opposed)
+    }
+
+    /// The three values, and the tests that have them.
+    const VALUES: [(Option<bool>, &str); 3] = [
+        (Some(false), "false"),
+        (Some(true), "true"),
+        (None, "stdout > 90"),
+    ];
+
+    #[test]
+    fn undecided_is_a_third_value() {
+        for (left, a) in VALUES {
+            assert_eq!(decide(&format!("!({a})"), false), left.map(|l| !l), "!{a}");
+            for (right, b) in VALUES {
+                let (and, or) = match (left, right) {
+                    (Some(l), Some(r)) => (Some(l && r), Some(l || r)),
+                    (Some(known), None) | (None, Some(known)) => {
+                        (Some(false).filter(|_| !known), Some(true).filter(|_| known))
+                    }
+                    (None, None) => (None, None),
+                };
+                for opposed in [false, true] {
+                    let text = format!("{a} & {b}");
+                    assert_eq!(decide(&text, opposed), and, "{text}");
+                    let text = format!("{a} | {b}");
+                    assert_eq!(decide(&text, opposed), or, "{text}");
+                    // De Morgan's law holds for three values too.
+                    let text = format!("!(!({a}) & !({b}))");
+                    assert_eq!(decide(&text, opposed), or, "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_test_without_an_answer_is_undecided() {
+        for text in [
+            "stdout > 90",
+            "stdout<=90",
+            "exit < @WORD@",
+            "@WORD@ >= 3",
+            "@EMPTY@ > 3",
+            "stdout ~ @EMPTY@",
+            "stdout !~ @EMPTY@",
+            "min_success=@9_stdout@",
+        ] {
+            for opposed in [false, true] {
+                assert_eq!(decide(text, opposed), None, "{text}");
+                assert_eq!(decide(&format!("!!({text})"), opposed), None, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_result_is_undecided_only_where_the_opposite_is_asked_for() {
+        for text in ["@9_stdout@ > 90", "3 < @9_stdout@", "exit >= @9_stdout@"] {
+            let text = text.replace("3 <", "'3' <");
+            assert_eq!(decide(&text, false), Some(false), "{text}");
+            assert_eq!(decide(&text, true), None, "{text}");
+            assert_eq!(decide(&format!("!({text})"), false), None, "{text}");
+            assert_eq!(decide(&format!("!(!{text})"), false), None, "{text}");
+            assert_eq!(decide(&format!("exit=3 & {text}"), true), None, "{text}");
+        }
+        assert_eq!(decide("@9_stdout@ =", true), Some(true));
     }
 
     #[test]
@@ -356,8 +499,6 @@ mod tests {
         assert!(holds("@EVIL@=\"x | true\""));
         assert!(!holds("@EVIL@"));
         assert!(holds("@TRUE@"));
-        assert!(!holds("stdout~@EMPTY@"), "an empty value is found nowhere");
-        assert!(holds("stdout!~@EMPTY@"));
         assert!(!holds("@EMPTY@"));
     }
 
@@ -375,13 +516,16 @@ mod tests {
             "'10'>'9'",
             "'99999999999999999999'>99999999999999999998",
             "'0.10'=.1 | true",
-            "'-2'<-1",
+            "'-2'< -1",
+            "duration>5s",
+            "duration<=1m & duration=6",
+            "duration>250ms & duration!=1h",
             "exit!='03'",
             "'a'!=b",
         ] {
             assert!(holds(yes), "{yes}");
         }
-        for no in ["exit='03'", "'a'<b", "''<1", "'1.'<2", "exit<3"] {
+        for no in ["exit='03'", "exit<3", "duration>6s", "duration=1m"] {
             assert!(!holds(no), "{no}");
         }
     }
@@ -392,11 +536,15 @@ mod tests {
             move |text: &str| {
                 read(text)
                     .unwrap_or_else(|e| panic!("{text}: {}", e.message))
-                    .eval(&FixedScope {
-                        exit: 0,
-                        stdout: "",
-                        counts: [total, ok, skipped],
-                    })
+                    .eval(
+                        &FixedScope {
+                            exit: 0,
+                            stdout: "",
+                            counts: [total, ok, skipped],
+                        },
+                        false,
+                    )
+                    .expect("decided")
             }
         };
         assert!(
@@ -420,6 +568,84 @@ mod tests {
     }
 
     #[test]
+    fn every_other_run_of_operator_characters_is_an_error() {
+        let signs = ["", "=", "~", "<", ">", "!", " "];
+        let operators = ["~", "!~", "=", "==", "!=", "<", "<=", ">", ">="];
+        for code in 0..signs.len().pow(4) {
+            let sign = |n: u32| signs[code / signs.len().pow(n) % signs.len()];
+            let run = [sign(0), sign(1), sign(2), sign(3)].concat();
+            if run.trim().is_empty() {
+                continue;
+            }
+            for text in [format!("exit{run}3"), format!("@9_stdout@ {run} 3")] {
+                match read(&text) {
+                    Ok(_) => assert!(operators.contains(&run.trim()), "{text}"),
+                    Err(_) if run.trim() == "!" => {}
+                    Err(bad) => {
+                        assert!(!operators.contains(&run.trim()), "{text}");
+                        let message = format!("there is no operator `{}`", run.trim());
+                        assert_eq!(bad.message, message, "{text}");
+                        let place = bad.at.start as usize..bad.at.end as usize;
+                        assert_eq!(text.get(place), Some(run.trim()), "{text}");
+                        assert!(bad.help.contains("`!~`"), "{text}");
+                    }
+                }
+            }
+        }
+        for quoted in ["stdout=\"=x\"", "stdout ~ '<html>'", "stdout != '!'"] {
+            assert!(read(quoted).is_ok(), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn a_right_side_that_can_never_be_a_number_is_an_error() {
+        for (text, found) in [
+            ("stdout > 90%", "90%"),
+            ("exit>=x & true", "x"),
+            ("stdout < @9_stdout@ %", "@9_stdout@ %"),
+            ("exit < 5m", "5m"),
+            ("duration > 5 apples", "5 apples"),
+            ("@A@ < 5", "a"),
+        ] {
+            let bad = read(text).expect_err(text);
+            assert!(
+                bad.message.ends_with(&format!("found `{found}`")),
+                "{bad:?}"
+            );
+            let place = bad.at.start as usize..bad.at.end as usize;
+            let shown = if found == "a" { "@A@" } else { found };
+            assert_eq!(text.get(place), Some(shown));
+        }
+        for possible in ["exit < @9_stdout@", "exit < -@9_stdout@.5", "exit < @WORD@"] {
+            assert!(read(possible).is_ok(), "{possible}");
+        }
+    }
+
+    #[test]
+    fn operators_in_lower_case_within_a_pattern_are_noticed() {
+        let swallowed = |text: &str| {
+            let at = Span::new(0, 0, text.len());
+            let value = template::parse(text, at, &mut |_, at| vec![Piece::data(b"", at)]);
+            let parsed = parse(&symbols(&value), at).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+            let found = parsed.swallowed.into_iter();
+            let found = found.map(|s| format!("{} at {}", s.operator, s.at.start));
+            found.collect::<Vec<_>>().join(", ")
+        };
+        for (text, found) in [
+            ("stdout~ready and exit=0", "AND at 13"),
+            ("stdout~\"a b\" Or @X@", "OR at 13"),
+            ("stdout~x or not success", "OR at 9, NOT at 12"),
+            ("stdout~x & stdout~y and (true)", "AND at 20"),
+            ("stderr~command not found", ""),
+            ("stdout~\"ready and waiting\"", ""),
+            ("stdout~brand order or", ""),
+            ("stdout~x AND exit=0 OR true", ""),
+        ] {
+            assert_eq!(swallowed(text), found, "{text}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_located() {
         let wrong = |text: &str| read(text).expect_err(text);
         let place = |text: &str| wrong(text).at.start;
@@ -434,6 +660,9 @@ mod tests {
         assert_eq!(place("min_success=x"), 0);
         assert_eq!(place("exit_300"), 0);
         assert_eq!(place("true false"), 5);
+        assert_eq!(place("'a'<5"), 0);
+        assert_eq!(place("''<1"), 0);
+        assert_eq!(place("'1.'<2"), 0);
         assert!(wrong("sucess").message.contains("did you mean `success`?"));
         assert!(wrong(&"(".repeat(100_000)).message.contains("levels"));
         assert!(wrong(&"!".repeat(100_000)).message.contains("levels"));
@@ -463,14 +692,20 @@ mod tests {
             "all_success",
             "12",
             "@1_exit@",
+            "@9_stdout@",
+            "@EMPTY@",
+            ">",
+            " and ",
+            "duration",
+            "5s",
         ];
         let scope = FixedScope {
             exit: 3,
             stdout: "12",
             counts: [4, 2, 1],
         };
-        let mut good = 0;
-        for _ in 0..10_000 {
+        let (mut good, mut undecided) = (0, 0);
+        for _ in 0..20_000 {
             let text = chance.text(&pieces, 8);
             match read(&text) {
                 // An unclosed `(` in a pattern would consume the closing one added here.
@@ -478,7 +713,12 @@ mod tests {
                 Ok(expr) => {
                     let opposite = read(&format!("!({text})"));
                     let opposite = opposite.unwrap_or_else(|e| panic!("!({text}): {}", e.message));
-                    assert_ne!(expr.eval(&scope), opposite.eval(&scope), "{text}");
+                    let (holds, fails) = (expr.eval(&scope, true), opposite.eval(&scope, false));
+                    assert_eq!(holds.map(|h| !h), fails, "{text}");
+                    // Asking for the opposite only makes a missing result undecided.
+                    let asked = expr.eval(&scope, false);
+                    assert!(holds == asked || holds.is_none(), "{text}");
+                    undecided += usize::from(holds.is_none());
                     good += 1;
                 }
                 Err(bad) => {
@@ -487,6 +727,6 @@ mod tests {
                 }
             }
         }
-        assert!(good > 500, "{good}");
+        assert!(good > 500 && undecided > 10, "{good}, {undecided}");
     }
 }

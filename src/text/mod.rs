@@ -16,6 +16,7 @@ pub mod home;
 pub mod json;
 pub mod moment;
 pub mod nearest;
+pub mod number;
 pub mod quote;
 pub mod scanner;
 pub mod script;

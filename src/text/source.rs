@@ -47,6 +47,14 @@ impl Span {
         )
     }
 
+    /// From this span to the end of a later one.
+    pub fn through(self, last: Span) -> Span {
+        Span {
+            end: self.end.max(last.end),
+            ..self
+        }
+    }
+
     /// The empty span at this one's end.
     pub fn after(self) -> Span {
         Span {

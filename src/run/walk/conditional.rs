@@ -28,17 +28,23 @@ enum AfterBranchTask {
 impl Engine<'_> {
     /// Runs the chosen branch: the block's result, and where the flow goes if a
     /// task left the block.
+    ///
+    /// # Errors
+    /// Why its condition is undecided: no branch runs (SPEC §3.1).
     pub(super) fn conditional(
         &mut self,
         conditional: &Conditional,
         context: &TaskContext,
         numbers: &Numbers,
-    ) -> (TaskResult, Option<Departure>) {
+    ) -> Result<(TaskResult, Option<Departure>), String> {
         let began = self.runner.now();
         let before = self.results.get(context.at.task);
         let (known, done) = self.replay.kept_branch(before).unzip();
         let done = done.unwrap_or_default();
-        let holds = known.unwrap_or_else(|| self.holds(&conditional.condition, context, None));
+        let holds = match known {
+            Some(known) => known,
+            None => self.holds_before(&conditional.condition, context)?,
+        };
         let branch = match holds {
             true => &conditional.if_true,
             false => &conditional.if_false,
@@ -72,7 +78,7 @@ impl Engine<'_> {
             members.extend(self.member(*ix));
         }
         let result = self.branch_result(holds, context, members, began);
-        (result, departure)
+        Ok((result, departure))
     }
 
     fn member(&self, ix: Ix) -> Option<Member> {

@@ -9,7 +9,7 @@ use crate::plan::flow::{Policy, Position};
 use crate::plan::recipe::Defaults;
 use crate::plan::workflow::Workflow;
 use crate::run::deadline::Deadline;
-use crate::run::evaluation::{Evaluation, TaskContext};
+use crate::run::evaluation::{Evaluation, EvaluationNotes, TaskContext};
 use crate::run::event::{About, Event};
 use crate::run::interrupt::SignalLevel;
 use crate::run::job::{self, JobEnvironment};
@@ -159,6 +159,7 @@ impl<'a> Engine<'a> {
             run_outcome: self.run_outcome,
             result,
             warnings: RefCell::default(),
+            undecided: RefCell::default(),
             trace: self.settings.debug.then(RefCell::default),
         }
     }
@@ -171,8 +172,8 @@ impl<'a> Engine<'a> {
     ) -> T {
         let values = self.evaluation(context, None);
         let value = value(&values);
-        let (warnings, trace) = values.into_lines();
-        self.emit_lines(context, warnings, trace);
+        let notes = values.into_notes();
+        self.emit_notes(context, notes);
         value
     }
 
@@ -185,27 +186,64 @@ impl<'a> Engine<'a> {
         value(&self.evaluation(context, None))
     }
 
-    /// Whether the condition holds for a result that is not recorded yet.
-    pub(super) fn holds_for(
+    /// Whether the condition holds, about a result that is not recorded yet, or if
+    /// `opposed` its opposite. Undecided counts as a no.
+    pub(super) fn judges_well(
         &mut self,
         expr: &Expr,
+        opposed: bool,
         context: &TaskContext,
         result: &TaskResult,
     ) -> bool {
         let values = self.evaluation(context, Some(result));
-        let holds = expr.eval(&values);
-        let (warnings, trace) = values.into_lines();
-        self.emit_lines(context, warnings, trace);
-        holds
+        let holds = expr.eval(&values, opposed);
+        let notes = values.into_notes();
+        self.emit_decision(context, holds, notes, "this counts as a failure");
+        holds.is_some_and(|holds| holds != opposed)
     }
 
-    /// Whether the condition holds, about the recorded result of task `about`.
-    pub(super) fn holds(&mut self, expr: &Expr, context: &TaskContext, about: Option<Ix>) -> bool {
-        let values = self.evaluation(context, about.and_then(|ix| self.results.get(ix)));
-        let holds = expr.eval(&values);
-        let (warnings, trace) = values.into_lines();
-        self.emit_lines(context, warnings, trace);
-        holds
+    /// Whether the condition holds, about the recorded result of the context's task.
+    /// Undecided counts as a no, with a warning that says what follows from it.
+    pub(super) fn holds(&mut self, expr: &Expr, context: &TaskContext, if_undecided: &str) -> bool {
+        let values = self.evaluation(context, self.results.get(context.at.task));
+        let holds = expr.eval(&values, false);
+        let notes = values.into_notes();
+        self.emit_decision(context, holds, notes, if_undecided);
+        holds == Some(true)
+    }
+
+    /// Whether the condition holds before the task begins.
+    ///
+    /// # Errors
+    /// Why this is undecided.
+    pub(super) fn holds_before(
+        &mut self,
+        expr: &Expr,
+        context: &TaskContext,
+    ) -> Result<bool, String> {
+        let values = self.evaluation(context, None);
+        let holds = expr.eval(&values, false);
+        let mut notes = values.into_notes();
+        if holds.is_none() {
+            let why = std::mem::take(&mut notes.undecided).join("; ");
+            self.emit_notes(context, notes);
+            return Err(format!("in its condition {why}"));
+        }
+        self.emit_notes(context, notes);
+        Ok(holds == Some(true))
+    }
+
+    fn emit_decision(
+        &mut self,
+        context: &TaskContext,
+        holds: Option<bool>,
+        mut notes: EvaluationNotes,
+        if_undecided: &str,
+    ) {
+        if let (None, Some(last)) = (holds, notes.undecided.last_mut()) {
+            *last = format!("{last}; {if_undecided}");
+        }
+        self.emit_notes(context, notes);
     }
 
     // Emitting.
@@ -241,13 +279,13 @@ impl<'a> Engine<'a> {
         });
     }
 
-    fn emit_lines(&mut self, context: &TaskContext, warnings: Vec<String>, trace: Vec<String>) {
+    fn emit_notes(&mut self, context: &TaskContext, notes: EvaluationNotes) {
         let label = &context.label;
-        for text in warnings {
-            self.emit(Event::Warning { label, text: &text });
+        for text in notes.warnings.iter().chain(&notes.undecided) {
+            self.emit(Event::Warning { label, text });
         }
-        for text in trace {
-            self.emit(Event::Debug { label, text: &text });
+        for text in &notes.trace {
+            self.emit(Event::Debug { label, text });
         }
     }
 

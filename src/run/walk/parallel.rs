@@ -286,10 +286,16 @@ impl Engine<'_> {
         let subtask = &block.subtasks[index];
         let context = subtask.context.clone();
         let task = self.task(&context);
-        if !block.over_hosts && context.at.attempt == 1 && !self.is_wanted(&context) {
-            self.skip(&context);
-            block.subtasks[index].result = self.results.get(context.at.task).cloned();
-            return;
+        if !block.over_hosts && context.at.attempt == 1 {
+            match self.is_wanted(&context) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.skip(&context);
+                    block.subtasks[index].result = self.results.get(context.at.task).cloned();
+                    return;
+                }
+                Err(reason) => return self.refuse_subtask(block, index, &context, &reason),
+            }
         }
         let inherited = Some(block.retries).filter(|_| !block.over_hosts);
         let numbers = match self.numbers(&context, inherited) {

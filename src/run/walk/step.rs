@@ -38,7 +38,11 @@ impl Engine<'_> {
     pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
         let context = self.context(at);
         let task = self.task(&context);
-        if at == Position::at(at.task) && !self.is_wanted(&context) {
+        let wanted = match at == Position::at(at.task) {
+            true => self.is_wanted(&context),
+            false => Ok(true),
+        };
+        if wanted == Ok(false) {
             self.skip(&context);
             let numbers = Numbers::default();
             return Stepped {
@@ -50,7 +54,8 @@ impl Engine<'_> {
             };
         }
         let turn = self.replay.begin_turn();
-        let (performed, numbers) = match self.numbers(&context, inherited) {
+        let numbers = wanted.and_then(|_| self.numbers(&context, inherited));
+        let (performed, numbers) = match numbers {
             Ok(numbers) => (self.perform(&context, &numbers), numbers),
             Err(reason) => (self.refuse(&context, &reason), Numbers::default()),
         };
@@ -80,11 +85,25 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn is_wanted(&mut self, context: &TaskContext) -> bool {
+    /// Whether the task's `condition=` lets it run.
+    ///
+    /// # Errors
+    /// Why this is undecided; a final task runs then (SPEC §3.1).
+    pub(super) fn is_wanted(&mut self, context: &TaskContext) -> Result<bool, String> {
         let task = self.task(context);
-        task.condition
-            .as_ref()
-            .is_none_or(|e| self.holds(e, context, None))
+        let Some(condition) = &task.condition else {
+            return Ok(true);
+        };
+        self.holds_before(condition, context).or_else(|why| {
+            if !task.finally {
+                return Err(why);
+            }
+            self.warn(
+                &context.label,
+                &format!("{why}; the final task runs anyway"),
+            );
+            Ok(true)
+        })
     }
 
     /// Does what the task's kind asks for.
@@ -105,7 +124,11 @@ impl Engine<'_> {
             TaskKind::Parallel(parallel) => self.parallel(parallel, context, numbers),
             TaskKind::Conditional(conditional) => {
                 let turn = self.replay.turn();
-                let (mut result, departure) = self.conditional(conditional, context, numbers);
+                let done = self.conditional(conditional, context, numbers);
+                let (mut result, departure) = match done {
+                    Ok(done) => done,
+                    Err(reason) => return self.refuse(context, &reason),
+                };
                 if let Some(took) = self.replay.block_time(turn, task.id) {
                     result.took = took;
                 }
@@ -188,7 +211,8 @@ impl Engine<'_> {
             verdict,
             refused: false,
             iterations: numbers.iterations,
-            loop_break: !over && until.is_some_and(|e| self.holds(e, context, Some(ix))),
+            loop_break: !over
+                && until.is_some_and(|e| self.holds(e, context, "the loop continues")),
             // A block hands its retries down to its subtasks.
             retries: match task.is_block() {
                 true => 0,

@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
 use crate::task::{Criterion, NextRule, Task, TaskKind};
-use crate::text::condition::Expr;
+use crate::text::condition::{Expr, ResultState};
 use crate::text::diagnostic::Plural;
 
 impl Engine<'_> {
@@ -20,7 +20,7 @@ impl Engine<'_> {
             (TaskKind::Parallel(_), _) if result.members.is_empty() => true,
             (TaskKind::Parallel(_), _) if self.reached_nothing(context, result) => false,
             (TaskKind::Parallel(_), Some((expr, negated))) => {
-                self.holds_for(expr, context, result) != negated
+                self.judges_well(expr, negated, context, result)
             }
             (TaskKind::Parallel(_), None) => !result.has_failed_member(),
             (TaskKind::Conditional(_), _) if task.success.is_none() => {
@@ -54,10 +54,14 @@ impl Engine<'_> {
         result: &mut TaskResult,
     ) -> bool {
         result.success = result.exit == 0;
-        match criterion {
-            None => result.success,
-            Some(c) => self.holds_for(&c.expr, context, result) != c.negated,
-        }
+        let Some(Criterion { expr, negated }) = criterion else {
+            return result.success;
+        };
+        // A criterion says nothing about a host that was not reached, unless it
+        // asks for that (SPEC §3.2, rule 1).
+        let applies =
+            result.outcome != Outcome::Unreachable || expr.asks_for(ResultState::Unreachable);
+        applies && self.judges_well(expr, *negated, context, result)
     }
 
     /// The verdict on a recorded result (SPEC §3.2, rule 1). `departed` says that
@@ -75,7 +79,7 @@ impl Engine<'_> {
             NextRule::Always => true,
             // The criterion of a parallel block is judged already.
             NextRule::When(expr) if is_block_criterion(task, expr) => success,
-            NextRule::When(expr) => self.holds(expr, context, Some(ix)),
+            NextRule::When(expr) => self.holds(expr, context, "its verdict is false"),
             _ => success,
         }
     }

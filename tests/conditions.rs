@@ -1,0 +1,248 @@
+//! Conditions through the binary (SPEC §3.1): what is undecided and what follows
+//! from it, and the own result of a task.
+
+mod support;
+
+use support::{Ran, Sandbox};
+
+fn run(tasks: &str) -> (Ran, Sandbox) {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(tasks, &[]);
+    (ran, sandbox)
+}
+
+/// A command that prints `output`, with further keys.
+fn print(id: u32, output: &str, keys: &str) -> String {
+    format!("task={id}\nexec=local\ncommand=printf %s '{output}'\n{keys}\n")
+}
+
+/// Notes that the task has run.
+fn note(id: u32, keys: &str) -> String {
+    format!("task={id}\nexec=shell\ncommand=echo {id} >>ran\n{keys}\n")
+}
+
+/// Runs the tasks; checks the exit code and which of them noted that they ran.
+#[track_caller]
+fn assert_run(tasks: &str, code: i32, noted: &str) -> Ran {
+    let (ran, sandbox) = run(tasks);
+    let notes = sandbox.read("ran").replace('\n', " ");
+    assert_eq!((ran.code, notes.trim()), (code, noted), "{tasks}\n{ran:?}");
+    ran
+}
+
+#[test]
+fn an_undecided_criterion_is_a_failure_whatever_surrounds_it() {
+    for criterion in [
+        "success=stdout > 90",
+        "failure=stdout > 90",
+        "success=!(stdout > 90)",
+        "failure=!(stdout > 90)",
+        "success=exit_0 & !(stdout<=90)",
+        "failure=exit_3 | stdout > 90",
+        "next=stdout > 90",
+        "next=!(!(stdout >= 90) & exit_0)",
+        "success=stdout ~ @1_stderr@",
+        "success=stdout !~ @1_stderr@",
+        "failure=stdout ~ @1_stderr@",
+        "next=!(stdout ~ @1_stderr@)",
+    ] {
+        let tasks = print(1, "x", "") + &print(2, "97%", criterion) + &note(3, "");
+        let ran = assert_run(&tasks, 10, "");
+        let why = match criterion.contains('~') {
+            true => "@1_stderr@` is undecided: the text to search for is empty",
+            false => "90` is undecided: `97%` is not a number",
+        };
+        assert!(ran.stdout.contains(why), "{criterion}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_other_side_of_an_operator_can_decide() {
+    for (criterion, code) in [
+        ("success=exit_0 | stdout > 90", 0),
+        ("success=stdout > 90 | exit_0", 0),
+        ("failure=stdout > 90 & exit_3", 0),
+        ("failure=stdout > 90 | exit_0", 10),
+        ("success=stdout > 90 & exit_3", 10),
+        ("success=!(stdout > 90 & exit_3)", 0),
+    ] {
+        let ran = assert_run(&print(2, "97%", criterion), code, "");
+        let failed = "this counts as a failure";
+        assert!(!ran.stdout.contains(failed), "{criterion}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_undecided_verdict_is_retried_and_handled_like_any_failure() {
+    let tasks = print(
+        2,
+        "97%",
+        "failure=stdout > 90\nretry_count=1\nretry_delay=0\non_failure=90",
+    ) + &note(90, "return=7");
+    let ran = assert_run(&tasks, 7, "90");
+    assert_eq!(ran.stdout.matches("is undecided").count(), 2, "{ran:?}");
+}
+
+/// With `condition=@1_stdout@ > 90` on something, where task 1 printed `97%`.
+#[track_caller]
+fn assert_not_started(keys: &str, code: i32) -> Ran {
+    let tasks = print(1, "97%", "") + keys;
+    let ran = assert_run(&tasks, code, "");
+    let why =
+        "was not started: in its condition `@1_stdout@ > 90` is undecided: `97%` is not a number";
+    assert!(ran.stdout.contains(why), "{keys}: {ran:?}");
+    ran
+}
+
+#[test]
+fn an_undecided_condition_starts_nothing() {
+    let when = "condition=@1_stdout@ > 90";
+    assert_not_started(&(note(2, when) + &note(3, "")), 126);
+    assert_not_started(
+        &format!("task=2\ntype=decision\nsuccess=true\n{when}\n"),
+        10,
+    );
+    assert_not_started(&format!("task=2\nnext=never\n{when}\n"), 126);
+    let members = note(11, "") + &note(12, "");
+    for block in [
+        format!("task=2\ntype=parallel\ntasks=11,12\n{when}\n"),
+        format!("task=2\ntype=parallel\nhostnames=a,b\nexec=shell\ncommand=echo 2 >>ran\n{when}\n"),
+        format!("task=2\ntype=conditional\nif_true_tasks=11\nif_false_tasks=12\n{when}\n"),
+    ] {
+        let rest = match block.contains("hostnames") {
+            true => note(20, ""),
+            false => members.clone() + &note(20, ""),
+        };
+        assert_not_started(&(block + &rest), 10);
+    }
+    // Its members, and those of a branch.
+    let tasks = print(1, "97%", "")
+        + "task=2\ntype=parallel\ntasks=11,12\n"
+        + &note(11, when)
+        + &note(12, "");
+    let ran = assert_run(&tasks, 10, "12");
+    assert!(ran.stdout.contains("is undecided"), "{ran:?}");
+    let tasks = print(1, "97%", "")
+        + "task=2\ntype=conditional\ncondition=true\nif_true_tasks=11,12\nnext=success\n"
+        + &note(11, when)
+        + &note(12, "");
+    assert_run(&tasks, 10, "12");
+}
+
+#[test]
+fn a_task_with_an_undecided_condition_can_be_handled() {
+    let when = "condition=@1_stdout@ > 90\non_failure=90\nretry_count=3";
+    let tasks = print(1, "97%", "") + &note(2, when) + &note(90, "return=7");
+    let ran = assert_run(&tasks, 7, "90");
+    assert!(!ran.stdout.contains("retry"), "{ran:?}");
+}
+
+#[test]
+fn a_final_task_runs_though_its_condition_is_undecided() {
+    let tasks = print(1, "97%", "")
+        + &note(90, "finally=true\ncondition=@1_stdout@ > 90")
+        + &note(91, "finally=true\ncondition=@1_stdout@ = 90");
+    let ran = assert_run(&tasks, 0, "90");
+    assert!(ran.stdout.contains("the final task runs anyway"), "{ran:?}");
+}
+
+#[test]
+fn an_undecided_loop_break_does_not_hold() {
+    let tasks = "task=1\nexec=shell\ncommand=echo x >>ran; echo y\nnext=loop\nloop=3\nloop_break=!(stdout > 90)\n";
+    let (ran, sandbox) = run(tasks);
+    assert_eq!(sandbox.read("ran"), "x\nx\nx\n", "{ran:?}");
+    let why = "`stdout > 90` is undecided: `y` is not a number; the loop continues";
+    assert_eq!(ran.stdout.matches(why).count(), 3, "{ran:?}");
+}
+
+#[test]
+fn a_missing_result_answers_no_but_never_the_opposite() {
+    let skipped = note(1, "condition=false");
+    for (condition, code, noted) in [
+        ("@1_stdout@ > 90", 0, "3"),
+        ("@1_stdout@ < 90 | true", 0, "2 3"),
+        ("!(@1_stdout@ > 90)", 126, ""),
+        ("!!(@1_stdout@ > 90)", 126, ""),
+        ("@1_stdout@ =", 0, "2 3"),
+    ] {
+        let tasks = skipped.clone() + &note(2, &format!("condition={condition}")) + &note(3, "");
+        let ran = assert_run(&tasks, code, noted);
+        let warned = ran.stdout.contains("there is no result to compare");
+        assert_eq!(warned, code == 0 && condition.contains('9'), "{ran:?}");
+    }
+    for (criterion, code) in [("success", 10), ("failure", 10)] {
+        let tasks = skipped.clone() + &note(2, &format!("{criterion}=@1_stdout@ > 90"));
+        assert_run(&tasks, code, "2");
+    }
+    let tasks = skipped + &note(2, "success=exit_0 & !(@1_stdout@ > 90)");
+    assert_run(&tasks, 10, "2");
+}
+
+#[test]
+fn a_value_in_a_warning_is_short_and_holds_no_secret() {
+    let tasks = "DB_PASSWORD=hunter2\n".to_string()
+        + "task=1\nexec=shell\ncommand=echo \"$p\"; seq 1000\nenv.p=@DB_PASSWORD@\nfailure=stdout > 3\n";
+    let (ran, sandbox) = run(&tasks);
+    assert!(ran.stdout.contains("is undecided: `***\\n1\\n2"), "{ran:?}");
+    let log = sandbox.log();
+    let line = log.lines().find(|l| l.contains("is undecided"));
+    assert!(line.is_some_and(|l| l.len() < 500), "{line:?}");
+    assert!(!log.contains("hunter2") && !ran.stdout.contains("hunter2"));
+}
+
+#[test]
+fn a_duration_is_compared_with_a_duration() {
+    for (criterion, code) in [
+        ("success=duration > 5s", 10),
+        ("success=duration < 5s", 0),
+        ("failure=duration > 2m", 0),
+        ("success=duration <= @LIMIT@", 0),
+        ("success=duration < 0.0001", 10),
+    ] {
+        let tasks = "LIMIT=1h\n".to_string() + &print(1, "x", criterion);
+        assert_run(&tasks, code, "");
+    }
+    let tasks = print(1, "x", "") + &note(2, "condition=@1_duration@ < 5m");
+    assert_run(&tasks, 0, "2");
+}
+
+#[test]
+fn a_host_that_was_not_reached_is_a_failure_unless_that_is_asked_for() {
+    for (criterion, code) in [
+        ("success=exit_255", 255),
+        ("success=true", 255),
+        ("failure=exit_3", 255),
+        ("success=unreachable", 0),
+        ("success=exit_0 | unreachable", 0),
+        ("failure=!unreachable", 0),
+        ("next=unreachable", 0),
+        ("next=unknown", 255),
+        ("next=always", 0),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.program(
+            "bin/ssh",
+            "#!/bin/sh\necho 'ssh: connect to host web1 port 22: No route to host' >&2\nexit 255\n",
+        );
+        sandbox.file(
+            "tasks.txt",
+            format!("task=1\nexec=ssh\nhostname=web1\ncommand=true\n{criterion}\n"),
+        );
+        let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+        let mut tasker = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+        let ran = Ran::from(tasker.env("PATH", path).output().expect("tasker runs"));
+        assert_eq!(ran.code, code, "{criterion}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_log_shows_an_undecided_comparison() {
+    let sandbox = Sandbox::new();
+    sandbox.run(
+        &print(1, "97%", "failure=stdout > 90 | exit = 3"),
+        &["--log-level=DEBUG"],
+    );
+    let log = sandbox.log();
+    assert!(log.contains("`stdout` > `90`: undecided"), "{log}");
+    assert!(log.contains("`0` = `3`: false"), "{log}");
+}
