@@ -165,7 +165,7 @@ impl Parser<'_> {
     fn wrong(&self, expected: &str, help: &'static str) -> SyntaxError {
         let found = match self.symbols.get(self.next) {
             Some(Symbol::Char { c, .. }) => {
-                let found = self.word(0);
+                let found = self.read_word(0);
                 match found.is_empty() {
                     true => format!("found `{c}`"),
                     false => format!("found `{found}`"),
@@ -194,12 +194,12 @@ impl Parser<'_> {
 
     /// Whether the next word would be an operator in upper case.
     fn at_lower_operator(&self) -> bool {
-        let word = self.word(0);
+        let word = self.read_word(0);
         word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
     }
 
     /// The word that begins `ahead` symbols from here; empty if none does.
-    fn word(&self, ahead: usize) -> String {
+    fn read_word(&self, ahead: usize) -> String {
         (ahead..)
             .map_while(|i| self.peek(i))
             .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -210,7 +210,7 @@ impl Parser<'_> {
     /// Notes the next word of a pattern if it was probably meant as an operator.
     /// `not` is an ordinary word, unless a test follows.
     fn note_swallowed(&mut self) {
-        let word = self.word(0);
+        let word = self.read_word(0);
         let known = ["AND", "OR", "NOT"];
         let Some(operator) = known.into_iter().find(|o| o.eq_ignore_ascii_case(&word)) else {
             return;
@@ -218,7 +218,7 @@ impl Parser<'_> {
         let blanks = (word.len()..)
             .take_while(|i| self.peek(*i).is_some_and(char::is_whitespace))
             .count();
-        let following = self.word(word.len() + blanks);
+        let following = self.read_word(word.len() + blanks);
         let meant = match operator {
             "NOT" => is_word(&following),
             _ => self.next + word.len() + blanks < self.symbols.len(),
