@@ -269,6 +269,120 @@ fn fail_fast_counts_those_that_did_not_succeed() {
     }
 }
 
+/// Fails the first N times on a host; `flaky NAME N`.
+const FLAKY: &str = "#!/bin/sh\necho \"+ $1\" >>events\n\
+     [ $(grep -cx \"+ $1\" events) -gt $2 ]\n";
+
+#[test]
+fn fail_fast_holds_while_retries_wait() {
+    // How often each host's command fails, and what is started.
+    let all = "w1 w1 w2 w2 w3 w3 w4 w4 w5 w5 w6 w6";
+    for (fail_fast, failures, started, code) in [
+        ("true", 2, "w1 w1", 10),
+        ("1", 2, "w1 w1 w2 w2", 10),
+        ("34%", 2, "w1 w1 w2 w2 w3 w3", 10),
+        ("5", 2, all, 10),
+        ("true", 1, all, 0),
+        ("2", 1, all, 0),
+        ("false", 2, all, 10),
+    ] {
+        let sandbox = sandbox();
+        sandbox.program("flaky", FLAKY);
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=w[1-6]\nexec=local\nmax_parallel=1\n\
+             command=./flaky @hostname@ {failures}\nretry_count=1\nretry_delay=0.05\n\
+             fail_fast={fail_fast}\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        let what = format!("fail_fast={fail_fast}, {failures} failures: {ran:?}");
+        assert_eq!(ran.code, code, "{what}");
+        let mut names = started_names(&sandbox);
+        if fail_fast == "true" {
+            // The retry comes before anything new.
+            assert_eq!(names[..2], ["w1", "w1"], "{what}");
+        }
+        names.sort();
+        assert_eq!(names.join(" "), started, "{what}");
+        let left = 6 - names.len() / 2;
+        assert_eq!(ran.stdout.contains("not_started"), left > 0, "{what}");
+        let counts = format!("{} failed, {left} not_started", names.len() / 2);
+        assert!(left == 0 || ran.stdout.contains(&counts), "{what}");
+    }
+}
+
+#[test]
+fn a_retry_does_not_begin_once_too_many_have_failed_for_good() {
+    let sandbox = sandbox();
+    // Task 1 fails for good once task 2 waits for its retry in an hour.
+    let tasks = "task=0\ntype=parallel\ntasks=1-3\nmax_parallel=2\nfail_fast=true\non_failure=9\n\
+                 task=1\nexec=shell\nretry_failed=false\n\
+                 command=while ! grep -qrs 'retry [1] of 3' TASKER/logs; do sleep 0.02; done; exit 4\n\
+                 task=2\nexec=local\ncommand=./step two 7\nretry_count=3\nretry_delay=1h\n\
+                 task=3\nexec=local\ncommand=./step three\n\
+                 task=9\nexec=local\ncommand=echo @1_exit@ @2_exit@ @2_attempts@ @3_outcome@ @0_failed_hosts@\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(last_output_line(&ran), "4 7 1 not_started [1-2]", "{ran:?}");
+    assert_eq!(started_names(&sandbox), ["two"]);
+}
+
+#[test]
+fn a_block_that_fail_fast_holds_ends_at_its_deadline() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\ntasks=1-3\nmax_parallel=1\nfail_fast=true\n\
+                 block_timeout=1\nretry_count=1\nretry_delay=1h\nnext=always\n\
+                 task=1\nexec=local\ncommand=./step one 7\n\
+                 task=2\nexec=local\ncommand=./step two\n\
+                 task=3\nexec=local\ncommand=./step three\n\
+                 task=9\nexec=local\ncommand=echo @1_outcome@ @1_exit@ @2_outcome@ @2_exit@ @3_exit@\n";
+    let ran = sandbox.run(tasks, &[]);
+    let expected = "failed 7 not_started 124 124";
+    assert_eq!(last_output_line(&ran), expected, "{ran:?}");
+    assert_eq!(started_names(&sandbox), ["one"]);
+}
+
+#[test]
+fn fail_fast_alone_decides_after_the_first_wave() {
+    for (fail_fast, bad, began) in [
+        ("", "w2", "w1 w2"),
+        ("fail_fast=false", "w2", "w1 w2"),
+        ("fail_fast=1", "w2", "w1 w2 w3 w4 w5"),
+        ("fail_fast=1", "w2\nw4", "w1 w2 w3 w4"),
+        ("fail_fast=2", "w2\nw4", "w1 w2 w3 w4 w5"),
+        ("fail_fast=100%", "w2\nw3\nw4\nw5", "w1 w2 w3 w4 w5"),
+        ("fail_fast=100%", "w1", "w1"),
+        ("fail_fast=true", "w5", "w1 w2 w3 w4 w5"),
+    ] {
+        let sandbox = sandbox();
+        sandbox.file("bad", bad);
+        let tasks = format!(
+            "task=0\ntype=parallel\nhostnames=w[1-5]\nexec=local\nwaves=1\n\
+             command=./unless-bad @hostname@\n{fail_fast}\n"
+        );
+        let ran = sandbox.run(&tasks, &[]);
+        let begun = started_names(&sandbox).join(" ");
+        assert_eq!(
+            (begun.as_str(), ran.code),
+            (began, 10),
+            "{fail_fast}, {bad}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wave_without_anything_to_do_does_not_stop_the_block() {
+    let sandbox = sandbox();
+    let tasks = "task=0\ntype=parallel\ntasks=1-3\nwaves=1\n\
+                 task=1\nexec=local\ncondition=false\ncommand=./step one\n\
+                 task=2\nexec=local\ncommand=./step two 3\n\
+                 task=3\nexec=local\ncommand=./step three\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(
+        (ran.code, started_names(&sandbox).join(" ").as_str()),
+        (10, "two"),
+        "{ran:?}"
+    );
+}
+
 // Deadlines.
 
 #[test]
@@ -604,4 +718,12 @@ fn limit_last_selects_hosts_of_the_last_run() {
     assert_eq!(sandbox.run(tasks, &["--limit=last:not_started"]).code, 0);
     assert_eq!(started_names(&sandbox).join(" "), "w4 w5 w6");
     assert_eq!(sandbox.run(tasks, &["--limit=last:unreachable"]).code, 2);
+    // A run keeps what became of hosts that it did not touch.
+    sandbox.file("events", "");
+    sandbox.file("bad", "");
+    assert_eq!(sandbox.run(tasks, &["--limit=w2,w4"]).code, 0);
+    sandbox.file("events", "");
+    assert_eq!(sandbox.run(tasks, &["--limit=last:not_ok"]).code, 0);
+    assert_eq!(started_names(&sandbox).join(" "), "w3");
+    assert_eq!(sandbox.run(tasks, &["--limit=last:not_ok"]).code, 2);
 }

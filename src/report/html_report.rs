@@ -232,12 +232,8 @@ impl HtmlReport<'_> {
     }
 
     fn failed_block(&self, html: &mut Html, result: &TaskResult) {
-        let failed = result
-            .members
-            .iter()
-            .filter(|m| m.result.outcome.is_failure());
-        if let Some(command) = failed.map(|m| &m.result.command).find(|c| !c.is_empty()) {
-            html.command(command);
+        if let Some(first) = result.first_failed_command() {
+            html.command(&first.command);
         }
         html.markup("<pre>");
         for group in result_groups::failures(result, self.run.mask, LAST_LINES) {

@@ -218,10 +218,8 @@ impl FailureText<'_> {
     }
 
     fn describe_hosts(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
-        let mut failed = result.members.iter();
-        let first = failed.find(|m| m.result.outcome.is_failure() && !m.result.command.is_empty());
-        if let Some(first) = first {
-            self.describe_command(text, task, &first.result);
+        if let Some(first) = result.first_failed_command() {
+            self.describe_command(text, task, first);
         }
         for group in result_groups::failures(result, self.mask, lines) {
             text.push_str(&group.draw("     = "));

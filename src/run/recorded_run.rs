@@ -244,3 +244,44 @@ impl RecordedRun {
 fn unreadable(turn: u64) -> String {
     format!("step {turn} cannot be read")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+
+    /// The members of the block of turn 1, and whether each is left out.
+    fn members(names: &str) -> Vec<(String, Outcome, bool)> {
+        let result = |outcome: &str| {
+            format!("{outcome}\t255\tfalse\tfalse\t0\t17\t1\t0\t0\tx\t\t\tmemory\t\tmemory\t")
+        };
+        let records = [
+            format!("sub\t1\tbad\t10\t{}", result("unreachable")),
+            format!("sub\t1\tgood\t10\t{}", result("ok")),
+            format!("block\t1\t10\t1\t{}\t{names}", result("ok")),
+        ];
+        let spool = Arc::new(Spool::new("/nowhere".into()));
+        let mut run = RecordedRun::new(&[], &spool);
+        for record in &records {
+            let from = run.bytes.len();
+            run.bytes.extend_from_slice(record.as_bytes());
+            let range = from..run.bytes.len();
+            let record = Record::decode(record.as_bytes(), Some(&[])).expect("a record");
+            run.add(record, range).expect("a usable record");
+        }
+        let block = run.block(1, 10).expect("block 10").expect("its end");
+        let members = block.result.members.into_iter();
+        members
+            .map(|m| (m.name, m.result.outcome, m.left_out))
+            .collect()
+    }
+
+    #[test]
+    fn hosts_that_were_left_out_are_members_in_journals_of_any_version() {
+        let (bad, good) = (Outcome::Unreachable, Outcome::Ok);
+        let all = [("bad".into(), bad, true), ("good".into(), good, false)];
+        assert_eq!(members("2\tbad\tgood\tbad"), all);
+        let [bad, good] = all;
+        assert_eq!(members("1\tgood\tbad"), [good, bad]);
+    }
+}

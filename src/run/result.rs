@@ -126,6 +126,13 @@ impl TaskResult {
             .filter(|m| m.result.outcome.is_failure() && !m.left_out)
     }
 
+    /// The result of the first failed member that has a command; one that the
+    /// criterion counts, if there is any.
+    pub fn first_failed_command(&self) -> Option<&TaskResult> {
+        let results = self.failed_members().chain(self.left_out());
+        results.map(|m| &m.result).find(|r| !r.command.is_empty())
+    }
+
     /// The members that the criterion does not count.
     pub fn left_out(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|m| m.left_out)

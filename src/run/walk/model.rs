@@ -10,6 +10,7 @@ use crate::plan::workflow::tests::workflow;
 use crate::run::runner::CommandEnd;
 use crate::text::diagnostic::DiagnosticList;
 use std::collections::HashMap;
+use std::time::Duration;
 
 #[test]
 fn retries_double_and_sleeps_pass_on_the_clock() {
@@ -338,6 +339,147 @@ fn check_block(
         block.stdout.bytes().as_ref(),
         format!("{ok}/{} succeeded\n", plans.len()).as_bytes()
     );
+}
+
+/// A block over hosts with retries, `fail_fast=`, `unreachable=` and waves, and how
+/// each attempt on each host ends.
+struct BlockPlan {
+    attempts: Vec<Vec<(CommandEnd, Duration)>>,
+    fail_fast: Option<u64>,
+    /// The most unreachable hosts that are left out.
+    left_out: Option<u64>,
+    wave: usize,
+}
+
+impl BlockPlan {
+    fn random(random: &mut Random) -> BlockPlan {
+        let hosts = 1 + random.below(15);
+        let attempts = 1 + random.below(3);
+        let mut attempt = || {
+            let ending = match random.below(4) {
+                0 => CommandEnd::Exited(1),
+                1 => CommandEnd::Unreachable(255),
+                _ => OK,
+            };
+            // No two attempts end at the same time.
+            let took = Duration::from_nanos(1 + random.below(20_000_000_000));
+            (ending, took)
+        };
+        let mut of_host = || (0..attempts).map(|_| attempt()).collect();
+        let attempts = (0..hosts).map(|_| of_host()).collect();
+        BlockPlan {
+            attempts,
+            fail_fast: (random.below(4) > 0).then(|| random.below(4)),
+            left_out: match random.below(3) {
+                0 => None,
+                1 => Some(hosts),
+                _ => Some(hosts / 4),
+            },
+            wave: match random.below(2) {
+                0 => hosts as usize,
+                _ => 1 + random.below(4) as usize,
+            },
+        }
+    }
+
+    fn text(&self, at_once: u64) -> String {
+        let (hosts, retries) = (self.attempts.len(), self.attempts[0].len() - 1);
+        let unreachable = match self.left_out {
+            None => "fail",
+            Some(most) if most as usize == hosts => "skip",
+            Some(_) => "25%",
+        };
+        let fail_fast = match self.fail_fast {
+            None => "false".into(),
+            Some(n) => n.to_string(),
+        };
+        format!(
+            "task=0\ntype=parallel\nhostnames=h[1-{hosts}]\nexec=local\ncommand=do @hostname@\n\
+             retry_count={retries}\nretry_delay=2\nmax_parallel={at_once}\nwaves={}\n\
+             unreachable={unreachable}\nfail_fast={fail_fast}\n",
+            self.wave
+        )
+    }
+
+    /// Whether `fail_fast=` allows what ended so.
+    fn allows(&self, failed: &[CommandEnd]) -> bool {
+        let unreachable = failed.iter();
+        let unreachable = unreachable.filter(|e| matches!(e, CommandEnd::Unreachable(_)));
+        let unreachable = unreachable.count() as u64;
+        let counted = match self.left_out.is_some_and(|most| unreachable <= most) {
+            true => failed.len() as u64 - unreachable,
+            false => failed.len() as u64,
+        };
+        self.fail_fast.is_none_or(|most| counted <= most)
+    }
+}
+
+/// The index of the host in `do h3`.
+fn host_of(words: &str) -> usize {
+    let number = words.trim_start_matches("do h").parse::<usize>();
+    number.expect("a number") - 1
+}
+
+/// Checks what had failed at each start: nothing new starts while too many have not
+/// succeeded, and no retry once too many have failed for good. Returns how the last
+/// attempt on each host ended.
+fn check_starts(plan: &BlockPlan, seen: &Observed, what: &str) -> Vec<Option<CommandEnd>> {
+    let attempts = plan.attempts[0].len();
+    let mut made: Vec<Vec<(CommandEnd, Duration)>> = vec![Vec::new(); plan.attempts.len()];
+    for (words, at) in &seen.starts {
+        let attempt = made[host_of(words)].len();
+        let ended = made.iter().filter_map(|of_host| {
+            let ended = of_host.iter().take_while(|(_, end)| end <= at).count();
+            let (ending, _) = of_host[ended.checked_sub(1)?];
+            (attempt == 0 || ended == attempts).then_some(ending)
+        });
+        let failed: Vec<CommandEnd> = ended.filter(|e| *e != OK).collect();
+        assert!(plan.allows(&failed), "{words}, attempt {attempt}: {what}");
+        let (ending, took) = plan.attempts[host_of(words)][attempt];
+        made[host_of(words)].push((ending, *at + took));
+    }
+    let last = made.iter().map(|of_host| of_host.last());
+    last.map(|end| end.map(|(ending, _)| *ending)).collect()
+}
+
+/// Whether the block must end before its last host has begun.
+fn must_stop(plan: &BlockPlan, ends: &[CommandEnd]) -> bool {
+    let failed: Vec<CommandEnd> = ends.iter().copied().filter(|e| *e != OK).collect();
+    let wave = (ends.len() - 1) / plan.wave * plan.wave;
+    let applies = wave == 0 || plan.fail_fast.is_none();
+    let is_whole = ends.len().is_multiple_of(plan.wave);
+    !plan.allows(&failed) || (is_whole && applies && !ends[wave..].contains(&OK))
+}
+
+#[test]
+fn fail_fast_and_waves_hold_in_every_block() {
+    let mut random = Random(0xb10c_ba5e);
+    let mut stopped = 0;
+    for round in 0..600 {
+        let plan = BlockPlan::random(&mut random);
+        let text = plan.text(1 + random.below(6));
+        let what = format!("round {round}\n{text}");
+        let seen = run(&text, &|words, before| {
+            plan.attempts[host_of(words)][before]
+        });
+        let ends = check_starts(&plan, &seen, &what);
+        let outcomes = outcomes(&seen, 0);
+        for (outcome, end) in outcomes.iter().zip(&ends) {
+            let expected = match end {
+                None => Outcome::NotStarted,
+                Some(CommandEnd::Unreachable(_)) => Outcome::Unreachable,
+                Some(end) if *end == OK => Outcome::Ok,
+                Some(_) => Outcome::Failed,
+            };
+            assert_eq!(*outcome, expected, "{what}");
+        }
+        let begun: Vec<CommandEnd> = ends.iter().flatten().copied().collect();
+        if begun.len() < outcomes.len() {
+            assert!(must_stop(&plan, &begun), "{outcomes:?}: {what}");
+            stopped += 1;
+        }
+    }
+    assert!(stopped > 100, "{stopped}");
 }
 
 /// A random, well-formed workflow: commands with every kind of route.
