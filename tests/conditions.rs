@@ -246,3 +246,116 @@ fn the_log_shows_an_undecided_comparison() {
     assert!(log.contains("`stdout` > `90`: undecided"), "{log}");
     assert!(log.contains("`0` = `3`: false"), "{log}");
 }
+
+/// What a task may write for its own output: bare, by id, by name.
+const OWN: [&str; 3] = ["stdout", "@1_stdout@", "@probe_stdout@"];
+
+#[test]
+fn a_task_means_the_result_being_judged_by_its_own_id() {
+    for own in OWN {
+        for (keys, code) in [
+            (format!("success={own}=up"), 0),
+            (format!("success={own} ~ down"), 10),
+            (format!("failure={own} ~ down"), 0),
+            (format!("failure={own} !="), 10),
+            (format!("next={own}=up"), 0),
+            (format!("next={own}!=up"), 10),
+        ] {
+            assert_run(&print(1, "up", &format!("name=probe\n{keys}")), code, "");
+        }
+        // The right side and other fields, too.
+        let other = own.replace("stdout", "outcome");
+        if own != "stdout" {
+            let keys = format!("name=probe\nsuccess=\"up\"={own} & {other}=ok");
+            assert_run(&print(1, "up", &keys), 0, "");
+            let keys = format!("name=probe\nsuccess='my up' = \"my {own}\"");
+            assert_run(&print(1, "up", &keys), 0, "");
+        }
+    }
+}
+
+#[test]
+fn a_retried_or_repeated_task_judges_each_result_by_itself() {
+    let count = "task=1\nname=probe\nexec=shell\ncommand=echo >>ran; wc -l <ran | tr -d ' '\n";
+    for own in OWN {
+        let keys = format!("success={own}=3\nretry_count=5\nretry_delay=0\n");
+        let (ran, sandbox) = run(&(count.to_string() + &keys));
+        assert_eq!((ran.code, sandbox.read("ran").len()), (0, 3), "{ran:?}");
+        let keys = format!("next=loop\nloop=5\nloop_break={own} >= 2\n");
+        let (ran, sandbox) = run(&(count.to_string() + &keys));
+        assert_eq!((ran.code, sandbox.read("ran").len()), (0, 2), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_block_means_its_own_counts_by_its_own_id() {
+    for own in ["", "10_", "all_"] {
+        let at = if own.is_empty() { "" } else { "@" };
+        let count = format!("{at}{own}failed_count{at}");
+        for (keys, code) in [
+            (format!("success={count}=1"), 0),
+            (format!("next={count}=1"), 0),
+            (format!("failure={count} > 0"), 10),
+        ] {
+            let hosts = "type=parallel\nhostnames=a,b\nexec=shell\ncommand=[ @hostname@ = a ]";
+            let tasks = format!("task=10\nname=all\n{hosts}\n{keys}\n");
+            assert_run(&tasks, code, "");
+            let members = "task=11\nexec=local\ncommand=true\ntask=12\nexec=local\ncommand=false\n";
+            let block = format!("task=10\nname=all\ntype=parallel\ntasks=11,12\n{keys}\n");
+            assert_run(&(block + members), code, "");
+        }
+    }
+    // Each host's own output.
+    let tasks = "task=10\ntype=parallel\nhostnames=a,b\nexec=shell\ncommand=echo @hostname@\nsuccess=@10_stdout@=a\nnext=@10_failed_hosts@=b\n";
+    let ran = assert_run(tasks, 0, "");
+    assert!(ran.stdout.contains("1 ok, 1 failed"), "{ran:?}");
+}
+
+#[test]
+fn elsewhere_only_a_loop_has_a_result_of_its_own() {
+    let wrong = "task 1 uses its own result, which does not exist before it has run";
+    for keys in [
+        "condition=@1_stdout@ =",
+        "stdin=@probe_stdout@",
+        "env.X=@1_exit@",
+        "workdir=@1_stdout@",
+        "description=@1_stdout@",
+        "sleep=@1_exit@\non_failure=1",
+        "retry_count=@1_attempts@",
+    ] {
+        let tasks = note(1, &format!("name=probe\n{keys}"));
+        let ran = assert_run(&tasks, 20, "");
+        let error = format!("error: {wrong}");
+        assert!(ran.stderr.contains(&error), "{keys}: {ran:?}");
+    }
+    let ran = assert_run("task=1\ntype=decision\nsuccess=@1_exit@ = 0\n", 20, "");
+    assert!(ran.stderr.contains("has no result yet"), "{ran:?}");
+    let ran = assert_run("task=1\ntype=decision\nsuccess=@1_success@\n", 20, "");
+    assert!(ran.stderr.contains("no such result"), "{ran:?}");
+}
+
+#[test]
+fn a_return_has_the_result_of_its_task() {
+    let exit = "task=1\nname=probe\nexec=shell\ncommand=echo 7; exit 4\nnext=exit=4\n";
+    for (keys, code) in [
+        ("return=@1_exit@", 4),
+        ("return=@probe_stdout@", 7),
+        ("return=@1_exit_code@\ncondition=true", 4),
+    ] {
+        assert_run(&format!("{exit}{keys}\n"), code, "");
+    }
+    let count = "task=1\nexec=shell\ncommand=echo @loop@\nnext=loop\nloop=3\nreturn=@1_stdout@\n";
+    assert_run(count, 3, "");
+}
+
+#[test]
+fn a_loop_has_the_result_of_the_iteration_before() {
+    // Task 2 leads back once: the second visit begins with nothing, too.
+    let tasks = "task=1\nexec=shell\ncommand=echo \"<$before>\" >>ran; cat >>ran; echo @loop@\nenv.before=@1_stdout@\nstdin=@1_stdout@\nnext=loop\nloop=3\n\
+        task=2\nexec=shell\ncommand=[ -e again ] || { touch again; exit 1; }\non_failure=1\n";
+    let (ran, sandbox) = run(tasks);
+    let visit = "<>\n<1>\n1\n<2>\n2\n";
+    assert_eq!(sandbox.read("ran"), visit.repeat(2), "{ran:?}");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.stdout.contains("warning"), "{ran:?}");
+}

@@ -4,7 +4,7 @@
 use super::dominators::Dominators;
 use super::graph::{Graph, Node, To, node, task_of};
 use super::workflow::Workflow;
-use crate::task::{Deferrable, Ix, NextRule, ResultUse, Task, TaskKind};
+use crate::task::{Ix, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;
 
 /// How many steps the searches for paths can take, so that a huge file is still
@@ -35,7 +35,8 @@ pub fn check(
     for (ix, task) in workflow.tasks.iter().enumerate() {
         let mut reported = Vec::new();
         for used in &task.uses {
-            if reported.contains(&used.task) {
+            // The workflow has checked the task's own result.
+            if used.task == ix || reported.contains(&used.task) {
                 continue;
             }
             if uses.is_impossible(ix, used.task) {
@@ -56,14 +57,6 @@ fn cannot_have_run(
     diagnostics: &mut DiagnosticList,
 ) {
     let target = &workflow.tasks[used.task];
-    if target.id == task.id {
-        let message = format!(
-            "task {} uses its own result, which does not exist before it has run",
-            task.id
-        );
-        diagnostics.warning(used.at, message);
-        return;
-    }
     let message = format!(
         "task {} uses a result of task {}, which cannot have run before it",
         task.id, target.id
@@ -240,16 +233,8 @@ fn outermost(workflow: &Workflow, ix: Ix) -> Ix {
     at
 }
 
-/// Whether neither of two tasks of one block (or a block and its task) can finish
-/// before the other begins.
+/// Whether neither of two tasks of one block can finish before the other begins.
 fn are_concurrent(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
-    if ix == used {
-        let task = &workflow.tasks[ix];
-        // An earlier iteration or attempt leaves a result.
-        return task.repeat.is_none()
-            && matches!(task.retry.count, Deferrable::Known(0))
-            && !judges_itself(task);
-    }
     match (workflow.owner_of(ix), workflow.owner_of(used)) {
         // Two subtasks of one parallel block run at the same time.
         (Some((a, false)), Some((b, false))) if a == b => !is_check(workflow, a, ix),
@@ -259,15 +244,6 @@ fn are_concurrent(workflow: &Workflow, ix: Ix, used: Ix) -> bool {
 
 fn is_check(workflow: &Workflow, block: Ix, ix: Ix) -> bool {
     matches!(&workflow.tasks[block].kind, TaskKind::Parallel(p) if p.wave_check == Some(ix))
-}
-
-/// Whether its own keys read the task's result once it has run: a criterion, a
-/// `return` or the criterion of a block.
-fn judges_itself(task: &Task) -> bool {
-    task.success.is_some()
-        || task.routing.return_.is_some()
-        || matches!(task.routing.next, NextRule::When(_))
-        || task.is_block()
 }
 
 fn leads_to(graph: &Graph, from: Ix, to: Ix) -> bool {

@@ -6,7 +6,7 @@
 use super::recipe::Recipe;
 use crate::task::build::TaskFile;
 use crate::task::globals::GlobalTable;
-use crate::task::{Ix, Task, TaskKind};
+use crate::task::{Ix, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::{Category, DiagnosticList, Found};
 use crate::text::nearest::suggestion;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Workflow {
             check_member(&file.tasks, ix, owners[ix], diagnostics);
             check_targets(&file.tasks, task, &owners, diagnostics);
             check_final(task, owners[ix], diagnostics);
-            check_uses(&file.tasks, task, diagnostics);
+            check_uses(&file.tasks, ix, diagnostics);
         }
         check_beginning(&file.tasks, &owners, diagnostics);
         let next = next_on_main_line(&file.tasks, &owners);
@@ -320,9 +320,13 @@ fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut DiagnosticLi
     }
 }
 
-/// Only blocks have counts and host sets as fields.
-fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut DiagnosticList) {
-    for used in &task.uses {
+/// Only blocks have counts and host sets as fields, and a task has its own result
+/// only where that is judged.
+fn check_uses(tasks: &[Task], ix: Ix, diagnostics: &mut DiagnosticList) {
+    for used in &tasks[ix].uses {
+        if used.task == ix {
+            check_own_use(&tasks[ix], used, diagnostics);
+        }
         let target = &tasks[used.task];
         if used.field.is_block_only() && !target.is_block() {
             diagnostics
@@ -334,6 +338,37 @@ fn check_uses(tasks: &[Task], task: &Task, diagnostics: &mut DiagnosticList) {
                 .also(target.at, "the task");
         }
     }
+}
+
+/// The keys that judge the task's own result.
+const JUDGING_KEYS: [&str; 4] = ["success", "failure", "next", "loop_break"];
+
+/// A task's reference to itself means the result that is judged or, in `return=`,
+/// that was; elsewhere a loop has that of the iteration before (SPEC §2.1).
+fn check_own_use(task: &Task, used: &ResultUse, diagnostics: &mut DiagnosticList) {
+    let is_in = |key: &str| {
+        let value = task.key_span(key);
+        value != task.at
+            && value.file == used.at.file
+            && (value.start..value.end).contains(&used.at.start)
+    };
+    let has_output = task.command().is_some();
+    let message = if JUDGING_KEYS.into_iter().any(is_in) {
+        if has_output || used.field.is_block_only() {
+            return;
+        }
+        format!("task {} runs no command and has no such result", task.id)
+    } else if is_in("return") || task.repeat.is_some() {
+        return;
+    } else {
+        format!(
+            "task {} uses its own result, which does not exist before it has run",
+            task.id
+        )
+    };
+    diagnostics
+        .error(used.at, message)
+        .category(Category::Dependency);
 }
 
 fn next_on_main_line(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<Option<Ix>> {

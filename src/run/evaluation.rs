@@ -101,10 +101,22 @@ impl Evaluation<'_> {
         }
     }
 
+    /// The latest result of the task. That of the context's own task is the one
+    /// that is judged, else that of the iteration before (SPEC §2.1).
+    pub fn result_of(&self, task: Ix) -> Option<&TaskResult> {
+        if task != self.context.at.task {
+            return self.results.get(task);
+        }
+        let before = || self.results.get(task);
+        let is_first = self.context.at.iteration == 1;
+        self.result
+            .or_else(|| if is_first { None } else { before() })
+    }
+
     /// The result that a reference names; warns if there is none.
     fn referenced_result(&self, task: Ix) -> Option<&TaskResult> {
-        let result = self.results.get(task);
-        if result.is_none() {
+        let result = self.result_of(task);
+        if result.is_none() && task != self.context.at.task {
             self.warn_once(format!(
                 "task {} has not run; a reference to its result is empty",
                 self.workflow.tasks[task].id
@@ -123,7 +135,7 @@ impl Evaluation<'_> {
             Field::Stderr => Some(result.stderr.clone()).filter(|s| s.len() > 2 * limit as u64),
             _ => None,
         };
-        match self.results.get(task).and_then(long) {
+        match self.result_of(task).and_then(long) {
             Some(stream) => Cow::Owned(stream.head(limit + 1).into_owned()),
             None => self.value(reference),
         }
@@ -222,7 +234,7 @@ impl Scope for Evaluation<'_> {
             return contains(&self.value(reference), needle);
         };
         // Avoids loading a spooled output.
-        match (self.results.get(task), field) {
+        match (self.result_of(task), field) {
             (Some(result), Field::Stdout) => result.stdout.contains(needle),
             (Some(result), Field::Stderr) => result.stderr.contains(needle),
             _ => contains(&self.value(reference), needle),
@@ -261,6 +273,8 @@ impl Scope for Evaluation<'_> {
 
     fn is_missing(&self, reference: Reference) -> bool {
         match reference {
+            // There is none before a first iteration, and that is not missing.
+            Reference::Field { task, .. } if task == self.context.at.task => false,
             Reference::Field { task, .. } => {
                 self.results.get(task).is_none_or(TaskResult::is_missing)
             }

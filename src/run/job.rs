@@ -238,7 +238,7 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
             ..
         },
     ] = value.pieces.as_slice()
-        && let Some(result) = evaluation.results.get(*task)
+        && let Some(result) = evaluation.result_of(*task)
     {
         let stream = if *field == Field::Stdout {
             &result.stdout

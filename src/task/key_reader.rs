@@ -230,16 +230,32 @@ impl<'r, 'a> KeyReader<'r, 'a> {
         }
     }
 
-    /// A condition over the results in `scope`.
-    pub fn condition(&mut self, key: &str, scope: ResultScope) -> Option<Expr> {
-        let at = self.value_span(key)?;
+    /// The condition that decides whether the task runs, or its branch.
+    pub fn condition(&mut self) -> Option<Expr> {
+        let at = self.value_span("condition")?;
         let expr = self.resolver.parse_condition(at)?;
+        self.check_scope(&expr, ResultScope::Earlier);
+        Some(expr)
+    }
+
+    /// A condition about the task's own result, over the results in `scope`.
+    pub fn criterion(&mut self, key: &str, scope: ResultScope) -> Option<Expr> {
+        let at = self.value_span(key)?;
+        self.criterion_at(at, scope)
+    }
+
+    /// Such a condition at that place.
+    pub fn criterion_at(&mut self, at: Span, scope: ResultScope) -> Option<Expr> {
+        let mut expr = self.resolver.parse_condition(at)?;
+        if let Ok(own) = self.resolver.ids.binary_search(&self.raw.id) {
+            expr = expr.with_own_result(own);
+        }
         self.check_scope(&expr, scope);
         Some(expr)
     }
 
     /// Reports tests of results that do not exist where the condition is evaluated.
-    pub fn check_scope(&mut self, expr: &Expr, scope: ResultScope) {
+    fn check_scope(&mut self, expr: &Expr, scope: ResultScope) {
         let tests_counts = expr.is_about_block();
         let mut wrong: Vec<(Span, &str)> = Vec::new();
         expr.for_each_test(&mut |test, at| {

@@ -38,7 +38,7 @@ impl KeyReader<'_, '_> {
         let kind = self.task_kind();
         let condition = match bit {
             keys::CONDITIONAL => None,
-            _ => self.condition("condition", ResultScope::Earlier),
+            _ => self.condition(),
         };
         // Only `success` and `failure` can test each host of a block by itself.
         let (criterion_scope, scope) = match bit {
@@ -47,7 +47,7 @@ impl KeyReader<'_, '_> {
             keys::DECISION | keys::BARE => (ResultScope::Earlier, ResultScope::Earlier),
             _ => (ResultScope::Own, ResultScope::Own),
         };
-        let success = self.criterion(criterion_scope);
+        let success = self.success(criterion_scope);
         self.check_decision();
         let routing = self.routing(scope);
         let repeat = self.repeat(&routing, scope).map(Box::new);
@@ -313,7 +313,7 @@ impl KeyReader<'_, '_> {
         if !self.has("condition") {
             self.error(self.raw.at, "a conditional block needs a `condition`");
         }
-        let condition = self.condition("condition", ResultScope::Earlier);
+        let condition = self.condition();
         let (if_true, if_false) = (
             self.task_list("if_true_tasks"),
             self.task_list("if_false_tasks"),
@@ -347,12 +347,12 @@ impl KeyReader<'_, '_> {
         }
     }
 
-    fn criterion(&mut self, scope: ResultScope) -> Option<Criterion> {
+    fn success(&mut self, scope: ResultScope) -> Option<Criterion> {
         let message = "`failure` is the opposite of `success`; give only one";
         self.exclusive("failure", "success", message);
         let negated = !self.has("success");
         let key = if negated { "failure" } else { "success" };
-        let expr = self.condition(key, scope)?;
+        let expr = self.criterion(key, scope)?;
         Some(Criterion { expr, negated })
     }
 
@@ -426,11 +426,8 @@ impl KeyReader<'_, '_> {
                 NextRule::Success
             }
             _ => {
-                let Some(expr) = self.resolver.parse_condition(at) else {
-                    return NextRule::Success;
-                };
-                self.check_scope(&expr, scope);
-                NextRule::When(expr)
+                let expr = self.criterion_at(at, scope);
+                expr.map_or(NextRule::Success, NextRule::When)
             }
         }
     }
@@ -460,7 +457,7 @@ impl KeyReader<'_, '_> {
 
     fn repeat(&mut self, routing: &Routing, scope: ResultScope) -> Option<Repeat> {
         let looping = matches!(routing.next, NextRule::Loop);
-        let until = self.condition("loop_break", scope);
+        let until = self.criterion("loop_break", scope);
         let count = self.deferrable("loop", values::loop_count);
         if looping && !self.has("loop") {
             self.error(

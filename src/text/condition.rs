@@ -177,6 +177,25 @@ impl Expr {
         }
     }
 
+    /// Tests references to the result of task `own` as the task's own result.
+    pub fn with_own_result(self, own: usize) -> Expr {
+        let each = |parts: Vec<Expr>| {
+            let parts = parts.into_iter();
+            parts.map(|part| part.with_own_result(own)).collect()
+        };
+        match self {
+            Expr::Or(parts) => Expr::Or(each(parts)),
+            Expr::And(parts) => Expr::And(each(parts)),
+            Expr::Not(inner) => Expr::Not(Box::new(inner.with_own_result(own))),
+            Expr::Test(mut test, at) => {
+                if let Test::Compare { left, .. } | Test::Truth(left) = &mut *test {
+                    left.make_own(own);
+                }
+                Expr::Test(test, at)
+            }
+        }
+    }
+
     /// Whether one of its tests asks for that state.
     pub fn asks_for(&self, state: ResultState) -> bool {
         let mut found = false;
@@ -193,6 +212,39 @@ impl Expr {
 }
 
 impl Operand {
+    /// Turns a reference to the result of task `own` into the operand for it.
+    fn make_own(&mut self, own: usize) {
+        let Operand::Value(value) = &*self else {
+            return;
+        };
+        let [
+            Piece::Reference {
+                to: Reference::Field { task, field },
+                ..
+            },
+        ] = value.pieces.as_slice()
+        else {
+            return;
+        };
+        if *task == own
+            && let Some(operand) = Operand::of_field(*field)
+        {
+            *self = operand;
+        }
+    }
+
+    /// The operand for a field of the task's own result.
+    fn of_field(field: Field) -> Option<Operand> {
+        match field {
+            Field::Exit => Some(Operand::Exit),
+            Field::Stdout => Some(Operand::Stdout),
+            Field::Stderr => Some(Operand::Stderr),
+            Field::Duration => Some(Operand::Duration),
+            Field::Count(what) => Some(Operand::Count(what)),
+            _ => None,
+        }
+    }
+
     /// Whether it is a duration in seconds.
     pub fn is_duration(&self) -> bool {
         let Operand::Value(value) = self else {

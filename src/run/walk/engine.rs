@@ -170,7 +170,25 @@ impl<'a> Engine<'a> {
         context: &TaskContext,
         value: impl FnOnce(&Evaluation) -> T,
     ) -> T {
-        let values = self.evaluation(context, None);
+        self.evaluate_about(context, None, value)
+    }
+
+    /// The same once the task has its result.
+    pub(super) fn evaluate_after<T>(
+        &mut self,
+        context: &TaskContext,
+        value: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        self.evaluate_about(context, Some(context.at.task), value)
+    }
+
+    fn evaluate_about<T>(
+        &mut self,
+        context: &TaskContext,
+        about: Option<Ix>,
+        value: impl FnOnce(&Evaluation) -> T,
+    ) -> T {
+        let values = self.evaluation(context, about.and_then(|ix| self.results.get(ix)));
         let value = value(&values);
         let notes = values.into_notes();
         self.emit_notes(context, notes);

@@ -220,7 +220,9 @@ impl Engine<'_> {
             },
             retry_on: numbers.retries.on.clone(),
             returns: match &task.routing.return_ {
-                Some(code) if !over => Some(self.evaluate(context, |values| code.resolve(values))),
+                Some(code) if !over => {
+                    Some(self.evaluate_after(context, |values| code.resolve(values)))
+                }
                 _ => None,
             },
         }
