@@ -205,6 +205,38 @@ fn a_share_is_of_all_hosts_and_one_more_makes_all_of_them_failures() {
 }
 
 #[test]
+fn aggregates_leave_them_out_and_counts_do_not() {
+    // Two are ok, one fails, two are not reached and left out.
+    for (criterion, holds) in [
+        ("all_success", false),
+        ("any_success", true),
+        ("majority_success", true),
+        ("min_success=66%", true),
+        ("min_success=67%", false),
+        ("min_success=3", false),
+        ("max_success=2", true),
+        ("min_failed=1", true),
+        ("min_failed=2", false),
+        ("max_failed=1", true),
+        ("max_failed=0", false),
+        ("max_failed=33%", false),
+        ("max_failed=34%", true),
+        ("total_count=5 & success_count=2", true),
+        ("failed_count=1 & unreachable_count=2", true),
+        ("cancelled_count=0 & unknown_count=0", true),
+    ] {
+        for key in ["success", "failure", "next"] {
+            let keys = format!("unreachable=skip\n{key}={criterion}");
+            let tasks = block("bad1,good[1-3],bad2", &keys);
+            let tasks = tasks.replace("echo did @hostname@", "test @hostname@ != good3");
+            let ran = tasker(&sandbox(&tasks), &[]);
+            let ok = holds != (key == "failure");
+            assert_eq!(ran.code == 0, ok, "{key}={criterion}: {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn fail_fast_does_not_count_hosts_that_are_left_out() {
     for (keys, code, hosts) in [
         ("unreachable=skip\nfail_fast=true", 0, "good1 good2"),

@@ -161,6 +161,8 @@ fn likely(graph: &Graph, start: Node, tasks: &[Bounds]) -> Duration {
 struct Attempts {
     busy: Bounds,
     waits: Option<Duration>,
+    /// There can be more than one.
+    retried: bool,
 }
 
 impl Attempts {
@@ -216,6 +218,7 @@ impl Measure<'_> {
                 Some(0) => Some(Duration::ZERO),
                 _ => retries.zip(self.delay(ix)).map(|(n, d)| retry_waits(*d, n)),
             },
+            retried: retries != Some(0),
         }
     }
 
@@ -329,6 +332,7 @@ impl Measure<'_> {
             Some(Deferrable::Known(pause)) => Bounds::exactly(*pause),
             Some(Deferrable::Deferred { .. }) => Bounds::default(),
         };
+        let brakes = can_brake(parallel, subtasks.len());
         let check = parallel.wave_check.map_or(Bounds::ZERO, |c| self.task(c));
         let waves = waves::divide(&waves, subtasks.len());
         let between = pause.then(check).times(waves.len().saturating_sub(1));
@@ -336,7 +340,10 @@ impl Measure<'_> {
             .into_iter()
             .map(|wave| &subtasks[wave])
             .map(|wave| Bounds {
-                worst: worst_of_wave(wave, least),
+                worst: match brakes && wave.iter().any(|s| s.retried) {
+                    true => one_by_one(wave),
+                    false => worst_of_wave(wave, least),
+                },
                 likely: likely_of_wave(wave, usual),
             })
             .fold(between, Bounds::then)
@@ -380,6 +387,21 @@ pub fn retry_waits(delay: Delay, retries: usize) -> Duration {
         next = next.saturating_mul(2).min(last);
     }
     all
+}
+
+/// Whether `fail_fast=` can keep subtasks from starting while retries wait.
+fn can_brake(parallel: &Parallel, total: usize) -> bool {
+    match &parallel.fail_fast {
+        None | Some(Deferrable::Known(None)) => false,
+        Some(Deferrable::Known(Some(share))) => share.limit_for(total as u64) < total as u64,
+        Some(Deferrable::Deferred { .. }) => true,
+    }
+}
+
+/// The worst case if each retry holds back everything else.
+fn one_by_one(wave: &[Attempts]) -> Option<Duration> {
+    let mut worst = wave.iter().map(|subtask| subtask.total().worst);
+    worst.try_fold(Duration::ZERO, |all, one| sum(Some(all), one))
 }
 
 /// An upper bound for any order that starts a subtask whenever a slot is free: all
@@ -484,6 +506,14 @@ mod tests {
         // A delay holds no slot: 5 commands twice in 2 slots, and one delay.
         let retries = format!("{block};retry_count=1;retry_delay=100");
         assert_eq!(bounds(&retries), (Some(5 * 36 / 2 + 136), 25));
+        // With `fail_fast`, nothing new starts during the delay of another.
+        let braked = format!("{retries};fail_fast=true");
+        assert_eq!(bounds(&braked), (Some(5 * 136), 25));
+        assert_eq!(bounds(&format!("{retries};fail_fast=5")), bounds(&retries));
+        assert_eq!(
+            bounds(&format!("{block};fail_fast=true;retry_count=0")),
+            bounds(block)
+        );
         let late =
             format!("task=9;{C};task=10;type=parallel;hostnames=@9_stdout@;exec=ssh;command=x");
         assert_eq!(bounds(&late), (None, 20));

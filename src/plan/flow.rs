@@ -511,6 +511,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_retried() {
+        use crate::task::values::retry_on;
+        use Outcome::*;
+        let outcomes = |on: &RetryOn, exit: i32| {
+            let all = Outcome::ALL.into_iter();
+            all.filter(|o| is_retried(*o, exit, on)).collect::<Vec<_>>()
+        };
+        let on = |text: &str| retry_on(text).expect("a list");
+        // A false verdict of a task that is ok counts as failed.
+        let default = RetryOn::default();
+        assert_eq!(outcomes(&default, 1), [Ok, Failed, Unreachable]);
+        assert_eq!(outcomes(&on("failed"), 0), [Ok, Failed]);
+        assert_eq!(outcomes(&on("timeout"), 124), [Timeout]);
+        assert_eq!(outcomes(&on("unreachable"), 255), [Unreachable]);
+        assert_eq!(outcomes(&on("unknown"), 255), [Unknown]);
+        // What may have been done is not retried for its exit code.
+        assert_eq!(
+            outcomes(&on("255"), 255),
+            [Ok, Failed, Timeout, Unreachable]
+        );
+        assert_eq!(outcomes(&on("255"), 1), []);
+    }
+
+    #[test]
     fn keep_going_remembers_failures() {
         let f = file(&[("0", ""), ("1", ""), ("2", "")]);
         let keep = Policy {
