@@ -123,15 +123,15 @@ fn a_task_whose_own_next_is_false_stops_the_branch() {
         output.contains("Task 3 ended: not_started (block 0 had ended)"),
         "{output}"
     );
-    // As a plain `if` the flow continues, with a warning.
+    // Without keys of the block's own, the run stops.
     let tasks = conditional("condition=@YES@=yes\nif_true_tasks=1,2\n")
         + &note_id(1, 3, "next=success\n")
         + &note_id(2, 0, "")
         + &note_id(9, 0, "");
-    let (ran, _) = assert_run(&tasks, 0, "1 9", "0 9");
+    let (ran, _) = assert_run(&tasks, 10, "1", "0");
     assert!(
-        ran.stdout
-            .contains("in its branch: 1 failed, 2 not_started"),
+        ran.stderr
+            .contains("task 0 failed (1 failed, 1 not_started)"),
         "{ran:?}"
     );
 }

@@ -8,9 +8,10 @@
 #![forbid(unsafe_code)]
 
 use super::bounds::{Bounds, sum, times};
-use super::graph::{Case, Graph, Node, To, node, task_of};
+use super::graph::{Graph, Node, To, node, task_of};
 use super::hosts::hosts_of_task;
 use super::recipe::Defaults;
+use super::task_ends::Case;
 use super::waves;
 use super::workflow::Workflow;
 use crate::task::nodeset::HostFilter;

@@ -1,7 +1,8 @@
 //! Warnings about fall-throughs that a reader of the file easily misses.
 #![forbid(unsafe_code)]
 
-use super::graph::{Case, Edge, Graph, To, node, task_of};
+use super::graph::{Edge, Graph, To, node, task_of};
+use super::task_ends::Case;
 use super::workflow::Workflow;
 use crate::task::Ix;
 use crate::text::diagnostic::DiagnosticList;

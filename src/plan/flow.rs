@@ -34,8 +34,8 @@ impl Position {
 pub struct FlowState {
     /// A failure led to a handler, so the flow falls through handlers too.
     pub in_handlers: bool,
-    /// The exit code of the first unhandled failure in a handler.
-    pub handler_failed: Option<i32>,
+    /// The first handler whose verdict was false.
+    pub handler_failed: Option<Ix>,
     /// The flow continued past a failure (`--keep-going`).
     pub kept_going: bool,
 }
@@ -48,12 +48,31 @@ pub struct Policy {
     pub forgive: bool,
 }
 
+/// What the flow must remember of the handlers that a branch ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BranchHandlers {
+    pub any: bool,
+    /// The first one whose verdict was false.
+    pub failed: Option<Ix>,
+}
+
+impl BranchHandlers {
+    /// Notes how a branch task ended, and what it ran if it is a block.
+    pub fn note(&mut self, workflow: &Workflow, task: Ix, seen: &FlowInput) {
+        let ran = workflow.is_handler(task) && seen.outcome != Outcome::Skipped;
+        let failed = Some(task).filter(|_| ran && !seen.verdict);
+        self.any |= ran || seen.handlers.any;
+        self.failed = self.failed.or(seen.handlers.failed).or(failed);
+    }
+}
+
 /// The end of a task, with its conditions evaluated.
 #[derive(Clone, Debug)]
 pub struct FlowInput {
     pub outcome: Outcome,
     pub exit: i32,
     pub success: bool,
+    /// After a loop, false only if its `loop_break` never held.
     pub verdict: bool,
     /// Its values did not allow it to start: no retry, no iteration.
     pub refused: bool,
@@ -64,6 +83,8 @@ pub struct FlowInput {
     pub retry_on: RetryOn,
     /// The `return` code, or why it cannot be used.
     pub returns: Option<Result<u8, String>>,
+    /// The handlers that a conditional block ran as branch tasks.
+    pub handlers: BranchHandlers,
 }
 
 /// What a task's own keys ask for, wherever the task is.
@@ -101,6 +122,10 @@ pub struct Decision {
     pub failure: bool,
 }
 
+/// A choice, and why it was made. A conditional block passes on that of a branch task
+/// that left it.
+pub type Departure = (Choice, Cow<'static, str>);
+
 /// Decides what comes after a task of the main line, or a task that was jumped to.
 pub fn decide(
     workflow: &Workflow,
@@ -108,76 +133,142 @@ pub fn decide(
     state: FlowState,
     at: Position,
     seen: &FlowInput,
+    departure: Option<Departure>,
 ) -> Decision {
-    let task = &workflow.tasks[at.task];
-    let (choice, why) = choose(task, at, seen);
-    follow(
+    let chosen = departure.unwrap_or_else(|| choose(&workflow.tasks[at.task], at, seen));
+    let walk = MainLine {
         workflow,
         policy,
-        state,
-        at.task,
-        choice,
-        why,
-        failure_code(task, seen),
-    )
+        state: state.after(workflow, at.task, &chosen.0, seen),
+        from: at.task,
+        seen,
+    };
+    walk.follow(chosen)
 }
 
-/// Turns a choice into the next step. A conditional block passes on the choice of
-/// a branch task that left it; `failure` is the exit code if the run stops here.
-pub fn follow(
-    workflow: &Workflow,
+impl FlowState {
+    /// The state once the task has ended, before the flow moves on.
+    fn after(self, workflow: &Workflow, task: Ix, choice: &Choice, seen: &FlowInput) -> FlowState {
+        let is_over = !matches!(choice, Choice::Retry | Choice::Iterate);
+        let failed = is_over && !seen.verdict && seen.outcome != Outcome::Skipped;
+        let itself = Some(task).filter(|task| failed && workflow.is_handler(*task));
+        FlowState {
+            in_handlers: self.in_handlers || seen.handlers.any,
+            handler_failed: self.handler_failed.or(seen.handlers.failed).or(itself),
+            ..self
+        }
+    }
+}
+
+/// The main line at the end of a task.
+struct MainLine<'a> {
+    workflow: &'a Workflow,
     policy: Policy,
     state: FlowState,
     from: Ix,
-    choice: Choice,
-    why: Cow<'static, str>,
-    failure: i32,
-) -> Decision {
-    let failed = matches!(choice, Choice::Fail | Choice::Jump { failure: true, .. });
-    let go = |step, state| Decision {
-        step,
-        state,
-        why: why.clone(),
-        failure: failed,
-    };
-    match choice {
-        Choice::Retry => go(Step::Retry, state),
-        Choice::Iterate => go(Step::Iterate, state),
-        Choice::Jump { to, failure } => {
-            let in_handlers = failure && (state.in_handlers || workflow.is_handler(to));
-            go(
-                Step::Go(to),
-                FlowState {
+    seen: &'a FlowInput,
+}
+
+impl MainLine<'_> {
+    /// Turns a choice into the next step.
+    fn follow(&self, (choice, why): Departure) -> Decision {
+        let state = self.state;
+        let failure = matches!(choice, Choice::Fail | Choice::Jump { failure: true, .. });
+        let go = |step, state, why| Decision {
+            step,
+            state,
+            why,
+            failure,
+        };
+        match choice {
+            Choice::Retry => go(Step::Retry, state, why),
+            Choice::Iterate => go(Step::Iterate, state, why),
+            Choice::Jump { to, failure } => {
+                let in_handlers = failure && (state.in_handlers || self.workflow.is_handler(to));
+                let state = FlowState {
                     in_handlers,
                     ..state
-                },
-            )
+                };
+                go(Step::Go(to), state, why)
+            }
+            Choice::Return(code) | Choice::Never(code) => self.end(code, why),
+            Choice::FallThrough => self.fall_through(why),
+            Choice::Fail => self.fail(why),
         }
-        Choice::Return(code) | Choice::Never(code) => go(Step::End(final_code(state, code)), state),
-        Choice::FallThrough => fall_through(workflow, policy, state, from, why),
-        Choice::Fail if policy.keep_going => {
-            let state = FlowState {
-                kept_going: true,
-                ..state
-            };
-            let why = "failed; continuing because of --keep-going";
-            fall_through(workflow, policy, state, from, why.into())
-        }
-        Choice::Fail if state.in_handlers && workflow.is_handler(from) => {
-            let first = state.handler_failed.or(Some(failure));
-            let state = FlowState {
-                handler_failed: first,
-                ..state
-            };
+    }
+
+    /// A false verdict that no key of the task handles.
+    fn fail(&self, why: Cow<'static, str>) -> Decision {
+        let task = &self.workflow.tasks[self.from];
+        if self.state.in_handlers && self.workflow.is_handler(self.from) {
             let why = "failed in a failure handler; nothing handles that";
-            fall_through(workflow, policy, state, from, why.into())
+            return self.follow(on_true(task, self.seen, why));
         }
-        Choice::Fail => go(Step::End(failure), state),
+        if !self.policy.keep_going {
+            return Decision {
+                failure: true,
+                ..self.end(failure_code(task, self.seen), why)
+            };
+        }
+        let continued = MainLine {
+            state: FlowState {
+                kept_going: true,
+                ..self.state
+            },
+            ..*self
+        };
+        let why = "failed; continuing because of --keep-going";
+        // The run ends at a `return=0` whatever became of its task.
+        let choice = returned(self.seen).unwrap_or((Choice::FallThrough, why.into()));
+        continued.follow(choice)
+    }
+
+    fn fall_through(&self, why: Cow<'static, str>) -> Decision {
+        match self.workflow.next_of(self.from) {
+            None => self.end(exit::OK, why),
+            Some(next) if self.workflow.is_handler(next) && !self.state.in_handlers => {
+                let id = self.workflow.tasks[next].id;
+                let why = format!("{why}; task {id} is a failure handler, so the run ends");
+                self.end(exit::OK, why.into())
+            }
+            Some(next) => Decision {
+                step: Step::Go(next),
+                state: self.state,
+                why,
+                failure: false,
+            },
+        }
+    }
+
+    /// Ends the run. It does not end with 0 after a failure that was passed over or in
+    /// a handler, unless the command line says so (SPEC §3.8).
+    fn end(&self, code: i32, why: Cow<'static, str>) -> Decision {
+        let state = self.state;
+        let passed_over = match state.handler_failed {
+            Some(ix) => {
+                let id = self.workflow.tasks[ix].id;
+                Some(format!("failure handler {id} had failed"))
+            }
+            None if state.kept_going => Some("--keep-going passed over a failure".into()),
+            None => None,
+        };
+        let (code, why) = match passed_over {
+            Some(passed_over) if code == exit::OK && !self.policy.forgive => {
+                (exit::FAILURES, format!("{why}; {passed_over}").into())
+            }
+            _ => (code, why),
+        };
+        Decision {
+            step: Step::End(code),
+            state,
+            why,
+            failure: false,
+        }
     }
 }
 
 /// What the task's own keys ask for, by the rules of SPEC §3.2.
-pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
+pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> Departure {
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
     }
@@ -201,8 +292,17 @@ pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'stat
     if seen.verdict {
         on_true(task, seen, "its verdict is true")
     } else {
-        on_false(task, seen)
+        on_false(task, seen, "its verdict is false")
     }
+}
+
+/// Whether a branch task with a false verdict that nothing handles stops its branch
+/// (SPEC §3.6). It does if it has a `next`; also if it would have ended the run, by a
+/// `return=0`; and if it is a conditional without keys, whose own branch was stopped.
+pub fn stops_branch(task: &Task) -> bool {
+    let routing = &task.routing;
+    let is_asked = !matches!(routing.next, NextRule::Absent) || routing.return_.is_some();
+    is_asked || task.is_plain_if()
 }
 
 /// Whether `retry_on` covers the outcome or the exit code (SPEC §3.3).
@@ -219,8 +319,7 @@ pub fn is_retried(outcome: Outcome, exit: i32, on: &RetryOn) -> bool {
     }
 }
 
-fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
-    let waits = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
+fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> Departure {
     if seen.loop_break {
         return on_true(task, seen, "its loop_break is true");
     }
@@ -228,17 +327,16 @@ fn choose_in_loop(task: &Task, at: Position, seen: &FlowInput) -> (Choice, Cow<'
         let why = format!("iteration {} of {} is done", at.iteration, seen.iterations);
         return (Choice::Iterate, why.into());
     }
-    match task.routing.on_failure {
-        Some(to) if waits => (
-            Choice::Jump { to, failure: true },
-            "its loop_break was never true".into(),
-        ),
-        _ => on_true(task, seen, "its loop is done"),
+    if seen.verdict {
+        on_true(task, seen, "its loop is done")
+    } else {
+        on_false(task, seen, "its loop_break was never true")
     }
 }
 
-fn never(task: &Task, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
-    if let Some(choice) = returned(seen) {
+fn never(task: &Task, seen: &FlowInput) -> Departure {
+    let answer = returned(seen).filter(|(choice, _)| seen.success || !is_return_0(choice));
+    if let Some(choice) = answer {
         return choice;
     }
     let code = match (seen.success, seen.exit) {
@@ -254,27 +352,29 @@ fn never(task: &Task, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
     (Choice::Never(code), why.into())
 }
 
-fn on_true(task: &Task, seen: &FlowInput, why: &'static str) -> (Choice, Cow<'static, str>) {
+fn on_true(task: &Task, seen: &FlowInput, why: &'static str) -> Departure {
     if let Some(to) = task.routing.on_success.or(task.routing.goto) {
         return (Choice::Jump { to, failure: false }, why.into());
     }
     returned(seen).unwrap_or((Choice::FallThrough, why.into()))
 }
 
-fn on_false(task: &Task, seen: &FlowInput) -> (Choice, Cow<'static, str>) {
+fn on_false(task: &Task, seen: &FlowInput, why: &'static str) -> Departure {
     if let Some(to) = task.routing.on_failure {
-        return (
-            Choice::Jump { to, failure: true },
-            "its verdict is false".into(),
-        );
+        return (Choice::Jump { to, failure: true }, why.into());
     }
-    returned(seen).unwrap_or((
-        Choice::Fail,
-        "its verdict is false and nothing handles it".into(),
-    ))
+    match returned(seen) {
+        Some((choice, why)) if !is_return_0(&choice) => (choice, why),
+        _ => (Choice::Fail, format!("{why} and nothing handles it").into()),
+    }
 }
 
-fn returned(seen: &FlowInput) -> Option<(Choice, Cow<'static, str>)> {
+/// A `return=0` answers a good end only: it does not turn a failure into 0.
+fn is_return_0(choice: &Choice) -> bool {
+    *choice == Choice::Return(exit::OK)
+}
+
+fn returned(seen: &FlowInput) -> Option<Departure> {
     match seen.returns.as_ref()? {
         Ok(code) => Some((
             Choice::Return(i32::from(*code)),
@@ -289,58 +389,12 @@ fn returned(seen: &FlowInput) -> Option<(Choice, Cow<'static, str>)> {
 
 /// The exit code of a run that stops at this task.
 pub fn failure_code(task: &Task, seen: &FlowInput) -> i32 {
+    let polls = matches!(task.routing.next, NextRule::Loop) && !seen.refused;
     let runs_itself = matches!(task.kind, TaskKind::Command(_));
-    if runs_itself && (1..=255).contains(&seen.exit) {
+    if runs_itself && !polls && (1..=255).contains(&seen.exit) {
         seen.exit
     } else {
         exit::CRITERION
-    }
-}
-
-fn fall_through(
-    workflow: &Workflow,
-    policy: Policy,
-    state: FlowState,
-    from: Ix,
-    why: Cow<'static, str>,
-) -> Decision {
-    let end = |why| Decision {
-        step: Step::End(final_code(state, end_code(policy, state))),
-        state,
-        why,
-        failure: false,
-    };
-    match workflow.next_of(from) {
-        None => end(why),
-        Some(next) if workflow.is_handler(next) && !state.in_handlers => end(format!(
-            "{why}; task {} is a failure handler, so the run ends",
-            workflow.tasks[next].id
-        )
-        .into()),
-        Some(next) => Decision {
-            step: Step::Go(next),
-            state,
-            why,
-            failure: false,
-        },
-    }
-}
-
-/// The exit code of a flow that reached its end.
-fn end_code(policy: Policy, state: FlowState) -> i32 {
-    if state.kept_going && !policy.forgive {
-        exit::FAILURES
-    } else {
-        exit::OK
-    }
-}
-
-/// A run with an unhandled failure in a handler cannot end with 0.
-fn final_code(state: FlowState, code: i32) -> i32 {
-    if code == exit::OK {
-        state.handler_failed.unwrap_or(code)
-    } else {
-        code
     }
 }
 
@@ -367,6 +421,12 @@ mod tests {
             let exit = codes[used[at.task].min(codes.len() - 1)];
             used[at.task] += 1;
             let known = |n: Option<&u32>| n.copied().unwrap_or(0);
+            let polls = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
+            let verdict = match task.routing.next {
+                NextRule::Always => true,
+                NextRule::Loop => exit == 0 || !polls,
+                _ => exit == 0,
+            };
             let seen = FlowInput {
                 outcome: if exit == 0 {
                     Outcome::Ok
@@ -378,9 +438,10 @@ mod tests {
                 exit,
                 success: exit == 0,
                 refused: false,
-                verdict: exit == 0 || matches!(task.routing.next, NextRule::Always),
+                verdict,
+                handlers: BranchHandlers::default(),
                 iterations: task.repeat.as_ref().map_or(0, |r| known(r.count.known())),
-                loop_break: exit == 0 && task.repeat.as_ref().is_some_and(|r| r.until.is_some()),
+                loop_break: exit == 0 && polls,
                 retries: known(task.retry.count.known()),
                 retry_on: RetryOn::default(),
                 returns: task
@@ -390,7 +451,7 @@ mod tests {
                     .and_then(|r| r.known())
                     .map(|c| Ok(*c)),
             };
-            let decision = decide(&workflow, policy, state, at, &seen);
+            let decision = decide(&workflow, policy, state, at, &seen, None);
             state = decision.state;
             match decision.step {
                 Step::Retry => at.attempt += 1,
@@ -461,7 +522,7 @@ mod tests {
         // After an unhandled failure in a handler the flow continues to the next one.
         assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 1));
         let f = file(&[("0", "on_failure=90"), ("90", ""), ("99", "")]);
-        assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 7));
+        assert_eq!(go(&f, &[(0, &[2]), (90, &[7])]), (vec![0, 90, 99], 1));
         assert_eq!(go(&f, &[(0, &[2])]), (vec![0, 90, 99], 0));
     }
 
@@ -555,6 +616,6 @@ mod tests {
             (vec![0, 1, 2], 0)
         );
         let f = file(&[("0", ""), ("1", "return=0")]);
-        assert_eq!(walk(&f, keep, &[(0, &[5])]), (vec![0, 1], 0));
+        assert_eq!(walk(&f, keep, &[(0, &[5])]), (vec![0, 1], 1));
     }
 }

@@ -3,23 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::flow::{self, Choice, FlowInput, FlowState, Policy, Position, Step};
+use super::task_ends::{self, BlockEnds, Case};
 use super::workflow::Workflow;
-use crate::outcome::Outcome;
-use crate::task::values::RetryOn;
-use crate::task::{Ix, NextRule, Task, TaskKind};
+use crate::exit;
+use crate::task::Ix;
 
 /// A task, and whether the flow falls through handlers when it gets there.
 pub type Node = usize;
-
-/// When the flow takes an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Case {
-    Skipped,
-    True,
-    False,
-    /// A branch task leaves the block.
-    Left,
-}
 
 /// Where an edge leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +35,8 @@ pub struct Edge {
     pub jump: bool,
     /// Whether the run ends because the next task is a handler.
     pub before_handler: bool,
+    /// Whether the run ends with the task's own exit code.
+    pub own_code: bool,
 }
 
 pub struct Graph {
@@ -86,15 +78,6 @@ impl Graph {
 
     fn next(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
         self.edges_from(node).iter().filter_map(|e| e.to.node())
-    }
-
-    /// For each node the nodes from which an edge leads to it.
-    pub fn reversed(&self) -> Vec<Vec<Node>> {
-        let mut before = vec![Vec::new(); self.nodes()];
-        for from in 0..self.nodes() {
-            self.next(from).for_each(|to| before[to].push(from));
-        }
-        before
     }
 
     /// Every node that a run can reach from these, themselves included.
@@ -214,11 +197,12 @@ fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>
         ..FlowState::default()
     };
     let task = &workflow.tasks[ix];
-    for (case, at, seen) in endings(ix, task) {
-        let (choice, _) = flow::choose(task, at, &seen);
+    for (case, seen) in task_ends::endings(workflow, ix) {
+        let choice = flow::choose(task, Position::at(ix), &seen).0;
         out.push(edge(workflow, state, ix, case, choice, &seen));
     }
-    for (choice, seen) in leaving(workflow, ix, 0) {
+    let ends = BlockEnds::of_conditional(workflow, ix).unwrap_or_default();
+    for (choice, seen) in ends.leaves {
         out.push(edge(workflow, state, ix, Case::Left, choice, &seen));
     }
 }
@@ -233,16 +217,10 @@ fn edge(
 ) -> Edge {
     let jump = matches!(choice, Choice::Jump { .. });
     let falls = matches!(choice, Choice::FallThrough);
-    let failure = flow::failure_code(&workflow.tasks[from], seen);
-    let decision = flow::follow(
-        workflow,
-        Policy::default(),
-        state,
-        from,
-        choice,
-        "".into(),
-        failure,
-    );
+    let fails = matches!(choice, Choice::Never(code) if code != exit::OK);
+    let policy = Policy::default();
+    let at = Position::at(from);
+    let decision = flow::decide(workflow, policy, state, at, seen, Some((choice, "".into())));
     let to = match decision.step {
         Step::Go(to) => To::Node(node(to, decision.state.in_handlers)),
         Step::End(code) => To::End(code),
@@ -254,81 +232,8 @@ fn edge(
         to,
         jump,
         before_handler: falls && stopped,
+        own_code: matches!(to, To::End(_)) && (fails || decision.failure),
     }
-}
-
-/// Every way a task can end after its last retry and iteration.
-fn endings(ix: Ix, task: &Task) -> impl Iterator<Item = (Case, Position, FlowInput)> {
-    let at = Position::at(ix);
-    let returns = task
-        .routing
-        .return_
-        .as_ref()
-        .map(|code| Ok(code.known().copied().unwrap_or(1)));
-    let seen = |outcome, verdict: bool, loop_break| FlowInput {
-        outcome,
-        exit: i32::from(!verdict),
-        success: verdict,
-        refused: false,
-        verdict,
-        iterations: 1,
-        loop_break,
-        retries: 0,
-        retry_on: RetryOn::default(),
-        returns: returns.clone(),
-    };
-    let skipped = task.condition.is_some();
-    let breaks = matches!(task.routing.next, NextRule::Loop);
-    [
-        skipped.then(|| (Case::Skipped, seen(Outcome::Skipped, false, false))),
-        Some((Case::True, seen(Outcome::Ok, true, breaks))),
-        can_be_false(task).then(|| (Case::False, seen(Outcome::Failed, false, false))),
-    ]
-    .into_iter()
-    .flatten()
-    .map(move |(case, seen)| (case, at, seen))
-}
-
-/// Whether the verdict can be false. It cannot with `next=always`, in a task that
-/// runs nothing, and in a conditional without a criterion or route of its own.
-pub fn can_be_false(task: &Task) -> bool {
-    let plain_if = matches!(task.kind, TaskKind::Conditional(_))
-        && task.success.is_none()
-        && !task.routing.routes();
-    !matches!(task.routing.next, NextRule::Always)
-        && !matches!(task.kind, TaskKind::Bare)
-        && !plain_if
-}
-
-/// How deep nested blocks are searched; a checked workflow has none deeper.
-const MAX_DEPTH: usize = 64;
-
-/// The choices by which a branch task can leave the conditional block.
-fn leaving(workflow: &Workflow, ix: Ix, depth: usize) -> Vec<(Choice, FlowInput)> {
-    let TaskKind::Conditional(conditional) = &workflow.tasks[ix].kind else {
-        return Vec::new();
-    };
-    let mut out = Vec::new();
-    for member in [&conditional.if_true, &conditional.if_false]
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let task = &workflow.tasks[*member];
-        for (_, at, seen) in endings(*member, task) {
-            let (choice, _) = flow::choose(task, at, &seen);
-            if matches!(
-                choice,
-                Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_)
-            ) {
-                out.push((choice, seen));
-            }
-        }
-        if depth < MAX_DEPTH {
-            out.extend(leaving(workflow, *member, depth + 1));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

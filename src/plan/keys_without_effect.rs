@@ -1,8 +1,8 @@
 //! Keys that can have no effect where they are given.
 #![forbid(unsafe_code)]
 
-use super::graph::can_be_false;
 use super::recipe::Recipe;
+use super::task_ends::can_be_false;
 use super::workflow::Workflow;
 use crate::task::{Deferrable, Ix, Members, NextRule, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;

@@ -23,5 +23,6 @@ pub mod programs;
 pub mod recipe;
 mod result_uses;
 mod shown_command;
+pub mod task_ends;
 pub mod waves;
 pub mod workflow;

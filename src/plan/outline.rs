@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::durations::{self, Durations};
-use super::graph::{Case, Graph, To, node, task_of};
+use super::graph::{Graph, To, node, task_of};
 use super::hosts::RunHosts;
 use super::recipe::{Defaults, Recipe};
 use super::shown_command::shown_command;
+use super::task_ends::Case;
 use super::workflow::Workflow;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind};
@@ -356,8 +357,7 @@ impl OutlineBuilder<'_> {
                     jump: edge.jump,
                 },
                 To::End(code) => {
-                    let is_own = when == RouteCase::Failure && return_.is_none();
-                    RouteTarget::End(Some(code).filter(|_| code_is_known && !is_own))
+                    RouteTarget::End(Some(code).filter(|_| code_is_known && !edge.own_code))
                 }
             };
             let route = PlanRoute { when, to };

@@ -385,13 +385,14 @@ fn next_on_main_line(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<Option<Ix>
 
 /// The failure handlers: failure targets without a task whose id is one lower. The
 /// task where a run begins is not one, since a failure that leads back to the start
-/// begins the ordinary flow again.
+/// begins the ordinary flow again. A conditional can own a handler.
 fn handlers(tasks: &[Task], owners: &[Option<Owner>]) -> Vec<bool> {
     let mut handlers = vec![false; tasks.len()];
     let first = first_task(tasks, owners);
     for target in tasks.iter().filter_map(|t| t.routing.on_failure) {
         let follows = target > 0 && tasks[target - 1].id + 1 == tasks[target].id;
-        handlers[target] = !follows && Some(target) != first && owners[target].is_none();
+        let in_parallel = owners[target].is_some_and(|owner| !owner.conditional);
+        handlers[target] = !follows && Some(target) != first && !in_parallel;
     }
     handlers
 }

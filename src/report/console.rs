@@ -208,7 +208,7 @@ impl Console {
     }
 
     fn output(&self, text: &mut String, output: &Captured) {
-        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT, safe_text::last_state);
+        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT);
         for line in lines {
             let _ = writeln!(text, "  | {}", safe_text::short(&line));
         }
@@ -237,13 +237,15 @@ impl Console {
         self.complain(&text);
     }
 
-    /// Prints the recap. A failure's goes to standard error, even when quiet.
+    /// Prints the recap. A failure's goes to standard error, even when quiet; and when
+    /// quiet, a line about a run that ended with 0 though not everything is ok.
     pub fn end(&mut self, recap: &Recap) {
         if let Some(mut live) = self.live.take() {
             live.clear();
         }
         let text = recap.draw(&self.mask);
         match recap.end.exit {
+            exit::OK if self.quiet => self.complain(&recap.exceptions()),
             exit::OK => self.print(&text),
             _ => self.complain(&text),
         }

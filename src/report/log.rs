@@ -163,7 +163,7 @@ impl Log {
         if self.level < LogLevel::Info || output.len() == 0 {
             return;
         }
-        let (shown, more) = safe_text::head(output, &self.mask, OUTPUT, safe_text::line);
+        let (shown, more) = safe_text::head(output, &self.mask, OUTPUT);
         for line in shown {
             lines.push(
                 LogLevel::Info,

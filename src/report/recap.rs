@@ -72,6 +72,23 @@ impl Recap<'_> {
         text
     }
 
+    /// One line for a quiet run that ended with 0 though not everything was done:
+    /// `2 failed (5, 7 on web02)`. Empty if every outcome is `ok` or `skipped`.
+    pub fn exceptions(&self) -> String {
+        let outcomes = Outcome::ALL.into_iter().filter(|o| o.is_failure());
+        let parts = outcomes.filter_map(|outcome| {
+            let (count, names) = self.with(None, |r| r.outcome == outcome);
+            (count > 0).then(|| format!("{count} {outcome} ({})", joined(names)))
+        });
+        match parts.collect::<Vec<_>>().join(", ") {
+            parts if parts.is_empty() => parts,
+            parts => format!(
+                "tasker: {}: ended with 0, but not everything is ok: {parts}; log: {}\n",
+                self.file, self.log
+            ),
+        }
+    }
+
     /// The first failure that no retry resolved, if the run failed.
     fn first_failure(&self) -> Option<Ix> {
         let failed = self.end.first_failure.filter(|_| self.end.exit != exit::OK);
@@ -136,7 +153,17 @@ impl Recap<'_> {
         except: Option<Ix>,
         holds: impl Fn(&TaskResult) -> bool,
     ) -> Option<String> {
-        let mut names = Vec::new();
+        let (_, names) = self.with(except, holds);
+        (!names.is_empty()).then(|| format!("{word}: {}", joined(names)))
+    }
+
+    /// The tasks and hosts for whose result this holds, and how many they are.
+    fn with(
+        &self,
+        except: Option<Ix>,
+        holds: impl Fn(&TaskResult) -> bool,
+    ) -> (usize, Vec<String>) {
+        let (mut count, mut names) = (0, Vec::new());
         for (ix, task) in self.workflow.tasks.iter().enumerate() {
             let Some(result) = self.end.results.get(ix).filter(|_| except != Some(ix)) else {
                 continue;
@@ -146,19 +173,22 @@ impl Recap<'_> {
             let members = members.filter(|m| task.is_over_hosts() && holds(&m.result));
             let hosts: Vec<&str> = members.map(|m| m.name.as_str()).collect();
             if !hosts.is_empty() {
+                count += hosts.len();
                 let set = result_groups::brief_node_set(&hosts);
                 let count = match set.ends_with("...") {
                     true => format!(" ({})", Plural(hosts.len(), "host")),
                     false => String::new(),
                 };
                 names.push(format!("{} on {set}{count}", task.id));
-            } else if holds(result) && result.attempts > 1 {
-                names.push(format!("{} ({} attempts)", task.id, result.attempts));
             } else if holds(result) {
-                names.push(task.id.to_string());
+                count += 1;
+                names.push(match result.attempts {
+                    0 | 1 => task.id.to_string(),
+                    attempts => format!("{} ({attempts} attempts)", task.id),
+                });
             }
         }
-        (!names.is_empty()).then(|| format!("{word}: {}", joined(names)))
+        (count, names)
     }
 }
 
@@ -241,7 +271,7 @@ impl FailureText<'_> {
     fn describe_task(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
         self.describe_command(text, task, result);
         for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-            let lines = safe_text::tail(output, self.mask, lines, safe_text::last_state);
+            let lines = safe_text::tail(output, self.mask, lines);
             for (number, line) in lines.iter().enumerate() {
                 let name = match number {
                     0 => format!("{name}:"),

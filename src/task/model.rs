@@ -146,8 +146,6 @@ pub struct Retry {
 pub struct ResultUse {
     pub task: Ix,
     pub field: Field,
-    /// Written as `@ID_FIELD:-TEXT@`.
-    pub has_default: bool,
     pub at: Span,
 }
 
@@ -233,6 +231,20 @@ impl Task {
     /// Whether it is a block that runs its command once per host.
     pub fn is_over_hosts(&self) -> bool {
         self.is_block() && self.command().is_some()
+    }
+
+    /// Whether it is a conditional block without a criterion or route of its own: an
+    /// `if`, after which the flow continues whatever its branch did (SPEC §3.2, rule 1).
+    pub fn is_plain_if(&self) -> bool {
+        matches!(self.kind, TaskKind::Conditional(_))
+            && self.success.is_none()
+            && !self.routing.routes()
+    }
+
+    /// Whether it is a loop that has failed if its `loop_break` never held.
+    pub fn waits_in_loop(&self) -> bool {
+        let has_break = self.repeat.as_ref().is_some_and(|r| r.until.is_some());
+        has_break && matches!(self.routing.next, NextRule::Loop)
     }
 
     /// The command it runs itself, or once per host.

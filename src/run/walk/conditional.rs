@@ -3,31 +3,18 @@
 
 use super::engine::Engine;
 use super::numbers::{Numbers, Retries};
+use super::verdict::BranchEnd;
 use crate::outcome::Outcome;
-use crate::plan::flow::{self, Choice, FlowInput, Position};
+use crate::plan::flow::{self, Choice, Departure, FlowInput, Position};
 use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::result::{Member, TaskResult};
 use crate::run::runner::Time;
-use crate::task::{Conditional, Ix, NextRule};
-use std::borrow::Cow;
-
-/// A choice that leads out of a block, and why.
-pub type Departure = (Choice, Cow<'static, str>);
-
-/// What follows a branch task.
-enum AfterBranchTask {
-    NextTask,
-    /// The branch stops here and the block fails.
-    Stop,
-    /// The flow leaves the block.
-    Leave(Departure),
-}
+use crate::task::{Conditional, Ix};
 
 impl Engine<'_> {
-    /// Runs the chosen branch: the block's result, and where the flow goes if a
-    /// task left the block.
+    /// Runs the chosen branch: the block's result, and how the branch ended.
     ///
     /// # Errors
     /// Why its condition is undecided: no branch runs (SPEC §3.1).
@@ -36,7 +23,7 @@ impl Engine<'_> {
         conditional: &Conditional,
         context: &TaskContext,
         numbers: &Numbers,
-    ) -> Result<(TaskResult, Option<Departure>), String> {
+    ) -> Result<(TaskResult, BranchEnd), String> {
         let began = self.runner.now();
         let before = self.results.get(context.at.task);
         let (known, done) = self.replay.kept_branch(before).unzip();
@@ -55,30 +42,25 @@ impl Engine<'_> {
             holds,
             tasks: branch.len(),
         });
-        let mut departure = None;
-        let mut stopped = false;
+        let mut end = BranchEnd::default();
         let mut members = Vec::new();
         for ix in branch {
             let name = self.workflow.tasks[*ix].id.to_string();
-            if !done.contains(&name) {
-                if departure.is_some() || stopped || self.is_stopping() {
-                    // The flow may still reach a task after it has left the block.
-                    if departure.is_none() {
-                        self.leave_out(*ix, context.id);
-                        members.extend(self.member(*ix));
-                    }
-                    continue;
-                }
-                match self.branch_task(*ix, context.id, &numbers.retries) {
-                    AfterBranchTask::NextTask => {}
-                    AfterBranchTask::Stop => stopped = true,
-                    AfterBranchTask::Leave(to) => departure = Some(to),
-                }
+            if done.contains(&name) {
+                end.handlers.any |= self.workflow.is_handler(*ix);
+            } else if end.departure.is_some() {
+                // The flow may still reach the task after it has left the block.
+                continue;
+            } else if end.stopped || self.is_stopping() {
+                self.leave_out(*ix, context.id);
+                end.failed.push(*ix);
+            } else {
+                self.branch_task(*ix, context.id, &numbers.retries, &mut end);
             }
             members.extend(self.member(*ix));
         }
-        let result = self.branch_result(holds, context, members, began);
-        Ok((result, departure))
+        let result = self.branch_result(holds, context, members, &end, began);
+        Ok((result, end))
     }
 
     fn member(&self, ix: Ix) -> Option<Member> {
@@ -101,6 +83,7 @@ impl Engine<'_> {
         holds: bool,
         context: &TaskContext,
         members: Vec<Member>,
+        end: &BranchEnd,
         began: Time,
     ) -> TaskResult {
         let mut result = TaskResult {
@@ -109,7 +92,7 @@ impl Engine<'_> {
             members,
             ..TaskResult::without_process(Outcome::Ok, 0, context.at.attempt)
         };
-        if result.has_failed_member() {
+        if !end.failed.is_empty() {
             // If a signal stopped nothing, the block is judged as usual.
             result.outcome = match self.is_stopping() {
                 true => Outcome::Cancelled,
@@ -122,49 +105,67 @@ impl Engine<'_> {
     }
 
     /// Runs one branch task with its retries and iterations.
-    fn branch_task(&mut self, ix: Ix, block: u32, inherited: &Retries) -> AfterBranchTask {
-        let task = &self.workflow.tasks[ix];
+    fn branch_task(&mut self, ix: Ix, block: u32, inherited: &Retries, end: &mut BranchEnd) {
         let mut at = Position::at(ix);
         loop {
-            let stepped = self.step(at, Some(inherited));
+            let mut stepped = self.step(at, Some(inherited));
             if self.is_stopping() {
-                return AfterBranchTask::Stop;
+                if !stepped.seen.verdict {
+                    end.failed.push(ix);
+                }
+                return;
             }
-            if let Some(departure) = stepped.departure {
-                return AfterBranchTask::Leave(departure);
+            if let Some(departure) = stepped.branch.departure.take() {
+                self.note_end(ix, &stepped.seen, end);
+                end.departure = Some(departure);
+                return;
             }
-            let (choice, why) = flow::choose(task, at, &stepped.seen);
+            let (choice, why) = flow::choose(&self.workflow.tasks[ix], at, &stepped.seen);
             match choice {
                 Choice::Retry => at = self.next_attempt(at, &stepped),
                 Choice::Iterate => at = self.next_iteration(at, &stepped),
-                Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_) => {
-                    self.note_branch_failure(ix, &stepped.seen);
-                    if matches!(choice, Choice::Jump { .. }) {
+                _ => {
+                    if !matches!(choice, Choice::Return(_) | Choice::Never(_)) {
                         self.sleep(at, &stepped);
                     }
-                    let why = format!("task {} of block {block}: {why}", task.id);
-                    return AfterBranchTask::Leave((choice, why.into()));
-                }
-                Choice::FallThrough | Choice::Fail => {
-                    self.sleep(at, &stepped);
-                    // A failure stops the branch only if the task has a `next=`.
-                    let stops =
-                        choice == Choice::Fail && !matches!(task.routing.next, NextRule::Absent);
-                    return match stops {
-                        true => AfterBranchTask::Stop,
-                        false => AfterBranchTask::NextTask,
-                    };
+                    self.note_end(ix, &stepped.seen, end);
+                    return self.leave_branch_task(ix, block, &stepped.seen, (choice, why), end);
                 }
             }
             if self.stopped.is_some() {
-                return AfterBranchTask::Stop;
+                end.failed.push(ix);
+                return;
             }
         }
     }
 
-    fn note_branch_failure(&mut self, ix: Ix, seen: &FlowInput) {
-        if !seen.verdict && seen.outcome.is_failure() {
-            self.note_first_failure(ix);
+    fn note_end(&mut self, ix: Ix, seen: &FlowInput, end: &mut BranchEnd) {
+        end.handlers.note(self.workflow, ix, seen);
+        if !seen.verdict && seen.outcome != Outcome::Skipped {
+            end.failed.push(ix);
+        }
+    }
+
+    /// What follows a branch task: the next one, or the end of the branch.
+    fn leave_branch_task(
+        &mut self,
+        ix: Ix,
+        block: u32,
+        seen: &FlowInput,
+        (choice, why): Departure,
+        end: &mut BranchEnd,
+    ) {
+        let task = &self.workflow.tasks[ix];
+        match choice {
+            Choice::Fail => end.stopped = flow::stops_branch(task),
+            Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_) => {
+                if !seen.verdict && seen.outcome.is_failure() {
+                    self.note_first_failure(ix);
+                }
+                let why = format!("task {} of block {block}: {why}", task.id);
+                end.departure = Some((choice, why.into()));
+            }
+            Choice::FallThrough | Choice::Retry | Choice::Iterate => {}
         }
     }
 }

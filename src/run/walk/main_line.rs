@@ -132,22 +132,9 @@ impl Engine<'_> {
     /// Where the flow goes: as the task says, or where a branch task went that
     /// left its conditional block.
     fn decide(&self, state: FlowState, at: Position, stepped: &Stepped) -> Decision {
+        let departure = stepped.branch.departure.clone();
         let policy = self.settings.policy;
-        match &stepped.departure {
-            None => flow::decide(self.workflow, policy, state, at, &stepped.seen),
-            Some((choice, why)) => {
-                let failure = flow::failure_code(&self.workflow.tasks[at.task], &stepped.seen);
-                flow::follow(
-                    self.workflow,
-                    policy,
-                    state,
-                    at.task,
-                    choice.clone(),
-                    why.clone(),
-                    failure,
-                )
-            }
-        }
+        flow::decide(self.workflow, policy, state, at, &stepped.seen, departure)
     }
 
     fn note_failure(&mut self, task: Ix, stepped: &Stepped, decision: &Decision) {

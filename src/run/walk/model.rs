@@ -171,7 +171,7 @@ fn branches_route_out_of_their_block() {
     };
     // A failed branch task stops the branch only if it has a `next=`.
     assert_eq!(go("", "b"), ("a b c one handler".into(), 0));
-    assert_eq!(go("next=success", "b"), ("a b one handler".into(), 0));
+    assert_eq!(go("next=success", "b"), ("a b".into(), 10));
     assert_eq!(go("on_failure=90", "b"), ("a b handler".into(), 0));
     assert_eq!(go("return=5", ""), ("a b".into(), 5));
     assert_eq!(go("next=never", "b"), ("a b".into(), 3));

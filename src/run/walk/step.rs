@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::command::time_before_now;
-use super::conditional::Departure;
 use super::engine::Engine;
 use super::numbers::{Numbers, Retries};
+use super::verdict::BranchEnd;
 use crate::outcome::Outcome;
-use crate::plan::flow::{FlowInput, Position};
+use crate::plan::flow::{BranchHandlers, FlowInput, Position};
 use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
 use crate::task::values::Delay;
@@ -18,8 +18,8 @@ pub struct Stepped {
     pub seen: FlowInput,
     pub delay: Delay,
     pub sleep: Duration,
-    /// Where the flow goes if a branch task left its conditional block.
-    pub departure: Option<Departure>,
+    /// How the branch of a conditional block ended.
+    pub branch: BranchEnd,
     /// Why a further attempt does not fit before the deadline.
     pub overrun: Option<String>,
 }
@@ -29,7 +29,7 @@ struct Performed {
     result: TaskResult,
     /// It could not be started at all, so no criterion can make it succeed.
     refused: bool,
-    departure: Option<Departure>,
+    branch: BranchEnd,
 }
 
 impl Engine<'_> {
@@ -46,10 +46,10 @@ impl Engine<'_> {
             self.skip(&context);
             let numbers = Numbers::default();
             return Stepped {
-                seen: self.seen(&context, &numbers, false),
+                seen: self.seen(&context, &numbers, None, false),
                 delay: numbers.retries.delay,
                 sleep: Duration::ZERO,
-                departure: None,
+                branch: BranchEnd::default(),
                 overrun: None,
             };
         }
@@ -62,25 +62,33 @@ impl Engine<'_> {
         let Performed {
             result,
             refused,
-            departure,
+            branch,
         } = performed;
         self.judge(&context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
+        let ends_loop = self.loop_break(&context, judged);
         let verdict = match (judged, refused) {
             (false, _) => false,
             (true, true) => matches!(task.routing.next, NextRule::Always),
-            (true, false) => self.verdict(&context, departure.is_some()),
+            (true, false) if matches!(task.routing.next, NextRule::Loop) => {
+                ends_loop != Some(false) || at.iteration < numbers.iterations
+            }
+            (true, false) => self.verdict(&context, &branch),
         };
-        let seen = self.seen(&context, &numbers, verdict);
+        let seen = self.seen(&context, &numbers, ends_loop, verdict);
         if let Some(result) = self.results.get(at.task).cloned() {
             self.emit_result(&context, &result);
         }
         self.record_step(turn, &context, refused);
         Stepped {
-            seen: FlowInput { refused, ..seen },
+            seen: FlowInput {
+                refused,
+                handlers: branch.handlers,
+                ..seen
+            },
             delay: numbers.retries.delay,
             sleep: numbers.sleep,
-            departure,
+            branch,
             overrun: self.overrun(numbers.longest(at.attempt + 1)),
         }
     }
@@ -125,7 +133,7 @@ impl Engine<'_> {
             TaskKind::Conditional(conditional) => {
                 let turn = self.replay.turn();
                 let done = self.conditional(conditional, context, numbers);
-                let (mut result, departure) = match done {
+                let (mut result, branch) = match done {
                     Ok(done) => done,
                     Err(reason) => return self.refuse(context, &reason),
                 };
@@ -135,7 +143,7 @@ impl Engine<'_> {
                 return Performed {
                     result,
                     refused: false,
-                    departure,
+                    branch,
                 };
             }
         };
@@ -189,10 +197,22 @@ impl Engine<'_> {
         self.results.set(context.at.task, result);
     }
 
+    /// Whether the task's `loop_break` holds; `None` without one.
+    fn loop_break(&mut self, context: &TaskContext, judged: bool) -> Option<bool> {
+        let repeat = self.task(context).repeat.as_ref();
+        let until = repeat.and_then(|r| r.until.as_ref())?;
+        Some(judged && self.holds(until, context, "the loop continues"))
+    }
+
     /// Everything that the flow needs to know about the task's result.
-    fn seen(&mut self, context: &TaskContext, numbers: &Numbers, verdict: bool) -> FlowInput {
+    fn seen(
+        &mut self,
+        context: &TaskContext,
+        numbers: &Numbers,
+        ends_loop: Option<bool>,
+        verdict: bool,
+    ) -> FlowInput {
         let (task, ix) = (self.task(context), context.at.task);
-        let until = task.repeat.as_ref().and_then(|r| r.until.as_ref());
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {
                 if !verdict && result.outcome == Outcome::Ok {
@@ -211,8 +231,7 @@ impl Engine<'_> {
             verdict,
             refused: false,
             iterations: numbers.iterations,
-            loop_break: !over
-                && until.is_some_and(|e| self.holds(e, context, "the loop continues")),
+            loop_break: ends_loop == Some(true),
             // A block hands its retries down to its subtasks.
             retries: match task.is_block() {
                 true => 0,
@@ -225,6 +244,7 @@ impl Engine<'_> {
                 }
                 _ => None,
             },
+            handlers: BranchHandlers::default(),
         }
     }
 }
@@ -234,7 +254,7 @@ impl Performed {
         Performed {
             result,
             refused: false,
-            departure: None,
+            branch: BranchEnd::default(),
         }
     }
 }

@@ -4,11 +4,24 @@
 
 use super::engine::Engine;
 use crate::outcome::Outcome;
+use crate::plan::flow::{BranchHandlers, Departure};
 use crate::run::evaluation::TaskContext;
 use crate::run::result::TaskResult;
-use crate::task::{Criterion, NextRule, Task, TaskKind};
+use crate::task::{Criterion, Ix, NextRule, Task, TaskKind};
 use crate::text::condition::{Expr, ResultState};
 use crate::text::diagnostic::Plural;
+
+/// How the branch of a conditional block ended.
+#[derive(Default)]
+pub struct BranchEnd {
+    /// Where the flow goes if a branch task left the block.
+    pub departure: Option<Departure>,
+    /// A branch task stopped the branch, so the block has failed.
+    pub stopped: bool,
+    /// The branch tasks whose verdict was false, and those that did not run.
+    pub failed: Vec<Ix>,
+    pub handlers: BranchHandlers,
+}
 
 impl Engine<'_> {
     /// Whether the result is a success: by its criterion, else by the rule of
@@ -68,35 +81,44 @@ impl Engine<'_> {
         applies && self.judges_well(expr, *negated, context, result)
     }
 
-    /// The verdict on a recorded result (SPEC §3.2, rule 1). `departed` says that
-    /// the flow left the block.
-    pub(super) fn verdict(&mut self, context: &TaskContext, departed: bool) -> bool {
+    /// The verdict on a recorded result (SPEC §3.2, rule 1). `branch` is how the branch
+    /// of a conditional block ended.
+    pub(super) fn verdict(&mut self, context: &TaskContext, branch: &BranchEnd) -> bool {
         let (task, ix) = (self.task(context), context.at.task);
         let success = self.results.get(ix).is_some_and(|r| r.success);
-        if !success && is_plain_conditional(task) {
-            if !departed {
-                self.warn_of_branch(context);
+        if task.is_plain_if() {
+            let continues = !branch.stopped && branch.departure.is_none();
+            if !success && continues {
+                self.warn_of_branch(context, branch);
             }
-            return true;
+            return success || continues;
         }
         match &task.routing.next {
             NextRule::Always => true,
             // The criterion of a parallel block is judged already.
             NextRule::When(expr) if is_block_criterion(task, expr) => success,
-            NextRule::When(expr) => self.holds(expr, context, "its verdict is false"),
+            NextRule::When(expr) => {
+                let result = self.results.get(ix);
+                let reached = result.is_none_or(|r| r.outcome != Outcome::Unreachable);
+                let criteria = task.success.iter().map(|c| &c.expr).chain([expr]);
+                let asks = |expr: &Expr| expr.asks_for(ResultState::Unreachable);
+                let applies = reached || criteria.into_iter().any(asks);
+                applies && self.holds(expr, context, "its verdict is false")
+            }
             _ => success,
         }
     }
 
     /// Names what failed in a conditional after which the flow continues.
-    fn warn_of_branch(&mut self, context: &TaskContext) {
-        let Some(result) = self.results.get(context.at.task) else {
-            return;
-        };
-        let failed = result.failed_members();
-        let failed: Vec<String> = failed
-            .map(|m| format!("{} {}", m.name, m.result.outcome))
-            .collect();
+    fn warn_of_branch(&mut self, context: &TaskContext, branch: &BranchEnd) {
+        let failed = branch.failed.iter().map(|ix| {
+            let id = self.workflow.tasks[*ix].id;
+            match self.results.get(*ix) {
+                Some(result) => format!("{id} {}", result.outcome),
+                None => id.to_string(),
+            }
+        });
+        let failed: Vec<String> = failed.collect();
         let text = format!("in its branch: {}; the flow continues", failed.join(", "));
         self.warn(&context.label, &text);
     }
@@ -124,11 +146,4 @@ fn is_block_criterion(task: &Task, next: &Expr) -> bool {
 /// Whether `success=` is about the block, not about each host.
 pub(super) fn is_about_block(task: &Task, criterion: &Criterion) -> bool {
     task.command().is_none() || criterion.expr.is_about_block()
-}
-
-/// A conditional without a route or criterion of its own (SPEC §3.2, rule 1).
-fn is_plain_conditional(task: &Task) -> bool {
-    matches!(task.kind, TaskKind::Conditional(_))
-        && task.success.is_none()
-        && !task.routing.routes()
 }
