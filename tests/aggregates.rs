@@ -140,7 +140,8 @@ fn next_decides_the_flow_and_success_the_block() {
         ("success=any_success\nnext=all_success\n", "true", "0 99"),
         ("failure=max_success=2\n", "false", "0 99"),
         ("failure=min_failed=3\n", "true", "0 1"),
-        ("next=@0_success_count@=2\n", "false", "0 1"),
+        // The block's own id means the result that is judged.
+        ("next=@0_success_count@=2\n", "true", "0 1"),
         ("next=success_count=2\n", "true", "0 1"),
         // The criterion is for each host: its output decides, whatever its exit
         // code.

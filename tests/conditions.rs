@@ -359,3 +359,29 @@ fn a_loop_has_the_result_of_the_iteration_before() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(!ran.stdout.contains("warning"), "{ran:?}");
 }
+
+#[test]
+fn a_carriage_return_decides_no_comparison_unseen() {
+    let crlf = "task=1\nexec=shell\ncommand=printf '10%%\\r99%%\\rready\\r\\n'; printf 'bad\\r\\n' >&2\nsuccess=stdout=ready\n";
+    for (options, console) in [(&[][..], true), (&["-q"][..], false)] {
+        let sandbox = Sandbox::new();
+        let ran = sandbox.run(crlf, options);
+        assert_eq!(ran.code, 10, "{ran:?}");
+        let shown =
+            ran.stdout.contains("  | …\\rready\\r\n") && ran.stdout.contains("  | bad\\r\n");
+        assert_eq!(shown, console, "{ran:?}");
+        // What cron sends by mail.
+        assert!(ran.stderr.contains("= stdout: …\\rready\\r\n"), "{ran:?}");
+        assert!(ran.stderr.contains("= stderr: bad\\r\n"), "{ran:?}");
+        let log = sandbox.log();
+        assert!(log.contains("stdout| 10%\\r99%\\rready\\r\n"), "{log}");
+        assert!(!log.contains('\r') && !(ran.stdout + &ran.stderr).contains('\r'));
+    }
+    // A block's outputs, and the value in a comparison.
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\ntype=parallel\nhostnames=a,b\nexec=shell\ncommand=printf 'up\\r\\n'\nsuccess=stdout=up | stdout > 3\n";
+    let ran = sandbox.run(tasks, &["--log-level=DEBUG"]);
+    assert!(ran.stdout.contains("up\\r"), "{ran:?}");
+    assert!(ran.stdout.contains("`up\\r` is not a number"), "{ran:?}");
+    assert!(sandbox.log().contains("stdout| up\\r\n"));
+}

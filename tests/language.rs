@@ -122,7 +122,7 @@ task=100
 finally=true
 hostname=localhost
 command=touch ran
-arguments=@run_outcome@ @20_failed_hosts@
+arguments=@run_outcome@ @20_failed_hosts:-none@
 "#;
 
 /// Runs tasker on these bytes, from standard input or a file; it is killed after 20

@@ -11,7 +11,7 @@ use crate::report::color::Color;
 use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
 use crate::task::global_value::is_secret;
-use crate::task::globals::RESERVED;
+use crate::task::globals::reserved_name;
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
@@ -436,7 +436,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or_else(|| expected("NAME=VALUE", text))?;
     let name = name.trim();
-    if !keys::is_identifier(name) || keys::find(name).is_some() || RESERVED.contains(&name) {
+    if !keys::is_identifier(name) || keys::find(name).is_some() || reserved_name(name).is_some() {
         return Err(format!("`{name}` cannot be the name of a global"));
     }
     Ok((name.to_string(), value.trim().to_string()))

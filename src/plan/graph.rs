@@ -80,6 +80,15 @@ impl Graph {
         self.edges_from(node).iter().filter_map(|e| e.to.node())
     }
 
+    /// For each node the nodes from which an edge leads to it.
+    pub fn reversed(&self) -> Vec<Vec<Node>> {
+        let mut before = vec![Vec::new(); self.nodes()];
+        for from in 0..self.nodes() {
+            self.next(from).for_each(|to| before[to].push(from));
+        }
+        before
+    }
+
     /// Every node that a run can reach from these, themselves included.
     pub fn reachable(&self, from: &[Node]) -> Vec<bool> {
         let mut seen = vec![false; self.nodes()];

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::dominators::Dominators;
-use super::graph::{Graph, Node, To, node, task_of};
+use super::graph::{Edge, Graph, Node, To, node, task_of};
+use super::recipe::Recipe;
+use super::task_ends::{Case, can_be_false};
 use super::workflow::Workflow;
 use crate::task::{Ix, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;
@@ -13,6 +15,19 @@ const STEPS: usize = 20_000_000;
 
 /// The keys that hold conditions: there an empty result is a valid answer.
 const CONDITION_KEYS: [&str; 5] = ["condition", "success", "failure", "next", "loop_break"];
+
+/// The keys that hold what a command runs with: a missing result there fails the task
+/// before it starts.
+const COMMAND_KEYS: [&str; 8] = [
+    "command",
+    "arguments",
+    "stdin",
+    "workdir",
+    "env.",
+    "exec",
+    "hostname",
+    "hostnames",
+];
 
 /// Warns of results that do not exist when they are used, or not on every path.
 pub fn check(
@@ -31,6 +46,7 @@ pub fn check(
         dominators: dominators(workflow, graph, reached),
         searches: (STEPS / reached.len().max(1)).min(500),
         paths: None,
+        before: None,
     };
     for (ix, task) in workflow.tasks.iter().enumerate() {
         let mut reported = Vec::new();
@@ -41,11 +57,14 @@ pub fn check(
             }
             if uses.is_impossible(ix, used.task) {
                 cannot_have_run(workflow, task, used, diagnostics);
-                reported.push(used.task);
+            } else if used.has_default || is_guarded(task, used) {
+                continue;
             } else if let Some(jump) = uses.jumped_over_by(ix, used) {
                 may_not_have_run(workflow, task, used, jump, diagnostics);
-                reported.push(used.task);
+            } else if !is_needed(task, used) || !uses.may_be_missing(ix, used, diagnostics) {
+                continue;
             }
+            reported.push(used.task);
         }
     }
 }
@@ -83,7 +102,46 @@ fn may_not_have_run(
     diagnostics
         .warning(used.at, message)
         .also(jump, "the jump")
-        .help("in that case the result is empty");
+        .help(match is_needed(task, used) {
+            true => WAYS_OUT,
+            false => "in that case the result is empty",
+        });
+}
+
+const WAYS_OUT: &str =
+    "then the task fails unstarted (126); write `@ID_FIELD:-TEXT@` or give it a `condition=`";
+
+/// Whether the use is in one of these keys of the task.
+fn is_in(task: &Task, used: &ResultUse, keys: &[&str]) -> bool {
+    task.written.iter().any(|(key, value)| {
+        keys.contains(key)
+            && value.file == used.at.file
+            && (value.start..value.end).contains(&used.at.start)
+    })
+}
+
+/// Whether the task cannot start without the result.
+fn is_needed(task: &Task, used: &ResultUse) -> bool {
+    used.field.is_required() && !used.has_default && is_in(task, used, &COMMAND_KEYS)
+}
+
+/// Whether the task's own condition asks about the same task.
+fn is_guarded(task: &Task, used: &ResultUse) -> bool {
+    let mut uses = task.uses.iter().filter(|u| u.task == used.task);
+    uses.any(|u| is_in(task, u, &["condition"]))
+}
+
+/// `1, 2 or 3`, by their ids.
+fn ids(workflow: &Workflow, tasks: &[Ix]) -> String {
+    let ids: Vec<String> = tasks
+        .iter()
+        .map(|ix| workflow.tasks[*ix].id.to_string())
+        .collect();
+    match ids.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} or {last}", first.join(", ")),
+        None => String::new(),
+    }
 }
 
 struct UseChecker<'a> {
@@ -95,6 +153,8 @@ struct UseChecker<'a> {
     searches: usize,
     /// The last result of `paths_around`, and the task it is about.
     paths: Option<(Ix, Vec<Option<Node>>)>,
+    /// The nodes from which an edge leads to each node, once they are needed.
+    before: Option<Vec<Vec<Node>>>,
 }
 
 impl UseChecker<'_> {
@@ -148,24 +208,15 @@ impl UseChecker<'_> {
             outermost(self.workflow, ix),
             outermost(self.workflow, used.task),
         );
-        let is_in = |key: &&str| {
-            let value = task.key_span(key);
-            value != task.at && value.file == used.at.file && {
-                (value.start..value.end).contains(&used.at.start)
-            }
-        };
         if here == there
             || task.finally
             || !self.reached[node(here, false)]
-            || CONDITION_KEYS.iter().any(is_in)
+            || is_in(task, used, &CONDITION_KEYS)
             || self.dominators.as_ref()?.dominates(there, here)
         {
             return None;
         }
-        if self.paths.as_ref().is_none_or(|(task, _)| *task != there) {
-            self.searches = self.searches.checked_sub(1)?;
-            self.paths = Some((there, self.paths_around(there, used.task)));
-        }
+        self.find_paths_around(there, used.task)?;
         let (_, paths) = self.paths.as_ref()?;
         // Follow the path back to its last jump.
         let mut at = node(here, false);
@@ -182,6 +233,131 @@ impl UseChecker<'_> {
             }
             at = before;
         }
+    }
+
+    /// Warns of a needed result that can be missing although its task is not jumped
+    /// over: in a handler, in a final task, of a task that may be left out.
+    fn may_be_missing(
+        &mut self,
+        ix: Ix,
+        used: &ResultUse,
+        diagnostics: &mut DiagnosticList,
+    ) -> bool {
+        let workflow = self.workflow;
+        let (task, target) = (&workflow.tasks[ix], &workflow.tasks[used.task]);
+        let failures = self.failures_before(ix, used.task);
+        let why = if !failures.is_empty() {
+            format!("has not run if task {} fails", ids(workflow, &failures))
+        } else if task.finally && workflow.first() != Some(outermost(workflow, used.task)) {
+            "has not run if the run ends before it".into()
+        } else if let Some(block) = self.branch_of(ix, used.task) {
+            format!(
+                "runs only in one branch of task {}",
+                workflow.tasks[block].id
+            )
+        } else if target.condition.is_some() && task.condition.is_none() && ix != used.task {
+            "is skipped if its condition is false".into()
+        } else if self.is_lost_with_host(ix, used.task) {
+            "is missing if its host is not reached".into()
+        } else {
+            return false;
+        };
+        let message = format!(
+            "task {} needs a result of task {}, which {why}",
+            task.id, target.id
+        );
+        let jumps = failures.iter().map(|jump| {
+            let jump = &workflow.tasks[*jump];
+            jump.first_key_span(&["goto", "on_failure"])
+        });
+        let warning = diagnostics.warning(used.at, message);
+        jumps
+            .take(1)
+            .fold(warning, |w, at| w.also(at, "the jump"))
+            .help(WAYS_OUT);
+        true
+    }
+
+    /// Whether the flow leads to the task although the host of the used one was not
+    /// reached.
+    fn is_lost_with_host(&mut self, ix: Ix, used: Ix) -> bool {
+        let (workflow, task) = (self.workflow, &self.workflow.tasks[used]);
+        let is_local = match &workflow.recipes[used] {
+            Recipe::Ready { exec, .. } => exec.is_local(),
+            // A block has its own result, whatever becomes of its hosts.
+            Recipe::None | Recipe::Late => true,
+        };
+        let Some(left) = self
+            .searches
+            .checked_sub(1)
+            .filter(|_| !is_local && !task.is_block())
+        else {
+            return false;
+        };
+        self.searches = left;
+        let outermost_used = outermost(workflow, used);
+        let fails = |edge: &&Edge| edge.case != Case::True || !can_be_false(task);
+        let next: Vec<Node> = [node(outermost_used, false), node(outermost_used, true)]
+            .into_iter()
+            .filter(|n| self.reached[*n])
+            .flat_map(|n| self.graph.edges_from(n).iter().filter(fails))
+            .filter_map(|e| e.to.node())
+            .collect();
+        let here = outermost(workflow, ix);
+        let seen = self.graph.reachable(&next);
+        here != outermost_used && (seen[node(here, false)] || seen[node(here, true)])
+    }
+
+    /// The conditional block in which the used task is on one branch, if the other
+    /// task is outside of it.
+    fn branch_of(&self, ix: Ix, used: Ix) -> Option<Ix> {
+        if outermost(self.workflow, ix) == outermost(self.workflow, used) {
+            return None;
+        }
+        let (block, _) = self.workflow.owner_of(used)?;
+        matches!(self.workflow.tasks[block].kind, TaskKind::Conditional(_)).then_some(block)
+    }
+
+    /// The tasks whose failure leads to a handler although the used task has not run.
+    fn failures_before(&mut self, ix: Ix, used: Ix) -> Vec<Ix> {
+        let (here, there) = (outermost(self.workflow, ix), outermost(self.workflow, used));
+        let dominates = |d: &Dominators| d.dominates(there, here);
+        if here == there
+            || !self.reached[node(here, true)]
+            || self.dominators.as_ref().is_none_or(dominates)
+            || self.find_paths_around(there, used).is_none()
+        {
+            return Vec::new();
+        }
+        let Some((_, paths)) = self.paths.as_ref() else {
+            return Vec::new();
+        };
+        let before = self.before.get_or_insert_with(|| self.graph.reversed());
+        let mut seen = vec![false; before.len()];
+        let mut waiting = vec![node(here, true)];
+        let mut failures = Vec::new();
+        while let Some(at) = waiting.pop() {
+            for from in &before[at] {
+                if paths[*from].is_none() || std::mem::replace(&mut seen[*from], true) {
+                    continue;
+                }
+                match *from == node(task_of(*from), true) {
+                    true => waiting.push(*from),
+                    false => failures.push(task_of(*from)),
+                }
+            }
+        }
+        failures.sort_unstable();
+        failures
+    }
+
+    /// Sets `paths` to the paths around the task; `None` after too many searches.
+    fn find_paths_around(&mut self, task: Ix, member: Ix) -> Option<()> {
+        if self.paths.as_ref().is_none_or(|(of, _)| *of != task) {
+            self.searches = self.searches.checked_sub(1)?;
+            self.paths = Some((task, self.paths_around(task, member)));
+        }
+        Some(())
     }
 
     /// For every node that the flow can reach without the task (or the member of it

@@ -208,7 +208,7 @@ impl Console {
     }
 
     fn output(&self, text: &mut String, output: &Captured) {
-        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT);
+        let (lines, more) = safe_text::head(output, &self.mask, OUTPUT, safe_text::last_state);
         for line in lines {
             let _ = writeln!(text, "  | {}", safe_text::short(&line));
         }

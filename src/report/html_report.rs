@@ -220,7 +220,7 @@ impl HtmlReport<'_> {
         }
         // The error is more likely in stderr.
         for (name, stream) in [("stderr", &result.stderr), ("stdout", &result.stdout)] {
-            let lines = safe_text::tail(stream, self.run.mask, LAST_LINES);
+            let lines = safe_text::tail(stream, self.run.mask, LAST_LINES, safe_text::line);
             if !lines.is_empty() {
                 html.markup("<h3>")
                     .markup(name)

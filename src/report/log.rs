@@ -163,7 +163,7 @@ impl Log {
         if self.level < LogLevel::Info || output.len() == 0 {
             return;
         }
-        let (shown, more) = safe_text::head(output, &self.mask, OUTPUT);
+        let (shown, more) = safe_text::head(output, &self.mask, OUTPUT, safe_text::line);
         for line in shown {
             lines.push(
                 LogLevel::Info,

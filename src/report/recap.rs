@@ -271,7 +271,7 @@ impl FailureText<'_> {
     fn describe_task(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
         self.describe_command(text, task, result);
         for (name, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-            let lines = safe_text::tail(output, self.mask, lines);
+            let lines = safe_text::tail(output, self.mask, lines, safe_text::last_state);
             for (number, line) in lines.iter().enumerate() {
                 let name = match number {
                     0 => format!("{name}:"),

@@ -143,7 +143,7 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         false => [&result.stderr, &result.stdout],
     };
     for stream in streams {
-        let (head, rest) = safe_text::head(stream, mask, COMPARED);
+        let (head, rest) = safe_text::head(stream, mask, COMPARED, safe_text::line);
         lines.extend(head.iter().map(|l| safe_text::short(l)));
         more += rest;
     }
@@ -164,7 +164,7 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for stream in [&result.stderr, &result.stdout] {
         let left = most - lines.len();
-        let mut tail = safe_text::tail(stream, mask, left + 1);
+        let mut tail = safe_text::tail(stream, mask, left + 1, safe_text::line);
         if tail.len() > left {
             tail.drain(..tail.len() - left);
             if let Some(first) = tail.first_mut() {

@@ -372,16 +372,16 @@ impl ResultsTable<'_> {
         let before = html.as_str().len();
         html.markup("<pre>");
         if stream.len() <= 2 * each as u64 {
-            let (lines, _) = safe_text::head(stream, self.mask, 2 * each);
+            let (lines, _) = safe_text::head(stream, self.mask, 2 * each, safe_text::line);
             html.lines(lines.iter().map(String::as_str));
         } else {
-            let (first, _) = safe_text::head(stream, self.mask, each);
+            let (first, _) = safe_text::head(stream, self.mask, each, safe_text::line);
             html.lines(first.iter().map(String::as_str));
             html.markup("<i>");
             let more = safe_text::size(stream.len() - 2 * each as u64);
             html.line(&format!("... {more} more, see the log"));
             html.markup("</i>\n");
-            let foot = safe_text::last_bytes(stream, self.mask, each);
+            let foot = safe_text::last_bytes(stream, self.mask, each, safe_text::line);
             html.lines(foot.iter().map(String::as_str));
         }
         html.markup("</pre>");

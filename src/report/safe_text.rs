@@ -30,28 +30,40 @@ pub fn line(text: &str) -> String {
     out
 }
 
+/// The line as a terminal shows it in the end: without what was drawn over after a
+/// CR, as progress bars are.
+pub fn last_state(text: &str) -> String {
+    match text.trim_end_matches('\r').rfind('\r') {
+        Some(cr) => format!("…\\r{}", line(&text[cr + 1..])),
+        None => line(text),
+    }
+}
+
+/// How a line of output is shown: by `line` or `last_state`.
+pub type ShowLine = fn(&str) -> String;
+
 /// The first `limit` bytes of an output as lines, and the number of bytes after
 /// them.
-pub fn head(output: &Captured, mask: &Mask, limit: usize) -> (Vec<String>, u64) {
+pub fn head(output: &Captured, mask: &Mask, limit: usize, show: ShowLine) -> (Vec<String>, u64) {
     // Reads a little more, so that a secret across the cut is recognized.
     let bytes = output.head(limit + mask.reach());
     let more = output.len().saturating_sub(limit.min(bytes.len()) as u64);
-    (lines(&mask.apply_to_range(&bytes, 0, limit)), more)
+    (lines(&mask.apply_to_range(&bytes, 0, limit), show), more)
 }
 
 /// The last `count` lines of an output.
-pub fn tail(output: &Captured, mask: &Mask, count: usize) -> Vec<String> {
+pub fn tail(output: &Captured, mask: &Mask, count: usize, show: ShowLine) -> Vec<String> {
     const BYTES: usize = 16 << 10;
-    let all = last_bytes(output, mask, BYTES);
+    let all = last_bytes(output, mask, BYTES, show);
     all[all.len().saturating_sub(count)..].to_vec()
 }
 
 /// The last `limit` bytes of an output as lines.
-pub fn last_bytes(output: &Captured, mask: &Mask, limit: usize) -> Vec<String> {
+pub fn last_bytes(output: &Captured, mask: &Mask, limit: usize, show: ShowLine) -> Vec<String> {
     let bytes = output.tail(limit + mask.reach());
     // Reads a little more, as above.
     let from = bytes.len().saturating_sub(limit);
-    lines(&mask.apply_to_range(&bytes, from, bytes.len()))
+    lines(&mask.apply_to_range(&bytes, from, bytes.len()), show)
 }
 
 /// `5`, `5.2 on web03`: the subject of an event.
@@ -88,8 +100,13 @@ pub fn short(line: &str) -> String {
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<String> {
-    String::from_utf8_lossy(bytes).lines().map(line).collect()
+/// The lines, each with the CR at its end: it decides comparisons too.
+fn lines(bytes: &[u8], show: ShowLine) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split_inclusive('\n');
+    lines
+        .map(|line| show(line.strip_suffix('\n').unwrap_or(line)))
+        .collect()
 }
 
 /// `512 bytes`, `12 KiB`, `3.4 MiB`
@@ -118,10 +135,20 @@ mod tests {
     fn outputs_are_cut_at_both_ends() {
         let output = Captured::in_memory("one\ntwo\nthree\n");
         assert_eq!(
-            head(&output, &Mask::default(), 7),
+            head(&output, &Mask::default(), 7, line),
             (vec!["one".into(), "two".into()], 7)
         );
-        assert_eq!(tail(&output, &Mask::default(), 2), ["two", "three"]);
+        assert_eq!(tail(&output, &Mask::default(), 2, line), ["two", "three"]);
+    }
+
+    #[test]
+    fn a_carriage_return_is_seen() {
+        let output = Captured::in_memory("ready\r\n\n10%\r99%\rdone\r\n");
+        let all = |show| head(&output, &Mask::default(), 100, show).0;
+        assert_eq!(all(line), ["ready\\r", "", "10%\\r99%\\rdone\\r"]);
+        assert_eq!(all(last_state), ["ready\\r", "", "…\\rdone\\r"]);
+        let forged = Captured::in_memory("a\\rb");
+        assert_eq!(head(&forged, &Mask::default(), 9, last_state).0, ["a\\rb"]);
     }
 
     #[test]

@@ -113,22 +113,27 @@ impl Evaluation<'_> {
             .or_else(|| if is_first { None } else { before() })
     }
 
-    /// The result that a reference names; warns if there is none.
-    fn referenced_result(&self, task: Ix) -> Option<&TaskResult> {
-        let result = self.result_of(task);
-        if result.is_none() && task != self.context.at.task {
-            self.warn_once(format!(
-                "task {} has not run; a reference to its result is empty",
-                self.workflow.tasks[task].id
-            ));
-        }
-        result
+    /// Why a result has no value for the field; `None` if it has one.
+    pub fn why_missing(&self, task: Ix, field: Field) -> Option<String> {
+        let why = match self.results.get(task) {
+            // The iteration before the first one is empty, not missing.
+            _ if task == self.context.at.task => return None,
+            None => "has not run",
+            Some(result) => result.why_missing(field)?,
+        };
+        Some(format!("task {} {why}", self.workflow.tasks[task].id))
     }
 
-    /// The value; a long output is cut to a little more than `limit` bytes.
-    pub fn value_within(&self, reference: Reference, limit: usize) -> Cow<'_, [u8]> {
+    /// The value, or the default where it is empty or missing; a long output is cut
+    /// to a little more than `limit` bytes.
+    pub fn value_within<'v>(
+        &'v self,
+        reference: Reference,
+        default: Option<&'v str>,
+        limit: usize,
+    ) -> Cow<'v, [u8]> {
         let Reference::Field { task, field } = reference else {
-            return self.value(reference);
+            return self.value_or(reference, default);
         };
         let long = |result: &TaskResult| match field {
             Field::Stdout => Some(result.stdout.clone()).filter(|s| s.len() > 2 * limit as u64),
@@ -137,32 +142,16 @@ impl Evaluation<'_> {
         };
         match self.result_of(task).and_then(long) {
             Some(stream) => Cow::Owned(stream.head(limit + 1).into_owned()),
-            None => self.value(reference),
+            None => self.value_or(reference, default),
         }
     }
-}
 
-impl Lookup for Evaluation<'_> {
-    fn value(&self, reference: Reference) -> Cow<'_, [u8]> {
-        let text = |text: &str| Cow::Owned(text.as_bytes().to_vec());
-        let value = match reference {
-            Reference::Task => text(&self.context.task),
-            Reference::Hostname => text(&self.context.hostname),
-            Reference::Loop => text(&self.context.at.iteration.to_string()),
-            Reference::Attempt => text(&self.context.at.attempt.to_string()),
-            Reference::RunOutcome => text(self.run_outcome),
-            Reference::Field { task, field } => match self.referenced_result(task) {
-                Some(result) => field_value(result, field),
-                None => Cow::Borrowed(&b""[..]),
-            },
-        };
-        if let (Some(trace), Reference::Field { task, field }) = (&self.trace, reference) {
-            let shown = self.excerpt(&value);
-            let line = format!(
-                "@{}_{}@ is `{shown}`",
-                self.workflow.tasks[task].id,
-                field.name()
-            );
+    fn field_of(&self, task: Ix, field: Field) -> Cow<'_, [u8]> {
+        let result = self.result_of(task);
+        let value = result.map_or(Cow::Borrowed(&b""[..]), |r| field_value(r, field));
+        if let Some(trace) = &self.trace {
+            let id = self.workflow.tasks[task].id;
+            let line = format!("@{id}_{}@ is `{}`", field.name(), self.excerpt(&value));
             // The shown and the used command line both ask for the value.
             if !trace.borrow().contains(&line) {
                 trace.borrow_mut().push(line);
@@ -172,12 +161,47 @@ impl Lookup for Evaluation<'_> {
     }
 }
 
+impl Lookup for Evaluation<'_> {
+    fn value(&self, reference: Reference) -> Cow<'_, [u8]> {
+        let text = |text: &str| Cow::Owned(text.as_bytes().to_vec());
+        match reference {
+            Reference::Task => text(&self.context.task),
+            Reference::Hostname => text(&self.context.hostname),
+            Reference::Loop => text(&self.context.at.iteration.to_string()),
+            Reference::Attempt => text(&self.context.at.attempt.to_string()),
+            Reference::RunOutcome => text(self.run_outcome),
+            Reference::Field { task, field } => {
+                let value = self.field_of(task, field);
+                if value.is_empty()
+                    && let Some(why) = self.why_missing(task, field)
+                {
+                    self.warn_once(format!("{why}; a reference to its result is empty"));
+                }
+                value
+            }
+        }
+    }
+
+    fn value_or<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> Cow<'v, [u8]> {
+        let (Reference::Field { task, field }, Some(default)) = (reference, default) else {
+            return self.value(reference);
+        };
+        match self.field_of(task, field) {
+            value if value.is_empty() => Cow::Borrowed(default.as_bytes()),
+            value => value,
+        }
+    }
+}
+
 fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     let text = |text: String| Cow::Owned(text.into_bytes());
     let path = |stream: &super::capture::Captured| match stream.path() {
         Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
         None => Cow::Borrowed(&b""[..]),
     };
+    if result.never_began() && !matches!(field, Field::Exit | Field::Success | Field::Outcome) {
+        return Cow::Borrowed(b"");
+    }
     match field {
         Field::Stdout => result.stdout.trimmed(),
         Field::Stderr => result.stderr.trimmed(),
@@ -273,11 +297,7 @@ impl Scope for Evaluation<'_> {
 
     fn is_missing(&self, reference: Reference) -> bool {
         match reference {
-            // There is none before a first iteration, and that is not missing.
-            Reference::Field { task, .. } if task == self.context.at.task => false,
-            Reference::Field { task, .. } => {
-                self.results.get(task).is_none_or(TaskResult::is_missing)
-            }
+            Reference::Field { task, field } => self.why_missing(task, field).is_some(),
             _ => false,
         }
     }

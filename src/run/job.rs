@@ -3,6 +3,7 @@
 
 use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
+use super::required;
 use super::runner::{Job, Stdin};
 use crate::plan::exec::{Arg, ExecMethod, ExecType};
 use crate::plan::payload::{self, Payload};
@@ -12,6 +13,7 @@ use crate::task::{Command, host};
 use crate::text::quote;
 use crate::text::script::{Script, variable};
 use crate::text::template::{Field, Lookup, Piece, Reference, Template};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct JobEnvironment {
     pub run_id: String,
     /// Hides secrets in command lines that are shown.
     pub mask: Mask,
+    /// Nothing is run, so every output is empty unless it is assumed.
+    pub pretended: bool,
 }
 
 impl JobEnvironment {
@@ -49,6 +53,15 @@ impl JobEnvironment {
             environment: Arc::new(environment),
             run_id: run_id.to_string(),
             mask,
+            pretended: false,
+        }
+    }
+
+    /// For a runner that starts no process.
+    pub fn pretended(run_id: &str, mask: Mask) -> JobEnvironment {
+        JobEnvironment {
+            pretended: true,
+            ..JobEnvironment::new(run_id, mask)
         }
     }
 }
@@ -83,7 +96,8 @@ pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, Str
     let Some(template) = &command.hostname else {
         return Ok("localhost".into());
     };
-    let host = String::from_utf8_lossy(&template.fill(evaluation)).into_owned();
+    let host = required::fill(template, evaluation)?;
+    let host = String::from_utf8_lossy(&host).into_owned();
     host::check(&host)?;
     Ok(host)
 }
@@ -110,20 +124,30 @@ pub fn prepare(
         }
         Recipe::None => return Err("there is no command".into()),
     };
-    let filler = Filler { evaluation };
-    let variables = filler.variables(command, common);
-    let filled = match payload {
-        Payload::Words { words, of_command } => filler.words(&exec, words, *of_command, &variables),
-        Payload::Script(script) => filler.script(&exec, script, &variables),
+    let filler = Filler {
+        evaluation,
+        pretended: common.pretended,
     };
+    let variables = filler.variables(command, common)?;
+    let filled = match payload {
+        Payload::Words { words, of_command } => {
+            filler.words(&exec, words, *of_command, &variables)?
+        }
+        Payload::Script(script) => filler.script(&exec, script, &variables)?,
+    };
+    let workdir = command
+        .workdir
+        .as_ref()
+        .map(|w| filler.path(w))
+        .transpose()?;
     let settings = variables
         .iter()
         .chain(&filled.values)
         .map(|(name, value)| setting(name, value));
     let job = Job {
         settings: settings.collect(),
-        stdin: stdin(command, evaluation),
-        workdir: command.workdir.as_ref().map(|w| w.fill(evaluation)),
+        stdin: stdin(command, evaluation)?,
+        workdir,
         remote: filled.remote,
         ..new_job(
             &exec,
@@ -200,7 +224,8 @@ fn late_exec(
 ) -> Result<Arc<ExecType>, String> {
     match &command.exec {
         Some(name) => {
-            let name = String::from_utf8_lossy(&name.fill(evaluation)).into_owned();
+            let name = required::fill(name, evaluation)?;
+            let name = String::from_utf8_lossy(&name).into_owned();
             defaults.types.resolve(name.trim()).cloned()
         }
         None => recipe::default_exec(Some(&evaluation.context.hostname), defaults)
@@ -223,10 +248,11 @@ fn without_nul(mut value: Vec<u8>, evaluation: &Evaluation, what: &str) -> Vec<u
     value
 }
 
-fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
+fn stdin(command: &Command, evaluation: &Evaluation) -> Result<Stdin, String> {
     let Some(value) = &command.stdin else {
-        return Stdin::Null;
+        return Ok(Stdin::Null);
     };
+    required::check(value, evaluation)?;
     // A value that is only a stream is passed on byte for byte (SPEC §1.1).
     if let [
         Piece::Reference {
@@ -235,6 +261,7 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
                     task,
                     field: field @ (Field::Stdout | Field::Stderr),
                 },
+            default,
             ..
         },
     ] = value.pieces.as_slice()
@@ -245,13 +272,17 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Stdin {
         } else {
             &result.stderr
         };
-        return Stdin::Stream(stream.clone());
+        if default.is_none() || !stream.trimmed().is_empty() {
+            return Ok(Stdin::Stream(stream.clone()));
+        }
     }
-    Stdin::Bytes(value.fill(evaluation))
+    Ok(Stdin::Bytes(value.fill(evaluation)))
 }
 
 struct Filler<'a> {
     evaluation: &'a Evaluation<'a>,
+    /// In a rehearsal an output is empty because nothing was run.
+    pretended: bool,
 }
 
 /// A variable and its value.
@@ -271,7 +302,11 @@ struct FilledCommand {
 
 impl Filler<'_> {
     /// The variables that every command gets, and the task's `env.NAME`.
-    fn variables(&self, command: &Command, common: &JobEnvironment) -> Vec<Variable> {
+    fn variables(
+        &self,
+        command: &Command,
+        common: &JobEnvironment,
+    ) -> Result<Vec<Variable>, String> {
         let own = &self.evaluation.context;
         let mut out = vec![
             ("TASKER_TASK".to_string(), own.task.clone().into_bytes()),
@@ -285,10 +320,11 @@ impl Filler<'_> {
             ),
         ];
         for (name, value) in &command.env {
-            let value = self.limited(value, name.len() + 1, &format!("env.{name}"));
+            self.check_path(value, false)?;
+            let value = self.limited(value, name.len() + 1, &format!("env.{name}"))?;
             out.push((name.clone(), value));
         }
-        out
+        Ok(out)
     }
 
     fn words(
@@ -297,13 +333,18 @@ impl Filler<'_> {
         payload: &[Template],
         of_command: usize,
         variables: &[Variable],
-    ) -> FilledCommand {
+    ) -> Result<FilledCommand, String> {
         let host = &self.evaluation.context.hostname;
-        let (words, shown): (Vec<Vec<u8>>, Vec<String>) = payload
+        let words: Result<Vec<Vec<u8>>, String> = payload
             .iter()
-            .map(|word| (self.word_bytes(word), self.shown(word)))
-            .unzip();
-        match &exec.way {
+            .map(|word| {
+                self.check_path(word, false)?;
+                self.word_bytes(word)
+            })
+            .collect();
+        let words = words?;
+        let shown: Vec<String> = payload.iter().map(|word| self.shown(word)).collect();
+        Ok(match &exec.way {
             ExecMethod::Ssh { .. } => FilledCommand {
                 words: ssh_words(host),
                 remote: Some(RemoteCommand::from_words(&words, variables)),
@@ -327,24 +368,32 @@ impl Filler<'_> {
                 shown,
                 ..FilledCommand::default()
             },
-        }
+        })
     }
 
     /// A script: its values go into the environment of a local shell. Elsewhere they
     /// precede the script as assignments.
-    fn script(&self, exec: &ExecType, script: &Script, variables: &[Variable]) -> FilledCommand {
+    fn script(
+        &self,
+        exec: &ExecType,
+        script: &Script,
+        variables: &[Variable],
+    ) -> Result<FilledCommand, String> {
+        for word in &script.words {
+            self.check_path(&word.text, word.expands)?;
+        }
         let host = &self.evaluation.context.hostname;
         let mut values = Vec::new();
         let mut shown = Vec::new();
         for (index, value) in script.values.iter().enumerate() {
             let name = variable(index + 1);
             shown.push(format!("{name}={}", self.shown(value)));
-            let value = self.limited(value, name.len() + 1, "a value in the script");
+            let value = self.limited(value, name.len() + 1, "a value in the script")?;
             values.push((name, value));
         }
-        let text = self.word_bytes(&script.text);
+        let text = self.word_bytes(&script.text)?;
         let shown_text = self.shown(&script.text);
-        match &exec.way {
+        Ok(match &exec.way {
             ExecMethod::Ssh { .. } => {
                 shown.extend(["ssh".into(), quote::shell_word(host), shown_text]);
                 FilledCommand {
@@ -376,7 +425,7 @@ impl Filler<'_> {
                     ..FilledCommand::default()
                 }
             }
-        }
+        })
     }
 
     /// The word as it is shown, quoted.
@@ -384,27 +433,52 @@ impl Filler<'_> {
         quote::shell_word(&shown(word, self.evaluation))
     }
 
-    fn word_bytes(&self, word: &Template) -> Vec<u8> {
+    /// The value of a path; no result in it is missing or leaves a part out.
+    fn path(&self, value: &Template) -> Result<Vec<u8>, String> {
+        self.check_path(value, false)?;
+        required::fill(value, self.evaluation)
+    }
+
+    fn check_path(&self, word: &Template, expands: bool) -> Result<(), String> {
+        // What is missing is the better reason.
+        required::check(word, self.evaluation)?;
+        match self.pretended {
+            true => Ok(()),
+            false => required::check_path(word, expands, self.evaluation),
+        }
+    }
+
+    fn word_bytes(&self, word: &Template) -> Result<Vec<u8>, String> {
         self.limited(word, 0, "a word of the command line")
     }
 
     /// A word with its values, cut to what the kernel accepts. `before` bytes precede
     /// it, such as the name of a variable.
-    fn limited(&self, word: &Template, before: usize, what: &str) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// A result in it is missing.
+    fn limited(&self, word: &Template, before: usize, what: &str) -> Result<Vec<u8>, String> {
+        required::check(word, self.evaluation)?;
         let mut out = Vec::new();
         for piece in &word.pieces {
             match piece {
                 Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
                 Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
-                Piece::Reference { to, written, .. } => {
-                    let value = self.evaluation.value_within(*to, OUTPUT_IN_WORD);
+                Piece::Reference {
+                    to,
+                    written,
+                    default,
+                    ..
+                } => {
+                    let default = default.as_deref();
+                    let value = self.evaluation.value_within(*to, default, OUTPUT_IN_WORD);
                     out.extend_from_slice(self.cut(&value, OUTPUT_IN_WORD, written));
                 }
             }
         }
         let out = without_nul(out, self.evaluation, what);
-        self.cut(&out, WORD_MAX.saturating_sub(before), what)
-            .to_vec()
+        let cut = self.cut(&out, WORD_MAX.saturating_sub(before), what);
+        Ok(cut.to_vec())
     }
 
     /// At most `limit` bytes, not ending in the middle of a character.
@@ -506,10 +580,16 @@ const SHOWN_MAX: usize = 2000;
 fn shown(word: &Template, evaluation: &Evaluation) -> String {
     struct ShortValues<'a>(&'a Evaluation<'a>);
     impl Lookup for ShortValues<'_> {
-        fn value(&self, reference: Reference) -> std::borrow::Cow<'_, [u8]> {
+        fn value(&self, reference: Reference) -> Cow<'_, [u8]> {
+            self.value_or(reference, None)
+        }
+
+        fn value_or<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> Cow<'v, [u8]> {
             let mask = self.0.mask;
-            let value = self.0.value_within(reference, SHOWN_MAX + mask.reach());
-            std::borrow::Cow::Owned(mask.apply_to_range(&value, 0, SHOWN_MAX))
+            let value = self
+                .0
+                .value_within(reference, default, SHOWN_MAX + mask.reach());
+            Cow::Owned(mask.apply_to_range(&value, 0, SHOWN_MAX))
         }
     }
     let text = word.shown(Some(&ShortValues(evaluation)));

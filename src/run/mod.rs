@@ -27,6 +27,7 @@ pub mod record;
 pub mod recorded_run;
 pub mod remote;
 pub mod replay;
+pub mod required;
 pub mod result;
 pub mod run_end;
 pub mod runner;

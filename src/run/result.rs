@@ -5,6 +5,7 @@ use super::capture::Captured;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::task::Ix;
+use crate::text::template::Field;
 use std::time::{Duration, SystemTime};
 
 #[derive(Clone)]
@@ -89,15 +90,37 @@ impl TaskResult {
         !matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled)
     }
 
-    /// Whether it says nothing about what the task does: the task did not run, or
-    /// its host was not reached (SPEC §2.1).
-    pub fn is_missing(&self) -> bool {
-        match self.outcome {
-            Outcome::Skipped | Outcome::NotStarted | Outcome::Unreachable => true,
-            // Failed before it could start.
-            Outcome::Failed => self.exit == exit::NOT_EXECUTABLE && self.command.is_empty(),
-            _ => false,
+    /// Whether nothing of it has run: then it has its outcome, and no other field.
+    pub fn never_began(&self) -> bool {
+        let left_out = matches!(self.outcome, Outcome::Skipped | Outcome::NotStarted);
+        left_out && self.members.is_empty()
+    }
+
+    /// Why there is no value for the field that a command could use (SPEC §2.1);
+    /// `None` if there is one, though it may be empty.
+    pub fn why_missing(&self, field: Field) -> Option<&'static str> {
+        if self.never_began() {
+            let known = matches!(field, Field::Exit | Field::Success | Field::Outcome);
+            let why = match self.outcome {
+                Outcome::Skipped => "was skipped",
+                _ => "was not started",
+            };
+            return (!known).then_some(why);
         }
+        match self.outcome {
+            _ if !field.is_required() => None,
+            Outcome::Unreachable => Some("did not reach its host"),
+            // What a script printed before a program was missing is its output.
+            Outcome::Failed if self.is_unstarted() && self.stdout.len() == 0 => {
+                Some("could not be started")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether its exit code is that of a command that could not be started.
+    fn is_unstarted(&self) -> bool {
+        matches!(self.exit, exit::NOT_FOUND | exit::NOT_EXECUTABLE)
     }
 
     /// Sets the outcome by its success; without success a timeout stays a timeout.

@@ -281,7 +281,7 @@ fn preview(
     };
     let torn = journal.torn;
     journal.pretend_resume(finish_only);
-    let common = JobEnvironment::new(&header.run_id, loaded.mask().clone());
+    let common = JobEnvironment::pretended(&header.run_id, loaded.mask().clone());
     let mut started = Vec::new();
     let mut answer = |job: &Job, _| {
         started.extend(job.task.map(|ix| (ix, job.host.clone())));

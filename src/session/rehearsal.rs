@@ -161,7 +161,7 @@ impl Rehearsal<'_> {
             selection: self.scope.selection.clone(),
             deadline: self.deadline.clone(),
         };
-        let common = JobEnvironment::new("rehearsal", loaded.mask().clone());
+        let common = JobEnvironment::pretended("rehearsal", loaded.mask().clone());
         let mut used = vec![false; self.assumptions.len()];
         let assumptions = &self.assumptions;
         let mut script = |job: &Job, _| answer(assumptions, failing, job, &mut used);

@@ -7,7 +7,7 @@
 
 use super::keys::is_identifier;
 use crate::text::source::Span;
-use crate::text::template::{Piece, reference_name};
+use crate::text::template::{Piece, reference};
 use std::os::unix::ffi::OsStringExt;
 
 /// How deep defaults can be nested: `${A:-${B:-x}}`.
@@ -53,6 +53,10 @@ pub enum ValuePart<'a> {
         default: Option<(usize, &'a str)>,
         length: usize,
     },
+    /// `@NAME:-TEXT@`, which only a task's values can have.
+    ResultDefault {
+        length: usize,
+    },
     /// A `${` that does not begin a variable.
     Bad,
 }
@@ -92,10 +96,16 @@ fn special(value: &str, at: usize) -> Option<(usize, ValuePart<'_>)> {
         b'\\' => rest
             .starts_with('$')
             .then_some((2, ValuePart::Literal("$"))),
-        b'@' => match reference_name(rest)? {
-            "" => Some((2, ValuePart::Literal("@"))),
-            name => Some((name.len() + 2, ValuePart::Global(name))),
-        },
+        b'@' if rest.starts_with('@') => Some((2, ValuePart::Literal("@"))),
+        b'@' => {
+            let (name, default, length) = reference(rest)?;
+            let length = length + 1;
+            let part = match default {
+                None => ValuePart::Global(name),
+                Some(_) => ValuePart::ResultDefault { length },
+            };
+            Some((length, part))
+        }
         _ => variable(value, at),
     }
 }

@@ -7,8 +7,25 @@ use crate::text::source::{MASK, SourceMap, Span};
 use crate::text::template::{Piece, Template};
 use std::collections::HashMap;
 
-/// Names of references to the running task itself.
-pub const RESERVED: &[&str] = &["task", "hostname", "loop", "attempt", "run_outcome"];
+/// Names of references that are neither globals nor tasks (SPEC §1, §2.1).
+pub const RESERVED: &[&str] = &[
+    "task",
+    "hostname",
+    "loop",
+    "attempt",
+    "run_outcome",
+    "failed",
+];
+
+/// Why no global can have this name, if it is reserved.
+pub fn reserved_name(name: &str) -> Option<String> {
+    if name == "failed" || name.starts_with("failed_") {
+        return Some(format!("`@{name}@` is reserved for the task that failed"));
+    }
+    RESERVED
+        .contains(&name)
+        .then(|| format!("`@{name}@` refers to the running task"))
+}
 
 /// The most bytes of an expanded global, and of all together.
 const LARGEST: usize = 1 << 20;
@@ -342,6 +359,14 @@ impl Expansion<'_> {
                     let default =
                         default.map(|(from, text)| (at.part(from, from + text.len()), text));
                     self.variable(name, default, at.part(next, next + length));
+                }
+                ValuePart::ResultDefault { length } => {
+                    self.diagnostics
+                        .error(
+                            at.part(next, next + length),
+                            "a reference in a global takes no default",
+                        )
+                        .help("a default for a variable of the environment: `${VARIABLE:-TEXT}`");
                 }
                 ValuePart::Bad => {
                     self.diagnostics

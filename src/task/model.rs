@@ -146,6 +146,8 @@ pub struct Retry {
 pub struct ResultUse {
     pub task: Ix,
     pub field: Field,
+    /// Written as `@ID_FIELD:-TEXT@`.
+    pub has_default: bool,
     pub at: Span,
 }
 

@@ -2,7 +2,7 @@
 //! names of the tasks. Knows nothing of what a task's keys mean.
 #![forbid(unsafe_code)]
 
-use super::globals::{GlobalTable, RESERVED};
+use super::globals::{GlobalTable, RESERVED, reserved_name};
 use super::keys;
 use super::model::Ix;
 use crate::text::decimal::parse_digits;
@@ -141,8 +141,7 @@ fn add_global(
             .label(near);
         return;
     }
-    if RESERVED.contains(&name) {
-        let why = format!("`@{name}@` refers to the running task");
+    if let Some(why) = reserved_name(name) {
         diagnostics.error(at, format!("`{name}` cannot be a global: {why}"));
         return;
     }

@@ -7,7 +7,7 @@ use crate::text::condition::Expr;
 use crate::text::condition_parser::{self, SwallowedOperator};
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{SourceMap, Span};
-use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template};
+use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template, WrittenReference};
 use std::collections::BTreeMap;
 
 /// The names of a file, and the errors in their use.
@@ -33,7 +33,7 @@ impl Resolver<'_> {
     /// The value at `at` as a template.
     pub fn parse_template(&mut self, at: Span) -> Template {
         let text = self.sources.snippet(at);
-        template::parse(text, at, &mut |name, at| self.reference(name, at))
+        template::parse(text, at, &mut |written| self.reference(written))
     }
 
     /// The condition at `at`; `None` if it is malformed, which is reported.
@@ -100,8 +100,9 @@ impl Resolver<'_> {
         }
     }
 
-    /// The pieces for `@name@` (SPEC §2.1).
-    fn reference(&mut self, name: &str, at: Span) -> Vec<Piece> {
+    /// The pieces for a reference (SPEC §2.1).
+    fn reference(&mut self, written: WrittenReference) -> Vec<Piece> {
+        let WrittenReference { name, default, at } = written;
         let own = match name {
             "task" => Some(Reference::Task),
             "hostname" => Some(Reference::Hostname),
@@ -115,23 +116,43 @@ impl Resolver<'_> {
                 self.diagnostics
                     .error(at, "`@run_outcome@` is known only in a final task")
                     .help("a final task has `finally=true`");
+            } else if default.is_some() {
+                let message = format!("`@{name}@` is never empty and takes no default");
+                self.diagnostics.error(at, message);
             }
-            return self.piece(to, at);
+            return self.piece(to, None, at);
         }
         let field = self.field(name);
-        if self.globals.get(name).is_some() {
+        if let Some(global) = self.globals.get(name) {
+            let defined = global.at;
             if field.is_some() {
                 self.diagnostics.error(
                     at,
                     format!("`{name}` is both a global and a field of a task; rename one of them"),
                 );
+            } else if default.is_some() {
+                self.diagnostics
+                    .error(
+                        at,
+                        format!("`{name}` is a global and takes no default here"),
+                    )
+                    .also(defined, "defined here")
+                    .help(format!(
+                        "a default for a variable of the environment: `{name}=${{VARIABLE:-TEXT}}`"
+                    ));
             }
             return self.global(name, at);
         }
         match field {
             Some((task, field)) => {
-                self.uses.push(ResultUse { task, field, at });
-                self.piece(Reference::Field { task, field }, at)
+                let has_default = default.is_some();
+                self.uses.push(ResultUse {
+                    task,
+                    field,
+                    has_default,
+                    at,
+                });
+                self.piece(Reference::Field { task, field }, default, at)
             }
             None => {
                 self.unknown(name, at);
@@ -160,11 +181,12 @@ impl Resolver<'_> {
         pieces
     }
 
-    fn piece(&self, to: Reference, at: Span) -> Vec<Piece> {
+    fn piece(&self, to: Reference, default: Option<String>, at: Span) -> Vec<Piece> {
         vec![Piece::Reference {
             to,
             at,
             written: self.sources.snippet(at).to_string(),
+            default: default.map(String::into_boxed_str),
         }]
     }
 

@@ -7,7 +7,7 @@
 use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
 use super::number::{compare_numbers, is_number};
 use super::search::contains;
-use super::template::{BlockCount, Lookup, Piece, Reference, Template};
+use super::template::{BlockCount, Lookup, Piece, Reference};
 use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -204,7 +204,11 @@ impl Comparison<'_> {
         }
         Some(match self.left {
             Operand::Value(value) => match value.pieces.as_slice() {
-                [Piece::Reference { to, .. }] => scope.reference_contains(*to, &self.pattern),
+                [
+                    Piece::Reference {
+                        to, default: None, ..
+                    },
+                ] => scope.reference_contains(*to, &self.pattern),
                 _ => contains(&value.fill(scope), &self.pattern),
             },
             own => scope.own_contains(own, &self.pattern),
@@ -245,8 +249,13 @@ impl Comparison<'_> {
             _ => None,
         };
         let sides = left.into_iter().chain([&self.right.value]);
-        let mut references = sides.flat_map(Template::references);
-        references.any(|(to, _)| self.scope.is_missing(to))
+        let mut pieces = sides.flat_map(|side| &side.pieces);
+        pieces.any(|piece| match piece {
+            Piece::Reference {
+                to, default: None, ..
+            } => self.scope.is_missing(*to),
+            _ => false,
+        })
     }
 
     fn undecided(&self, why: &str) {
@@ -288,7 +297,7 @@ mod tests {
     use crate::text::condition_parser::{parse, symbols};
     use crate::text::diagnostic::SyntaxError;
     use crate::text::source::Span;
-    use crate::text::template::{self, Field};
+    use crate::text::template::{self, Field, WrittenReference};
 
     /// A result that is missing; those of other tasks are empty.
     const MISSING: Reference = Reference::Field {
@@ -346,7 +355,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Expr, SyntaxError> {
         let at = Span::new(0, 0, text.len());
-        let mut resolve = |name: &str, at| match name {
+        let mut resolve = |WrittenReference { name, at, .. }: WrittenReference| match name {
             "EVIL" => vec![Piece::data(b"x | true", at)],
             "EMPTY" => vec![Piece::data(b"", at)],
             "WORD" => vec![Piece::data(b"97%", at)],
@@ -354,6 +363,7 @@ mod tests {
                 to: MISSING,
                 at,
                 written: "@9_stdout@".into(),
+                default: None,
             }],
             name => vec![Piece::of_global(name.to_lowercase(), at)],
         };
@@ -625,7 +635,8 @@ mod tests {
     fn operators_in_lower_case_within_a_pattern_are_noticed() {
         let swallowed = |text: &str| {
             let at = Span::new(0, 0, text.len());
-            let value = template::parse(text, at, &mut |_, at| vec![Piece::data(b"", at)]);
+            let value =
+                template::parse(text, at, &mut |written| vec![Piece::data(b"", written.at)]);
             let parsed = parse(&symbols(&value), at).unwrap_or_else(|e| panic!("{text}: {e:?}"));
             let found = parsed.swallowed.into_iter();
             let found = found.map(|s| format!("{} at {}", s.operator, s.at.start));

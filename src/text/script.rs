@@ -24,6 +24,19 @@ pub struct Script {
     pub text: Template,
     /// The value of `TASKER_VALUE_1`, `TASKER_VALUE_2`, ….
     pub values: Vec<Template>,
+    /// The words that contain references.
+    pub words: Vec<ScriptWord>,
+}
+
+/// A word of a script, to see what is left of it when a result is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScriptWord {
+    /// Without its quotes and without `*` and `?`. `$` replaces what only the shell
+    /// knows.
+    pub text: Template,
+    /// The shell makes several words of it (`{a,b}`).
+    pub expands: bool,
+    has_brace: bool,
 }
 
 /// The name of a shell variable, numbered from 1.
@@ -90,6 +103,8 @@ struct Scanner<'a> {
     tests: Vec<TestCommand>,
     /// The error that `end_word` found.
     refused: Option<SyntaxError>,
+    /// The words that are being read, one for each open `Commands`.
+    unquoted: Vec<ScriptWord>,
     script: Script,
 }
 
@@ -133,11 +148,13 @@ pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
                 // It would change the meaning of the variable: `\"`, `$"`, `$$`.
                 scanner.script.text.push_char('\\', at, secret);
                 scanner.script.text.push_char(c, at, secret);
+                scanner.unquoted_word().text.push_char(c, at, secret);
                 scanner.at_word_start = false;
                 scanner.word.push(c);
             }
             Symbol::Char { c, at, secret, .. } => {
                 scanner.script.text.push_char(c, at, secret);
+                scanner.add_unquoted(c, at, secret);
                 scanner.step(c, at);
             }
         }
@@ -151,6 +168,7 @@ pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
 impl<'a> Scanner<'a> {
     fn finish(mut self) -> Result<Script, SyntaxError> {
         self.end_word();
+        self.end_unquoted_word();
         if let Some(refused) = self.refused {
             return Err(refused);
         }
@@ -173,6 +191,7 @@ impl<'a> Scanner<'a> {
     fn push(&mut self, context: Context, at: Span) {
         self.open.push((context, at));
         if let Context::Commands { .. } = context {
+            self.unquoted.push(ScriptWord::default());
             self.begin_command();
         }
     }
@@ -187,8 +206,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn pop(&mut self) {
-        if self.open.len() > 1 {
-            self.open.pop();
+        if self.open.len() > 1
+            && let Some((Context::Commands { .. }, _)) = self.open.pop()
+        {
+            self.end_unquoted_word();
+            self.unquoted.pop();
         }
         let depth = self.open.len();
         self.cases.retain(|(level, _)| *level <= depth);
@@ -199,6 +221,7 @@ impl<'a> Scanner<'a> {
         let level = self.open.len();
         self.tests.retain(|test| test.double || test.level != level);
         self.word.clear();
+        self.end_unquoted_word();
         self.at_command = true;
         self.at_assignment = true;
         self.after_for = false;
@@ -237,6 +260,7 @@ impl<'a> Scanner<'a> {
         let at = piece.at();
         self.at_word_start = false;
         self.word.push('@');
+        self.unquoted_word().text.pieces.push(piece.clone());
         if let Piece::Reference { to, .. } = piece
             && !to.is_data()
         {
@@ -317,10 +341,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn number_of(&mut self, piece: &Piece) -> usize {
-        let same = |value: &Template| match (value.pieces.first(), piece) {
-            (Some(Piece::Reference { to: a, .. }), Piece::Reference { to: b, .. }) => a == b,
-            _ => false,
+        let key = |piece: &Piece| match piece {
+            Piece::Reference { to, default, .. } => Some((*to, default.clone())),
+            _ => None,
         };
+        let wanted = key(piece);
+        let same =
+            |value: &Template| wanted.is_some() && value.pieces.first().and_then(key) == wanted;
         if let Some(found) = self.script.values.iter().position(same) {
             return found + 1;
         }
@@ -328,6 +355,51 @@ impl<'a> Scanner<'a> {
             pieces: vec![piece.clone()],
         });
         self.script.values.len()
+    }
+
+    fn unquoted_word(&mut self) -> &mut ScriptWord {
+        if self.unquoted.is_empty() {
+            self.unquoted.push(ScriptWord::default());
+        }
+        let last = self.unquoted.len() - 1;
+        &mut self.unquoted[last]
+    }
+
+    /// Adds a character that was read in the innermost context to the word.
+    fn add_unquoted(&mut self, c: char, at: Span, secret: bool) {
+        let escaped = match self.peek(0) {
+            Some(next) if c == '\\' => next,
+            _ => c,
+        };
+        match (self.top(), c) {
+            (
+                Context::Commands { .. },
+                ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>',
+            ) => self.end_unquoted_word(),
+            (Context::Commands { .. }, '\'' | '"' | '*' | '?') | (Context::Double, '"') => {}
+            (Context::Commands { .. } | Context::Double, '\\') if escaped == '\n' => {}
+            (Context::Commands { .. } | Context::Double, '\\') => {
+                self.unquoted_word().text.push_char(escaped, at, secret)
+            }
+            (Context::Commands { .. }, '{' | ',') => {
+                let word = self.unquoted_word();
+                word.text.push_char(c, at, secret);
+                word.has_brace |= c == '{';
+                word.expands |= word.has_brace && c == ',';
+            }
+            (Context::Single, '\'') => {}
+            (Context::Commands { .. } | Context::Double | Context::Single, c) => {
+                self.unquoted_word().text.push_char(c, at, secret)
+            }
+            _ => {}
+        }
+    }
+
+    fn end_unquoted_word(&mut self) {
+        let word = std::mem::take(self.unquoted_word());
+        if word.text.depends_on_run() {
+            self.script.words.push(word);
+        }
     }
 
     fn step(&mut self, c: char, at: Span) {
@@ -583,10 +655,10 @@ fn is_assignment(word: &str) -> bool {
 mod tests {
     use super::*;
     use crate::text::chance::Chance;
-    use crate::text::template::parse;
+    use crate::text::template::{WrittenReference, parse};
 
     fn scanned(line: &str) -> Result<String, String> {
-        let mut resolve = |name: &str, at| match name {
+        let mut resolve = |WrittenReference { name, at, .. }: WrittenReference| match name {
             "TEXT" => vec![Piece::of_global("a; b", at)],
             _ => vec![Piece::data(b"data", at)],
         };

@@ -1,4 +1,4 @@
-//! Values that contain references: `@NAME@`, `@5_stdout@`, `@hostname@`, `@@`.
+//! Values that contain references: `@NAME@`, `@5_stdout@`, `@5_stdout:-none@`, `@@`.
 //!
 //! A value is parsed once, into pieces that record where each part came from. That
 //! origin keeps data from becoming syntax (SPEC §2.4): only `Text` is ever split,
@@ -105,6 +105,17 @@ impl Field {
             .map_or("", |(n, _)| n)
     }
 
+    /// Whether a command cannot do without it: a missing one fails the task
+    /// unstarted (SPEC §2.1).
+    pub fn is_required(self) -> bool {
+        matches!(self, Field::Stdout | Field::StdoutFile) || self.is_host_set()
+    }
+
+    /// Whether it is a set of a block's hosts.
+    pub fn is_host_set(self) -> bool {
+        self.is_block_only() && !matches!(self, Field::Count(_))
+    }
+
     /// Whether only blocks have this field.
     pub fn is_block_only(self) -> bool {
         matches!(self, Field::Count(_) | Field::Hosts(_))
@@ -156,6 +167,8 @@ pub enum Piece {
         to: Reference,
         at: Span,
         written: String,
+        /// Replaces an empty or missing value: the TEXT of `@ID_FIELD:-TEXT@`.
+        default: Option<Box<str>>,
     },
 }
 
@@ -168,6 +181,15 @@ pub struct Template {
 /// Supplies the values of references during a run.
 pub trait Lookup {
     fn value(&self, reference: Reference) -> Cow<'_, [u8]>;
+
+    /// The value, or the default where it is empty or missing.
+    fn value_or<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> Cow<'v, [u8]> {
+        let value = self.value(reference);
+        match default {
+            Some(default) if value.is_empty() => Cow::Borrowed(default.as_bytes()),
+            _ => value,
+        }
+    }
 }
 
 impl Template {
@@ -216,7 +238,9 @@ impl Template {
             match piece {
                 Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
                 Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
-                Piece::Reference { to, .. } => out.extend_from_slice(&values.value(*to)),
+                Piece::Reference { to, default, .. } => {
+                    out.extend_from_slice(&values.value_or(*to, default.as_deref()))
+                }
             }
         }
         out
@@ -233,8 +257,16 @@ impl Template {
                 }
                 Piece::Text { text, .. } => out.push_str(text),
                 Piece::Data { bytes, .. } => out.push_str(&String::from_utf8_lossy(bytes)),
-                Piece::Reference { to, written, .. } => match values {
-                    Some(values) => out.push_str(&String::from_utf8_lossy(&values.value(*to))),
+                Piece::Reference {
+                    to,
+                    written,
+                    default,
+                    ..
+                } => match values {
+                    Some(values) => {
+                        let value = values.value_or(*to, default.as_deref());
+                        out.push_str(&String::from_utf8_lossy(&value))
+                    }
                     None => out.push_str(written),
                 },
             }
@@ -343,16 +375,26 @@ impl Piece {
     }
 }
 
-/// Turns the name between two `@` into pieces; reports an unknown name itself.
-pub type ReferenceLookup<'a> = dyn FnMut(&str, Span) -> Vec<Piece> + 'a;
+/// A reference as it is written: `@NAME@` or `@NAME:-TEXT@`.
+pub struct WrittenReference<'a> {
+    pub name: &'a str,
+    /// TEXT, in which `@@` has become `@`.
+    pub default: Option<String>,
+    pub at: Span,
+}
+
+/// Turns a reference into pieces; reports an unknown name itself.
+pub type ReferenceLookup<'a> = dyn FnMut(WrittenReference) -> Vec<Piece> + 'a;
 
 /// Parses a value.
 ///
 /// ```text
-/// value     := { "@@" | "@" NAME "@" | any character }
+/// value     := { "@@" | "@" NAME [ ":-" TEXT ] "@" | any character }
 /// NAME      := letters, digits and "_"
+/// TEXT      := { "@@" | any character but "@" }
 /// ```
-/// An `@` that does not begin a reference is literal (`user@host`).
+/// An `@` that does not begin a reference is literal (`user@host`). TEXT is literal:
+/// it is never split, and holds no reference.
 pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
     // Most values are one piece of text; `push` would reserve room for four.
     if !value.is_empty() && !value.contains('@') {
@@ -374,32 +416,62 @@ pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
     };
     while let Some(found) = value[next..].find('@') {
         let open = next + found;
-        let name = reference_name(&value[open + 1..]);
-        match name {
-            Some("") => {
-                text(from, open + 1, &mut pieces);
-                from = open + 2;
-                next = from;
-            }
-            Some(name) => {
-                text(from, open, &mut pieces);
-                let end = open + name.len() + 2;
-                pieces.extend(resolve(name, at.part(open, end)));
-                from = end;
-                next = end;
-            }
-            None => next = open + 1,
+        let after = &value[open + 1..];
+        if after.starts_with('@') {
+            text(from, open + 1, &mut pieces);
+            from = open + 2;
+            next = from;
+        } else if let Some((name, default, length)) = reference(after) {
+            text(from, open, &mut pieces);
+            from = open + 1 + length;
+            next = from;
+            pieces.extend(resolve(WrittenReference {
+                name,
+                default,
+                at: at.part(open, from),
+            }));
+        } else {
+            next = open + 1;
         }
     }
     text(from, value.len(), &mut pieces);
     Template { pieces }
 }
 
+/// After the `@` that opens a reference: its name, its default, and the length up to
+/// the end of the closing `@`.
+pub fn reference(after: &str) -> Option<(&str, Option<String>, usize)> {
+    let end = after.find(|c| !is_name_char(c))?;
+    let (name, rest) = after.split_at(end);
+    if let Some(rest) = rest.strip_prefix(":-").filter(|_| !name.is_empty()) {
+        let (default, length) = default_text(rest)?;
+        return Some((name, Some(default), end + 2 + length));
+    }
+    rest.starts_with('@').then_some((name, None, end + 1))
+}
+
+/// The default that begins the text, and its length with the closing `@`.
+fn default_text(rest: &str) -> Option<(String, usize)> {
+    let mut text = String::new();
+    let mut from = 0;
+    loop {
+        let end = from + rest[from..].find('@')?;
+        text.push_str(&rest[from..end]);
+        if !rest[end + 1..].starts_with('@') {
+            return Some((text, end + 1));
+        }
+        text.push('@');
+        from = end + 2;
+    }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
 /// The name up to the closing `@`, empty for `@@`; `None` if there is no reference.
 pub fn reference_name(after: &str) -> Option<&str> {
-    let end = after
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(after.len());
+    let end = after.find(|c| !is_name_char(c)).unwrap_or(after.len());
     after[end..].starts_with('@').then(|| &after[..end])
 }
 
@@ -498,8 +570,11 @@ mod tests {
 
     fn shape(value: &str) -> String {
         let mut seen = String::new();
-        let mut resolve = |name: &str, at: Span| {
-            vec![Piece::data(format!("<{name}:{}-{}>", at.start, at.end), at)]
+        let mut resolve = |written: WrittenReference| {
+            let WrittenReference { name, default, at } = written;
+            let default = default.map_or(String::new(), |d| format!(" else {d}"));
+            let seen = format!("<{name}:{}-{}{default}>", at.start, at.end);
+            vec![Piece::data(seen, at)]
         };
         for piece in parse(value, Span::new(0, 0, value.len()), &mut resolve).pieces {
             match piece {
@@ -520,6 +595,18 @@ mod tests {
         assert_eq!(shape("@@X@@"), "@X@");
         assert_eq!(shape("@ @"), "@ @");
         assert_eq!(shape("a@b @X@"), "a@b <X:4-7>");
+    }
+
+    #[test]
+    fn a_default_ends_at_the_next_single_sign() {
+        assert_eq!(shape("@X:-none@"), "<X:0-9 else none>");
+        assert_eq!(shape("a @X:-@ b"), "a <X:2-7 else > b");
+        assert_eq!(shape("@X:-a b 'c@@d\"@!"), "<X:0-15 else a b 'c@d\">!");
+        assert_eq!(shape("@X:-:-}@@Y@"), "<X:0-11 else :-}@Y>");
+        assert_eq!(shape("@X:-open"), "@X:-open");
+        assert_eq!(shape("@X:-open@@"), "@X:-open@");
+        assert_eq!(shape("@:-x@ @X:x@ @X-x@"), "@:-x@ @X:x@ @X-x@");
+        assert_eq!(shape("u@host:/x @Y@"), "u@host:/x <Y:10-13>");
     }
 
     #[test]

@@ -216,10 +216,10 @@ fn is_operator(bare: &str) -> bool {
 mod tests {
     use super::*;
     use crate::text::chance::Chance;
-    use crate::text::template::parse;
+    use crate::text::template::{WrittenReference, parse};
 
     fn words(line: &str) -> Result<Vec<String>, u32> {
-        let mut resolve = |name: &str, at| match name {
+        let mut resolve = |WrittenReference { name, at, .. }: WrittenReference| match name {
             "OPTS" => vec![Piece::of_global("--a '--b c'", at)],
             "PRICE" => vec![Piece::of_global("$HOME", at)],
             _ => vec![Piece::data(b"x; 'y z", at)],

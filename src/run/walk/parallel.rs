@@ -18,6 +18,7 @@ use crate::plan::waves;
 use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
+use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
 use crate::task::values::{Unreachable, Wave};
@@ -148,9 +149,8 @@ impl Engine<'_> {
     /// The hosts of a node set, which may come from results, within `--limit` and
     /// `--exclude`.
     fn hosts(&mut self, set: &Template, context: &TaskContext) -> Result<Vec<String>, String> {
-        let text = self.evaluate(context, |values| {
-            String::from_utf8_lossy(&set.fill(values)).into_owned()
-        });
+        let text = self.evaluate(context, |values| required::fill(set, values))?;
+        let text = String::from_utf8_lossy(&text);
         let expanded =
             nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
         if set.known_text().is_none() && !expanded.repeated.is_empty() {
@@ -158,6 +158,9 @@ impl Engine<'_> {
             let hosts = nodeset::fold(&expanded.repeated);
             let text = format!("given more than once: {hosts}; each runs once");
             self.warn(&context.label, &text);
+        }
+        if expanded.hosts.is_empty() {
+            self.warn(&context.label, "the set of hosts is empty; nothing is run");
         }
         let mut hosts = expanded.hosts;
         hosts.retain(|host| self.settings.selection.allows(host));

@@ -1,0 +1,80 @@
+//! What a command runs with must be there: a missing result fails the task before it
+//! starts (SPEC §2.1).
+#![forbid(unsafe_code)]
+
+use super::evaluation::Evaluation;
+use crate::task::Ix;
+use crate::text::template::{Field, Piece, Reference, Template};
+
+/// How many characters of a word an error shows.
+const SHOWN: usize = 200;
+
+/// The value; no result in it is missing.
+///
+/// # Errors
+/// Which reference has no value, why, and what to write instead.
+pub fn fill(value: &Template, evaluation: &Evaluation) -> Result<Vec<u8>, String> {
+    check(value, evaluation)?;
+    Ok(value.fill(evaluation))
+}
+
+/// Checks that no result in the value is missing.
+///
+/// # Errors
+/// As for `fill`.
+pub fn check(value: &Template, evaluation: &Evaluation) -> Result<(), String> {
+    for (task, field, written) in results_without_default(value) {
+        if field.is_required()
+            && let Some(why) = evaluation.why_missing(task, field)
+        {
+            return Err(format!(
+                "`{written}` is missing: {why}; {}",
+                remedy(written)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no empty result leaves a path without its last part: `/srv/@0_stdout@`
+/// must not become `/srv/`. `expands` says that a shell makes several words of it.
+///
+/// # Errors
+/// As for `fill`.
+pub fn check_path(word: &Template, expands: bool, evaluation: &Evaluation) -> Result<(), String> {
+    let empty = results_without_default(word).find(|(task, field, _)| {
+        let (task, field) = (*task, *field);
+        let to = Reference::Field { task, field };
+        evaluation.value_within(to, None, SHOWN).is_empty()
+    });
+    let Some((_, _, written)) = empty else {
+        return Ok(());
+    };
+    if !expands && !word.fill(evaluation).ends_with(b"/") {
+        return Ok(());
+    }
+    let left: String = word.shown(Some(evaluation)).chars().take(SHOWN).collect();
+    let remedy = remedy(written);
+    Err(format!(
+        "`{written}` is empty and leaves `{left}`; {remedy}"
+    ))
+}
+
+/// The references to results that have no default, each as it is written.
+fn results_without_default(value: &Template) -> impl Iterator<Item = (Ix, Field, &str)> {
+    value.pieces.iter().filter_map(|piece| match piece {
+        Piece::Reference {
+            to: Reference::Field { task, field },
+            written,
+            default: None,
+            ..
+        } => Some((*task, *field, written.as_str())),
+        _ => None,
+    })
+}
+
+/// The two ways to run the task without the result.
+fn remedy(written: &str) -> String {
+    let name = written.trim_matches('@');
+    format!("give it a default, `@{name}:-TEXT@`, or the task a `condition=`")
+}

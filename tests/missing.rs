@@ -1,0 +1,414 @@
+//! Missing results (SPEC §2.1): no command runs with nothing where a result should
+//! be, wherever it is used and why ever it is missing, unless a default says so.
+
+mod support;
+
+use support::{Ran, Sandbox};
+
+/// Writes what it ran with: its arguments, input, directory and variable.
+const MARK: &str = "#!/bin/bash\n{ printf '<%s>' \"$@\"; printf 'in:%s dir:%s env:%s' \"$(cat)\" \"${PWD##*/}\" \"$VALUE\"; } >> \"$HOME/ran\"\n";
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.program("mark", MARK);
+    sandbox.program("silent", "#!/bin/sh\n");
+    sandbox.file("sub/file", "");
+    sandbox
+}
+
+fn run(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Ran {
+    let _ = std::fs::remove_file(sandbox.path.join("ran"));
+    let mut all = vec!["--skip-host-validation"];
+    all.extend(options);
+    sandbox.run(tasks, &all)
+}
+
+/// How the result of task 12 comes to be missing: tasks, options, and the reason.
+const WAYS: [(&str, &str, &[&str], &str); 7] = [
+    (
+        "jumped over",
+        "task=1\nexec=local\ncommand=true\ngoto=20\ntask=12\nexec=local\ncommand=echo x\n",
+        &[],
+        "task 12 has not run",
+    ),
+    (
+        "left out by --start-from",
+        "task=12\nexec=local\ncommand=echo x\n",
+        &["--start-from=20"],
+        "task 12 has not run",
+    ),
+    (
+        "skipped",
+        "task=12\nexec=local\ncommand=echo x\ncondition=false\n",
+        &[],
+        "task 12 was skipped",
+    ),
+    (
+        "not started",
+        "task=10\ntype=parallel\ntasks=11,12\nmax_parallel=1\nfail_fast=true\nnext=always\n\
+         task=11\nexec=local\ncommand=false\ntask=12\nexec=local\ncommand=echo x\n",
+        &[],
+        "task 12 was not started",
+    ),
+    (
+        "its program is missing",
+        "task=12\nexec=local\ncommand=./absent\nnext=always\n",
+        &[],
+        "task 12 could not be started",
+    ),
+    (
+        "its directory is missing",
+        "task=12\nexec=local\ncommand=echo x\nworkdir=absent\nnext=always\n",
+        &[],
+        "task 12 could not be started",
+    ),
+    (
+        "the result that it needs is missing",
+        "task=1\nexec=local\ncommand=true\ngoto=12\ntask=2\nexec=local\ncommand=true\n\
+         task=12\nexec=local\ncommand=echo @2_stdout@\nnext=always\n",
+        &[],
+        "task 12 could not be started",
+    ),
+];
+
+/// Where a result is used (`{}`), a default, and what then runs.
+const PLACES: [(&str, &str, &str, &str); 15] = [
+    (
+        "a word",
+        "exec=local\ncommand=./mark {}",
+        "a b",
+        "<a b>in: dir:HOME env:",
+    ),
+    (
+        "part of a word",
+        "exec=local\ncommand=./mark x{}y",
+        "'",
+        "<x'y>in: dir:HOME env:",
+    ),
+    (
+        "a quoted word",
+        "exec=local\ncommand=./mark \"1 {} 2\"",
+        "\"",
+        "<1 \" 2>in: dir:HOME env:",
+    ),
+    (
+        "nothing",
+        "exec=local\ncommand=./mark x{} {}",
+        "",
+        "<x><>in: dir:HOME env:",
+    ),
+    (
+        "a path",
+        "exec=local\ncommand=./mark -rf /srv/{}",
+        "@@",
+        "<-rf></srv/@>in: dir:HOME env:",
+    ),
+    (
+        "arguments",
+        "exec=local\ncommand=./mark\narguments=1 {}",
+        "$HOME `id`",
+        "<1><$HOME `id`>in: dir:HOME env:",
+    ),
+    (
+        "a script",
+        "exec=shell\ncommand=./mark {}",
+        "$(id); id",
+        "<$(id); id>in: dir:HOME env:",
+    ),
+    (
+        "a script's quotes",
+        "exec=shell\ncommand=./mark \"1 {}\" '2 {}'",
+        "a  \"'b",
+        "<1 a  \"'b><2 a  \"'b>in: dir:HOME env:",
+    ),
+    (
+        "a script's path",
+        "exec=shell\ncommand=./mark -rf \"/srv/{}\"/*",
+        "x y",
+        "<-rf></srv/x y/*>in: dir:HOME env:",
+    ),
+    (
+        "stdin",
+        "exec=local\ncommand=./mark\nstdin={}",
+        "none",
+        "<>in:none dir:HOME env:",
+    ),
+    (
+        "part of stdin",
+        "exec=local\ncommand=./mark\nstdin=got {}",
+        "a | b",
+        "<>in:got a | b dir:HOME env:",
+    ),
+    (
+        "workdir",
+        "exec=local\ncommand=../mark\nworkdir={}",
+        "sub",
+        "<>in: dir:sub env:",
+    ),
+    (
+        "env",
+        "exec=local\ncommand=./mark\nenv.VALUE={}",
+        "a=b",
+        "<>in: dir:HOME env:a=b",
+    ),
+    (
+        "hostname",
+        "exec=local\ncommand=./mark @hostname@\nhostname={}",
+        "web1",
+        "<web1>in: dir:HOME env:",
+    ),
+    (
+        "hostnames",
+        "type=parallel\nexec=local\ncommand=./mark @hostname@\nmax_parallel=1\nhostnames={}",
+        "web[1-2]",
+        "<web1>in: dir:HOME env:<web2>in: dir:HOME env:",
+    ),
+];
+
+#[test]
+fn nothing_runs_without_a_result_wherever_it_is_used() {
+    let sandbox = sandbox();
+    for (way, before, options, reason) in WAYS {
+        for (place, task, default, expected) in PLACES {
+            let name = sandbox.path.file_name().expect("a name").to_string_lossy();
+            let expected = expected.replace("dir:HOME", &format!("dir:{name}"));
+            let used = |reference: &str| {
+                let task = task.replace("{}", reference);
+                format!("{before}task=20\n{task}\n")
+            };
+            let what = format!("{place}, {way}");
+            let ran = run(&sandbox, &used("@12_stdout@"), options);
+            // A run that stops at a block ends with 10 (SPEC §3.8).
+            let code = if place == "hostnames" { 10 } else { 126 };
+            assert_eq!(ran.code, code, "{what}: {}{}", ran.stdout, ran.stderr);
+            assert!(!sandbox.exists("ran"), "{what}");
+            let told = format!(
+                "`@12_stdout@` is missing: {reason}; give it a default, `@12_stdout:-TEXT@`, or the task a `condition=`"
+            );
+            assert!(ran.stderr.contains(&told), "{what}: {}", ran.stderr);
+
+            let ran = run(&sandbox, &used(&format!("@12_stdout:-{default}@")), options);
+            assert_eq!(ran.code, 0, "{what}: {}", ran.stderr);
+            assert_eq!(sandbox.read("ran"), expected, "{what}");
+
+            // With a condition the task is skipped.
+            let guarded = used("@12_stdout@") + "condition=@12_outcome@ = ok\n";
+            let ran = run(&sandbox, &guarded, options);
+            assert_eq!(ran.code, 0, "{what}: {}", ran.stderr);
+            assert!(!sandbox.exists("ran"), "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_result_never_leaves_a_path_without_its_last_part() {
+    let sandbox = sandbox();
+    let before = "task=0\nexec=local\ncommand=./silent\n";
+    let refused = [
+        "exec=local\ncommand=./mark -rf /srv/@0_stdout@",
+        "exec=local\ncommand=./mark -rf '/srv/@0_stdout@'",
+        "exec=local\ncommand=./mark -rf @0_stdout@/",
+        "exec=local\ncommand=./mark --dir=/srv/@0_stderr@",
+        "exec=local\ncommand=./mark /srv/@0_stdout@@0_stdout_file@",
+        "exec=local\ncommand=./mark\narguments=host:/srv/@0_stdout@/",
+        "exec=local\ncommand=../mark\nworkdir=sub/@0_stdout@",
+        "exec=local\ncommand=./mark\nenv.VALUE=/srv/@0_stdout@",
+        "exec=local\ncommand=sh -c './mark /srv/@0_stdout@'",
+        "exec=shell\ncommand=./mark -rf /srv/@0_stdout@",
+        "exec=shell\ncommand=./mark \"/srv/@0_stdout@\" x",
+        "exec=shell\ncommand=./mark \"/srv/\"'@0_stdout@'",
+        "exec=shell\ncommand=./mark '/srv/'@0_stdout@; true",
+        "exec=shell\ncommand=./mark /srv\\/@0_stdout@",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@/*",
+        "exec=shell\ncommand=./mark \"/srv/@0_stdout@\"*",
+        "exec=shell\ncommand=./mark /srv/{@0_stdout@,x}",
+        "exec=shell\ncommand=true && (./mark /srv/@0_stdout@)",
+        "exec=shell\ncommand=x=$(./mark /srv/@0_stdout@); true",
+        "exec=shell\ncommand=x=\"$(./mark \"/srv/@0_stdout@\")\"; true",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@>/dev/null",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@|cat",
+        "exec=shell\ncommand=dir=/srv/@0_stdout@; ./mark $dir",
+        "exec=shell\ncommand=for f in /srv/@0_stdout@; do ./mark $f; done",
+        "exec=shell\ncommand=case x in x) ./mark /srv/@0_stdout@;; esac",
+        "exec=shell\ncommand=cd /srv/@0_stdout@ && ./mark -rf *",
+    ];
+    for task in refused {
+        let ran = run(&sandbox, &format!("{before}task=1\n{task}\n"), &[]);
+        assert_eq!(ran.code, 126, "{task}: {}{}", ran.stdout, ran.stderr);
+        assert!(!sandbox.exists("ran"), "{task}");
+        let told =
+            ran.stderr.contains("` is empty and leaves `") && ran.stderr.contains(":-TEXT@`");
+        assert!(told, "{task}: {}", ran.stderr);
+
+        // An empty default says that this is meant.
+        let meant = task.replace("_stdout@", "_stdout:-@");
+        let meant = meant.replace("_stdout_file@", "_stdout_file:-@");
+        let meant = meant
+            .replace("_stderr@", "_stderr:-@")
+            .replace("cd /srv/", "cd ./");
+        let ran = run(&sandbox, &format!("{before}task=1\n{meant}\n"), &[]);
+        assert_eq!(ran.code, 0, "{meant}: {}", ran.stderr);
+        assert!(sandbox.exists("ran"), "{meant}");
+    }
+    // Elsewhere an empty output is an output.
+    let free = [
+        "exec=local\ncommand=./mark @0_stdout@ /srv/",
+        "exec=local\ncommand=./mark /srv/@0_stdout@x",
+        "exec=local\ncommand=./mark /srv/@0_exit@",
+        "exec=local\ncommand=./mark\nstdin=/srv/@0_stdout@",
+        "exec=shell\ncommand=./mark \"@0_stdout@\" /srv/",
+        "exec=shell\ncommand=[ -n \"@0_stdout@\" ] || ./mark /srv/*",
+        "exec=shell\ncommand=./mark '{\"a\":1,\"b\":\"@0_stdout@\"}'",
+    ];
+    for task in free {
+        let ran = run(&sandbox, &format!("{before}task=1\n{task}\n"), &[]);
+        assert_eq!(ran.code, 0, "{task}: {}", ran.stderr);
+        assert!(sandbox.exists("ran"), "{task}");
+    }
+}
+
+#[test]
+fn the_fields_of_a_task_that_did_not_run() {
+    let sandbox = sandbox();
+    let fields = "<@12_exit@|@12_success@|@12_outcome@|@12_duration@|@12_attempts@|@12_hostname@|@12_command@|@12_stderr@|@12_stderr_file@>";
+    for (way, before, options, _) in WAYS {
+        let task = format!("task=20\nexec=local\ncommand=./mark '{fields}'\n");
+        let ran = run(&sandbox, &format!("{before}{task}"), options);
+        assert_eq!(ran.code, 0, "{way}: {}", ran.stderr);
+        let ran = sandbox.read("ran");
+        let expected = match way {
+            "skipped" => "<<-1|false|skipped||||||>>",
+            "not started" => "<<-1|false|not_started||||||>>",
+            "jumped over" | "left out by --start-from" => "<<||||||||>>",
+            "its program is missing" => "<<127|false|failed|",
+            _ => "<<126|false|failed|",
+        };
+        assert!(ran.starts_with(expected), "{way}: {ran}");
+        if expected.ends_with("||>>") {
+            // One line, however many fields are used.
+            let log = sandbox.log();
+            assert_eq!(
+                log.matches("a reference to its result is empty").count(),
+                1,
+                "{log}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unreachable_host_leaves_no_output() {
+    let sandbox = sandbox();
+    // An ssh that reaches no host.
+    sandbox.program("bin/ssh", "#!/bin/sh\nexit 255\n");
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let run = |sandbox: &Sandbox, tasks: &str, options: &[&str]| {
+        sandbox.file("tasks.txt", tasks);
+        let mut command = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+        Ran::from(
+            command
+                .args(options)
+                .env("PATH", &path)
+                .output()
+                .expect("a run"),
+        )
+    };
+    let before = "task=12\nexec=ssh\nhostname=web1\ncommand=echo x\nnext=always\n";
+    let tasks =
+        format!("HOST=nowhere.invalid\n{before}task=20\nexec=local\ncommand=./mark @12_stdout@\n");
+    let ran = run(&sandbox, &tasks, &[]);
+    assert_eq!(ran.code, 126, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("is missing: task 12 did not reach its host"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!sandbox.exists("ran"));
+    let ran = run(&sandbox, &tasks.replace("_stdout@", "_stdout:-x@"), &[]);
+    assert_eq!((ran.code, &sandbox.read("ran")[..3]), (0, "<x>"));
+}
+
+#[test]
+fn a_missing_host_set_is_not_an_empty_one() {
+    let sandbox = sandbox();
+    let block = "task=10\ntype=parallel\nexec=local\nhostnames=a,b\ncommand=true\n";
+    let again = "task=20\ntype=parallel\nexec=local\nhostnames=@10_failed_hosts@\ncommand=./mark @hostname@\n";
+    // It has run: no host failed, and nothing is to be done.
+    let ran = run(&sandbox, &format!("{block}{again}"), &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("the set of hosts is empty; nothing is run"),
+        "{}",
+        ran.stdout
+    );
+    let ran = run(&sandbox, &format!("{block}condition=false\n{again}"), &[]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("`@10_failed_hosts@` is missing: task 10 was skipped"),
+        "{}",
+        ran.stderr
+    );
+    let all = again.replace("_hosts@", "_hosts:-c[1-2]@");
+    let ran = run(&sandbox, &format!("{block}condition=false\n{all}"), &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(sandbox.read("ran").contains("<c2>"));
+    assert!(!sandbox.exists("nothing"));
+}
+
+#[test]
+fn conditions_compare_with_the_default() {
+    let sandbox = sandbox();
+    for (way, before, options, _) in WAYS {
+        for (condition, holds) in [
+            ("@12_stdout:-a & b@ = \"a & b\"", true),
+            ("@12_stdout:-none@ = none", true),
+            ("@12_stdout:-none@ = x", false),
+            ("@12_stdout:-a@ = b | @12_stdout:-c d@ = c d", true),
+            ("@12_stdout:-5@ > 4", true),
+            ("@12_stdout:-it's @@home@ ~ @@h", true),
+            ("@12_stdout:-true@", true),
+            ("@12_stdout:-@ =", true),
+            ("\"x\" = @12_stdout:-x@", true),
+            ("\"a | b\" = @12_stdout:-a | b@", true),
+        ] {
+            let task = format!("task=20\nexec=local\ncommand=./mark\ncondition={condition}\n");
+            let ran = run(&sandbox, &format!("{before}{task}"), options);
+            assert_eq!(ran.code, 0, "{way}: {}", ran.stderr);
+            assert_eq!(sandbox.exists("ran"), holds, "{condition}, {way}");
+            let log = sandbox.log();
+            assert!(!log.contains("a reference to its result is empty"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_loop_begins_without_an_iteration_before() {
+    let sandbox = sandbox();
+    let tasks = "task=0\nexec=shell\ncommand=echo [@0_stdout@] | tee -a out\nnext=loop\nloop=2\n";
+    let ran = run(&sandbox, tasks, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(sandbox.read("out"), "[]\n[[]]\n");
+}
+
+#[test]
+fn a_rehearsal_does_not_take_an_output_for_empty() {
+    let sandbox = sandbox();
+    let tasks =
+        "task=0\nexec=local\ncommand=echo x\ntask=1\nexec=local\ncommand=echo /srv/@0_stdout@\n";
+    sandbox.file("tasks.txt", tasks);
+    let ran = sandbox.output(&["--assume=1=exit 0", "tasks.txt"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let jumped = "task=0\ntype=decision\nsuccess=true\non_success=2\ntask=1\nexec=local\ncommand=true\n\
+                  task=2\nexec=local\ncommand=echo @1_stdout@\n";
+    sandbox.file("tasks.txt", jumped);
+    let ran = sandbox.output(&["--assume=1=exit 0", "tasks.txt"]);
+    assert!(
+        ran.stdout.contains("task 1 has not run"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
