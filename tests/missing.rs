@@ -355,7 +355,34 @@ fn a_missing_host_set_is_not_an_empty_one() {
     let ran = run(&sandbox, &format!("{block}condition=false\n{all}"), &[]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(sandbox.read("ran").contains("<c2>"));
-    assert!(!sandbox.exists("nothing"));
+}
+
+#[test]
+fn no_criterion_makes_a_block_a_success_whose_command_misses_a_result() {
+    let sandbox = sandbox();
+    let before = "task=0\nexec=local\ncommand=echo x\ncondition=false\n";
+    for (exec, key) in [
+        ("local", "command=./mark @0_stdout@"),
+        ("shell", "command=./mark \"@0_stdout@\""),
+        ("local", "command=./mark\narguments=@0_stdout@"),
+        ("local", "command=./mark\nstdin=@0_stdout@"),
+        ("local", "command=./mark\nworkdir=@0_stdout@"),
+        ("local", "command=./mark\nenv.VALUE=@0_stdout@"),
+        ("@1_stdout@", "command=./mark\narguments=@0_stdout@"),
+    ] {
+        let tasks = format!(
+            "{before}task=1\nexec=local\ncommand=echo local\ntask=2\ntype=parallel\nhostnames=a,b\nexec={exec}\n{key}\n\
+             success=max_failed=100%\nretry_count=1\n"
+        );
+        let ran = run(&sandbox, &tasks, &[]);
+        assert_eq!(ran.code, 10, "{key}: {}{}", ran.stdout, ran.stderr);
+        assert!(
+            ran.stdout.contains("task 2: failed (nothing ran)"),
+            "{key}: {}",
+            ran.stdout
+        );
+        assert!(!sandbox.exists("ran"), "{key}");
+    }
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn is_needed(task: &Task, used: &ResultUse) -> bool {
 /// Whether the task's own condition asks about the same task.
 fn is_guarded(task: &Task, used: &ResultUse) -> bool {
     let mut uses = task.uses.iter().filter(|u| u.task == used.task);
-    uses.any(|u| is_in(task, u, &["condition"]))
+    task.condition.is_some() && uses.any(|u| is_in(task, u, &["condition"]))
 }
 
 /// `1, 2 or 3`, by their ids.
@@ -326,9 +326,11 @@ impl UseChecker<'_> {
             || !self.reached[node(here, true)]
             || self.dominators.as_ref().is_none_or(dominates)
             || self.find_paths_around(there, used).is_none()
+            || self.searches == 0
         {
             return Vec::new();
         }
+        self.searches -= 1;
         let Some((_, paths)) = self.paths.as_ref() else {
             return Vec::new();
         };

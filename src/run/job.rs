@@ -102,6 +102,33 @@ pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, Str
     Ok(host)
 }
 
+/// Checks that no result is missing that every copy of a block's command needs.
+///
+/// # Errors
+/// As for `required::check`.
+pub fn check_results(
+    command: &Command,
+    recipe: &Recipe,
+    evaluation: &Evaluation,
+) -> Result<(), String> {
+    let (words, line) = match recipe {
+        Recipe::Ready { payload, .. } => match payload {
+            Payload::Words { words, .. } => (&words[..], None),
+            Payload::Script(script) => (&script.values[..], None),
+        },
+        Recipe::Late | Recipe::None => (&[][..], Some(&command.command)),
+    };
+    let late = line.into_iter().chain(command.arguments.iter());
+    let others = [&command.stdin, &command.workdir].into_iter().flatten();
+    let variables = command.env.iter().map(|(_, value)| value);
+    words
+        .iter()
+        .chain(late)
+        .chain(others)
+        .chain(variables)
+        .try_for_each(|value| required::check(value, evaluation))
+}
+
 /// Makes the job of a command.
 ///
 /// # Errors

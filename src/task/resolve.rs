@@ -33,7 +33,11 @@ impl Resolver<'_> {
     /// The value at `at` as a template.
     pub fn parse_template(&mut self, at: Span) -> Template {
         let text = self.sources.snippet(at);
-        template::parse(text, at, &mut |written| self.reference(written))
+        let value = template::parse(text, at, &mut |written| self.reference(written));
+        if text.contains(":-") {
+            self.check_defaults(&value);
+        }
+        value
     }
 
     /// The condition at `at`; `None` if it is malformed, which is reported.
@@ -158,6 +162,61 @@ impl Resolver<'_> {
                 self.unknown(name, at);
                 // A piece, so that the value is not reported as empty too.
                 vec![Piece::of_global(String::new(), at)]
+            }
+        }
+    }
+
+    /// Reports a default that is never closed, and one that seems to hold a reference.
+    fn check_defaults(&mut self, value: &Template) {
+        let mut rest = value.pieces.as_slice();
+        while let Some((piece, after)) = rest.split_first() {
+            rest = after;
+            match piece {
+                Piece::Text {
+                    text,
+                    at,
+                    direct: true,
+                    ..
+                } => self.check_open_default(text, *at),
+                Piece::Reference {
+                    default: Some(text),
+                    at,
+                    ..
+                } => self.check_default(text, *at, after.first()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks a default; `next` follows its closing `@`.
+    fn check_default(&mut self, text: &str, at: Span, next: Option<&Piece>) {
+        // `@0_stdout:-x @1_stdout@`: the second reference closed the default.
+        if let Some(Piece::Text { text: next, .. }) = next
+            && let name = template::leading_name(next)
+            && self.field(name).is_some()
+            && next[name.len()..].starts_with(['@', ':'])
+        {
+            self.diagnostics
+                .error(at, "this default is never closed")
+                .help(format!("it takes the `@` of `@{name}` for its end"));
+            return;
+        }
+        let names = text.split('@').skip(1).map(template::leading_name);
+        let known = |n: &&str| self.globals.get(n).is_some() || self.field(n).is_some();
+        if let Some(name) = names.into_iter().find(known) {
+            let text = format!("`@{name}` in this default is text, not a reference");
+            self.diagnostics.warning(at, text);
+        }
+    }
+
+    fn check_open_default(&mut self, text: &str, at: Span) {
+        for (open, _) in text.match_indices('@') {
+            let name = template::leading_name(&text[open + 1..]);
+            let end = open + 1 + name.len();
+            if text[end..].starts_with(":-") && self.field(name).is_some() {
+                self.diagnostics
+                    .error(at.part(open, end + 2), "this default is never closed")
+                    .help(format!("write `@{name}:-TEXT@`"));
             }
         }
     }

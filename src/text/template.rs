@@ -441,8 +441,8 @@ pub fn parse(value: &str, at: Span, resolve: &mut ReferenceLookup) -> Template {
 /// After the `@` that opens a reference: its name, its default, and the length up to
 /// the end of the closing `@`.
 pub fn reference(after: &str) -> Option<(&str, Option<String>, usize)> {
-    let end = after.find(|c| !is_name_char(c))?;
-    let (name, rest) = after.split_at(end);
+    let name = leading_name(after);
+    let (end, rest) = (name.len(), &after[name.len()..]);
     if let Some(rest) = rest.strip_prefix(":-").filter(|_| !name.is_empty()) {
         let (default, length) = default_text(rest)?;
         return Some((name, Some(default), end + 2 + length));
@@ -465,14 +465,20 @@ fn default_text(rest: &str) -> Option<(String, usize)> {
     }
 }
 
+/// The characters of a name with which the text begins; they can be none.
+pub fn leading_name(text: &str) -> &str {
+    let end = text.find(|c| !is_name_char(c)).unwrap_or(text.len());
+    &text[..end]
+}
+
 fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// The name up to the closing `@`, empty for `@@`; `None` if there is no reference.
 pub fn reference_name(after: &str) -> Option<&str> {
-    let end = after.find(|c| !is_name_char(c)).unwrap_or(after.len());
-    after[end..].starts_with('@').then(|| &after[..end])
+    let name = leading_name(after);
+    after[name.len()..].starts_with('@').then_some(name)
 }
 
 /// A symbol of a value whose text is parsed as syntax.

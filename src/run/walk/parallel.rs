@@ -18,6 +18,7 @@ use crate::plan::waves;
 use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
+use crate::run::job;
 use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
@@ -114,8 +115,8 @@ impl Engine<'_> {
         parallel: &Parallel,
         context: &TaskContext,
     ) -> Result<Vec<Subtask>, String> {
-        let set = match &parallel.members {
-            Members::Hosts { set, .. } => set,
+        let (set, command) = match &parallel.members {
+            Members::Hosts { set, command } => (set, command),
             Members::Tasks(tasks) => {
                 let subtask = |member: &Ix| {
                     let context = TaskContext {
@@ -143,6 +144,12 @@ impl Engine<'_> {
             Subtask::new(host, context)
         };
         let hosts = self.hosts(set, context)?;
+        if !hosts.is_empty() {
+            let recipe = &self.workflow.recipes[context.at.task];
+            self.evaluate(context, |values| {
+                job::check_results(command, recipe, values)
+            })?;
+        }
         Ok(hosts.into_iter().enumerate().map(subtask).collect())
     }
 
