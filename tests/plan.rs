@@ -102,7 +102,7 @@ fn the_text_shows_what_runs_where_and_what_comes_next() {
         "   1  prepare",
         "      $ echo -n /srv/a /srv/stage",
         "      then 2; a failure ends the run",
-        "      parallel, at most 2 at once, on each of file:hosts",
+        "      parallel, at most 2 at once, on each of file:hosts: web[01-03] (3)",
         "      then 3; on failure go to 90",
         "      if @2_success_count@ > 1:",
         "          shell, timeout 20 s",
@@ -200,15 +200,13 @@ fn a_changed_byte_is_refused_and_shown() {
     let host = |s: &Sandbox| replace(s, "hosts", "03", "04");
     let order = |s: &Sandbox| replace(s, "hosts", "web[01-03]", "web02,web01,web03");
     let conf = |s: &Sandbox| replace(s, "tasker.conf", "timeout=100", "timeout=101");
-    let argv = |s: &Sandbox| replace(s, "tasker.conf", "argv=run", "argv=rum");
-    let secret = |s: &Sandbox| replace(s, "tasks.txt", "hunter22", "hunter23");
     let limit = |s: &Sandbox| replace(s, "tasks.txt", "max_parallel=2", "max_parallel=3");
     let none = |_: &Sandbox| {};
     let ran = plan_after(command, None);
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(
         ran.stderr
-            .contains("\n- task 90 command: echo undo\n+ task 90 command: echo undO\n"),
+            .contains("\n- task 90 words: echo undo\n+ task 90 words: echo undO\n"),
         "{ran:?}"
     );
     for (ran, named) in [
@@ -222,19 +220,339 @@ fn a_changed_byte_is_refused_and_shown() {
         ),
         (
             plan_after(conf, None),
-            "- default timeout: 100 s\n+ default timeout: 101 s",
+            "- task 1 timeout: 100 s\n+ task 1 timeout: 101 s",
         ),
-        (plan_after(argv, None), "+ exec type pod: argv \"rum\""),
-        (plan_after(secret, None), "+ global SECRET_KEY: *** ("),
         (plan_after(limit, None), "+ task 2 max_parallel: 3"),
         (
             plan_after(none, Some(("STAGE", "/srv/other"))),
-            "+ task 1 words: \"echo\" \"-n\" \"/srv/a\" \"/srv/other\"",
+            "+ task 1 words: echo -n /srv/a /srv/other",
         ),
     ] {
         assert_eq!(ran.code, 12, "{named}: {ran:?}");
         assert!(ran.stderr.contains(named), "{named}: {}", ran.stderr);
         assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+}
+
+/// A file in which every key that decides something is written.
+const EVERY_KEY: &str = "\
+--alert-on-failure=~/bin/page
+--deadline=+9h
+--report=out.html
+--max-steps=500
+# Keys
+SECRET_KEY=hunter22
+OTHER_KEY=$ROTATED
+SPARE=1
+N=4
+task=1
+name=first
+exec=local
+command=echo $STAGE
+arguments=@SECRET_KEY@
+env.PASS=@SECRET_KEY@
+stdin=@SECRET_KEY@ and more
+workdir=/tmp
+timeout=30  # seconds
+retry_count=2
+retry_delay=5s..2m
+retry_on=failed,3
+success=exit_0
+stdout_split=comma,1
+stderr_split=space,0
+sleep=5
+on_failure=91
+task=2
+type=parallel
+hostnames=file:hosts
+exec=pod
+command=run @1_stdout@
+max_parallel=2
+waves=1,rest
+wave_check=21
+wave_pause=30
+fail_fast=10%
+unreachable=skip
+block_timeout=600
+on_failure=91
+task=21
+exec=local
+command=true checked
+task=3
+type=parallel
+tasks=31,32
+condition=@2_success_count@ > 1
+next=min_success=1
+goto=91
+task=31
+hostname=db01
+exec=ssh
+command=true one
+task=32
+hostname=db02
+exec=ssh
+command=true two
+task=4
+type=conditional
+condition=@1_exit@ = @N@
+if_true_tasks=41,42
+if_false_tasks=43
+on_failure=91
+task=41
+exec=local
+command=true
+next=success
+task=42
+exec=local
+command=true
+on_success=6
+task=43
+return=7
+task=5
+exec=local
+command=true
+next=loop
+loop=3
+loop_break=stdout ~ up
+on_failure=91
+task=6
+exec=local
+command=true
+next=always
+task=7
+type=decision
+success=@6_exit@ = 0
+on_failure=91
+task=8
+exec=local
+command=true
+return=@1_exit@
+task=91
+exec=local
+command=true undo
+goto=95
+task=95
+exec=local
+command=true tell
+next=never
+task=99
+exec=local
+command=true off
+finally=true
+";
+
+/// The four forms of the plan of `EVERY_KEY`, without its id, and the id.
+fn forms(
+    sandbox: &Sandbox,
+    options: &[&str],
+    environment: &[(&str, &str)],
+) -> (Vec<String>, String) {
+    let form = |form: &str| {
+        let form = format!("--show-plan={form}");
+        let mut all = vec!["--config=tasker.conf", "--skip-host-validation", &form];
+        all.extend(options);
+        all.push("tasks.txt");
+        let mut command = sandbox.tasker(&all);
+        command
+            .env("STAGE", "/srv/stage")
+            .env("ROTATED", "swordfish");
+        command.envs(environment.iter().copied());
+        let ran = Ran::from(command.output().expect("tasker runs"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("swordfish"), "{}", ran.stdout);
+        ran.stdout
+    };
+    let text = form("text");
+    let id = text.lines().find_map(|l| l.strip_prefix("plan: "));
+    let id = id.expect("the plan's id").to_string();
+    let json = form("json");
+    let (_, digits) = json.split_once("\"plan_id\":\"").expect("its id");
+    let json = json.replace(&digits[..64], "ID");
+    let forms = vec![text.replace(&id, "ID"), form("dot"), form("mermaid"), json];
+    (forms, id)
+}
+
+fn every_key() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", EVERY_KEY);
+    sandbox.file("hosts", "web[01-03]\n");
+    sandbox.program("bin/page", "#!/bin/sh\n");
+    sandbox.file(
+        "tasker.conf",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+    );
+    sandbox
+}
+
+/// Each of these is another plan, and every form of the plan shows the difference.
+const DECIDING: &[(&str, &str, &str)] = &[
+    ("tasks.txt", "~/bin/page", "~/bin/../bin/page"),
+    ("tasks.txt", "+9h", "+8h"),
+    ("tasks.txt", "out.html", "off.html"),
+    ("tasks.txt", "max-steps=500", "max-steps=501"),
+    ("tasks.txt", "--report", "--keep-going\n--report"),
+    ("tasks.txt", "SECRET_KEY=hunter22", "SECRET_KEY=$ROTATED"),
+    ("tasks.txt", "OTHER_KEY=$ROTATED", "OTHER_KEY=$TASKER_B"),
+    ("tasks.txt", "SPARE=1", "SPARE=2"),
+    ("tasks.txt", "N=4", "N=5"),
+    ("tasks.txt", "name=first", "name=begin"),
+    ("tasks.txt", "echo $STAGE", "echo -n $STAGE"),
+    (
+        "tasks.txt",
+        "arguments=@SECRET_KEY@",
+        "arguments=@OTHER_KEY@",
+    ),
+    ("tasks.txt", "PASS=@SECRET_KEY@", "PASS=@OTHER_KEY@"),
+    ("tasks.txt", "env.PASS", "env.WORD"),
+    ("tasks.txt", "stdin=@SECRET_KEY@", "stdin=@OTHER_KEY@"),
+    ("tasks.txt", "and more", "and less"),
+    ("tasks.txt", "workdir=/tmp", "workdir=/usr"),
+    ("tasks.txt", "timeout=30 ", "timeout=31 "),
+    ("tasks.txt", "retry_count=2", "retry_count=3"),
+    ("tasks.txt", "5s..2m", "5s..3m"),
+    ("tasks.txt", "retry_on=failed,3", "retry_on=failed,4"),
+    ("tasks.txt", "success=exit_0", "failure=exit_0"),
+    ("tasks.txt", "success=exit_0", "success=exit_1"),
+    ("tasks.txt", "comma,1", "comma,2"),
+    ("tasks.txt", "space,0", "tab,0"),
+    ("tasks.txt", "sleep=5", "sleep=6"),
+    ("tasks.txt", "on_failure=91\ntask=2", "task=2"),
+    ("hosts", "03", "04"),
+    ("hosts", "web[01-03]", "web02,web01,web03"),
+    ("tasks.txt", "exec=pod", "exec=ssh"),
+    ("tasks.txt", "run @1_stdout@", "run @1_stderr@"),
+    ("tasks.txt", "run @1_stdout@", "run @@1_stdout@@"),
+    ("tasks.txt", "max_parallel=2", "max_parallel=3"),
+    ("tasks.txt", "waves=1,rest", "waves=2,rest"),
+    ("tasks.txt", "wave_check=21\n", "wave_check=31\n"),
+    ("tasks.txt", "wave_pause=30", "wave_pause=31"),
+    ("tasks.txt", "fail_fast=10%", "fail_fast=11%"),
+    ("tasks.txt", "fail_fast=10%", "fail_fast=true"),
+    ("tasks.txt", "unreachable=skip", "unreachable=5%"),
+    ("tasks.txt", "unreachable=skip\n", ""),
+    ("tasks.txt", "block_timeout=600", "block_timeout=601"),
+    ("tasks.txt", "tasks=31,32", "tasks=32,31"),
+    ("tasks.txt", "success_count@ > 1", "success_count@ > 2"),
+    ("tasks.txt", "min_success=1", "min_success=2"),
+    ("tasks.txt", "hostname=db01", "hostname=db03"),
+    ("tasks.txt", "@1_exit@ = @N@", "@1_exit@ != @N@"),
+    ("tasks.txt", "if_true_tasks=41,42", "if_true_tasks=42,41"),
+    ("tasks.txt", "if_false_tasks=43", "if_false_tasks=43,31"),
+    ("tasks.txt", "next=success\n", ""),
+    ("tasks.txt", "on_success=6", "on_success=7"),
+    ("tasks.txt", "return=7", "return=8"),
+    ("tasks.txt", "loop=3", "loop=4"),
+    ("tasks.txt", "stdout ~ up", "stdout ~ on"),
+    ("tasks.txt", "next=always", "next=success"),
+    ("tasks.txt", "@6_exit@ = 0", "@6_exit@ = 1"),
+    ("tasks.txt", "return=@1_exit@", "return=@2_exit@"),
+    ("tasks.txt", "goto=95", "on_success=95"),
+    ("tasks.txt", "next=never", "return=0"),
+    ("tasks.txt", "finally=true\n", ""),
+    ("tasker.conf", "timeout=100", "timeout=101"),
+    ("tasker.conf", "kill_after=9", "kill_after=8"),
+    ("tasker.conf", "~/TASKER", "~/TASKER2"),
+    ("tasker.conf", "max_connecting=7", "max_connecting=8"),
+    ("tasker.conf", "argv=run", "argv=rum"),
+];
+
+#[test]
+fn whatever_decides_changes_the_id_and_every_form_of_the_plan() {
+    let sandbox = every_key();
+    let (before, id) = forms(&sandbox, &[], &[]);
+    for (file, from, to) in DECIDING {
+        let text = sandbox.read(file);
+        // Both branches and the block may name a task only once.
+        let to = match *to {
+            "wave_check=31\n" => "wave_check=22\n",
+            "if_false_tasks=43,31" => "if_false_tasks=43,44",
+            to => to,
+        };
+        replace(&sandbox, file, from, to);
+        let more = "task=22\nexec=local\ncommand=true\ntask=44\nexec=local\ncommand=true\n";
+        if to.ends_with("22\n") || to.ends_with(",44") {
+            let with = sandbox.read(file) + more;
+            sandbox.file(file, with);
+        }
+        let (after, other_id) = forms(&sandbox, &[], &[("TASKER_B", "swordfish")]);
+        assert_ne!(id, other_id, "{from} -> {to}");
+        for (before, after) in before.iter().zip(&after) {
+            assert_ne!(before, after, "{from} -> {to}");
+        }
+        sandbox.file(file, text);
+    }
+    let (after, other_id) = forms(&sandbox, &[], &[("STAGE", "/srv/other")]);
+    assert!(id != other_id && before.iter().zip(&after).all(|(b, a)| a != b));
+    for options in [
+        &["--limit=web01"][..],
+        &["--set=N=9"],
+        &["-k"],
+        &["--start-from=5"],
+    ] {
+        let (after, other_id) = forms(&sandbox, options, &[]);
+        assert_ne!(id, other_id, "{options:?}");
+        assert!(
+            before.iter().zip(&after).all(|(b, a)| a != b),
+            "{options:?}"
+        );
+    }
+}
+
+#[test]
+fn comments_titles_and_rotated_secrets_change_no_id() {
+    let sandbox = every_key();
+    let (_, id) = forms(&sandbox, &[], &[]);
+    for (file, from, to) in [
+        ("tasks.txt", "# Keys", "# Of the site"),
+        ("tasks.txt", "# seconds", "# s"),
+        ("tasks.txt", "task=5\n", "# Wait for it\ntask=5\n"),
+        ("tasks.txt", "task=5\n", "task=5\ndescription=Wait for it\n"),
+        ("tasks.txt", "timeout=30 ", "timeout=30s "),
+        ("tasks.txt", "hunter22", "hunter23"),
+        ("hosts", "web[01-03]\n", "# spare\nweb01,web[02-03]\n"),
+        ("tasker.conf", "timeout=100", "# a comment\ntimeout=100"),
+    ] {
+        let text = sandbox.read(file);
+        replace(&sandbox, file, from, to);
+        assert_eq!(forms(&sandbox, &[], &[]).1, id, "{from} -> {to}");
+        sandbox.file(file, text);
+    }
+    let rotated = forms(&sandbox, &[], &[("ROTATED", "swordfish2")]).1;
+    assert_eq!(rotated, id, "a secret of the environment");
+    assert!(!sandbox.exists("TASKER/state/plan.key"));
+}
+
+#[test]
+fn what_the_command_line_adds_is_shown_but_changes_no_id() {
+    let sandbox = every_key();
+    let (before, id) = forms(&sandbox, &[], &[]);
+    for option in [
+        "--report=mine.html",
+        "--events=ev",
+        "--deadline=+2h",
+        "--lock-skip",
+        "-pX",
+    ] {
+        let (after, same_id) = forms(&sandbox, &[option], &[]);
+        assert_eq!(id, same_id, "{option}");
+        for (before, after) in before.iter().zip(&after) {
+            assert_ne!(before, after, "{option}");
+        }
+    }
+}
+
+#[test]
+fn what_only_a_handler_leads_to_is_listed_with_the_handlers() {
+    let sandbox = every_key();
+    let (forms, _) = forms(&sandbox, &[], &[]);
+    let (main, handlers) = forms[0].split_once("\nfailure handlers").expect("handlers");
+    for task in ["  91\n", "  95\n"] {
+        assert!(
+            !main.contains(task) && handlers.contains(task),
+            "{task}{}",
+            forms[0]
+        );
     }
 }
 

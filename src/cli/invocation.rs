@@ -25,12 +25,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How many tasks a run executes at most when nothing says (SPEC §3.2).
-const MAX_STEPS: u64 = 100_000;
+pub const MAX_STEPS: u64 = 100_000;
 
 /// An option as it was typed.
 pub struct Typed {
     pub option: &'static CliOption,
     pub value: Option<OsString>,
+}
+
+/// An option as the plan shows it.
+pub struct GivenOption {
+    pub long: &'static str,
+    /// As it was written; empty without one.
+    pub value: String,
+    /// It is in the task file, not on the command line.
+    pub in_file: bool,
 }
 
 /// Everything that the command line and the file's options say.
@@ -95,6 +104,8 @@ pub struct Invocation {
     pub strict_env: bool,
     /// Options without effect that were given.
     pub ignored: Vec<&'static str>,
+    /// Every option that was given, those of the file first.
+    pub given: Vec<GivenOption>,
     /// The words of the command line that a command line which resumes the run
     /// needs again.
     pub kept_words: Vec<String>,
@@ -126,8 +137,15 @@ impl Invocation {
     ) -> Result<Invocation, String> {
         let mut invocation = Invocation::default();
         for at in lines {
-            let applied =
-                Typed::from_line(sources.snippet(*at)).and_then(|typed| invocation.apply(&typed));
+            let line = sources.snippet(*at);
+            let applied = Typed::from_line(line).and_then(|typed| {
+                invocation.given.push(GivenOption {
+                    long: typed.option.long,
+                    value: written_value(line).to_string(),
+                    in_file: true,
+                });
+                invocation.apply(&typed)
+            });
             if let Err(message) = applied {
                 diagnostics.error_with_suggestion(*at, &message);
             }
@@ -142,6 +160,12 @@ impl Invocation {
         for typed in typed {
             invocation.kept_words.extend(typed.kept_words());
             let long = typed.option.long;
+            let value = typed.value.as_ref();
+            invocation.given.push(GivenOption {
+                long,
+                value: value.map_or(String::new(), |v| v.to_string_lossy().into_owned()),
+                in_file: false,
+            });
             invocation
                 .apply(typed)
                 .map_err(|e| match typed.option.value {
@@ -380,6 +404,15 @@ impl Typed {
 /// The option that a line of a file gives, without its value.
 pub fn option_name(line: &str) -> &str {
     line.split(['=', ' ', '\t']).next().unwrap_or(line)
+}
+
+/// The value in the line as it is written; empty without one.
+fn written_value(line: &str) -> &str {
+    let is_attached = |rest: &str| !rest.is_empty() && !rest.starts_with(['=', ' ', '\t']);
+    match line.get(2..) {
+        Some(rest) if !line.starts_with("--") && is_attached(rest) => rest,
+        _ => line[option_name(line).len()..].trim_start_matches(['=', ' ', '\t']),
+    }
 }
 
 /// Where the value begins in a line that sets a secret global.

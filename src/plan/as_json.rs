@@ -4,8 +4,8 @@
 use super::bounds::Bounds;
 use super::durations::Durations;
 use super::outline::{EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteTarget};
+use super::task_settings::{SettingValue, TaskSetting};
 use super::workflow::Workflow;
-use crate::task::{Deferrable, Task};
 use crate::text::json::Json;
 
 /// The object and a newline; `plan_id` has all 64 digits.
@@ -29,11 +29,10 @@ pub fn write(outline: &Outline, workflow: &Workflow, file: &str, plan_id: &str) 
             ("final_tasks", &outline.finals),
         ] {
             j.array(part, |j| {
-                entries
-                    .iter()
-                    .for_each(|e| entry(j, e, workflow, durations))
+                entries.iter().for_each(|e| entry(j, e, durations))
             });
         }
+        run(j, outline);
     });
     text.push('\n');
     text
@@ -44,11 +43,28 @@ fn bounds(json: &mut Json, bounds: Bounds) {
     json.seconds("likely_seconds", Some(bounds.likely));
 }
 
-fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Durations) {
-    let task = &workflow.tasks[entry.ix];
+/// What holds for the whole run.
+fn run(json: &mut Json, outline: &Outline) {
+    json.array("settings", |j| {
+        for setting in &outline.settings {
+            j.item_object(|j| {
+                j.string("name", &setting.name);
+                j.string("value", &setting.value);
+                j.string("source", setting.source_name());
+                j.boolean("in_plan_id", setting.is_in_id());
+            });
+        }
+    });
+    json.object_member("globals", |j| {
+        let globals = outline.globals.iter();
+        globals.for_each(|g| j.string(&g.name, &g.value));
+    });
+}
+
+fn entry(json: &mut Json, entry: &PlanEntry, durations: &Durations) {
     json.item_object(|j| {
         j.number("id", i64::from(entry.id));
-        j.optional_string("name", task.name.as_deref());
+        j.optional_string("name", entry.name.as_deref());
         j.string("title", &entry.title);
         j.string("type", kind_name(&entry.kind));
         j.optional_string("condition", entry.only_if.as_deref());
@@ -56,7 +72,7 @@ fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Du
             j.string(key, condition);
         }
         command(j, entry);
-        numbers(j, task);
+        entry.settings.iter().for_each(|s| setting(j, s));
         bounds(j, durations.task(entry.ix));
         for (group, members) in &entry.groups {
             let key = match group {
@@ -66,9 +82,7 @@ fn entry(json: &mut Json, entry: &PlanEntry, workflow: &Workflow, durations: &Du
                 MemberGroup::IfFalse => "if_false",
             };
             j.array(key, |j| {
-                members
-                    .iter()
-                    .for_each(|m| self::entry(j, m, workflow, durations))
+                members.iter().for_each(|m| self::entry(j, m, durations))
             });
         }
         j.array("routes", |j| entry.routes.iter().for_each(|r| route(j, r)));
@@ -92,28 +106,36 @@ fn command(json: &mut Json, entry: &PlanEntry) {
     if let Some(set) = entry.kind.node_set() {
         json.string("hostnames", set);
     }
+    if let EntryKind::Hosts {
+        hosts: Some(hosts), ..
+    } = &entry.kind
+    {
+        json.array("hosts", |j| {
+            hosts.list.iter().for_each(|h| j.item_string(h))
+        });
+    }
     let Some(command) = &entry.command else {
         return;
     };
     json.optional_string("hostname", command.host.as_deref());
     json.string("exec", &command.exec);
     json.string("words", &command.words);
+    if let Some(written) = &command.written {
+        json.string("written", written);
+    }
     match command.timeout_known {
         Some(timeout) => json.seconds("timeout_seconds", Some(timeout)),
         None => json.string("timeout", &command.timeout),
     }
 }
 
-/// The numbers known before the run.
-fn numbers(json: &mut Json, task: &Task) {
-    if let Deferrable::Known(count @ 1..) = &task.retry.count {
-        json.number("retry_count", i64::from(*count));
-    }
-    if let Some(Deferrable::Known(count)) = task.repeat.as_ref().map(|r| &r.count) {
-        json.number("loop", i64::from(*count));
-    }
-    if let Some(Deferrable::Known(sleep)) = &task.sleep {
-        json.seconds("sleep_seconds", Some(*sleep));
+/// A key with its value; a time is in seconds.
+fn setting(json: &mut Json, setting: &TaskSetting) {
+    let key = &setting.key;
+    match &setting.value {
+        SettingValue::Number(n) => json.number(key, i64::from(*n)),
+        SettingValue::Time(time) => json.seconds(&format!("{key}_seconds"), Some(*time)),
+        SettingValue::Text(text) => json.string(key, text),
     }
 }
 

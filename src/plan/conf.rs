@@ -21,7 +21,8 @@ pub struct Conf {
     pub default_exec: Option<(String, Span)>,
     pub timeout: Option<Duration>,
     pub kill_after: Option<Duration>,
-    pub log_dir: Option<PathBuf>,
+    /// The directory, and its place in the file.
+    pub log_dir: Option<(PathBuf, Span)>,
     pub max_parallel: Option<u32>,
     pub max_connecting: Option<u32>,
     /// On a terminal, a run on more hosts than this asks for their number first.
@@ -160,7 +161,10 @@ impl ConfReader<'_> {
             "default_exec" => self.conf.default_exec = Some((text, pair.value)),
             "timeout" => self.conf.timeout = Some(values::timeout(&text)?),
             "kill_after" => self.conf.kill_after = Some(kill_after(&text)?),
-            "log_dir" => self.conf.log_dir = Some(directory(self.sources.snippet(pair.value))?),
+            "log_dir" => {
+                let path = directory(self.sources.snippet(pair.value))?;
+                self.conf.log_dir = Some((path, pair.value));
+            }
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
             _ => self.conf.confirm_above = Some(confirm_above(&text)?),

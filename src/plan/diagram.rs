@@ -7,8 +7,8 @@ use super::outline::{
 use crate::text::diagnostic::printable;
 use std::fmt::Write;
 
-/// Longer titles and commands are cut; the boxes would be too wide to read.
-const MAX_WIDTH: usize = 40;
+/// Longer lines are broken; the boxes would be too wide to read.
+const MAX_WIDTH: usize = 60;
 
 /// The language a diagram is written in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +39,7 @@ pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String 
     outline.main.iter().for_each(|e| drawer.node(e));
     drawer.section("handlers", "failure handlers", &outline.handlers);
     drawer.section("finals", "final tasks", &outline.finals);
+    drawer.run(outline);
     drawer.edges(outline);
     if language == DiagramLanguage::Dot {
         drawer.out.push_str("}\n");
@@ -136,19 +137,61 @@ impl Drawer {
         self.line(&text);
     }
 
-    /// The task's label: its title, where it runs, what it runs.
+    /// The settings and globals of the run, in a box of their own.
+    fn run(&mut self, outline: &Outline) {
+        let settings = outline.settings.iter().map(ToString::to_string);
+        let globals = outline.globals.iter();
+        let globals = globals.map(|g| format!("{}={}", g.name, g.value));
+        let lines: Vec<String> = settings.chain(globals).collect();
+        if !lines.is_empty() {
+            let label = self.join(&lines);
+            self.line(&match self.language {
+                DiagramLanguage::Dot => format!("settings [label={label}, shape=note];"),
+                DiagramLanguage::Mermaid => format!("settings[/{label}/]"),
+            });
+        }
+    }
+
+    /// The task's label: its title, where it runs, what it runs, and how.
     fn label(&self, entry: &PlanEntry) -> String {
-        let mut lines = vec![format!("{} {}", entry.id, cut(&entry.title))];
-        match &entry.kind {
-            EntryKind::Conditional => lines.extend(entry.only_if.as_deref().map(cut)),
-            kind => lines.extend(kind.node_set().map(cut)),
+        let name = entry.name.as_ref().filter(|n| **n != entry.title);
+        let name = name.map_or(String::new(), |n| format!("[{n}] "));
+        let mut lines = vec![format!("{} {name}{}", entry.id, entry.title)];
+        lines.extend(entry.only_if.as_ref().map(|c| format!("condition={c}")));
+        if let EntryKind::Tasks { at_once } | EntryKind::Hosts { at_once, .. } = &entry.kind {
+            lines.push(format!("at most {at_once} at once"));
+        }
+        if let EntryKind::Hosts { set, hosts, .. } = &entry.kind {
+            let on = hosts
+                .as_ref()
+                .map_or(set.clone(), |hosts| hosts.describe(set));
+            lines.push(on);
+            let unsorted = hosts.as_ref().filter(|h| !h.is_sorted);
+            lines.extend(unsorted.map(|h| format!("in this order: {}", h.list.join(","))));
         }
         if let Some(command) = &entry.command {
             let host = command.host.as_ref();
             let host = host.map_or(String::new(), |h| format!("{h}: "));
-            lines.push(cut(&format!("{host}{}", command.words)));
+            lines.push(format!("{host}{}", command.words));
+            let written = command.written.as_ref();
+            lines.extend(written.map(|w| format!("written: {w}")));
+            lines.push(format!("{}, timeout {}", command.exec, command.timeout));
         }
-        let quoted: Vec<String> = lines.iter().map(|l| self.quoted(l.trim_end())).collect();
+        let criteria = entry.criteria.iter();
+        lines.extend(criteria.map(|(key, condition)| format!("{key}={condition}")));
+        let settings = entry.settings.iter();
+        lines.extend(settings.map(|s| format!("{}={}", s.key, s.value)));
+        self.join(&lines)
+    }
+
+    /// The lines as one label; long ones are broken.
+    fn join(&self, lines: &[String]) -> String {
+        let broken = lines.iter().flat_map(|l| {
+            let characters: Vec<char> = l.trim_end().chars().collect();
+            let parts = characters.chunks(MAX_WIDTH).map(|c| c.iter().collect());
+            parts.collect::<Vec<String>>()
+        });
+        let quoted: Vec<String> = broken.map(|l| self.quoted(&l)).collect();
         let inner: Vec<&str> = quoted.iter().map(|q| &q[1..q.len() - 1]).collect();
         let line_end = match self.language {
             DiagramLanguage::Dot => "\\n",
@@ -229,11 +272,4 @@ fn route_label(route: &PlanRoute) -> String {
 /// the others.
 fn is_plain_failure(route: &PlanRoute) -> bool {
     route.when == RouteCase::Failure && route.to == RouteTarget::End(None)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_WIDTH) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
 }

@@ -91,11 +91,17 @@ impl Graph {
 
     /// Every node that a run can reach from these, themselves included.
     pub fn reachable(&self, from: &[Node]) -> Vec<bool> {
+        self.reachable_past(from, &|_| false)
+    }
+
+    /// The same, but without entering the closed nodes.
+    pub fn reachable_past(&self, from: &[Node], is_closed: &dyn Fn(Node) -> bool) -> Vec<bool> {
         let mut seen = vec![false; self.nodes()];
         let mut waiting = from.to_vec();
         while let Some(node) = waiting.pop() {
             if !std::mem::replace(&mut seen[node], true) {
-                waiting.extend(self.next(node).filter(|n| !seen[*n]));
+                let open = |n: &Node| !seen[*n] && !is_closed(*n);
+                waiting.extend(self.next(node).filter(open));
             }
         }
         seen

@@ -5,9 +5,9 @@ use super::hosts::RunHosts;
 use super::outline::{
     EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, PlannedCommand, RouteCase, RouteTarget,
 };
+use super::task_settings::{SettingValue, TaskSetting};
 use super::workflow::Workflow;
 use crate::task::nodeset;
-use crate::task::{Deferrable, Task};
 use crate::text::diagnostic::{Plural, printable};
 use crate::text::duration;
 use std::fmt::Write;
@@ -30,6 +30,7 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
         &outline.handlers,
     );
     lister.section("final tasks, run whenever the run ends", &outline.finals);
+    lister.run(outline);
     lister.hosts(outline);
     lister.time(outline);
     lister.out
@@ -61,10 +62,16 @@ impl Lister<'_> {
         );
     }
 
+    /// A line, unless it is empty.
+    fn optional_line(&mut self, depth: usize, text: &str) {
+        if !text.is_empty() {
+            self.line(depth, text);
+        }
+    }
+
     fn task(&mut self, entry: &PlanEntry, depth: usize) {
-        let task = &self.workflow.tasks[entry.ix];
         let mut head = entry.title.clone();
-        if let Some(name) = task.name.as_ref().filter(|n| **n != head) {
+        if let Some(name) = entry.name.as_ref().filter(|n| **n != head) {
             head = format!("[{name}] {head}");
         }
         let line = format!(
@@ -74,10 +81,12 @@ impl Lister<'_> {
             printable(head.trim_end())
         );
         let _ = writeln!(self.out, "{}", line.trim_end());
-        if let Some(condition) = entry.only_if.as_ref().filter(|_| entry.groups.is_empty()) {
+        let own = entry.only_if.as_ref();
+        if let Some(condition) = own.filter(|_| entry.kind != EntryKind::Conditional) {
             self.line(depth, &format!("only if {condition}"));
         }
         self.kind(&entry.kind, depth);
+        self.optional_line(depth, &block_limits(entry));
         if let Some(command) = &entry.command {
             self.command(command, depth);
         }
@@ -94,9 +103,10 @@ impl Lister<'_> {
             };
             self.line(depth, &format!("{word} {condition}"));
         }
-        let limits = limits(task);
-        if !limits.is_empty() {
-            self.line(depth, &limits);
+        self.optional_line(depth, &limits(entry));
+        let own = entry.settings.iter();
+        for setting in own.filter(|s| !JOINED.contains(&s.key.as_str())) {
+            self.line(depth, &format!("{}={}", setting.key, setting.value));
         }
         if !entry.routes.is_empty() {
             self.line(depth, &routes(&entry.routes));
@@ -109,17 +119,17 @@ impl Lister<'_> {
             EntryKind::Hosts {
                 at_once,
                 set,
-                selected,
+                hosts,
             } => {
-                let on = match selected {
-                    None => set.clone(),
-                    Some(part) => format!(
-                        "{} ({} of {} selected on the command line)",
-                        part.set, part.count, part.total
-                    ),
-                };
+                let on = hosts
+                    .as_ref()
+                    .map_or(set.clone(), |hosts| hosts.describe(set));
                 let text = format!("parallel, at most {at_once} at once, on each of {on}");
                 self.line(depth, &text);
+                if let Some(hosts) = hosts.as_ref().filter(|h| !h.is_sorted) {
+                    let order = hosts.list.join(",");
+                    self.line(depth, &format!("in this order: {order}"));
+                }
             }
             EntryKind::Decision => self.line(depth, "decision"),
             EntryKind::Command
@@ -135,6 +145,25 @@ impl Lister<'_> {
         let text = format!("{host}{}, timeout {}", command.exec, command.timeout);
         self.line(depth, &text);
         self.line(depth, &format!("$ {}", command.words));
+        if let Some(written) = &command.written {
+            self.line(depth, &format!("written: {written}"));
+        }
+    }
+
+    /// What holds for the whole run.
+    fn run(&mut self, outline: &Outline) {
+        if !outline.settings.is_empty() {
+            let _ = writeln!(self.out, "\nsettings:");
+        }
+        for setting in &outline.settings {
+            self.line(0, &setting.to_string());
+        }
+        if !outline.globals.is_empty() {
+            let _ = writeln!(self.out, "\nglobals:");
+        }
+        for global in &outline.globals {
+            self.line(0, format!("{}={}", global.name, global.value).trim_end());
+        }
     }
 
     fn hosts(&mut self, outline: &Outline) {
@@ -181,38 +210,63 @@ fn heading(group: MemberGroup, entry: &PlanEntry) -> String {
     }
 }
 
+/// The keys that `block_limits` and `limits` join.
+const JOINED: [&str; 10] = [
+    "waves",
+    "wave_pause",
+    "fail_fast",
+    "unreachable",
+    "block_timeout",
+    "retry_count",
+    "retry_delay",
+    "retry_on",
+    "loop",
+    "sleep",
+];
+
+fn find<'a>(settings: &'a [TaskSetting], key: &str) -> Option<&'a SettingValue> {
+    let found = settings.iter().find(|s| s.key == key);
+    found.map(|s| &s.value)
+}
+
+/// What bounds a parallel block, in the words of the task file.
+fn block_limits(entry: &PlanEntry) -> String {
+    let settings = entry
+        .settings
+        .iter()
+        .filter(|s| JOINED[..5].contains(&s.key.as_str()));
+    let parts: Vec<String> = settings.map(|s| format!("{} {}", s.key, s.value)).collect();
+    parts.join("; ")
+}
+
 /// Retries, iterations and the sleep after the task.
-fn limits(task: &Task) -> String {
+fn limits(entry: &PlanEntry) -> String {
     let mut parts = Vec::new();
-    match &task.retry.count {
-        Deferrable::Known(0) => {}
-        Deferrable::Known(n) => {
+    let get = |key| find(&entry.settings, key);
+    match get("retry_count") {
+        Some(SettingValue::Number(n)) => {
             parts.push(format!("up to {}", Plural(*n as usize, "more attempt")))
         }
-        Deferrable::Deferred { value, .. } => {
-            parts.push(format!("up to {} more attempts", value.shown(None)))
-        }
+        Some(value) => parts.push(format!("up to {value} more attempts")),
+        None => {}
     }
-    if let Some(repeat) = &task.repeat {
-        let count = match &repeat.count {
-            Deferrable::Known(n) => Plural(*n as usize, "time").to_string(),
-            Deferrable::Deferred { value, .. } => format!("{} times", value.shown(None)),
+    parts.extend(get("retry_delay").map(|delay| format!("{delay} apart")));
+    parts.extend(get("retry_on").map(|on| format!("only after {on}")));
+    if let Some(count) = get("loop") {
+        let count = match count {
+            SettingValue::Number(n) => Plural(*n as usize, "time").to_string(),
+            value => format!("{value} times"),
         };
-        let most = if repeat.until.is_some() {
-            " at most"
-        } else {
-            ""
-        };
+        let has_break = entry.criteria.iter().any(|(key, _)| *key == "loop_break");
+        let most = if has_break { " at most" } else { "" };
         parts.push(format!("loops {count}{most}"));
     }
-    if let Some(Deferrable::Known(sleep)) = &task.sleep {
-        parts.push(format!("then sleeps {}", duration::setting(*sleep)));
-    }
+    parts.extend(get("sleep").map(|sleep| format!("then sleeps {sleep}")));
     parts.join(", ")
 }
 
 /// Where the flow goes, on one line.
-fn routes(routes: &[PlanRoute]) -> String {
+pub fn routes(routes: &[PlanRoute]) -> String {
     let (leaving, own): (Vec<&PlanRoute>, Vec<&PlanRoute>) =
         routes.iter().partition(|r| r.when == RouteCase::Left);
     let mut parts: Vec<String> = own.into_iter().map(route).collect();

@@ -4,27 +4,47 @@
 #![forbid(unsafe_code)]
 
 use super::durations::{self, Durations};
-use super::graph::{Graph, To, node, task_of};
+use super::graph::{Graph, Node, To, node, task_of};
 use super::hosts::RunHosts;
+use super::payload::Payload;
+use super::plan_settings::{self, PlanGlobal, PlanSetting};
 use super::recipe::{Defaults, Recipe};
 use super::shown_command::shown_command;
 use super::task_ends::Case;
+use super::task_settings::{self, TaskSetting, is_ambiguous};
 use super::workflow::Workflow;
 use crate::task::nodeset::{self, HostFilter};
-use crate::task::{Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind};
+use crate::task::{
+    Command, Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind,
+};
 use crate::text::duration;
 use crate::text::source::SourceMap;
 use crate::text::template::Template;
 use std::time::Duration;
 
-/// The plan of a checked workflow.
+/// What a plan is made of.
+pub struct PlanBasis<'a> {
+    pub workflow: &'a Workflow,
+    pub defaults: &'a Defaults,
+    /// The hosts of blocks that `--limit` and `--exclude` select.
+    pub selection: &'a HostFilter,
+    pub sources: &'a SourceMap,
+    /// What options and `tasker.conf` say.
+    pub settings: Vec<PlanSetting>,
+}
+
+/// The plan of a checked workflow. Its id covers what is here, and every form shows it.
 pub struct Outline {
     /// The tasks of the main line in order; blocks contain their members.
     pub main: Vec<PlanEntry>,
-    /// Tasks reached only after a failure.
+    /// Failure handlers, and tasks that only handlers lead to.
     pub handlers: Vec<PlanEntry>,
     /// Tasks that run whenever the run ends.
     pub finals: Vec<PlanEntry>,
+    /// What options and `tasker.conf` say about the run, and the exec types of
+    /// `tasker.conf` that it uses.
+    pub settings: Vec<PlanSetting>,
+    pub globals: Vec<PlanGlobal>,
     pub hosts: RunHosts,
     pub durations: Durations,
 }
@@ -33,6 +53,7 @@ pub struct Outline {
 pub struct PlanEntry {
     pub ix: Ix,
     pub id: u32,
+    pub name: Option<String>,
     pub title: String,
     pub kind: EntryKind,
     /// The text of its `condition=`, which chooses the branch of a conditional block.
@@ -41,6 +62,8 @@ pub struct PlanEntry {
     pub criteria: Vec<(&'static str, String)>,
     /// The command it runs, once or on each of its hosts.
     pub command: Option<PlannedCommand>,
+    /// Its other keys that decide how it runs.
+    pub settings: Vec<TaskSetting>,
     pub groups: Vec<(MemberGroup, Vec<PlanEntry>)>,
     pub routes: Vec<PlanRoute>,
 }
@@ -58,8 +81,8 @@ pub enum EntryKind {
         at_once: String,
         /// The node set as written.
         set: String,
-        /// What `--limit` and `--exclude` leave of it, unless that is all.
-        selected: Option<SelectedHosts>,
+        /// The hosts that would run; `None` if a result names them.
+        hosts: Option<PlannedHosts>,
     },
     Conditional,
     Decision,
@@ -70,22 +93,45 @@ impl EntryKind {
     /// The node set of a block over hosts, without hosts that are not selected.
     pub fn node_set(&self) -> Option<&str> {
         match self {
-            EntryKind::Hosts { set, selected, .. } => {
-                Some(selected.as_ref().map_or(set, |part| &part.set))
-            }
+            EntryKind::Hosts { set, hosts, .. } => Some(match hosts {
+                Some(hosts) if hosts.is_part() => &hosts.folded,
+                _ => set,
+            }),
             _ => None,
         }
     }
 }
 
-/// The part of a node set that would run.
+/// The hosts of a block, as far as they would run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SelectedHosts {
-    /// The selected hosts, folded.
-    pub set: String,
-    pub count: usize,
-    /// How many hosts the whole set has.
+pub struct PlannedHosts {
+    /// In the order in which they start.
+    pub list: Vec<String>,
+    pub folded: String,
+    /// How many hosts the whole set has, without `--limit` and `--exclude`.
     pub total: usize,
+    /// Whether that order is the one of `folded`; it decides which wave a host is in.
+    pub is_sorted: bool,
+}
+
+impl PlannedHosts {
+    /// The hosts, after the node set as written if that says it differently.
+    pub fn describe(&self, set: &str) -> String {
+        let (folded, count) = (&self.folded, self.list.len());
+        match self.is_part() {
+            true => format!(
+                "{folded} ({count} of {} selected on the command line)",
+                self.total
+            ),
+            false if set == folded => set.to_string(),
+            false => format!("{set}: {folded} ({count})"),
+        }
+    }
+
+    /// Whether the command line leaves some out.
+    pub fn is_part(&self) -> bool {
+        self.list.len() != self.total
+    }
 }
 
 /// How a command would be run.
@@ -95,6 +141,9 @@ pub struct PlannedCommand {
     /// The exact words, quoted for a shell. References to results are left as
     /// written, secrets are masked.
     pub words: String,
+    /// The command as written, if different commands are shown in these words: a
+    /// secret is `***` whichever it is.
+    pub written: Option<String>,
     pub timeout: String,
     /// `None` if it comes from a result.
     pub timeout_known: Option<Duration>,
@@ -152,33 +201,41 @@ pub struct PlanRoute {
 }
 
 impl Outline {
-    pub fn new(
-        workflow: &Workflow,
-        defaults: &Defaults,
-        selection: &HostFilter,
-        sources: &SourceMap,
-    ) -> Outline {
+    pub fn new(basis: PlanBasis) -> Outline {
+        let workflow = basis.workflow;
         let graph = Graph::new(workflow);
         let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
+        let is_handler = |n| workflow.is_handler(task_of(n));
         let reached = graph.reachable(first.as_slice());
+        let reached_without_handlers = graph.reachable_past(first.as_slice(), &is_handler);
         let builder = OutlineBuilder {
             workflow,
-            defaults,
-            selection,
-            sources,
+            defaults: basis.defaults,
+            selection: basis.selection,
+            sources: basis.sources,
             graph,
             reached,
+            reached_without_handlers,
         };
         let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| builder.entry(ix)).collect();
         let main = (0..workflow.tasks.len()).filter(|ix| workflow.is_main_line(*ix));
         let (handlers, line): (Vec<Ix>, Vec<Ix>) =
-            main.partition(|ix| builder.is_after_failure(*ix));
+            main.partition(|ix| builder.belongs_to_handlers(*ix));
+        let mut settings = basis.settings;
+        settings.extend(plan_settings::exec_types(workflow, basis.defaults));
         Outline {
             main: entries(line),
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
-            hosts: RunHosts::collect(workflow, defaults, selection),
-            durations: durations::measure(workflow, &builder.graph, defaults, selection),
+            settings,
+            globals: plan_settings::globals(&workflow.globals, basis.sources),
+            hosts: RunHosts::collect(workflow, basis.defaults, basis.selection),
+            durations: durations::measure(
+                workflow,
+                &builder.graph,
+                basis.defaults,
+                basis.selection,
+            ),
         }
     }
 
@@ -205,16 +262,24 @@ struct OutlineBuilder<'a> {
     selection: &'a HostFilter,
     sources: &'a SourceMap,
     graph: Graph,
-    /// Which nodes of the graph the flow can reach.
+    /// Which nodes of the graph the flow can reach, and which of them without
+    /// entering a handler.
     reached: Vec<bool>,
+    reached_without_handlers: Vec<bool>,
 }
 
 impl OutlineBuilder<'_> {
-    /// Whether the task is reached only after a failure: a handler, or a task that
-    /// only handlers fall through to.
-    fn is_after_failure(&self, ix: Ix) -> bool {
+    /// Whether the task is a handler, or only handlers lead to it.
+    fn belongs_to_handlers(&self, ix: Ix) -> bool {
+        let either = |reached: &[bool]| reached[node(ix, false)] || reached[node(ix, true)];
+        self.workflow.is_handler(ix)
+            || (either(&self.reached) && !either(&self.reached_without_handlers))
+    }
+
+    /// The node whose edges are shown: handlers fall through to handlers.
+    fn shown_node(&self, ix: Ix) -> Node {
         let only_in_handlers = self.reached[node(ix, true)] && !self.reached[node(ix, false)];
-        self.workflow.is_handler(ix) || only_in_handlers
+        node(ix, self.workflow.is_handler(ix) || only_in_handlers)
     }
 
     fn entry(&self, ix: Ix) -> PlanEntry {
@@ -251,6 +316,7 @@ impl OutlineBuilder<'_> {
         PlanEntry {
             ix,
             id: task.id,
+            name: task.name.clone(),
             title: task.title.shown(None),
             kind,
             only_if: task
@@ -258,9 +324,17 @@ impl OutlineBuilder<'_> {
                 .map(|at| self.sources.snippet(at).to_string()),
             criteria: self.criteria(task),
             command: self.command(ix, task),
+            settings: task_settings::collect(task, self.sources, self.is_in_branch(ix)),
             groups,
             routes: self.routes(ix, task),
         }
+    }
+
+    fn is_in_branch(&self, ix: Ix) -> bool {
+        let owner = self.workflow.owner_of(ix);
+        owner.is_some_and(|(block, _)| {
+            matches!(self.workflow.tasks[block].kind, TaskKind::Conditional(_))
+        })
     }
 
     fn criteria(&self, task: &Task) -> Vec<(&'static str, String)> {
@@ -286,20 +360,23 @@ impl OutlineBuilder<'_> {
             Members::Hosts { set, .. } => EntryKind::Hosts {
                 at_once,
                 set: set.shown(None),
-                selected: self.selected_hosts(set),
+                hosts: self.hosts(set),
             },
         }
     }
 
-    /// What the command line selects of a known node set, unless it is all of it.
-    fn selected_hosts(&self, set: &Template) -> Option<SelectedHosts> {
+    /// The hosts of a known node set that the command line selects.
+    fn hosts(&self, set: &Template) -> Option<PlannedHosts> {
         let text = set.known_text()?;
-        let mut hosts = nodeset::expand(&text, &self.workflow.directory).ok()?.hosts;
-        let total = hosts.len();
-        hosts.retain(|h| self.selection.allows(h));
-        (hosts.len() != total).then(|| SelectedHosts {
-            set: nodeset::fold(&hosts),
-            count: hosts.len(),
+        let mut list = nodeset::expand(&text, &self.workflow.directory).ok()?.hosts;
+        let total = list.len();
+        list.retain(|h| self.selection.allows(h));
+        let folded = nodeset::fold(&list);
+        let sorted = nodeset::expand(&folded, &self.workflow.directory);
+        Some(PlannedHosts {
+            is_sorted: list.is_empty() || sorted.is_ok_and(|s| s.hosts == list),
+            list,
+            folded,
             total,
         })
     }
@@ -321,6 +398,14 @@ impl OutlineBuilder<'_> {
                 (exec, words.join(" "))
             }
         };
+        let written = is_ambiguous_command(command, recipe).then(|| {
+            let places = [task.find_key("command"), task.find_key("arguments")];
+            let parts = places
+                .into_iter()
+                .flatten()
+                .map(|at| self.sources.snippet(at));
+            parts.collect::<Vec<_>>().join(" ")
+        });
         let timeout_known = self.defaults.known_timeout(task, command, recipe);
         let timeout = match &command.timeout {
             Some(Deferrable::Deferred { value, .. }) => value.shown(None),
@@ -330,6 +415,7 @@ impl OutlineBuilder<'_> {
             host,
             exec,
             words,
+            written,
             timeout,
             timeout_known,
         })
@@ -344,7 +430,7 @@ impl OutlineBuilder<'_> {
         let return_ = task.routing.return_.as_ref();
         let code_is_known = return_.is_none_or(|code| code.known().is_some());
         let mut out: Vec<PlanRoute> = Vec::new();
-        for edge in self.graph.edges_from(node(ix, self.is_after_failure(ix))) {
+        for edge in self.graph.edges_from(self.shown_node(ix)) {
             let when = match edge.case {
                 Case::True => RouteCase::Success,
                 Case::False => RouteCase::Failure,
@@ -369,7 +455,7 @@ impl OutlineBuilder<'_> {
             // A branch task that does not jump or end the run stays in its branch.
             out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
         }
-        simplify(out)
+        simplify(out, task.routing.on_failure.is_some())
     }
 }
 
@@ -379,16 +465,29 @@ fn ends(task: &Task, route: &PlanRoute) -> bool {
     own && matches!(route.to, RouteTarget::End(_)) && route.when != RouteCase::Skipped
 }
 
-/// Merges success and failure to one place, and drops `skipped` where it leads
-/// where success does.
-fn simplify(mut routes: Vec<PlanRoute>) -> Vec<PlanRoute> {
+/// Whether the words of the command are shown like those of a different one.
+fn is_ambiguous_command(command: &Command, recipe: &Recipe) -> bool {
+    let written = [Some(&command.command), command.arguments.as_ref()];
+    let words: &[Template] = match recipe {
+        Recipe::Ready {
+            payload: Payload::Words { words, .. },
+            ..
+        } => words,
+        _ => &[],
+    };
+    written.into_iter().flatten().chain(words).any(is_ambiguous)
+}
+
+/// Merges success and failure to one place, unless the latter is a failure jump, and
+/// drops `skipped` where it leads where success does.
+fn simplify(mut routes: Vec<PlanRoute>, has_failure_jump: bool) -> Vec<PlanRoute> {
     let to = |routes: &[PlanRoute], when| routes.iter().find(|r| r.when == when).map(|r| r.to);
     let success = to(&routes, RouteCase::Success);
     if success.is_some() && success == to(&routes, RouteCase::Skipped) {
         routes.retain(|r| r.when != RouteCase::Skipped);
     }
     let failure = to(&routes, RouteCase::Failure);
-    if success.is_some() && (success == failure || failure.is_none()) {
+    if success.is_some() && ((success == failure && !has_failure_jump) || failure.is_none()) {
         routes.retain(|r| r.when != RouteCase::Failure);
         for route in &mut routes {
             if route.when == RouteCase::Success {

@@ -1,24 +1,15 @@
-//! The plan's id (SPEC §6.1): the SHA-256 of a text with everything that decides
-//! what would run, one fact a line, in a fixed order. Plans with the same id run the
-//! same commands; if two ids differ, the lines show why. Titles and comments are not
-//! in the text.
+//! The plan's id (SPEC §6.1): the SHA-256 of a text with everything that the outline
+//! says about what would run, one fact a line, in a fixed order. Every form of the plan
+//! shows the same outline, so nothing that the id covers is hidden. Plans with the same
+//! id run the same commands; if two ids differ, the lines show why. Titles and comments
+//! are not in the text, and secrets only by name and source.
 #![forbid(unsafe_code)]
 
-use super::exec::{Arg, ExecMethod, ExecType};
-use super::hosts::hosts_of_task;
-use super::payload::Payload;
-use super::recipe::{Defaults, Recipe};
-use super::workflow::Workflow;
-use crate::task::mask::Mask;
-use crate::task::nodeset::{self, HostFilter};
-use crate::task::{Ix, Task, keys};
-use crate::text::decimal::short_seconds;
+use super::listing;
+use super::outline::{EntryKind, MemberGroup, Outline, PlanEntry};
 use crate::text::diagnostic::printable;
 use crate::text::sha256;
-use crate::text::source::SourceMap;
-use crate::text::template::{Piece, Template};
-use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// The fewest digits that can name a plan.
 pub const MIN_DIGITS: usize = 8;
@@ -29,175 +20,108 @@ const MAX_LINES: usize = 40;
 /// How many characters of each line are shown.
 const MAX_CHARACTERS: usize = 300;
 
-/// Everything that the plan depends on.
-pub struct PlanBasis<'a> {
-    pub workflow: &'a Workflow,
-    pub defaults: &'a Defaults,
-    pub selection: &'a HostFilter,
-    pub sources: &'a SourceMap,
-    /// Options that change the run, one line each.
-    pub options: &'a [String],
-    /// The key for hashes of secrets, so that nobody can test guesses against the id.
-    pub key: &'a [u8],
-}
-
 /// The text that the id is computed from, without secrets.
-pub fn describe_plan(basis: &PlanBasis) -> String {
-    let mut out = String::from("tasker plan 1\n");
-    let defaults = basis.defaults;
-    let _ = writeln!(
-        out,
-        "default timeout: {} s",
-        short_seconds(defaults.timeout)
-    );
-    let _ = writeln!(out, "default at once: {}", defaults.max_parallel);
-    for line in basis.options {
-        let _ = writeln!(out, "option: {line}");
+pub fn describe_plan(outline: &Outline) -> String {
+    let mut out = String::from("tasker plan 2\n");
+    for setting in outline.settings.iter().filter(|s| s.is_in_id()) {
+        let _ = writeln!(out, "{}", printable(&setting.to_string()));
     }
-    for exec in defaults.types.all().filter(|t| !t.built_in) {
-        let _ = writeln!(out, "exec type {}: {}", exec.name(), exec_line(exec));
+    out.push_str(&describe_globals(outline));
+    let mut tasks = outline.all();
+    tasks.sort_by_key(|entry| entry.id);
+    for (at, entry) in tasks.iter().enumerate() {
+        // A branch task can be a member of both branches.
+        if at == 0 || tasks[at - 1].id != entry.id {
+            describe_task(&mut out, entry);
+        }
     }
-    globals(&mut out, basis);
-    let mask = Mask::new(&basis.workflow.globals);
-    for ix in 0..basis.workflow.tasks.len() {
-        task(&mut out, basis, &mask, ix);
+    let finals = outline.finals.iter().map(|e| e.id.to_string());
+    let finals: Vec<String> = finals.collect();
+    if !finals.is_empty() {
+        let _ = writeln!(out, "final tasks: {}", finals.join(","));
     }
     out
 }
 
-fn globals(out: &mut String, basis: &PlanBasis) {
-    let mut lines: Vec<String> = basis
-        .workflow
-        .globals
-        .values()
-        .map(|(name, global, value)| {
-            let shown = match global.secret_values().is_empty() {
-                true => printable(&String::from_utf8_lossy(&value)),
-                false => format!("*** ({})", keyed_hash(basis.key, name, &value)),
-            };
-            format!("global {name}: {shown}\n")
-        })
-        .collect();
-    lines.sort_unstable();
-    out.extend(lines);
+fn describe_globals(outline: &Outline) -> String {
+    let globals = outline.globals.iter();
+    let line = |name: &str, value: &str| format!("global {name}: {}\n", printable(value));
+    globals.map(|g| line(&g.name, &g.value)).collect()
 }
 
 /// The same for all runs of one file with the same globals, and different for others.
-pub fn instance_id(basis: &PlanBasis, file: &str) -> String {
-    let mut text = format!("{file}\0");
-    globals(&mut text, basis);
-    hash(&text)
+pub fn instance_id(outline: &Outline, file: &str) -> String {
+    hash(&format!("{file}\0{}", describe_globals(outline)))
 }
 
-/// Replaces a secret: the same for the same value, and useless to anyone without the
-/// key.
-pub fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
-    let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
-    let outer = sha256::hex(&[key, inner.as_bytes()].concat());
-    outer[..16].to_string()
-}
-
-fn exec_line(exec: &ExecType) -> String {
-    let way = match &exec.way {
-        ExecMethod::Words => "words".into(),
-        ExecMethod::Script => "script".into(),
-        ExecMethod::Ssh { script } => format!("ssh, script {script}"),
-        ExecMethod::Argv(args) => {
-            let args: Vec<String> = args.iter().map(arg_text).collect();
-            format!("argv {}", args.join(" "))
-        }
+fn describe_task(out: &mut String, entry: &PlanEntry) {
+    let id = entry.id;
+    let mut fact = |key: &str, value: &dyn Display| {
+        let _ = writeln!(out, "task {id} {key}: {}", printable(&value.to_string()));
     };
-    let timeout = exec.timeout.map_or(String::new(), |t| {
-        format!(", timeout {} s", short_seconds(t))
-    });
-    format!("{}{timeout}", printable(&way))
-}
-
-fn arg_text(arg: &Arg) -> String {
-    match arg {
-        Arg::Word(parts) => {
-            let parts = parts.iter().map(|p| p.as_deref().unwrap_or("{hostname}"));
-            format!("{:?}", parts.collect::<String>())
-        }
-        Arg::Command => "{command}".into(),
-        Arg::Arguments => "{arguments}".into(),
-        Arg::Script => "{script}".into(),
-    }
-}
-
-/// Every key of the task as written, except its description; then what the file does
-/// not say: its exec type, its hosts, and words with variables of the environment.
-fn task(out: &mut String, basis: &PlanBasis, mask: &Mask, ix: Ix) {
-    let task = &basis.workflow.tasks[ix];
-    let id = task.id;
-    for (key, value) in written(task, basis.sources) {
-        let _ = writeln!(out, "task {id} {key}: {}", printable(&mask.apply(&value)));
-    }
-    if let Recipe::Ready { exec, payload } = &basis.workflow.recipes[ix] {
-        let _ = writeln!(out, "task {id} runs by: {}", exec.name());
-        if let Some(words) = words_from_environment(payload) {
-            let _ = writeln!(out, "task {id} words: {}", printable(&mask.apply(&words)));
-        }
-    }
-    if task.is_over_hosts() {
-        let hosts: Vec<Cow<str>> = hosts_of_task(basis.workflow, basis.selection, task)
-            .into_iter()
-            .flatten()
-            .collect();
-        let folded = nodeset::fold(&hosts);
-        let _ = writeln!(
-            out,
-            "task {id} hosts: {} ({})",
-            printable(&folded),
-            hosts.len()
-        );
-        // Their order decides which wave a host is in; the folded set is sorted.
-        let sorted = nodeset::expand(&folded, &basis.workflow.directory);
-        if sorted.is_ok_and(|s| s.hosts != hosts) {
-            let order = printable(&hosts.join(","));
-            let _ = writeln!(out, "task {id} hosts in this order: {order}");
-        }
-    }
-}
-
-fn written(task: &Task, sources: &SourceMap) -> Vec<(String, String)> {
-    let mut names = task.command().map_or(&[][..], |c| &c.env).iter();
-    let mut lines: Vec<(String, String)> = task
-        .written
-        .iter()
-        .map(|(key, at)| {
-            let text = sources.snippet(*at);
-            let comment = keys::find(key).is_some_and(|k| k.comment);
-            let value = if comment {
-                keys::without_comment(text)
-            } else {
-                text
-            };
-            let name = match *key == keys::ENV.name {
-                true => names.next().map_or("", |(n, _)| n.as_str()),
-                false => "",
-            };
-            (format!("{key}{name}"), value.to_string())
-        })
-        .filter(|(key, _)| key != "description")
-        .collect();
-    lines.sort_unstable();
-    lines
-}
-
-/// The words, if variables of the environment were filled in.
-fn words_from_environment(payload: &Payload) -> Option<String> {
-    let Payload::Words { words, .. } = payload else {
-        return None;
+    let kind = match &entry.kind {
+        EntryKind::Command => "command",
+        EntryKind::Tasks { .. } | EntryKind::Hosts { .. } => "parallel",
+        EntryKind::Conditional => "conditional",
+        EntryKind::Decision => "decision",
+        EntryKind::Bare => "runs nothing",
     };
-    let from_outside = |w: &Template| w.pieces.iter().any(|p| matches!(p, Piece::Data { .. }));
-    words.iter().any(from_outside).then(|| {
-        let words: Vec<String> = words
-            .iter()
-            .map(|w| format!("{:?}", w.shown(None)))
-            .collect();
-        words.join(" ")
-    })
+    fact("type", &kind);
+    if let Some(name) = &entry.name {
+        fact("name", name);
+    }
+    if let Some(condition) = &entry.only_if {
+        fact("condition", condition);
+    }
+    if let EntryKind::Tasks { at_once } | EntryKind::Hosts { at_once, .. } = &entry.kind {
+        fact("max_parallel", at_once);
+    }
+    if let EntryKind::Hosts { set, hosts, .. } = &entry.kind {
+        match hosts {
+            None => fact("hostnames", set),
+            Some(hosts) => {
+                let count = hosts.list.len();
+                fact("hosts", &format_args!("{} ({count})", hosts.folded));
+                // Their order decides which wave a host is in.
+                if !hosts.is_sorted {
+                    fact("hosts in this order", &hosts.list.join(","));
+                }
+            }
+        }
+    }
+    if let Some(command) = &entry.command {
+        if let Some(host) = &command.host {
+            fact("hostname", host);
+        }
+        fact("exec", &command.exec);
+        fact("words", &command.words);
+        if let Some(written) = &command.written {
+            fact("written", written);
+        }
+        fact("timeout", &command.timeout);
+    }
+    for (key, condition) in &entry.criteria {
+        fact(key, condition);
+    }
+    for setting in &entry.settings {
+        fact(&setting.key, &setting.value);
+    }
+    for (group, members) in &entry.groups {
+        let members: Vec<String> = members.iter().map(|m| m.id.to_string()).collect();
+        fact(group_name(*group), &members.join(","));
+    }
+    if !entry.routes.is_empty() {
+        fact("flow", &listing::routes(&entry.routes));
+    }
+}
+
+fn group_name(group: MemberGroup) -> &'static str {
+    match group {
+        MemberGroup::Subtasks => "subtasks",
+        MemberGroup::Check => "wave_check",
+        MemberGroup::IfTrue => "if_true_tasks",
+        MemberGroup::IfFalse => "if_false_tasks",
+    }
 }
 
 /// The id of the plan with this text, 64 digits.
@@ -288,13 +212,5 @@ mod tests {
         assert_eq!(difference(old, old), "");
         let many: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert!(difference("", &many).ends_with("... and 60 more lines"));
-    }
-
-    #[test]
-    fn secrets_are_distinguished_only_with_the_key() {
-        let hash = |key: &[u8], value: &[u8]| keyed_hash(key, "SECRET_A", value);
-        assert_eq!(hash(b"k", b"x"), hash(b"k", b"x"));
-        assert_ne!(hash(b"k", b"x"), hash(b"k", b"y"));
-        assert_ne!(hash(b"k", b"x"), hash(b"l", b"x"));
     }
 }

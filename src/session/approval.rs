@@ -5,15 +5,15 @@
 use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::plan::hosts::RunHosts;
-use crate::plan::outline::Outline;
-use crate::plan::plan_id::{self, PlanBasis};
+use crate::plan::outline::{Outline, PlanBasis};
+use crate::plan::plan_id;
 use crate::plan::{as_json, diagram, listing};
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;
 use crate::session::load::Loaded;
-use crate::session::refusal::{self, Refusal};
+use crate::session::plan_options;
+use crate::session::refusal::Refusal;
 use crate::task::nodeset::{self, HostFilter};
-use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::Plural;
 use std::io::{self, IsTerminal};
 
@@ -22,7 +22,8 @@ const CONFIRM_ABOVE: u32 = 50;
 
 /// The plan of a loaded file and its id.
 pub struct Plan {
-    /// Everything that decides what would run; see `plan::plan_id`.
+    outline: Outline,
+    /// What the id is computed from, secrets masked; see `plan_id`.
     text: String,
     /// 64 digits.
     pub id: String,
@@ -31,42 +32,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// # Errors
-    /// That the key for the hashes of secrets cannot be read or made (32).
-    pub fn new(
-        loaded: &Loaded,
-        selection: &HostFilter,
-        log_dir: Option<&LogDirectory>,
-    ) -> Result<Plan, Refusal> {
-        let globals = &loaded.workflow.globals;
-        let has_secret = globals
-            .values()
-            .any(|(_, g, _)| !g.secret_values().is_empty());
-        let key = match has_secret {
-            true => {
-                let log_dir = log_dir.ok_or_else(refusal::homeless)?;
-                log_dir.plan_key().map_err(|e| {
-                    let why = format!("the key for the plan's id, in the log directory: {e}");
-                    Refusal::new(exit::LOG_DIR, why)
-                })?
-            }
-            false => Vec::new(),
-        };
-        let basis = PlanBasis {
+    pub fn new(loaded: &Loaded, selection: &HostFilter) -> Plan {
+        let outline = Outline::new(PlanBasis {
             workflow: &loaded.workflow,
             defaults: &loaded.defaults,
             selection,
             sources: &loaded.sources,
-            options: &options(loaded, selection),
-            key: &key,
-        };
-        let text = plan_id::describe_plan(&basis);
+            settings: plan_options::settings(loaded, selection),
+        });
+        let text = plan_id::describe_plan(&outline);
         let file = &loaded.sources.get(loaded.file).text;
-        Ok(Plan {
+        Plan {
             id: plan_id::hash(&text),
-            instance: plan_id::instance_id(&basis, file),
-            text,
-        })
+            instance: plan_id::instance_id(&outline, file),
+            text: loaded.mask().apply(&text),
+            outline,
+        }
     }
 
     /// The id as people read it.
@@ -85,55 +66,17 @@ impl Plan {
     }
 }
 
-/// What the command line and `tasker.conf` say about how it runs, a line each.
-fn options(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
-    let (invocation, conf) = (&loaded.invocation, &loaded.config.conf);
-    let flag = |set: bool, name: &str| set.then(|| name.to_string());
-    let mut lines: Vec<String> = [
-        flag(invocation.keep_going, "--keep-going"),
-        flag(invocation.fire_and_forget, "--fire-and-forget"),
-        flag(invocation.strict_env, "--strict-env-validation"),
-        invocation
-            .start_from
-            .as_ref()
-            .map(|id| format!("--start-from {id}")),
-        Some(format!("--max-steps {}", invocation.max_steps())),
-        Some(format!("--on-interrupt {:?}", invocation.on_interrupt)),
-        conf.kill_after
-            .map(|t| format!("kill_after {} s", short_seconds(t))),
-        conf.max_connecting.map(|n| format!("max_connecting {n}")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let set = |hosts: &std::collections::HashSet<String>| {
-        let hosts: Vec<&String> = hosts.iter().collect();
-        nodeset::fold(&hosts)
-    };
-    lines.extend(
-        selection
-            .limit
-            .as_ref()
-            .map(|l| format!("--limit {}", set(l))),
-    );
-    if !selection.exclude.is_empty() {
-        lines.push(format!("--exclude {}", set(&selection.exclude)));
-    }
-    lines
-}
-
 /// The plan in the requested form, secrets masked.
-pub fn draw(loaded: &Loaded, selection: &HostFilter, plan: &Plan, form: PlanForm) -> String {
-    let workflow = &loaded.workflow;
-    let outline = Outline::new(workflow, &loaded.defaults, selection, &loaded.sources);
+pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
+    let (workflow, outline) = (&loaded.workflow, &plan.outline);
     let text = match form {
         PlanForm::Text => {
-            let mut text = listing::list(&outline, workflow, &loaded.name);
+            let mut text = listing::list(outline, workflow, &loaded.name);
             text.push_str(&format!("plan: {}\n", plan.shown_id()));
             text
         }
-        PlanForm::Diagram(language) => diagram::draw(&outline, &loaded.name, language),
-        PlanForm::Json => as_json::write(&outline, workflow, &loaded.name, &plan.id),
+        PlanForm::Diagram(language) => diagram::draw(outline, &loaded.name, language),
+        PlanForm::Json => as_json::write(outline, workflow, &loaded.name, &plan.id),
     };
     loaded.mask().apply(&text)
 }
@@ -212,7 +155,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     let has_terminal =
         !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
     if let Some(form) = invocation.show_plan {
-        print::print(&draw(loaded, selection, plan, form));
+        print::print(&draw(loaded, plan, form));
         if !invocation.yes {
             if !has_terminal {
                 let why = "--show-plan with -r asks first, but there is no terminal; -y runs without asking";

@@ -34,7 +34,7 @@ const AT_ONCE: u32 = 50;
 /// The default timeout of tasks (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// The default time between SIGTERM and SIGKILL (SPEC §4.3).
-const KILL_AFTER: Duration = Duration::from_secs(5);
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
 /// system's. If the file was named, it must exist.
@@ -126,7 +126,7 @@ impl Config {
         let named = invocation.log_dir.clone();
         let named = named
             .or_else(log_directory::directory_of_environment)
-            .or_else(|| self.conf.log_dir.clone());
+            .or_else(|| self.conf.log_dir.as_ref().map(|(path, _)| path.clone()));
         let default = || log_directory::default_directory().map(|d| (d, false));
         named.map(|d| (d, true)).or_else(default)
     }

@@ -73,11 +73,11 @@ fn show_plan(
 ) -> Result<(), Refusal> {
     // A user without a home directory can look at a plan as well.
     let log_dir = loaded.log_directory(now).ok();
-    let plan = Plan::new(loaded, selection, log_dir.as_ref())?;
+    let plan = Plan::new(loaded, selection);
     if form == PlanForm::Text {
         print("\nDry run: nothing is executed; -r runs it.\n");
     }
-    print(&approval::draw(loaded, selection, &plan, form));
+    print(&approval::draw(loaded, &plan, form));
     // Looking at a file leaves no trace where no log directory is in use.
     if let Some(log_dir) = log_dir.as_ref().filter(|r| r.exists()) {
         plan.keep(log_dir);

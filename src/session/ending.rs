@@ -21,7 +21,6 @@ use crate::session::approval::{self, Plan};
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
-use crate::task::nodeset::HostFilter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -32,7 +31,6 @@ pub struct EndedRun<'a> {
     pub run_id: &'a str,
     pub began: SystemTime,
     pub end: &'a RunEnd,
-    pub selection: &'a HostFilter,
     pub plan: &'a Plan,
     /// The option that resumes it.
     pub option: Option<&'static str>,
@@ -140,7 +138,7 @@ impl EndedRun<'_> {
         let text = &loaded.sources.get(loaded.file).text;
         let details = RunDetails {
             history,
-            plan: &approval::draw(loaded, self.selection, self.plan, PlanForm::Text),
+            plan: &approval::draw(loaded, self.plan, PlanForm::Text),
             task_file: &log_directory::mask_definitions(text, loaded.mask()),
             sources: &loaded.sources,
         };

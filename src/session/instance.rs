@@ -147,7 +147,7 @@ pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<boo
         LockMode::Wait(time) => time,
         LockMode::Check | LockMode::Skip => Duration::ZERO,
     };
-    let instance = Plan::new(loaded, &HostFilter::default(), Some(log_dir))?.instance;
+    let instance = Plan::new(loaded, &HostFilter::default()).instance;
     let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {

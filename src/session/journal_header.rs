@@ -4,7 +4,6 @@
 
 use crate::exit;
 use crate::plan::flow::Policy;
-use crate::plan::plan_id::keyed_hash;
 use crate::report::log_directory::LogDirectory;
 use crate::run::fields::since_1970;
 use crate::run::record::Header;
@@ -15,6 +14,13 @@ use crate::task::nodeset::HostFilter;
 use crate::text::sha256;
 use std::collections::HashSet;
 use std::time::SystemTime;
+
+/// Replaces a value: the same for the same value, and useless without the key.
+fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
+    let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
+    let outer = sha256::hex(&[key, inner.as_bytes()].concat());
+    outer[..16].to_string()
+}
 
 /// The options about failures, as a journal keeps them.
 pub fn policy_word(policy: Policy) -> &'static str {

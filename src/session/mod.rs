@@ -16,6 +16,7 @@ pub mod load;
 pub mod mail_once;
 pub mod opening;
 pub mod ownership;
+pub mod plan_options;
 pub mod preflight;
 pub mod real_run;
 pub mod recovery;

@@ -68,7 +68,7 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     };
     let mut deadline = time_limit::read(loaded, &scope.selection, began)?;
     preflight::check_programs(loaded, &scope.selection)?;
-    let plan = Plan::new(loaded, &scope.selection, Some(&log_dir))?;
+    let plan = Plan::new(loaded, &scope.selection);
     approval::check(loaded, &scope.selection, &plan, Some(&log_dir))?;
     destinations::check(&loaded.invocation, &loaded.name, &log_dir)?;
     time_limit::warn(loaded, &scope.selection, deadline.as_ref());
@@ -199,7 +199,6 @@ impl RealRun<'_> {
             run_id: &self.run_id,
             began: self.began,
             end: &end,
-            selection: &self.scope.selection,
             plan: &self.plan,
             option: closed.option,
         };

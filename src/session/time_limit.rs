@@ -4,7 +4,7 @@
 
 use crate::exit;
 use crate::plan::durations;
-use crate::plan::outline::Outline;
+use crate::plan::graph::Graph;
 use crate::report::print;
 use crate::run::deadline::{self, Deadline};
 use crate::session::load::Loaded;
@@ -61,14 +61,10 @@ pub fn warn(loaded: &Loaded, selection: &HostFilter, deadline: Option<&Deadline>
     let Some(deadline) = deadline.filter(|_| !is_quiet) else {
         return;
     };
-    let outline = Outline::new(
-        &loaded.workflow,
-        &loaded.defaults,
-        selection,
-        &loaded.sources,
-    );
+    let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
+    let durations = durations::measure(workflow, &Graph::new(workflow), defaults, selection);
     let left = duration::rough(Duration::from_secs(deadline.at.as_secs()));
-    let needs = match outline.durations.whole.worst {
+    let needs = match durations.whole.worst {
         Some(worst) if worst <= deadline.at => return,
         Some(worst) => format!("the run can take {}", duration::rough(worst)),
         None => "how long the run can take is not known".into(),

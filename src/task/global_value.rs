@@ -196,6 +196,33 @@ pub fn references(value: &str, at: Span, strict: bool) -> Vec<(String, Span)> {
     out
 }
 
+/// Where the parts of the value come from: `$NAME`, `@NAME@`, and `place` for text.
+pub fn origins(value: &str, place: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let mut waiting = vec![(value, 0)];
+    while let Some((value, depth)) = waiting.pop() {
+        for (_, part) in parts(value) {
+            let origin = match part {
+                ValuePart::Literal(_) => place.to_string(),
+                ValuePart::Global(name) => format!("@{name}@"),
+                ValuePart::Variable { name, default, .. } => {
+                    let default = default.filter(|_| depth < DEEPEST);
+                    waiting.extend(default.map(|(_, text)| (text, depth + 1)));
+                    format!("${name}")
+                }
+                ValuePart::ResultDefault { .. } | ValuePart::Bad => continue,
+            };
+            if !out.contains(&origin) {
+                out.push(origin);
+            }
+        }
+    }
+    match out.is_empty() {
+        true => vec![place.to_string()],
+        false => out,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

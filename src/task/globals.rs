@@ -289,6 +289,20 @@ impl Global {
         }
     }
 
+    pub fn has_secret(&self) -> bool {
+        self.secret || self.expanded.has_secret()
+    }
+
+    /// Where the value comes from: variables, other globals, and the source of the
+    /// text around them. It says nothing about what the value is.
+    pub fn origins(&self, sources: &SourceMap) -> Vec<String> {
+        let place = match sources.get(self.value.file).name.split_once(' ') {
+            Some(("--set", _)) => "--set",
+            _ => "the task file",
+        };
+        global_value::origins(sources.snippet(self.value), place)
+    }
+
     /// The secrets in the value: all of a secret global, and the secret environment
     /// variables in any other.
     pub fn secret_values(&self) -> Vec<Vec<u8>> {

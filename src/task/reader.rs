@@ -19,7 +19,6 @@ use crate::text::source::Span;
 use crate::text::template::Template;
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Duration;
 
 /// Reads the task that the lines describe.
 pub fn read_task(resolver: &mut Resolver, raw: &RawTask, directory: &Path) -> Task {
@@ -494,7 +493,7 @@ impl KeyReader<'_, '_> {
             (_, count) => count.unwrap_or(Deferrable::Known(0)),
         };
         let delay = values::Delay {
-            first: Duration::from_secs(1),
+            first: values::RETRY_DELAY,
             last: None,
         };
         Retry {

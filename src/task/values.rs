@@ -84,6 +84,8 @@ impl Default for RetryOn {
     }
 }
 
+/// `retry_delay` where nothing is given.
+pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// One hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
