@@ -112,21 +112,33 @@ fn an_empty_set_is_success_whatever_the_criterion() {
 }
 
 #[test]
-fn a_final_task_has_60_s_under_any_exec_type() {
-    let sandbox = Sandbox::new();
-    sandbox.file(
-        "c",
-        "exec=carry\nargv=env {command} {arguments}\ntimeout=20m\n",
-    );
-    let tasks =
-        "task=0\nexec=carry\ncommand=true\ntask=1\nexec=carry\ncommand=true\nfinally=true\n";
-    let ran = sandbox.run(tasks, &["--config", "c"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let log = sandbox.log();
-    assert!(
-        log.contains("Task 0: carry, timeout 20 m") && log.contains("Task 1: carry, timeout 1 m"),
-        "{log}"
-    );
+fn a_final_task_has_60_s_instead_of_300_s() {
+    let carry = "exec=carry\nargv=env {command} {arguments}\n";
+    for (conf, options, ordinary, last) in [
+        (carry.to_string(), &[][..], "5 m", "1 m"),
+        (carry.to_string(), &["-o", "2m"][..], "2 m", "2 m"),
+        (carry.to_string(), &["-o", "20s"][..], "20 s", "20 s"),
+        (format!("timeout=3m\n{carry}"), &[][..], "3 m", "3 m"),
+        (
+            format!("{carry}timeout=20m\n"),
+            &["-o", "2m"][..],
+            "20 m",
+            "20 m",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.file("c", conf);
+        let tasks = "task=0\nexec=carry\ncommand=true\n\
+                     task=1\nexec=carry\ncommand=true\nfinally=true\n\
+                     task=2\nexec=carry\ncommand=true\nfinally=true\ntimeout=90\n";
+        let ran = sandbox.run(tasks, &[&["--config", "c"], options].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let log = sandbox.log();
+        for (task, timeout) in [(0, ordinary), (1, last), (2, "90 s")] {
+            let line = format!("Task {task}: carry, timeout {timeout}");
+            assert!(log.contains(&line), "{line}: {log}");
+        }
+    }
 }
 
 #[test]

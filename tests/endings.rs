@@ -136,3 +136,91 @@ fn a_signal_while_hosts_are_resolved_ends_the_run_before_it_begins() {
     );
     assert!(!sandbox.exists("acts"));
 }
+
+/// A run with three final tasks; the first waits for the file `off`.
+fn with_finals(work: &str) -> String {
+    format!(
+        "task=1\nexec=shell\ncommand={work}\n\
+         task=7\nexec=shell\nfinally=true\n\
+         command=echo off @run_outcome@ >> acts; while [ ! -e off ]; do sleep 0.01; done\n\
+         task=8\nexec=shell\ncommand=echo 8 >> acts\nfinally=true\n\
+         task=9\nexec=shell\ncommand=echo 9 >> acts\nfinally=true\n"
+    )
+}
+
+#[test]
+fn a_signal_during_the_final_tasks_ends_the_running_one_and_leaves_out_the_rest() {
+    for (work, name, code, outcome) in [
+        // After a good run the signal decides the exit code, as if it had come before.
+        ("true", "INT", 130, "ok"),
+        ("true", "TERM", 143, "ok"),
+        ("exit 3", "INT", 3, "failed"),
+    ] {
+        let sandbox = Sandbox::new();
+        let child = sandbox.start(&with_finals(work), &["-q"]);
+        wait_for("the final task", || sandbox.read("acts").contains("off"));
+        signal(child.id(), name);
+        let ran = finish(child);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert_acts(&sandbox, &format!("off {outcome}"));
+        let warning = format!("SIG{name} DURING THE FINAL TASKS: did NOT run to the end: 7, 8, 9");
+        assert!(sandbox.log().contains(&warning), "{}", sandbox.log());
+        assert!(
+            sandbox.log().contains("Task 7 ended: cancelled"),
+            "{}",
+            sandbox.log()
+        );
+        // They are run later.
+        sandbox.file("off", "");
+        let ran = sandbox.output(&["-r", "--finish-only", "tasks.txt"]);
+        assert!(sandbox.read("acts").ends_with("8\n9\n"), "{ran:?}");
+    }
+}
+
+#[test]
+fn signals_are_counted_anew_when_the_final_tasks_begin() {
+    // Two signals end the work; the final tasks run anyway.
+    let sandbox = Sandbox::new();
+    sandbox.file("off", "");
+    let child = sandbox.start(&with_finals(LONG), &[]);
+    wait_for("the work", || sandbox.read("acts").contains("work"));
+    signal(child.id(), "INT");
+    wait_for("the drain", || sandbox.log().contains("SIGINT"));
+    signal(child.id(), "INT");
+    assert_eq!(finish(child).code, 130);
+    assert_acts(&sandbox, "work, off interrupted, 8, 9");
+    // One ends the work, the next the final task; it is not killed at once.
+    let sandbox = Sandbox::new();
+    let tasks = with_finals(LONG).replace(
+        "echo off",
+        "trap 'echo put back >> acts; exit 1' TERM; echo off",
+    );
+    let child = sandbox.start(&tasks, &[]);
+    wait_for("the work", || sandbox.read("acts").contains("work"));
+    signal(child.id(), "TERM");
+    wait_for("the final task", || sandbox.read("acts").contains("off"));
+    signal(child.id(), "INT");
+    assert_eq!(finish(child).code, 143);
+    assert_acts(&sandbox, "work, off interrupted, put back");
+}
+
+#[test]
+fn a_final_task_that_fails_decides_only_a_run_that_ended_with_0() {
+    let finals = "task=8\nexec=shell\ncommand=exit 8\nfinally=true\n\
+                  task=9\nexec=shell\ncommand=echo off >> acts; exit 9\nfinally=true\n";
+    for (exit, keys, options, code) in [
+        (0, "", &[][..], 8),
+        (0, "return=0", &[][..], 8),
+        (0, "return=5", &[][..], 5),
+        (3, "", &[][..], 3),
+        (3, "", &["--keep-going"][..], 1),
+        (0, "", &["--fire-and-forget"][..], 0),
+    ] {
+        let sandbox = Sandbox::new();
+        let tasks = format!("task=0\nexec=shell\ncommand=exit {exit}\n{keys}\n{finals}");
+        let ran = sandbox.run(&tasks, &[&["-q"], options].concat());
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert_acts(&sandbox, "off");
+        assert!(!ran.stderr.is_empty(), "{ran:?}");
+    }
+}

@@ -14,9 +14,6 @@ use crate::text::template::{Piece, Template};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest timeout of a final task without `timeout=` (SPEC §3.7).
-pub const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// What applies to tasks that do not set it themselves.
 pub struct Defaults {
     pub types: ExecTypes,
@@ -24,6 +21,8 @@ pub struct Defaults {
     pub exec: Option<Arc<ExecType>>,
     /// `-o`, else `TASK_EXECUTOR_TIMEOUT`, else `tasker.conf`, else 300 s.
     pub timeout: Duration,
+    /// The same for a final task, but else 60 s (SPEC §3.7).
+    pub final_timeout: Duration,
     /// How long a command has between SIGTERM and SIGKILL (SPEC §4.3).
     pub kill_after: Duration,
     /// How many subtasks of a block run at once without `max_parallel=`.
@@ -49,11 +48,15 @@ impl Defaults {
             Recipe::Ready { exec, .. } => exec.timeout,
             Recipe::None | Recipe::Late => None,
         };
-        let timeout = of_type.unwrap_or(self.timeout);
-        Some(match task.finally {
-            true => timeout.min(FINAL_TIMEOUT),
-            false => timeout,
-        })
+        Some(of_type.unwrap_or(self.default_timeout(task)))
+    }
+
+    /// The timeout of a task that has none of its own or of its exec type.
+    pub fn default_timeout(&self, task: &Task) -> Duration {
+        match task.finally {
+            true => self.final_timeout,
+            false => self.timeout,
+        }
     }
 }
 

@@ -413,6 +413,7 @@ pub mod tests {
             max_parallel: 50,
             exec: None,
             timeout: Duration::from_secs(300),
+            final_timeout: Duration::from_secs(60),
             kill_after: Duration::from_secs(5),
             own_name: "here".into(),
             strict_env: false,

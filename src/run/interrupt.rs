@@ -38,17 +38,14 @@ impl OnInterrupt {
         [("drain", OnInterrupt::Drain), ("kill", OnInterrupt::Kill)];
 }
 
-/// The level, shared by all threads. Locks are taken in the order `level`, `before`
-/// and never held across a call that waits.
+/// The level, shared by all threads. Its lock is never held across a call that waits.
 pub struct Interrupt {
     level: Mutex<SignalLevel>,
     end: (PipeReader, PipeWriter),
     kill: (PipeReader, PipeWriter),
     on_interrupt: OnInterrupt,
-    /// The next signal is only noted and terminates nothing.
-    shielded: AtomicBool,
-    /// The level that was reached before `rearm`.
-    before: Mutex<SignalLevel>,
+    /// The final tasks run: the next signal terminates them.
+    rearmed: AtomicBool,
 }
 
 impl Interrupt {
@@ -58,8 +55,7 @@ impl Interrupt {
             end: io::pipe()?,
             kill: io::pipe()?,
             on_interrupt,
-            shielded: AtomicBool::new(false),
-            before: Mutex::default(),
+            rearmed: AtomicBool::new(false),
         })
     }
 
@@ -67,14 +63,9 @@ impl Interrupt {
     pub fn raise(&self, signal: i32) -> SignalLevel {
         let mut level = lock(&self.level);
         let before = *level;
-        let earlier = *lock(&self.before);
+        let drains = self.on_interrupt == OnInterrupt::Drain && !self.rearmed.load(Relaxed);
         *level = match (before, signal) {
-            (SignalLevel::None, _) if self.shielded.load(Relaxed) => SignalLevel::Drain,
-            (SignalLevel::None, _) if earlier >= SignalLevel::End => SignalLevel::Kill,
-            (SignalLevel::None, _) if earlier == SignalLevel::Drain => SignalLevel::End,
-            (SignalLevel::None, sys::SIGINT) if self.on_interrupt == OnInterrupt::Drain => {
-                SignalLevel::Drain
-            }
+            (SignalLevel::None, sys::SIGINT) if drains => SignalLevel::Drain,
             (SignalLevel::None | SignalLevel::Drain, _) => SignalLevel::End,
             (SignalLevel::End | SignalLevel::Kill, _) => SignalLevel::Kill,
         };
@@ -102,9 +93,9 @@ impl Interrupt {
     }
 
     /// Resets the level, so that final tasks can run; called only while no command
-    /// runs. With `shield`, the first signal terminates nothing (SPEC §3.7).
-    pub fn rearm(&self, shield: bool) {
-        self.shielded.store(shield, Relaxed);
+    /// runs. From then on the first signal terminates what runs (SPEC §3.7).
+    pub fn rearm(&self) {
+        self.rearmed.store(true, Relaxed);
         let mut level = lock(&self.level);
         for (from, pipe) in [
             (SignalLevel::End, &self.end.0),
@@ -115,7 +106,6 @@ impl Interrupt {
                 let _ = { pipe }.read_exact(&mut byte);
             }
         }
-        *lock(&self.before) = *level;
         *level = SignalLevel::None;
     }
 }
@@ -169,7 +159,7 @@ mod tests {
             sys::poll(&[interrupt.end_fd(), interrupt.kill_fd()], -1, None)?,
             0b11
         );
-        interrupt.rearm(false);
+        interrupt.rearm();
         assert_eq!(
             sys::poll(
                 &[interrupt.end_fd(), interrupt.kill_fd()],
@@ -179,20 +169,14 @@ mod tests {
             0
         );
         assert_eq!(
-            raise(sys::SIGTERM),
-            SignalLevel::Kill,
-            "signals came before"
+            [raise(sys::SIGINT), raise(sys::SIGINT)],
+            [SignalLevel::End, SignalLevel::Kill],
+            "counted anew"
         );
         let other = Interrupt::new(OnInterrupt::Drain)?;
         assert_eq!(
             [other.raise(sys::SIGTERM), other.raise(sys::SIGHUP)],
             [SignalLevel::End, SignalLevel::Kill]
-        );
-        let shielded = Interrupt::new(OnInterrupt::Drain)?;
-        shielded.rearm(true);
-        assert_eq!(
-            [shielded.raise(sys::SIGTERM), shielded.raise(sys::SIGTERM)],
-            [SignalLevel::Drain, SignalLevel::End]
         );
         assert_eq!(
             Interrupt::new(OnInterrupt::Kill)?.raise(sys::SIGINT),

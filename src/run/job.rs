@@ -73,7 +73,7 @@ pub struct TimeoutRule {
     pub own: Option<Duration>,
     /// For a task without one whose exec type has none either.
     pub default: Duration,
-    /// Limits both defaults: for a final task, or before the deadline.
+    /// Limits both defaults before the deadline.
     pub default_max: Option<Duration>,
     /// The time left for its block.
     pub left: Option<Duration>,

@@ -292,11 +292,11 @@ impl Runner for Pool {
         }
     }
 
-    fn rearm(&mut self, shield: bool) {
+    fn rearm(&mut self) {
         // A signal that came since the engine last looked counts for what follows. It
         // must not be lost: it can be the one that is to end the final tasks.
         let mut state = lock(&self.shared.state);
-        self.shared.context.interrupt.rearm(shield);
+        self.shared.context.interrupt.rearm();
         for news in &mut state.signals {
             news.1 = self.shared.context.interrupt.raise(news.0);
         }

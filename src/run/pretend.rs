@@ -124,5 +124,5 @@ impl Runner for PretendedRunner<'_> {
         Wake::Done(number, Box::new(finished))
     }
 
-    fn rearm(&mut self, _: bool) {}
+    fn rearm(&mut self) {}
 }

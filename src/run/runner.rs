@@ -101,7 +101,7 @@ pub trait Runner {
     fn start(&mut self, job: Job);
     /// Waits for a finished command, a signal, a beat, or the given time.
     fn wait(&mut self, until: Option<Time>) -> Wake;
-    /// Forgets earlier signals, so that final tasks can run. With `shield`, the next
-    /// signal terminates nothing.
-    fn rearm(&mut self, shield: bool);
+    /// Forgets earlier signals, so that final tasks can run. The next one ends what
+    /// runs.
+    fn rearm(&mut self);
 }

@@ -33,6 +33,8 @@ pub type ChosenDirectory = Option<(PathBuf, bool)>;
 const AT_ONCE: u32 = 50;
 /// The default timeout of tasks (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// ... of a final task.
+const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default time between SIGTERM and SIGKILL (SPEC §4.3).
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
 
@@ -164,12 +166,11 @@ impl Config {
                 .as_ref()
                 .and_then(|(name, _)| types.find(name).cloned()),
         };
+        let timeout = invocation.default_timeout()?.or(self.conf.timeout);
         Ok(Defaults {
             exec,
-            timeout: invocation
-                .default_timeout()?
-                .or(self.conf.timeout)
-                .unwrap_or(TIMEOUT),
+            timeout: timeout.unwrap_or(TIMEOUT),
+            final_timeout: timeout.unwrap_or(FINAL_TIMEOUT),
             kill_after: self.conf.kill_after.unwrap_or(KILL_AFTER),
             max_parallel: self.conf.max_parallel.unwrap_or(AT_ONCE),
             own_name: sys::own_name(),

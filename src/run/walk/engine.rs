@@ -60,7 +60,7 @@ pub struct Engine<'a> {
     /// The deadline task runs, in the time that was reserved for it.
     pub(super) in_reserve: bool,
     pub(super) in_finals: bool,
-    /// Final tasks were left out because of a second signal.
+    /// A signal left out final tasks, or ended one.
     pub(super) finals_left: bool,
     /// How many commands were started.
     pub(super) jobs: u64,

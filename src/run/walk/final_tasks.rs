@@ -5,7 +5,7 @@ use super::engine::Engine;
 use crate::exit;
 use crate::plan::flow::{self, Choice};
 use crate::run::event::Event;
-use crate::run::interrupt::SignalLevel;
+use crate::run::interrupt::{SignalLevel, signal_name};
 use crate::task::Ix;
 
 impl Engine<'_> {
@@ -17,33 +17,39 @@ impl Engine<'_> {
             return exit;
         }
         if self.level == SignalLevel::Kill {
-            self.leave_out_finals(&finals);
+            self.leave_out_finals(&finals, "KILLED BEFORE");
             return exit;
         }
+        if self.stopped.is_some() {
+            // What came together with the signal that ended the run.
+            self.handle_signals();
+        }
         self.run_outcome = self.outcome_before_finals(exit);
-        let mut warned = self.stopped.take().is_some();
-        self.runner.rearm(!warned);
+        self.stopped = None;
+        self.runner.rearm();
         self.in_finals = true;
         self.emit(Event::Finals);
         let mut code = exit;
         for (done, ix) in finals.iter().enumerate() {
             let (choice, seen) = self.run_without_routing(*ix);
-            if !matches!(choice, Choice::FallThrough) {
+            self.handle_signals();
+            let failed = !matches!(choice, Choice::FallThrough);
+            if failed {
                 self.note_first_failure(*ix);
-                if code == exit::OK && !self.settings.policy.forgive {
-                    code = flow::failure_code(&self.workflow.tasks[*ix], &seen);
-                }
             }
-            let Some(signal) = self.stopped else { continue };
-            if std::mem::replace(&mut warned, true) {
-                self.leave_out_finals(&finals[done + 1..]);
+            if let Some(signal) = self.stopped {
+                if code == exit::OK {
+                    code = exit::SIGNAL + signal;
+                    self.signal = Some(signal);
+                }
+                let left = done + usize::from(!failed);
+                let why = format!("{} DURING", signal_name(signal));
+                self.leave_out_finals(&finals[left..], &why);
                 break;
             }
-            // The first signal of the run ends it after all final tasks.
-            code = exit::SIGNAL + signal;
-            self.signal = Some(signal);
-            self.stopped = None;
-            self.runner.rearm(false);
+            if failed && code == exit::OK && !self.settings.policy.forgive {
+                code = flow::failure_code(&self.workflow.tasks[*ix], &seen);
+            }
         }
         code
     }
@@ -59,14 +65,15 @@ impl Engine<'_> {
         }
     }
 
-    fn leave_out_finals(&mut self, left: &[Ix]) {
+    /// Reports the final tasks that did not run to their end, and why.
+    fn leave_out_finals(&mut self, left: &[Ix], why: &str) {
         if left.is_empty() {
             return;
         }
         self.finals_left = true;
         let id = |ix: &Ix| self.workflow.tasks[*ix].id.to_string();
         let ids = left.iter().map(id).collect::<Vec<_>>().join(", ");
-        let text = format!("A SECOND SIGNAL: these final tasks did NOT run: {ids}");
+        let text = format!("{why} THE FINAL TASKS: did NOT run to the end: {ids}");
         self.warn("", &text);
     }
 }

@@ -3,7 +3,6 @@
 
 use super::engine::Engine;
 use crate::plan::durations::{LIKELY, retry_waits};
-use crate::plan::recipe::FINAL_TIMEOUT;
 use crate::run::evaluation::{Evaluation, TaskContext};
 use crate::run::job::{self, TimeoutRule};
 use crate::task::values::{Delay, RetryOn, Split};
@@ -56,10 +55,9 @@ impl Engine<'_> {
         inherited: Option<&Retries>,
     ) -> Result<Numbers, String> {
         let task = self.task(context);
-        let default = self.defaults.timeout;
-        let of_final = task.finally.then_some(FINAL_TIMEOUT);
+        let default = self.defaults.default_timeout(task);
         // A task without a timeout is assumed to be quick; the deadline ends it.
-        let default_max = [of_final, self.time_left()].into_iter().flatten().min();
+        let default_max = self.time_left();
         let left = self
             .block_deadline
             .map(|d| d.saturating_sub(self.runner.now()));
