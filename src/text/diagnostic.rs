@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::nearest::did_you_mean;
-use super::source::{MASK, Source, SourceMap, Span};
+use super::source::{MASK, Source, SourceMap, Span, char_count};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
@@ -392,7 +392,7 @@ impl Excerpt {
     const WIDTH: usize = 73;
 
     fn around(line: &str, column: usize, length: usize) -> Excerpt {
-        let total = line.chars().count();
+        let total = char_count(line);
         let first = if total <= Self::WIDTH {
             0
         } else {
@@ -405,7 +405,11 @@ impl Excerpt {
         let room = Self::WIDTH - text.len();
         let cut = total - first > room;
         let shown = if cut { room - 3 } else { room };
-        text.extend(line.chars().skip(first).take(shown).map(plain));
+        let from = match total == line.len() {
+            true => first,
+            false => line.char_indices().nth(first).map_or(line.len(), |c| c.0),
+        };
+        text.extend(line[from..].chars().take(shown).map(plain));
         let caret = column - first + if first > 0 { 3 } else { 0 };
         let length = length
             .min((total + 1).saturating_sub(column))
