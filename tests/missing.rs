@@ -1,8 +1,12 @@
 //! Missing results (SPEC §2.1): no command runs with nothing where a result should
 //! be, wherever it is used and why ever it is missing, unless a default says so.
 
+#[path = "support/chance.rs"]
+mod chance;
 mod support;
 
+use chance::Chance;
+use std::process::Command;
 use support::{Ran, Sandbox};
 
 /// Writes what it ran with: its arguments, input, directory and variable.
@@ -438,4 +442,81 @@ fn a_rehearsal_does_not_take_an_output_for_empty() {
         ran.stdout,
         ran.stderr
     );
+}
+
+/// Random words of a script are refused if and only if bash, with nothing in place of
+/// the result, gets a word that ends in `/`.
+#[test]
+fn a_script_is_refused_where_bash_would_see_a_path_without_its_end() {
+    let pieces = [
+        "/srv/",
+        "/",
+        "x",
+        "R",
+        "R",
+        "R",
+        "\"",
+        "'",
+        "\\/",
+        " ",
+        "\"/srv/R\"",
+        "'R'",
+        "\"R\"",
+        "; words ",
+        " && words ",
+        "=",
+        "-",
+        "\\\"",
+        "\\'",
+        "\\\\",
+    ];
+    let mut chance = Chance::new(16);
+    let mut tasks = String::from("task=0\nexec=local\ncommand=./silent\n");
+    let mut expected = Vec::new();
+    while expected.len() < 300 {
+        let line: String = (0..2 + chance.below(7))
+            .map(|_| chance.one_of(&pieces))
+            .collect();
+        let Some(words) = words_with_result(&line) else {
+            continue;
+        };
+        let id = expected.len() + 1;
+        let script = line.replace('R', "@0_stdout@");
+        tasks += &format!(
+            "task={id}\nexec=shell\ncommand=words() {{ :; }}; echo > ran-{id}; words {script}\nnext=always\n"
+        );
+        let refused = words.iter().any(|w| w.replace('R', "").ends_with('/'));
+        expected.push((id, script, refused));
+    }
+    let sandbox = sandbox();
+    let ran = run(&sandbox, &tasks, &["-q"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let wrong: Vec<_> = expected
+        .iter()
+        .filter(|(id, _, refused)| sandbox.exists(&format!("ran-{id}")) == *refused)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let refused = expected.iter().filter(|(_, _, refused)| *refused).count();
+    assert!((50..250).contains(&refused), "{refused}");
+}
+
+/// The words of the line that contain the result, `R`; `None` if there is none, or
+/// for bash it is not a valid line.
+fn words_with_result(line: &str) -> Option<Vec<String>> {
+    // In tasker `\\` before a result is itself; in bash it would quote the `R`.
+    if !line.contains('R') || line.contains("\\R") {
+        return None;
+    }
+    let script = format!("words() {{ printf '%s\\0' \"$@\"; }}; words {line}");
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .expect("bash");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words: Vec<String> = text
+        .split('\0')
+        .filter(|w| w.contains('R'))
+        .map(String::from)
+        .collect();
+    (output.status.success() && !words.is_empty()).then_some(words)
 }

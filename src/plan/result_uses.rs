@@ -57,7 +57,7 @@ pub fn check(
             }
             if uses.is_impossible(ix, used.task) {
                 cannot_have_run(workflow, task, used, diagnostics);
-            } else if used.has_default || is_guarded(task, used) {
+            } else if used.has_default || is_guarded(workflow, ix, used) {
                 continue;
             } else if let Some(jump) = uses.jumped_over_by(ix, used) {
                 may_not_have_run(workflow, task, used, jump, diagnostics);
@@ -125,10 +125,13 @@ fn is_needed(task: &Task, used: &ResultUse) -> bool {
     used.field.is_required() && !used.has_default && is_in(task, used, &COMMAND_KEYS)
 }
 
-/// Whether the task's own condition asks about the same task.
-fn is_guarded(task: &Task, used: &ResultUse) -> bool {
-    let mut uses = task.uses.iter().filter(|u| u.task == used.task);
-    task.condition.is_some() && uses.any(|u| is_in(task, u, &["condition"]))
+/// Whether the condition of the task, or of a block around it, asks about the used one.
+fn is_guarded(workflow: &Workflow, ix: Ix, used: &ResultUse) -> bool {
+    owners(workflow, ix).any(|ix| {
+        let task = &workflow.tasks[ix];
+        let mut uses = task.uses.iter().filter(|u| u.task == used.task);
+        task.has_key("condition") && uses.any(|u| is_in(task, u, &["condition"]))
+    })
 }
 
 /// `1, 2 or 3`, by their ids.
@@ -399,16 +402,15 @@ fn dominators(workflow: &Workflow, graph: &Graph, reached: &[bool]) -> Option<Do
     Dominators::new(&next, workflow.first()?, STEPS / 4)
 }
 
+/// The task, the block that owns it, the block that owns that, and so on.
+fn owners(workflow: &Workflow, ix: Ix) -> impl Iterator<Item = Ix> {
+    let owner = |ix: &Ix| workflow.owner_of(*ix).map(|(block, _)| block);
+    std::iter::successors(Some(ix), owner).take(workflow.tasks.len().min(64))
+}
+
 /// The task of the main line that contains the task, or the task itself.
 fn outermost(workflow: &Workflow, ix: Ix) -> Ix {
-    let mut at = ix;
-    for _ in 0..workflow.tasks.len().min(64) {
-        match workflow.owner_of(at) {
-            Some((block, _)) => at = block,
-            None => break,
-        }
-    }
-    at
+    owners(workflow, ix).last().unwrap_or(ix)
 }
 
 /// Whether neither of two tasks of one block can finish before the other begins.
