@@ -30,18 +30,17 @@ pub fn check(workflow: &Workflow, deadline_task: Option<Ix>, diagnostics: &mut D
     let fall_throughs = FallThroughs::new(workflow, &graph, entered);
     let is_reached = |ix: Ix| entered[node(ix, false)] || entered[node(ix, true)];
     for (ix, task) in workflow.tasks.iter().enumerate() {
-        if workflow.is_main_line(ix) {
-            match is_reached(ix) {
-                true => fall_throughs.check(ix, diagnostics),
-                false => {
-                    let message = format!("task {} can never run: nothing leads to it", task.id);
-                    let warning = diagnostics.warning(task.at, message);
-                    if let Some((at, why)) = ended_before(workflow, ix, &is_reached) {
-                        warning.also(at, why);
-                    }
-                }
+        if is_reached(ix) {
+            // Also a branch task that is jumped to.
+            fall_throughs.check(ix, diagnostics);
+        } else if workflow.is_main_line(ix) {
+            let message = format!("task {} can never run: nothing leads to it", task.id);
+            let warning = diagnostics.warning(task.at, message);
+            if let Some((at, why)) = ended_before(workflow, ix, &is_reached) {
+                warning.also(at, why);
             }
         }
+        jumps_into_a_branch(workflow, task, diagnostics);
         keys_without_effect::check(workflow, ix, diagnostics);
         slots(workflow, task, diagnostics);
     }
@@ -70,6 +69,53 @@ fn ended_before(
     .into_iter()
     .find(|(key, _)| task.has_key(key))
     .map(|(key, why)| (task.key_span(key), why))
+}
+
+/// Jumps to a task of a branch, of which the rest does not run then (SPEC §3.2).
+fn jumps_into_a_branch(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) {
+    let routing = &task.routing;
+    let failure_key = task.first_key(&["on_failure", "goto"]);
+    for (key, target) in [
+        (Some("on_success"), routing.on_success),
+        (failure_key, routing.on_failure.or(routing.goto)),
+    ] {
+        let (Some(key), Some(target)) = (key, target) else {
+            continue;
+        };
+        let Some((block, rest)) = rest_of_branch(workflow, target) else {
+            continue;
+        };
+        let ids: Vec<String> = rest
+            .iter()
+            .map(|ix| workflow.tasks[*ix].id.to_string())
+            .collect();
+        let message = format!(
+            "task {} jumps into the branch of block {}: after task {} the rest of the branch ({}) does not run",
+            task.id,
+            workflow.tasks[block].id,
+            workflow.tasks[target].id,
+            ids.join(", ")
+        );
+        diagnostics
+            .warning(task.key_span(key), message)
+            .also(workflow.tasks[block].at, "the block");
+    }
+}
+
+/// The conditional block of which this is a branch task, and the tasks that follow it
+/// in the branch; `None` if there are none.
+fn rest_of_branch(workflow: &Workflow, ix: Ix) -> Option<(Ix, &[Ix])> {
+    let (block, _) = workflow.owner_of(ix)?;
+    let TaskKind::Conditional(conditional) = &workflow.tasks[block].kind else {
+        return None;
+    };
+    let branches = [&conditional.if_true, &conditional.if_false];
+    let mut rests = branches.into_iter().flatten().filter_map(|branch| {
+        let at = branch.iter().position(|member| *member == ix)?;
+        Some(&branch[at + 1..])
+    });
+    let rest = rests.find(|rest| !rest.is_empty())?;
+    Some((block, rest))
 }
 
 /// Jumps that lead back.

@@ -1,7 +1,7 @@
 //! Warnings about fall-throughs that a reader of the file easily misses.
 #![forbid(unsafe_code)]
 
-use super::graph::{Edge, Graph, To, node, task_of};
+use super::graph::{Edge, Graph, Node, To, node, task_of};
 use super::task_ends::Case;
 use super::workflow::Workflow;
 use crate::task::Ix;
@@ -39,14 +39,17 @@ impl FallThroughs<'_> {
         }
     }
 
-    /// Warns about the fall-throughs of a task of the main line.
+    /// Warns about the fall-throughs of a task that is a step of the flow.
     pub fn check(&self, ix: Ix, diagnostics: &mut DiagnosticList) {
         let is_reached = self.reached[node(ix, false)];
         if is_reached {
             self.end_before_handler(ix, diagnostics);
         }
         let mut falls = self.on_success(ix, false).filter(|e| !e.jump);
-        if let Some(next) = falls.find_map(|e| e.to.node()).map(task_of) {
+        // Not past the handlers that a conditional block ran.
+        let stays = |next: &Node| *next == node(task_of(*next), false);
+        let next = falls.find_map(|e| e.to.node().filter(stays));
+        if let Some(next) = next.map(task_of) {
             if is_reached {
                 self.failure_target(ix, next, diagnostics);
             }
@@ -69,10 +72,6 @@ impl FallThroughs<'_> {
             return;
         };
         let (task, handler) = (&self.workflow.tasks[ix], &self.workflow.tasks[handler]);
-        // `next=never` does not allow a failure target; without one, `return=0` would
-        // hide the failure.
-        let is_handled = task.routing.on_failure.is_some() || task.routing.goto.is_some();
-        let key = if is_handled { "return=0" } else { "next=never" };
         let message = format!(
             "after task {} the run ends with 0: task {} is a failure handler",
             task.id, handler.id
@@ -80,9 +79,7 @@ impl FallThroughs<'_> {
         diagnostics
             .warning(task.at, message)
             .also(handler.at, "the handler")
-            .help(format!(
-                "make that explicit with `{key}`, or jump over the handler"
-            ));
+            .help("make that explicit with `return=0`, or jump over the handler");
     }
 
     fn wide_gap(&self, ix: Ix, next: Ix, diagnostics: &mut DiagnosticList) {

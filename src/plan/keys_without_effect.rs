@@ -24,11 +24,18 @@ fn hidden_return(task: &Task, diagnostics: &mut DiagnosticList) {
     if routing.return_.is_none() || matches!(routing.next, NextRule::Never) {
         return;
     }
-    let loops_on = matches!(routing.next, NextRule::Loop)
-        && task.repeat.as_ref().is_none_or(|r| r.until.is_none());
-    let never_fails = loops_on || !can_be_false(task);
     let jumps_on_success = routing.on_success.is_some();
-    let jumps_on_failure = never_fails || routing.on_failure.is_some();
+    let jumps_on_failure = !can_be_false(task) || routing.on_failure.is_some();
+    let answers_no_failure = matches!(routing.return_, Some(Deferrable::Known(0)));
+    if jumps_on_success && !jumps_on_failure && answers_no_failure {
+        let message = format!(
+            "`return=0` has no effect: task {} jumps on success, and it does not turn a failure into 0",
+            task.id
+        );
+        diagnostics
+            .warning(task.key_span("return"), message)
+            .also(task.key_span("on_success"), "it jumps here");
+    }
     if routing.goto.is_some() || jumps_on_success && jumps_on_failure {
         let jump = task.first_key_span(&["goto", "on_success"]);
         let message = format!("`return` has no effect: task {} always jumps", task.id);
