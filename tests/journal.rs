@@ -187,7 +187,7 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
     assert_eq!(sandbox.run(&text, &[]).code, 1);
     let journal = std::fs::read_to_string(&sandbox.journals()[0]).expect("a journal");
     assert!(
-        !journal.contains("correct-horse") && journal.contains("is \\s0;"),
+        !journal.contains("correct-horse") && journal.contains("is \\sSECRET_B;"),
         "{journal}"
     );
     sandbox.file("tasks.txt", text.replace("task=2", "task=3"));
@@ -199,14 +199,10 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
         "{ran:?}"
     );
     sandbox.file("tasks.txt", &text);
-    let ran = run_again(
-        &sandbox,
-        &["-r", "--resume", "--set", "SECRET_B=other-horse"],
-    );
+    let ran = run_again(&sandbox, &["-r", "--resume", "--set", "A=two"]);
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(
-        ran.stderr
-            .contains("the global SECRET_B has a different value"),
+        ran.stderr.contains("the global A has a different value"),
         "{ran:?}"
     );
     let ran = run_again(&sandbox, &["-r", "--resume", "-k"]);
@@ -220,6 +216,44 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
         "one is correct-horse\n",
         "the secret is put back"
     );
+}
+
+#[test]
+fn a_resumed_run_continues_with_the_secrets_of_today() {
+    let sandbox = Sandbox::new();
+    let text = format!(
+        "SECRET_A=$A_NOW\nSECRET_B=$B_NOW\n{}{}",
+        recording_task(1, "echo @SECRET_A@ and @SECRET_B@"),
+        recording_task(2, "test -e fine && echo \"@1_stdout@\" >sum")
+    );
+    sandbox.file("tasks.txt", text);
+    let run = |options: &[&str], a: &str, b: &str| {
+        let mut tasker = sandbox.tasker(&[options, &["tasks.txt"]].concat());
+        tasker.env("A_NOW", a).env("B_NOW", b);
+        Ran::from(tasker.output().expect("tasker runs"))
+    };
+    assert_eq!(run(&["-r"], "first-and-long", "other").code, 1);
+    sandbox.file("fine", "");
+    // Which of the two is longer must not matter.
+    let ran = run(&["-r", "--resume"], "new-a", "new-b-is-the-longer-one");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("sum"), "new-a and new-b-is-the-longer-one\n");
+}
+
+#[test]
+fn a_journal_of_an_earlier_version_is_refused_by_that_name() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&recording_task(1, "false"), &[]).code, 1);
+    let path = sandbox.journals().remove(0);
+    let journal = std::fs::read_to_string(&path).expect("a journal");
+    let old = journal.replacen("tasker journal 2\n", "tasker journal 1\n", 1);
+    assert_ne!(journal, old);
+    std::fs::write(&path, old).expect("written");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    let why = "it was written by an earlier version of tasker";
+    assert!(ran.stderr.contains(why), "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n", "nothing ran");
 }
 
 #[test]

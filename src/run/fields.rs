@@ -1,7 +1,8 @@
 //! The fields of a journal's record, as text: separated by tabs, with escapes, and with
-//! a number in place of each secret.
+//! a name in place of each secret.
 #![forbid(unsafe_code)]
 
+use crate::task::mask::Secret;
 use crate::text::decimal::nanoseconds;
 use crate::text::source::MASK;
 use std::borrow::Cow;
@@ -12,12 +13,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Writes the fields of a record.
 pub struct FieldWriter<'s> {
     pub bytes: Vec<u8>,
-    secrets: &'s [Vec<u8>],
+    secrets: &'s [Secret],
 }
 
 impl<'s> FieldWriter<'s> {
-    /// Each of the secrets is replaced by its number.
-    pub fn new(secrets: &'s [Vec<u8>]) -> FieldWriter<'s> {
+    /// Each of the secrets is replaced by its name.
+    pub fn new(secrets: &'s [Secret]) -> FieldWriter<'s> {
         FieldWriter {
             bytes: Vec::new(),
             secrets,
@@ -46,9 +47,10 @@ impl<'s> FieldWriter<'s> {
         let mut at = 0;
         while at < value.len() {
             let rest = &value[at..];
-            if let Some(n) = self.secrets.iter().position(|s| rest.starts_with(s)) {
-                let _ = write!(self.bytes, "\\s{n};");
-                at += self.secrets[n].len();
+            let mut masked = self.secrets.iter().filter(|s| s.is_masked());
+            if let Some(secret) = masked.find(|s| rest.starts_with(&s.value)) {
+                let _ = write!(self.bytes, "\\s{};", secret.name);
+                at += secret.value.len();
                 continue;
             }
             match rest[0] {
@@ -78,12 +80,12 @@ pub fn since_1970(at: SystemTime) -> u64 {
 #[derive(Clone, Copy)]
 pub struct FieldReader<'a> {
     rest: Option<&'a [u8]>,
-    secrets: Option<&'a [Vec<u8>]>,
+    secrets: Option<&'a [Secret]>,
 }
 
 impl<'a> FieldReader<'a> {
     /// Without the secrets, `***` stands for each.
-    pub fn new(fields: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> FieldReader<'a> {
+    pub fn new(fields: &'a [u8], secrets: Option<&'a [Secret]>) -> FieldReader<'a> {
         FieldReader {
             rest: Some(fields),
             secrets,
@@ -113,11 +115,11 @@ impl<'a> FieldReader<'a> {
                 b'\\' => out.push(b'\\'),
                 b'0' => out.push(0),
                 b's' => {
-                    let digits: Vec<u8> =
+                    let name: Vec<u8> =
                         rest.by_ref().take_while(|b| **b != b';').copied().collect();
-                    let n: usize = std::str::from_utf8(&digits).ok()?.parse().ok()?;
+                    let is_it = |s: &&Secret| s.name.as_bytes() == name;
                     out.extend_from_slice(match self.secrets {
-                        Some(secrets) => secrets.get(n)?,
+                        Some(secrets) => &secrets.iter().find(is_it)?.value,
                         None => MASK.as_bytes(),
                     });
                 }
@@ -156,7 +158,14 @@ mod tests {
     use super::*;
     use crate::text::chance::Chance;
 
-    fn write(kind: &str, values: &[&[u8]], secrets: &[Vec<u8>]) -> Vec<u8> {
+    fn secret(name: &str, value: &[u8]) -> Secret {
+        Secret {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
+
+    fn write(kind: &str, values: &[&[u8]], secrets: &[Secret]) -> Vec<u8> {
         let mut out = FieldWriter::new(secrets);
         out.kind(kind);
         for value in values {
@@ -167,8 +176,9 @@ mod tests {
 
     #[test]
     fn fields_come_back_and_a_secret_is_not_written() {
-        let secrets = [b"hunter2".to_vec()];
+        let secrets = [secret("A_KEY", b"hunter2")];
         let bytes = write("done", &[b"a\tb\n\\s0;hunter2\0x", b"7"], &secrets);
+        assert!(bytes.windows(8).any(|w| w == b"\\sA_KEY;"));
         assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
         assert!(!bytes.contains(&0));
         let mut known = FieldReader::new(&bytes, Some(&secrets));
@@ -196,12 +206,8 @@ mod tests {
         let mut chance = Chance::new(8);
         let pieces = ["\\s0;", "\\", "\t", "\n", "hunter2", "hunt"];
         for _ in 0..3000 {
-            let secrets = [b"hunter2".to_vec(), chance.bytes(&pieces, 4)];
-            let secrets = if secrets[1].is_empty() {
-                &secrets[..1]
-            } else {
-                &secrets[..]
-            };
+            let other = chance.bytes(&pieces, 4);
+            let secrets = &[secret("A", b"hunter2"), secret("B.1", &other)];
             let values: Vec<Vec<u8>> = (0..4).map(|_| chance.bytes(&pieces, 6)).collect();
             let fields: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
             let bytes = write("done", &fields, secrets);

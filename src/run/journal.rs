@@ -32,6 +32,7 @@ use super::record::{
 use super::recorded_run::RecordedRun;
 use super::result::TaskResult;
 use crate::plan::flow::Position;
+use crate::task::mask::Secret;
 use crate::text::diagnostic::reason;
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -47,7 +48,7 @@ const PREALLOCATED: usize = 32 << 10;
 pub struct Journal {
     path: PathBuf,
     file: File,
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<Secret>,
     spool: Arc<Spool>,
     checksum: u32,
     /// How many bytes are written.
@@ -85,7 +86,7 @@ impl Journal {
     pub fn create(
         path: &Path,
         header: &Header,
-        secrets: &[Vec<u8>],
+        secrets: &[Secret],
         spool: &Arc<Spool>,
     ) -> io::Result<Journal> {
         // It gets its name once its header says whose it is.
@@ -106,7 +107,7 @@ impl Journal {
         Ok(journal)
     }
 
-    fn new(path: &Path, file: File, secrets: &[Vec<u8>], spool: &Arc<Spool>) -> Journal {
+    fn new(path: &Path, file: File, secrets: &[Secret], spool: &Arc<Spool>) -> Journal {
         Journal {
             path: path.to_path_buf(),
             file,
@@ -132,7 +133,7 @@ impl Journal {
     /// That it is in use or damaged. It is unchanged then.
     pub fn open(
         path: &Path,
-        secrets: &[Vec<u8>],
+        secrets: &[Secret],
         spool: &Arc<Spool>,
     ) -> Result<(Header, Journal), JournalError> {
         let unusable = |e: io::Error| JournalError::Unusable(reason(&e));

@@ -2,8 +2,8 @@
 //!
 //! The only encoder and the only decoder of the format, whose lines `run::frame`
 //! lays out. A record's fields are separated by tabs, and the first names its kind. In
-//! a field `\t`, `\n`, `\\` and `\0` stand for these bytes, and `\sN;` for the N-th
-//! secret, which is never written itself. The kinds:
+//! a field `\t`, `\n`, `\\` and `\0` stand for these bytes, and `\sNAME;` for the secret
+//! of that name, which is never written itself. The kinds:
 //!
 //! ```text
 //! begin  VERSION RUN BEGAN FILE SHA256 START POLICY LIMIT EXCLUDE LINES NAME=HASH...
@@ -31,6 +31,7 @@ use super::fields::{FieldReader, FieldWriter, since_1970};
 use super::frame::{self, NextFrame};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
+use crate::task::mask::Secret;
 use crate::text::decimal::nanoseconds;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a journal, with the version of the format.
-pub const MAGIC: &[u8] = b"tasker journal 1\n";
+pub const MAGIC: &[u8] = b"tasker journal 2\n";
 
 /// The first record of a journal.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,9 +58,9 @@ pub struct Header {
     /// The hosts of `--limit` and `--exclude`, separated by commas; `-` without.
     pub limit: String,
     pub exclude: String,
-    /// A short keyed hash of each line of the file, to name one that differs.
+    /// A short hash of each line of the file without secrets, to name one that differs.
     pub lines: String,
-    /// A keyed hash of each global's value, by name.
+    /// A hash of each global's value, by name; `-` for a secret.
     pub globals: Vec<(String, String)>,
 }
 
@@ -169,7 +170,7 @@ pub enum Record<'a, R> {
 
 impl Record<'_, &TaskResult> {
     /// The fields as they are written. Each of the secrets is replaced.
-    pub fn encode(&self, secrets: &[Vec<u8>]) -> Vec<u8> {
+    pub fn encode(&self, secrets: &[Secret]) -> Vec<u8> {
         // A header has no secrets; it is read to find out whether they are the same.
         let secrets = match self {
             Record::Begin(_) => &[],
@@ -235,7 +236,7 @@ impl Record<'_, &TaskResult> {
 impl<'a> Record<'static, EncodedResult<'a>> {
     /// Reads the fields of a record. If the secrets are not known, `***` replaces
     /// them. `None` if this version of tasker does not write such a record.
-    pub fn decode(fields: &'a [u8], secrets: Option<&'a [Vec<u8>]>) -> Option<Self> {
+    pub fn decode(fields: &'a [u8], secrets: Option<&'a [Secret]>) -> Option<Self> {
         let mut from = FieldReader::new(fields, secrets);
         Some(match from.raw()? {
             b"begin" => Record::Begin(Cow::Owned(from.header()?)),
@@ -474,6 +475,9 @@ pub fn read_header(bytes: &[u8]) -> Result<(Header, usize, u32), JournalError> {
     if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
         return Err(JournalError::Empty);
     }
+    if bytes.starts_with(b"tasker journal 1\n") {
+        return unusable("it was written by an earlier version of tasker");
+    }
     if !bytes.starts_with(MAGIC) {
         return unusable("it is not a journal of this version of tasker");
     }
@@ -507,7 +511,7 @@ pub struct Scanned {
 /// That the journal is empty, damaged, or of another version.
 pub fn scan(
     bytes: &[u8],
-    secrets: Option<&[Vec<u8>]>,
+    secrets: Option<&[Secret]>,
     mut take: impl FnMut(Record<'static, EncodedResult>, Range<usize>) -> Option<()>,
 ) -> Result<Scanned, JournalError> {
     let (header, mut length, mut checksum) = read_header(bytes)?;

@@ -6,6 +6,7 @@ use super::capture::Spool;
 use super::record::{EncodedResult, FlowEnd, Record, TaskDone};
 use super::result::{Member, TaskResult};
 use crate::plan::flow::Position;
+use crate::task::mask::Secret;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub struct RecordedBlock {
 /// Where the records of a journal are, by turn. They are decoded on demand.
 pub struct RecordedRun {
     pub(super) bytes: Vec<u8>,
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<Secret>,
     spool: Arc<Spool>,
     done: HashMap<u64, Range<usize>>,
     subs: HashMap<u64, Vec<(String, Range<usize>)>>,
@@ -34,7 +35,7 @@ pub struct RecordedRun {
 }
 
 impl RecordedRun {
-    pub(super) fn new(secrets: &[Vec<u8>], spool: &Arc<Spool>) -> RecordedRun {
+    pub(super) fn new(secrets: &[Secret], spool: &Arc<Spool>) -> RecordedRun {
         RecordedRun {
             bytes: Vec::new(),
             secrets: secrets.to_vec(),

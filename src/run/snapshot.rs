@@ -251,7 +251,7 @@ mod tests {
     /// A journal of these records, given as words.
     fn journal(records: &[&str]) -> Vec<u8> {
         let begin = "begin 0 R 1 /f s 1 stop - - -";
-        let mut bytes = b"tasker journal 1\n".to_vec();
+        let mut bytes = b"tasker journal 2\n".to_vec();
         let mut checksum = 0;
         for words in [&begin].into_iter().chain(records) {
             let fields = words.replace("REST", REST).replace(' ', "\t");

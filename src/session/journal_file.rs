@@ -24,7 +24,7 @@ pub fn create(
     spool: &Arc<Spool>,
 ) -> Result<Journal, Refusal> {
     let made = log_dir.create_journal(&header.run_id, |path| {
-        Journal::create(path, header, loaded.mask().secret_values(), spool)
+        Journal::create(path, header, loaded.mask().named_secrets(), spool)
     });
     made.map_err(|e| {
         Refusal::new(
@@ -106,7 +106,7 @@ fn remove_older(loaded: &Loaded, log_dir: &LogDirectory, last: &Header, others: 
             continue;
         }
         let spool = Spool::new(log_dir.private(&header.run_id));
-        if let Ok((_, mut journal)) = Journal::open(path, loaded.mask().secret_values(), &spool) {
+        if let Ok((_, mut journal)) = Journal::open(path, loaded.mask().named_secrets(), &spool) {
             // If it cannot be removed, that does no harm: a newer one comes first.
             let _ = journal.remove().map(|()| journal.release_outputs());
         }

@@ -2,24 +2,31 @@
 //! how they differ from what there is now (SPEC §6.4).
 #![forbid(unsafe_code)]
 
-use crate::exit;
 use crate::plan::flow::Policy;
-use crate::report::log_directory::LogDirectory;
+use crate::report::log_directory::mask_definitions;
+
 use crate::run::fields::since_1970;
 use crate::run::record::Header;
 use crate::run::walk::engine::Settings;
 use crate::session::load::Loaded;
-use crate::session::refusal::Refusal;
+use crate::task::globals::Global;
 use crate::task::nodeset::HostFilter;
 use crate::text::sha256;
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-/// Replaces a value: the same for the same value, and useless without the key.
-fn keyed_hash(key: &[u8], name: &str, value: &[u8]) -> String {
-    let inner = sha256::hex(&[key, name.as_bytes(), b"\0", value].concat());
-    let outer = sha256::hex(&[key, inner.as_bytes()].concat());
-    outer[..16].to_string()
+/// Stands for a value in a journal: the same for the same value.
+fn short_hash(value: &[u8]) -> String {
+    sha256::hex(value)[..16].to_string()
+}
+
+/// Stands for a global's value. A secret counts by its name, also within another.
+fn hash_global(global: &Global, value: &[u8]) -> String {
+    match (global.secret, global.has_secret()) {
+        (true, _) => "-".into(),
+        (false, true) => short_hash(global.shown().as_bytes()),
+        (false, false) => short_hash(value),
+    }
 }
 
 /// The options about failures, as a journal keeps them.
@@ -60,25 +67,13 @@ pub fn selection(header: &Header) -> HostFilter {
 }
 
 /// What a new run's journal begins with.
-///
-/// # Errors
-/// That the key for its hashes cannot be read or made.
-pub fn new(
-    loaded: &Loaded,
-    log_dir: &LogDirectory,
-    run_id: &str,
-    began: SystemTime,
-    settings: &Settings,
-) -> Result<Header, Refusal> {
+pub fn new(loaded: &Loaded, run_id: &str, began: SystemTime, settings: &Settings) -> Header {
     let selection = &settings.selection;
-    let key = log_dir.plan_key().map_err(|e| {
-        let why = format!("the key for the journal's hashes, in the log directory: {e}");
-        Refusal::new(exit::LOG_DIR, why)
-    })?;
     let text = &loaded.sources.get(loaded.file).text;
-    let line = |line: &str| keyed_hash(&key, "line", line.as_bytes())[..8].to_string();
+    let masked = mask_definitions(text, loaded.mask());
+    let line = |line: &str| short_hash(line.as_bytes())[..8].to_string();
     let globals = loaded.workflow.globals.values();
-    Ok(Header {
+    Header {
         version: env!("CARGO_PKG_VERSION").into(),
         run_id: run_id.into(),
         began: since_1970(began),
@@ -88,11 +83,11 @@ pub fn new(
         policy: policy_word(settings.policy).into(),
         limit: selection.limit.as_ref().map_or("-".into(), join_hosts),
         exclude: join_hosts(&selection.exclude),
-        lines: text.lines().map(line).collect(),
+        lines: masked.lines().map(line).collect(),
         globals: globals
-            .map(|(name, _, value)| (name.to_string(), keyed_hash(&key, name, &value)))
+            .map(|(name, global, value)| (name.to_string(), hash_global(global, &value)))
             .collect(),
-    })
+    }
 }
 
 /// The file as its journal names it: the real path, or `-`.
@@ -115,7 +110,7 @@ pub fn difference(then: &Header, now: &Header) -> Option<String> {
         let what = match (old.len(), new.len()) {
             (o, n) if same == o && n > o => format!("line {} is new", same + 1),
             (o, n) if same == n && o > n => format!("it ends before line {}", same + 1),
-            (o, n) if same == o && o == n => "its line endings differ".into(),
+            (o, n) if same == o && o == n => "a secret or its line endings differ".into(),
             _ => format!("line {} is different", same + 1),
         };
         return Some(format!("the task file has changed: {what}"));

@@ -171,7 +171,7 @@ impl RealRun<'_> {
             Some(resumption) => resumption.take_journal(loaded, spool)?,
             None => {
                 let (run_id, began) = (&self.run_id, self.began);
-                let header = journal_header::new(loaded, &self.log_dir, run_id, began, settings)?;
+                let header = journal_header::new(loaded, run_id, began, settings);
                 journal_file::create(loaded, &self.log_dir, &header, spool)?
             }
         };

@@ -113,13 +113,13 @@ fn open_unfinished(
         RunScope::whole(start.unwrap_or(0)),
         Policy::default(),
     );
-    let now = journal_header::new(loaded, log_dir, id, UNIX_EPOCH, &same_start)?;
+    let now = journal_header::new(loaded, id, UNIX_EPOCH, &same_start);
     if let Some(what) = journal_header::difference(header, &now) {
         return Err(refuse(format!("run {id} cannot be resumed: {what}")));
     }
     check_options(loaded, header)?;
     let spool = Spool::new(log_dir.private(id));
-    let opened = Journal::open(path, loaded.mask().secret_values(), &spool);
+    let opened = Journal::open(path, loaded.mask().named_secrets(), &spool);
     let (_, journal) = opened.map_err(|problem| explain(id, &problem))?;
     // A run that ended well but was killed before it could say so is finished now.
     let failed = journal
@@ -349,7 +349,7 @@ impl Resumption {
     /// # Errors
     /// That another process took it first, or that it cannot be written.
     pub fn take_journal(&self, loaded: &Loaded, spool: &Arc<Spool>) -> Result<Journal, Refusal> {
-        let opened = Journal::open(&self.path, loaded.mask().secret_values(), spool);
+        let opened = Journal::open(&self.path, loaded.mask().named_secrets(), spool);
         let (_, mut journal) = opened.map_err(|p| explain(&self.run_id, &p))?;
         journal
             .prepare_resume(loaded.invocation.finish_only)

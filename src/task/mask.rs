@@ -7,11 +7,29 @@ use crate::text::source::MASK;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// A secret value and the name that replaces it in a journal: the global's, with a
+/// number for a part of its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secret {
+    pub name: String,
+    pub value: Vec<u8>,
+}
+
+impl Secret {
+    /// Whether it is masked wherever it occurs. Shorter values are masked only where a
+    /// reference inserts them.
+    pub fn is_masked(&self) -> bool {
+        self.value.len() >= SHORTEST
+    }
+}
+
 /// The secret values, each shown as `***` wherever it occurs.
 #[derive(Clone, Default)]
 pub struct Mask {
     /// The longest first, so that a secret that contains another is masked whole.
     secrets: Arc<[Vec<u8>]>,
+    /// The same with their names, and those that are too short.
+    named: Arc<[Secret]>,
 }
 
 /// Shorter values are masked only where a reference inserts them.
@@ -19,27 +37,26 @@ const SHORTEST: usize = 4;
 
 impl Mask {
     pub fn new(globals: &GlobalTable) -> Mask {
-        let mut secrets: Vec<Vec<u8>> = globals
+        let mut named: Vec<Secret> = globals
             .values()
-            .flat_map(|(_, global, _)| global.secret_values())
+            .flat_map(|(name, global, _)| name_values(name, global.secret_values()))
             .collect();
-        // Each line is masked by itself, as a value can be printed line by line.
-        let lines: Vec<Vec<u8>> = secrets
-            .iter()
-            .flat_map(|s| s.split(|b| *b == b'\n').map(<[u8]>::to_vec))
-            .collect();
-        secrets.extend(lines);
-        secrets.retain(|s| s.len() >= SHORTEST);
-        secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        named.sort_unstable_by(|a, b| {
+            let by_length = b.value.len().cmp(&a.value.len());
+            by_length.then_with(|| (&a.value, &a.name).cmp(&(&b.value, &b.name)))
+        });
+        let masked = named.iter().filter(|s| s.is_masked());
+        let mut secrets: Vec<Vec<u8>> = masked.map(|s| s.value.clone()).collect();
         secrets.dedup();
         Mask {
             secrets: secrets.into(),
+            named: named.into(),
         }
     }
 
-    /// The secrets, in an order that depends only on their values.
-    pub fn secret_values(&self) -> &[Vec<u8>] {
-        &self.secrets
+    /// Every secret by name, the longest first.
+    pub fn named_secrets(&self) -> &[Secret] {
+        &self.named
     }
 
     fn secret_at(&self, bytes: &[u8]) -> Option<&Vec<u8>> {
@@ -118,6 +135,28 @@ impl Mask {
     }
 }
 
+/// The secret values of one global, each whole and line by line, as a value can be
+/// printed line by line. The names do not depend on the values.
+fn name_values(name: &str, values: Vec<Vec<u8>>) -> Vec<Secret> {
+    let mut out = Vec::new();
+    for (number, value) in values.into_iter().enumerate() {
+        let name = match number {
+            0 => name.to_string(),
+            n => format!("{name}.{n}"),
+        };
+        let lines: Vec<Vec<u8>> = value.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        if lines.len() > 1 {
+            let lines = lines.into_iter().enumerate();
+            out.extend(lines.map(|(at, value)| Secret {
+                name: format!("{name}.{number}.{at}"),
+                value,
+            }));
+        }
+        out.push(Secret { name, value });
+    }
+    out
+}
+
 /// The text with every occurrence masked; `None` if there is none.
 fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text;
@@ -143,6 +182,7 @@ mod tests {
     fn a_secret_across_a_boundary_is_masked() {
         let mask = Mask {
             secrets: [b"0123456789".to_vec()].into(),
+            ..Mask::default()
         };
         let text = b"ab0123456789cd0123456789ef";
         let part =
@@ -158,6 +198,7 @@ mod tests {
     fn a_secret_that_comes_in_pieces_is_masked() {
         let mask = Mask {
             secrets: [b"0123456789".to_vec(), b"abcd".to_vec()].into(),
+            ..Mask::default()
         };
         let text = b"ab01234567890123456789cabcdd";
         for size in 1..text.len() {
@@ -175,6 +216,7 @@ mod tests {
     fn every_occurrence_is_masked_the_longest_first() {
         let mask = Mask {
             secrets: [b"pass-word".to_vec(), b"pass".to_vec()].into(),
+            ..Mask::default()
         };
         assert_eq!(
             mask.apply("a pass-word, pass and pas"),
@@ -200,6 +242,7 @@ mod tests {
             }
             let mask = Mask {
                 secrets: secrets.into(),
+                ..Mask::default()
             };
             let from = chance.below(text.len() + 1);
             let to = from + chance.below(text.len() - from + 1);
@@ -216,7 +259,7 @@ mod tests {
                 &mask.apply_to_range(seen, from, to)[..],
                 &taken,
             ] {
-                for secret in mask.secret_values() {
+                for secret in mask.secrets.iter() {
                     let left = search::contains(shown, secret);
                     assert!(!left, "{secret:?} in {shown:?} of {text:?}");
                 }
