@@ -755,7 +755,7 @@ fn the_readme_shows_what_is_printed() {
     for file in ["quick-start.txt", "health-check.txt"] {
         sandbox.file(file, read(&format!("tests/files/{file}")));
     }
-    let mistakes = "task=0\nexec=local\ncommand=true\ntimeout=5s\nnexxt=always\non_failure=91\n";
+    let mistakes = "task=0\nexec=local\ncommand=true\ntimeuot=5s\nnext=success\non_failure=91\n";
     sandbox.file("deploy.txt", mistakes);
     for arguments in [
         &["-r", "quick-start.txt"][..],

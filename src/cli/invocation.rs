@@ -415,6 +415,14 @@ fn written_value(line: &str) -> &str {
     }
 }
 
+/// What is wrong with an option line, wherever it is.
+pub fn line_error(line: &str) -> Option<String> {
+    let typed = Typed::from_line(line);
+    typed
+        .and_then(|typed| Invocation::default().apply(&typed))
+        .err()
+}
+
 /// Where the value begins in a line that sets a secret global.
 pub fn secret_value_start(line: &str) -> Option<usize> {
     let setting = line[option_name(line).len()..].trim_start_matches(['=', ' ', '\t']);

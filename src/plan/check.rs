@@ -292,7 +292,7 @@ mod tests {
             let lines = scan(file, sources.get(file), &mut diagnostics);
             let here = Path::new("/nowhere");
             let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);
-            let recipes = recipe::prepare(&tasks.tasks, &defaults(), &mut diagnostics);
+            let recipes = recipe::prepare(&tasks, &defaults(), &mut diagnostics);
             let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
             if !diagnostics.has_errors() {
                 check(&workflow, None, &mut diagnostics);

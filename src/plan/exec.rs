@@ -210,8 +210,10 @@ pub fn read_argv(line: &str, takes_script: bool) -> Result<ExecMethod, String> {
     // `$` is an ordinary character here: nothing comes from the environment.
     let mut literal =
         |name: &str, at: Span| Some(crate::text::template::Piece::data(format!("${name}"), at));
-    let words =
-        words::split(&value, &mut literal).map_err(|_| "a quote is never closed".to_string())?;
+    let words = words::split(&value, &mut literal);
+    if words.open_quote.is_some() {
+        return Err("a quote is never closed".into());
+    }
     let mut args = Vec::new();
     for word in words.words {
         let word = word.known_text().unwrap_or_default();

@@ -1,14 +1,16 @@
 //! A task's command as words or as a script (SPEC §4.1), whichever its exec type takes.
 #![forbid(unsafe_code)]
 
-use super::exec::ExecType;
+use super::exec::{ExecMethod, ExecType};
 use crate::task::Command;
 use crate::task::global_value::environment;
 use crate::text::diagnostic::DiagnosticList;
+use crate::text::glob;
 use crate::text::script::{self, Script};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
-use crate::text::words;
+use crate::text::words::{self, Lookalike, SuspectWord};
+use std::borrow::Cow;
 
 /// The longest word that the kernel accepts, in bytes without its final NUL.
 const MAX_WORD: usize = (128 << 10) - 1;
@@ -44,6 +46,46 @@ pub struct CommandReader<'a> {
     diagnostics: &'a mut DiagnosticList,
     /// `--strict-env-validation`
     strict: bool,
+    shell: ShellAccess,
+}
+
+/// How a command of the same kind gets to a shell.
+#[derive(Clone, Copy, PartialEq)]
+enum ShellAccess {
+    OnThisMachine,
+    OverSsh,
+    OfACarrier,
+}
+
+impl ShellAccess {
+    /// The shell for commands of this type.
+    fn of_type(exec: &ExecType) -> ShellAccess {
+        match exec.way {
+            ExecMethod::Words | ExecMethod::Script => ShellAccess::OnThisMachine,
+            ExecMethod::Ssh { .. } => ShellAccess::OverSsh,
+            ExecMethod::Argv(_) => ShellAccess::OfACarrier,
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            ShellAccess::OnThisMachine => "use `exec=shell`",
+            ShellAccess::OverSsh => "use `exec=ssh-shell`",
+            ShellAccess::OfACarrier => "run a shell, as in `sh -c '...'`,",
+        }
+    }
+}
+
+/// Whether a shell would find files for the word, or would probably: those of a path
+/// can come later, or be on another host. `place` is where the command runs, if it runs
+/// on this machine.
+fn would_expand(word: &str, place: Option<&str>) -> bool {
+    if word.contains('/') {
+        return true;
+    }
+    let files = place.and_then(|place| std::fs::read_dir(place).ok());
+    let mut files = files.into_iter().flatten().flatten();
+    files.any(|file| glob::matches(word, &file.file_name().to_string_lossy()))
 }
 
 impl CommandReader<'_> {
@@ -51,11 +93,13 @@ impl CommandReader<'_> {
         CommandReader {
             diagnostics,
             strict,
+            shell: ShellAccess::OnThisMachine,
         }
     }
 
     /// The payload for this exec type; `None` after a mistake.
     pub fn payload(&mut self, command: &Command, exec: &ExecType) -> Option<Payload> {
+        self.shell = ShellAccess::of_type(exec);
         if exec.takes_script() {
             self.script(command)
         } else {
@@ -77,8 +121,9 @@ impl CommandReader<'_> {
         }
         match script::scan(&line) {
             Ok(script) => {
-                self.check_length(&script.text, &line, "script")?;
-                Some(Payload::Script(script))
+                self.check_typography(&line);
+                self.fits(&script.text, &line, "script")
+                    .then_some(Payload::Script(script))
             }
             Err(bad) => {
                 let error = self.diagnostics.error(bad.at, bad.message);
@@ -91,24 +136,31 @@ impl CommandReader<'_> {
     }
 
     pub fn words(&mut self, command: &Command) -> Option<Payload> {
-        let mut words = self.split(&command.command)?;
+        let place = match &command.workdir {
+            None => Some(Cow::Borrowed(".")),
+            Some(directory) => directory.known_text(),
+        };
+        let words = self.split(&command.command, place.as_deref());
+        let arguments = command.arguments.as_ref();
+        let arguments = arguments.map(|value| self.split(value, place.as_deref()));
+        let mut words = words?;
         let of_command = words.len();
-        if let Some(arguments) = &command.arguments {
-            words.extend(self.split(arguments)?);
-        }
+        words.extend(arguments.unwrap_or_else(|| Some(Vec::new()))?);
         if words.is_empty() {
             let at = command.command.pieces.first().map(Piece::at)?;
             self.diagnostics.error(at, "this command has no words");
             return None;
         }
-        for word in &words {
-            self.check_length(word, word, "word")?;
-        }
-        Some(Payload::Words { words, of_command })
+        let fit = words.iter().map(|word| self.fits(word, word, "word"));
+        let fit: Vec<bool> = fit.collect();
+        fit.iter()
+            .all(|fits| *fits)
+            .then_some(Payload::Words { words, of_command })
     }
 
-    /// The words of one value, with variables of the environment filled in.
-    fn split(&mut self, value: &Template) -> Option<Vec<Template>> {
+    /// The words of one value, with variables of the environment filled in. `place` is
+    /// where the command will run, if that is known.
+    fn split(&mut self, value: &Template, place: Option<&str>) -> Option<Vec<Template>> {
         let (strict, diagnostics) = (self.strict, &mut *self.diagnostics);
         let split = words::split(value, &mut |name, at| match environment(name, at, strict) {
             Ok(Some(piece)) => Some(piece),
@@ -123,34 +175,74 @@ impl CommandReader<'_> {
                 None
             }
         });
-        let split = match split {
-            Ok(split) => split,
-            Err(at) => {
-                self.diagnostics.error(at, "this quote is never closed");
-                return None;
+        let shell = self.shell;
+        for suspect in &split.suspects {
+            let is_local = shell == ShellAccess::OnThisMachine;
+            let place = place.filter(|_| is_local);
+            if suspect.looks_like != Lookalike::Glob || would_expand(&suspect.written, place) {
+                self.warn_of_suspect(suspect);
             }
-        };
-        for (at, word) in split.operators {
-            let word = match word.contains('`') {
-                true => word.to_string(),
-                false => format!("`{word}`"),
-            };
-            self.diagnostics
-                .warning(
-                    at,
-                    format!("{word} is passed literally, not interpreted by a shell"),
-                )
-                .help("use `exec=shell` for pipes, redirections and substitutions");
+            // What follows was meant as a comment.
+            if suspect.looks_like == Lookalike::Comment {
+                break;
+            }
+        }
+        if let Some(at) = split.open_quote {
+            self.diagnostics.error(at, "this quote is never closed");
+            return None;
         }
         Some(split.words)
     }
 
+    fn warn_of_suspect(&mut self, suspect: &SuspectWord) {
+        let word = match suspect.written.contains('`') {
+            true => suspect.written.clone(),
+            false => format!("`{}`", suspect.written),
+        };
+        let shell = self.shell.remedy();
+        let (problem, help) = match suspect.looks_like {
+            Lookalike::Operator => (
+                "is passed literally, not interpreted by a shell",
+                format!("{shell} for pipes, redirections and substitutions"),
+            ),
+            Lookalike::Glob => (
+                "is passed literally; no shell replaces it by file names",
+                format!("{shell} to expand it, or quote it to pass it as it is"),
+            ),
+            Lookalike::Home => (
+                "is passed literally; no shell replaces it by a home directory",
+                format!("write the whole path, or {shell}; quote it to pass it as it is"),
+            ),
+            Lookalike::Comment => (
+                "begins no comment here; it is passed to the command with all that follows",
+                "put the comment on a line of its own, or quote the `#`".into(),
+            ),
+            Lookalike::Typography => (
+                "contains a typographic quote, dash or space",
+                "replace it by the plain character, or quote it to pass it as it is".into(),
+            ),
+        };
+        self.diagnostics
+            .warning(suspect.at, format!("{word} {problem}"))
+            .help(help);
+    }
+
+    /// Warns of what a word processor has put into a script.
+    fn check_typography(&mut self, script: &Template) {
+        let split = words::split(script, &mut |_, _| None);
+        for suspect in split.suspects {
+            if suspect.looks_like == Lookalike::Typography {
+                self.warn_of_suspect(&suspect);
+            }
+        }
+    }
+
     /// Refuses a word that the kernel would not accept; cutting it off would change
     /// its meaning. (Results are cut during the run, with a warning.)
-    fn check_length(&mut self, word: &Template, written: &Template, what: &str) -> Option<()> {
+    fn fits(&mut self, word: &Template, written: &Template, what: &str) -> bool {
         let length: usize = word.pieces.iter().map(Piece::size).sum();
         if length <= MAX_WORD {
-            return Some(());
+            return true;
         }
         let at = written.pieces.first().map_or(Span::whole(0), Piece::at);
         let message =
@@ -158,6 +250,6 @@ impl CommandReader<'_> {
         self.diagnostics
             .error(at, message)
             .help("pass large data with `stdin=`");
-        None
+        false
     }
 }

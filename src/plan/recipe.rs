@@ -7,10 +7,13 @@
 use super::exec::{self, ExecMethod, ExecType, ExecTypes};
 use super::payload::{CommandReader, Payload};
 use super::programs::{ProgramCache, ProgramName, shell_remedy};
-use crate::task::{Command, Task, host};
+use crate::task::build::TaskFile;
+use crate::task::{Command, Task, host, nodeset};
 use crate::text::diagnostic::{Category, DiagnosticList};
-use crate::text::nearest::did_you_mean;
-use crate::text::template::{Piece, Template};
+use crate::text::nearest::{did_you_mean, nearest};
+use crate::text::template::{Piece, Reference, Template};
+use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,22 +75,26 @@ pub enum Recipe {
     },
 }
 
-/// Makes the recipe of every task, in their order; mistakes in commands are reported.
+/// Makes the recipe of every task, in their order; mistakes in commands are reported,
+/// also in those of tasks that are not part of the workflow.
 pub fn prepare(
-    tasks: &[Task],
+    file: &TaskFile,
     defaults: &Defaults,
     diagnostics: &mut DiagnosticList,
 ) -> Vec<Recipe> {
     diagnostics.begin_category(Category::Syntax);
     let mut programs = ProgramCache::default();
-    let recipes = tasks
-        .iter()
-        .map(|task| recipe(task, defaults, &mut programs, diagnostics));
-    recipes.collect()
+    let tasks = file.tasks.iter().chain(&file.rejected);
+    let mut recipes: Vec<Recipe> = tasks
+        .map(|task| recipe(task, &file.directory, defaults, &mut programs, diagnostics))
+        .collect();
+    recipes.truncate(file.tasks.len());
+    recipes
 }
 
 fn recipe(
     task: &Task,
+    directory: &Path,
     defaults: &Defaults,
     programs: &mut ProgramCache,
     diagnostics: &mut DiagnosticList,
@@ -97,35 +104,54 @@ fn recipe(
     };
     let exec = match exec_type(task, command, defaults, diagnostics) {
         ExecChoice::Known(exec) => exec,
-        ExecChoice::Wrong => return Recipe::Late,
-        ExecChoice::Late => {
+        ExecChoice::Wrong(Some(meant)) => {
+            check_command(task, directory, &meant, defaults, diagnostics);
+            return Recipe::Late;
+        }
+        ExecChoice::Wrong(None) | ExecChoice::Late => {
             check_late(command, defaults, diagnostics);
             return Recipe::Late;
         }
     };
-    if !exec.is_local() {
-        check_remote(task, command, &exec, diagnostics);
-    }
-    let payload = CommandReader::new(diagnostics, defaults.strict_env).payload(command, &exec);
-    let Some(payload) = payload else {
+    let Some(payload) = check_command(task, directory, &exec, defaults, diagnostics) else {
         return Recipe::Late;
     };
-    warn_of_secrets(command, &payload, diagnostics);
-    if let Payload::Words { words, .. } = &payload {
-        warn_of_data_after_c(words, diagnostics);
-        if exec.way == ExecMethod::Words {
-            warn_of_missing_program(task, command, &words[0], programs, diagnostics);
-        }
+    if let Payload::Words { words, .. } = &payload
+        && exec.way == ExecMethod::Words
+    {
+        warn_of_missing_program(task, command, &words[0], programs, diagnostics);
     }
     Recipe::Ready { exec, payload }
+}
+
+/// Checks a command for this exec type; its payload, if it has no mistake.
+fn check_command(
+    task: &Task,
+    directory: &Path,
+    exec: &ExecType,
+    defaults: &Defaults,
+    diagnostics: &mut DiagnosticList,
+) -> Option<Payload> {
+    let command = task.command()?;
+    let own_name = &defaults.own_name;
+    match exec.is_local() {
+        true => warn_of_foreign_host(task, directory, exec, own_name, diagnostics),
+        false => check_remote(task, command, exec, diagnostics),
+    }
+    let payload = CommandReader::new(diagnostics, defaults.strict_env).payload(command, exec);
+    warn_of_secrets(command, payload.as_ref(), diagnostics);
+    if let Some(Payload::Words { words, .. }) = &payload {
+        warn_of_data_after_c(words, exec, diagnostics);
+    }
+    payload
 }
 
 enum ExecChoice {
     Known(Arc<ExecType>),
     /// Known only during the run.
     Late,
-    /// A mistake, already reported.
-    Wrong,
+    /// A mistake, already reported, and the type that was probably meant.
+    Wrong(Option<Arc<ExecType>>),
 }
 
 fn exec_type(
@@ -150,7 +176,9 @@ fn exec_type(
             .error(task.key_span("exec"), message)
             .category(Category::ExecType)
             .label(did_you_mean(text, defaults.types.names()));
-        return ExecChoice::Wrong;
+        let meant = nearest(text, &mut defaults.types.names());
+        let meant = meant.and_then(|name| defaults.types.find(name));
+        return ExecChoice::Wrong(meant.cloned());
     }
     if let Some(exec) = &defaults.exec {
         return ExecChoice::Known(exec.clone());
@@ -164,11 +192,11 @@ fn exec_type(
         Some(exec) => ExecChoice::Known(exec),
         None => {
             let message = format!(
-                "task {} needs a `hostname`, or `exec=local` to run on this machine",
-                task.id
+                "{} needs a `hostname`, or `exec=local` to run on this machine",
+                task.called()
             );
             diagnostics.error(task.at, message);
-            ExecChoice::Wrong
+            ExecChoice::Wrong(defaults.types.find("local").cloned())
         }
     }
 }
@@ -203,8 +231,8 @@ fn check_remote(task: &Task, command: &Command, exec: &ExecType, diagnostics: &m
     let name = exec.name();
     if command.hostname.is_none() && !task.is_block() {
         let message = format!(
-            "task {} needs a `hostname`: exec type `{name}` runs on one",
-            task.id
+            "{} needs a `hostname`: exec type `{name}` runs on one",
+            task.called()
         );
         diagnostics.error(task.at, message);
     }
@@ -222,7 +250,66 @@ fn check_remote(task: &Task, command: &Command, exec: &ExecType, diagnostics: &m
     }
 }
 
-fn warn_of_secrets(command: &Command, payload: &Payload, diagnostics: &mut DiagnosticList) {
+/// Warns of a command that runs on this machine although another host is named for it,
+/// unless it uses that name.
+fn warn_of_foreign_host(
+    task: &Task,
+    directory: &Path,
+    exec: &ExecType,
+    own_name: &str,
+    diagnostics: &mut DiagnosticList,
+) {
+    let Some(command) = task.command().filter(|command| !uses_host(command)) else {
+        return;
+    };
+    // A type of `tasker.conf` without `{hostname}` can find the host by other means.
+    if !matches!(exec.way, ExecMethod::Words | ExecMethod::Script) {
+        return;
+    }
+    let (key, hosts) = match task.node_set() {
+        Some(set) => ("hostnames", known_hosts(set, directory)),
+        None => {
+            let host = command.hostname.as_ref().and_then(Template::known_text);
+            ("hostname", host.map(Cow::into_owned).into_iter().collect())
+        }
+    };
+    let is_foreign =
+        |host: &&String| host::check(host).is_ok() && !host::is_this_machine(host, own_name);
+    let Some(host) = hosts.iter().find(is_foreign) else {
+        return;
+    };
+    let name = exec.name();
+    let message = format!("exec type `{name}` runs the command on this machine, not on `{host}`");
+    let remote = match exec.takes_script() {
+        true => "ssh-shell",
+        false => "ssh",
+    };
+    diagnostics
+        .warning(task.key_span(key), message)
+        .help(format!(
+            "use `exec={remote}` to run it there, or name the host in it with `@hostname@`"
+        ));
+}
+
+/// The hosts of a node set, as far as they are known before the run.
+fn known_hosts(set: &Template, directory: &Path) -> Vec<String> {
+    let text = set.known_text();
+    let set = text.and_then(|text| nodeset::expand(&text, directory).ok());
+    set.map_or_else(Vec::new, |set| set.hosts)
+}
+
+/// Whether anything of the command refers to its host.
+fn uses_host(command: &Command) -> bool {
+    let values = [&command.arguments, &command.stdin, &command.workdir];
+    let values = values.into_iter().flatten();
+    let env = command.env.iter().map(|(_, value)| value);
+    values
+        .chain(env)
+        .chain([&command.command])
+        .any(|value| value.references().any(|(to, _)| to == Reference::Hostname))
+}
+
+fn warn_of_secrets(command: &Command, payload: Option<&Payload>, diagnostics: &mut DiagnosticList) {
     let secret = |t: &Template| t.pieces.iter().find(|p| p.is_secret()).map(Piece::at);
     if let Some(at) = command.hostname.as_ref().and_then(secret) {
         let message = "a secret used as a host name appears in every log and report";
@@ -230,8 +317,8 @@ fn warn_of_secrets(command: &Command, payload: &Payload, diagnostics: &mut Diagn
     }
     let written = [Some(&command.command), command.arguments.as_ref()];
     let words: &[Template] = match payload {
-        Payload::Words { words, .. } => words,
-        Payload::Script(_) => &[],
+        Some(Payload::Words { words, .. }) => words,
+        _ => &[],
     };
     let mut values = written.into_iter().flatten().chain(words);
     if let Some(at) = values.find_map(secret) {
@@ -243,7 +330,7 @@ fn warn_of_secrets(command: &Command, payload: &Payload, diagnostics: &mut Diagn
 }
 
 /// Warns of a result in the words after a `-c`.
-fn warn_of_data_after_c(words: &[Template], diagnostics: &mut DiagnosticList) {
+fn warn_of_data_after_c(words: &[Template], exec: &ExecType, diagnostics: &mut DiagnosticList) {
     let is_c = |word: &Template| {
         word.known_text()
             .is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
@@ -252,9 +339,12 @@ fn warn_of_data_after_c(words: &[Template], diagnostics: &mut DiagnosticList) {
     let mut references = after.flat_map(|w| w.references());
     if let Some((_, at)) = references.find(|(to, _)| to.is_data()) {
         let message = "a result after `-c` is parsed again by the program that gets it; it could run what the result says";
-        diagnostics
-            .warning(at, message)
-            .help("use `exec=shell`, which passes results as data");
+        let help = match exec.way {
+            ExecMethod::Ssh { .. } => "use `exec=ssh-shell`, which passes results as data",
+            ExecMethod::Argv(_) => "",
+            _ => "use `exec=shell`, which passes results as data",
+        };
+        diagnostics.warning(at, message).help(help);
     }
 }
 

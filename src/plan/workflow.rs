@@ -53,6 +53,7 @@ impl Workflow {
             tasks,
             globals,
             directory,
+            ..
         } = file;
         Workflow {
             tasks,
@@ -434,7 +435,7 @@ pub mod tests {
             &sources,
             &mut diagnostics,
         );
-        let recipes = recipe::prepare(&tasks.tasks, &defaults(), &mut diagnostics);
+        let recipes = recipe::prepare(&tasks, &defaults(), &mut diagnostics);
         let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
         workflow

@@ -99,7 +99,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         &mut diagnostics,
     );
     let has_tasks = !tasks.tasks.is_empty();
-    let recipes = recipe::prepare(&tasks.tasks, &defaults, &mut diagnostics);
+    let recipes = recipe::prepare(&tasks, &defaults, &mut diagnostics);
     if !from_stdin {
         ownership::check(Path::new(path), Span::whole(file), &mut diagnostics);
     }
@@ -241,6 +241,9 @@ fn option_lines(
                 diagnostics
                     .error(*at, message)
                     .help("move it up, to the beginning of the file");
+                if let Some(why) = invocation::line_error(sources.snippet(*at)) {
+                    diagnostics.error_with_suggestion(*at, &why);
+                }
             }
             Line::Option(at) => options.push(*at),
         }

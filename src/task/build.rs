@@ -3,7 +3,7 @@
 
 use super::globals::GlobalTable;
 use super::model::Task;
-use super::raw;
+use super::raw::{self, RawTask};
 use super::reader::read_task;
 use super::resolve::Resolver;
 use crate::text::diagnostic::DiagnosticList;
@@ -14,10 +14,17 @@ use std::path::{Path, PathBuf};
 /// The tasks of a file in id order, and its globals.
 pub struct TaskFile {
     pub tasks: Vec<Task>,
+    /// Tasks that cannot be part of the workflow, and tasks with a key that was given
+    /// before: only their mistakes matter.
+    pub rejected: Vec<Task>,
     pub globals: GlobalTable,
     /// What relative `file:` paths are relative to.
     pub directory: PathBuf,
 }
+
+/// How many rejected tasks are read: each comes from an error of its own, and not more
+/// errors are shown.
+const MOST_REJECTED: usize = 50;
 
 /// A global that the command line sets (`--set`).
 pub struct GlobalOverride {
@@ -40,8 +47,11 @@ pub fn build(
         globals.set(&setting.name, setting.at, setting.at);
     }
     globals.expand_all(sources, diagnostics);
-    raw::sort_by_id(&mut raw, sources, diagnostics);
-    let names = raw::task_names(&raw, &globals, sources, diagnostics);
+    let mut rejected = raw::sort_by_id(&mut raw, sources, diagnostics);
+    let names = raw::task_names(&raw, &rejected, &globals, sources, diagnostics);
+    let repeating = raw::with_repeated_keys(raw.iter().chain(&rejected), sources);
+    rejected.extend(repeating);
+    rejected.truncate(MOST_REJECTED);
     let ids = raw.iter().map(|r| r.id).collect();
     let mut resolver = Resolver {
         sources,
@@ -53,14 +63,18 @@ pub fn build(
         in_final: false,
         size: 0,
     };
-    let tasks = raw
-        .into_iter()
-        .map(|raw| read_task(&mut resolver, &raw, directory))
-        .collect();
+    let mut read = |raw: Vec<RawTask>| {
+        let tasks = raw.iter();
+        tasks
+            .map(|raw| read_task(&mut resolver, raw, directory))
+            .collect()
+    };
+    let (tasks, rejected) = (read(raw), read(rejected));
     let Resolver { mut globals, .. } = resolver;
     globals.report_uses(diagnostics);
     TaskFile {
         tasks,
+        rejected,
         globals,
         directory: directory.to_path_buf(),
     }

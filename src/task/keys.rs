@@ -74,6 +74,10 @@ pub const KEYS: &[TaskKey] = &[
     key("if_false_tasks", CONDITIONAL, true),
 ];
 
+/// Keys that protect: where they could not, they are an error, not a warning (SPEC §1).
+/// `finally` applies to every kind of task.
+pub const PROTECTIVE: &[&str] = &["fail_fast", "unreachable", "waves", "wave_check"];
+
 /// Every `env.NAME` is a key.
 pub const ENV: TaskKey = key("env.", RUNS, false);
 

@@ -198,6 +198,17 @@ pub fn resolve_setting<T: Clone>(
         .transpose()
 }
 
+/// The id of a task whose id is malformed; its keys are still read.
+pub const NO_ID: u32 = u32::MAX;
+
+/// What a message calls the task with that id.
+pub fn call_task(id: u32) -> String {
+    match id {
+        NO_ID => "this task".into(),
+        id => format!("task {id}"),
+    }
+}
+
 impl Task {
     /// Whether the task has this key.
     pub fn has_key(&self, key: &str) -> bool {
@@ -259,6 +270,22 @@ impl Task {
             },
             _ => None,
         }
+    }
+
+    /// The node set of a block over hosts.
+    pub fn node_set(&self) -> Option<&Template> {
+        match &self.kind {
+            TaskKind::Parallel(parallel) => match &parallel.members {
+                Members::Hosts { set, .. } => Some(set),
+                Members::Tasks(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What a message calls the task.
+    pub fn called(&self) -> String {
+        call_task(self.id)
     }
 
     /// The tasks that the task owns: a block's subtasks and its `wave_check`.

@@ -4,10 +4,10 @@
 
 use super::globals::{GlobalTable, RESERVED, reserved_name};
 use super::keys;
-use super::model::Ix;
+use super::model::{Ix, NO_ID};
 use crate::text::decimal::parse_digits;
 use crate::text::diagnostic::{DiagnosticList, expected};
-use crate::text::nearest::did_you_mean;
+use crate::text::nearest::{did_you_mean, nearest};
 use crate::text::scanner::{Line, Pair};
 use crate::text::source::{SourceMap, Span};
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,8 @@ pub struct RawTask {
     pub comment: Option<Span>,
     /// The keys and their lines, each key once; every `env.NAME` has the key `env.`.
     pub pairs: Vec<(&'static keys::TaskKey, Pair)>,
+    /// The lines with a key that the task has already.
+    repeated: Vec<(&'static keys::TaskKey, Pair)>,
 }
 
 impl RawTask {
@@ -43,11 +45,12 @@ pub fn collect(
     for line in lines {
         let Line::Pair(pair) = line else { continue };
         let name = sources.snippet(pair.key);
+        if opens_task(pair, sources, diagnostics) {
+            env.clear();
+            tasks.push(open_task(pair, sources, diagnostics));
+            continue;
+        }
         match (keys::find(name), tasks.last_mut()) {
-            (Some(key), _) if key.name == "task" => {
-                env.clear();
-                tasks.push(open_task(pair, sources, diagnostics));
-            }
             (Some(key), Some(task)) => {
                 let first = match key.name == keys::ENV.name {
                     true => *env.entry(name).or_insert(pair.key),
@@ -56,6 +59,7 @@ pub fn collect(
                 if first == pair.key {
                     task.pairs.push((key, *pair));
                 } else {
+                    task.repeated.push((key, *pair));
                     diagnostics
                         .error(pair.key, format!("`{name}` is given twice in this task"))
                         .also(first, "first given here");
@@ -71,15 +75,37 @@ pub fn collect(
                     )
                     .help(help);
             }
-            (None, last) => add_global(&mut globals, pair, last.is_some(), sources, diagnostics),
+            (None, None) => {
+                add_global(&mut globals, pair, false, sources, diagnostics);
+            }
+            (None, Some(task)) => {
+                let meant = add_global(&mut globals, pair, true, sources, diagnostics);
+                // Read as the key that was probably meant, to find more mistakes.
+                if let Some(key) = meant.filter(|key| task.pair(key.name).is_none()) {
+                    task.pairs.push((key, *pair));
+                }
+            }
         }
     }
-    tasks.retain(|t| t.id != NO_ID);
     (tasks, globals)
 }
 
-/// The id of a task whose id is malformed; its keys are still collected.
-const NO_ID: u32 = u32::MAX;
+/// Whether the line opens a task; a misspelt `Task=1` does as well, and is reported.
+fn opens_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList) -> bool {
+    let name = sources.snippet(pair.key);
+    let value = keys::without_comment(sources.snippet(pair.value));
+    if name == "task" {
+        return true;
+    }
+    let opens = name.eq_ignore_ascii_case("task") && parse_digits(value, 6).is_some();
+    if opens {
+        let message = format!("unknown key `{name}`; task keys are in lower case");
+        diagnostics
+            .error(pair.key, message)
+            .label("did you mean `task`?");
+    }
+    opens
+}
 
 fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList) -> RawTask {
     let text = keys::without_comment(sources.snippet(pair.value));
@@ -93,6 +119,7 @@ fn open_task(pair: &Pair, sources: &SourceMap, diagnostics: &mut DiagnosticList)
         at,
         comment: pair.comment,
         pairs: Vec::new(),
+        repeated: Vec::new(),
     }
 }
 
@@ -113,15 +140,17 @@ const ALIASES: &[(&str, &str)] = &[
 const NAME_HELP: &str =
     "a name consists of letters, digits and `_`, and does not begin with a digit";
 
+/// Adds the global, or reports why it is none; then the task key that it probably is.
 fn add_global(
     globals: &mut GlobalTable,
     pair: &Pair,
     in_tasks: bool,
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
-) {
+) -> Option<&'static keys::TaskKey> {
     let (name, at) = (sources.snippet(pair.key), pair.key);
-    let suggest = || did_you_mean(name, keys::KEYS.iter().map(|k| k.name));
+    let known = || keys::KEYS.iter().map(|k| k.name);
+    let suggest = || did_you_mean(name, known());
     if !keys::is_identifier(name) {
         let message = match name.is_empty() {
             true => "expected a key before `=`".into(),
@@ -129,21 +158,24 @@ fn add_global(
         };
         let near = if in_tasks { suggest() } else { String::new() };
         diagnostics.error(at, message).label(near).help(NAME_HELP);
-        return;
+        return None;
     }
     if in_tasks && name.chars().any(|c| c.is_ascii_lowercase()) {
-        let near = match ALIASES.iter().find(|(alias, _)| *alias == name) {
-            Some((_, key)) => format!("did you mean `{key}`?"),
-            None => suggest(),
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+        let meant = match alias {
+            Some((_, key)) => Some(*key),
+            None if diagnostics.are_many() => None,
+            None => nearest(name, &mut known()),
         };
+        let near = meant.map_or(String::new(), |key| format!("did you mean `{key}`?"));
         diagnostics
             .error(at, format!("unknown key `{name}`"))
             .label(near);
-        return;
+        return meant.and_then(keys::find).filter(|key| key.name != "task");
     }
     if let Some(why) = reserved_name(name) {
         diagnostics.error(at, format!("`{name}` cannot be a global: {why}"));
-        return;
+        return None;
     }
     if in_tasks {
         let message = format!("the global `{name}` is defined after the first task");
@@ -159,35 +191,79 @@ fn add_global(
             .error(at, format!("the global `{name}` is defined twice"))
             .also(first, "first defined here");
     }
+    None
 }
 
-/// Sorts the tasks by id; the first of two with the same id is kept.
-pub fn sort_by_id(raw: &mut Vec<RawTask>, sources: &SourceMap, diagnostics: &mut DiagnosticList) {
+/// Sorts the tasks by id; the first of two with the same id is kept. Returns those that
+/// are not kept.
+pub fn sort_by_id(
+    raw: &mut Vec<RawTask>,
+    sources: &SourceMap,
+    diagnostics: &mut DiagnosticList,
+) -> Vec<RawTask> {
     raw.sort_unstable_by_key(|t| (t.id, t.at.start));
     let mut kept: Vec<RawTask> = Vec::with_capacity(raw.len());
+    let mut rejected = Vec::new();
     for task in raw.drain(..) {
         match kept.last() {
+            _ if task.id == NO_ID => rejected.push(task),
             Some(first) if first.id == task.id => {
                 let id = sources.snippet(task.at);
                 diagnostics
                     .error(task.at, format!("task {id} is defined twice"))
                     .also(first.at, "first defined here");
+                rejected.push(task);
             }
             _ => kept.push(task),
         }
     }
     *raw = kept;
+    rejected
 }
 
-/// The names of the tasks; a malformed or repeated one is reported.
+/// Each task with a repeated key, once more, with the last value of the key.
+pub fn with_repeated_keys<'a>(
+    tasks: impl Iterator<Item = &'a RawTask>,
+    sources: &SourceMap,
+) -> Vec<RawTask> {
+    let with_last = |task: &RawTask| {
+        let mut last: HashMap<&str, _> = HashMap::new();
+        for (key, pair) in &task.repeated {
+            // Another type would make other keys wrong.
+            if key.name != "type" {
+                last.insert(sources.snippet(pair.key), (*key, *pair));
+            }
+        }
+        let pairs = task.pairs.iter().map(|(key, pair)| {
+            let name = sources.snippet(pair.key);
+            *last.get(name).unwrap_or(&(*key, *pair))
+        });
+        RawTask {
+            id: task.id,
+            at: task.at,
+            comment: task.comment,
+            pairs: pairs.collect(),
+            repeated: Vec::new(),
+        }
+    };
+    let repeating = tasks.filter(|task| !task.repeated.is_empty());
+    repeating.map(with_last).collect()
+}
+
+/// The names of the tasks; a malformed or repeated one is reported. The names of
+/// `rejected` tasks have no task.
 pub fn task_names(
     raw: &[RawTask],
+    rejected: &[RawTask],
     globals: &GlobalTable,
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
-) -> BTreeMap<String, Ix> {
-    let mut names: BTreeMap<String, Ix> = BTreeMap::new();
-    for (ix, task) in raw.iter().enumerate() {
+) -> BTreeMap<String, Option<Ix>> {
+    let mut names = BTreeMap::new();
+    let mut places: HashMap<&str, Span> = HashMap::new();
+    let kept = raw.iter().enumerate().map(|(ix, task)| (Some(ix), task));
+    let all = kept.chain(rejected.iter().map(|task| (None, task)));
+    for (ix, task) in all {
         let Some(pair) = task.pair("name") else {
             continue;
         };
@@ -204,12 +280,12 @@ pub fn task_names(
             diagnostics
                 .error(at, format!("`{name}` is already the name of a global"))
                 .also(global.at, "the global");
-        } else if let Some(first) = names.get(name) {
-            let first = raw[*first].pair("name").map_or(at, |p| p.value);
+        } else if let Some(first) = places.get(name) {
             diagnostics
                 .error(at, format!("the name `{name}` is given to two tasks"))
-                .also(first, "first given here");
+                .also(*first, "first given here");
         } else {
+            places.insert(name, at);
             names.insert(name.to_string(), ix);
         }
     }

@@ -5,7 +5,7 @@ use super::key_reader::{KeyReader, ResultScope, without_secret};
 use super::keys::{self, KindSet};
 use super::model::{
     Command, Conditional, Criterion, Deferrable, Members, NextRule, Parallel, Repeat, Retry,
-    Routing, Task, TaskKind,
+    Routing, Task, TaskKind, call_task,
 };
 use super::raw::RawTask;
 use super::resolve::Resolver;
@@ -14,7 +14,7 @@ use super::{host, nodeset};
 use crate::text::condition::{Expr, Test};
 use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, expected};
-use crate::text::nearest::did_you_mean;
+use crate::text::nearest::{did_you_mean, nearest};
 use crate::text::source::Span;
 use crate::text::template::Template;
 use std::borrow::Cow;
@@ -29,8 +29,10 @@ const NO_MEMBERS: &str = "a parallel block needs `tasks=` or `hostnames=`";
 
 impl KeyReader<'_, '_> {
     fn task(&mut self) -> Task {
-        let finally = self.known("finally", values::flag).unwrap_or(false);
-        self.resolver.in_final = finally;
+        let finally = self.known("finally", values::flag);
+        // A value that cannot be read probably means `true`.
+        self.resolver.in_final = finally.unwrap_or(self.has("finally"));
+        let finally = finally.unwrap_or(false);
         let bit = self.find_kind();
         self.check_keys(bit);
         self.kind = bit;
@@ -89,26 +91,23 @@ impl KeyReader<'_, '_> {
         if let Some(at) = self.value_span("type") {
             return self.written_kind(at);
         }
-        let (id, at) = (self.raw.id, self.raw.at);
+        let (task, at) = (call_task(self.raw.id), self.raw.at);
         if self.has("command") {
             keys::COMMAND
         } else if self.has("tasks") || self.has("hostnames") {
             self.error(
                 at,
-                format!("task {id} lists what to run but has no `type=parallel`"),
+                format!("{task} lists what to run but has no `type=parallel`"),
             );
             self.parallel_kind()
         } else if self.has("if_true_tasks") || self.has("if_false_tasks") {
-            self.error(
-                at,
-                format!("task {id} has branches but no `type=conditional`"),
-            );
+            self.error(at, format!("{task} has branches but no `type=conditional`"));
             keys::CONDITIONAL
         } else {
             let never = self.next_word().is_some_and(|(_, word)| word == "never");
             if !never && !self.has("return") {
                 let needed = "it needs a `command`, a `type`, a `return` or `next=never`";
-                self.error(at, format!("task {id} does nothing: {needed}"));
+                self.error(at, format!("{task} does nothing: {needed}"));
             }
             keys::BARE
         }
@@ -118,21 +117,33 @@ impl KeyReader<'_, '_> {
     /// to find more errors.
     fn written_kind(&mut self, at: Span) -> KindSet {
         let word = self.snippet(at).to_string();
-        match word.to_ascii_lowercase().as_str() {
-            "parallel" => return self.parallel_kind(),
-            "conditional" => return keys::CONDITIONAL,
-            "decision" => return keys::DECISION,
-            _ => {}
+        if let Some(kind) = self.kind_of_type(&word.to_ascii_lowercase()) {
+            return kind;
         }
-        let near = did_you_mean(&word, ["parallel", "conditional", "decision"]);
+        let types = || ["parallel", "conditional", "decision"].into_iter();
+        let meant = nearest(&word, &mut types());
+        let near = did_you_mean(&word, types());
         let expected = "expected `parallel`, `conditional` or `decision`";
         self.error(at, format!("{expected}, found `{word}`"))
             .label(near);
+        if let Some(kind) = meant.and_then(|word| self.kind_of_type(word)) {
+            return kind;
+        }
         match () {
             _ if self.has("command") => keys::COMMAND,
             _ if self.has("tasks") || self.has("hostnames") => self.parallel_kind(),
             _ if self.has("condition") => keys::CONDITIONAL,
             _ => keys::DECISION,
+        }
+    }
+
+    /// The kind of a task of that type.
+    fn kind_of_type(&self, word: &str) -> Option<KindSet> {
+        match word {
+            "parallel" => Some(self.parallel_kind()),
+            "conditional" => Some(keys::CONDITIONAL),
+            "decision" => Some(keys::DECISION),
+            _ => None,
         }
     }
 
@@ -158,11 +169,16 @@ impl KeyReader<'_, '_> {
             if key.on & kind != 0 || (kind == keys::HOSTS && key.name == "tasks") {
                 continue;
             }
+            let name = self.snippet(pair.key);
+            let message = format!("`{name}` does not apply to {what}");
             if key.name == "command" {
                 self.error(pair.key, format!("{what} cannot have a `command`"));
+                self.resolver.parse_template(pair.value);
+            } else if keys::PROTECTIVE.contains(&key.name) {
+                self.error(pair.key, format!("{message} and would protect nothing"))
+                    .label(needed_type(key.name, kind));
             } else {
-                let name = self.snippet(pair.key);
-                self.warning(pair.key, format!("`{name}` does not apply to {what}"))
+                self.warning(pair.key, message)
                     .label(needed_type(key.name, kind));
             }
         }
@@ -236,6 +252,10 @@ impl KeyReader<'_, '_> {
                 Members::Tasks(self.task_list("tasks").unwrap_or_default())
             }
         };
+        if self.has("wave_check") && !self.has("waves") {
+            let message = "`wave_check` without `waves` would never run, and protect nothing";
+            self.error(self.name_span("wave_check"), message);
+        }
         let mut block_timeout = self.deferrable("block_timeout", values::timeout);
         if self.kind == keys::TASKS {
             // In a block over `tasks=` both keys mean the same (SPEC §3.5).
@@ -338,8 +358,9 @@ impl KeyReader<'_, '_> {
         if self.kind != keys::DECISION || deciding.iter().any(|k| self.has(k)) {
             return;
         }
-        let (id, has_condition) = (self.raw.id, self.has("condition"));
-        let message = format!("decision {id} has no `success`; its verdict is always true");
+        let has_condition = self.has("condition");
+        let decision = call_task(self.raw.id).replacen("task", "decision", 1);
+        let message = format!("{decision} has no `success`; its verdict is always true");
         let warning = self.warning(self.raw.at, message);
         if has_condition {
             warning.help("`condition` can only skip the task; `success` sets the verdict");
@@ -349,9 +370,10 @@ impl KeyReader<'_, '_> {
     fn success(&mut self, scope: ResultScope) -> Option<Criterion> {
         let message = "`failure` is the opposite of `success`; give only one";
         self.exclusive("failure", "success", message);
+        let success = self.criterion("success", scope);
+        let failure = self.criterion("failure", scope);
         let negated = !self.has("success");
-        let key = if negated { "failure" } else { "success" };
-        let expr = self.criterion(key, scope)?;
+        let expr = if negated { failure } else { success }?;
         Some(Criterion { expr, negated })
     }
 
@@ -417,6 +439,10 @@ impl KeyReader<'_, '_> {
             "never" => NextRule::Never,
             "loop" => NextRule::Loop,
             word if keys::is_identifier(word) && !condition_parser::is_word(word) => {
+                if self.resolver.names_task(self.snippet(at)) {
+                    self.next_names_task(at);
+                    return NextRule::Success;
+                }
                 let words = ["always", "success", "never", "loop"].into_iter();
                 let near = did_you_mean(word, words.chain(condition_parser::known_words()));
                 let forms = "`always`, `success`, `never`, `loop` or a condition";
@@ -424,11 +450,24 @@ impl KeyReader<'_, '_> {
                     .label(near);
                 NextRule::Success
             }
+            word if self.resolver.names_task(word) => {
+                self.next_names_task(at);
+                NextRule::Success
+            }
             _ => {
                 let expr = self.criterion_at(at, scope);
                 expr.map_or(NextRule::Success, NextRule::When)
             }
         }
+    }
+
+    /// Reports a task in `next`: it says whether the flow continues, not where.
+    fn next_names_task(&mut self, at: Span) {
+        let task = self.snippet(at).to_string();
+        self.error(at, format!("`next` cannot name a task, found `{task}`"))
+            .help(format!(
+                "`goto={task}` jumps there always, `on_success={task}` if the task succeeds"
+            ));
     }
 
     /// The value of `next`, or of the global that it is, in lower case.
@@ -514,6 +553,7 @@ fn needed_type(key: &str, kind: KindSet) -> &'static str {
         "hostname" if kind == keys::HOSTS => "did you mean `hostnames`?",
         _ if kind != keys::COMMAND => "",
         "tasks" | "hostnames" => "is a `type=parallel` missing?",
+        _ if keys::PROTECTIVE.contains(&key) => "is a `type=parallel` missing?",
         "if_true_tasks" | "if_false_tasks" => "is a `type=conditional` missing?",
         _ => "",
     }

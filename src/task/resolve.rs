@@ -17,7 +17,8 @@ pub struct Resolver<'a> {
     pub globals: GlobalTable,
     /// All ids, ascending; the position of an id is the task's index.
     pub ids: Vec<u32>,
-    pub names: BTreeMap<String, Ix>,
+    /// The tasks with a name; nothing for a task that is not part of the workflow.
+    pub names: BTreeMap<String, Option<Ix>>,
     /// References to results, collected while a task is built.
     pub uses: Vec<ResultUse>,
     /// Whether the task being built is a final task.
@@ -82,7 +83,7 @@ impl Resolver<'_> {
     /// The task with that id or name; an unknown one is reported.
     pub fn resolve_task(&mut self, word: &str, at: Span) -> Option<Ix> {
         let found = self.find_task(word);
-        if found.is_none() {
+        if found.is_none() && !self.names.contains_key(word) {
             let names = self.names.keys().map(String::as_str);
             let near = self.diagnostics.suggest(word, names);
             let error = self
@@ -97,10 +98,16 @@ impl Resolver<'_> {
         found
     }
 
+    /// Whether the word is a number or the name of a task.
+    pub fn names_task(&self, word: &str) -> bool {
+        let is_number = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+        is_number || self.names.contains_key(word)
+    }
+
     fn find_task(&self, word: &str) -> Option<Ix> {
         match word.parse::<u32>() {
             Ok(id) if word.bytes().all(|b| b.is_ascii_digit()) => self.ids.binary_search(&id).ok(),
-            _ => self.names.get(word).copied(),
+            _ => self.names.get(word).copied().flatten(),
         }
     }
 
@@ -260,6 +267,10 @@ impl Resolver<'_> {
     /// Reports a name that is not known: a known task with an unknown field, an
     /// unknown task with a known field, or else an unknown global.
     fn unknown(&mut self, name: &str, at: Span) {
+        let is_rejected = |cut: usize| self.names.get(&name[..cut]) == Some(&None);
+        if name.match_indices('_').any(|(cut, _)| is_rejected(cut)) {
+            return;
+        }
         let task_of = name
             .match_indices('_')
             .find_map(|(cut, _)| self.find_task(&name[..cut]).map(|_| cut));

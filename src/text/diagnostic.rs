@@ -221,7 +221,7 @@ impl DiagnosticList {
         self.draw_up_to(SHOWN, FOLDED, sources)
     }
 
-    /// Draws every finding that is kept.
+    /// Draws every finding that is kept, unless their lines are very long.
     pub fn draw_all(&self, sources: &SourceMap) -> String {
         self.draw_up_to(KEPT, usize::MAX, sources)
     }
@@ -229,17 +229,20 @@ impl DiagnosticList {
     fn draw_up_to(&self, most: usize, of_a_kind: usize, sources: &SourceMap) -> String {
         let mut kinds = KindCounts::new(&self.list, of_a_kind);
         let (mut out, mut shown, mut left) = (String::new(), 0, self.dropped);
-        let mut help = "";
+        let (mut help, mut room) = ("", MOST_LINES);
         for diagnostic in self.in_order() {
             let place = kinds.place(diagnostic);
             if place == KindPlace::Folded {
                 continue;
             }
-            if shown == most {
+            let source = sources.get(diagnostic.at.file);
+            let length = source.line_length(diagnostic.at.start as usize);
+            if shown == most || length > room {
                 left[diagnostic.severity as usize] += 1;
                 continue;
             }
             shown += 1;
+            room -= length;
             draw_one(&mut out, sources, diagnostic, help);
             if !diagnostic.help.is_empty() {
                 help = &diagnostic.help;
@@ -268,6 +271,10 @@ impl DiagnosticList {
         order.into_iter().map(|(_, diagnostic)| diagnostic)
     }
 }
+
+/// How many bytes of lines are looked at to draw their findings: one line can be long
+/// and have many.
+const MOST_LINES: usize = 4 << 20;
 
 /// How many warnings of a kind are drawn before the others are only counted.
 const FOLDED: usize = 3;

@@ -12,6 +12,7 @@ pub mod decimal;
 pub mod diagnostic;
 pub mod duration;
 pub mod evaluate;
+pub mod glob;
 pub mod home;
 pub mod json;
 pub mod moment;

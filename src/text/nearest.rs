@@ -5,8 +5,8 @@
 const MOST: usize = 20_000;
 
 /// The candidate nearest to `word`, if it differs in at most a third of the letters;
-/// the first of equally near ones.
-fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+/// of equally near ones the first of the same length, or else the first.
+pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word
         .chars()
         .take(64)
@@ -17,7 +17,7 @@ fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Opt
         .take(MOST)
         .filter(|c| c.len().abs_diff(word.len()) <= limit)
         .filter_map(|c| Some((distance(&word, c, limit)?, c)))
-        .min_by_key(|(d, _)| *d)
+        .min_by_key(|(d, c)| (*d, c.len().abs_diff(word.len())))
         .map(|(_, c)| c)
 }
 
@@ -72,5 +72,7 @@ mod tests {
         assert_eq!(nearest("timout"), Some("timeout"));
         assert_eq!(nearest("TASK"), Some("task"));
         assert_eq!(nearest("colour"), None);
+        let types = ["shell", "sh", "ssh"];
+        assert_eq!(super::nearest("shh", &mut types.into_iter()), Some("ssh"));
     }
 }

@@ -31,11 +31,18 @@ pub fn scan(file: u32, source: &Source, diagnostics: &mut DiagnosticList) -> Vec
     let mut lines = Vec::new();
     let mut comment = None;
     let mut at = 0;
+    // Whether the line before ends in a backslash.
+    let mut continues = false;
     for raw in source.text.split_inclusive('\n') {
         let line = trimmed(file, at, raw);
         at += raw.len();
         let above = comment.take();
         let text = &source.text[line.start as usize..line.end as usize];
+        let is_continued = ends_in_backslash(text);
+        // Already reported: the line was meant as part of the one before.
+        if std::mem::replace(&mut continues, is_continued) && !is_key_line(text) {
+            continue;
+        }
         match text.chars().next() {
             None => {}
             Some('#') => {
@@ -44,11 +51,19 @@ pub fn scan(file: u32, source: &Source, diagnostics: &mut DiagnosticList) -> Vec
             }
             Some('-') => lines.push(Line::Option(line)),
             Some(_) => match text.find('=') {
-                Some(cut) => lines.push(Line::Pair(Pair {
-                    key: inner(file, line, &text[..cut], 0),
-                    value: inner(file, line, &text[cut + 1..], cut + 1),
-                    comment: above,
-                })),
+                Some(cut) => {
+                    if is_continued {
+                        let end = line.part(text.len() - 1, text.len());
+                        diagnostics
+                            .error(end, "a backslash does not continue a line")
+                            .help("write the value on one line, however long");
+                    }
+                    lines.push(Line::Pair(Pair {
+                        key: inner(file, line, &text[..cut], 0),
+                        value: inner(file, line, &text[cut + 1..], cut + 1),
+                        comment: above,
+                    }));
+                }
                 None => {
                     diagnostics
                         .error(line, "expected `key=value`, found a line without `=`")
@@ -58,6 +73,22 @@ pub fn scan(file: u32, source: &Source, diagnostics: &mut DiagnosticList) -> Vec
         }
     }
     lines
+}
+
+/// Whether the line ends in a backslash of its own, as it does to continue in a shell.
+fn ends_in_backslash(text: &str) -> bool {
+    text.strip_suffix('\\')
+        .is_some_and(|rest| rest.ends_with([' ', '\t', '=']))
+}
+
+/// Whether the line begins as a `key=value` line does: with an identifier.
+fn is_key_line(text: &str) -> bool {
+    let Some((key, _)) = text.split_once('=') else {
+        return text.is_empty();
+    };
+    let key = key.trim_end();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    !key.is_empty() && key.chars().all(is_part)
 }
 
 fn trimmed(file: u32, start: usize, raw: &str) -> Span {

@@ -143,6 +143,18 @@ impl Source {
         (line, column, start)
     }
 
+    /// How many bytes the line at the offset has, with its line ending.
+    pub fn line_length(&self, offset: usize) -> usize {
+        let next = self
+            .lines
+            .partition_point(|start| *start as usize <= offset);
+        let end = self
+            .lines
+            .get(next)
+            .map_or(self.text.len(), |s| *s as usize);
+        end.saturating_sub(self.lines[next - 1] as usize)
+    }
+
     /// The line that begins at `start`, without its line ending.
     pub fn line_from(&self, start: usize) -> &str {
         let rest = &self.text[start..];

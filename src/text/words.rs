@@ -11,61 +11,100 @@ use super::template::{Piece, Symbol, SymbolStream, Template, symbols};
 #[derive(Default)]
 pub struct SplitWords {
     pub words: Vec<Template>,
-    /// Words that a shell would interpret; here they are passed literally.
-    pub operators: Vec<(Span, String)>,
+    /// Words that a shell would interpret, or that a word processor has changed; here
+    /// they are passed literally.
+    pub suspects: Vec<SuspectWord>,
+    /// The quote that is never closed; the word that it begins is left out.
+    pub open_quote: Option<Span>,
+}
+
+/// A word, outside quotes, that is probably not meant as it is passed.
+#[derive(Debug)]
+pub struct SuspectWord {
+    pub at: Span,
+    /// The word as it is written.
+    pub written: String,
+    pub looks_like: Lookalike,
+}
+
+/// What a word would be elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lookalike {
+    /// `|`, `>`, `&&`, `$(`: syntax of a shell.
+    Operator,
+    /// `*.log`: a shell would replace it by the names of files.
+    Glob,
+    /// `~/x`: a home directory.
+    Home,
+    /// `#`: the beginning of a comment.
+    Comment,
+    /// A quote, a dash or a space that only looks like the one on the keyboard.
+    Typography,
 }
 
 /// The value of `$NAME`; `None` if it is not set.
 pub type VariableLookup<'a> = dyn FnMut(&str, Span) -> Option<Piece> + 'a;
 
 /// Splits the value into words.
-///
-/// # Errors
-/// The position of a quote that is never closed.
-pub fn split(value: &Template, environment: &mut VariableLookup) -> Result<SplitWords, Span> {
+pub fn split(value: &Template, environment: &mut VariableLookup) -> SplitWords {
     let mut splitter = Splitter {
         symbols: symbols(value),
         word: None,
         bare: String::new(),
+        begins_bare: false,
         out: SplitWords::default(),
     };
-    loop {
-        if let Some((text, at, secret)) = splitter.symbols.text_run(b" \t\n'\"\\$") {
-            splitter.bare.push_str(text);
-            splitter.current_word().push_text(text, at, secret);
-        }
-        let Some(symbol) = splitter.symbols.next() else {
-            break;
-        };
-        match symbol {
-            // Only ASCII blanks separate words, as in a shell.
-            Symbol::Char {
-                c: ' ' | '\t' | '\n',
-                ..
-            } => splitter.end_word(),
-            Symbol::Char { c: '\'', at, .. } => splitter.single(at)?,
-            Symbol::Char { c: '"', at, .. } => splitter.double(at, environment)?,
-            Symbol::Char {
-                c: '\\',
-                at,
-                secret,
-                ..
-            } => splitter.escaped(at, secret),
-            Symbol::Char {
-                c: '$',
-                at,
-                direct: true,
-                secret,
-            } => splitter.dollar(at, secret, environment),
-            Symbol::Char { c, at, secret, .. } => {
-                splitter.bare.push(c);
-                splitter.current_word().push_char(c, at, secret);
-            }
-            Symbol::Atom(piece) => splitter.current_word().pieces.push(piece.clone()),
-        }
+    if let Err(open) = splitter.split(environment) {
+        splitter.out.open_quote = Some(open);
     }
-    splitter.end_word();
-    Ok(splitter.out)
+    splitter.out
+}
+
+impl Splitter<'_> {
+    /// Takes all words.
+    ///
+    /// # Errors
+    /// The position of a quote that is never closed.
+    fn split(&mut self, environment: &mut VariableLookup) -> Result<(), Span> {
+        let splitter = self;
+        loop {
+            if let Some((text, at, secret)) = splitter.symbols.text_run(b" \t\n'\"\\$") {
+                splitter.push_bare(text);
+                splitter.current_word().push_text(text, at, secret);
+            }
+            let Some(symbol) = splitter.symbols.next() else {
+                break;
+            };
+            match symbol {
+                // Only ASCII blanks separate words, as in a shell.
+                Symbol::Char {
+                    c: ' ' | '\t' | '\n',
+                    ..
+                } => splitter.end_word(),
+                Symbol::Char { c: '\'', at, .. } => splitter.single(at)?,
+                Symbol::Char { c: '"', at, .. } => splitter.double(at, environment)?,
+                Symbol::Char {
+                    c: '\\',
+                    at,
+                    secret,
+                    ..
+                } => splitter.escaped(at, secret),
+                Symbol::Char {
+                    c: '$',
+                    at,
+                    direct: true,
+                    secret,
+                } => splitter.dollar(at, secret, environment),
+                Symbol::Char { c, at, secret, .. } => {
+                    splitter.push_bare(c.encode_utf8(&mut [0; 4]));
+                    splitter.current_word().push_char(c, at, secret);
+                }
+                Symbol::Atom(piece) => splitter.current_word().pieces.push(piece.clone()),
+            }
+        }
+        splitter.end_word();
+        Ok(())
+    }
 }
 
 struct Splitter<'a> {
@@ -74,6 +113,8 @@ struct Splitter<'a> {
     word: Option<Template>,
     /// The unquoted text of the word.
     bare: String,
+    /// Whether the word begins with that text.
+    begins_bare: bool,
     out: SplitWords,
 }
 
@@ -88,13 +129,31 @@ impl Splitter<'_> {
 
     fn end_word(&mut self) {
         let Some(word) = self.word.take() else { return };
-        if is_operator(&self.bare)
+        if let Some(looks_like) = lookalike(&self.bare, self.begins_bare)
             && let Some(piece) = word.pieces.first()
         {
-            self.out.operators.push((piece.at(), self.bare.clone()));
+            let written = match looks_like {
+                Lookalike::Glob => word.shown(None),
+                _ => self.bare.clone(),
+            };
+            self.out.suspects.push(SuspectWord {
+                at: piece.at(),
+                written,
+                looks_like,
+            });
         }
         self.bare.clear();
         self.out.words.push(word);
+    }
+
+    /// Takes unquoted text of the word.
+    fn push_bare(&mut self, text: &str) {
+        if self.word.is_none() {
+            self.begins_bare = true;
+        } else if self.bare.is_empty() {
+            self.begins_bare = false;
+        }
+        self.bare.push_str(text);
     }
 
     /// Takes quoted text up to one of these.
@@ -175,7 +234,7 @@ impl Splitter<'_> {
         let named = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
         let closed = !braced || ahead.clone().nth(name.len()).and_then(char_of) == Some('}');
         if !named || !closed {
-            self.bare.push('$');
+            self.push_bare("$");
             self.current_word().push_char('$', at, secret);
             return;
         }
@@ -195,6 +254,56 @@ fn char_of(symbol: Symbol) -> Option<char> {
         Symbol::Char { c, .. } => Some(c),
         Symbol::Atom(_) => None,
     }
+}
+
+/// What the unquoted text of a word looks like; `begins` if the word begins with it.
+fn lookalike(bare: &str, begins: bool) -> Option<Lookalike> {
+    match () {
+        _ if is_operator(bare) => Some(Lookalike::Operator),
+        _ if begins && bare.starts_with('#') => Some(Lookalike::Comment),
+        _ if begins && is_home(bare) => Some(Lookalike::Home),
+        _ if is_typographic(bare, begins) => Some(Lookalike::Typography),
+        _ if is_glob(bare) => Some(Lookalike::Glob),
+        _ => None,
+    }
+}
+
+/// `~`, `~/x`, `~user`, `~user/x`
+fn is_home(bare: &str) -> bool {
+    let Some(rest) = bare.strip_prefix('~') else {
+        return false;
+    };
+    let user = rest.split('/').next().unwrap_or("");
+    user.chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// `*`, `?` or a closed `[...]`, but not in a URL.
+fn is_glob(bare: &str) -> bool {
+    let brackets = || {
+        let (_, rest) = bare.split_once('[')?;
+        rest.find(']').filter(|end| *end > 0)
+    };
+    (bare.contains(['*', '?']) || brackets().is_some()) && !bare.contains("://")
+}
+
+/// Whether a word processor has put a quote at the word's beginning or end, a dash in
+/// place of a hyphen, or a space that separates nothing.
+fn is_typographic(bare: &str, begins: bool) -> bool {
+    if bare.is_ascii() {
+        return false;
+    }
+    let is_quote = |c: char| ('\u{2018}'..='\u{201f}').contains(&c);
+    let is_dash = |c: char| ('\u{2010}'..='\u{2015}').contains(&c) || c == '\u{2212}';
+    let after_equals = bare
+        .split_once('=')
+        .is_some_and(|(_, v)| v.starts_with(is_quote));
+    let dash = bare.strip_prefix(is_dash).filter(|_| begins);
+    bare.starts_with(is_quote)
+        || bare.ends_with(is_quote)
+        || after_equals
+        || dash.is_some_and(|option| option.contains(char::is_alphanumeric))
+        || bare.contains('\u{a0}')
 }
 
 /// Whether a shell would interpret the unquoted word.
@@ -227,7 +336,10 @@ mod tests {
         let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
         let mut environment =
             |name: &str, at| (name == "HOME").then(|| Piece::data(b"/home/a b", at));
-        let split = split(&value, &mut environment).map_err(|at| at.start)?;
+        let split = split(&value, &mut environment);
+        if let Some(open) = split.open_quote {
+            return Err(open.start);
+        }
         Ok(split
             .words
             .iter()
@@ -237,7 +349,11 @@ mod tests {
 
     fn operators(line: &str) -> usize {
         let value = Template::literal(line, Span::new(0, 0, line.len()));
-        split(&value, &mut |_, _| None).map_or(0, |w| w.operators.len())
+        let split = split(&value, &mut |_, _| None);
+        let suspects = split.suspects.iter();
+        suspects
+            .filter(|s| s.looks_like == Lookalike::Operator)
+            .count()
     }
 
     #[test]
@@ -309,6 +425,31 @@ mod tests {
     }
 
     #[test]
+    fn words_that_are_not_what_they_look_like_are_noticed() {
+        let seen = |line: &str| {
+            let value = Template::literal(line, Span::new(0, 0, line.len()));
+            let suspects = split(&value, &mut |_, _| None).suspects;
+            suspects.iter().map(|s| s.looks_like).collect::<Vec<_>>()
+        };
+        use Lookalike::{Comment, Glob, Home, Typography};
+        for (line, expected) in [
+            ("ls *.log /x/a?.[a-z]", &[Glob, Glob][..]),
+            ("ls ~ ~/x ~root/x", &[Home, Home, Home]),
+            ("app # careful", &[Comment]),
+            ("grep \u{201c}a b\u{201d} f", &[Typography, Typography]),
+            ("ls \u{2013}la --a=\u{2018}x a\u{a0}b", &[Typography; 3]),
+            ("ls '*.log' \\*.log \"~\"/x \"\"~ x~ '#' \\# a#b", &[]),
+            ("[ -f x ] a[ b] http://h/?a=b ~~ a~/b", &[]),
+            (
+                "echo it\u{2019}s a \u{2013} b '\u{201c}a\u{201d}' caf\u{e9}",
+                &[],
+            ),
+        ] {
+            assert_eq!(seen(line), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn any_text_is_split_or_its_open_quote_is_located() {
         let mut chance = Chance::new(1);
         for _ in 0..5000 {
@@ -328,10 +469,11 @@ mod tests {
             let word = chance.text(&["a b", "it's", "\\", "\n"], 12);
             let line = crate::text::quote::shell_word(&word);
             let value = Template::literal(&line, Span::new(0, 0, line.len()));
-            let read = split(&value, &mut |_, _| None).expect("its quotes are closed");
+            let read = split(&value, &mut |_, _| None);
+            assert!(read.open_quote.is_none(), "{line}");
             let known: Vec<_> = read.words.iter().map(Template::known_text).collect();
             assert_eq!(known, [Some(word.into())], "{line}");
-            assert!(read.operators.is_empty(), "{line}");
+            assert!(read.suspects.is_empty(), "{line}");
         }
     }
 }
