@@ -268,6 +268,9 @@ fn a_task_means_the_result_being_judged_by_its_own_id() {
         if own != "stdout" {
             let keys = format!("name=probe\nsuccess=\"up\"={own} & {other}=ok");
             assert_run(&print(1, "up", &keys), 0, "");
+            let default = own.replace("stdout@", "stderr:-none@");
+            let keys = format!("name=probe\nsuccess={default} = none & {default} ~ on");
+            assert_run(&print(1, "up", &keys), 0, "");
             let keys = format!("name=probe\nsuccess='my up' = \"my {own}\"");
             assert_run(&print(1, "up", &keys), 0, "");
         }

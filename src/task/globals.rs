@@ -4,7 +4,7 @@
 use super::global_value::{self, DEEPEST, ValuePart, environment, is_secret};
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{MASK, SourceMap, Span};
-use crate::text::template::{Piece, Template};
+use crate::text::template::{self, Piece, Template};
 use std::collections::HashMap;
 
 /// Names of references that are neither globals nor tasks (SPEC §1, §2.1).
@@ -177,6 +177,9 @@ impl GlobalTable {
             unset: Vec::new(),
         };
         expansion.expand_text(sources.snippet(value), value);
+        if !is_secret(name) {
+            expansion.check_unclosed(sources.snippet(value), value);
+        }
         let Expansion {
             pieces,
             size,
@@ -393,6 +396,17 @@ impl Expansion<'_> {
             }
         }
         self.flush(&mut literal, at);
+    }
+
+    /// Warns about a reference to a global without its closing `@`.
+    fn check_unclosed(&mut self, value: &str, at: Span) {
+        let text = template::parse(value, at, &mut |_| Vec::new());
+        for (name, at) in template::unclosed_names(&text) {
+            if self.globals.get(name).is_some() {
+                let (message, help) = template::unclosed_message(name);
+                self.diagnostics.warning(at, message).help(help);
+            }
+        }
     }
 
     fn flush(&mut self, literal: &mut String, at: Span) {

@@ -38,6 +38,13 @@ impl Resolver<'_> {
         if text.contains(":-") {
             self.check_defaults(&value);
         }
+        for (name, at) in template::unclosed_names(&value) {
+            let known = self.globals.get(name).is_some() || self.field(name).is_some();
+            if known || own_value(name).is_some() {
+                let (message, help) = template::unclosed_message(name);
+                self.diagnostics.warning(at, message).help(help);
+            }
+        }
         value
     }
 
@@ -114,15 +121,7 @@ impl Resolver<'_> {
     /// The pieces for a reference (SPEC §2.1).
     fn reference(&mut self, written: WrittenReference) -> Vec<Piece> {
         let WrittenReference { name, default, at } = written;
-        let own = match name {
-            "task" => Some(Reference::Task),
-            "hostname" => Some(Reference::Hostname),
-            "loop" => Some(Reference::Loop),
-            "attempt" => Some(Reference::Attempt),
-            "run_outcome" => Some(Reference::RunOutcome),
-            _ => None,
-        };
-        if let Some(to) = own {
+        if let Some(to) = own_value(name) {
             if to == Reference::RunOutcome && !self.in_final {
                 self.diagnostics
                     .error(at, "`@run_outcome@` is known only in a final task")
@@ -298,4 +297,16 @@ impl Resolver<'_> {
             error.help("write `@@` for a literal `@`");
         }
     }
+}
+
+/// The running task's own value with that name.
+fn own_value(name: &str) -> Option<Reference> {
+    Some(match name {
+        "task" => Reference::Task,
+        "hostname" => Reference::Hostname,
+        "loop" => Reference::Loop,
+        "attempt" => Reference::Attempt,
+        "run_outcome" => Reference::RunOutcome,
+        _ => return None,
+    })
 }

@@ -220,6 +220,7 @@ impl Operand {
         let [
             Piece::Reference {
                 to: Reference::Field { task, field },
+                default: None,
                 ..
             },
         ] = value.pieces.as_slice()

@@ -481,6 +481,37 @@ pub fn reference_name(after: &str) -> Option<&str> {
     after[name.len()..].starts_with('@').then_some(name)
 }
 
+/// The names in the author's text after an `@` that no second one closes, with their
+/// positions, the `@` included.
+pub fn unclosed_names(value: &Template) -> impl Iterator<Item = (&str, Span)> {
+    let texts = value.pieces.iter().filter_map(|piece| match piece {
+        Piece::Text {
+            text,
+            at,
+            direct: true,
+            ..
+        } => Some((text, at)),
+        _ => None,
+    });
+    texts.flat_map(|(text, at)| {
+        text.match_indices('@').filter_map(|(open, _)| {
+            let name = leading_name(&text[open + 1..]);
+            let end = open + 1 + name.len();
+            // A default after it is never closed either, which is another mistake.
+            let alone = !name.is_empty() && !text[end..].starts_with(":-");
+            alone.then(|| (name, at.part(open, end)))
+        })
+    })
+}
+
+/// The warning about a name from `unclosed_names` that could be a reference.
+pub fn unclosed_message(name: &str) -> (String, String) {
+    (
+        format!("`@{name}` is text here, since no `@` closes it"),
+        format!("write `@{name}@` for the value, `@@{name}` for the text"),
+    )
+}
+
 /// A symbol of a value whose text is parsed as syntax.
 #[derive(Clone, Debug)]
 pub enum Symbol<'a> {
