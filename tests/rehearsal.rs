@@ -29,7 +29,8 @@ fn generate_workflow(random: &mut Chance) -> String {
             5 => "next=never".into(),
             6 => format!("return={}", random.below(4)),
             7 => format!("next=loop\nloop=2\nloop_break=stdout ~ good\non_failure={target}"),
-            8 => format!("condition=@{other}_exit@ = 0"),
+            // A condition cannot use the own result.
+            8 if other != *id => format!("condition=@{other}_exit@ = 0"),
             9 => "retry_count=1\nretry_delay=10ms".into(),
             _ => String::new(),
         };

@@ -412,7 +412,7 @@ fn dead_runs_have_a_line_each_newest_first() {
     assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");
     assert!(
         none.stdout
-            .starts_with("no run is alive, and none has left a journal, in "),
+            .starts_with("no run is active, and none has left a journal, in "),
         "{none:?}"
     );
     assert!(!sandbox.exists("TASKER"), "nothing is made");
