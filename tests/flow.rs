@@ -238,6 +238,25 @@ fn return_0_never_hides_a_failure() {
 }
 
 #[test]
+fn a_run_that_failed_at_its_end_is_resumed_there() {
+    let sandbox = Sandbox::new();
+    let poor = "task=1\nexec=shell\ncommand=echo 1 >>ran; [ -e good ]\n";
+    for keys in ["next=never", "next=never\nreturn=0", "return=0"] {
+        let _ = std::fs::remove_file(sandbox.path.join("good"));
+        let _ = std::fs::remove_file(sandbox.path.join("ran"));
+        let text = format!("{}{poor}{keys}\n", note_id(0, 0, ""));
+        assert_eq!(sandbox.run(&text, &[]).code, 1);
+        sandbox.file("good", "");
+        let ran = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+        assert_eq!(
+            (ran.code, sandbox.read("ran").as_str()),
+            (0, "0\n1\n1\n"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn return_0_in_a_branch_never_hides_a_failure() {
     let block = format!("task=0\ntype=conditional\n{IF_TRUE}\nif_true_tasks=10,11\n");
     for (keys, exit, code, notes) in [

@@ -519,6 +519,14 @@ fn skipping_validation_warns_and_skips_no_errors() {
     ] {
         let (_, ran) = run_text(&unused_global, &[option]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, note.as_str()));
+        // A quiet run that succeeds is silent: the warning is in the log.
+        let (sandbox, ran) = run_text(&unused_global, &["-r", "-q", option]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        assert!(
+            sandbox
+                .log()
+                .contains("[WARN] Flow checks and all warnings were skipped")
+        );
         let (_, ran) = run_text("task=1\nhostname=localhost\ncommand=x\ngoto=9\n", &[option]);
         assert_eq!(ran.code, 20, "{ran:?}");
     }

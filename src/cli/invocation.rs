@@ -207,6 +207,11 @@ impl Invocation {
         None
     }
 
+    /// Whether it is a run that prints only what went wrong.
+    pub fn is_quiet_run(&self) -> bool {
+        self.quiet && self.mode() == Mode::Run
+    }
+
     /// What this call is for.
     pub fn mode(&self) -> Mode {
         if !self.assume.is_empty() || self.assume_each_fails {

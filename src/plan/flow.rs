@@ -191,7 +191,11 @@ impl MainLine<'_> {
                 };
                 go(Step::Go(to), state, why)
             }
-            Choice::Return(code) | Choice::Never(code) => self.end(code, why),
+            Choice::Return(code) => self.end(code, why),
+            Choice::Never(code) => Decision {
+                failure: code != exit::OK,
+                ..self.end(code, why)
+            },
             Choice::FallThrough => self.fall_through(why),
             Choice::Fail => self.fail(why),
         }

@@ -21,7 +21,8 @@ use std::time::{Duration, SystemTime};
 /// Reports the refusal wherever it is waited for; its exit code.
 pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusal) -> i32 {
     let has_errors = validation.summary.code != exit::OK;
-    if has_errors {
+    // Otherwise it was shown before.
+    if has_errors || invocation.is_quiet_run() {
         validation::show_skipped(invocation);
     }
     let show = || show(invocation, validation, refusal);

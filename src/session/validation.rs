@@ -2,7 +2,7 @@
 //! (SPEC §6.2, §6.3).
 #![forbid(unsafe_code)]
 
-use crate::cli::invocation::{Invocation, Mode};
+use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::color::{self, Color};
@@ -122,16 +122,17 @@ impl Validation {
         &self.counts
     }
 
-    /// Shows the warnings of a file that can be run. A quiet run shows only what it
-    /// was told to skip.
+    /// Shows the warnings of a file that can be run. A quiet run has them in its log.
     pub fn show_warnings(&self, invocation: &Invocation) {
-        show_skipped(invocation);
+        if !invocation.is_quiet_run() {
+            show_skipped(invocation);
+        }
         if let Some(option) = invocation.overrules_run {
             complain(format_args!(
                 "tasker: note: {option} overrules -r; nothing is run"
             ));
         }
-        if invocation.mode() == Mode::Run && invocation.quiet {
+        if invocation.is_quiet_run() {
             return;
         }
         if !invocation.ignored.is_empty() {
@@ -190,7 +191,7 @@ impl Validation {
     }
 }
 
-/// Says what is not checked, even if everything else is silent.
+/// Says what is not checked.
 pub fn show_skipped(invocation: &Invocation) {
     if invocation.skip_task_validation {
         complain(format_args!(
