@@ -2,7 +2,6 @@
 //! files for programs, the recap, and the alert (SPEC §6.3 to §6.7).
 #![forbid(unsafe_code)]
 
-use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, RunDetails};
@@ -17,7 +16,6 @@ use crate::run::interrupt::Interrupt;
 use crate::run::run_end::RunEnd;
 use crate::session::advice;
 use crate::session::alert::Alert;
-use crate::session::approval::{self, Plan};
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
@@ -31,7 +29,8 @@ pub struct EndedRun<'a> {
     pub run_id: &'a str,
     pub began: SystemTime,
     pub end: &'a RunEnd,
-    pub plan: &'a Plan,
+    /// The plan as it was before the run, for a report.
+    pub drawn_plan: &'a str,
     /// The option that resumes it.
     pub option: Option<&'static str>,
 }
@@ -138,7 +137,7 @@ impl EndedRun<'_> {
         let text = &loaded.sources.get(loaded.file).text;
         let details = RunDetails {
             history,
-            plan: &approval::draw(loaded, self.plan, PlanForm::Text),
+            plan: self.drawn_plan,
             task_file: &log_directory::mask_definitions(text, loaded.mask()),
             sources: &loaded.sources,
         };

@@ -9,7 +9,7 @@ use crate::report::log_directory::LogDirectory;
 use crate::run::pool::Pool;
 use crate::run::runner::Runner;
 use crate::run::sys;
-use crate::session::approval::Plan;
+use crate::session::approval::{Plan, PlanKey};
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::task::nodeset::HostFilter;
@@ -95,7 +95,7 @@ impl InstanceLock {
 pub fn take(
     loaded: &Loaded,
     log_dir: &LogDirectory,
-    plan: &Plan,
+    plan: &PlanKey,
     pool: &mut Pool,
 ) -> Result<Instance, Refusal> {
     let wanted = LockMode::wanted_by(&loaded.invocation);
@@ -147,7 +147,7 @@ pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<boo
         LockMode::Wait(time) => time,
         LockMode::Check | LockMode::Skip => Duration::ZERO,
     };
-    let instance = Plan::new(loaded, &HostFilter::default()).instance;
+    let instance = Plan::new(loaded, &HostFilter::default()).key.instance;
     let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
     let began = Instant::now();
     loop {

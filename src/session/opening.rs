@@ -8,7 +8,7 @@ use crate::report::log::{Log, LogLevel};
 use crate::report::log_directory::LogDirectory;
 use crate::report::output_files::OutputFiles;
 use crate::report::reporter::Reporter;
-use crate::session::approval::Plan;
+use crate::session::approval::PlanKey;
 use crate::session::load::Loaded;
 use crate::session::preflight;
 use crate::task::nodeset::HostFilter;
@@ -48,7 +48,7 @@ pub fn open(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
 pub struct Opening<'a> {
     pub loaded: &'a Loaded,
     pub run_id: &'a str,
-    pub plan: &'a Plan,
+    pub plan: &'a PlanKey,
     pub selection: &'a HostFilter,
     /// An earlier run is resumed.
     pub is_resumed: bool,

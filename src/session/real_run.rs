@@ -2,6 +2,7 @@
 //! processes on one side and the report on the other.
 #![forbid(unsafe_code)]
 
+use crate::cli::options::PlanForm;
 use crate::exit;
 use crate::report::history::History;
 use crate::report::log::LogLevel;
@@ -19,7 +20,7 @@ use crate::run::run_end::RunEnd;
 use crate::run::runner::Runner;
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::advice;
-use crate::session::approval::{self, Plan};
+use crate::session::approval::{self, Plan, PlanKey};
 use crate::session::ending::EndedRun;
 use crate::session::instance::{self, Instance};
 use crate::session::journal_file::{self, ClosedJournal};
@@ -46,7 +47,9 @@ struct RealRun<'a> {
     scope: RunScope,
     log_dir: LogDirectory,
     deadline: Option<Deadline>,
-    plan: Plan,
+    plan: PlanKey,
+    /// The plan as text, if a report is to show it.
+    drawn_plan: String,
     context: Arc<ProcessContext>,
 }
 
@@ -73,6 +76,10 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     destinations::check(&loaded.invocation, &loaded.name, &log_dir)?;
     time_limit::warn(loaded, &scope.selection, deadline.as_ref());
     approval::confirm(loaded, &scope.selection, &plan)?;
+    let drawn_plan = match loaded.invocation.report {
+        Some(_) => approval::draw(loaded, &plan, PlanForm::Text),
+        None => String::new(),
+    };
     let run_id = match &resumption {
         Some(resumption) => resumption.run_id.clone(),
         None => log_dir.new_run_id(),
@@ -92,7 +99,8 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
         scope,
         log_dir,
         deadline,
-        plan,
+        plan: plan.key,
+        drawn_plan,
         context,
     };
     let code = run.begin(&mut pool);
@@ -199,7 +207,7 @@ impl RealRun<'_> {
             run_id: &self.run_id,
             began: self.began,
             end: &end,
-            plan: &self.plan,
+            drawn_plan: &self.drawn_plan,
             option: closed.option,
         };
         ended.close(report);
