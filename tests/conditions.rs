@@ -103,6 +103,7 @@ fn an_undecided_condition_starts_nothing() {
         10,
     );
     assert_not_started(&format!("task=2\nnext=never\n{when}\n"), 126);
+    assert_not_started(&format!("task=2\nreturn=0\n{when}\n"), 10);
     let members = note(11, "") + &note(12, "");
     for block in [
         format!("task=2\ntype=parallel\ntasks=11,12\n{when}\n"),
@@ -135,6 +136,23 @@ fn a_task_with_an_undecided_condition_can_be_handled() {
     let tasks = print(1, "97%", "") + &note(2, when) + &note(90, "return=7");
     let ran = assert_run(&tasks, 7, "90");
     assert!(!ran.stdout.contains("retry"), "{ran:?}");
+}
+
+#[test]
+fn a_resumed_run_stops_where_a_condition_is_undecided() {
+    let when = "condition=@1_stdout@ > 90";
+    for block in [
+        format!("type=parallel\nhostnames=a,b\nexec=shell\ncommand=true\n{when}\n"),
+        format!("type=conditional\nif_true_tasks=11\n{when}\n") + &note(11, ""),
+        format!("type=decision\nsuccess=true\n{when}\n"),
+    ] {
+        let tasks = print(1, "97%", "") + "task=2\n" + &block + &note(20, "");
+        let (ran, sandbox) = run(&tasks);
+        let again = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+        assert_eq!((ran.code, again.code), (10, 10), "{again:?}");
+        assert!(again.stdout.contains("`97%` is not a number"), "{again:?}");
+        assert!(!sandbox.exists("ran"), "{again:?}");
+    }
 }
 
 #[test]

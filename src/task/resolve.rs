@@ -4,7 +4,7 @@
 use super::globals::{GlobalTable, RESERVED};
 use super::model::{Ix, ResultUse};
 use crate::text::condition::Expr;
-use crate::text::condition_parser::{self, SwallowedOperator};
+use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template, WrittenReference};
@@ -61,8 +61,9 @@ impl Resolver<'_> {
         };
         match condition_parser::parse(&symbols, at) {
             Ok(parsed) => {
-                for swallowed in parsed.swallowed {
-                    self.swallowed_operator(&swallowed);
+                for found in parsed.warnings {
+                    let warning = self.diagnostics.warning(found.at, found.message);
+                    warning.help(found.help);
                 }
                 Some(parsed.expr)
             }
@@ -77,14 +78,6 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    fn swallowed_operator(&mut self, swallowed: &SwallowedOperator) {
-        let operator = swallowed.operator;
-        let lower = operator.to_lowercase();
-        let message = format!("`{lower}` is part of the text to compare here, not an operator");
-        let help = format!("to combine tests, write `{operator}`; else quote the text");
-        self.diagnostics.warning(swallowed.at, message).help(help);
     }
 
     /// The task with that id or name; an unknown one is reported.

@@ -248,19 +248,36 @@ impl Operand {
 
     /// Whether it is a duration in seconds.
     pub fn is_duration(&self) -> bool {
+        *self == Operand::Duration || self.field() == Some(Field::Duration)
+    }
+
+    /// Whether it can be nothing but a number, or empty.
+    pub fn is_number(&self) -> bool {
+        match self {
+            Operand::Stdout | Operand::Stderr => false,
+            Operand::Value(_) => matches!(
+                self.field(),
+                Some(Field::Exit | Field::Duration | Field::Attempts | Field::Count(_))
+            ),
+            _ => true,
+        }
+    }
+
+    /// The field that it is, and nothing else.
+    fn field(&self) -> Option<Field> {
         let Operand::Value(value) = self else {
-            return *self == Operand::Duration;
+            return None;
         };
-        matches!(
-            value.pieces.as_slice(),
-            [Piece::Reference {
-                to: Reference::Field {
-                    field: Field::Duration,
+        match value.pieces.as_slice() {
+            [
+                Piece::Reference {
+                    to: Reference::Field { field, .. },
+                    default: None,
                     ..
                 },
-                ..
-            }]
-        )
+            ] => Some(*field),
+            _ => None,
+        }
     }
 
     /// As the author wrote it; secrets are masked.

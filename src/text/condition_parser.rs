@@ -21,6 +21,8 @@ const OPERATORS: &str =
 
 const SIGNS: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare";
 
+const SWALLOWED: &str = "to combine tests, write `AND`, `OR` or `NOT` in upper case, with spaces or parentheses around it; else quote the text";
+
 /// For a run of operator characters that is none of the operators.
 const NO_OPERATOR: &str = "`~` and `!~` test whether the left side contains a text; `=`, `!=`, `<`, `<=`, `>`, `>=` compare; quote a text that begins with one of these characters";
 
@@ -79,15 +81,15 @@ pub fn known_words() -> impl Iterator<Item = &'static str> {
 #[derive(Debug)]
 pub struct ParsedCondition {
     pub expr: Expr,
-    pub swallowed: Vec<SwallowedOperator>,
+    pub warnings: Vec<ConditionWarning>,
 }
 
-/// A word in the text of a pattern that would be an operator in upper case.
+/// Something that is allowed but probably not meant; `help` may be empty.
 #[derive(Debug)]
-pub struct SwallowedOperator {
+pub struct ConditionWarning {
     pub at: Span,
-    /// `AND`, `OR` or `NOT`.
-    pub operator: &'static str,
+    pub message: String,
+    pub help: &'static str,
 }
 
 /// Parses a condition. Only the author's text is characters in `symbols`; `at` is
@@ -104,14 +106,14 @@ pub fn parse(symbols: &[Symbol], at: Span) -> Result<ParsedCondition, SyntaxErro
         next: 0,
         end: at.after(),
         depth: 0,
-        swallowed: Vec::new(),
+        warnings: Vec::new(),
     };
     let expr = parser.or()?;
     parser.space();
     match parser.peek(0) {
         None if parser.next >= symbols.len() => Ok(ParsedCondition {
             expr,
-            swallowed: parser.swallowed,
+            warnings: parser.warnings,
         }),
         _ => {
             let mut compares = true;
@@ -131,7 +133,7 @@ struct Parser<'a> {
     next: usize,
     end: Span,
     depth: usize,
-    swallowed: Vec<SwallowedOperator>,
+    warnings: Vec<ConditionWarning>,
 }
 
 impl Parser<'_> {
@@ -207,29 +209,36 @@ impl Parser<'_> {
             .collect()
     }
 
-    /// Notes the next word of a pattern if it was probably meant as an operator.
-    /// `not` is an ordinary word, unless a test follows.
-    fn note_swallowed(&mut self) {
+    /// Warns if the next word of a pattern was probably meant as an operator. `not`
+    /// is an ordinary word, unless a test follows.
+    fn check_swallowed(&mut self) {
         let word = self.read_word(0);
-        let known = ["AND", "OR", "NOT"];
-        let Some(operator) = known.into_iter().find(|o| o.eq_ignore_ascii_case(&word)) else {
+        let is = |operator: &str| word.eq_ignore_ascii_case(operator);
+        if !is("AND") && !is("OR") && !is("NOT") {
             return;
-        };
+        }
         let blanks = (word.len()..)
             .take_while(|i| self.peek(*i).is_some_and(char::is_whitespace))
             .count();
-        let following = self.read_word(word.len() + blanks);
-        let meant = match operator {
-            "NOT" => is_word(&following),
-            _ => self.next + word.len() + blanks < self.symbols.len(),
+        let after = word.len() + blanks;
+        let is_test = match self.symbols.get(self.next + after) {
+            None => return,
+            Some(Symbol::Char { c, .. }) => "!(\"'".contains(*c),
+            Some(Symbol::Atom(_)) => true,
         };
-        if meant && blanks > 0 {
-            let start = self.here();
-            self.swallowed.push(SwallowedOperator {
-                at: start.through(self.span(word.len() - 1)),
-                operator,
-            });
+        let meant = match is("NOT") {
+            true => blanks > 0 && is_word(&self.read_word(after)),
+            false => blanks > 0 || is_test,
+        };
+        if meant {
+            let at = self.here().through(self.span(word.len() - 1));
+            let message = format!("`{word}` is part of the text to compare here, not an operator");
+            self.warn(at, message, SWALLOWED);
         }
+    }
+
+    fn warn(&mut self, at: Span, message: String, help: &'static str) {
+        self.warnings.push(ConditionWarning { at, message, help });
     }
 
     /// Consumes a connective: a sign, a doubled sign or a word.
@@ -490,6 +499,7 @@ impl Parser<'_> {
             let message = "expected a number after this, found nothing";
             return Err(SyntaxError::new(sign, message));
         }
+        let at = start.through(self.last());
         let is_time = left.is_duration();
         if is_time && op.compares() && !right.quoted {
             right.value = in_seconds(right.value);
@@ -500,9 +510,25 @@ impl Parser<'_> {
                 false => format!("a number after `{op}`"),
             };
             let found = expected(&what, &right.value.shown(None));
-            return Err(SyntaxError::new(start.through(self.last()), found));
+            return Err(SyntaxError::new(at, found));
         }
+        self.check_constant(&left, op, &right.value, at);
         Ok(Test::Compare { left, op, right })
+    }
+
+    /// Warns of a comparison that has the same answer in every run.
+    fn check_constant(&mut self, left: &Operand, op: Op, right: &Template, at: Span) {
+        if right.is_empty() {
+            return;
+        }
+        if op.compares() && left.is_number() && !can_be_number(right) {
+            let (left, right) = (left.shown(), right.shown(None));
+            let message = format!("`{left}` is a number and never equals `{right}`");
+            self.warn(at, message, "");
+        } else if !op.compares() && right.known().is_some_and(|text| text.is_empty()) {
+            let message = "the text to search for is empty, so the test is undecided";
+            self.warn(at, message.into(), "");
+        }
     }
 
     /// The position of the last symbol before the next one that is not a blank.
@@ -531,7 +557,7 @@ impl Parser<'_> {
                     'A' if self.at_word("AND") => break,
                     'O' if self.at_word("OR") => break,
                     'A' | 'a' | 'O' | 'o' | 'N' | 'n' if !spaces.is_empty() => {
-                        self.note_swallowed();
+                        self.check_swallowed();
                     }
                     c if c.is_whitespace() => {
                         spaces.push((*c, *at, *secret));
