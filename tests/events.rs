@@ -297,13 +297,13 @@ fn a_file_that_cannot_be_opened_is_refused_before_anything_runs() {
     for (file, why) in [
         (
             "fifo",
-            "cannot open the event stream `fifo`: no process reads it; start its reader first",
+            "--events: cannot open `fifo`: no process reads it; start its reader first",
         ),
         (
             "absent/ev",
-            "cannot open the event stream `absent/ev`: No such file",
+            "--events: cannot open `absent/ev`: No such file",
         ),
-        (".", "cannot open the event stream `.`: Is a directory"),
+        (".", "--events: cannot open `.`: Is a directory"),
     ] {
         let sandbox = Sandbox::new();
         fifo(&sandbox);

@@ -183,7 +183,7 @@ fn the_refusal_of_a_bad_file_is_repeated_in_one_line() {
             "task=1\nexec=local\ncommand=true\n",
             &["--type=shh"],
             "there is no exec type",
-            "--type: there is no exec type `shh`; nothing was run",
+            "--type: there is no exec type `shh`; did you mean `ssh`?; nothing was run",
         ),
     ];
     for (code, text, options, in_full, what) in cases {
@@ -232,6 +232,52 @@ fn a_missing_file_is_reported_once_and_recovers() {
             .contains("tasks.txt: recovered at HH:MM after 2 failures since HH:MM"),
         "{recovered:?}"
     );
+}
+
+/// What the file says is not known when it cannot be read, when an option is wrong or
+/// when the configuration is missing. Such failures end with a success, too.
+#[test]
+fn a_failure_before_the_file_is_known_ends_with_a_success() {
+    let good = "-p PROD\n-l elsewhere\n--exclude=web9\ntask=1\nexec=local\ncommand=true\n\
+                task=2\ntype=parallel\nhostnames=web[8-9]\nexec=local\ncommand=true\n";
+    let variable = ("TASK_EXECUTOR_TYPE", "zz");
+    for (why, options, variable) in [
+        ("there is no task file", &[][..], None),
+        ("--type: there is no exec type", &["-t", "zz"], None),
+        ("TASK_EXECUTOR_TYPE: there is no", &[], Some(variable)),
+        ("the configuration", &["--config=absent.conf"], None),
+    ] {
+        let sandbox = Sandbox::new();
+        // Through a link, which leads to the file only while it exists.
+        std::fs::create_dir(sandbox.path.join("real")).expect("a directory");
+        std::os::unix::fs::symlink("real", sandbox.path.join("link")).expect("a link");
+        let file = sandbox.path.join("real/job.txt");
+        let run = |options: &[&str], variable: Option<(&str, &str)>| {
+            let mut arguments = vec!["-r", "-q", "--mail-once"];
+            arguments.extend(options);
+            arguments.push("link/job.txt");
+            let mut tasker = sandbox.tasker(&arguments);
+            tasker.envs(variable);
+            Ran::from(tasker.output().expect("tasker runs"))
+        };
+        let fail = || {
+            match why.contains("task file") {
+                true => drop(std::fs::remove_file(&file)),
+                false => std::fs::write(&file, good).expect("the file"),
+            }
+            run(options, variable)
+        };
+        let first = fail();
+        assert!(first.code != 0 && first.stderr.contains(why), "{first:?}");
+        let second = fail();
+        assert!(second.stderr.contains("(2nd time)"), "{why}: {second:?}");
+        std::fs::write(&file, good).expect("the file");
+        let well = run(&[], None);
+        assert_eq!((well.code, well.stderr.as_str()), (0, ""), "{well:?}");
+        assert!(well.stdout.contains("after 2 failures"), "{why}: {well:?}");
+        let again = fail();
+        assert!(!again.stderr.contains("same as"), "{why}: {again:?}");
+    }
 }
 
 #[test]
@@ -320,7 +366,7 @@ fn a_failure_is_reported_even_without_its_memory() {
     let ran = job(&sandbox, "web1\n", &[]);
     assert_full_message(&ran);
     let damaged = format!(
-        "tasker: tasks.txt: reported in full: --mail-once: `{}` is damaged; a new one is started\n",
+        "tasker: tasks.txt: reported in full: --mail-once: `{}` is damaged and is replaced\n",
         memory.display()
     );
     assert!(ran.stderr.ends_with(&damaged), "{ran:?}");

@@ -79,11 +79,11 @@ fn mistakes_have_a_remedy_and_exit_2() {
     refused(&["--project="], "`--project` needs a value: NAME");
     refused(
         &["--log-level=LOUD"],
-        "--log-level: expected ERROR, WARN, INFO or DEBUG, found `LOUD`",
+        "--log-level: expected `ERROR`, `WARN`, `INFO` or `DEBUG`, found `LOUD`",
     );
     refused(
         &["--log-level", "LOUD"],
-        "--log-level: expected ERROR, WARN, INFO or DEBUG, found `LOUD`",
+        "--log-level: expected `ERROR`, `WARN`, `INFO` or `DEBUG`, found `LOUD`",
     );
     refused(
         &["-t", "shel"],
@@ -111,7 +111,7 @@ fn mistakes_have_a_remedy_and_exit_2() {
     );
     refused(
         &["--on-interrupt=stop"],
-        "--on-interrupt: expected drain or kill, found `stop`",
+        "--on-interrupt: expected `drain` or `kill`, found `stop`",
     );
     let name = "expected a name of letters, digits, `.`, `_` and `-`, found";
     refused(&["-p", "a/b"], &format!("--project: {name} `a/b`"));

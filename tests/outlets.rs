@@ -118,3 +118,21 @@ fn a_destination_that_cannot_be_written_is_reported_once() {
         assert!(!sandbox.path.join("effects").exists());
     }
 }
+
+/// The log directory itself, if nothing else was named.
+#[test]
+fn a_log_directory_that_cannot_be_written_is_reported_once() {
+    let sandbox = Sandbox::new();
+    sandbox.file("plain", "");
+    let text = "task=1\nexec=local\ncommand=true\n";
+    for options in [&["-l", "plain", "--output-json"][..], &["-l", "plain"]] {
+        let ran = sandbox.run(text, options);
+        assert_eq!(ran.code, 32, "{ran:?}");
+        let about = ran.stderr.lines().filter(|l| l.contains("plain/"));
+        assert_eq!(about.count(), 1, "{ran:?}");
+        assert!(
+            ran.stderr.contains("Not a directory; nothing was run"),
+            "{ran:?}"
+        );
+    }
+}

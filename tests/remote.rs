@@ -1287,7 +1287,7 @@ fn a_directory_is_not_a_configuration() {
     ] {
         let ran = sandbox.output(options);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
-        let why = format!("the configuration `{shown}` is a directory, not a file\n");
+        let why = format!("the configuration `{shown}` is a directory, not a file");
         assert!(ran.stderr.contains(&why), "{ran:?}");
         assert!(!ran.stderr.contains("os error"), "{ran:?}");
     }

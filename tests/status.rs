@@ -300,7 +300,7 @@ fn a_single_task_is_shown_with_its_title_and_without_secrets() {
     sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
     for part in [
-        "\n  interrupted: tasker or the machine was killed\n",
+        "\n  was killed, or the machine went down\n",
         "\n  0 of 1 task done; 1 unknown, 0 left\n",
         "\n  running when it died (outcome not known):\n    task 1: ask *** and *** ",
         "\n  to resume: tasker -r --resume --set SECRET_A=... tasks.txt\n",
@@ -412,7 +412,7 @@ fn dead_runs_have_a_line_each_newest_first() {
     assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");
     assert!(
         none.stdout
-            .starts_with("no run is active, and none has left a journal, in "),
+            .starts_with("no run is active, and none has left a journal, in `"),
         "{none:?}"
     );
     assert!(!sandbox.exists("TASKER"), "nothing is made");
@@ -523,7 +523,7 @@ fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     assert!(
         ran.stdout
             .contains("\n  1 of 1 task done: 1 failed; 0 left\n")
-            && ran.stdout.contains("interrupted"),
+            && ran.stdout.contains("was killed"),
         "{ran:?}"
     );
     assert_eq!(std::fs::read(&journal).expect("a journal"), bytes[..flow]);

@@ -308,7 +308,7 @@ fn colour_is_used_only_on_capable_terminals() {
     assert_eq!(ran.code, 2);
     assert!(
         ran.stderr
-            .contains("--color: expected auto, always or never, found `sometimes`")
+            .contains("--color: expected `auto`, `always` or `never`, found `sometimes`")
     );
     // The report has no escape codes, whatever the screen shows.
     tasker(&sandbox, BAD, &["--color=always", "--validate-only"]);

@@ -47,6 +47,8 @@ pub struct GivenOption {
 pub struct Invocation {
     pub run: bool,
     pub log_dir: Option<PathBuf>,
+    /// `-l` of the command line alone.
+    pub typed_log_dir: Option<PathBuf>,
     pub log_level: LogLevel,
     /// The name of an exec type, with its place if the file gives it; it is checked
     /// when all types are known.
@@ -102,6 +104,8 @@ pub struct Invocation {
     pub color: Color,
     pub no_task_backup: bool,
     pub strict_env: bool,
+    /// The options of the command line that tell jobs with one task file apart.
+    pub job_options: Vec<String>,
     /// Options without effect that were given.
     pub ignored: Vec<&'static str>,
     /// Every option that was given, those of the file first.
@@ -153,12 +157,14 @@ impl Invocation {
                 *place = Some(*at);
             }
         }
+        let log_dir_of_file = invocation.log_dir.take();
         // The command line wins over the file. What the file excludes stays excluded.
         if typed.iter().any(|t| t.option.long == "limit") {
             invocation.limit.clear();
         }
         for typed in typed {
             invocation.kept_words.extend(typed.kept_words());
+            invocation.job_options.extend(typed.job_option());
             let long = typed.option.long;
             let value = typed.value.as_ref();
             invocation.given.push(GivenOption {
@@ -173,6 +179,8 @@ impl Invocation {
                     None => e,
                 })?;
         }
+        invocation.typed_log_dir.clone_from(&invocation.log_dir);
+        invocation.log_dir = invocation.log_dir.or(log_dir_of_file);
         let typed_mail_once = typed.iter().any(|t| t.option.long == "mail-once");
         if let Some(why) = invocation.contradiction(typed_mail_once) {
             return Err(why.into());
@@ -403,6 +411,20 @@ impl Typed {
             _ if self.option.value_is_optional => format!("--{long}={}", quote::shell_word(&value)),
             _ => format!("--{long} {}", quote::shell_word(&value)),
         })
+    }
+}
+
+impl Typed {
+    /// What distinguishes the job, if the option does; a secret only by its name.
+    fn job_option(&self) -> Option<String> {
+        let long = self.option.long;
+        let value = self.value.as_ref()?.to_string_lossy();
+        let name = value.split('=').next().unwrap_or("");
+        match long {
+            "set" if is_secret(name) => Some(format!("--set {name}")),
+            "set" | "limit" | "exclude" | "project" => Some(format!("--{long} {value}")),
+            _ => None,
+        }
     }
 }
 

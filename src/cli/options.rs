@@ -296,9 +296,10 @@ pub fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
-    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-    let near = suggestion(text, words.iter().copied());
-    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    let quoted = |(word, _): &(&str, T)| format!("`{word}`");
+    let quoted: Vec<String> = choices.iter().map(quoted).collect();
+    let near = suggestion(text, choices.iter().map(|(word, _)| *word));
+    let (last, others) = quoted.split_last().map_or(("", &[][..]), |(l, o)| (l, o));
     let choices = format!("{} or {last}", others.join(", "));
     Err(expected(&choices, text) + &near)
 }

@@ -50,7 +50,7 @@ pub fn block_end_with_names(result: &TaskResult) -> String {
         Outcome::Ok => format!("{} ok", names.len()),
         _ => format!("{} {outcome}: {}", names.len(), nodeset::fold(&names)),
     });
-    match parts.collect::<Vec<_>>().join(", ").as_str() {
+    match parts.collect::<Vec<_>>().join("; ").as_str() {
         "" => format!("{} (no subtasks)", result.outcome),
         parts => format!("{} ({parts})", result.outcome),
     }
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(block_end(&block), "failed (1 ok, 2 failed, 1 unreachable)");
         assert_eq!(
             block_end_with_names(&block),
-            "failed (1 ok, 2 failed: web[2-3], 1 unreachable: web4)"
+            "failed (1 ok; 2 failed: web[2-3]; 1 unreachable: web4)"
         );
         assert_eq!(
             failed_where(&block, false),

@@ -68,7 +68,7 @@ impl EventStream {
                 Some(sys::ENXIO) => io::Error::other("no process reads it; start its reader first"),
                 _ => e,
             };
-            cannot("open the event stream", path)(e)
+            io::Error::new(e.kind(), format!("--events: {}", cannot("open", path)(e)))
         })?;
         Ok(EventStream {
             file,

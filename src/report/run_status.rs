@@ -127,7 +127,7 @@ fn alive(run: &FoundRun, snapshot: &Snapshot, now: SystemTime) -> String {
 /// How a run ended, according to its journal.
 fn ended(snapshot: &Snapshot) -> String {
     let Some(flow) = &snapshot.flow else {
-        return "interrupted: tasker or the machine was killed".into();
+        return "was killed, or the machine went down".into();
     };
     let how = match flow.complete {
         true => "reached its end at",

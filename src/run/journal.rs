@@ -33,7 +33,7 @@ use super::recorded_run::RecordedRun;
 use super::result::TaskResult;
 use crate::plan::flow::Position;
 use crate::task::mask::Secret;
-use crate::text::diagnostic::reason;
+use crate::text::diagnostic::{cannot, reason};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -96,15 +96,24 @@ impl Journal {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&unnamed)?;
-        file.lock()?;
+            .open(&unnamed)
+            .map_err(cannot("write the journal", &unnamed))?;
         let mut journal = Journal::new(path, file, secrets, spool);
-        journal.file.set_len(0)?;
-        journal.append(MAGIC)?;
-        journal.append_record(&Record::Begin(Cow::Borrowed(header)))?;
-        std::fs::rename(unnamed, path)?;
+        let begun = journal.begin(header);
+        let named = begun.and_then(|()| std::fs::rename(&unnamed, path));
+        named.map_err(|e| {
+            let _ = std::fs::remove_file(&unnamed);
+            cannot("write the journal", path)(e)
+        })?;
         spool.keep();
         Ok(journal)
+    }
+
+    fn begin(&mut self, header: &Header) -> io::Result<()> {
+        self.file.lock()?;
+        self.file.set_len(0)?;
+        self.append(MAGIC)?;
+        self.append_record(&Record::Begin(Cow::Borrowed(header)))
     }
 
     fn new(path: &Path, file: File, secrets: &[Secret], spool: &Arc<Spool>) -> Journal {

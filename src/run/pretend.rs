@@ -36,9 +36,18 @@ pub struct PretendedRunner<'a> {
     now: Time,
     answer: &'a mut AnswerFn<'a>,
     running: Vec<PretendedCommand>,
-    /// A signal arrives as soon as a command runs.
-    interrupts: bool,
+    /// A signal arrives as soon as a command runs; what starts after it is not asked
+    /// for.
+    interrupt: Interruption,
     pub most_at_once: usize,
+}
+
+/// Whether a pretended run is stopped by a signal.
+#[derive(Clone, Copy, PartialEq)]
+enum Interruption {
+    Never,
+    ToCome,
+    Over,
 }
 
 struct PretendedCommand {
@@ -53,7 +62,7 @@ impl<'a> PretendedRunner<'a> {
             now: Time::ZERO,
             answer,
             running: Vec::new(),
-            interrupts: false,
+            interrupt: Interruption::Never,
             most_at_once: 0,
         }
     }
@@ -62,7 +71,7 @@ impl<'a> PretendedRunner<'a> {
     /// which ones a run would start first.
     pub fn stopping(answer: &'a mut AnswerFn<'a>) -> PretendedRunner<'a> {
         PretendedRunner {
-            interrupts: true,
+            interrupt: Interruption::ToCome,
             ..PretendedRunner::new(answer)
         }
     }
@@ -81,7 +90,10 @@ impl Runner for PretendedRunner<'_> {
     }
 
     fn start(&mut self, job: Job) {
-        let mut answer = (self.answer)(&job, self.now);
+        let mut answer = match self.interrupt {
+            Interruption::Over => Answer::new(CommandEnd::NotStarted, Duration::ZERO),
+            _ => (self.answer)(&job, self.now),
+        };
         if answer.took > job.timeout {
             answer.ending = CommandEnd::TimedOut;
             answer.took = job.timeout;
@@ -95,7 +107,8 @@ impl Runner for PretendedRunner<'_> {
     }
 
     fn wait(&mut self, until: Option<Time>) -> Wake {
-        if !self.running.is_empty() && std::mem::take(&mut self.interrupts) {
+        if !self.running.is_empty() && self.interrupt == Interruption::ToCome {
+            self.interrupt = Interruption::Over;
             return Wake::Interrupt {
                 signal: sys::SIGTERM,
                 level: SignalLevel::Kill,

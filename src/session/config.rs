@@ -14,7 +14,7 @@ use crate::text::diagnostic::{DiagnosticList, printable, reason};
 use crate::text::scanner;
 use crate::text::source::{Source, SourceMap, Span};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What `tasker.conf` says, and the exec types with it.
@@ -57,17 +57,13 @@ fn find(invocation: &Invocation) -> Option<PathBuf> {
 /// Reads the configuration; mistakes in it are reported.
 ///
 /// # Errors
-/// That the file cannot be read.
+/// That the file cannot be read, in one sentence.
 pub fn read(
     invocation: &Invocation,
     sources: &mut SourceMap,
     diagnostics: &mut DiagnosticList,
 ) -> Result<Config, String> {
-    let mut config = Config {
-        conf: Conf::default(),
-        types: ExecTypes::built_in(),
-        file: None,
-    };
+    let mut config = Config::without_file();
     let Some(path) = find(invocation) else {
         return Ok(config);
     };
@@ -106,7 +102,7 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
     let asked = Invocation::new(typed, &[], &sources, &mut diagnostics);
     let found = asked.and_then(|invocation| {
         let config = read(&invocation, &mut sources, &mut diagnostics)?;
-        Ok(config.log_directory(&invocation))
+        Ok(config.log_directory(invocation.log_dir.as_deref()))
     });
     let directory = found.map_err(|why| Refusal::of_command_line(&why))?;
     // A file with errors cannot be trusted to say where the runs are.
@@ -123,10 +119,20 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
 }
 
 impl Config {
-    /// `-l`, else what the environment or `tasker.conf` says, else `~/TASKER`.
-    pub fn log_directory(&self, invocation: &Invocation) -> ChosenDirectory {
-        let named = invocation.log_dir.clone();
+    /// What applies where no `tasker.conf` exists.
+    pub fn without_file() -> Config {
+        Config {
+            conf: Conf::default(),
+            types: ExecTypes::built_in(),
+            file: None,
+        }
+    }
+
+    /// The named directory (`-l`), else what the environment or `tasker.conf` says,
+    /// else `~/TASKER`.
+    pub fn log_directory(&self, named: Option<&Path>) -> ChosenDirectory {
         let named = named
+            .map(Path::to_path_buf)
             .or_else(log_directory::directory_of_environment)
             .or_else(|| self.conf.log_dir.as_ref().map(|(path, _)| path.clone()));
         let default = || log_directory::default_directory().map(|d| (d, false));

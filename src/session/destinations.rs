@@ -6,7 +6,7 @@ use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::replace_file;
-use crate::session::refusal::{Refusal, unwritable};
+use crate::session::refusal::Refusal;
 use std::io;
 use std::path::Path;
 
@@ -22,7 +22,10 @@ pub fn check(
     if let Some(json) = JsonFile::wanted_by(invocation, task_file) {
         match json.named {
             Some(path) => check_file("--output-json", path, task_file)?,
-            None => drop(log_dir.output_directory().map_err(unwritable)?),
+            None => {
+                let made = log_dir.output_directory();
+                made.map_err(|e| Refusal::of_destination("--output-json", json.path(), &e))?;
+            }
         }
     }
     if let Some(path) = &invocation.events {
@@ -36,7 +39,7 @@ pub fn check(
 
 fn check_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
     refuse_task_file(option, path, task_file)?;
-    replace_file::check(path).map_err(|e| Refusal::of_destination(path, &e))
+    replace_file::check(path).map_err(|e| Refusal::of_destination(option, path, &e))
 }
 
 /// Keeps what an option writes from replacing the task file.
@@ -72,9 +75,9 @@ impl<'a> JsonFile<'a> {
         })
     }
 
-    /// The file that the command line names.
-    pub fn named_path(&self) -> Option<&Path> {
-        self.named
+    /// The file that the command line names; empty if it names none.
+    pub fn path(&self) -> &Path {
+        self.named.unwrap_or(Path::new(""))
     }
 
     /// Writes all of it, or leaves what was there.

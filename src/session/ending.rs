@@ -111,7 +111,7 @@ impl EndedRun<'_> {
             place.write(self.log_dir, &results_json::draw(summary))
         });
         if let Err(e) = written {
-            self.lost(report, &e.to_string());
+            self.lost(report, &format!("--output-json: {e}"));
         }
     }
 
@@ -128,7 +128,7 @@ impl EndedRun<'_> {
             replace_file::replace(path, page.as_bytes())
         });
         if let Err(e) = written {
-            self.lost(report, &e.to_string());
+            self.lost(report, &format!("--report: {e}"));
         }
     }
 

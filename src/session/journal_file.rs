@@ -8,7 +8,7 @@ use crate::run::journal::{self, Journal};
 use crate::run::record::Header;
 use crate::run::run_end::RunEnd;
 use crate::session::load::Loaded;
-use crate::session::refusal::Refusal;
+use crate::session::refusal::{Refusal, unwritable};
 use crate::text::diagnostic::reason;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,12 +26,7 @@ pub fn create(
     let made = log_dir.create_journal(&header.run_id, |path| {
         Journal::create(path, header, loaded.mask().named_secrets(), spool)
     });
-    made.map_err(|e| {
-        Refusal::new(
-            exit::LOG_DIR,
-            format!("cannot write the journal: {}", reason(&e)),
-        )
-    })
+    made.map_err(unwritable)
 }
 
 /// A journal after its run.

@@ -75,9 +75,11 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         true => "standard input".into(),
         false => path.to_string_lossy().into_owned(),
     };
-    let unread = |refusal| Box::new(Rejected::unread(typed, &name, refusal));
-    let usage = |why: String| unread(Refusal::of_command_line(&why));
+    let unread = |refusal| Box::new(Rejected::unread(typed, &name, None, refusal));
     let bytes = read(path, &name).map_err(unread)?;
+    let text = from_stdin.then(|| String::from_utf8_lossy(&bytes).into_owned());
+    let refuse = |refusal| Box::new(Rejected::unread(typed, &name, text.clone(), refusal));
+    let usage = |why: String| refuse(Refusal::of_command_line(&why));
     let mut sources = SourceMap::default();
     let mut diagnostics = DiagnosticList::default();
     let (source, bad) = Source::decode(&name, &bytes);
@@ -86,7 +88,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
-    let mut config = config::read(&invocation, &mut sources, &mut diagnostics).map_err(usage)?;
+    let mut config = config::read(&invocation, &mut sources, &mut diagnostics)
+        .map_err(|why| refuse(Refusal::new(exit::USAGE, why)))?;
     let defaults = config
         .defaults(&invocation, &mut diagnostics)
         .map_err(usage)?;
@@ -110,8 +113,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         let late = late.and_then(|task| workflow.find(task));
         check::check(&workflow, late, &mut diagnostics);
     }
-    let log_directory = config.log_directory(&invocation);
-    let mut validation = Validation::of_unread(&name, &invocation, log_directory);
+    let mut validation = Validation::of_unread(&name, &invocation, &config);
     validation.take_findings(
         &workflow.globals,
         &mut diagnostics,
@@ -119,8 +121,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         &invocation,
         has_tasks,
     );
-    if from_stdin {
-        validation.job = sources.get(file).text.clone();
+    if let Some(text) = text {
+        validation.job = text;
     }
     match validation.error() {
         Some(why) => Err(Box::new(Rejected::invalid(invocation, validation, why))),
@@ -141,14 +143,18 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
 impl Rejected {
     /// A file of which only the name is known, or a mistake on the command line: only
     /// the options of the command line count.
-    fn unread(typed: &[Typed], name: &str, refusal: Refusal) -> Rejected {
+    fn unread(typed: &[Typed], name: &str, text: Option<String>, refusal: Refusal) -> Rejected {
         let mut sources = SourceMap::default();
         let mut unseen = DiagnosticList::default();
         let invocation = Invocation::new(typed, &[], &sources, &mut unseen).unwrap_or_default();
-        let config = config::read(&invocation, &mut sources, &mut unseen).ok();
-        let directory = config.and_then(|config| config.log_directory(&invocation));
+        let config = config::read(&invocation, &mut sources, &mut unseen);
+        let config = config.unwrap_or_else(|_| Config::without_file());
+        let mut validation = Validation::of_unread(name, &invocation, &config);
+        if let Some(text) = text {
+            validation.job = text;
+        }
         Rejected {
-            validation: Validation::of_unread(name, &invocation, directory),
+            validation,
             invocation,
             refusal,
         }

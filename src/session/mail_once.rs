@@ -12,10 +12,8 @@ use crate::run::run_end::RunEnd;
 use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::session::validation::Validation;
-use crate::task::global_value::is_secret;
 use crate::text::diagnostic::{Plural, reason};
 use crate::text::sha256;
-use crate::text::source::MASK;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +48,7 @@ impl Failure {
         } = refusal;
         Failure {
             key: hashed(&format!("refused {code}\n{why}\n{findings}\n{detail}")),
-            brief: format!("{why}; nothing was run"),
+            brief: format!("{}; nothing was run", refusal.sentence()),
             log: refusal.log.as_ref().map(|l| l.display().to_string()),
         }
     }
@@ -215,7 +213,7 @@ impl Memory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(about(path, &e)),
         };
-        let damaged = || format!("`{}` is damaged; a new one is started", path.display());
+        let damaged = || format!("`{}` is damaged and is replaced", path.display());
         Memory::parse(&text).map(Some).ok_or_else(damaged)
     }
 
@@ -245,27 +243,14 @@ fn about(path: &Path, error: &io::Error) -> String {
     format!("`{}`: {}", path.display(), reason(error))
 }
 
-/// The job's memory. Jobs are told apart by the file's real path and by what the
-/// command line makes of it; not by the file's text, which is corrected
-/// after a failure.
+/// The job's memory. Jobs are told apart by the path of the task file and by the
+/// options of the command line. Those in the file are part of the file; its text is
+/// corrected after a failure.
 fn memory_file(invocation: &Invocation, validation: &Validation) -> Result<PathBuf, String> {
-    let directory = validation.log_directory.as_ref();
-    let (directory, _) = directory.ok_or_else(|| refusal::homeless().why)?;
-    let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
-    let mut job = format!("{}\n", validation.job);
-    for (name, value) in &invocation.settings {
-        // A secret counts by its name: it may change without being another job.
-        let value = if is_secret(name) { MASK } else { value };
-        job += &format!("--set {name}={value}\n");
-    }
-    let sets = |sets: &[String]| format!("{sets:?}");
-    for (name, value) in [
-        ("--limit", sets(&invocation.limit)),
-        ("--exclude", sets(&invocation.exclude)),
-        ("--project", format!("{:?}", invocation.project)),
-    ] {
-        job += &format!("{name} {value}\n");
-    }
+    let directory = validation.memory_directory.clone();
+    let directory = directory.ok_or_else(|| refusal::homeless().why)?;
+    let log_dir = LogDirectory::new(directory, SystemTime::now());
+    let job = format!("{}\n{}", validation.job, invocation.job_options.join("\n"));
     log_dir.mail_file(&hashed(&job)).map_err(|e| e.to_string())
 }
 

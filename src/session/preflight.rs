@@ -211,8 +211,14 @@ fn test_programs(check: &Check, findings: &mut ValidationSummary) {
     if !missing.is_empty() && findings.code == exit::OK {
         findings.code = exit::EXEC_TYPE;
     }
-    let why = || "not in PATH".to_string();
-    let failures = missing.into_iter().map(|program| (program, why()));
+    let failures = missing.into_iter().map(|program| {
+        // A name with a `/` is a path, which is not looked for in PATH.
+        let why = match program.contains('/') {
+            true => "does not exist or is not executable",
+            false => "not in PATH",
+        };
+        (program, why.to_string())
+    });
     findings.failures.extend(failures);
 }
 

@@ -17,12 +17,12 @@ use crate::run::record::{Header, JournalError};
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
+use crate::session::advice;
 use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::session::scope::{self, RunScope};
 use crate::text::diagnostic::{Plural, printable, reason};
-use crate::text::quote;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub fn find(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<Resumption
     }
     if invocation.start_from.is_some() {
         let why = format!(
-            "{option} resumes where the run stopped, --start-from begins at a task; give only one of them"
+            "give either {option}, which continues where the run stopped, or --start-from, not both"
         );
         return Err(Refusal::new(exit::USAGE, why));
     }
@@ -192,9 +192,9 @@ fn explain(id: &str, problem: &JournalError) -> Refusal {
 
 /// A run that reached its end: what failed, and how to begin there.
 fn refuse_finished(loaded: &Loaded, id: &str, code: i32, task: u32) -> Refusal {
-    let name = quote::shell_word(&loaded.name);
+    let words = advice::last_words(loaded);
     refuse(format!(
-        "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to resume; tasker -r --start-from {task} {name} begins there"
+        "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to resume; tasker -r --start-from {task} {words} begins there"
     ))
 }
 
@@ -239,7 +239,7 @@ fn check_options(loaded: &Loaded, header: &Header) -> Result<(), Refusal> {
     let word = journal_header::policy_word(loaded.invocation.policy());
     if word != "stop" && word != header.policy {
         return Err(refuse(format!(
-            "run {id} cannot be resumed: it had no --{word}"
+            "run {id} cannot be resumed: it had no --{word}; leave that out"
         )));
     }
     if loaded.invocation.limit.is_empty() && loaded.invocation.exclude.is_empty() {

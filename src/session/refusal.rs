@@ -6,6 +6,9 @@ use crate::run::interrupt;
 use std::io;
 use std::path::Path;
 
+/// How a remedy begins that corrects a word.
+const MEANT: &str = "did you mean `";
+
 /// Why a run did not begin; `session::rejection` reports it.
 #[derive(Default)]
 pub struct Refusal {
@@ -16,8 +19,10 @@ pub struct Refusal {
     pub findings: String,
     /// Lines that follow it; usually empty.
     pub detail: Box<str>,
-    /// The remedy, for a mistake on the command line.
+    /// The remedy, if it is known.
     pub help: Option<Box<str>>,
+    /// It is a mistake on the command line, and has the form of one in a file.
+    pub is_usage: bool,
     /// The log that says more, if there already is one.
     pub log: Option<Box<Path>>,
     /// The file of an option that cannot be written: nothing tries it again.
@@ -25,23 +30,29 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What is probably meant, at the end of the sentence, becomes the remedy.
     pub fn new(code: i32, why: impl Into<String>) -> Refusal {
+        let mut why = why.into();
+        let help = why.rfind(&format!("; {MEANT}")).map(|at| {
+            let help = why[at + 2..].into();
+            why.truncate(at);
+            help
+        });
         Refusal {
             code,
-            why: why.into(),
+            why,
+            help,
             ..Refusal::default()
         }
     }
 
-    /// A mistake on the command line; what is probably meant is the remedy.
+    /// A mistake on the command line, which always has a remedy.
     pub fn of_command_line(message: &str) -> Refusal {
-        let (why, help) = match message.rfind("; did you mean `") {
-            Some(at) => (&message[..at], &message[at + 2..]),
-            None => (message, "see tasker --help"),
-        };
+        let refusal = Refusal::new(exit::USAGE, message);
         Refusal {
-            help: Some(help.into()),
-            ..Refusal::new(exit::USAGE, why)
+            is_usage: true,
+            help: refusal.help.or(Some("see tasker --help".into())),
+            ..refusal
         }
     }
 
@@ -52,10 +63,18 @@ impl Refusal {
     }
 
     /// The file that an option names cannot be written.
-    pub fn of_destination(path: &Path, e: &io::Error) -> Refusal {
+    pub fn of_destination(option: &str, path: &Path, e: &io::Error) -> Refusal {
         Refusal {
             unwritable: Some(path.into()),
-            ..Refusal::new(exit::LOG_DIR, e.to_string())
+            ..Refusal::new(exit::LOG_DIR, format!("{option}: {e}"))
+        }
+    }
+
+    /// Why the run did not begin, with what was probably meant instead.
+    pub fn sentence(&self) -> String {
+        match self.help.as_deref() {
+            Some(help) if help.starts_with(MEANT) => format!("{}; {help}", self.why),
+            _ => self.why.clone(),
         }
     }
 }

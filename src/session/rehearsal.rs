@@ -125,7 +125,9 @@ impl Rehearsal<'_> {
         let id = self.loaded.workflow.tasks[task].id;
         for host in &expanded.hosts {
             if !known.contains(host) {
-                let near = suggestion(host, known.iter().map(String::as_str));
+                let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+                known.sort_unstable();
+                let near = suggestion(host, known);
                 return Err(format!("task {id} does not run on {}{near}", Found(host)));
             }
         }

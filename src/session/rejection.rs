@@ -54,16 +54,14 @@ pub fn report_alone(refusal: &Refusal) -> i32 {
 
 fn show(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
     validation.show_findings(&refusal.findings);
-    match (validation.summary.code, printable(&validation.name)) {
-        (exit::OK, _) if refusal.help.is_some() => complain_error(refusal),
-        (exit::OK, _) => complain(format_args!("tasker: {}; nothing was run", refusal.why)),
-        (exit::NO_TASKS, name) => {
-            complain(format_args!(
-                "tasker: {name}: {}; nothing was run",
-                refusal.why
-            ));
+    let name = printable(&validation.name);
+    match validation.summary.code {
+        exit::OK => complain_last(invocation, refusal),
+        exit::NO_TASKS => {
+            let why = &refusal.why;
+            complain(format_args!("tasker: {name}: {why}; nothing was run"));
         }
-        (_, name) => {
+        _ => {
             let counts = validation.counts();
             complain(format_args!("tasker: {name}: {counts}; nothing was run"));
         }
@@ -74,9 +72,26 @@ fn show(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
     }
 }
 
+/// The last line, and the remedy. Where nothing was to run, that need not be said.
+fn complain_last(invocation: &Invocation, refusal: &Refusal) {
+    if refusal.is_usage {
+        return complain_error(refusal);
+    }
+    let end = match invocation.run {
+        true => "; nothing was run",
+        false => "",
+    };
+    complain(format_args!("tasker: {}{end}", refusal.why));
+    complain_help(refusal);
+}
+
 /// A mistake on the command line has the form of one in a file.
 fn complain_error(refusal: &Refusal) {
     complain(format_args!("tasker: error: {}", printable(&refusal.why)));
+    complain_help(refusal);
+}
+
+fn complain_help(refusal: &Refusal) {
     if let Some(help) = &refusal.help {
         complain(format_args!("     = help: {}", printable(help)));
     }
@@ -84,7 +99,7 @@ fn complain_error(refusal: &Refusal) {
 
 fn alert(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
     if let Some(program) = &invocation.alert_on_failure {
-        let error = validation.mask.apply(&refusal.why);
+        let error = validation.mask.apply(&refusal.sentence());
         Alert::of_refusal(program, &validation.name, refusal.code, &error).send_alone();
     }
 }
@@ -102,7 +117,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         took: Duration::ZERO,
         exit: refusal.code,
         log: refusal.log.as_deref(),
-        error: &refusal.why,
+        error: &refusal.sentence(),
         mask: &validation.mask,
         tasks: None,
     };
@@ -111,13 +126,13 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
             && !destinations::is_task_file(path, &validation.name)
     };
     if let Some(place) = JsonFile::wanted_by(invocation, &validation.name)
-        && place.named_path().is_none_or(is_wanted)
+        && is_wanted(place.path())
     {
         let directory = validation.log_directory.as_ref();
         let directory = directory.map_or(Path::new("."), |(path, _)| path);
         let log_dir = LogDirectory::new(directory.to_path_buf(), now);
         if let Err(e) = place.write(&log_dir, &results_json::draw(&summary)) {
-            complain(format_args!("tasker: {e}"));
+            complain(format_args!("tasker: --output-json: {e}"));
         }
     }
     if let Some(path) = &invocation.report
@@ -130,7 +145,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
             details: None,
         };
         if let Err(e) = replace_file::replace(path, page.draw().as_bytes()) {
-            complain(format_args!("tasker: {e}"));
+            complain(format_args!("tasker: --report: {e}"));
         }
     }
 }

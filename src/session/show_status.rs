@@ -127,7 +127,7 @@ fn tell(bytes: &[u8]) -> Result<Snapshot, String> {
 /// Active runs in detail, the others in a line each.
 fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
     if runs.is_empty() {
-        return format!("no run is active, and none has left a journal, in {directory}\n");
+        return format!("no run is active, and none has left a journal, in `{directory}`\n");
     }
     let here = std::env::current_dir().unwrap_or_default();
     let (live, dead): (Vec<&FoundRun>, Vec<&FoundRun>) = runs.iter().partition(|run| run.live);

@@ -11,7 +11,7 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw};
 use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::sys;
-use crate::session::config::ChosenDirectory;
+use crate::session::config::{ChosenDirectory, Config};
 use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
@@ -26,14 +26,17 @@ pub struct Validation {
     pub name: String,
     /// Its real path if it has one, else the absolute one.
     pub real: PathBuf,
-    /// What tells this job from others: the real path, or for standard input the
-    /// text.
+    /// What tells this job from others: the absolute path as it was named, or for
+    /// standard input the text.
     pub job: String,
     /// Who asked for it, from where: see `invoker::describe_user`.
     pub who: String,
     /// The global `CHANGE`.
     pub change: Option<String>,
     pub log_directory: ChosenDirectory,
+    /// The log directory without regard to the options in the file, which are not
+    /// always known: for what has to be found again after any kind of end.
+    pub memory_directory: Option<PathBuf>,
     /// The checks of the file.
     pub summary: ValidationSummary,
     /// The findings as they are drawn, secrets masked.
@@ -50,20 +53,22 @@ pub struct Validation {
 
 impl Validation {
     /// Of a file that was not looked into.
-    pub fn of_unread(
-        name: &str,
-        invocation: &Invocation,
-        log_directory: ChosenDirectory,
-    ) -> Validation {
-        let real = std::fs::canonicalize(name).or_else(|_| std::path::absolute(name));
-        let real = real.unwrap_or_else(|_| PathBuf::from(name));
+    pub fn of_unread(name: &str, invocation: &Invocation, config: &Config) -> Validation {
+        let absolute = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+        let real = std::fs::canonicalize(name).unwrap_or_else(|_| absolute.clone());
+        let log_directory = config.log_directory(invocation.log_dir.as_deref());
+        let typed = config.log_directory(invocation.typed_log_dir.as_deref());
+        let memory_directory = typed
+            .or_else(|| log_directory.clone())
+            .map(|(path, _)| path);
         Validation {
             name: name.to_string(),
-            job: real.to_string_lossy().into_owned(),
+            job: absolute.to_string_lossy().into_owned(),
             real,
             who: invoker::describe_user(&sys::own_name()),
             change: None,
             log_directory,
+            memory_directory,
             summary: ValidationSummary::default(),
             findings: String::new(),
             all_findings: String::new(),

@@ -268,9 +268,13 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         if let Some(what) = self.open.iter().find_map(|(c, _)| c.unsafe_name()) {
+            let why = match what {
+                "a comment" => "a line break in it would end the comment",
+                _ => "the shell would read it as code",
+            };
             return Err(SyntaxError::new(
                 at,
-                format!("a value cannot be used inside {what}; the shell would read it as code"),
+                format!("a value cannot be used inside {what}; {why}"),
             )
             .with_help(match what {
                 "arithmetic" => "assign it to a variable first: `n=@...@; echo $((n + 1))`",
