@@ -710,7 +710,7 @@ fn a_report_shows_the_plan_as_it_was_before_the_run() {
     let sandbox = Sandbox::new();
     sandbox.file("hosts", "web[01-03]\n");
     let text = "task=1\ntype=parallel\nhostnames=file:hosts\nexec=shell\n\
-                command=echo spare99 > hosts # @hostname@\nmax_parallel=1\n";
+                command=: @hostname@; echo spare99 > hosts\nmax_parallel=1\n";
     let ran = sandbox.run(text, &["--report=out.html"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("hosts"), "spare99\n");
