@@ -100,6 +100,13 @@ fn hosts_that_are_left_out_vanish_nowhere() {
         read.stdout.trim(),
         format!("{} {good} {}", bad("bad1"), bad("bad2"))
     );
+    // A quiet run is not silent about them.
+    let ran = tasker(&sandbox, &["-q"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert!(
+        ran.stderr.contains("2 unreachable (0 on bad[1-2])"),
+        "{ran:?}"
+    );
     // The next run can choose them.
     for (option, hosts) in [
         ("last:unreachable", "bad[1-2]"),
