@@ -1,6 +1,7 @@
 //! Equal results of a block's subtasks, shown once: `web[01-97,99] (98): ok`.
 #![forbid(unsafe_code)]
 
+use super::safe_text::ShowLine;
 use super::{endings, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
@@ -41,7 +42,7 @@ pub type SharedResult<'a> = (Vec<&'a str>, &'a TaskResult);
 
 /// The groups of a block, in the order of their first subtasks.
 pub fn group_results(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
-    let draw = |(names, result): &SharedResult| group(names, lines(result, mask));
+    let draw = |(names, result): &SharedResult| group(names, lines(result, mask, safe_text::line));
     shared_results(block).iter().map(draw).collect()
 }
 
@@ -52,7 +53,7 @@ pub fn group_briefly(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
     if all.len() > GROUPS {
         all.sort_by_key(|(_, result)| !result.outcome.is_failure());
     }
-    briefly(all, &|result| lines(result, mask))
+    briefly(all, &|result| lines(result, mask, safe_text::last_state))
 }
 
 /// The groups that failed, with the last lines of their output: `most` lines in
@@ -134,7 +135,7 @@ fn key(result: &TaskResult) -> ResultKey {
     (result.outcome, result.exit, result.cause.clone(), streams)
 }
 
-fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
+fn lines(result: &TaskResult, mask: &Mask, show: ShowLine) -> Vec<String> {
     let mut lines = Vec::new();
     let mut more = 0;
     // The error of a failure comes first.
@@ -143,7 +144,7 @@ fn lines(result: &TaskResult, mask: &Mask) -> Vec<String> {
         false => [&result.stderr, &result.stdout],
     };
     for stream in streams {
-        let (head, rest) = safe_text::head(stream, mask, COMPARED, safe_text::line);
+        let (head, rest) = safe_text::head(stream, mask, COMPARED, show);
         lines.extend(head.iter().map(|l| safe_text::short(l)));
         more += rest;
     }
@@ -164,7 +165,7 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for stream in [&result.stderr, &result.stdout] {
         let left = most - lines.len();
-        let mut tail = safe_text::tail(stream, mask, left + 1, safe_text::line);
+        let mut tail = safe_text::tail(stream, mask, left + 1, safe_text::last_state);
         if tail.len() > left {
             tail.drain(..tail.len() - left);
             if let Some(first) = tail.first_mut() {
