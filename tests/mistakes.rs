@@ -196,6 +196,46 @@ fn a_repeated_key_hides_no_mistake_in_its_value() {
     );
 }
 
+/// What would be wrong with a value without the reference is not reported.
+#[test]
+fn an_unknown_reference_is_one_mistake() {
+    for key in [
+        "exec",
+        "hostname",
+        "command",
+        "timeout",
+        "success",
+        "condition",
+        "next",
+        "return",
+        "retry_count",
+        "retry_delay",
+        "retry_on",
+        "sleep",
+        "stdout_split",
+        "workdir",
+    ] {
+        for value in ["@NONE@", "@77_stdout@"] {
+            let given = Mistake {
+                key,
+                value,
+                message: "there is no",
+            };
+            let text = task(FRAMES[0], &[&given]);
+            let ran = check(&text);
+            assert!(reports(&ran, &text, &given), "{ran:?}");
+            assert!(
+                ran.stderr.contains(": 1 error, 0 warnings"),
+                "{text}{ran:?}"
+            );
+        }
+    }
+    let ran = check(&format!(
+        "{FIRST}condition=@77_exit@ < 2 & @77_duration@ > 5\n"
+    ));
+    assert!(ran.stderr.contains(": 2 errors, 0 warnings"), "{ran:?}");
+}
+
 /// What refers to such a task is no mistake of its own.
 #[test]
 fn the_name_of_a_rejected_task_is_known() {

@@ -631,12 +631,16 @@ fn the_man_pages_are_clean() {
     }
 }
 
-/// The task files in the pages on the language are valid as they are; tasks that an
-/// example omits are added. cookbook.rs tries those of the cookbook.
+/// The task files in the pages are valid without a warning; tasks that an example omits
+/// are added.
 #[test]
 fn every_task_file_in_the_man_pages_is_valid() {
-    for (page, least) in [("man/tasker-file.5", 6), ("man/tasker-migration.7", 2)] {
-        let page = read(page).replace("\\(ga", "`");
+    for (page, least) in [
+        ("man/tasker-file.5", 6),
+        ("man/tasker-migration.7", 2),
+        ("man/tasker-cookbook.7", 5),
+    ] {
+        let page = read(page).replace("\\(ga", "`").replace("\\e", "\\");
         let mut tried = 0;
         for example in page.split(".Bd -literal -offset indent\n").skip(1) {
             let example = example.split(".Ed\n").next().unwrap_or("");
@@ -712,35 +716,42 @@ fn every_task_file_in_the_readme_is_valid() {
     assert!(tried > 4);
 }
 
+/// The example is valid without a warning. One that omits tasks it refers to has no
+/// other mistake, and with such tasks it is valid.
 #[track_caller]
 fn assert_valid(example: &str) {
     let sandbox = Sandbox::new();
-    sandbox.file("hosts.txt", "web[01-05]\n");
+    sandbox.file("hosts.txt", "web[001-200]\n");
     let check = |text: &str| {
         sandbox.file("tasks.txt", text);
-        // Its hosts do not exist.
+        // Its hosts do not exist, nor do some of its programs.
         let mut tasker = sandbox.tasker(&["--skip-host-validation", "tasks.txt"]);
         tasker.env("DB_PASSWORD", "of the test");
+        let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+        tasker.env("PATH", path);
         Ran::from(tasker.output().expect("tasker runs"))
     };
-    let missing: BTreeSet<String> = check(example)
-        .stderr
-        .lines()
-        .filter_map(|l| {
-            Some(
-                l.split_once("there is no task `")?
-                    .1
-                    .strip_suffix('`')?
-                    .to_string(),
-            )
-        })
-        .collect();
+    for program in quoted_after(&check(example).stderr, "warning: the program `") {
+        sandbox.program(&format!("bin/{program}"), "#!/bin/sh\n");
+    }
+    let ran = check(example);
+    let missing = quoted_after(&ran.stderr, "there is no task `");
+    let places = ran.stderr.lines().filter(|l| l.starts_with("tasks.txt:"));
+    let mut others = places.filter(|l| missing.is_empty() || !l.contains("there is no task `"));
+    assert_eq!(others.next(), None, "{example}\n{}", ran.stderr);
     let mut whole = example.to_string();
     for id in missing {
         whole += &format!("\ntask={id}\nexec=local\ncommand=true\n");
     }
     let ran = check(&whole);
     assert_eq!(ran.code, 0, "{whole}\n{}", ran.stderr);
+}
+
+/// The words in backquotes that follow this text.
+fn quoted_after(text: &str, before: &str) -> BTreeSet<String> {
+    let after = text.split(before).skip(1);
+    let words = after.filter_map(|rest| Some(rest.split_once('`')?.0.to_string()));
+    words.collect()
 }
 
 #[test]

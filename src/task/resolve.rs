@@ -159,8 +159,8 @@ impl Resolver<'_> {
             }
             None => {
                 self.unknown(name, at);
-                // A piece, so that the value is not reported as empty too.
-                vec![Piece::of_global(String::new(), at)]
+                // Something that fits everywhere, so that the value is not reported too.
+                self.piece(Reference::Task, None, at)
             }
         }
     }
