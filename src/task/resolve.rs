@@ -193,7 +193,6 @@ impl Resolver<'_> {
         if let Some(Piece::Text { text: next, .. }) = next
             && let name = template::leading_name(next)
             && self.field(name).is_some()
-            && next[name.len()..].starts_with(['@', ':'])
         {
             self.diagnostics
                 .error(at, "this default is never closed")

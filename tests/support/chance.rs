@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 /// What may confuse a reader of text, alone or with other text.
-pub const HOSTILE: [&str; 48] = [
+pub const HOSTILE: [&str; 50] = [
     "",
     " ",
     "\t",
@@ -21,6 +21,8 @@ pub const HOSTILE: [&str; 48] = [
     "@",
     "@@",
     "@1_stdout@",
+    "@1_stdout:-",
+    "@1_stdout:-a b@",
     "@task@",
     "@A@",
     "@1_",
