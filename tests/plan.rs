@@ -721,3 +721,22 @@ fn a_report_shows_the_plan_as_it_was_before_the_run() {
     );
     assert!(!page.contains("spare99 (1)"), "{page}");
 }
+
+#[test]
+fn a_broken_line_of_a_diagram_shows_no_part_of_a_secret() {
+    let sandbox = Sandbox::new();
+    let secret = "abcdefghijklmnopqrstuvwxyz0123456789";
+    let filler = "x".repeat(40);
+    sandbox.file(
+        "tasks.txt",
+        format!("SECRET_KEY={secret}\ntask=1\nexec=local\ncommand=echo {filler} {secret}\nenv.A=@SECRET_KEY@\n"),
+    );
+    for form in ["text", "dot", "mermaid", "json"] {
+        let ran = sandbox.output(&[&format!("--show-plan={form}"), "tasks.txt"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(
+            ran.stdout.contains("***") && !ran.stdout.contains("abcdefgh"),
+            "{form}: {ran:?}"
+        );
+    }
+}

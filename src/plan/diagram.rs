@@ -4,6 +4,7 @@
 use super::outline::{
     EntryKind, MemberGroup, Outline, PlanEntry, PlanRoute, RouteCase, RouteTarget,
 };
+use crate::task::mask::Mask;
 use crate::text::diagnostic::printable;
 use std::fmt::Write;
 
@@ -17,10 +18,11 @@ pub enum DiagramLanguage {
     Mermaid,
 }
 
-/// The whole diagram; the caller masks secrets.
-pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String {
+/// The whole diagram, secrets masked.
+pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage, mask: &Mask) -> String {
     let mut drawer = Drawer {
         language,
+        mask,
         out: String::new(),
         depth: 1,
     };
@@ -47,13 +49,15 @@ pub fn draw(outline: &Outline, file: &str, language: DiagramLanguage) -> String 
     drawer.out
 }
 
-struct Drawer {
+struct Drawer<'a> {
     language: DiagramLanguage,
+    /// Applied to whole lines: a broken line could show half a secret.
+    mask: &'a Mask,
     out: String,
     depth: usize,
 }
 
-impl Drawer {
+impl Drawer<'_> {
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{}{text}", "  ".repeat(self.depth));
     }
@@ -187,7 +191,7 @@ impl Drawer {
     /// The lines as one label; long ones are broken.
     fn join(&self, lines: &[String]) -> String {
         let broken = lines.iter().flat_map(|l| {
-            let characters: Vec<char> = l.trim_end().chars().collect();
+            let characters: Vec<char> = self.mask.apply(l).trim_end().chars().collect();
             let parts = characters.chunks(MAX_WIDTH).map(|c| c.iter().collect());
             parts.collect::<Vec<String>>()
         });

@@ -286,6 +286,9 @@ fn route(route: &PlanRoute) -> String {
         (RouteCase::Success, RouteTarget::End(_)) => format!("then {to}"),
         (RouteCase::Success, _) => format!("on success {to}"),
         (RouteCase::Failure, RouteTarget::End(None)) => "a failure ends the run".into(),
+        (RouteCase::Failure, RouteTarget::Task { id, jump: false }) => {
+            format!("a failure continues with {id}")
+        }
         (RouteCase::Failure, _) => format!("on failure {to}"),
         (RouteCase::Skipped, _) => format!("if skipped {to}"),
     }

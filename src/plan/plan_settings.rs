@@ -43,7 +43,7 @@ impl PlanSetting {
             SettingSource::Effective => "",
             SettingSource::TaskFile => "task file",
             SettingSource::Conf => "tasker.conf",
-            SettingSource::CommandLine => "command line, not in the plan id",
+            SettingSource::CommandLine => "command line",
         }
     }
 }
@@ -56,7 +56,8 @@ impl Display for PlanSetting {
         }
         match self.source_name() {
             "" => Ok(()),
-            source => write!(f, " ({source})"),
+            source if self.is_in_id() => write!(f, " ({source})"),
+            source => write!(f, " ({source}, not in the plan id)"),
         }
     }
 }

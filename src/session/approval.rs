@@ -84,7 +84,9 @@ pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
             text.push_str(&format!("plan: {}\n", plan.key.shown_id()));
             text
         }
-        PlanForm::Diagram(language) => diagram::draw(outline, &loaded.name, language),
+        PlanForm::Diagram(language) => {
+            diagram::draw(outline, &loaded.name, language, loaded.mask())
+        }
         PlanForm::Json => as_json::write(outline, workflow, &loaded.name, &plan.key.id),
     };
     loaded.mask().apply(&text)
