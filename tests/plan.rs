@@ -447,6 +447,14 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasks.txt", "next=always", "next=success"),
     ("tasks.txt", "@6_exit@ = 0", "@6_exit@ = 1"),
     ("tasks.txt", "return=@1_exit@", "return=@2_exit@"),
+    ("tasks.txt", "type=decision", "exec=local\ncommand=true"),
+    ("tasks.txt", "= 0\non_failure=91", "= 0\non_failure=95"),
+    (
+        "tasks.txt",
+        "retry_count=2",
+        "retry_count=2\nretry_failed=false",
+    ),
+    ("tasks.txt", "hostnames=file:hosts", "hostnames=web[01-02]"),
     ("tasks.txt", "goto=95", "on_success=95"),
     ("tasks.txt", "next=never", "return=0"),
     ("tasks.txt", "finally=true\n", ""),
@@ -497,6 +505,38 @@ fn whatever_decides_changes_the_id_and_every_form_of_the_plan() {
             "{options:?}"
         );
     }
+}
+
+/// A new key must be added to `EVERY_KEY`, with a change of it to `DECIDING`.
+#[test]
+fn every_key_of_a_task_is_changed() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/task/keys.rs");
+    let source = std::fs::read_to_string(source).expect("the table of keys");
+    let keys = source
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("key(\""));
+    let keys = keys.filter_map(|l| l.split_once('"').map(|(key, _)| key));
+    let mut changed = std::collections::HashSet::new();
+    let own = DECIDING.iter().filter(|(file, ..)| *file == "tasks.txt");
+    for (_, from, to) in own {
+        let after = EVERY_KEY.replacen(from, to, 1);
+        let gone = EVERY_KEY
+            .lines()
+            .filter(|l| !after.lines().any(|a| a == *l));
+        let new = after
+            .lines()
+            .filter(|l| !EVERY_KEY.lines().any(|b| b == *l));
+        changed.extend(
+            gone.chain(new)
+                .filter_map(|l| l.split_once('='))
+                .map(|(key, _)| key.to_string()),
+        );
+    }
+    // Each task has an id, and a title decides nothing.
+    let missing: Vec<&str> = keys
+        .filter(|key| !["task", "description"].contains(key) && !changed.contains(*key))
+        .collect();
+    assert!(missing.is_empty(), "no change of {missing:?}");
 }
 
 #[test]
