@@ -1,8 +1,11 @@
 //! Conditions through the binary (SPEC §3.1): what is undecided and what follows
 //! from it, and the own result of a task.
 
+#[path = "support/chance.rs"]
+mod chance;
 mod support;
 
+use chance::Chance;
 use support::{Ran, Sandbox};
 
 fn run(tasks: &str) -> (Ran, Sandbox) {
@@ -411,4 +414,115 @@ fn a_carriage_return_decides_no_comparison_unseen() {
     assert!(ran.stderr.contains("…\\rup\\r\n"), "{ran:?}");
     let log = sandbox.log();
     assert!(log.contains("9%\\rup\\r\n") && !log.contains('…'), "{log}");
+}
+
+/// An expression whose value is known from the rules alone.
+enum Known {
+    Is(bool, &'static str),
+    Undecided(&'static str),
+    /// False, but undecided where the opposite is asked for.
+    Missing(&'static str),
+    Not(Box<Known>),
+    Both(Box<Known>, Box<Known>),
+    Either(Box<Known>, Box<Known>),
+}
+
+impl Known {
+    fn generate(chance: &mut Chance, depth: usize) -> Known {
+        let part = |chance: &mut Chance| Box::new(Known::generate(chance, depth - 1));
+        match chance.below(if depth == 0 { 5 } else { 11 }) {
+            0 => Known::Is(true, "@1_exit@=0"),
+            1 => Known::Is(false, "@1_stdout@ ~ 98"),
+            2 => Known::Undecided("@1_stdout@ > 90"),
+            3 => Known::Undecided("@1_stdout@ !~ @1_stderr@"),
+            4 => Known::Missing("@2_stdout@ <= 90"),
+            5 | 6 => Known::Not(part(chance)),
+            7 | 8 => Known::Both(part(chance), part(chance)),
+            _ => Known::Either(part(chance), part(chance)),
+        }
+    }
+
+    fn value(&self, opposed: bool) -> Option<bool> {
+        match self {
+            Known::Is(value, _) => Some(*value),
+            Known::Undecided(_) => None,
+            Known::Missing(_) => (!opposed).then_some(false),
+            Known::Not(inner) => inner.value(true).map(|value| !value),
+            Known::Both(a, b) => match (a.value(opposed), b.value(opposed)) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            },
+            Known::Either(a, b) => match (a.value(opposed), b.value(opposed)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    fn write(&self, chance: &mut Chance) -> String {
+        match self {
+            Known::Is(_, text) | Known::Undecided(text) | Known::Missing(text) => text.to_string(),
+            Known::Not(inner) => {
+                let not = ["!", "NOT ", "! "][chance.below(3)];
+                format!("{not}({})", inner.write(chance))
+            }
+            Known::Both(a, b) => {
+                let and = [" & ", " AND ", "&& "][chance.below(3)];
+                let mut side = |part: &Known| match part {
+                    Known::Either(..) => format!("({})", part.write(chance)),
+                    _ => part.write(chance),
+                };
+                [side(a), and.to_string(), side(b)].concat()
+            }
+            Known::Either(a, b) => {
+                let or = [" | ", " OR ", "|| "][chance.below(3)];
+                [a.write(chance), or.to_string(), b.write(chance)].concat()
+            }
+        }
+    }
+}
+
+#[test]
+fn any_condition_has_the_value_that_the_rules_give_it() {
+    let mut chance = Chance::new(16);
+    let mut tasks = print(1, "97%", "") + &note(2, "condition=false");
+    let mut expected = Vec::new();
+    for id in 10..610 {
+        let known = Known::generate(&mut chance, 4);
+        let text = known.write(&mut chance);
+        let key = ["success", "failure", "condition"][chance.below(3)];
+        let value = known.value(key == "failure");
+        let outcome = match (key, value) {
+            ("condition" | "success", Some(true)) | ("failure", Some(false)) => "ok",
+            ("condition", Some(false)) => "skipped",
+            _ => "failed",
+        };
+        let keys = if key == "condition" {
+            "success=true"
+        } else {
+            ""
+        };
+        tasks += &format!("task={id}\ntype=decision\n{key}={text}\n{keys}\nnext=always\n");
+        expected.push((id, format!("{key}={text}"), outcome));
+    }
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&tasks, &["--output-json=out", "-q"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let json = sandbox.read("out");
+    let mut seen = [0; 3];
+    for (id, text, outcome) in expected {
+        let result = json
+            .split_once(&format!("\"{id}\":{{"))
+            .expect("a result")
+            .1;
+        let found = result.split_once("\"outcome\":\"").expect("an outcome").1;
+        assert!(found.starts_with(outcome), "{id}: {text}: not {outcome}");
+        seen[["ok", "skipped", "failed"]
+            .iter()
+            .position(|o| *o == outcome)
+            .unwrap_or(0)] += 1;
+    }
+    assert!(seen.iter().all(|n| *n > 40), "{seen:?}");
 }
