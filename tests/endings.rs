@@ -205,6 +205,28 @@ fn signals_are_counted_anew_when_the_final_tasks_begin() {
 }
 
 #[test]
+fn a_good_run_with_a_failed_final_task_is_resumed_there() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=echo work >> acts\n\
+                 task=7\nexec=shell\ncommand=echo 7 >> acts; [ -e good ]\nfinally=true\n\
+                 task=8\nexec=shell\ncommand=echo 8 >> acts\nfinally=true\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let next = "to continue from there: tasker -r --resume tasks.txt";
+    assert!(ran.stderr.contains(next), "{ran:?}");
+    let status = sandbox.output(&["--status", "tasks.txt"]);
+    assert!(
+        status.stdout.contains("stopped at task 7 with exit code 1"),
+        "{status:?}"
+    );
+    sandbox.file("good", "");
+    let ran = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_acts(&sandbox, "work, 7, 8, 7, 8");
+    assert!(sandbox.journals().is_empty());
+}
+
+#[test]
 fn a_final_task_that_fails_decides_only_a_run_that_ended_with_0() {
     let finals = "task=8\nexec=shell\ncommand=exit 8\nfinally=true\n\
                   task=9\nexec=shell\ncommand=echo off >> acts; exit 9\nfinally=true\n";

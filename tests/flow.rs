@@ -420,11 +420,22 @@ fn the_result_of_a_conditional_covers_verdicts() {
         ("on_failure=1", 3, "1 false"),
         ("on_success=1", 0, "0 true"),
         ("condition='1'=2", 3, "0 true"),
+        // Left after a failure that did not matter to the inner `if`.
+        ("NESTED", 3, "0 true"),
     ] {
+        let nested = format!(
+            "task=10\ntype=conditional\n{IF_TRUE}\nif_true_tasks=20,21\n{}{}",
+            note_id(20, exit, ""),
+            note_id(21, 0, "on_success=1")
+        );
+        let member = match keys {
+            "NESTED" => nested,
+            keys => note_id(10, exit, keys),
+        };
         let sandbox = Sandbox::new();
         let text = format!("task=0\ntype=conditional\n{IF_TRUE}\nif_true_tasks=10\n")
             + "task=1\nexec=shell\ncommand=echo @0_exit@ @0_success@ >seen\n"
-            + &note_id(10, exit, keys);
+            + &member;
         let ran = sandbox.run(&text, &[]);
         assert_eq!(
             (ran.code, sandbox.read("seen").trim_end()),

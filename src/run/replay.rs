@@ -23,6 +23,8 @@ pub struct Replay {
     /// `--finish-only`: only final tasks run.
     pub finish_only: bool,
     turn: u64,
+    /// The first turn of the final tasks, once the flow has ended.
+    flow_turn: u64,
     muted: bool,
     /// The block that stopped the run runs again, but only those of its tasks that
     /// did not succeed.
@@ -309,12 +311,25 @@ impl Replay {
 
     /// Records that the flow has ended, before the final tasks begin.
     pub fn record_flow(&mut self, exit: i32, complete: bool, task: u32) {
+        let known = self.journal.as_ref().and_then(|j| j.recorded.flow_end());
+        self.flow_turn = known.map_or(self.turn + 1, |flow| flow.turn);
+        if known.is_none() {
+            self.write_flow_end(exit, complete, task);
+        }
+    }
+
+    /// Records that a good run failed at this final task: it stopped there, and if it is
+    /// resumed, the final tasks run again (SPEC §3.7).
+    pub fn record_final_failure(&mut self, exit: i32, task: u32) {
+        self.write_flow_end(exit, false, task);
+    }
+
+    fn write_flow_end(&mut self, exit: i32, complete: bool, task: u32) {
         if let Some(journal) = &mut self.journal
-            && journal.recorded.flow_end().is_none()
             && self.diverged.is_none()
         {
             journal.add_flow_end(&FlowEnd {
-                turn: self.turn + 1,
+                turn: self.flow_turn,
                 exit,
                 complete,
                 task,

@@ -118,6 +118,7 @@ impl Engine<'_> {
             if let Some(departure) = stepped.branch.departure.take() {
                 self.note_end(ix, &stepped.seen, end);
                 end.departure = Some(departure);
+                end.left_by_failure = !stepped.seen.verdict;
                 return;
             }
             let (choice, why) = flow::choose(&self.workflow.tasks[ix], at, &stepped.seen);
@@ -164,6 +165,7 @@ impl Engine<'_> {
                 }
                 let why = format!("task {} of block {block}: {why}", task.id);
                 end.departure = Some((choice, why.into()));
+                end.left_by_failure = !seen.verdict;
             }
             Choice::FallThrough | Choice::Retry | Choice::Iterate => {}
         }

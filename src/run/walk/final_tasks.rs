@@ -48,7 +48,10 @@ impl Engine<'_> {
                 break;
             }
             if failed && code == exit::OK && !self.settings.policy.forgive {
-                code = flow::failure_code(&self.workflow.tasks[*ix], &seen);
+                let task = &self.workflow.tasks[*ix];
+                code = flow::failure_code(task, &seen);
+                self.complete = false;
+                self.replay.record_final_failure(code, task.id);
             }
         }
         code

@@ -16,6 +16,8 @@ use crate::text::diagnostic::Plural;
 pub struct BranchEnd {
     /// Where the flow goes if a branch task left the block.
     pub departure: Option<Departure>,
+    /// The task that left it had failed.
+    pub left_by_failure: bool,
     /// A branch task stopped the branch, so the block has failed.
     pub stopped: bool,
     /// The branch tasks whose verdict was false, and those that did not run.
@@ -87,11 +89,11 @@ impl Engine<'_> {
         let (task, ix) = (self.task(context), context.at.task);
         let success = self.results.get(ix).is_some_and(|r| r.success);
         if task.is_plain_if() {
-            let continues = !branch.stopped && branch.departure.is_none();
-            if !success && continues {
+            let continues = !branch.stopped && !branch.left_by_failure;
+            if !success && continues && branch.departure.is_none() {
                 self.warn_of_branch(context, branch);
             }
-            return success || continues;
+            return continues;
         }
         match &task.routing.next {
             NextRule::Always => true,
