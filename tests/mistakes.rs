@@ -398,6 +398,25 @@ fn typographic_characters_are_reported() {
     }
 }
 
+#[test]
+fn typographic_quotes_in_conditions_are_reported() {
+    let help = "replace it by the plain character, or quote it to compare with it";
+    for (key, test) in [
+        ("success", "stdout"),
+        ("next", "stdout"),
+        ("condition", "@task@"),
+    ] {
+        let task = format!("exec=local\ncommand=true\n{key}={test}");
+        let message = "`\u{201c}` is a typographic quote and quotes nothing";
+        warns(&format!("{task}~\u{201c}up\u{201d}\n"), message, help);
+        warns(&format!("{task} = \u{201c}up\u{201d}\n"), message, help);
+        let ran = check(&format!(
+            "task=1\n{task}~\"\u{201c}up\u{201d}\"|{test}~it\u{2019}s\n"
+        ));
+        assert_eq!((ran.code, ran.stderr.lines().count()), (0, 1), "{ran:?}");
+    }
+}
+
 /// The error, and its remedy next to the caret or as help.
 #[track_caller]
 fn refuses(text: &str, place: &str, message: &str, remedy: &str) {

@@ -8,6 +8,7 @@ use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template, WrittenReference};
+use crate::text::words;
 use std::collections::BTreeMap;
 
 /// The names of a file, and the errors in their use.
@@ -51,6 +52,15 @@ impl Resolver<'_> {
     /// The condition at `at`; `None` if it is malformed, which is reported.
     pub fn parse_condition(&mut self, at: Span) -> Option<Expr> {
         let text = self.sources.snippet(at);
+        if let Some((start, quote)) = words::typographic_quote(text) {
+            let at = at.part(start, start + quote.len_utf8());
+            self.diagnostics
+                .warning(
+                    at,
+                    format!("`{quote}` is a typographic quote and quotes nothing"),
+                )
+                .help("replace it by the plain character, or quote it to compare with it");
+        }
         let whole = template::reference_name(text.strip_prefix('@').unwrap_or(""))
             .filter(|n| n.len() + 2 == text.len());
         let value = self.parse_template(at);

@@ -1,4 +1,4 @@
-//! Durations, read and written: `1.5`, `90s`, `250ms`, `5m`, `2h` (SPEC §1).
+//! Durations, read and written: `1.5`, `90s`, `250ms`, `5m`, `2h`, `7d` (SPEC §1).
 #![forbid(unsafe_code)]
 
 use super::decimal::milliseconds;
@@ -21,6 +21,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(expected(FORMS, text)),
     };
     let well_formed = number.starts_with(|c: char| c.is_ascii_digit())
@@ -42,7 +43,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// The decimals of a unit, in milliseconds, rounded; `unit` is in milliseconds too.
 fn part_of(unit: u64, decimals: &str) -> u64 {
     // Further digits make no difference.
-    let decimals = &decimals[..decimals.len().min(12)];
+    let decimals = &decimals[..decimals.len().min(10)];
     let scale = 10u64.pow(decimals.len() as u32);
     // `parse` has checked that these are digits.
     let part = decimals.parse().unwrap_or(0) * unit;
@@ -127,6 +128,8 @@ mod tests {
         assert_eq!(ms("250ms"), Ok(250));
         assert_eq!(ms("5m"), Ok(300_000));
         assert_eq!(ms("2h"), Ok(7_200_000));
+        assert_eq!(ms("1.5d"), Ok(129_600_000));
+        assert_eq!(ms("0.99999999999999d"), Ok(86_400_000));
         for bad in [
             "",
             "s",
@@ -136,7 +139,7 @@ mod tests {
             "1 s",
             ".5",
             "5.",
-            "1d",
+            "1w",
             "9e9",
             "99999999999999h",
             "99999999999999999999999999ms",

@@ -293,7 +293,6 @@ fn is_typographic(bare: &str, begins: bool) -> bool {
     if bare.is_ascii() {
         return false;
     }
-    let is_quote = |c: char| ('\u{2018}'..='\u{201f}').contains(&c);
     let is_dash = |c: char| ('\u{2010}'..='\u{2015}').contains(&c) || c == '\u{2212}';
     let after_equals = bare
         .split_once('=')
@@ -304,6 +303,27 @@ fn is_typographic(bare: &str, begins: bool) -> bool {
         || after_equals
         || dash.is_some_and(|option| option.contains(char::is_alphanumeric))
         || bare.contains('\u{a0}')
+}
+
+fn is_quote(c: char) -> bool {
+    ('\u{2018}'..='\u{201f}').contains(&c)
+}
+
+/// The first typographic quote that begins a word or a pattern, outside plain quotes,
+/// with its position in the text.
+pub fn typographic_quote(text: &str) -> Option<(usize, char)> {
+    let (mut open, mut before) = (None, ' ');
+    for (at, c) in text.char_indices() {
+        match open {
+            Some(quote) if c == quote => open = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => open = Some(c),
+            None if is_quote(c) && " \t=~<>!(&|".contains(before) => return Some((at, c)),
+            None => {}
+        }
+        before = c;
+    }
+    None
 }
 
 /// Whether a shell would interpret the unquoted word.
