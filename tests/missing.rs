@@ -334,6 +334,27 @@ fn an_unreachable_host_leaves_no_output() {
 }
 
 #[test]
+fn only_outputs_and_host_sets_are_needed() {
+    let sandbox = sandbox();
+    for (way, before, options, reason) in WAYS {
+        let task =
+            |field: &str| format!("{before}task=20\nexec=local\ncommand=./mark x@12_{field}@\n");
+        let ran = run(&sandbox, &task("stdout_file"), options);
+        assert_eq!((ran.code, sandbox.exists("ran")), (126, false), "{way}");
+        let told = format!("`@12_stdout_file@` is missing: {reason};");
+        assert!(ran.stderr.contains(&told), "{way}: {}", ran.stderr);
+        for field in ["stderr", "exit", "outcome", "duration"] {
+            let ran = run(&sandbox, &task(field), options);
+            assert_eq!(
+                (ran.code, sandbox.exists("ran")),
+                (0, true),
+                "{field}, {way}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_missing_host_set_is_not_an_empty_one() {
     let sandbox = sandbox();
     let block = "task=10\ntype=parallel\nexec=local\nhostnames=a,b\ncommand=true\n";
