@@ -213,3 +213,51 @@ fn the_task_reference_is_its_id_in_a_loop_too() {
     let (sandbox, _) = run(tasks, &[]);
     assert_eq!(sandbox.read("ran"), "5-1 5\n5-2 5\n");
 }
+
+#[test]
+fn what_was_not_reached_answers_nothing() {
+    let run = |tasks: &str| {
+        let sandbox = Sandbox::new();
+        sandbox.program("bin/ssh", "#!/bin/sh\nexit 255\n");
+        sandbox.file("tasks.txt", tasks);
+        let mut tasker = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+        tasker.env(
+            "PATH",
+            format!("{}/bin:/usr/bin:/bin", sandbox.path.display()),
+        );
+        let ran = support::Ran::from(tasker.output().expect("tasker runs"));
+        (sandbox, ran)
+    };
+    let polling = |until: &str| {
+        format!(
+            "task=0\nhostname=bad\nexec=ssh\ncommand=true\nnext=loop\nloop=2\nloop_break={until}\n\
+             task=1\nexec=local\ncommand=touch ran\n"
+        )
+    };
+    // Nothing was printed there, but not because nothing is left to do.
+    for until in ["stdout_count < 5", "stdout !~ busy", "failure", "!exit_0"] {
+        let (sandbox, ran) = run(&polling(until));
+        assert_eq!(
+            (ran.code, sandbox.exists("ran")),
+            (10, false),
+            "{until}: {ran:?}"
+        );
+    }
+    let (sandbox, ran) = run(&polling("unreachable"));
+    assert_eq!((ran.code, sandbox.exists("ran")), (0, true), "{ran:?}");
+
+    // A block from which every host was left out: the condition of `next` is apart
+    // from the criterion.
+    for next in ["max_success=0", "@10_failed_count@=0"] {
+        let tasks = format!(
+            "task=10\ntype=parallel\nhostnames=bad[1-2]\nexec=ssh\ncommand=true\nunreachable=skip\n\
+             success=min_success=0\nnext={next}\ntask=11\nexec=local\ncommand=touch ran\n"
+        );
+        let (sandbox, ran) = run(&tasks);
+        assert_eq!(
+            (ran.code, sandbox.exists("ran")),
+            (10, false),
+            "{next}: {ran:?}"
+        );
+    }
+}

@@ -197,11 +197,13 @@ impl Engine<'_> {
         self.results.set(context.at.task, result);
     }
 
-    /// Whether the task's `loop_break` holds; `None` without one.
+    /// Whether the task's `loop_break` holds; `None` without one. A host that was not
+    /// reached does not answer.
     fn loop_break(&mut self, context: &TaskContext, judged: bool) -> Option<bool> {
         let repeat = self.task(context).repeat.as_ref();
         let until = repeat.and_then(|r| r.until.as_ref())?;
-        Some(judged && self.holds(until, context, "the loop continues"))
+        let applies = judged && self.applies(context, until);
+        Some(applies && self.holds(until, context, "the loop continues"))
     }
 
     /// Everything that the flow needs to know about the task's result.

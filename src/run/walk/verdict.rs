@@ -48,8 +48,8 @@ impl Engine<'_> {
     /// Whether hosts were left out of the criterion and nothing else succeeded: then
     /// the block has failed, whatever its criterion says (SPEC §3.5).
     fn reached_nothing(&mut self, context: &TaskContext, result: &TaskResult) -> bool {
-        let left_out = result.left_out().count();
-        if left_out == 0 || result.counts().count(Outcome::Ok) > 0 {
+        let left_out = hosts_without_success(result);
+        if left_out == 0 {
             return false;
         }
         let text = format!(
@@ -100,15 +100,21 @@ impl Engine<'_> {
             // The criterion of a parallel block is judged already.
             NextRule::When(expr) if is_block_criterion(task, expr) => success,
             NextRule::When(expr) => {
-                let result = self.results.get(ix);
-                let reached = result.is_none_or(|r| r.outcome != Outcome::Unreachable);
-                let criteria = task.success.iter().map(|c| &c.expr).chain([expr]);
-                let asks = |expr: &Expr| expr.asks_for(ResultState::Unreachable);
-                let applies = reached || criteria.into_iter().any(asks);
-                applies && self.holds(expr, context, "its verdict is false")
+                self.applies(context, expr) && self.holds(expr, context, "its verdict is false")
             }
             _ => success,
         }
+    }
+
+    /// Whether a condition says anything about the recorded result: not where no
+    /// host was reached, unless it or `success=` asks for that (SPEC §3.2, rule 1,
+    /// §3.5).
+    pub(super) fn applies(&self, context: &TaskContext, expr: &Expr) -> bool {
+        let (task, result) = (self.task(context), self.results.get(context.at.task));
+        let reached = result
+            .is_none_or(|r| r.outcome != Outcome::Unreachable && hosts_without_success(r) == 0);
+        let mut criteria = task.success.iter().map(|c| &c.expr).chain([expr]);
+        reached || criteria.any(|expr| expr.asks_for(ResultState::Unreachable))
     }
 
     /// Names what failed in a conditional after which the flow continues.
@@ -123,6 +129,14 @@ impl Engine<'_> {
         let failed: Vec<String> = failed.collect();
         let text = format!("in its branch: {}; the flow continues", failed.join(", "));
         self.warn(&context.label, &text);
+    }
+}
+
+/// How many hosts of a block were left out, where nothing succeeded.
+fn hosts_without_success(result: &TaskResult) -> usize {
+    match result.counts().count(Outcome::Ok) {
+        0 => result.left_out().count(),
+        _ => 0,
     }
 }
 
