@@ -39,6 +39,11 @@ test-crash:
 	$(CARGO) build --locked
 	python3 tests/inject.py $(BUILD)/debug/tasker
 
+# Runs 5000 random workflows and compares them with a model of SPEC section 3; takes
+# some minutes. `make test` runs 200.
+test-model:
+	TASKER_MODEL_WORKFLOWS=5000 $(CARGO) test --locked --test model
+
 # Builds the packages twice, in different places, and runs the binary in an empty
 # root file system; takes some minutes.
 test-ship:
@@ -160,4 +165,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean
+.PHONY: all test test-crash test-model test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean
