@@ -106,6 +106,19 @@ fn a_task_that_a_conditional_owns_can_be_a_handler() {
 }
 
 #[test]
+fn a_run_that_begins_at_a_handler_falls_through_handlers() {
+    let tasks: Tasks = &[
+        (0, 0, "on_failure=90"),
+        (1, 0, "on_failure=99"),
+        (20, 0, ""),
+        (90, 3, ""),
+        (99, 0, ""),
+    ];
+    assert_runs(&["--start-from=90"], &[(tasks, 1, "90 99")]);
+    assert_runs(&["--start-from=20"], &[(tasks, 0, "20")]);
+}
+
+#[test]
 fn a_run_with_a_failed_handler_does_not_end_with_0() {
     let cases: &[(Tasks, i32, &str)] = &[
         // By itself, with `return=0`, with `next=never`, past a plain `goto`.

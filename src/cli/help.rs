@@ -31,9 +31,9 @@ fn exit_codes() -> String {
 Exit codes:
   0    the flow reached its end, or return=0
   N    return=N, or the run stopped at a command that failed with N
-  1    --keep-going continued past failures
+  1    --keep-going continued past failures, or a failure handler failed
   {}    the command line is wrong
-  {}   the run stopped at a criterion, a block or a decision
+  {}   the run stopped at a criterion, a block, a decision or an unanswered loop
   {}   --start-from or --resume is not possible, or the plan is not that of --plan
   {}   not the number of hosts in --expect-hosts
   {}   --max-steps was reached
