@@ -428,8 +428,9 @@ fn a_hundred_thousand_tasks_can_be_read() {
     );
     let chained = lines(100_000, |i| {
         let before = i.saturating_sub(1);
+        let key = if i == 0 { "success" } else { "arguments" };
         format!(
-            "task={i}\nexec=local\ncommand=touch ran\narguments=@{before}_stdout@\nnext=success\non_failure=99999\n"
+            "task={i}\nexec=local\ncommand=touch ran\n{key}=@{before}_stdout@\nnext=success\non_failure=99999\n"
         )
     });
     valid(&chained);

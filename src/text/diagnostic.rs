@@ -237,12 +237,13 @@ impl DiagnosticList {
             }
             let source = sources.get(diagnostic.at.file);
             let length = source.line_length(diagnostic.at.start as usize);
-            if shown == most || length > room {
+            // The first is drawn, however long its line is.
+            if shown == most || (length > room && shown > 0) {
                 left[diagnostic.severity as usize] += 1;
                 continue;
             }
             shown += 1;
-            room -= length;
+            room = room.saturating_sub(length);
             draw_one(&mut out, sources, diagnostic, help);
             if !diagnostic.help.is_empty() {
                 help = &diagnostic.help;
