@@ -239,7 +239,8 @@ fn an_unknown_shell_is_refused() {
         let ran = sandbox.output(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(
-            ran.stderr.contains("bash, zsh or fish") || ran.stderr.contains("needs a value: SHELL")
+            ran.stderr.contains("`bash`, `zsh` or `fish`")
+                || ran.stderr.contains("needs a value: SHELL")
         );
     }
 }
