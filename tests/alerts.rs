@@ -65,7 +65,7 @@ fn a_refused_run_alerts_too() {
             "task=1\nexec=local\ncommandd=x\n",
             &[][..],
             20,
-            "the task file is invalid: 2 errors",
+            "the task file is invalid: 1 error",
         ),
         ("# nothing\n", &[], 24, "the file holds no tasks"),
         (

@@ -77,7 +77,7 @@ command=true
 condition=@1_exit@=7
 task=5
 exec=local
-command=echo @6_stdout@
+command=echo @6_exit@
 task=6
 exec=local
 command=false

@@ -433,7 +433,8 @@ fn a_hundred_thousand_tasks_can_be_read() {
             "task={i}\nexec=local\ncommand=touch ran\n{key}=@{before}_stdout@\nnext=success\non_failure=99999\n"
         )
     });
-    valid(&chained);
+    let first = "arguments=@0_stdout@\n";
+    valid(&chained.replacen(first, "", 1));
     let typos = lines(50_000, |i| {
         format!("task={i}\nname=n{i}\nexec=local\ncommand=touch @m{i}@ @n{i}_exitt@\ngoto=m{i}\n")
     });

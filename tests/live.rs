@@ -304,10 +304,7 @@ fn hostile_text_is_inert_on_a_terminal() {
     let ours = seen.replace("\x1b[J", "");
     let inert = |c: char| c.is_control() && !"\r\n".contains(c) || c == '\u{202e}';
     assert!(!ours.contains(inert), "{ours:?}");
-    assert!(
-        seen.contains("\\x1b]52;c;ZXZpbA==\\x07\\x1b[2J\\rtasker: ok"),
-        "{seen:?}"
-    );
+    assert!(seen.contains("…\\rtasker: ok"), "{seen:?}");
 }
 
 #[test]

@@ -197,7 +197,7 @@ task=2
 type=parallel
 hostnames=a[1-3]
 exec=local
-command=/tasker --version
+command=/tasker --version @hostname@
 
 task=3
 exec=local

@@ -140,7 +140,7 @@ fn a_resumed_run_and_a_rehearsal_count_them_too() {
     );
     let assume = ["--assume=0:one,two=unreachable", "tasks.txt"];
     let ran = sandbox.output(&assume);
-    let end = "task 0: ok (3 ok, 2 unreachable: one,two)";
+    let end = "task 0: ok (3 ok; 2 unreachable: one,two)";
     assert!(ran.stdout.contains(end), "{ran:?}");
     let ran = sandbox.output(&["--assume=0=unreachable", "tasks.txt"]);
     assert!(ran.stdout.contains("exit code: 10"), "{ran:?}");

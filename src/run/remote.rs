@@ -126,21 +126,29 @@ impl StderrFilter {
         while let Some(at) = search::find(&self.held, &self.nonce) {
             let Some(end) = self.held[at..].iter().position(|b| *b == b'\n') else {
                 // The line is not complete yet.
-                out.extend(self.held.drain(..at));
+                self.pass_on(at, &mut out);
                 return out;
             };
             self.left_behind |= self.held[at..at + end].ends_with(b" left");
+            self.pass_on(at, &mut out);
             self.connected = true;
-            out.extend_from_slice(&self.held[..at]);
-            self.held.drain(..=at + end);
+            self.held.drain(..=end);
         }
         // Hold back the longest suffix that could be the beginning of the nonce.
         let keep = (1..self.nonce.len())
             .rev()
             .find(|n| self.held.ends_with(&self.nonce[..*n]))
             .unwrap_or(0);
-        out.extend(self.held.drain(..self.held.len() - keep));
+        self.pass_on(self.held.len() - keep, &mut out);
         out
+    }
+
+    /// Passes on so many of the bytes held. ssh ends its own lines with a carriage
+    /// return, which says nothing; the command has none of them before the nonce.
+    fn pass_on(&mut self, count: usize, out: &mut Vec<u8>) {
+        let connected = self.connected;
+        let passed = self.held.drain(..count);
+        out.extend(passed.filter(|byte| connected || *byte != b'\r'));
     }
 
     /// The bytes that are still held back, at the end of the stream.
