@@ -500,7 +500,7 @@ fn kinds_of_unreachable_hosts_are_distinguished() {
     let log = server.sandbox.log();
     drop(listener);
     let reason =
-        "  changed (1): unreachable: Host key verification failed.\\r\n    | ... more in the log\n";
+        "  changed (1): unreachable: Host key verification failed.\n    | ... more in the log\n";
     assert!(ran.stdout.contains(reason), "{}", ran.stdout);
     assert_eq!(ran.code, 1, "{log}");
     assert!(began.elapsed() < Duration::from_secs(60), "{log}");
