@@ -434,7 +434,7 @@ fn a_hundred_thousand_tasks_can_be_read() {
         )
     });
     let first = "arguments=@0_stdout@\n";
-    valid(&chained.replacen(first, "", 1));
+    valid(chained.replacen(first, "", 1));
     let typos = lines(50_000, |i| {
         format!("task={i}\nname=n{i}\nexec=local\ncommand=touch @m{i}@ @n{i}_exitt@\ngoto=m{i}\n")
     });
