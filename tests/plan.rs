@@ -550,6 +550,11 @@ fn comments_titles_and_rotated_secrets_change_no_id() {
         ("tasks.txt", "task=5\n", "task=5\ndescription=Wait for it\n"),
         ("tasks.txt", "timeout=30 ", "timeout=30s "),
         ("tasks.txt", "hunter22", "hunter23"),
+        (
+            "tasks.txt",
+            "--deadline=+9h\n--report=out.html\n",
+            "--report=other.html\n--report=out.html\n--deadline=+9h\n",
+        ),
         ("hosts", "web[01-03]\n", "# spare\nweb01,web[02-03]\n"),
         ("tasker.conf", "timeout=100", "# a comment\ntimeout=100"),
     ] {

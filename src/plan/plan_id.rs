@@ -7,8 +7,10 @@
 
 use super::listing;
 use super::outline::{EntryKind, MemberGroup, Outline, PlanEntry};
+use super::plan_settings::PlanSetting;
 use crate::text::diagnostic::printable;
 use crate::text::sha256;
+use std::collections::HashSet;
 use std::fmt::{Display, Write};
 
 /// The fewest digits that can name a plan.
@@ -23,8 +25,11 @@ const MAX_CHARACTERS: usize = 300;
 /// The text that the id is computed from, without secrets.
 pub fn describe_plan(outline: &Outline) -> String {
     let mut out = String::from("tasker plan 2\n");
-    for setting in outline.settings.iter().filter(|s| s.is_in_id()) {
-        let _ = writeln!(out, "{}", printable(&setting.to_string()));
+    // Their order in the file makes no difference.
+    let mut settings: Vec<&PlanSetting> = outline.settings.iter().collect();
+    settings.sort_by_key(|s| &s.name);
+    for setting in settings.into_iter().filter(|s| s.is_in_id()) {
+        let _ = writeln!(out, "setting {}", printable(&setting.to_string()));
     }
     out.push_str(&describe_globals(outline));
     let mut tasks = outline.all();
@@ -157,36 +162,71 @@ pub fn parse_digits(given: &str) -> Result<String, String> {
 }
 
 /// The difference between two plans: `-` lines of the old one, `+` lines of the new
-/// one.
+/// one. A fact of both follows itself.
 pub fn difference(old: &str, new: &str) -> String {
-    let (before, after): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let in_old: std::collections::HashSet<&str> = before.iter().copied().collect();
-    let in_new: std::collections::HashSet<&str> = after.iter().copied().collect();
-    let (mut at_old, mut at_new) = (0, 0);
+    let in_old: HashSet<&str> = old.lines().collect();
+    let in_new: HashSet<&str> = new.lines().collect();
+    let mut gone = old.lines().filter(|l| !in_new.contains(l)).peekable();
+    let gone_count = gone.clone().count();
+    let mut added: Vec<&str> = new.lines().filter(|l| !in_old.contains(l)).collect();
+    let count = gone_count + added.len();
     let mut lines = Vec::new();
-    while at_old < before.len() || at_new < after.len() {
-        while at_old < before.len() && !in_new.contains(before[at_old]) {
-            lines.push(format!("- {}", before[at_old]));
-            at_old += 1;
+    while lines.len() < MAX_LINES
+        && let Some(line) = gone.next()
+    {
+        let now = added.iter().position(|a| fact_name(a) == fact_name(line));
+        let now = now.map(|at| added.remove(at));
+        let from = now.map_or(0, |now| common_start(line, now));
+        lines.push(format!("- {}", shorten(line, from)));
+        lines.extend(now.map(|now| format!("+ {}", shorten(now, from))));
+        // New facts of a task follow its changed ones.
+        let subject = subject_of(line);
+        if gone.peek().is_none_or(|next| subject_of(next) != subject) {
+            let (own, others) = added.iter().partition(|a| subject_of(a) == subject);
+            let own: Vec<&str> = own;
+            added = others;
+            lines.extend(own.iter().map(|a| format!("+ {}", shorten(a, 0))));
         }
-        while at_new < after.len() && !in_old.contains(after[at_new]) {
-            lines.push(format!("+ {}", after[at_new]));
-            at_new += 1;
-        }
-        at_old += 1;
-        at_new += 1;
     }
-    for line in &mut lines {
-        if let Some((end, _)) = line.char_indices().nth(MAX_CHARACTERS) {
-            line.replace_range(end.., " ...");
-        }
-    }
-    let more = lines.len().saturating_sub(MAX_LINES);
+    let others = added.iter().take(MAX_LINES);
+    lines.extend(others.map(|a| format!("+ {}", shorten(a, 0))));
     lines.truncate(MAX_LINES);
+    let more = count - lines.len();
     if more > 0 {
         lines.push(format!("... and {more} more lines"));
     }
     lines.join("\n")
+}
+
+/// What the line is about: `task 2 waves` of `task 2 waves: 1,rest`.
+fn fact_name(line: &str) -> &str {
+    line.split_once(": ").map_or(line, |(name, _)| name)
+}
+
+/// `task 2` of `task 2 waves: 1,rest`.
+fn subject_of(line: &str) -> &str {
+    let end = line.match_indices(' ').nth(1);
+    end.map_or(line, |(end, _)| &line[..end])
+}
+
+/// The place near the first difference of two long lines, in characters.
+fn common_start(a: &str, b: &str) -> usize {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    match same > MAX_CHARACTERS / 2 {
+        true => same - MAX_CHARACTERS / 8,
+        false => 0,
+    }
+}
+
+/// The line without the characters before `from`, cut to a readable length.
+fn shorten(line: &str, from: usize) -> String {
+    let start = match from {
+        0 => String::new(),
+        _ => format!("{}: ... ", fact_name(line)),
+    };
+    let rest: String = line.chars().skip(from).take(MAX_CHARACTERS).collect();
+    let is_whole = line.chars().count() <= from + MAX_CHARACTERS;
+    format!("{start}{rest}{}", if is_whole { "" } else { " ..." })
 }
 
 #[cfg(test)]
@@ -210,6 +250,18 @@ mod tests {
         );
         assert_eq!(difference(old, "c: 3\n"), "- a: 1\n- b: 2");
         assert_eq!(difference(old, old), "");
+        let old = "task 1 exec: a\ntask 1 waves: 1\ntask 2 exec: a\n";
+        let new = "task 1 exec: b\ntask 1 loop: 2\ntask 2 exec: b\ntask 3 exec: a\n";
+        assert_eq!(
+            difference(old, new),
+            "- task 1 exec: a\n+ task 1 exec: b\n- task 1 waves: 1\n+ task 1 loop: 2\n\
+             - task 2 exec: a\n+ task 2 exec: b\n+ task 3 exec: a"
+        );
+        // However long the line is, the place that differs is shown.
+        let long = |end: &str| format!("task 1 words: {}{end}", "x".repeat(1000));
+        let shown = difference(&long("old"), &long("new"));
+        assert!(shown.contains("xold\n+ task 1 words: ... x"), "{shown}");
+        assert!(shown.ends_with("xnew") && shown.len() < 200, "{shown}");
         let many: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert!(difference("", &many).ends_with("... and 60 more lines"));
     }

@@ -1,6 +1,7 @@
 //! What options and `tasker.conf` say about the run, as the plan shows it (SPEC §6.1).
 #![forbid(unsafe_code)]
 
+use crate::cli::invocation::GivenOption;
 use crate::plan::plan_settings::{PlanSetting, SettingSource};
 use crate::run::interrupt::OnInterrupt;
 use crate::session::config::KILL_AFTER;
@@ -63,8 +64,15 @@ fn part_of(option: &str) -> PlanPart {
 /// The settings of the whole run that are not the default.
 pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     let mut settings = effects(loaded, selection);
-    let given = loaded.invocation.given.iter();
-    let listed = given.filter(|g| part_of(g.long) == PlanPart::Listed);
+    let given = &loaded.invocation.given;
+    // The last one holds, in the file and on the command line.
+    let holds = |at: usize| {
+        let same = |g: &GivenOption| (g.long, g.in_file) == (given[at].long, given[at].in_file);
+        !given[at + 1..].iter().any(same)
+    };
+    let listed = given.iter().enumerate();
+    let listed = listed.filter(|(at, g)| part_of(g.long) == PlanPart::Listed && holds(*at));
+    let listed = listed.map(|(_, given)| given);
     settings.extend(listed.map(|given| PlanSetting {
         name: format!("--{}", given.long),
         value: given.value.clone(),
