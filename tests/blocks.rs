@@ -727,3 +727,26 @@ fn limit_last_selects_hosts_of_the_last_run() {
     assert_eq!(started_names(&sandbox).join(" "), "w3");
     assert_eq!(sandbox.run(tasks, &["--limit=last:not_ok"]).code, 2);
 }
+
+/// A rollback on the hosts has undone what had succeeded: the failed hosts alone do
+/// not make up for it. A handler that only reports has undone nothing.
+#[test]
+fn after_a_rollback_only_a_fresh_run_is_advised() {
+    let upgrade = "task=10\ntype=parallel\nhostnames=web[1-3]\nexec=shell\n\
+                   command=test @hostname@ != web2\non_failure=90\n";
+    let advice = |handler: &str| {
+        let sandbox = Sandbox::new();
+        let ran = sandbox.run(&format!("{upgrade}{handler}"), &["-q"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let mut lines = ran.stderr.lines();
+        let last = lines.find_map(|l| l.split_once("tasker: to continue from there: "));
+        let (_, words) = last.unwrap_or_else(|| panic!("{ran:?}"));
+        words.split_once(" && ").expect("a directory").1.to_string()
+    };
+    let rollback = "task=90\ntype=parallel\nhostnames=@10_ok_hosts@\nexec=shell\n\
+                    command=true @hostname@\nreturn=1\n";
+    assert_eq!(advice(rollback), "tasker -r tasks.txt");
+    let report = "task=90\nexec=local\ncommand=true\nreturn=1\n";
+    let again = "tasker -r --start-from 10 --limit last:not_ok tasks.txt";
+    assert_eq!(advice(report), again);
+}

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::plan::recipe::Recipe;
 use crate::run::run_end::RunEnd;
 use crate::session::load::Loaded;
 use crate::task::Ix;
@@ -15,9 +16,49 @@ pub fn command_line(loaded: &Loaded, end: &RunEnd, option: Option<&str>) -> Stri
     }
     match (option, end.first_failure) {
         (Some(option), _) => complete(loaded, format!("tasker -r {option}"), Vec::new()),
+        (None, Some(_)) if handled_on_hosts(loaded, end) => run_afresh(loaded),
         (None, Some(ix)) => start_from(loaded, ix),
         (None, None) => String::new(),
     }
+}
+
+/// Whether a failure handler ran on hosts. It may have undone what succeeded, so that
+/// the failed task alone does not make up for it.
+fn handled_on_hosts(loaded: &Loaded, end: &RunEnd) -> bool {
+    let workflow = &loaded.workflow;
+    let steps = end.path.iter().copied();
+    let handlers: Vec<Ix> = steps.filter(|ix| workflow.is_handler(*ix)).collect();
+    let runs_there = |ix: Ix| {
+        let is_local =
+            |recipe: &Recipe| matches!(recipe, Recipe::Ready { exec, .. } if exec.is_local());
+        workflow.tasks[ix].is_over_hosts()
+            || workflow.tasks[ix].command().is_some() && !is_local(&workflow.recipes[ix])
+    };
+    let in_handler = |mut ix: Ix| loop {
+        if handlers.contains(&ix) {
+            return true;
+        }
+        match workflow.owner_of(ix) {
+            Some((block, _)) => ix = block,
+            None => return false,
+        }
+    };
+    let has_run = |ix: Ix| end.results.get(ix).is_some_and(|r| r.started.is_some());
+    (0..workflow.tasks.len()).any(|ix| runs_there(ix) && has_run(ix) && in_handler(ix))
+}
+
+/// Runs everything again, on the same hosts.
+fn run_afresh(loaded: &Loaded) -> String {
+    match loaded.from_stdin {
+        true => String::new(),
+        false => complete(loaded, "tasker -r".into(), given_limits(loaded)),
+    }
+}
+
+fn given_limits(loaded: &Loaded) -> Vec<String> {
+    let sets = loaded.invocation.limit.iter();
+    sets.map(|set| format!("--limit {}", quote::shell_word(set)))
+        .collect()
 }
 
 /// Begins at the failed task; for a block over hosts, with those that are not ok.
@@ -29,11 +70,7 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     let over_hosts = task.is_block() && task.command().is_some();
     let limits: Vec<String> = match over_hosts {
         true => vec!["--limit last:not_ok".into()],
-        false => {
-            let sets = loaded.invocation.limit.iter();
-            sets.map(|set| format!("--limit {}", quote::shell_word(set)))
-                .collect()
-        }
+        false => given_limits(loaded),
     };
     let beginning = format!("tasker -r --start-from {}", task.id);
     complete(loaded, beginning, limits)
