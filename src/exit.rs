@@ -31,5 +31,7 @@ pub const TIMEOUT: i32 = 124;
 /// A command that cannot be executed, and one that is not there.
 pub const NOT_EXECUTABLE: i32 = 126;
 pub const NOT_FOUND: i32 = 127;
+/// A host was not reached: what ssh exits with.
+pub const UNREACHABLE: i32 = 255;
 /// 128+n: ended by signal n.
 pub const SIGNAL: i32 = 128;

@@ -46,6 +46,7 @@ Exit codes:
   {}   a host cannot be resolved or reached
   {}   an exec type's program is missing, or its test failed
   {}  stopped by a task's timeout
+  {}  stopped at a host that was not reached
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
 ",
         exit::USAGE,
@@ -64,6 +65,7 @@ Exit codes:
         exit::HOST,
         exit::EXEC_TYPE,
         exit::TIMEOUT,
+        exit::UNREACHABLE,
     )
 }
 

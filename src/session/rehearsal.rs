@@ -296,7 +296,7 @@ fn effect(what: &str) -> Result<Effect, String> {
         "ok" => CommandEnd::Exited(0),
         "failed" => CommandEnd::Exited(1),
         "timeout" => CommandEnd::TimedOut,
-        "unreachable" => CommandEnd::Unreachable(255),
+        "unreachable" => CommandEnd::Unreachable(exit::UNREACHABLE),
         _ => {
             let code = what.strip_prefix("exit").map(str::trim);
             let code = code.and_then(|c| c.parse::<u8>().ok());
