@@ -601,6 +601,99 @@ fn what_only_a_handler_leads_to_is_listed_with_the_handlers() {
     }
 }
 
+/// The four forms of the plan of a task file, and its id.
+fn forms_of(text: &str) -> (Vec<String>, String) {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", text);
+    sandbox.file("tasker.conf", "");
+    forms(&sandbox, &[], &[])
+}
+
+#[test]
+fn a_branch_task_that_is_jumped_to_shows_where_the_flow_goes_then() {
+    let (forms, _) = forms_of(include_str!("original/web-deployment.txt"));
+    let [text, dot, mermaid, json] = &forms[..] else {
+        panic!("four forms");
+    };
+    let (main, handlers) = text.split_once("\nfailure handlers").expect("handlers");
+    let member = "      90  Rollback procedure\n          deploy-controller, local, timeout 5 m\n          \
+                  $ initiate_rollback\n          when jumped to: then 99\n";
+    assert!(main.contains(member), "{text}");
+    assert!(
+        handlers.contains(":\n  90  see block 10\n  99  Failure notification\n"),
+        "{text}"
+    );
+    assert!(
+        dot.contains("t90 -> t99 [label=\"when jumped to\"];"),
+        "{dot}"
+    );
+    assert!(
+        mermaid.contains("t90 -->|\"when jumped to\"| t99\n"),
+        "{mermaid}"
+    );
+    let routes =
+        r#""routes":[],"routes_when_jumped_to":[{"when":"always","task":99,"jump":false}]"#;
+    assert!(json.contains(routes), "{json}");
+    assert!(
+        json.contains(r#""failure_handlers_in_blocks":[90]"#),
+        "{json}"
+    );
+}
+
+/// The branch task 21 is no handler, and has a route of its own.
+const JUMPED_TO: &str = "\
+task=1
+exec=local
+command=true
+on_success=21
+task=2
+type=conditional
+condition=@1_stdout@ ~ x
+if_true_tasks=20,21
+task=20
+exec=local
+command=true
+task=21
+exec=local
+command=true
+on_failure=90
+task=30
+exec=local
+command=true
+task=90
+exec=local
+command=true
+return=4
+";
+
+#[test]
+fn any_jump_to_a_branch_task_is_shown_and_counts_for_the_id() {
+    let (before, id) = forms_of(JUMPED_TO);
+    let text = &before[0];
+    let routes = "          on failure go to 90\n          \
+                  when jumped to: then 30; on failure go to 90\n";
+    assert!(text.contains(routes), "{text}");
+    assert_eq!(text.matches("when jumped to").count(), 1, "{text}");
+    assert!(!text.contains("see block"), "{text}");
+    let dot = &before[1];
+    assert!(
+        dot.contains("t21 -> t30 [label=\"when jumped to\"];"),
+        "{dot}"
+    );
+    assert_eq!(dot.matches("t21 -> t90").count(), 1, "{dot}");
+    for (from, to) in [
+        ("on_success=21", "on_success=20"),
+        ("on_success=21\n", ""),
+        ("task=30", "task=31"),
+    ] {
+        let (after, other_id) = forms_of(&JUMPED_TO.replace(from, to));
+        assert_ne!(id, other_id, "{from} -> {to}");
+        assert!(before.iter().zip(&after).all(|(b, a)| a != b), "{from}");
+        let is_jumped_to = after[0].contains("when jumped to");
+        assert_eq!(is_jumped_to, !to.is_empty(), "{}", after[0]);
+    }
+}
+
 #[test]
 fn an_irrelevant_change_is_not_refused() {
     let comment = |s: &Sandbox| {

@@ -32,6 +32,10 @@ pub fn write(outline: &Outline, workflow: &Workflow, file: &str, plan_id: &str) 
                 entries.iter().for_each(|e| entry(j, e, durations))
             });
         }
+        j.array("failure_handlers_in_blocks", |j| {
+            let handlers = outline.handlers_in_blocks(workflow).into_iter();
+            handlers.for_each(|(id, _)| j.item_number(i64::from(id)));
+        });
         run(j, outline);
     });
     text.push('\n');
@@ -86,6 +90,12 @@ fn entry(json: &mut Json, entry: &PlanEntry, durations: &Durations) {
             });
         }
         j.array("routes", |j| entry.routes.iter().for_each(|r| route(j, r)));
+        if !entry.routes_when_jumped_to.is_empty() {
+            let routes = &entry.routes_when_jumped_to;
+            j.array("routes_when_jumped_to", |j| {
+                routes.iter().for_each(|r| route(j, r))
+            });
+        }
     });
 }
 

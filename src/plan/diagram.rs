@@ -218,13 +218,13 @@ impl Drawer<'_> {
                     self.edge(entry.id, &format!("t{}", member.id), label, true);
                 }
             }
-            for route in entry.routes.iter().filter(|r| !is_plain_failure(r)) {
+            for (route, label) in shown_routes(entry) {
                 let target = match route.to {
                     RouteTarget::Task { id, .. } => format!("t{id}"),
                     RouteTarget::End(_) => "the_end".into(),
                 };
                 ends |= matches!(route.to, RouteTarget::End(_));
-                self.edge(entry.id, &target, &route_label(route), false);
+                self.edge(entry.id, &target, &label, false);
             }
         }
         if ends {
@@ -257,6 +257,20 @@ impl Drawer<'_> {
         };
         self.line(&text);
     }
+}
+
+/// The routes that have an arrow, with their labels. A route that a branch
+/// task takes whether its block or a jump led to it is drawn once.
+fn shown_routes(entry: &PlanEntry) -> Vec<(&PlanRoute, String)> {
+    let own = entry.routes.iter().map(|r| (r, route_label(r)));
+    let jumped = entry.routes_when_jumped_to.iter();
+    let jumped = jumped.filter(|r| !entry.routes.contains(r));
+    let jumped = jumped.map(|r| match route_label(r).as_str() {
+        "" => (r, "when jumped to".into()),
+        label => (r, format!("when jumped to: {label}")),
+    });
+    let routes = own.chain(jumped);
+    routes.filter(|(r, _)| !is_plain_failure(r)).collect()
 }
 
 fn route_label(route: &PlanRoute) -> String {

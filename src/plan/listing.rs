@@ -25,10 +25,7 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
         Plural(workflow.tasks.len(), "task")
     );
     lister.tasks(&outline.main, 0);
-    lister.section(
-        "failure handlers, entered only on failure",
-        &outline.handlers,
-    );
+    lister.handlers(outline);
     lister.section("final tasks, run whenever the run ends", &outline.finals);
     lister.run(outline);
     lister.hosts(outline);
@@ -47,6 +44,29 @@ impl Lister<'_> {
             let _ = writeln!(self.out, "\n{heading}:");
             self.tasks(entries, 0);
         }
+    }
+
+    /// The handlers in the order of their ids; those that belong to a block are shown
+    /// there.
+    fn handlers(&mut self, outline: &Outline) {
+        let in_blocks = outline.handlers_in_blocks(self.workflow);
+        if outline.handlers.is_empty() && in_blocks.is_empty() {
+            return;
+        }
+        self.out
+            .push_str("\nfailure handlers, entered only on failure:\n");
+        let mut in_blocks = in_blocks.into_iter().peekable();
+        for entry in &outline.handlers {
+            while let Some((id, block)) = in_blocks.next_if(|(id, _)| *id < entry.id) {
+                self.handler_in_block(id, block);
+            }
+            self.task(entry, 0);
+        }
+        in_blocks.for_each(|(id, block)| self.handler_in_block(id, block));
+    }
+
+    fn handler_in_block(&mut self, id: u32, block: u32) {
+        let _ = writeln!(self.out, "{id:>4}  see block {block}");
     }
 
     fn tasks(&mut self, entries: &[PlanEntry], depth: usize) {
@@ -110,6 +130,10 @@ impl Lister<'_> {
         }
         if !entry.routes.is_empty() {
             self.line(depth, &routes(&entry.routes));
+        }
+        if !entry.routes_when_jumped_to.is_empty() {
+            let to = routes(&entry.routes_when_jumped_to);
+            self.line(depth, &format!("when jumped to: {to}"));
         }
     }
 

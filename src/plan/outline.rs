@@ -66,6 +66,9 @@ pub struct PlanEntry {
     pub settings: Vec<TaskSetting>,
     pub groups: Vec<(MemberGroup, Vec<PlanEntry>)>,
     pub routes: Vec<PlanRoute>,
+    /// Where the flow goes from a branch task that a jump led to: it is a step of its
+    /// own then (SPEC §3.2). Empty if no jump leads to it.
+    pub routes_when_jumped_to: Vec<PlanRoute>,
 }
 
 /// What kind of task it is.
@@ -208,12 +211,14 @@ impl Outline {
         let is_handler = |n| workflow.is_handler(task_of(n));
         let reached = graph.reachable(first.as_slice());
         let reached_without_handlers = graph.reachable_past(first.as_slice(), &is_handler);
+        let entered = graph.reversed().iter().map(|b| !b.is_empty()).collect();
         let builder = OutlineBuilder {
             workflow,
             defaults: basis.defaults,
             selection: basis.selection,
             sources: basis.sources,
             graph,
+            entered,
             reached,
             reached_without_handlers,
         };
@@ -239,6 +244,16 @@ impl Outline {
         }
     }
 
+    /// The handlers that are branch tasks, each with its block, in order.
+    pub fn handlers_in_blocks(&self, workflow: &Workflow) -> Vec<(u32, u32)> {
+        let handlers = (0..workflow.tasks.len()).filter(|ix| workflow.is_handler(*ix));
+        let with_block = handlers.filter_map(|ix| {
+            let (block, _) = workflow.owner_of(ix)?;
+            Some((workflow.tasks[ix].id, workflow.tasks[block].id))
+        });
+        with_block.collect()
+    }
+
     /// Every entry in order, blocks before their members.
     pub fn all(&self) -> Vec<&PlanEntry> {
         let mut out = Vec::new();
@@ -262,6 +277,8 @@ struct OutlineBuilder<'a> {
     selection: &'a HostFilter,
     sources: &'a SourceMap,
     graph: Graph,
+    /// Which nodes of the graph an edge leads to.
+    entered: Vec<bool>,
     /// Which nodes of the graph the flow can reach, and which of them without
     /// entering a handler.
     reached: Vec<bool>,
@@ -327,6 +344,7 @@ impl OutlineBuilder<'_> {
             settings: task_settings::collect(task, self.sources, self.is_in_branch(ix)),
             groups,
             routes: self.routes(ix, task),
+            routes_when_jumped_to: self.routes_when_jumped_to(ix, task),
         }
     }
 
@@ -424,9 +442,29 @@ impl OutlineBuilder<'_> {
     /// Where the flow goes from the task: every edge of the graph for a task
     /// of the main line, what its own keys say for a subtask.
     fn routes(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
-        if task.finally || !(self.workflow.is_main_line(ix) || task.routing.routes()) {
+        let is_main_line = self.workflow.is_main_line(ix);
+        if task.finally || !(is_main_line || task.routing.routes()) {
             return Vec::new();
         }
+        let mut out = self.edges(ix, task);
+        if !is_main_line {
+            // A branch task that does not jump or end the run stays in its branch.
+            out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
+        }
+        simplify(out, task.routing.on_failure.is_some())
+    }
+
+    /// The graph has no edge from a block to its members: only a jump leads to one.
+    fn routes_when_jumped_to(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
+        let is_entered = self.entered[node(ix, false)] || self.entered[node(ix, true)];
+        if self.workflow.is_main_line(ix) || !is_entered {
+            return Vec::new();
+        }
+        simplify(self.edges(ix, task), task.routing.on_failure.is_some())
+    }
+
+    /// Every edge of the graph from the task as a step of its own.
+    fn edges(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
         let return_ = task.routing.return_.as_ref();
         let code_is_known = return_.is_none_or(|code| code.known().is_some());
         let mut out: Vec<PlanRoute> = Vec::new();
@@ -451,11 +489,7 @@ impl OutlineBuilder<'_> {
                 out.push(route);
             }
         }
-        if !self.workflow.is_main_line(ix) {
-            // A branch task that does not jump or end the run stays in its branch.
-            out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
-        }
-        simplify(out, task.routing.on_failure.is_some())
+        out
     }
 }
 

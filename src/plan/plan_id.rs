@@ -118,6 +118,10 @@ fn describe_task(out: &mut String, entry: &PlanEntry) {
     if !entry.routes.is_empty() {
         fact("flow", &listing::routes(&entry.routes));
     }
+    if !entry.routes_when_jumped_to.is_empty() {
+        let to = listing::routes(&entry.routes_when_jumped_to);
+        fact("flow when jumped to", &to);
+    }
 }
 
 fn group_name(group: MemberGroup) -> &'static str {
