@@ -750,3 +750,48 @@ fn after_a_rollback_only_a_fresh_run_is_advised() {
     let again = "tasker -r --start-from 10 --limit last:not_ok tasks.txt";
     assert_eq!(advice(report), again);
 }
+
+#[test]
+fn repeated_limits_add_up() {
+    let sandbox = sandbox();
+    sandbox.file("bad", "w2\n");
+    let tasks =
+        "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=local\ncommand=./unless-bad @hostname@\n";
+    assert_eq!(sandbox.run(tasks, &[]).code, 10);
+    let (failed, unreachable) = ("--limit=last:failed", "--limit=last:unreachable");
+    for limits in [
+        &[failed, unreachable][..],
+        &[unreachable, failed],
+        &["--limit=w2", unreachable],
+    ] {
+        sandbox.file("events", "");
+        let ran = sandbox.run(tasks, limits);
+        assert_eq!(ran.code, 10, "{limits:?} {ran:?}");
+        assert!(!ran.stderr.contains("no block has"), "{ran:?}");
+        assert_eq!(started_names(&sandbox), ["w2"], "{limits:?}");
+    }
+    let ran = sandbox.run(tasks, &[unreachable, "--limit=last:not_started"]);
+    assert_eq!(ran.code, 2);
+    let why = "--limit: no host of the last run was unreachable or not_started";
+    assert!(ran.stderr.contains(why), "{ran:?}");
+}
+
+#[test]
+fn a_limit_to_a_host_of_no_block_is_reported() {
+    let sandbox = sandbox();
+    sandbox.file("bad", "");
+    let tasks =
+        "task=0\ntype=parallel\nhostnames=w[1-3]\nexec=local\ncommand=./unless-bad @hostname@\n";
+    for limits in [
+        &["--limit=w1", "--limit=w98", "--limit=w99"][..],
+        &["--limit=w1,w[98-99]"],
+    ] {
+        sandbox.file("events", "");
+        let ran = sandbox.run(tasks, limits);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let warning = "warning: --limit: no block has w[98-99]";
+        assert!(ran.stderr.contains(warning), "{ran:?}");
+        assert_eq!(started_names(&sandbox), ["w1"]);
+    }
+    assert_eq!(sandbox.run(tasks, &["--limit=w98,w99"]).code, 2);
+}

@@ -209,6 +209,15 @@ finally=true
 ";
 
 #[test]
+fn a_rehearsal_estimates_its_pauses() {
+    let tasks = "task=1\nexec=local\ncommand=true\nsleep=300300ms\n\
+                 task=2\nexec=local\ncommand=true\n";
+    let ran = rehearse(tasks, &["--assume=1=ok"]);
+    let time = "time: 5 m 1 s in pauses and timeouts";
+    assert!(ran.stdout.lines().any(|l| l == time), "{ran:?}");
+}
+
+#[test]
 fn a_rehearsal_shows_every_decision_and_its_reason() {
     let assume = [
         "--assume=prepare=failed",

@@ -197,7 +197,7 @@ impl Rehearsal<'_> {
         let _ = writeln!(
             out,
             "time: {} in pauses and timeouts",
-            duration::setting(end.took)
+            duration::rough(end.took)
         );
         for (text, _) in self.unused() {
             let _ = writeln!(out, "no effect: --assume {}", quoted(text));

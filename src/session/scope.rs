@@ -4,6 +4,7 @@
 
 use crate::exit;
 use crate::outcome::HostSet;
+use crate::report::print::complain;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::Ix;
@@ -70,33 +71,76 @@ fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
     Ok(ix)
 }
 
-/// The hosts that `--limit` and `--exclude` leave.
+/// The hosts that `--limit` and `--exclude` leave. Warns of a host of a `--limit` that
+/// no block has.
 ///
 /// # Errors
 /// A set that cannot be read, or one that leaves no host of the file (2); no log
 /// directory for `last:` (32).
 pub fn selection(loaded: &Loaded) -> Result<HostFilter, Refusal> {
-    let read = |option: &str, sets: &[String]| {
-        let mut hosts = HashSet::new();
-        for set in sets {
-            hosts.extend(hosts_in(set, loaded).map_err(|refusal| Refusal {
-                why: format!("--{option}: {}", refusal.why),
-                ..refusal
-            })?);
-        }
-        Ok(hosts)
-    };
     let (limit, exclude) = (&loaded.invocation.limit, &loaded.invocation.exclude);
-    let limited = read("limit", limit)?;
+    if limit.is_empty() && exclude.is_empty() {
+        return Ok(HostFilter::default());
+    }
+    let (limited, named) = option_hosts("limit", limit, loaded)?;
     let selection = HostFilter {
         limit: (!limit.is_empty()).then_some(limited),
-        exclude: read("exclude", exclude)?,
+        exclude: option_hosts("exclude", exclude, loaded)?.0,
     };
-    if (!limit.is_empty() || !exclude.is_empty()) && leaves_nothing(&selection, loaded) {
-        let why = "--limit and --exclude leave no host of any block";
-        return Err(Refusal::new(exit::USAGE, why));
+    if let Some(hosts) = block_hosts(loaded) {
+        if !hosts.iter().any(|h| selection.allows(h)) {
+            let why = "--limit and --exclude leave no host of any block";
+            return Err(Refusal::new(exit::USAGE, why));
+        }
+        warn_of_unknown(&named, &hosts, loaded);
     }
     Ok(selection)
+}
+
+/// The hosts of all sets of an option, and those that node sets name. Only the sum
+/// of the sets has to have a host.
+fn option_hosts(
+    option: &str,
+    sets: &[String],
+    loaded: &Loaded,
+) -> Result<(HashSet<String>, Vec<String>), Refusal> {
+    let (mut hosts, mut named) = (HashSet::new(), Vec::new());
+    let prefix = |refusal: Refusal| Refusal {
+        why: format!("--{option}: {}", refusal.why),
+        ..refusal
+    };
+    for set in sets {
+        let found = hosts_in(set, loaded).map_err(prefix)?;
+        if !set.starts_with("last:") {
+            named.extend(found.iter().cloned());
+        }
+        hosts.extend(found);
+    }
+    if !sets.is_empty() && hosts.is_empty() {
+        let words: Vec<&str> = sets
+            .iter()
+            .filter_map(|s| s.strip_prefix("last:"))
+            .collect();
+        let why = match words.is_empty() {
+            true => "the node set is empty".into(),
+            false => format!("no host of the last run was {}", words.join(" or ")),
+        };
+        return Err(prefix(Refusal::new(exit::USAGE, why)));
+    }
+    Ok((hosts, named))
+}
+
+/// Warns of hosts that no block has: probably mistyped. Not in a quiet run.
+fn warn_of_unknown(named: &[String], hosts: &HashSet<String>, loaded: &Loaded) {
+    let mut unknown: Vec<&String> = named.iter().filter(|h| !hosts.contains(*h)).collect();
+    unknown.sort_unstable();
+    let is_quiet = loaded.invocation.run && loaded.invocation.quiet;
+    if !unknown.is_empty() && !is_quiet {
+        complain(format_args!(
+            "tasker: warning: --limit: no block has {}",
+            nodeset::fold(&unknown)
+        ));
+    }
 }
 
 /// The hosts of a node set, or of the last run (`last:failed`).
@@ -115,24 +159,18 @@ fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
             }
         };
         let log_dir = loaded.log_directory(SystemTime::now())?;
-        let hosts = log_dir
+        return log_dir
             .last_hosts(&loaded.name, chosen.outcomes())
-            .map_err(usage)?;
-        return match hosts.is_empty() {
-            true => Err(usage(format!("no host of the last run was {word}"))),
-            false => Ok(hosts),
-        };
+            .map_err(usage);
     }
     let expanded = nodeset::expand(set, Path::new(".")).map_err(|bad| usage(bad.message))?;
-    match expanded.hosts.is_empty() {
-        true => Err(usage("the node set is empty".into())),
-        false => Ok(expanded.hosts.into_iter().collect()),
-    }
+    Ok(expanded.hosts.into_iter().collect())
 }
 
-/// Whether no block over hosts that are known now has any left.
-fn leaves_nothing(selection: &HostFilter, loaded: &Loaded) -> bool {
+/// The hosts of all blocks; `None` if those of a block are known only during the run.
+fn block_hosts(loaded: &Loaded) -> Option<HashSet<String>> {
     let workflow = &loaded.workflow;
+    let mut all = HashSet::new();
     for task in &workflow.tasks {
         let TaskKind::Parallel(parallel) = &task.kind else {
             continue;
@@ -140,15 +178,10 @@ fn leaves_nothing(selection: &HostFilter, loaded: &Loaded) -> bool {
         let Members::Hosts { set, .. } = &parallel.members else {
             continue;
         };
-        let Some(text) = set.known_text() else {
-            return false;
-        };
-        let hosts = nodeset::expand(&text, &workflow.directory)
+        let hosts = nodeset::expand(&set.known_text()?, &workflow.directory)
             .map(|s| s.hosts)
             .unwrap_or_default();
-        if hosts.iter().any(|h| selection.allows(h)) {
-            return false;
-        }
+        all.extend(hosts);
     }
-    true
+    Some(all)
 }

@@ -19,6 +19,7 @@ pub fn check(host: &str) -> Result<(), String> {
             "the host name `{host}` begins with `-` and could be taken for an option"
         ));
     }
+    check_port_and_zone(host)?;
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         return match inner.parse::<Ipv6Addr>() {
             Ok(_) => Ok(()),
@@ -32,6 +33,27 @@ pub fn check(host: &str) -> Result<(), String> {
     let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if numeric && host.parse::<Ipv4Addr>().is_err() {
         return Err(format!("`{host}` is not an IPv4 address"));
+    }
+    Ok(())
+}
+
+/// A port and the zone of an address are not part of a name here: no exec type would
+/// take them apart.
+fn check_port_and_zone(host: &str) -> Result<(), String> {
+    if let Some((_, zone)) = host.split_once('%') {
+        let zone = zone.trim_end_matches(']');
+        return Err(format!(
+            "a host name cannot contain `%`; set the address with the zone `%{zone}` as HostName in ssh_config(5)"
+        ));
+    }
+    let Some((name, port)) = host.rsplit_once(':') else {
+        return Ok(());
+    };
+    let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+    if is_port && (!name.contains(':') || name.ends_with(']')) {
+        return Err(format!(
+            "`{host}` names a port, but a host name cannot; set the port {port} for `{name}` in ssh_config(5)"
+        ));
     }
     Ok(())
 }
@@ -67,7 +89,9 @@ mod tests {
             "[::1]",
             "fe80::1",
             "a_b",
-            "h:22",
+            "::1",
+            "2001:db8::22",
+            "1:2:3:4:5:6:7:8",
         ] {
             assert!(check(good).is_ok(), "{good}: {:?}", check(good));
         }
@@ -82,6 +106,12 @@ mod tests {
             "h$x",
             "ü",
             "a,b",
+            "h:22",
+            "user@h:22",
+            "10.0.0.1:2222",
+            "[::1]:22",
+            "fe80::1%eth0",
+            "[fe80::1%eth0]",
             &"x".repeat(254),
         ] {
             assert!(check(bad).is_err(), "{bad}");

@@ -229,11 +229,12 @@ fn range(inside: &str) -> Result<Vec<String>, String> {
         if (to - from) / step >= MOST as u64 {
             return Err(format!("the range `{part}` has more than {MOST} hosts"));
         }
-        let width = if first.starts_with('0') {
-            first.len()
-        } else {
-            0
-        };
+        let width = padding(first).max(padding(last));
+        if width > 0 && first.len() != last.len() {
+            return Err(format!(
+                "the ends of the range `{part}` differ in width; with leading zeros both ends have as many digits"
+            ));
+        }
         if out.len() > MOST {
             return Err(format!("the range `[{inside}]` has more than {MOST} hosts"));
         }
@@ -373,14 +374,12 @@ fn show(name: &[Token]) -> String {
 fn show_numbers(numbers: &[(usize, u64)]) -> String {
     // Ascending, as the numbers are.
     let widths: Vec<usize> = numbers.iter().map(|(w, _)| *w).filter(|w| *w > 0).collect();
-    // `10` belongs between `09` and `11` in a padded range.
+    // `10` belongs between `09` and `11` in a padded range; `100` does not.
     let padded = |(width, value): (usize, u64)| match width {
-        0 => widths
-            .iter()
-            .rev()
-            .find(|w| **w <= value.to_string().len())
-            .copied()
-            .unwrap_or(0),
+        0 => {
+            let digits = value.to_string().len();
+            if widths.contains(&digits) { digits } else { 0 }
+        }
         width => width,
     };
     let mut placed: Vec<(usize, u64)> = numbers.iter().map(|n| (padded(*n), n.1)).collect();
@@ -424,6 +423,7 @@ mod tests {
         assert_eq!(hosts("r[1-2]n[1-2]"), ["r1n1", "r1n2", "r2n1", "r2n2"]);
         assert_eq!(hosts("db[1-9/4,20]"), ["db1", "db5", "db9", "db20"]);
         assert_eq!(hosts("web[1-4], !web[2-3]"), ["web1", "web4"]);
+        assert_eq!(hosts("n[8-10],m[0-1]"), ["n8", "n9", "n10", "m0", "m1"]);
         assert_eq!(hosts("[::1],a"), ["[::1]", "a"]);
         assert_eq!(hosts(""), Vec::<String>::new());
     }
@@ -478,6 +478,11 @@ mod tests {
         for bad in [
             "a[2-1]",
             "a[1-5/0]",
+            "a[1-03]",
+            "a[8-012]",
+            "a[08-012]",
+            "a[01-100]",
+            "a[01-3]",
             "a[]",
             "a[1-99999999]",
             "a[1-1000]b[1-1000]",
@@ -497,6 +502,7 @@ mod tests {
         assert_eq!(fold("r[1-3]n[1-4].x"), "r[1-3]n[1-4].x");
         assert_eq!(fold("n[098-102]"), "n[098-102]");
         assert_eq!(fold("a1,a01,a001"), "a[1,01,001]");
+        assert_eq!(fold("n[09-99],n100,n101"), "n[100-101,09-99]");
         assert_eq!(fold("[::1],127.0.0.[2-5]"), "[::1],127.0.0.[2-5]");
     }
 
@@ -529,7 +535,7 @@ mod tests {
         let pieces = [
             "web",
             "[1-3]",
-            "[008-12/2]",
+            "[008-012/2]",
             ",",
             ", ",
             "!",
