@@ -157,7 +157,7 @@ fn a_signal_during_the_final_tasks_ends_the_running_one_and_leaves_out_the_rest(
         ("exit 3", "INT", 3, "failed"),
     ] {
         let sandbox = Sandbox::new();
-        let child = sandbox.start(&with_finals(work), &["-q"]);
+        let child = sandbox.start(&with_finals(work), &["-q", "--output-json=out.json"]);
         wait_for("the final task", || sandbox.read("acts").contains("off"));
         signal(child.id(), name);
         let ran = finish(child);
@@ -170,10 +170,75 @@ fn a_signal_during_the_final_tasks_ends_the_running_one_and_leaves_out_the_rest(
             "{}",
             sandbox.log()
         );
+        // The mail of a quiet run and the JSON report it as well.
+        assert!(ran.stderr.contains(&warning), "{ran:?}");
+        assert!(ran.stderr.contains("not started: 8, 9\n"), "{ran:?}");
+        let json = sandbox.read("out.json");
+        let left = r#""outcome":"not_started","exit_code":-1"#;
+        assert_eq!(json.matches(left).count(), 2, "{json}");
+        let cause = format!(r#""cause":"tasker got SIG{name}""#);
+        assert_eq!(json.matches(&cause).count(), 3, "{json}");
         // They are run later.
         sandbox.file("off", "");
         let ran = sandbox.output(&["-r", "--finish-only", "tasks.txt"]);
         assert!(sandbox.read("acts").ends_with("8\n9\n"), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_members_of_a_final_block_have_the_timeout_of_a_final_task() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=true\n\
+                 task=7\ntype=parallel\ntasks=71\nfinally=true\n\
+                 task=71\nexec=shell\ncommand=true\n\
+                 task=8\ntype=conditional\ncondition=@1_success@=true\nif_true_tasks=80\n\
+                 finally=true\n\
+                 task=80\ntype=conditional\ncondition=@1_success@=true\nif_true_tasks=81\n\
+                 task=81\nexec=shell\ncommand=true\n";
+    let ran = sandbox.run(tasks, &["--events=events"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for (task, timeout) in [(1, 300), (71, 60), (81, 60)] {
+        let events = sandbox.read("events");
+        let mut started = events.lines().filter(|line| {
+            line.contains(r#""event":"task_started""#)
+                && line.contains(&format!(r#""task":{task},"#))
+        });
+        let timeout = format!(r#""timeout_seconds":{timeout}}}"#);
+        assert!(started.any(|line| line.contains(&timeout)), "{events}");
+    }
+}
+
+#[test]
+fn a_final_conditional_with_an_undecided_condition_runs_no_branch_and_fails() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=echo x\n\
+                 task=8\ntype=conditional\ncondition=@1_stdout@ > 3\nif_true_tasks=80\n\
+                 if_false_tasks=81\nfinally=true\n\
+                 task=80\nexec=shell\ncommand=echo yes >> acts\n\
+                 task=81\nexec=shell\ncommand=echo no >> acts\n";
+    let ran = sandbox.run(tasks, &["-q"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(!sandbox.exists("acts"), "{ran:?}");
+    assert!(ran.stderr.contains("`x` is not a number"), "{ran:?}");
+}
+
+#[test]
+fn the_mail_of_a_run_killed_before_its_final_tasks_names_them() {
+    let sandbox = Sandbox::new();
+    let work = format!("trap '' TERM; {LONG}");
+    let child = sandbox.start(&with_finals(&work), &["-q"]);
+    wait_for("the work", || sandbox.read("acts").contains("work"));
+    signal(child.id(), "TERM");
+    wait_for("the signal", || sandbox.log().contains("SIGTERM"));
+    signal(child.id(), "TERM");
+    let ran = finish(child);
+    assert_eq!(ran.code, 143, "{ran:?}");
+    assert_acts(&sandbox, "work");
+    for line in [
+        "KILLED BEFORE THE FINAL TASKS: did NOT run to the end: 7, 8, 9\n",
+        "not started: 7, 8, 9\n",
+    ] {
+        assert!(ran.stderr.contains(line), "{ran:?}");
     }
 }
 

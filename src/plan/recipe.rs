@@ -56,7 +56,7 @@ impl Defaults {
 
     /// The timeout of a task that has none of its own or of its exec type.
     pub fn default_timeout(&self, task: &Task) -> Duration {
-        match task.finally {
+        match task.in_finals {
             true => self.final_timeout,
             false => self.timeout,
         }

@@ -43,7 +43,7 @@ impl Workflow {
         for (ix, task) in file.tasks.iter().enumerate() {
             check_member(&file.tasks, ix, owners[ix], diagnostics);
             check_targets(&file.tasks, task, &owners, diagnostics);
-            check_final(task, owners[ix], diagnostics);
+            check_final(&file.tasks, task, owners[ix], diagnostics);
             check_uses(&file.tasks, ix, diagnostics);
         }
         check_beginning(&file.tasks, &owners, diagnostics);
@@ -239,7 +239,7 @@ fn check_member(tasks: &[Task], ix: Ix, owner: Option<Owner>, diagnostics: &mut 
             ),
         );
     }
-    for key in ["next", "goto", "on_success", "on_failure", "loop", "return"] {
+    for key in ROUTING_KEYS {
         if let Some(at) = task.find_key(key) {
             let message = format!(
                 "task {} is {what} of the parallel block {} and cannot route: `{key}`",
@@ -274,11 +274,17 @@ fn check_targets(
                 .error(task.key_span(key), message)
                 .also(tasks[owner.block].at, "the block");
         }
-        if tasks[target].finally {
+        // A final task cannot jump at all, which is reported as such.
+        let outside = !task.in_finals;
+        if outside && tasks[target].in_finals && owners[target].is_none_or(|o| o.conditional) {
+            let what = match tasks[target].finally {
+                true => "is a final task",
+                false => "runs with the final tasks",
+            };
             diagnostics
                 .error(
                     task.key_span(key),
-                    format!("task {id} is a final task and cannot be jumped to"),
+                    format!("task {id} {what} and cannot be jumped to"),
                 )
                 .also(tasks[target].at, "the task");
         }
@@ -298,11 +304,18 @@ fn check_beginning(tasks: &[Task], owners: &[Option<Owner>], diagnostics: &mut D
     }
 }
 
-fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut DiagnosticList) {
-    if !task.finally {
-        return;
-    }
-    if owner.is_some() {
+/// The keys that say where the flow goes next.
+const ROUTING_KEYS: [&str; 6] = ["next", "goto", "on_success", "on_failure", "loop", "return"];
+
+/// A final task cannot belong to a block, and neither it nor what it owns can route
+/// (SPEC §3.7).
+fn check_final(
+    tasks: &[Task],
+    task: &Task,
+    owner: Option<Owner>,
+    diagnostics: &mut DiagnosticList,
+) {
+    if task.finally && owner.is_some() {
         diagnostics.error(
             task.key_span("finally"),
             format!(
@@ -311,12 +324,23 @@ fn check_final(task: &Task, owner: Option<Owner>, diagnostics: &mut DiagnosticLi
             ),
         );
     }
-    for key in ["next", "goto", "on_success", "on_failure", "loop", "return"] {
-        if let Some(at) = task.find_key(key) {
-            diagnostics.error(
-                at,
-                format!("task {} is a final task and cannot route: `{key}`", task.id),
-            );
+    // The subtasks of a parallel block are checked as such.
+    if !task.in_finals || owner.is_some_and(|owner| !owner.conditional) {
+        return;
+    }
+    let block = owner.map(|owner| &tasks[owner.block]);
+    let what = match block {
+        Some(block) => format!("runs with the final tasks, in block {},", block.id),
+        None => "is a final task".to_string(),
+    };
+    for key in ROUTING_KEYS {
+        let Some(at) = task.find_key(key) else {
+            continue;
+        };
+        let message = format!("task {} {what} and cannot route: `{key}`", task.id);
+        let error = diagnostics.error(at, message);
+        if let Some(block) = block {
+            error.also(block.at, "the block");
         }
     }
 }

@@ -124,6 +124,7 @@ impl Recap<'_> {
             lines.extend(self.list(word, except, |r| r.outcome == outcome));
         }
         lines.extend(self.what_followed());
+        lines.extend(self.end.finals_left.clone());
         lines
     }
 
@@ -139,6 +140,9 @@ impl Recap<'_> {
         let ran = ran.filter(|ix| self.first_failure() != Some(*ix));
         let ended = |ix: Ix| {
             let result = end.results.get(ix)?;
+            if result.outcome == Outcome::NotStarted {
+                return None;
+            }
             let task = safe_text::task_name(&workflow.tasks[ix]);
             Some(format!("{task}: {}", result.outcome))
         };

@@ -22,6 +22,8 @@ pub struct RunEnd {
     pub took: Duration,
     /// The flow reached its end or a `return`.
     pub complete: bool,
+    /// That a signal left out final tasks, or ended one, and which.
+    pub finals_left: Option<String>,
     pub journal: Option<Journal>,
     /// Why the journal belongs to another run; nothing was run then.
     pub diverged: Option<String>,

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::globals::GlobalTable;
-use super::model::Task;
+use super::model::{Ix, Task};
 use super::raw::{self, RawTask};
 use super::reader::read_task;
 use super::resolve::Resolver;
@@ -69,7 +69,8 @@ pub fn build(
             .map(|raw| read_task(&mut resolver, raw, directory))
             .collect()
     };
-    let (tasks, rejected) = (read(raw), read(rejected));
+    let (mut tasks, rejected): (Vec<Task>, Vec<Task>) = (read(raw), read(rejected));
+    mark_members_of_finals(&mut tasks);
     let Resolver { mut globals, .. } = resolver;
     globals.report_uses(diagnostics);
     TaskFile {
@@ -77,5 +78,17 @@ pub fn build(
         rejected,
         globals,
         directory: directory.to_path_buf(),
+    }
+}
+
+/// What a final block owns, at any depth, runs with the final tasks.
+fn mark_members_of_finals(tasks: &mut [Task]) {
+    let finals = tasks.iter().filter(|task| task.finally);
+    let mut members: Vec<Ix> = finals.flat_map(Task::owned_tasks).collect();
+    while let Some(ix) = members.pop() {
+        // Blocks that contain each other are reported later.
+        if !std::mem::replace(&mut tasks[ix].in_finals, true) {
+            members.extend(tasks[ix].owned_tasks());
+        }
     }
 }

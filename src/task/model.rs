@@ -27,6 +27,8 @@ pub struct Task {
     pub repeat: Option<Box<Repeat>>,
     pub retry: Retry,
     pub finally: bool,
+    /// It is a final task or, at any depth, a member of one.
+    pub in_finals: bool,
     pub sleep: Option<Deferrable<Duration>>,
     /// Every reference to another task's result.
     pub uses: Vec<ResultUse>,

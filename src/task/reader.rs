@@ -69,6 +69,7 @@ impl KeyReader<'_, '_> {
             repeat,
             retry,
             finally,
+            in_finals: finally,
             written: keys.map(|(k, p)| (k.name, p.value)).collect(),
             sleep: self.deferrable("sleep", values::pause),
             uses: std::mem::take(&mut self.resolver.uses),

@@ -60,8 +60,8 @@ pub struct Engine<'a> {
     /// The deadline task runs, in the time that was reserved for it.
     pub(super) in_reserve: bool,
     pub(super) in_finals: bool,
-    /// A signal left out final tasks, or ended one.
-    pub(super) finals_left: bool,
+    /// That a signal left out final tasks, or ended one, and which.
+    pub(super) finals_left: Option<String>,
     /// How many commands were started.
     pub(super) jobs: u64,
     pub(super) run_outcome: &'static str,
@@ -97,7 +97,7 @@ impl<'a> Engine<'a> {
             missed: None,
             in_reserve: false,
             in_finals: false,
-            finals_left: false,
+            finals_left: None,
             jobs: 0,
             run_outcome: "",
             complete: false,

@@ -6,6 +6,7 @@ use crate::exit;
 use crate::plan::flow::{self, Choice};
 use crate::run::event::Event;
 use crate::run::interrupt::{SignalLevel, signal_name};
+use crate::run::result::TaskResult;
 use crate::task::Ix;
 
 impl Engine<'_> {
@@ -68,15 +69,22 @@ impl Engine<'_> {
         }
     }
 
-    /// Reports the final tasks that did not run to their end, and why.
+    /// Gives their result to the final tasks that did not begin, and reports all that
+    /// did not run to their end.
     fn leave_out_finals(&mut self, left: &[Ix], why: &str) {
         if left.is_empty() {
             return;
         }
-        self.finals_left = true;
+        let cause = self.stop_cause();
+        for ix in left {
+            if self.results.get(*ix).is_none() {
+                self.results.set(*ix, TaskResult::not_started(-1, &cause));
+            }
+        }
         let id = |ix: &Ix| self.workflow.tasks[*ix].id.to_string();
         let ids = left.iter().map(id).collect::<Vec<_>>().join(", ");
         let text = format!("{why} THE FINAL TASKS: did NOT run to the end: {ids}");
         self.warn("", &text);
+        self.finals_left = Some(text);
     }
 }

@@ -20,7 +20,7 @@ impl Engine<'_> {
         let task = self.workflow.tasks[last].id;
         self.replay.record_flow(exit, self.complete, task);
         let exit = self.run_final_tasks(exit);
-        if !self.finals_left {
+        if self.finals_left.is_none() {
             let kept = exit != exit::OK || !self.complete;
             self.replay.record_over(kept);
         }
@@ -35,6 +35,7 @@ impl Engine<'_> {
             took: self.runner.now(),
             results: self.results,
             complete: self.complete,
+            finals_left: self.finals_left,
             journal,
             diverged,
         }

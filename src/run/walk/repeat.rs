@@ -54,11 +54,17 @@ impl Engine<'_> {
         self.wait_until(self.runner.now() + time);
     }
 
-    /// Runs a task that does not route, with its retries; what it chose last.
+    /// Runs a task that does not route, with its retries; what it chose last. Anything
+    /// but falling through is a failure, also a branch that left its block.
     pub(super) fn run_without_routing(&mut self, ix: Ix) -> (Choice, FlowInput) {
         let mut at = Position::at(ix);
         loop {
-            let stepped = self.step(at, None);
+            let mut stepped = self.step(at, None);
+            if let Some((choice, why)) = stepped.branch.departure.take() {
+                let label = self.workflow.tasks[ix].id.to_string();
+                self.warn(&label, &format!("cannot leave the block here: {why}"));
+                return (choice, stepped.seen);
+            }
             let (choice, _) = flow::choose(&self.workflow.tasks[ix], at, &stepped.seen);
             if self.stopped.is_some() || choice != Choice::Retry {
                 self.sleep(at, &stepped);
