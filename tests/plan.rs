@@ -695,6 +695,33 @@ fn any_jump_to_a_branch_task_is_shown_and_counts_for_the_id() {
 }
 
 #[test]
+fn a_jump_while_handling_a_failure_is_shown_apart_where_it_leads_elsewhere() {
+    // Handler 90 is also the target of a jump on success.
+    let text = "task=1\nexec=local\ncommand=true\non_success=90\non_failure=90\n\
+                task=2\ntype=conditional\ncondition=@1_exit@ = 0\nif_false_tasks=90\n\
+                task=90\nexec=local\ncommand=true\n\
+                task=99\nexec=local\ncommand=true\n\
+                task=101\nexec=local\ncommand=true\non_failure=99\n";
+    let (forms, _) = forms_of(text);
+    let [text, dot, _, json] = &forms[..] else {
+        panic!("four forms");
+    };
+    let routes = "when jumped to: then the run ends with 0; a failure ends the run\n          \
+                  when jumped to while handling a failure: then 99\n";
+    assert!(text.contains(routes), "{text}");
+    assert!(
+        dot.contains("t90 -> t99 [label=\"when jumped to while handling a failure\"];"),
+        "{dot}"
+    );
+    assert!(
+        dot.contains("t90 -> the_end [label=\"when jumped to: success: exit 0\"];"),
+        "{dot}"
+    );
+    let key = r#""routes_when_jumped_to_while_handling_a_failure":[{"when":"always","task":99,"#;
+    assert!(json.contains(key), "{json}");
+}
+
+#[test]
 fn an_irrelevant_change_is_not_refused() {
     let comment = |s: &Sandbox| {
         replace(s, "tasks.txt", "# Roll it out", "# Make ready");

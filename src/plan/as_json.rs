@@ -90,11 +90,9 @@ fn entry(json: &mut Json, entry: &PlanEntry, durations: &Durations) {
             });
         }
         j.array("routes", |j| entry.routes.iter().for_each(|r| route(j, r)));
-        if !entry.routes_when_jumped_to.is_empty() {
-            let routes = &entry.routes_when_jumped_to;
-            j.array("routes_when_jumped_to", |j| {
-                routes.iter().for_each(|r| route(j, r))
-            });
+        for (context, routes) in &entry.routes_when_jumped_to {
+            let key = format!("routes_{}", context.label().replace(' ', "_"));
+            j.array(&key, |j| routes.iter().for_each(|r| route(j, r)));
         }
     });
 }

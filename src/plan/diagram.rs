@@ -264,10 +264,11 @@ impl Drawer<'_> {
 fn shown_routes(entry: &PlanEntry) -> Vec<(&PlanRoute, String)> {
     let own = entry.routes.iter().map(|r| (r, route_label(r)));
     let jumped = entry.routes_when_jumped_to.iter();
-    let jumped = jumped.filter(|r| !entry.routes.contains(r));
-    let jumped = jumped.map(|r| match route_label(r).as_str() {
-        "" => (r, "when jumped to".into()),
-        label => (r, format!("when jumped to: {label}")),
+    let jumped = jumped.flat_map(|(context, routes)| routes.iter().map(|r| (context.label(), r)));
+    let jumped = jumped.filter(|(_, r)| !entry.routes.contains(r));
+    let jumped = jumped.map(|(context, r)| match route_label(r).as_str() {
+        "" => (r, context.into()),
+        label => (r, format!("{context}: {label}")),
     });
     let routes = own.chain(jumped);
     routes.filter(|(r, _)| !is_plain_failure(r)).collect()

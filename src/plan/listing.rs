@@ -131,9 +131,8 @@ impl Lister<'_> {
         if !entry.routes.is_empty() {
             self.line(depth, &routes(&entry.routes));
         }
-        if !entry.routes_when_jumped_to.is_empty() {
-            let to = routes(&entry.routes_when_jumped_to);
-            self.line(depth, &format!("when jumped to: {to}"));
+        for (context, jumped) in &entry.routes_when_jumped_to {
+            self.line(depth, &format!("{}: {}", context.label(), routes(jumped)));
         }
     }
 

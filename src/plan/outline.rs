@@ -68,7 +68,7 @@ pub struct PlanEntry {
     pub routes: Vec<PlanRoute>,
     /// Where the flow goes from a branch task that a jump led to: it is a step of its
     /// own then (SPEC §3.2). Empty if no jump leads to it.
-    pub routes_when_jumped_to: Vec<PlanRoute>,
+    pub routes_when_jumped_to: Vec<(JumpContext, Vec<PlanRoute>)>,
 }
 
 /// What kind of task it is.
@@ -160,6 +160,25 @@ pub enum MemberGroup {
     Check,
     IfTrue,
     IfFalse,
+}
+
+/// What the run was doing when a jump led to a branch task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum JumpContext {
+    /// Anything that is not listed separately.
+    Any,
+    /// The flow falls through handlers (SPEC §3.2, rule 6).
+    HandlingFailure,
+}
+
+impl JumpContext {
+    /// Its name in the text, in diagrams and in what the plan id covers.
+    pub fn label(self) -> &'static str {
+        match self {
+            JumpContext::Any => "when jumped to",
+            JumpContext::HandlingFailure => "when jumped to while handling a failure",
+        }
+    }
 }
 
 /// When a route is taken.
@@ -446,7 +465,7 @@ impl OutlineBuilder<'_> {
         if task.finally || !(is_main_line || task.routing.routes()) {
             return Vec::new();
         }
-        let mut out = self.edges(ix, task);
+        let mut out = self.edges(self.shown_node(ix), task);
         if !is_main_line {
             // A branch task that does not jump or end the run stays in its branch.
             out.retain(|r| matches!(r.to, RouteTarget::Task { jump: true, .. }) || ends(task, r));
@@ -455,20 +474,31 @@ impl OutlineBuilder<'_> {
     }
 
     /// The graph has no edge from a block to its members: only a jump leads to one.
-    fn routes_when_jumped_to(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
-        let is_entered = self.entered[node(ix, false)] || self.entered[node(ix, true)];
-        if self.workflow.is_main_line(ix) || !is_entered {
+    fn routes_when_jumped_to(&self, ix: Ix, task: &Task) -> Vec<(JumpContext, Vec<PlanRoute>)> {
+        let either = |nodes: &[bool]| nodes[node(ix, false)] || nodes[node(ix, true)];
+        if self.workflow.is_main_line(ix) || !either(&self.entered) {
             return Vec::new();
         }
-        simplify(self.edges(ix, task), task.routing.on_failure.is_some())
+        let is_reached = |in_handlers| self.reached[node(ix, in_handlers)];
+        let first = match (is_reached(false), is_reached(true)) {
+            (false, false) => self.shown_node(ix),
+            (outside, _) => node(ix, !outside),
+        };
+        let routes = |n| simplify(self.edges(n, task), task.routing.on_failure.is_some());
+        let mut out = vec![(JumpContext::Any, routes(first))];
+        let handling = node(ix, true);
+        if self.reached[handling] && routes(handling) != out[0].1 {
+            out.push((JumpContext::HandlingFailure, routes(handling)));
+        }
+        out
     }
 
     /// Every edge of the graph from the task as a step of its own.
-    fn edges(&self, ix: Ix, task: &Task) -> Vec<PlanRoute> {
+    fn edges(&self, from: Node, task: &Task) -> Vec<PlanRoute> {
         let return_ = task.routing.return_.as_ref();
         let code_is_known = return_.is_none_or(|code| code.known().is_some());
         let mut out: Vec<PlanRoute> = Vec::new();
-        for edge in self.graph.edges_from(self.shown_node(ix)) {
+        for edge in self.graph.edges_from(from) {
             let when = match edge.case {
                 Case::True => RouteCase::Success,
                 Case::False => RouteCase::Failure,

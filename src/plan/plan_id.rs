@@ -118,9 +118,9 @@ fn describe_task(out: &mut String, entry: &PlanEntry) {
     if !entry.routes.is_empty() {
         fact("flow", &listing::routes(&entry.routes));
     }
-    if !entry.routes_when_jumped_to.is_empty() {
-        let to = listing::routes(&entry.routes_when_jumped_to);
-        fact("flow when jumped to", &to);
+    for (context, routes) in &entry.routes_when_jumped_to {
+        let key = format!("flow {}", context.label());
+        fact(&key, &listing::routes(routes));
     }
 }
 
