@@ -235,6 +235,58 @@ fn a_failed_wave_or_check_stops_the_block() {
 }
 
 #[test]
+fn the_recap_shows_why_a_wave_check_failed() {
+    let block = "task=0\nexec=local\ncommand=echo abc\n\
+                 task=10\ntype=parallel\nhostnames=w[1-4]\nexec=local\ncommand=true\n\
+                 waves=2\nwave_check=15\ntask=15\n";
+    for (check, why, lines) in [
+        (
+            "exec=shell\ncommand=echo health; echo 503 >&2; exit 7\n",
+            "wave_check failed: task 15: failed, exit 7",
+            [
+                "task 15 failed with exit code 7",
+                "     | /bin/bash -c 'echo health; echo 503 >&2; exit 7'",
+                "     = stdout: health",
+                "     = stderr: 503",
+            ],
+        ),
+        (
+            "type=decision\nsuccess=@0_stdout@ < 2\n",
+            "wave_check failed: task 15: `@0_stdout@ < 2` is undecided: `abc` is not a number",
+            ["task 15 failed", "     | success=@0_stdout@ < 2", "", ""],
+        ),
+        (
+            "exec=local\ncommand=echo 97\nsuccess=stdout < 90\n",
+            "wave_check failed: task 15: failed, exit 0",
+            [
+                "task 15 exited 0",
+                "     | success=stdout < 90",
+                "     = stdout: 97",
+                "",
+            ],
+        ),
+    ] {
+        let sandbox = sandbox();
+        let options = ["-q", "--output-json=run.json", "--report=run.html"];
+        let ran = sandbox.run(&format!("{block}{check}"), &options);
+        assert_eq!(ran.code, 10, "{ran:?}");
+        for line in lines.into_iter().chain([why]) {
+            assert!(ran.stderr.contains(line), "{line}: {}", ran.stderr);
+        }
+        let why = why.replace('<', "\\u003c");
+        let error = format!("\"error\":\"task 10: failed ({why}), exit 1\"");
+        let json = sandbox.read("run.json");
+        assert!(json.contains(&error), "{json}");
+        assert!(sandbox.read("run.html").contains("<h3>Wave check 15"));
+        // A criterion that holds makes it no failure, so that nothing has a cause.
+        let forgiven = block.replace("waves=", "success=any_success\nwaves=");
+        let ran = sandbox.run(&format!("{forgiven}{check}"), &["--output-json=run.json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!sandbox.read("run.json").contains(&why), "{ran:?}");
+    }
+}
+
+#[test]
 fn fail_fast_counts_those_that_did_not_succeed() {
     for (fail_fast, begun_then) in [("true", 1), ("1", 2), ("2", 3), ("50%", 4), ("5", 6)] {
         let sandbox = sandbox();

@@ -304,3 +304,27 @@ fn an_unreachable_canary_stops_the_block() {
         );
     }
 }
+
+#[test]
+fn hosts_that_are_left_out_do_not_explain_a_failure() {
+    let check = "task=15\nexec=local\ncommand=./unhealthy\n";
+    let keys = "unreachable=skip\nwaves=2\nwave_check=15";
+    let of_host = "     | ssh ";
+    for (hosts, end, explains) in [
+        ("bad1,good[1-3]", "wave_check failed: task 15", false),
+        // Nothing succeeded: this is why the block failed.
+        ("bad[1-4]", "(2 unreachable, 2 not_started)", true),
+    ] {
+        let sandbox = sandbox(&(block(hosts, keys) + check));
+        sandbox.program("unhealthy", "#!/bin/sh\necho unhealthy\nexit 1\n");
+        let ran = tasker(&sandbox, &["-q", "--report=r.html"]);
+        assert_eq!(ran.code, 10, "{ran:?}");
+        assert!(ran.stderr.contains(end), "{ran:?}");
+        assert_eq!(ran.stderr.contains(of_host), explains, "{ran:?}");
+        assert_eq!(
+            ran.stderr.contains("= stdout: unhealthy"),
+            !explains,
+            "{ran:?}"
+        );
+    }
+}

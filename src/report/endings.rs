@@ -90,6 +90,9 @@ pub fn failure(result: &TaskResult, is_loop: bool) -> String {
     let (outcome, code) = (result.outcome, result.exit);
     let after = format!(" after {}", duration::show(result.took));
     let what = match outcome {
+        Outcome::Failed if !result.members.is_empty() && !result.cause.is_empty() => {
+            format!("{}{after}: {}", block_end(result), result.cause)
+        }
         _ if !result.members.is_empty() => block_end(result) + &after,
         Outcome::Timeout => format!("timed out{after}"),
         Outcome::NotStarted if !result.cause.is_empty() => {

@@ -211,6 +211,14 @@ impl HtmlReport<'_> {
             true => self.failed_command(html, result),
             false => self.failed_block(html, result),
         }
+        let check = result.failed_check(task);
+        if let Some((check, result)) = check.and_then(|ix| Some((ix, tasks.end.results.get(ix)?))) {
+            let check = safe_text::task_name(&tasks.workflow.tasks[check]);
+            html.markup("<h3>Wave check ")
+                .line(&check)
+                .markup("</h3>\n");
+            self.failed_command(html, result);
+        }
         further_failures(html, tasks, ix);
     }
 

@@ -10,7 +10,7 @@ use crate::plan::workflow::Workflow;
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::task::mask::Mask;
-use crate::task::{Ix, Task};
+use crate::task::{Ix, Task, TaskKind};
 use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use crate::text::source::SourceMap;
@@ -249,6 +249,9 @@ impl FailureText<'_> {
             false if task.is_over_hosts() => self.describe_hosts(text, task, result, lines),
             false => self.describe_members(text, result, lines),
         }
+        if let Some(check) = result.failed_check(task) {
+            self.describe(text, check, lines);
+        }
     }
 
     fn describe_hosts(&self, text: &mut String, task: &Task, result: &TaskResult, lines: usize) {
@@ -292,7 +295,7 @@ impl FailureText<'_> {
         if !result.command.is_empty() {
             let _ = writeln!(text, "     | {}", safe_text::line(&result.command));
         }
-        let criterion = result.exit == 0;
+        let criterion = result.exit == 0 || matches!(task.kind, TaskKind::Decision);
         for (key, at) in &task.written {
             let changes = matches!(*key, "env." | "stdin" | "workdir");
             let judges = matches!(*key, "success" | "failure" | "next" | "loop_break");

@@ -4,7 +4,7 @@
 use super::capture::Captured;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::task::Ix;
+use crate::task::{Ix, Task, TaskKind};
 use crate::text::template::Field;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,8 @@ pub struct TaskResult {
     /// User and system time together.
     pub cpu: Duration,
     pub peak_kib: u64,
-    /// Why it was cancelled or not started; empty otherwise.
+    /// Why it was cancelled or not started, or which wave check ended the failed
+    /// block; empty otherwise.
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
@@ -149,11 +150,25 @@ impl TaskResult {
             .filter(|m| m.result.outcome.is_failure() && !m.left_out)
     }
 
-    /// The result of the first failed member that has a command; one that the
-    /// criterion counts, if there is any.
+    /// The result of the first failed member that has a command. Members that the
+    /// criterion leaves out explain the failure only if nothing succeeded.
     pub fn first_failed_command(&self) -> Option<&TaskResult> {
-        let results = self.failed_members().chain(self.left_out());
+        let nothing = self.counts().count(Outcome::Ok) == 0;
+        let results = self
+            .failed_members()
+            .chain(self.left_out().filter(|_| nothing));
         results.map(|m| &m.result).find(|r| !r.command.is_empty())
+    }
+
+    /// The wave check of the block, if it is why the block failed.
+    pub fn failed_check(&self, block: &Task) -> Option<Ix> {
+        let TaskKind::Parallel(parallel) = &block.kind else {
+            return None;
+        };
+        let ended_by_check = self.outcome == Outcome::Failed && !self.cause.is_empty();
+        parallel
+            .wave_check
+            .filter(|_| ended_by_check && !self.members.is_empty())
     }
 
     /// The members that the criterion does not count.

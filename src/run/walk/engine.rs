@@ -230,6 +230,18 @@ impl<'a> Engine<'a> {
         holds == Some(true)
     }
 
+    /// Why `success=` of the context's task, which has its result, is undecided.
+    pub(super) fn why_undecided(&self, context: &TaskContext) -> Option<String> {
+        let criterion = self.task(context).success.as_ref()?;
+        let result = self.results.get(context.at.task)?;
+        if !result.is_judged() {
+            return None;
+        }
+        let values = self.evaluation(context, Some(result));
+        let is_undecided = criterion.expr.eval(&values, criterion.negated).is_none();
+        is_undecided.then(|| values.into_notes().undecided.join("; "))
+    }
+
     /// Whether the condition holds before the task begins.
     ///
     /// # Errors

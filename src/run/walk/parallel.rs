@@ -268,8 +268,23 @@ impl Engine<'_> {
             block.halt(self.stop_cause(), -1);
         } else if !matches!(choice, Choice::FallThrough) {
             let id = self.workflow.tasks[check].id;
+            block.failed_check = Some(self.why_check_failed(check));
             block.halt(format!("wave_check failed (task {id})"), -1);
         }
+    }
+
+    /// `wave_check failed: task 15: failed, exit 1`
+    fn why_check_failed(&self, check: Ix) -> String {
+        let context = self.context(Position::at(check));
+        let result = self.results.get(check);
+        let why = match (self.why_undecided(&context), result) {
+            (Some(why), _) => why,
+            (None, Some(r)) if !r.cause.is_empty() => format!("{} ({})", r.outcome, r.cause),
+            (None, Some(r)) if r.command.is_empty() => r.outcome.to_string(),
+            (None, Some(r)) => format!("{}, exit {}", r.outcome, r.exit),
+            (None, None) => Outcome::NotStarted.to_string(),
+        };
+        format!("wave_check failed: task {}: {why}", context.id)
     }
 
     // Subtasks.
@@ -490,7 +505,7 @@ impl Engine<'_> {
         }
         let (outcome, cause) = match cancelled {
             true => (Outcome::Cancelled, self.stop_cause()),
-            false => (Outcome::Ok, String::new()),
+            false => (Outcome::Ok, block.failed_check.clone().unwrap_or_default()),
         };
         let mut result = TaskResult {
             took: self.runner.now().saturating_sub(began),

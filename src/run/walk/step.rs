@@ -221,6 +221,10 @@ impl Engine<'_> {
                     // It exited 0, but its criterion did not hold (SPEC §3.3).
                     result.outcome = Outcome::Failed;
                 }
+                if result.outcome == Outcome::Ok && task.is_block() {
+                    // A wave check stopped the block, but its criterion holds.
+                    result.cause.clear();
+                }
                 (result.outcome, result.exit, result.success)
             }
             None => (Outcome::Unknown, -1, false),

@@ -62,6 +62,8 @@ pub struct ParallelRun<'w> {
     sleeping: BinaryHeap<Reverse<Time>>,
     /// Why no further subtask starts, and the exit code of those left out.
     pub halted: Option<(String, i32)>,
+    /// Why the wave check failed that halted the block.
+    pub failed_check: Option<String>,
     /// Subtasks had no further attempt because the block was halted.
     pub retries_lost: bool,
     /// Why a subtask or its next attempt does not fit before the deadline.
@@ -121,6 +123,7 @@ impl<'w> ParallelRun<'w> {
             retrying: BinaryHeap::new(),
             sleeping: BinaryHeap::new(),
             halted: None,
+            failed_check: None,
             retries_lost: false,
             overrun: None,
             failed: FailureCount::default(),
