@@ -541,3 +541,95 @@ fn words_with_result(line: &str) -> Option<Vec<String>> {
         .collect();
     (output.status.success() && !words.is_empty()).then_some(words)
 }
+
+/// A parallel block 10 with lines that use its result, in a task of this kind.
+fn inside(shape: &str, line: &str) -> String {
+    let (member, check) = match shape {
+        "check" => ("command=true\n".into(), format!("{line}\n")),
+        "decision check" => ("command=true\n".into(), format!("type=decision\n{line}\n")),
+        _ => (format!("{line}\n"), "exec=local\ncommand=true\n".into()),
+    };
+    let member = format!("task=11\nexec=local\n{member}");
+    format!(
+        "task=10\ntype=parallel\ntasks=11,20\nwaves=1,rest\nwave_check=15\n{member}\
+         task=15\n{check}task=20\nexec=local\ncommand=touch ran\n\
+         task=30\nexec=local\ncommand=echo @10_failed_count@\n"
+    )
+}
+
+#[test]
+fn a_parallel_block_has_no_result_before_it_ended() {
+    let command = "exec=local\ncommand=touch ran @10_failed_count@";
+    for (shape, by, line) in [
+        ("check", 15, command),
+        (
+            "check",
+            15,
+            "exec=shell\ncommand=touch ran; [ -n \"@10_ok_hosts@\" ]",
+        ),
+        ("check", 15, "exec=local\ncommand=true\nstdin=@10_stdout@"),
+        (
+            "check",
+            15,
+            "exec=local\ncommand=true\ncondition=@10_success@",
+        ),
+        (
+            "check",
+            15,
+            "exec=local\ncommand=true\nsuccess=@10_failed_count@ != 1",
+        ),
+        ("decision check", 15, "success=@10_failed_count@ != 1"),
+        ("decision check", 15, "success=@10_failed_count:-0@ < 2"),
+        ("member", 11, "command=touch ran @10_failed_count@"),
+        ("member", 11, "command=true\nsuccess=@10_stdout@ = x"),
+    ] {
+        let sandbox = Sandbox::new();
+        let ran = run(&sandbox, &inside(shape, line), &[]);
+        assert_eq!(ran.code, 20, "{shape}: {line}: {}", ran.stderr);
+        let message = format!(
+            "error: task {by} belongs to block 10: the result of block 10 does not exist before the block has ended"
+        );
+        assert!(ran.stderr.contains(&message), "{line}: {}", ran.stderr);
+        assert!(ran.stderr.contains("tasks.txt:1:6: note: the block"));
+        let of_check = ran
+            .stderr
+            .contains("a wave check sees what its own command");
+        assert_eq!(of_check, shape.ends_with("check"), "{}", ran.stderr);
+        assert!(!sandbox.exists("ran"), "{line}");
+    }
+    // What the block does not own has its result.
+    let ran = run(&Sandbox::new(), &inside("member", "command=true"), &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[test]
+fn a_branch_task_has_only_an_earlier_result_of_its_conditional() {
+    let start = "task=0\nexec=local\ncommand=echo x\n";
+    let back = "task=3\nexec=local\ncommand=test -e done\non_failure=1\n";
+    let direct = "task=2\nexec=local\ncommand=echo USE\n";
+    let nested = "task=2\ntype=parallel\ntasks=4\ntask=4\nexec=local\ncommand=echo USE\n";
+    let message =
+        " belongs to block 1: the result of block 1 does not exist before the block has ended";
+    // The use, what follows, what is reported and the exit code of the check.
+    for (used, after, level, code) in [
+        ("@1_outcome@", "", "error", 20),
+        ("@1_outcome:-none@", "", "error", 20),
+        ("@1_outcome@", back, "warning", 0),
+        ("@1_outcome:-none@", back, "", 0),
+    ] {
+        for (id, branch) in [(2, direct), (4, nested)] {
+            let sandbox = Sandbox::new();
+            let branch = branch.replace("USE", used);
+            let block = "task=1\ntype=conditional\ncondition=@0_stdout@=x\nif_true_tasks=2\n";
+            sandbox.file("tasks.txt", format!("{start}{block}{branch}{after}"));
+            let ran = sandbox.output(&["--validate-only", "tasks.txt"]);
+            assert_eq!(ran.code, code, "{used}: {}", ran.stderr);
+            let expected = match level {
+                "" => message.to_string(),
+                level => format!("{level}: task {id}{message}"),
+            };
+            let reported = ran.stderr.contains(&expected);
+            assert_eq!(reported, !level.is_empty(), "{}", ran.stderr);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Warnings about a workflow that probably does not do what its author means
-//! (SPEC §3.2, §6.2). What cannot run at all is refused elsewhere.
+//! (SPEC §3.2, §6.2), and errors that only its flow shows. What cannot run at all is
+//! refused elsewhere.
 #![forbid(unsafe_code)]
 
 use super::fall_throughs::FallThroughs;

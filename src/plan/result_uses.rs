@@ -55,7 +55,11 @@ pub fn check(
             if used.task == ix || reported.contains(&used.task) {
                 continue;
             }
-            if uses.is_impossible(ix, used.task) {
+            if uses.is_inside(ix, used.task) {
+                if !uses.check_unfinished(ix, used, diagnostics) {
+                    continue;
+                }
+            } else if uses.is_impossible(ix, used.task) {
                 cannot_have_run(workflow, task, used, diagnostics);
             } else if used.has_default || is_guarded(workflow, ix, used) {
                 continue;
@@ -161,6 +165,59 @@ struct UseChecker<'a> {
 }
 
 impl UseChecker<'_> {
+    /// Whether the task runs only as a part of the used block.
+    fn is_inside(&self, ix: Ix, used: Ix) -> bool {
+        // What is jumped to also runs outside of its block.
+        let mut inner = owners(self.workflow, ix).take_while(|o| *o != used);
+        let is_owned = owners(self.workflow, ix).any(|o| o == used);
+        is_owned && !inner.any(|o| self.can_run(o))
+    }
+
+    /// Reports a use of the block that the task belongs to; only a conditional that
+    /// runs again has a result then, of its earlier pass.
+    fn check_unfinished(
+        &mut self,
+        ix: Ix,
+        used: &ResultUse,
+        diagnostics: &mut DiagnosticList,
+    ) -> bool {
+        let workflow = self.workflow;
+        let (task, block) = (&workflow.tasks[ix], &workflow.tasks[used.task]);
+        let again = matches!(block.kind, TaskKind::Conditional(_))
+            && (owners(workflow, used.task).any(|o| workflow.tasks[o].repeat.is_some())
+                || self.can_return_to(outermost(workflow, ix)));
+        if again && used.has_default {
+            return false;
+        }
+        let message = format!(
+            "task {} belongs to block {}: the result of block {} does not exist before the block has ended",
+            task.id, block.id, block.id
+        );
+        if again {
+            diagnostics
+                .warning(used.at, message)
+                .also(block.at, "the block")
+                .help("the result is that of the earlier pass, and the first pass has none");
+            return true;
+        }
+        let error = diagnostics
+            .error(used.at, message)
+            .also(block.at, "the block");
+        if workflow
+            .owner_of(ix)
+            .is_some_and(|(b, _)| is_check(workflow, b, ix))
+        {
+            error.help(
+                "a wave check sees what its own command finds out; `fail_fast=` bounds failures",
+            );
+        } else if matches!(block.kind, TaskKind::Parallel(_)) {
+            error.help("use it in a task after the block; `fail_fast=` bounds failures");
+        } else {
+            error.help("use it in a task after the block");
+        }
+        true
+    }
+
     fn is_impossible(&mut self, ix: Ix, used: Ix) -> bool {
         let (task, target) = (&self.workflow.tasks[ix], &self.workflow.tasks[used]);
         let (here, there) = (outermost(self.workflow, ix), outermost(self.workflow, used));
