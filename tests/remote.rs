@@ -1036,6 +1036,93 @@ fn ssh_hosts_are_contacted_where_ssh_would_connect() {
     );
 }
 
+/// A host that only blocks use that leave it out does not refuse the run, which finds
+/// it unreachable.
+#[test]
+fn a_block_leaves_out_hosts_that_do_not_resolve() {
+    let sandbox = Sandbox::new();
+    sandbox.program(
+        "bin/ssh",
+        "#!/bin/sh\nfor a; do case $a in -G) exit 1;; *.invalid|127.0.0.9) echo unknown >&2; exit 255;; esac; done\n\
+         shift $(($# - 1)); exec setsid -w sh -c \"$1\"\n",
+    );
+    sandbox.program(
+        "bin/ping",
+        "#!/bin/sh\nfor host; do :; done\ntest $host != 127.0.0.9\n",
+    );
+    let block = |hosts: &str, keys: &str| {
+        format!("task=0\ntype=parallel\nhostnames={hosts}\nexec=ssh\ncommand=true\n{keys}\n")
+    };
+    let member = "task=1\nhostname=a.invalid\nexec=ssh\ncommand=true\n\
+                  task=2\nhostname=127.0.0.2\nexec=ssh\ncommand=true\n";
+    let of_tasks = |keys: &str| format!("task=0\ntype=parallel\ntasks=1,2\n{keys}\n{member}");
+    let (one, two) = ("a.invalid,127.0.0.[2-4]", "a.invalid,b.invalid,127.0.0.2");
+    let elsewhere = "task=5\nhostname=a.invalid\nexec=ssh\ncommand=true\n";
+    let unreached = "127.0.0.9,127.0.0.[2-4]";
+    for (tasks, options, code, warned) in [
+        (block(one, "unreachable=skip"), &["-r"][..], 0, "a.invalid"),
+        (
+            block(one, "unreachable=skip\nwaves=1,rest"),
+            &["-r"],
+            10,
+            "a.invalid",
+        ),
+        (
+            block(one, "unreachable=skip\nretry_count=1\nretry_delay=0s"),
+            &["-r"],
+            0,
+            "a.invalid",
+        ),
+        (block(one, "unreachable=25%"), &["-r"], 0, "a.invalid"),
+        (of_tasks("unreachable=skip"), &["-r"], 0, "a.invalid"),
+        (of_tasks("unreachable=50%"), &["-r"], 0, "a.invalid"),
+        (
+            block("a.invalid", "unreachable=skip"),
+            &["-r"],
+            10,
+            "a.invalid",
+        ),
+        (
+            block(unreached, "unreachable=skip"),
+            &["-r", "-c"],
+            0,
+            "127.0.0.9",
+        ),
+        (block(one, "unreachable=24%"), &["-r"], 60, ""),
+        (block(two, "unreachable=50%"), &["-r"], 60, ""),
+        (of_tasks("unreachable=49%"), &["-r"], 60, ""),
+        (block(one, ""), &["-r"], 60, ""),
+        (of_tasks(""), &["-r"], 60, ""),
+        (block(one, "unreachable=skip") + elsewhere, &["-r"], 60, ""),
+        (block(unreached, ""), &["-r", "-c"], 60, ""),
+    ] {
+        let ran = run_with_bin(&sandbox, &tasks, options);
+        assert_eq!(ran.code, code, "{tasks}\n{ran:?}");
+        let warning = format!("warning: host validation: {warned}: ");
+        let is_warned = ran.stderr.contains(&warning) && ran.stderr.contains("as unreachable\n");
+        assert_eq!(is_warned, code != 60, "{tasks}\n{ran:?}");
+        if code != 60 {
+            let log = sandbox.log();
+            assert!(
+                log.contains(&format!("Host validation: {warned}: ")),
+                "{log}"
+            );
+        }
+    }
+    let ran = run_with_bin(
+        &sandbox,
+        &block(one, "unreachable=skip"),
+        &["--validate-only"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in [
+        "Host DNS resolution passed (3/4 hosts; 1 left out)\n",
+        "   a.invalid: no address found; left out as unreachable\n",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}\n{}", ran.stdout);
+    }
+}
+
 #[test]
 fn unknown_hosts_are_found_before_anything_runs() {
     let sandbox = Sandbox::new();

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::task::nodeset;
 use crate::text::diagnostic::{Category, DiagnosticList, Plural};
 
 /// How a check ended.
@@ -21,6 +22,8 @@ pub struct ValidationSummary {
     pub checks: Vec<(String, CheckResult)>,
     /// Each failure: a host and the reason.
     pub failures: Vec<(String, String)>,
+    /// The hosts that failed a check but do not refuse the run, and the reason.
+    pub left_out: Vec<(String, String)>,
     /// 0, 20, 24, 60 or 61.
     pub code: i32,
 }
@@ -73,27 +76,48 @@ impl ValidationSummary {
         }
     }
 
-    /// Adds a check and its failures. The first failed check sets the code.
+    /// Adds a check, its failures and the hosts it leaves out. The first failed check
+    /// sets the code.
     pub fn add(
         &mut self,
         what: &str,
         unit: &str,
         all: usize,
-        failed: Vec<(String, String)>,
+        [failed, left_out]: [Vec<(String, String)>; 2],
         code: i32,
     ) {
         let (word, sign) = match failed.is_empty() {
             true => ("passed", CheckResult::Passed),
             false => ("failed", CheckResult::Failed),
         };
-        self.checks.push((
-            format!("{what} {word} ({}/{all} {unit})", all - failed.len()),
-            sign,
-        ));
+        let good = all - failed.len() - left_out.len();
+        let without = match left_out.len() {
+            0 => String::new(),
+            count => format!("; {count} left out"),
+        };
+        let line = format!("{what} {word} ({good}/{all} {unit}{without})");
+        self.checks.push((line, sign));
         if sign == CheckResult::Failed && self.code == exit::OK {
             self.code = code;
         }
         self.failures.extend(failed);
+        self.left_out.extend(left_out);
+    }
+
+    /// A line for each reason why hosts are left out, with those hosts.
+    pub fn left_out_lines(&self) -> Vec<String> {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (host, reason) in &self.left_out {
+            match reasons.iter_mut().find(|(r, _)| r == reason) {
+                Some((_, hosts)) => hosts.push(host),
+                None => reasons.push((reason, vec![host])),
+            }
+        }
+        let line = |(reason, hosts): &(&str, Vec<&str>)| {
+            let (hosts, reason) = (nodeset::fold(hosts), super::safe_text::line(reason));
+            format!("{hosts}: {reason}; left out as unreachable")
+        };
+        reasons.iter().map(line).collect()
     }
 
     /// Adds a check that was not made.
@@ -116,6 +140,7 @@ impl ValidationSummary {
             hosts: hosts.hosts,
             checks: both.cloned().collect(),
             failures: hosts.failures.clone(),
+            left_out: hosts.left_out.clone(),
             code: match self.code {
                 exit::OK => hosts.code,
                 code => code,
@@ -171,6 +196,9 @@ fn draw(summary: &ValidationSummary, signs: bool) -> String {
         out.push_str(&format!("{sign}{text}\n"));
     }
     out.push_str(&reasons(summary));
+    for line in summary.left_out_lines() {
+        out.push_str(&format!("   {line}\n"));
+    }
     let was_skipped = summary
         .checks
         .iter()

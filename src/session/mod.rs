@@ -12,6 +12,7 @@ pub mod ending;
 pub mod instance;
 pub mod journal_file;
 pub mod journal_header;
+pub mod left_out_hosts;
 pub mod load;
 pub mod mail_once;
 pub mod opening;

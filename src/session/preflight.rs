@@ -11,6 +11,7 @@ use crate::plan::hosts::hosts_of_task;
 use crate::plan::programs;
 use crate::plan::recipe::{self, Recipe};
 use crate::report::log::{Log, LogLevel};
+use crate::report::print::complain;
 use crate::report::validation_summary::{self, CheckResult, ValidationSummary};
 use crate::run::capture::Spool;
 use crate::run::connection_limit::ConnectionLimit;
@@ -20,8 +21,10 @@ use crate::run::interrupt::{self, Interrupt};
 use crate::run::pool::Pool;
 use crate::run::process_context::ProcessContext;
 use crate::run::sys;
+use crate::session::left_out_hosts::LeftOutHosts;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
+use crate::task::Ix;
 use crate::task::nodeset::{self, HostFilter};
 use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
@@ -87,8 +90,9 @@ pub fn check_hosts(
         log.write(LogLevel::Warn, text);
         return Ok(());
     }
+    warn_of_left_out(loaded, &summary, log);
     if summary.code == exit::OK {
-        let hosts = Plural(summary.hosts, "host");
+        let hosts = Plural(summary.hosts - summary.left_out.len(), "host");
         log.write(LogLevel::Info, &format!("Host validation passed ({hosts})"));
         return Ok(());
     }
@@ -103,6 +107,18 @@ pub fn check_hosts(
         },
         ..Refusal::new(summary.code, why)
     })
+}
+
+/// Warns in the log of hosts that the run begins without, and on the console if no
+/// refusal shows them there; not in a quiet run, which names them at its end.
+fn warn_of_left_out(loaded: &Loaded, summary: &ValidationSummary, log: &mut Log) {
+    let is_shown = summary.code == exit::OK && !loaded.invocation.quiet;
+    for line in summary.left_out_lines() {
+        log.write(LogLevel::Warn, &format!("Host validation: {line}"));
+        if is_shown {
+            complain(format_args!("tasker: warning: host validation: {line}"));
+        }
+    }
 }
 
 /// Contacts the hosts without `-r`, with everything that guards a run.
@@ -232,9 +248,18 @@ fn resolvable(hosts: &[Arc<ContactHost>]) -> Vec<Arc<ContactHost>> {
 /// check is left out of the next ones, so that it is reported once.
 fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut ValidationSummary) {
     let (patience, stop) = (patience(), check.stop);
+    let loaded = check.loaded;
+    let optional = LeftOutHosts::new(&loaded.workflow, check.selection, |ix, host| {
+        exec_type(loaded, ix, Some(host)).is_some_and(|exec| !exec.is_local())
+    });
     let mut add = |what: &str, unit: &str, report: ContactReport, code: i32| {
         if report.checked > 0 {
-            findings.add(what, unit, report.checked, report.failures, code);
+            let left_out = &findings.left_out;
+            let split = match code {
+                exit::HOST => split_failures(report.failures, left_out, &optional),
+                _ => [report.failures, Vec::new()],
+            };
+            findings.add(what, unit, report.checked, split, code);
         }
     };
     let report = contact::resolve_all(&resolvable(&left), patience, stop);
@@ -249,6 +274,26 @@ fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut 
     add("Exec type tests", "tests", report, exit::EXEC_TYPE);
 }
 
+/// The failures that refuse the run, and those of hosts that it begins without,
+/// given those that an earlier check left out.
+fn split_failures(
+    failures: Vec<(String, String)>,
+    before: &[(String, String)],
+    optional: &LeftOutHosts,
+) -> [Vec<(String, String)>; 2] {
+    let failed = failures.iter().chain(before).map(|(h, _)| h.as_str());
+    let left_out = optional.among(&failed.collect());
+    let refuses: Vec<bool> = failures
+        .iter()
+        .map(|(host, _)| !left_out.contains(host.as_str()))
+        .collect();
+    let mut split = [Vec::new(), Vec::new()];
+    for (failure, refuses) in failures.into_iter().zip(refuses) {
+        split[usize::from(!refuses)].push(failure);
+    }
+    split
+}
+
 fn remove_failed(hosts: &mut Vec<Arc<ContactHost>>, report: &ContactReport) {
     let failed: HashSet<&str> = report.failures.iter().map(|(h, _)| h.as_str()).collect();
     hosts.retain(|h| !failed.contains(h.name.as_str()));
@@ -261,6 +306,18 @@ fn patience() -> Duration {
     set.filter(|t| !t.is_zero()).unwrap_or(PATIENCE)
 }
 
+/// How the task's command runs on the host, if that is known before the run.
+fn exec_type(loaded: &Loaded, ix: Ix, host: Option<&str>) -> Option<Arc<ExecType>> {
+    let command = || loaded.workflow.tasks[ix].command();
+    match &loaded.workflow.recipes[ix] {
+        Recipe::Ready { exec, .. } => Some(exec.clone()),
+        Recipe::Late if command().is_some_and(|c| c.exec.is_none()) => {
+            recipe::default_exec(host, &loaded.defaults)
+        }
+        _ => None,
+    }
+}
+
 /// The distinct hosts that are known before the run, and how many commands use
 /// each exec type, by its name.
 fn targets(
@@ -270,16 +327,11 @@ fn targets(
     let mut order: Vec<ContactHost> = Vec::new();
     let mut places: HashMap<Cow<str>, usize> = HashMap::new();
     let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
-    for (task, recipe) in loaded.workflow.tasks.iter().zip(&loaded.workflow.recipes) {
+    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
         for host in hosts_of_task(&loaded.workflow, selection, task) {
-            let exec = match recipe {
-                Recipe::Ready { exec, .. } => Some(exec.clone()),
-                Recipe::Late if task.command().is_some_and(|c| c.exec.is_none()) => {
-                    recipe::default_exec(host.as_deref(), &loaded.defaults)
-                }
-                _ => None,
+            let Some(exec) = exec_type(loaded, ix, host.as_deref()) else {
+                continue;
             };
-            let Some(exec) = exec else { continue };
             match counts.iter_mut().find(|(e, _)| e.name() == exec.name()) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((exec.clone(), 1)),
