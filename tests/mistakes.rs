@@ -508,3 +508,143 @@ fn comments_after_numbers_ids_and_durations_are_none_of_the_value() {
     let ran = check(text);
     assert_eq!(ran.code, 0, "{ran:?}");
 }
+
+/// Asserts that the key, on the last line of the file, has that mistake and no other.
+#[track_caller]
+fn assert_key_mistake(task: &str, key: &str, message: &str, help: &str) {
+    let before = "task=1\nexec=local\ncommand=echo web3\nsuccess=exit_0\n";
+    let ran = check(&format!("{before}task=5\n{task}\n{key}\n"));
+    assert_eq!(ran.code, 20, "{key}{ran:?}");
+    assert!(
+        ran.stderr.contains(&format!(": error: {message}")),
+        "{key}{ran:?}"
+    );
+    assert!(
+        ran.stderr.contains(&format!("= help: {help}")),
+        "{key}{ran:?}"
+    );
+    assert!(ran.stderr.contains(": 1 error, "), "{key}{ran:?}");
+}
+
+const COMMAND: &str = "exec=local\ncommand=true";
+const HOSTS: &str = "type=parallel\nhostnames=web[1-3]\nexec=local\ncommand=echo @hostname@";
+
+#[test]
+fn a_quoted_text_alone_is_not_a_condition() {
+    for (task, key) in [
+        (COMMAND, r#"failure="exit_1""#),
+        (COMMAND, r#"condition="@1_exit@ = 0""#),
+        (COMMAND, r#"condition="@1_success@""#),
+        (COMMAND, "success='stdout ~ x'"),
+        (COMMAND, r#"next="exit_0""#),
+        (COMMAND, r#"failure="stdout~ERROR" | exit_1"#),
+        (COMMAND, r#"success=exit_0 & !("stdout ~ x")"#),
+        (COMMAND, r#"success=exit_0 AND "stdout ~ x" OR exit_1"#),
+        (HOSTS, r#"success="all_success""#),
+    ] {
+        assert_key_mistake(
+            task,
+            key,
+            "a quoted text is not a condition\n",
+            "remove the quotes\n",
+        );
+    }
+    for fine in [
+        r#"success="x" = @1_stdout@"#,
+        r#"success="@1_stdout@" = web3"#,
+        "condition=@1_success@",
+    ] {
+        let first = "task=1\nexec=local\ncommand=echo web3\n";
+        let ran = check(&format!("{first}task=2\n{COMMAND}\n{fine}\n"));
+        assert_eq!((ran.code, ran.stderr.lines().count()), (0, 1), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_test_that_never_changes_is_reported() {
+    for (key, message) in [
+        (
+            r#"failure="stdout" ~ ERR"#,
+            "`stdout` in quotes is a text, not an operand",
+        ),
+        (
+            "success=exit ~ 1 2",
+            "`exit` is a number and never contains `1 2`",
+        ),
+        (
+            "success=exit = 300",
+            "`exit` is from 0 to 255, or -1, and never equals `300`",
+        ),
+        (
+            "failure=exit != -2",
+            "`exit` is from 0 to 255, or -1, and never equals `-2`",
+        ),
+        (
+            "failure=skipped",
+            "`skipped` is never true here: a skipped task is not judged",
+        ),
+        (
+            "next=exit_0 | skipped",
+            "`skipped` is never true here: a skipped task is not judged",
+        ),
+    ] {
+        let ran = check(&format!("task=1\n{COMMAND}\n{key}\n"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let warning = format!(": warning: {message}\n");
+        assert!(ran.stderr.contains(&warning), "{key}{ran:?}");
+        assert!(ran.stderr.contains("0 errors, 1 warning\n"), "{ran:?}");
+    }
+    for fine in [
+        "exit = -1",
+        "exit = 255",
+        "exit ~ 1",
+        "exit ~ @hostname@",
+        "'1'=1",
+    ] {
+        let ran = check(&format!("task=1\n{COMMAND}\nsuccess={fine}\n"));
+        assert_eq!((ran.code, ran.stderr.lines().count()), (0, 1), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_host_where_there_is_none_is_an_error() {
+    let none = "`@hostname@` has no value here";
+    let excluded = "to leave a host out, exclude it from `hostnames=`";
+    assert_key_mistake(HOSTS, "condition=@hostname@ != web3", none, excluded);
+    let whole = "`success=` without a block's counts judges each host by itself";
+    for key in [
+        "next=all_success & @hostname@ != web3",
+        "success=all_success | @hostname@ = web3",
+        "failure=any_success & @hostname@ = web3",
+    ] {
+        assert_key_mistake(HOSTS, key, none, whole);
+    }
+    let other = "the host of another task is `@ID_hostname@`";
+    let conditional = "type=conditional\nif_true_tasks=6";
+    let member = "task=6\nexec=local\ncommand=true";
+    for (task, key) in [
+        ("type=decision", "success=@hostname@ = web3"),
+        (
+            "type=decision\nsuccess='1'=1",
+            "condition=@hostname@ = web3",
+        ),
+        (
+            conditional,
+            &*format!("condition=@hostname@ = web3\n{member}"),
+        ),
+        (
+            "type=parallel\ntasks=6",
+            &*format!("condition=@hostname@ = web3\n{member}"),
+        ),
+    ] {
+        assert_key_mistake(task, key, none, other);
+    }
+    // Each host's copy, and a command, have one.
+    for fine in [
+        format!("{HOSTS}\nsuccess=stdout = @hostname@\nenv.X=@hostname@\nstdin=@hostname@"),
+        format!("{COMMAND}\ncondition=@hostname@ = localhost\nnext=@hostname@ ~ local"),
+    ] {
+        let ran = check(&format!("task=1\n{fine}\n"));
+        assert_eq!((ran.code, ran.stderr.lines().count()), (0, 1), "{ran:?}");
+    }
+}

@@ -3,14 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::keys::{self, KindSet};
-use super::model::{Deferrable, Ix};
+use super::model::{Criterion, Deferrable, Ix};
 use super::raw::RawTask;
 use super::resolve::Resolver;
-use crate::text::condition::Expr;
+use crate::text::condition::{Expr, ResultState, Test};
 use crate::text::diagnostic::Diagnostic;
 use crate::text::scanner::Pair;
 use crate::text::source::Span;
-use crate::text::template::Template;
+use crate::text::template::{self, Template};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -251,7 +251,58 @@ impl<'r, 'a> KeyReader<'r, 'a> {
             expr = expr.with_own_result(own);
         }
         self.check_scope(&expr, scope);
+        self.check_skipped(&expr);
         Some(expr)
+    }
+
+    /// Warns of `skipped` in a criterion: a task that is skipped is not judged.
+    fn check_skipped(&mut self, expr: &Expr) {
+        let mut found = Vec::new();
+        expr.for_each_test(&mut |test, at| {
+            if *test == Test::Is(ResultState::Skipped) {
+                found.push(at);
+            }
+        });
+        for at in found {
+            let message = "`skipped` is never true here: a skipped task is not judged";
+            self.warning(at, message);
+        }
+    }
+
+    /// Reports `@hostname@` where there is no host. `success` is what judges the task.
+    pub fn check_hostname_uses(&mut self, success: Option<&Criterion>) {
+        let tests_block = success.is_some_and(|c| c.expr.is_about_block());
+        let mut found = Vec::new();
+        for (key, pair) in &self.raw.pairs {
+            if key.on & self.kind == 0 || has_host(self.kind, key.name, tests_block) {
+                continue;
+            }
+            let text = self.resolver.sources.snippet(pair.value);
+            template::parse(text, pair.value, &mut |written| {
+                if written.name == "hostname" {
+                    found.push((key.name, written.at));
+                }
+                Vec::new()
+            });
+        }
+        for (key, at) in found {
+            let (why, help) = match self.kind {
+                keys::HOSTS => (
+                    format!("`{key}` is evaluated once for the whole block"),
+                    match key {
+                        "condition" => LEAVE_OUT,
+                        _ => "`success=` without a block's counts judges each host by itself",
+                    },
+                ),
+                keys::COMMAND => (format!("`{key}` itself sets it"), ""),
+                kind => (
+                    format!("{} has no host", keys::describe_kind(kind)),
+                    "the host of another task is `@ID_hostname@`",
+                ),
+            };
+            self.error(at, format!("`@hostname@` has no value here: {why}"))
+                .help(help);
+        }
     }
 
     /// Reports tests of results that do not exist where the condition is evaluated.
@@ -280,6 +331,21 @@ impl<'r, 'a> KeyReader<'r, 'a> {
         for (at, message) in wrong {
             self.error(at, message);
         }
+    }
+}
+
+const LEAVE_OUT: &str = "to leave a host out, exclude it from `hostnames=`, as in `web[1-5],!web3`; `success=` judges each host";
+
+/// Whether `@hostname@` has a value in that key of a task of that kind.
+fn has_host(kind: KindSet, key: &str, tests_block: bool) -> bool {
+    match (kind, key) {
+        (_, "description") => true,
+        (keys::HOSTS, "success" | "failure") => !tests_block,
+        (keys::HOSTS, key) => {
+            !["condition", "next", "loop_break", "return", "hostnames"].contains(&key)
+        }
+        (keys::COMMAND, key) => key != "hostname",
+        _ => false,
     }
 }
 

@@ -17,6 +17,18 @@ const PARALLEL: KindSet = TASKS | HOSTS;
 const RUNS: KindSet = COMMAND | HOSTS;
 const ANY: KindSet = COMMAND | PARALLEL | CONDITIONAL | DECISION | BARE;
 
+/// What a message calls a task of that kind.
+pub fn describe_kind(kind: KindSet) -> &'static str {
+    match kind {
+        COMMAND => "a command",
+        TASKS => "a block over `tasks=`",
+        HOSTS => "a block over `hostnames=`",
+        CONDITIONAL => "a conditional block",
+        DECISION => "a decision",
+        _ => "a task that runs nothing",
+    }
+}
+
 /// A key of tasks.
 pub struct TaskKey {
     pub name: &'static str,

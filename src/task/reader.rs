@@ -50,6 +50,7 @@ impl KeyReader<'_, '_> {
         };
         let success = self.success(criterion_scope);
         self.check_decision();
+        self.check_hostname_uses(success.as_ref());
         let routing = self.routing(scope);
         let repeat = self.repeat(&routing, scope).map(Box::new);
         let retry = self.retry();
@@ -158,14 +159,7 @@ impl KeyReader<'_, '_> {
 
     /// Warns about keys that do not apply to this kind of task.
     fn check_keys(&mut self, kind: KindSet) {
-        let what = match kind {
-            keys::COMMAND => "a command",
-            keys::TASKS => "a block over `tasks=`",
-            keys::HOSTS => "a block over `hostnames=`",
-            keys::CONDITIONAL => "a conditional block",
-            keys::DECISION => "a decision",
-            _ => "a task that runs nothing",
-        };
+        let what = keys::describe_kind(kind);
         for (key, pair) in &self.raw.pairs {
             if key.on & kind != 0 || (kind == keys::HOSTS && key.name == "tasks") {
                 continue;

@@ -251,6 +251,11 @@ impl Operand {
         *self == Operand::Duration || self.field() == Some(Field::Duration)
     }
 
+    /// Whether it is a task's exit code.
+    pub fn is_exit(&self) -> bool {
+        *self == Operand::Exit || self.field() == Some(Field::Exit)
+    }
+
     /// Whether it can be nothing but a number, or empty.
     pub fn is_number(&self) -> bool {
         match self {

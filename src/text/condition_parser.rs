@@ -330,16 +330,35 @@ impl Parser<'_> {
         let op = self.op()?;
         let test = match left {
             LeftSide::Word(word) => self.keyword(&word, op, span)?,
-            LeftSide::Value(value) => match op {
+            LeftSide::Value { quoted: true, .. } if op.is_none() && self.ends_test() => {
+                let message = "a quoted text is not a condition";
+                return Err(SyntaxError::new(span, message).with_help("remove the quotes"));
+            }
+            LeftSide::Value { value, quoted } => match op {
                 None => Test::Truth(Operand::Value(value)),
                 Some(op) if op.orders() && !can_be_number(&value) => {
                     let what = format!("a number before `{op}`");
                     return Err(SyntaxError::new(span, expected(&what, &value.shown(None))));
                 }
-                Some(op) => self.comparison(Operand::Value(value), op)?,
+                Some(op) => {
+                    let operand = Some(value.shown(None)).filter(|text| quoted && is_operand(text));
+                    let test = self.comparison(Operand::Value(value), op)?;
+                    if let (Some(operand), Test::Compare { right, .. }) = (operand, &test)
+                        && written_text(&right.value).is_some()
+                    {
+                        let message = format!("`{operand}` in quotes is a text, not an operand");
+                        self.warn(span, message, "remove the quotes");
+                    }
+                    test
+                }
             },
         };
         Ok(Expr::Test(Box::new(test), span))
+    }
+
+    /// Whether a connective, a parenthesis or the end is next.
+    fn ends_test(&self) -> bool {
+        self.peek(0).is_none_or(|c| "&|)".contains(c)) || self.at_word("AND") || self.at_word("OR")
     }
 
     /// The position of the symbol before the next one.
@@ -376,7 +395,7 @@ impl Parser<'_> {
             }
         }
         match (quoted || atoms, word.is_empty()) {
-            (true, _) => Ok(LeftSide::Value(value)),
+            (true, _) => Ok(LeftSide::Value { value, quoted }),
             (false, false) => Ok(LeftSide::Word(word)),
             (false, true) => Err(self.wrong("expected a condition", "")),
         }
@@ -525,6 +544,17 @@ impl Parser<'_> {
             let (left, right) = (left.shown(), right.shown(None));
             let message = format!("`{left}` is a number and never equals `{right}`");
             self.warn(at, message, "");
+        } else if matches!(op, Op::Equal | Op::Unequal)
+            && left.is_exit()
+            && written_text(right).is_some_and(|code| !code.is_empty() && !is_exit_code(&code))
+        {
+            let (left, right) = (left.shown(), right.shown(None));
+            let message = format!("`{left}` is from 0 to 255, or -1, and never equals `{right}`");
+            self.warn(at, message, "");
+        } else if !op.compares() && left.is_number() && !has_only_number_characters(right) {
+            let (left, right) = (left.shown(), right.shown(None));
+            let message = format!("`{left}` is a number and never contains `{right}`");
+            self.warn(at, message, "");
         } else if !op.compares() && right.known().is_some_and(|text| text.is_empty()) {
             let message = "the text to search for is empty, so the test is undecided";
             self.warn(at, message.into(), "");
@@ -628,16 +658,33 @@ impl Parser<'_> {
 
 /// Whether the value can be a number in some run. Data is known only then.
 fn can_be_number(value: &Template) -> bool {
+    match written_text(value) {
+        Some(whole) => is_number(whole.as_bytes()),
+        None => has_only_number_characters(value),
+    }
+}
+
+/// The value, if it consists of the author's text only.
+fn written_text(value: &Template) -> Option<String> {
     let texts = value.pieces.iter().map(|piece| match piece {
         Piece::Text { text, .. } => Some(text.as_str()),
         Piece::Data { .. } | Piece::Reference { .. } => None,
     });
-    match texts.clone().collect::<Option<String>>() {
-        Some(whole) => is_number(whole.as_bytes()),
-        None => texts
-            .flatten()
-            .all(|text| text.bytes().all(|b| b"+-.0123456789".contains(&b))),
-    }
+    texts.collect()
+}
+
+/// Whether no character that is known before a run rules out a number.
+fn has_only_number_characters(value: &Template) -> bool {
+    value.pieces.iter().all(|piece| match piece {
+        Piece::Text { text, .. } => text.bytes().all(|b| b"+-.0123456789".contains(&b)),
+        Piece::Data { .. } | Piece::Reference { .. } => true,
+    })
+}
+
+/// Whether the number can be a task's exit code: 0 to 255, or -1 without one.
+fn is_exit_code(number: &str) -> bool {
+    let number = number.parse::<f64>();
+    number.is_ok_and(|n| n.fract() == 0.0 && (-1.0..=255.0).contains(&n))
 }
 
 /// A duration that is written out, as a number of seconds; other values unchanged.
@@ -658,7 +705,12 @@ fn in_seconds(value: Template) -> Template {
 
 enum LeftSide {
     Word(String),
-    Value(Template),
+    Value { value: Template, quoted: bool },
+}
+
+/// Whether the text is the name of an operand.
+fn is_operand(text: &str) -> bool {
+    OPERANDS.iter().any(|(w, _)| w.eq_ignore_ascii_case(text))
 }
 
 /// The error for a word that is not a keyword, with what was probably meant.
