@@ -235,6 +235,15 @@ fn an_empty_result_never_leaves_a_path_without_its_last_part() {
         "exec=shell\ncommand=for f in /srv/@0_stdout@; do ./mark $f; done",
         "exec=shell\ncommand=case x in x) ./mark /srv/@0_stdout@;; esac",
         "exec=shell\ncommand=cd /srv/@0_stdout@ && ./mark -rf *",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@$N",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@${N}/*",
+        "exec=shell\ncommand=./mark /srv/$N@0_stdout@",
+        "exec=shell\ncommand=./mark \"/srv/@0_stdout@$(true)\"",
+        "exec=shell\ncommand=./mark /srv/`true`@0_stdout@${N:-\"$N\"}",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@$1$@$''",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@/.",
+        "exec=local\ncommand=./mark /srv/@0_stdout@/./",
+        "exec=local\ncommand=./mark /srv/@0_stdout@/.",
     ];
     for task in refused {
         let ran = run(&sandbox, &format!("{before}task=1\n{task}\n"), &[]);
@@ -254,6 +263,11 @@ fn an_empty_result_never_leaves_a_path_without_its_last_part() {
         assert_eq!(ran.code, 0, "{meant}: {}", ran.stderr);
         assert!(sandbox.exists("ran"), "{meant}");
     }
+    // What only the shell knows is shown as it is written.
+    let script = "exec=shell\ncommand=./mark ${UNSET}$N/\"$(true)\"@0_stdout@";
+    let ran = run(&sandbox, &format!("{before}task=1\n{script}\n"), &[]);
+    let left = "`@0_stdout@` is empty and leaves `${UNSET}$N/$(...)`";
+    assert!(ran.stderr.contains(left), "{}", ran.stderr);
     // Elsewhere an empty output is an output.
     let free = [
         "exec=local\ncommand=./mark @0_stdout@ /srv/",
@@ -262,6 +276,12 @@ fn an_empty_result_never_leaves_a_path_without_its_last_part() {
         "exec=local\ncommand=./mark\nstdin=/srv/@0_stdout@",
         "exec=shell\ncommand=./mark \"@0_stdout@\" /srv/",
         "exec=shell\ncommand=[ -n \"@0_stdout@\" ] || ./mark /srv/*",
+        "exec=shell\ncommand=./mark \"empty: @0_stdout@ in /srv/$N\"",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@$#",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@$((1))",
+        "exec=shell\ncommand=./mark /srv/@0_stdout@'$N'",
+        "exec=shell\ncommand=./mark x@0_stdout@$N",
+        "exec=local\ncommand=./mark /srv/@0_stdout@..",
         "exec=shell\ncommand=./mark '{\"a\":1,\"b\":\"@0_stdout@\"}'",
     ];
     for task in free {
@@ -466,23 +486,28 @@ fn a_rehearsal_does_not_take_an_output_for_empty() {
 }
 
 /// Random words of a script are refused if and only if bash, with nothing in place of
-/// the result, gets a word that ends in `/`.
+/// the result, gets a word that ends in `/`, or could if its expansions are empty.
 #[test]
 fn a_script_is_refused_where_bash_would_see_a_path_without_its_end() {
     let pieces = [
         "/srv/",
         "/",
         "x",
-        "R",
-        "R",
-        "R",
+        "%",
+        "%",
+        "%",
+        "$N",
+        "${N}",
+        "$(printf E)",
+        "`printf E`",
+        "/.",
         "\"",
         "'",
         "\\/",
         " ",
-        "\"/srv/R\"",
-        "'R'",
-        "\"R\"",
+        "\"/srv/%\"",
+        "'%'",
+        "\"%\"",
         "; words ",
         " && words ",
         "=",
@@ -502,11 +527,11 @@ fn a_script_is_refused_where_bash_would_see_a_path_without_its_end() {
             continue;
         };
         let id = expected.len() + 1;
-        let script = line.replace('R', "@0_stdout@");
+        let script = line.replace('%', "@0_stdout@");
         tasks += &format!(
             "task={id}\nexec=shell\ncommand=words() {{ :; }}; echo > ran-{id}; words {script}\nnext=always\n"
         );
-        let refused = words.iter().any(|w| w.replace('R', "").ends_with('/'));
+        let refused = words.iter().any(|w| can_lose_its_end(w));
         expected.push((id, script, refused));
     }
     let sandbox = sandbox();
@@ -521,14 +546,27 @@ fn a_script_is_refused_where_bash_would_see_a_path_without_its_end() {
     assert!((50..250).contains(&refused), "{refused}");
 }
 
-/// The words of the line that contain the result, `R`; `None` if there is none, or
+/// Whether the word, without the result `%`, ends in `/`; or whether all that can be
+/// empty at its end, the result and expansions (`E`), leaves a `/` or `/.`.
+fn can_lose_its_end(word: &str) -> bool {
+    let bare = word.replace(['%', 'E'], "");
+    let mut end = bare.as_str();
+    while let Some(shorter) = end.strip_suffix('/').or(end.strip_suffix("/.")) {
+        end = shorter;
+    }
+    let before_result = word[..word.rfind('%').unwrap_or(0)].replace(['%', 'E'], "");
+    word.replace('%', "").ends_with('/') || (end != bare && before_result.len() >= end.len())
+}
+
+/// The words of the line that contain the result, `%`; `None` if there is none, or
 /// for bash it is not a valid line.
 fn words_with_result(line: &str) -> Option<Vec<String>> {
-    // In tasker `\\` before a result is itself; in bash it would quote the `R`.
-    if !line.contains('R') || line.contains("\\R") {
+    // In tasker `\\` before a result is itself; in bash it would quote the `%`. A name
+    // in it would be another variable.
+    if !line.contains('%') || line.contains("\\%") || line.contains("$Nx") {
         return None;
     }
-    let script = format!("words() {{ printf '%s\\0' \"$@\"; }}; words {line}");
+    let script = format!("N=E; words() {{ printf '%s\\0' \"$@\"; }}; words {line}");
     let output = Command::new("bash")
         .args(["-c", &script])
         .output()
@@ -536,7 +574,7 @@ fn words_with_result(line: &str) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let words: Vec<String> = text
         .split('\0')
-        .filter(|w| w.contains('R'))
+        .filter(|w| w.contains('%'))
         .map(String::from)
         .collect();
     (output.status.success() && !words.is_empty()).then_some(words)

@@ -347,7 +347,7 @@ impl Filler<'_> {
             ),
         ];
         for (name, value) in &command.env {
-            self.check_path(value, false)?;
+            self.check_path(value, false, &[])?;
             let value = self.limited(value, name.len() + 1, &format!("env.{name}"))?;
             out.push((name.clone(), value));
         }
@@ -365,7 +365,7 @@ impl Filler<'_> {
         let words: Result<Vec<Vec<u8>>, String> = payload
             .iter()
             .map(|word| {
-                self.check_path(word, false)?;
+                self.check_path(word, false, &[])?;
                 self.word_bytes(word)
             })
             .collect();
@@ -407,7 +407,7 @@ impl Filler<'_> {
         variables: &[Variable],
     ) -> Result<FilledCommand, String> {
         for word in &script.words {
-            self.check_path(&word.text, word.expands)?;
+            self.check_path(&word.text, word.expands, &word.unknown)?;
         }
         let host = &self.evaluation.context.hostname;
         let mut values = Vec::new();
@@ -462,16 +462,16 @@ impl Filler<'_> {
 
     /// The value of a path; no result in it is missing or leaves a part out.
     fn path(&self, value: &Template) -> Result<Vec<u8>, String> {
-        self.check_path(value, false)?;
+        self.check_path(value, false, &[])?;
         required::fill(value, self.evaluation)
     }
 
-    fn check_path(&self, word: &Template, expands: bool) -> Result<(), String> {
+    fn check_path(&self, word: &Template, expands: bool, unknown: &[usize]) -> Result<(), String> {
         // What is missing is the better reason.
         required::check(word, self.evaluation)?;
         match self.pretended {
             true => Ok(()),
-            false => required::check_path(word, expands, self.evaluation),
+            false => required::check_path(word, expands, unknown, self.evaluation),
         }
     }
 

@@ -37,11 +37,17 @@ pub fn check(value: &Template, evaluation: &Evaluation) -> Result<(), String> {
 }
 
 /// Checks that no empty result leaves a path without its last part: `/srv/@0_stdout@`
-/// must not become `/srv/`. `expands` says that a shell makes several words of it.
+/// must not become `/srv/`. `expands` says that a shell makes several words of it;
+/// `unknown` are the pieces of which only the shell knows whether they are empty.
 ///
 /// # Errors
 /// As for `fill`.
-pub fn check_path(word: &Template, expands: bool, evaluation: &Evaluation) -> Result<(), String> {
+pub fn check_path(
+    word: &Template,
+    expands: bool,
+    unknown: &[usize],
+    evaluation: &Evaluation,
+) -> Result<(), String> {
     let empty = results_without_default(word).find(|(task, field, _)| {
         let (task, field) = (*task, *field);
         let to = Reference::Field { task, field };
@@ -50,7 +56,9 @@ pub fn check_path(word: &Template, expands: bool, evaluation: &Evaluation) -> Re
     let Some((_, _, written)) = empty else {
         return Ok(());
     };
-    if !expands && !word.fill(evaluation).ends_with(b"/") {
+    let loses_end =
+        word.fill(evaluation).ends_with(b"/") || may_lose_its_end(word, unknown, evaluation);
+    if !expands && !loses_end {
         return Ok(());
     }
     let left: String = word.shown(Some(evaluation)).chars().take(SHOWN).collect();
@@ -58,6 +66,31 @@ pub fn check_path(word: &Template, expands: bool, evaluation: &Evaluation) -> Re
     Err(format!(
         "`{written}` is empty and leaves `{left}`; {remedy}"
     ))
+}
+
+/// Whether nothing but an empty result, and what can be empty as well, follows the last
+/// `/` of the word or precedes a `/` or `/.` at its end.
+fn may_lose_its_end(word: &Template, unknown: &[usize], evaluation: &Evaluation) -> bool {
+    let (mut kept, mut empty) = (Vec::new(), None);
+    for (index, piece) in word.pieces.iter().enumerate() {
+        match piece {
+            _ if unknown.binary_search(&index).is_ok() => {}
+            Piece::Text { text, .. } => kept.extend_from_slice(text.as_bytes()),
+            Piece::Data { bytes, .. } => kept.extend_from_slice(bytes),
+            Piece::Reference { to, default, .. } => {
+                let value = evaluation.value_within(*to, default.as_deref(), SHOWN);
+                if value.is_empty() && default.is_none() && matches!(to, Reference::Field { .. }) {
+                    empty = Some(kept.len());
+                }
+                kept.extend_from_slice(&value);
+            }
+        }
+    }
+    let mut end = kept.as_slice();
+    while let Some(shorter) = end.strip_suffix(b"/").or_else(|| end.strip_suffix(b"/.")) {
+        end = shorter;
+    }
+    end.len() < kept.len() && empty.is_some_and(|at| at >= end.len())
 }
 
 /// The references to results that have no default, each as it is written.

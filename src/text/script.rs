@@ -31,12 +31,54 @@ pub struct Script {
 /// A word of a script, to see what is left of it when a result is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScriptWord {
-    /// Without its quotes and without `*` and `?`. `$` replaces what only the shell
-    /// knows.
+    /// Without its quotes and without `*` and `?`.
     pub text: Template,
+    /// The pieces that only the shell knows and that can be empty, such as `${NAME}`
+    /// and `$(...)`, by their index.
+    pub unknown: Vec<usize>,
     /// The shell makes several words of it (`{a,b}`).
     pub expands: bool,
     has_brace: bool,
+}
+
+impl ScriptWord {
+    fn push_char(&mut self, c: char, at: Span, secret: bool) {
+        match self.ends_unknown() {
+            true => self.push_piece(c.into(), at, secret),
+            false => self.text.push_char(c, at, secret),
+        }
+    }
+
+    /// Begins a piece whose value only the shell knows, as it is shown.
+    fn push_unknown(&mut self, shown: &str, at: Span, secret: bool) {
+        self.push_piece(shown.into(), at, secret);
+        self.unknown.push(self.text.pieces.len() - 1);
+    }
+
+    /// Adds a character to the piece that `push_unknown` began.
+    fn extend_unknown(&mut self, c: char, secret: bool) {
+        if self.ends_unknown()
+            && let Some(Piece::Text {
+                text, secret: all, ..
+            }) = self.text.pieces.last_mut()
+        {
+            text.push(c);
+            *all |= secret;
+        }
+    }
+
+    fn ends_unknown(&self) -> bool {
+        (self.unknown.last()).is_some_and(|last| last + 1 == self.text.pieces.len())
+    }
+
+    fn push_piece(&mut self, text: String, at: Span, secret: bool) {
+        self.text.pieces.push(Piece::Text {
+            text,
+            at,
+            direct: false,
+            secret,
+        });
+    }
 }
 
 /// The name of a shell variable, numbered from 1.
@@ -105,6 +147,8 @@ struct Scanner<'a> {
     refused: Option<SyntaxError>,
     /// The words that are being read, one for each open `Commands`.
     unquoted: Vec<ScriptWord>,
+    /// How many characters that follow belong to the `$NAME` just begun.
+    in_name: usize,
     script: Script,
 }
 
@@ -148,7 +192,7 @@ pub fn scan(value: &Template) -> Result<Script, SyntaxError> {
                 // It would change the meaning of the variable: `\"`, `$"`, `$$`.
                 scanner.script.text.push_char('\\', at, secret);
                 scanner.script.text.push_char(c, at, secret);
-                scanner.unquoted_word().text.push_char(c, at, secret);
+                scanner.unquoted_word().push_char(c, at, secret);
                 scanner.at_word_start = false;
                 scanner.word.push(c);
             }
@@ -375,7 +419,18 @@ impl<'a> Scanner<'a> {
             Some(next) if c == '\\' => next,
             _ => c,
         };
+        if self.is_expansion() {
+            return self.unquoted_word().extend_unknown(c, secret);
+        }
+        if self.in_name > 0 {
+            self.in_name -= 1;
+            return self.unquoted_word().extend_unknown(c, secret);
+        }
         match (self.top(), c) {
+            (Context::Commands { .. } | Context::Double, '$') => self.add_expansion(at, secret),
+            (Context::Commands { .. } | Context::Double, '`') => {
+                self.unquoted_word().push_unknown("`", at, secret)
+            }
             (
                 Context::Commands { .. },
                 ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>',
@@ -383,19 +438,74 @@ impl<'a> Scanner<'a> {
             (Context::Commands { .. }, '\'' | '"' | '*' | '?') | (Context::Double, '"') => {}
             (Context::Commands { .. } | Context::Double, '\\') if escaped == '\n' => {}
             (Context::Commands { .. } | Context::Double, '\\') => {
-                self.unquoted_word().text.push_char(escaped, at, secret)
+                self.unquoted_word().push_char(escaped, at, secret)
             }
             (Context::Commands { .. }, '{' | ',') => {
                 let word = self.unquoted_word();
-                word.text.push_char(c, at, secret);
+                word.push_char(c, at, secret);
                 word.has_brace |= c == '{';
                 word.expands |= word.has_brace && c == ',';
             }
             (Context::Single, '\'') => {}
             (Context::Commands { .. } | Context::Double | Context::Single, c) => {
-                self.unquoted_word().text.push_char(c, at, secret)
+                self.unquoted_word().push_char(c, at, secret)
             }
             _ => {}
+        }
+    }
+
+    /// Whether what is read is inside `${...}` or backquotes, or is arithmetic, so that
+    /// it is no part of the word.
+    fn is_expansion(&self) -> bool {
+        let around = self.open.iter().rev().map(|(c, _)| *c);
+        around
+            .take_while(|c| !matches!(c, Context::Commands { .. }))
+            .any(|c| {
+                matches!(
+                    c,
+                    Context::Parameter
+                        | Context::Backquote
+                        | Context::Arithmetic { .. }
+                        | Context::AnsiC
+                )
+            })
+    }
+
+    /// Adds what a `$` begins to the word.
+    fn add_expansion(&mut self, at: Span, secret: bool) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let in_double = self.top() == Context::Double;
+        let shown = match (self.peek(0), self.peek(1)) {
+            // These are never empty.
+            (Some('('), Some('(')) => return self.add_shown("$((...))", at, secret),
+            (Some('['), _) => return self.add_shown("$[...]", at, secret),
+            (Some('\''), Some('\'')) if !in_double => return,
+            (Some('\''), _) if !in_double => return self.add_shown("$'...'", at, secret),
+            (Some('"'), _) if !in_double => return,
+            (Some('('), _) => "$(...)",
+            (Some('{'), _) => "${",
+            (Some(c @ ('?' | '#' | '$')), _) => {
+                self.in_name = 1;
+                return self.add_shown(&format!("${c}"), at, secret);
+            }
+            (Some(c), _) if "@*!-".contains(c) || c.is_ascii_digit() => {
+                self.in_name = 1;
+                "$"
+            }
+            (Some(c), _) if is_name(c) => {
+                self.in_name = (0..)
+                    .take_while(|n| self.peek(*n).is_some_and(is_name))
+                    .count();
+                "$"
+            }
+            _ => return self.add_shown("$", at, secret),
+        };
+        self.unquoted_word().push_unknown(shown, at, secret);
+    }
+
+    fn add_shown(&mut self, shown: &str, at: Span, secret: bool) {
+        for c in shown.chars() {
+            self.unquoted_word().push_char(c, at, secret);
         }
     }
 
