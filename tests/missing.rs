@@ -671,3 +671,46 @@ fn a_branch_task_has_only_an_earlier_result_of_its_conditional() {
         }
     }
 }
+
+#[test]
+fn a_handler_is_warned_of_subtasks_that_may_not_start() {
+    let sandbox = sandbox();
+    let warnings = |keys: &str, handler: &str| {
+        let tasks = format!(
+            "task=0\ntype=parallel\ntasks=1,2,3\non_failure=90\n{keys}\ntask=1\nexec=local\ncommand=false\n\
+             task=2\nexec=local\ncommand=true\ntask=3\nexec=local\ncommand=true\ntask=4\nreturn=0\n\
+             task=90\nexec=local\n{handler}\nreturn=1\n"
+        );
+        sandbox.file("tasks.txt", &tasks);
+        sandbox.output(&["--validate-only", "tasks.txt"]).stderr
+    };
+    for (keys, first, second) in [
+        ("fail_fast=true", None, Some("fail_fast")),
+        ("fail_fast=50%\nmax_parallel=3", None, Some("fail_fast")),
+        ("waves=1", None, Some("waves")),
+        ("waves=2,rest", None, None),
+        ("block_timeout=5", None, Some("block_timeout")),
+        ("timeout=5", None, Some("timeout")),
+        ("timeout=5\nmax_parallel=1", None, Some("timeout")),
+        ("timeout=5\nmax_parallel=2", None, None),
+        ("fail_fast=false", None, None),
+        ("max_parallel=1", None, None),
+    ] {
+        for (task, limit) in [(1, first), (2, second)] {
+            let told = warnings(keys, &format!("command=echo @{task}_stdout@"));
+            let warning = format!("task 90 needs a result of task {task}, which is not started");
+            assert_eq!(told.contains(&warning), limit.is_some(), "{keys}: {told}");
+            if let Some(key) = limit {
+                let reason = format!("which is not started if `{key}` ends its block first");
+                assert!(told.contains(&reason), "{keys}: {told}");
+            }
+            for free in [
+                format!("command=echo @{task}_stdout:-none@"),
+                format!("command=echo @{task}_stdout@\ncondition=@{task}_outcome@ = ok"),
+            ] {
+                let told = warnings(keys, &free);
+                assert!(!told.contains("which is not started"), "{free}: {told}");
+            }
+        }
+    }
+}

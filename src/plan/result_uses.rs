@@ -6,7 +6,8 @@ use super::graph::{Edge, Graph, Node, To, node, task_of};
 use super::recipe::Recipe;
 use super::task_ends::{Case, can_be_false};
 use super::workflow::Workflow;
-use crate::task::{Ix, ResultUse, Task, TaskKind};
+use crate::task::values::Wave;
+use crate::task::{Deferrable, Ix, Members, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::DiagnosticList;
 
 /// How many steps the searches for paths can take, so that a huge file is still
@@ -308,6 +309,8 @@ impl UseChecker<'_> {
         let failures = self.failures_before(ix, used.task);
         let why = if !failures.is_empty() {
             format!("has not run if task {} fails", ids(workflow, &failures))
+        } else if let Some(limit) = self.limit_on_starts(ix, used.task) {
+            format!("is not started if `{limit}` ends its block first")
         } else if task.finally && workflow.first() != Some(outermost(workflow, used.task)) {
             "has not run if the run ends before it".into()
         } else if let Some(block) = self.branch_of(ix, used.task) {
@@ -378,6 +381,21 @@ impl UseChecker<'_> {
         matches!(self.workflow.tasks[block].kind, TaskKind::Conditional(_)).then_some(block)
     }
 
+    /// The key that can end the block of the used task before that task has started,
+    /// if the other one is a handler or a final task outside of the block.
+    fn limit_on_starts(&self, ix: Ix, used: Ix) -> Option<&'static str> {
+        let here = outermost(self.workflow, ix);
+        let is_outside = here != outermost(self.workflow, used);
+        if !is_outside || !(self.workflow.tasks[ix].finally || self.reached[node(here, true)]) {
+            return None;
+        }
+        let subtasks = owners(self.workflow, used);
+        let blocks = owners(self.workflow, used).skip(1);
+        subtasks
+            .zip(blocks)
+            .find_map(|(subtask, block)| limit_before(&self.workflow.tasks[block], subtask))
+    }
+
     /// The tasks whose failure leads to a handler although the used task has not run.
     fn failures_before(&mut self, ix: Ix, used: Ix) -> Vec<Ix> {
         let (here, there) = (outermost(self.workflow, ix), outermost(self.workflow, used));
@@ -441,6 +459,41 @@ impl UseChecker<'_> {
         }
         from
     }
+}
+
+/// The key of a parallel block that can end it before this subtask has started.
+fn limit_before(block: &Task, subtask: Ix) -> Option<&'static str> {
+    let TaskKind::Parallel(parallel) = &block.kind else {
+        return None;
+    };
+    let Members::Tasks(subtasks) = &parallel.members else {
+        return None;
+    };
+    // The first one always starts, as do those that start together with it.
+    let before = subtasks.iter().position(|ix| *ix == subtask)? as u64;
+    let is_braked = !matches!(parallel.fail_fast, None | Some(Deferrable::Known(None)));
+    let has_slot =
+        matches!(parallel.max_parallel, Some(Deferrable::Known(slots)) if before < slots.into());
+    let in_first_wave = match &parallel.waves {
+        None => true,
+        Some(Deferrable::Known(waves)) => {
+            matches!(waves.first(), Some(Wave::Count(size)) if before < *size)
+        }
+        Some(Deferrable::Deferred { .. }) => false,
+    };
+    let is_timed = parallel.block_timeout.is_some() && !has_slot;
+    let timeout = match block.has_key("block_timeout") {
+        true => "block_timeout",
+        false => "timeout",
+    };
+    [
+        ("fail_fast", is_braked),
+        ("waves", !in_first_wave),
+        (timeout, is_timed),
+    ]
+    .into_iter()
+    .find(|(_, ends)| *ends && before > 0)
+    .map(|(key, _)| key)
 }
 
 /// The dominators among tasks, with both nodes of a task merged. A path that passes
