@@ -714,3 +714,27 @@ fn a_handler_is_warned_of_subtasks_that_may_not_start() {
         }
     }
 }
+
+#[test]
+fn a_default_of_a_host_set_is_hosts_and_ranges() {
+    let sandbox = sandbox();
+    let before = "task=0\nexec=local\ncommand=echo web9\ncondition=false\n";
+    for (set, sign, column) in [
+        ("@0_stdout:-!web1@", "!", 22),
+        ("web[1-2],@0_stdout:-!web1@", "!", 31),
+        ("@0_stdout:-web3, !web1@", "!", 28),
+        ("@0_stdout:-file:hosts@", "file:", 22),
+        ("web1,@0_stdout:-web2,file:hosts@", "file:", 32),
+    ] {
+        let block = format!("task=1\ntype=parallel\nhostnames={set}\nexec=local\ncommand=./mark\n");
+        let ran = run(&sandbox, &format!("{before}{block}"), &[]);
+        let told = format!("tasks.txt:7:{column}: error: `{sign}` in a default");
+        assert!(ran.stderr.contains(&told), "{set}: {}", ran.stderr);
+        assert!(!sandbox.exists("ran"), "{set}");
+    }
+    for set in ["web[1-2],!@0_stdout:-web1@", "@0_stdout:-web[1-2],db@"] {
+        let block = format!("task=1\ntype=parallel\nhostnames={set}\nexec=local\ncommand=./mark\n");
+        let ran = run(&sandbox, &format!("{before}{block}"), &[]);
+        assert_eq!(ran.code, 0, "{set}: {}", ran.stderr);
+    }
+}

@@ -16,7 +16,7 @@ use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, expected};
 use crate::text::nearest::{did_you_mean, nearest};
 use crate::text::source::Span;
-use crate::text::template::Template;
+use crate::text::template::{Piece, Template};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -294,6 +294,7 @@ impl KeyReader<'_, '_> {
         let Some(value) = self.nonempty("hostnames") else {
             return Template::default();
         };
+        self.check_default_hosts(&value);
         let (Some(text), Some(at)) = (value.known_text(), self.value_span("hostnames")) else {
             return value;
         };
@@ -321,6 +322,28 @@ impl KeyReader<'_, '_> {
             }
         }
         value
+    }
+
+    /// A default in a node set is hosts and ranges: it removes no host and reads no file.
+    fn check_default_hosts(&mut self, value: &Template) {
+        for piece in &value.pieces {
+            let Piece::Reference {
+                default: Some(text),
+                at,
+                ..
+            } = piece
+            else {
+                continue;
+            };
+            let refused = ["!", "file:"].into_iter().find(|sign| text.contains(sign));
+            if let Some(sign) = refused {
+                let from = self.snippet(*at).find(sign).unwrap_or_default();
+                self.error(
+                    at.part(from, from + sign.len()),
+                    format!("`{sign}` in a default; a default in `hostnames` is hosts and ranges"),
+                );
+            }
+        }
     }
 
     fn conditional(&mut self) -> Conditional {
