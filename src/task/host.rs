@@ -52,7 +52,7 @@ fn check_port_and_zone(host: &str) -> Result<(), String> {
     let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
     if is_port && (!name.contains(':') || name.ends_with(']')) {
         return Err(format!(
-            "`{host}` names a port, but a host name cannot; set the port {port} for `{name}` in ssh_config(5)"
+            "`{host}`: a host name cannot include a port; set port {port} for `{name}` in ssh_config(5)"
         ));
     }
     Ok(())
