@@ -94,7 +94,7 @@ command=touch ran
 
 task=30
 type=conditional
-condition=@10_success_count@>=2 & @hostname@!=x
+condition=@10_success_count@>=2 & @fetch_hostname@!=x
 if_true_tasks=31
 if_false_tasks=32,33
 
