@@ -11,6 +11,7 @@ mod dominators;
 pub mod durations;
 pub mod exec;
 mod fall_throughs;
+pub mod fingerprints;
 pub mod flow;
 pub mod graph;
 pub mod hosts;

@@ -93,6 +93,17 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// What the plan's id and the fingerprints of tasks call it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            EntryKind::Command => "command",
+            EntryKind::Tasks { .. } | EntryKind::Hosts { .. } => "parallel",
+            EntryKind::Conditional => "conditional",
+            EntryKind::Decision => "decision",
+            EntryKind::Bare => "runs nothing",
+        }
+    }
+
     /// The node set of a block over hosts, without hosts that are not selected.
     pub fn node_set(&self) -> Option<&str> {
         match self {

@@ -64,14 +64,7 @@ fn describe_task(out: &mut String, entry: &PlanEntry) {
     let mut fact = |key: &str, value: &dyn Display| {
         let _ = writeln!(out, "task {id} {key}: {}", printable(&value.to_string()));
     };
-    let kind = match &entry.kind {
-        EntryKind::Command => "command",
-        EntryKind::Tasks { .. } | EntryKind::Hosts { .. } => "parallel",
-        EntryKind::Conditional => "conditional",
-        EntryKind::Decision => "decision",
-        EntryKind::Bare => "runs nothing",
-    };
-    fact("type", &kind);
+    fact("type", &entry.kind.label());
     if let Some(name) = &entry.name {
         fact("name", name);
     }
@@ -124,7 +117,8 @@ fn describe_task(out: &mut String, entry: &PlanEntry) {
     }
 }
 
-fn group_name(group: MemberGroup) -> &'static str {
+/// The key that lists these members.
+pub fn group_name(group: MemberGroup) -> &'static str {
     match group {
         MemberGroup::Subtasks => "subtasks",
         MemberGroup::Check => "wave_check",

@@ -447,6 +447,11 @@ pub mod tests {
 
     /// The workflow of a file without errors.
     pub fn workflow(text: &str) -> Workflow {
+        workflow_with(text, &defaults()).0
+    }
+
+    /// The same with these defaults, and its sources.
+    pub fn workflow_with(text: &str, defaults: &Defaults) -> (Workflow, SourceMap) {
         let mut sources = SourceMap::default();
         let file = sources.add(Source::new("t", text.to_string()));
         let mut diagnostics = DiagnosticList::default();
@@ -459,9 +464,9 @@ pub mod tests {
             &sources,
             &mut diagnostics,
         );
-        let recipes = recipe::prepare(&tasks, &defaults(), &mut diagnostics);
+        let recipes = recipe::prepare(&tasks, defaults, &mut diagnostics);
         let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.draw(&sources));
-        workflow
+        (workflow, sources)
     }
 }
