@@ -432,6 +432,7 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasks.txt", "unreachable=skip", "unreachable=5%"),
     ("tasks.txt", "unreachable=skip\n", ""),
     ("tasks.txt", "block_timeout=600", "block_timeout=601"),
+    ("tasks.txt", "tasks=31,32", "tasks=31,32\non_resume=repeat"),
     ("tasks.txt", "tasks=31,32", "tasks=32,31"),
     ("tasks.txt", "success_count@ > 1", "success_count@ > 2"),
     ("tasks.txt", "min_success=1", "min_success=2"),

@@ -236,13 +236,15 @@ mod tests {
     use crate::task::nodeset::HostFilter;
     use std::time::Duration;
 
+    type FingerprintList = Vec<(u32, String)>;
+
     /// The fingerprints of a file and what it uses of `tasker.conf`; `;` separates its
     /// lines.
     fn both(
         text: &str,
         defaults: &Defaults,
         selection: &HostFilter,
-    ) -> (Vec<(u32, String)>, Vec<(String, String)>) {
+    ) -> (FingerprintList, Vec<(String, String)>) {
         let (workflow, sources) = workflow_with(&text.replace(';', "\n"), defaults);
         let outline = Outline::new(PlanBasis {
             workflow: &workflow,
@@ -257,13 +259,13 @@ mod tests {
         )
     }
 
-    fn of(text: &str) -> Vec<(u32, String)> {
+    fn fingerprints(text: &str) -> FingerprintList {
         both(text, &defaults(), &HostFilter::default()).0
     }
 
     /// The ids of the tasks that are not the same in both files.
     fn changed(old: &str, new: &str) -> Vec<u32> {
-        let (old, new) = (of(old), of(new));
+        let (old, new) = (fingerprints(old), fingerprints(new));
         let new = new.into_iter().filter(|one| !old.contains(one));
         new.map(|(id, _)| id).collect()
     }
@@ -303,7 +305,7 @@ mod tests {
             limit: Some(["w2".to_string()].into()),
             ..HostFilter::default()
         };
-        assert_eq!(both(text, &defaults(), &limited).0, of(text));
+        assert_eq!(both(text, &defaults(), &limited).0, fingerprints(text));
         assert_eq!(changed(text, &text.replace("1-3", "1-4")), [1]);
         let text = "task=1;type=parallel;tasks=2,3;task=2;exec=local;command=a;\
             task=3;exec=local;command=b";

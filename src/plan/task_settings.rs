@@ -54,6 +54,9 @@ pub fn collect(task: &Task, sources: &SourceMap, in_branch: bool) -> Vec<TaskSet
     settings.deferrable("sleep", task.sleep.as_ref(), |t| {
         (!t.is_zero()).then_some(SettingValue::Time(*t))
     });
+    if task.repeats_on_resume {
+        settings.add_text("on_resume", "repeat");
+    }
     settings.routing(in_branch);
     settings.found
 }

@@ -44,6 +44,7 @@ impl Workflow {
             check_member(&file.tasks, ix, owners[ix], diagnostics);
             check_targets(&file.tasks, task, &owners, diagnostics);
             check_final(&file.tasks, task, owners[ix], diagnostics);
+            check_on_resume(&file.tasks, task, owners[ix], diagnostics);
             check_uses(&file.tasks, ix, diagnostics);
         }
         check_beginning(&file.tasks, &owners, diagnostics);
@@ -342,6 +343,41 @@ fn check_final(
         if let Some(block) = block {
             error.also(block.at, "the block");
         }
+    }
+}
+
+/// Only what the flow itself runs is run again after final tasks: a block as a whole,
+/// and a final task whenever a run ends (SPEC §3.7).
+fn check_on_resume(
+    tasks: &[Task],
+    task: &Task,
+    owner: Option<Owner>,
+    diagnostics: &mut DiagnosticList,
+) {
+    let Some(at) = task.find_key("on_resume") else {
+        return;
+    };
+    let block = owner.map(|owner| &tasks[owner.block]);
+    let (why, help) = match (block, owner) {
+        _ if task.in_finals => (
+            format!("task {} runs whenever the run ends", task.id),
+            "leave it out: it is for a task whose work a final task undoes".to_string(),
+        ),
+        (
+            Some(block),
+            Some(Owner {
+                conditional: false, ..
+            }),
+        ) => (
+            format!("task {} runs only as a part of block {}", task.id, block.id),
+            format!("give it to block {}", block.id),
+        ),
+        _ => return,
+    };
+    let message = format!("{why}: `on_resume` would protect nothing here");
+    let error = diagnostics.error(at, message).help(help);
+    if let Some(block) = block {
+        error.also(block.at, "the block");
     }
 }
 

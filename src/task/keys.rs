@@ -71,6 +71,7 @@ pub const KEYS: &[TaskKey] = &[
     key("retry_failed", COMMAND | PARALLEL | CONDITIONAL, true),
     key("retry_on", COMMAND | PARALLEL | CONDITIONAL, true),
     key("finally", ANY, true),
+    key("on_resume", COMMAND | PARALLEL, true),
     key("sleep", ANY & !BARE, true),
     key("stdout_split", RUNS, false),
     key("stderr_split", RUNS, false),
@@ -88,7 +89,13 @@ pub const KEYS: &[TaskKey] = &[
 
 /// Keys that protect: where they could not, they are an error, not a warning (SPEC §1).
 /// `finally` applies to every kind of task.
-pub const PROTECTIVE: &[&str] = &["fail_fast", "unreachable", "waves", "wave_check"];
+pub const PROTECTIVE: &[&str] = &[
+    "fail_fast",
+    "unreachable",
+    "waves",
+    "wave_check",
+    "on_resume",
+];
 
 /// Every `env.NAME` is a key.
 pub const ENV: TaskKey = key("env.", RUNS, false);

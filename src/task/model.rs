@@ -29,6 +29,8 @@ pub struct Task {
     pub finally: bool,
     /// It is a final task or, at any depth, a member of one.
     pub in_finals: bool,
+    /// `on_resume=repeat`: it is run again where final tasks may have undone it.
+    pub repeats_on_resume: bool,
     pub sleep: Option<Deferrable<Duration>>,
     /// Every reference to another task's result.
     pub uses: Vec<ResultUse>,

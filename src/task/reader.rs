@@ -71,6 +71,7 @@ impl KeyReader<'_, '_> {
             retry,
             finally,
             in_finals: finally,
+            repeats_on_resume: self.known("on_resume", values::on_resume).is_some(),
             written: keys.map(|(k, p)| (k.name, p.value)).collect(),
             sleep: self.deferrable("sleep", values::pause),
             uses: std::mem::take(&mut self.resolver.uses),
@@ -569,6 +570,7 @@ impl KeyReader<'_, '_> {
 fn needed_type(key: &str, kind: KindSet) -> &'static str {
     match key {
         "hostname" if kind == keys::HOSTS => "did you mean `hostnames`?",
+        "on_resume" if kind == keys::CONDITIONAL => "give it to the tasks of its branches",
         _ if kind != keys::COMMAND => "",
         "tasks" | "hostnames" => "is a `type=parallel` missing?",
         _ if keys::PROTECTIVE.contains(&key) => "is a `type=parallel` missing?",

@@ -225,6 +225,14 @@ pub fn unreachable(text: &str) -> Result<Unreachable, String> {
     }
 }
 
+/// `on_resume`: `repeat` is the only way that has to be written.
+pub fn on_resume(text: &str) -> Result<(), String> {
+    match text {
+        "repeat" => Ok(()),
+        _ => Err(expected("`repeat`", text)),
+    }
+}
+
 /// `waves`: numbers and percentages of hosts, separated by commas; `rest` only last.
 pub fn waves(text: &str) -> Result<Vec<Wave>, String> {
     let words = text.split(',').map(str::trim);
