@@ -94,8 +94,10 @@ pub struct Invocation {
     pub lock_wait: Option<Duration>,
     pub lock_skip: bool,
     pub splay: Option<Duration>,
-    /// Globals from `--set`, in order.
+    /// Globals from `--set`, those of the file first.
     pub settings: Vec<(String, String)>,
+    /// How many of them are the file's.
+    settings_in_file: usize,
     /// Results as JSON; the file if one was named.
     pub output_json: Option<Option<PathBuf>>,
     pub keep_output: Option<PathBuf>,
@@ -104,8 +106,6 @@ pub struct Invocation {
     pub color: Color,
     pub no_task_backup: bool,
     pub strict_env: bool,
-    /// The options of the command line that tell jobs with one task file apart.
-    pub job_options: Vec<String>,
     /// Options without effect that were given.
     pub ignored: Vec<&'static str>,
     /// Every option that was given, those of the file first.
@@ -157,6 +157,7 @@ impl Invocation {
                 *place = Some(*at);
             }
         }
+        invocation.settings_in_file = invocation.settings.len();
         let log_dir_of_file = invocation.log_dir.take();
         // The command line wins over the file. What the file excludes stays excluded.
         if typed.iter().any(|t| t.option.long == "limit") {
@@ -164,7 +165,6 @@ impl Invocation {
         }
         for typed in typed {
             invocation.kept_words.extend(typed.kept_words());
-            invocation.job_options.extend(typed.job_option());
             let long = typed.option.long;
             let value = typed.value.as_ref();
             invocation.given.push(GivenOption {
@@ -187,6 +187,11 @@ impl Invocation {
         }
         invocation.rule_out_run();
         Ok(invocation)
+    }
+
+    /// The globals that `--set` gives on the command line.
+    pub fn typed_settings(&self) -> &[(String, String)] {
+        &self.settings[self.settings_in_file..]
     }
 
     /// Drops `-r` next to an option that runs nothing (SPEC §6).
@@ -411,20 +416,6 @@ impl Typed {
             _ if self.option.value_is_optional => format!("--{long}={}", quote::shell_word(&value)),
             _ => format!("--{long} {}", quote::shell_word(&value)),
         })
-    }
-}
-
-impl Typed {
-    /// What distinguishes the job, if the option does; a secret only by its name.
-    fn job_option(&self) -> Option<String> {
-        let long = self.option.long;
-        let value = self.value.as_ref()?.to_string_lossy();
-        let name = value.split('=').next().unwrap_or("");
-        match long {
-            "set" if is_secret(name) => Some(format!("--set {name}")),
-            "set" | "limit" | "exclude" | "project" => Some(format!("--{long} {value}")),
-            _ => None,
-        }
     }
 }
 

@@ -4,30 +4,15 @@
 
 use crate::plan::flow::Policy;
 use crate::report::log_directory::mask_definitions;
-
 use crate::run::fields::since_1970;
 use crate::run::record::Header;
 use crate::run::walk::engine::Settings;
+use crate::session::identity::{same_value, short_hash};
 use crate::session::load::Loaded;
-use crate::task::globals::Global;
 use crate::task::nodeset::HostFilter;
 use crate::text::sha256;
 use std::collections::HashSet;
 use std::time::SystemTime;
-
-/// Stands for a value in a journal: the same for the same value.
-fn short_hash(value: &[u8]) -> String {
-    sha256::hex(value)[..16].to_string()
-}
-
-/// Stands for a global's value. A secret counts by its name, also within another.
-fn hash_global(global: &Global, value: &[u8]) -> String {
-    match (global.secret, global.has_secret()) {
-        (true, _) => "-".into(),
-        (false, true) => short_hash(global.shown().as_bytes()),
-        (false, false) => short_hash(value),
-    }
-}
 
 /// The options about failures, as a journal keeps them.
 pub fn policy_word(policy: Policy) -> &'static str {
@@ -72,7 +57,6 @@ pub fn new(loaded: &Loaded, run_id: &str, began: SystemTime, settings: &Settings
     let text = &loaded.sources.get(loaded.file).text;
     let masked = mask_definitions(text, loaded.mask());
     let line = |line: &str| short_hash(line.as_bytes())[..8].to_string();
-    let globals = loaded.workflow.globals.values();
     Header {
         version: env!("CARGO_PKG_VERSION").into(),
         run_id: run_id.into(),
@@ -84,9 +68,7 @@ pub fn new(loaded: &Loaded, run_id: &str, began: SystemTime, settings: &Settings
         limit: selection.limit.as_ref().map_or("-".into(), join_hosts),
         exclude: join_hosts(&selection.exclude),
         lines: masked.lines().map(line).collect(),
-        globals: globals
-            .map(|(name, global, value)| (name.to_string(), hash_global(global, &value)))
-            .collect(),
+        globals: loaded.identity.globals.clone(),
     }
 }
 
@@ -126,7 +108,7 @@ pub fn difference(then: &Header, now: &Header) -> Option<String> {
                     "the global {name} is not set now (--set {name}=...)"
                 ));
             }
-            Some(other) if other != *hash => {
+            Some(other) if !same_value(&other, hash) => {
                 return Some(format!("the global {name} has a different value"));
             }
             Some(_) => {}

@@ -9,6 +9,7 @@ use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
 use crate::session::config::{self, Config};
+use crate::session::identity::{self, Identity};
 use crate::session::ownership;
 use crate::session::refusal::{self, Refusal};
 use crate::session::validation::Validation;
@@ -38,6 +39,7 @@ pub struct Loaded {
     pub config: Config,
     pub workflow: Workflow,
     pub validation: Validation,
+    pub identity: Identity,
 }
 
 /// A file that cannot be run, and the options by which that is reported.
@@ -121,9 +123,12 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         &invocation,
         has_tasks,
     );
-    if let Some(text) = text {
-        validation.job = text;
-    }
+    let globals = &workflow.globals;
+    let identity = match &text {
+        Some(text) => Identity::of_text(text, globals, &invocation),
+        None => Identity::of_file(&name, globals, &invocation),
+    };
+    validation.job.clone_from(&identity.job);
     match validation.error() {
         Some(why) => Err(Box::new(Rejected::invalid(invocation, validation, why))),
         None => Ok(Loaded {
@@ -136,6 +141,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
             config,
             workflow,
             validation,
+            identity,
         }),
     }
 }
@@ -151,7 +157,7 @@ impl Rejected {
         let config = config.unwrap_or_else(|_| Config::without_file());
         let mut validation = Validation::of_unread(name, &invocation, &config);
         if let Some(text) = text {
-            validation.job = text;
+            validation.job = identity::job_of_text(&text, &invocation);
         }
         Rejected {
             validation,

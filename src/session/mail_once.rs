@@ -9,11 +9,11 @@ use crate::report::replace_file;
 use crate::report::{clock, endings, print, safe_text};
 use crate::run::interrupt::signal_name;
 use crate::run::run_end::RunEnd;
+use crate::session::identity::short_hash;
 use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::session::validation::Validation;
 use crate::text::diagnostic::{Plural, reason};
-use crate::text::sha256;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct Failure {
 impl Failure {
     pub fn of_end(loaded: &Loaded, end: &RunEnd, log: &Path) -> Failure {
         Failure {
-            key: hashed(&key_of(loaded, end)),
+            key: short_hash(key_of(loaded, end).as_bytes()),
             brief: brief_of(loaded, end),
             log: Some(log.display().to_string()),
         }
@@ -46,8 +46,9 @@ impl Failure {
             detail,
             ..
         } = refusal;
+        let failed = format!("refused {code}\n{why}\n{findings}\n{detail}");
         Failure {
-            key: hashed(&format!("refused {code}\n{why}\n{findings}\n{detail}")),
+            key: short_hash(failed.as_bytes()),
             brief: format!("{}; nothing was run", refusal.sentence()),
             log: refusal.log.as_ref().map(|l| l.display().to_string()),
         }
@@ -102,7 +103,7 @@ pub fn report(
         return show_in_full();
     }
     let now = SystemTime::now();
-    match note(invocation, validation, &failure.key, now) {
+    match note(validation, &failure.key, now) {
         Ok(Some(memory)) => {
             let since = since(&memory, now);
             let (times, brief) = (ordinal(memory.count), &failure.brief);
@@ -124,7 +125,7 @@ pub fn recovered(loaded: &Loaded) {
     if !is_wanted(&loaded.invocation) {
         return;
     }
-    if let Err(why) = forget(&loaded.invocation, &loaded.validation) {
+    if let Err(why) = forget(&loaded.validation) {
         complain(&loaded.validation, &format!("--mail-once: {why}"));
     }
 }
@@ -152,13 +153,8 @@ struct Memory {
 }
 
 /// Remembers the failure; returns what is remembered if it is the same as last time.
-fn note(
-    invocation: &Invocation,
-    validation: &Validation,
-    key: &str,
-    now: SystemTime,
-) -> Result<Option<Memory>, String> {
-    let path = memory_file(invocation, validation)?;
+fn note(validation: &Validation, key: &str, now: SystemTime) -> Result<Option<Memory>, String> {
+    let path = memory_file(validation)?;
     let (earlier, trouble) = match Memory::read(&path) {
         Ok(earlier) => (earlier, None),
         Err(why) => (None, Some(why)),
@@ -181,8 +177,8 @@ fn note(
     }
 }
 
-fn forget(invocation: &Invocation, validation: &Validation) -> Result<(), String> {
-    let path = memory_file(invocation, validation)?;
+fn forget(validation: &Validation) -> Result<(), String> {
+    let path = memory_file(validation)?;
     let now = SystemTime::now();
     let how = match Memory::read(&path) {
         Ok(None) => return Ok(()),
@@ -243,19 +239,15 @@ fn about(path: &Path, error: &io::Error) -> String {
     format!("`{}`: {}", path.display(), reason(error))
 }
 
-/// The job's memory. Jobs are told apart by the path of the task file and by the
-/// options of the command line. Those in the file are part of the file; its text is
-/// corrected after a failure.
-fn memory_file(invocation: &Invocation, validation: &Validation) -> Result<PathBuf, String> {
+/// The memory of the job, which stays the same when the file is corrected after a
+/// failure.
+fn memory_file(validation: &Validation) -> Result<PathBuf, String> {
     let directory = validation.memory_directory.clone();
     let directory = directory.ok_or_else(|| refusal::homeless().why)?;
     let log_dir = LogDirectory::new(directory, SystemTime::now());
-    let job = format!("{}\n{}", validation.job, invocation.job_options.join("\n"));
-    log_dir.mail_file(&hashed(&job)).map_err(|e| e.to_string())
-}
-
-fn hashed(text: &str) -> String {
-    sha256::hex(text.as_bytes())[..16].to_string()
+    log_dir
+        .mail_file(&validation.job)
+        .map_err(|e| e.to_string())
 }
 
 /// The time of day of the first failure, with the date unless it is today.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod destinations;
 pub mod dry_run;
 pub mod ending;
+pub mod identity;
 pub mod instance;
 pub mod journal_file;
 pub mod journal_header;

@@ -12,6 +12,7 @@ use crate::report::print::{complain, complain_raw};
 use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::sys;
 use crate::session::config::{ChosenDirectory, Config};
+use crate::session::identity;
 use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
@@ -26,8 +27,7 @@ pub struct Validation {
     pub name: String,
     /// Its real path if it has one, else the absolute one.
     pub real: PathBuf,
-    /// What tells this job from others: the absolute path as it was named, or for
-    /// standard input the text.
+    /// What tells this job from others; see `identity`.
     pub job: String,
     /// Who asked for it, from where: see `invoker::describe_user`.
     pub who: String,
@@ -55,7 +55,7 @@ impl Validation {
     /// Of a file that was not looked into.
     pub fn of_unread(name: &str, invocation: &Invocation, config: &Config) -> Validation {
         let absolute = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let real = std::fs::canonicalize(name).unwrap_or_else(|_| absolute.clone());
+        let real = std::fs::canonicalize(name).unwrap_or(absolute);
         let log_directory = config.log_directory(invocation.log_dir.as_deref());
         let typed = config.log_directory(invocation.typed_log_dir.as_deref());
         let memory_directory = typed
@@ -63,7 +63,7 @@ impl Validation {
             .map(|(path, _)| path);
         Validation {
             name: name.to_string(),
-            job: absolute.to_string_lossy().into_owned(),
+            job: identity::job_of_file(name, invocation),
             real,
             who: invoker::describe_user(&sys::own_name()),
             change: None,

@@ -40,6 +40,8 @@ pub struct Global {
     expanded: Template,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
+    /// Whether everything that it refers to has a value, at any depth.
+    is_expanded: bool,
     state: ExpansionState,
     used_at: Option<Span>,
 }
@@ -96,6 +98,7 @@ impl GlobalTable {
             expanded: Template::default(),
             refers_to: Vec::new(),
             unset: Vec::new(),
+            is_expanded: false,
             state: ExpansionState::Waiting,
             used_at: None,
         };
@@ -175,6 +178,7 @@ impl GlobalTable {
             depth: 0,
             refers_to: Vec::new(),
             unset: Vec::new(),
+            is_whole: true,
         };
         expansion.expand_text(sources.snippet(value), value);
         if !is_secret(name) {
@@ -185,6 +189,7 @@ impl GlobalTable {
             size,
             refers_to,
             unset,
+            is_whole,
             ..
         } = expansion;
         if self.size <= LARGEST_SUM && self.size + size > LARGEST_SUM {
@@ -200,6 +205,7 @@ impl GlobalTable {
                 global.expanded = Template { pieces };
             }
             (global.refers_to, global.unset) = (refers_to, unset);
+            global.is_expanded = is_whole;
             global.state = ExpansionState::Done;
         }
     }
@@ -292,6 +298,17 @@ impl Global {
         }
     }
 
+    /// Whether the whole value is known. An unused global can refer to a variable that is
+    /// not set.
+    pub fn is_expanded(&self) -> bool {
+        self.is_expanded
+    }
+
+    /// The value as it is written.
+    pub fn written<'a>(&self, sources: &'a SourceMap) -> &'a str {
+        sources.snippet(self.value)
+    }
+
     pub fn has_secret(&self) -> bool {
         self.secret || self.expanded.has_secret()
     }
@@ -352,6 +369,8 @@ struct Expansion<'a> {
     depth: usize,
     refers_to: Vec<String>,
     unset: Vec<(Span, String)>,
+    /// Nothing was left out for want of a value.
+    is_whole: bool,
 }
 
 impl Expansion<'_> {
@@ -450,6 +469,7 @@ impl Expansion<'_> {
 
     fn reference(&mut self, name: &str, at: Span) {
         let Some(inner) = self.globals.get(name) else {
+            self.is_whole = false;
             let near = self.diagnostics.suggest(name, self.globals.names());
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
@@ -459,6 +479,7 @@ impl Expansion<'_> {
             return;
         };
         self.refers_to.push(name.to_string());
+        self.is_whole &= inner.is_expanded;
         for piece in &inner.expanded.pieces {
             self.push(placed(piece, at, inner.secret));
         }
@@ -468,6 +489,7 @@ impl Expansion<'_> {
         let value = match environment(name, at, self.globals.strict) {
             Ok(value) => value,
             Err(message) => {
+                self.is_whole = false;
                 self.diagnostics.error(at, message);
                 return;
             }
@@ -485,7 +507,10 @@ impl Expansion<'_> {
                 self.expand_text(text, at);
                 self.depth -= 1;
             }
-            (None, None) => self.unset.push((at, name.to_string())),
+            (None, None) => {
+                self.is_whole = false;
+                self.unset.push((at, name.to_string()));
+            }
         }
     }
 }
