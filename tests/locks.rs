@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::process::Child;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command};
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
 /// Runs until the file `go` exists; `began` records that it runs.
@@ -20,6 +22,20 @@ fn holder(sandbox: &Sandbox) -> Child {
 fn release(sandbox: &Sandbox, holder: Child) {
     sandbox.file("go", "");
     assert_eq!(finish(holder).code, 0);
+}
+
+/// The names of the lock files.
+fn locks(sandbox: &Sandbox) -> Vec<String> {
+    let entries = std::fs::read_dir(sandbox.path.join("TASKER/locks"));
+    let names = entries.into_iter().flatten().flatten();
+    let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+fn from_stdin(sandbox: &Sandbox, text: &str) -> Child {
+    let file = File::open(sandbox.file("stdin.txt", text)).expect("the text");
+    let mut tasker = sandbox.tasker(&["-r", "--instance-check", "-"]);
+    tasker.stdin(file).spawn().expect("tasker starts")
 }
 
 fn tasker(sandbox: &Sandbox, options: &[&str]) -> Ran {
@@ -60,15 +76,40 @@ fn a_second_instance_is_refused_with_the_holder() {
 }
 
 #[test]
-fn another_file_or_other_globals_are_another_run() {
+fn a_job_is_the_path_and_what_the_command_line_gives() {
     let sandbox = Sandbox::new();
     let first = holder(&sandbox);
-    sandbox.file("tasks.txt", "X=1\ntask=1\nexec=local\ncommand=true @X@\n");
-    assert_eq!(tasker(&sandbox, &["--instance-check"]).code, 0);
-    assert_eq!(
-        tasker(&sandbox, &["--instance-check", "--set", "X=2"]).code,
-        0
-    );
+    let text = "DATE=$TODAY\nX=1\ntask=1\nexec=local\ncommand=true @X@ @DATE@\n";
+    sandbox.file("tasks.txt", text);
+    sandbox.file("other.txt", text);
+    std::os::unix::fs::symlink("tasks.txt", sandbox.path.join("link.txt")).expect("a link");
+    let run = |file: &str, options: &[&str]| {
+        let mut arguments = vec!["-r", "--instance-check"];
+        arguments.extend(options);
+        arguments.push(file);
+        let mut tasker = sandbox.tasker(&arguments);
+        tasker.env("TODAY", "friday");
+        Ran::from(tasker.output().expect("tasker runs")).code
+    };
+    // Neither an edited file, another date nor a link leads past the lock.
+    assert_eq!(run("tasks.txt", &[]), 25);
+    assert_eq!(run("./link.txt", &[]), 25);
+    assert_eq!(run("link.txt", &["--set", "X=2"]), 0);
+    assert_eq!(run("tasks.txt", &["--set", "X=$TODAY"]), 0);
+    assert_eq!(run("other.txt", &[]), 0);
+    release(&sandbox, first);
+    assert_eq!(run("link.txt", &[]), 0);
+    assert_eq!(locks(&sandbox), [""; 0], "each is removed at the end");
+}
+
+#[test]
+fn standard_input_is_a_job_by_its_text() {
+    let sandbox = Sandbox::new();
+    let first = from_stdin(&sandbox, HOLDS);
+    wait_for("the first instance", || sandbox.exists("began"));
+    assert_eq!(finish(from_stdin(&sandbox, HOLDS)).code, 25);
+    let other = from_stdin(&sandbox, "task=1\nexec=local\ncommand=true\n");
+    assert_eq!(finish(other).code, 0);
     release(&sandbox, first);
 }
 
@@ -185,4 +226,183 @@ fn resuming_an_active_run_respects_its_lock() {
     let ran = finish(second);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.read("began").lines().count(), 2, "it began afresh");
+}
+
+/// A file with a region, which the environment can set.
+const REGIONS: &str = "REGION=${WHERE:-eu}\ntask=1\nexec=shell\ncommand=echo @REGION@ >> done\n";
+
+/// An invocation with `--auto-recovery` that can run in another directory.
+fn recovering(sandbox: &Sandbox, options: &[&str], file: impl AsRef<Path>) -> Command {
+    let mut arguments = vec!["-r".to_string(), "--auto-recovery".into()];
+    arguments.extend(options.iter().map(|o| o.to_string()));
+    arguments.push(file.as_ref().display().to_string());
+    sandbox.tasker(&arguments)
+}
+
+fn code(mut tasker: Command) -> i32 {
+    Ran::from(tasker.output().expect("tasker runs")).code
+}
+
+/// Starts an instance that holds the lock of its work and runs nothing yet.
+fn holding(sandbox: &Sandbox, mut tasker: Command) -> Child {
+    let child = tasker.spawn().expect("tasker starts");
+    let name = format!("process {} on ", child.id());
+    wait_for("the lock of the work", || {
+        let mut names = locks(sandbox).into_iter();
+        names.any(|lock| {
+            sandbox
+                .read(&format!("TASKER/locks/{lock}"))
+                .starts_with(&name)
+        })
+    });
+    child
+}
+
+fn stop(child: Child) {
+    signal(child.id(), "TERM");
+    let ran = finish(child);
+    assert_eq!(ran.code, 143, "{ran:?}");
+}
+
+const LONG: &str = "--splay=24h";
+
+#[test]
+fn works_of_one_file_do_not_block_each_other() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", REGIONS);
+    let run = |options: &[&str]| recovering(&sandbox, options, "tasks.txt");
+    let eu = holding(&sandbox, run(&[LONG]));
+    let us = holding(&sandbox, run(&[LONG, "--set", "REGION=us"]));
+    assert_eq!(code(run(&[])), 25);
+    assert_eq!(code(run(&["--set", "REGION=eu"])), 25, "the same value");
+    assert_eq!(code(run(&["--set", "REGION=us"])), 25);
+    assert_eq!(code(run(&["--set", "REGION=jp"])), 0);
+    let in_region = |region: &str| {
+        let mut tasker = run(&[]);
+        tasker.env("WHERE", region);
+        code(tasker)
+    };
+    assert_eq!(in_region("us"), 25);
+    assert_eq!(in_region("br"), 0);
+    assert_eq!(sandbox.read("done"), "jp\nbr\n");
+    stop(eu);
+    stop(us);
+    assert_eq!(locks(&sandbox), [""; 0]);
+}
+
+#[test]
+fn the_lock_of_a_work_is_taken_without_an_option_and_cannot_be_forced() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", REGIONS);
+    let run = |options: &[&str]| recovering(&sandbox, options, "tasks.txt");
+    let first = holding(&sandbox, run(&[LONG]));
+    for options in [&[][..], &["--force-instance"], &["--lock-wait=50ms"]] {
+        let ran = Ran::from(run(options).output().expect("tasker runs"));
+        let holder = format!("is active: process {} on ", first.id());
+        assert_eq!(ran.code, 25, "{options:?} {ran:?}");
+        assert!(ran.stderr.contains(&holder), "{options:?} {ran:?}");
+    }
+    for option in ["--resume", "--finish-only"] {
+        assert_eq!(tasker(&sandbox, &[option]).code, 25, "{option}");
+    }
+    let skipped = tasker(&sandbox, &["--auto-recovery", "--lock-skip"]);
+    assert_eq!(
+        (
+            skipped.code,
+            skipped.stdout.as_str(),
+            skipped.stderr.as_str()
+        ),
+        (0, "", "")
+    );
+    // It is no matter of runs that continue none.
+    assert_eq!(tasker(&sandbox, &["--instance-check"]).code, 0);
+    let waiting = run(&["--lock-wait=60"]).spawn().expect("tasker starts");
+    stop(first);
+    assert_eq!(finish(waiting).code, 0);
+    assert_eq!(sandbox.read("done").lines().count(), 2);
+}
+
+#[test]
+fn a_work_goes_by_the_path_as_it_was_named() {
+    let sandbox = Sandbox::new();
+    sandbox.file("real/tasks.txt", REGIONS);
+    std::fs::create_dir(sandbox.path.join("real/sub")).expect("a directory");
+    let (real, link) = (sandbox.path.join("real"), sandbox.path.join("link"));
+    std::os::unix::fs::symlink("real", &link).expect("a link");
+    // In the real directory, with this `$PWD`.
+    let run = |named: &Path, options: &[&str], file: &str| {
+        let mut tasker = recovering(&sandbox, options, file);
+        tasker.current_dir(&real).env("PWD", named);
+        tasker
+    };
+    let by_link = holding(&sandbox, run(&link, &[LONG], "tasks.txt"));
+    let absolute = |directory: &Path| code(recovering(&sandbox, &[], directory.join("tasks.txt")));
+    assert_eq!(absolute(&link), 25);
+    assert_eq!(absolute(&real), 0);
+    assert_eq!(code(run(&link, &[], "./sub/../tasks.txt")), 25);
+    // What names another directory, or none, does not count.
+    for elsewhere in [&sandbox.path, Path::new("/nowhere"), Path::new("")] {
+        assert_eq!(code(run(elsewhere, &[], "tasks.txt")), 0, "{elsewhere:?}");
+    }
+    stop(by_link);
+}
+
+#[test]
+fn a_stale_lock_is_taken_and_a_lost_one_spares_that_of_the_next() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", REGIONS);
+    let run = |options: &[&str]| recovering(&sandbox, options, "tasks.txt");
+    let mut killed = holding(&sandbox, run(&[LONG]));
+    let lock = format!("TASKER/locks/{}", locks(&sandbox).remove(0));
+    killed.kill().expect("it runs");
+    killed.wait().expect("it ended");
+    assert!(sandbox.exists(&lock));
+    let first = holding(&sandbox, run(&[LONG]));
+    // If someone removes the file, nobody finds the lock any more.
+    std::fs::remove_file(sandbox.path.join(&lock)).expect("the lock's file");
+    let second = holding(&sandbox, run(&[LONG]));
+    stop(first);
+    assert!(sandbox.exists(&lock));
+    assert_eq!(code(run(&[])), 25);
+    stop(second);
+    assert_eq!(locks(&sandbox), [""; 0]);
+}
+
+/// One that takes the lock while another removes its file must not hold a lock that
+/// nobody sees.
+#[test]
+fn two_never_hold_the_lock_of_a_work_at_once() {
+    let sandbox = Sandbox::new();
+    let text = "task=1\nexec=shell\ncommand=mkdir held && rmdir held || echo x >> both\n";
+    sandbox.file("tasks.txt", text);
+    let work_fifty_times = || {
+        let mut done = 0;
+        while done < 50 {
+            match code(recovering(&sandbox, &["-q"], "tasks.txt")) {
+                0 => done += 1,
+                code => assert_eq!(code, 25),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work_fifty_times);
+        scope.spawn(work_fifty_times);
+    });
+    assert!(!sandbox.exists("both"));
+    assert_eq!(locks(&sandbox), [""; 0]);
+}
+
+#[test]
+fn no_lock_outlives_tasker_in_its_guardian() {
+    let sandbox = Sandbox::new();
+    // The guardian waits for the first process, which ignores its SIGTERM, before it
+    // ends it.
+    let text = "task=1\nexec=shell\ncommand=trap '' TERM; echo x >> began; [ $(wc -l < began) -gt 1 ] || exec sleep 300\n";
+    let mut first = sandbox.start(text, &["--auto-recovery", "--instance-check"]);
+    wait_for("the run", || sandbox.exists("began"));
+    first.kill().expect("it runs");
+    first.wait().expect("it ended");
+    let ran = tasker(&sandbox, &["--auto-recovery", "--instance-check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("Resuming run"), "{ran:?}");
 }

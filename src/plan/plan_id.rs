@@ -54,11 +54,6 @@ fn describe_globals(outline: &Outline) -> String {
     globals.map(|g| line(&g.name, &g.value)).collect()
 }
 
-/// The same for all runs of one file with the same globals, and different for others.
-pub fn instance_id(outline: &Outline, file: &str) -> String {
-    hash(&format!("{file}\0{}", describe_globals(outline)))
-}
-
 fn describe_task(out: &mut String, entry: &PlanEntry) {
     let id = entry.id;
     let mut fact = |key: &str, value: &dyn Display| {

@@ -69,9 +69,9 @@ impl LogDirectory {
         self.create_in("logs", |directory| create_numbered(directory, &name, "log"))
     }
 
-    /// The lock file for this name.
-    pub fn lock_file(&self, name: &str) -> io::Result<PathBuf> {
-        Ok(self.create("locks")?.join(format!("{name}.lock")))
+    /// The lock file of one instance for this kind of identity and this id.
+    pub fn lock_file(&self, kind: &str, id: &str) -> io::Result<PathBuf> {
+        Ok(self.create("locks")?.join(format!("{kind}_{id}.lock")))
     }
 
     /// The id of a run that begins now.

@@ -26,8 +26,7 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// Starts the guardian. To be called while tasker has only one thread, and no
-    /// descriptor open that must be closed when tasker ends.
+    /// Starts the guardian. To be called while tasker has only one thread.
     ///
     /// # Errors
     /// That there can be no pipe or no process.
@@ -68,6 +67,8 @@ impl Guardian {
 /// Runs in the guardian.
 fn guard(mut reader: PipeReader, kill_after: Duration) {
     sys::detach(c"tasker-guardian");
+    // What tasker had open is closed when tasker ends: locks are free then.
+    sys::close_above_2_except(reader.as_fd());
     let mut groups = Vec::new();
     // Each message is written as a whole, so a read never ends within one.
     let mut messages = [0u8; 4096];

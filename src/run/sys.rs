@@ -124,30 +124,51 @@ pub fn terminal_columns() -> Option<usize> {
 /// Marks every inherited file descriptor above 2 close-on-exec, so that no
 /// command gets one (SPEC §4.2).
 pub fn close_on_exec_above_2() {
-    // SAFETY: only sets flags; no descriptor is closed.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == 0 {
+    // Kernels before 5.11 lack it.
+    if close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) {
         return;
     }
-    // Kernels before 5.11.
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        return;
-    };
-    for fd in entries
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse::<RawFd>().ok())
-        .filter(|fd| *fd > 2)
-    {
+    for fd in open_above_2() {
         // SAFETY: sets a flag of a descriptor; a wrong number only fails.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
+}
+
+/// Closes every file descriptor above 2 but this one. To be called in a copy of tasker
+/// that uses none of the others and never returns.
+pub fn close_above_2_except(kept: BorrowedFd) {
+    let kept = kept.as_raw_fd();
+    let number = kept as libc::c_uint;
+    // Kernels before 5.9 lack it.
+    if close_range(number + 1, libc::c_uint::MAX, 0) {
+        if number > 3 {
+            close_range(3, number - 1, 0);
+        }
+        return;
+    }
+    for fd in open_above_2().into_iter().filter(|fd| *fd != kept) {
+        // SAFETY: whoever owns it never uses it again (the caller's promise).
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Closes the descriptors or, with the flag, marks them close-on-exec; whether the
+/// kernel can do it.
+fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> bool {
+    // SAFETY: uses no memory. Marks the descriptors, or closes those that nobody uses
+    // any more (the promise of `close_above_2_except`).
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) == 0 }
+}
+
+/// The open file descriptors above 2; none if they cannot be listed.
+fn open_above_2() -> Vec<RawFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|fd| *fd > 2).collect()
 }
 
 /// The soft limit of open files that tasker started with, if it was raised. Commands

@@ -25,22 +25,8 @@ pub struct Plan {
     outline: Outline,
     /// What the id is computed from, secrets masked; see `plan_id`.
     text: String,
-    pub key: PlanKey,
-}
-
-/// What identifies a plan, without the plan itself.
-pub struct PlanKey {
     /// 64 digits.
     id: String,
-    /// The same for every run of this file with these globals.
-    pub instance: String,
-}
-
-impl PlanKey {
-    /// The id as people read it.
-    pub fn shown_id(&self) -> String {
-        plan_id::short_form(&self.id)
-    }
 }
 
 impl Plan {
@@ -53,21 +39,22 @@ impl Plan {
             settings: plan_options::settings(loaded, selection),
         });
         let text = plan_id::describe_plan(&outline);
-        let file = &loaded.sources.get(loaded.file).text;
         Plan {
-            key: PlanKey {
-                id: plan_id::hash(&text),
-                instance: plan_id::instance_id(&outline, file),
-            },
+            id: plan_id::hash(&text),
             text: loaded.mask().apply(&text),
             outline,
         }
     }
 
+    /// The id as people read it.
+    pub fn shown_id(&self) -> String {
+        plan_id::short_form(&self.id)
+    }
+
     /// Keeps the plan's text, so that a later plan can be compared with it. If it
     /// cannot be kept, only that comparison is missing.
     pub fn keep(&self, log_dir: &LogDirectory) {
-        if let Err(e) = log_dir.keep_plan(&self.key.id, &self.text) {
+        if let Err(e) = log_dir.keep_plan(&self.id, &self.text) {
             print::complain(format_args!(
                 "tasker: warning: cannot keep the plan for a later comparison: {e}"
             ));
@@ -81,13 +68,13 @@ pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
     let text = match form {
         PlanForm::Text => {
             let mut text = listing::list(outline, workflow, &loaded.name);
-            text.push_str(&format!("plan: {}\n", plan.key.shown_id()));
+            text.push_str(&format!("plan: {}\n", plan.shown_id()));
             text
         }
         PlanForm::Diagram(language) => {
             diagram::draw(outline, &loaded.name, language, loaded.mask())
         }
-        PlanForm::Json => as_json::write(outline, workflow, &loaded.name, &plan.key.id),
+        PlanForm::Json => as_json::write(outline, workflow, &loaded.name, &plan.id),
     };
     loaded.mask().apply(&text)
 }
@@ -103,7 +90,7 @@ pub fn check(
     log_dir: Option<&LogDirectory>,
 ) -> Result<(), Refusal> {
     if let Some(digits) = &loaded.invocation.plan
-        && !plan.key.id.starts_with(digits.as_str())
+        && !plan.id.starts_with(digits.as_str())
     {
         return Err(other_plan(plan, digits, log_dir));
     }
@@ -139,10 +126,7 @@ pub fn check(
 
 fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refusal {
     let named = plan_id::short_form(digits);
-    let why = format!(
-        "--plan: expected plan {named}, found {}",
-        plan.key.shown_id()
-    );
+    let why = format!("--plan: expected plan {named}, found {}", plan.shown_id());
     let detail = match log_dir.and_then(|r| r.kept_plan(digits)) {
         Some(old) => format!(
             "Differences (- reviewed, + now):\n{}\n",

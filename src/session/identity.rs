@@ -22,6 +22,7 @@ const UNKNOWN: &str = "?";
 /// What tells a run from runs of other files, and of the same file with other globals.
 pub struct Identity {
     /// The task file's absolute path as it was named; `-` for standard input.
+    #[expect(dead_code, reason = "for the header of the journal")]
     pub file: PathBuf,
     /// 16 digits; nothing for standard input, which is gone after the run.
     pub work: Option<String>,

@@ -1,126 +1,157 @@
-//! One instance at a time (SPEC §6.4): a kernel lock, so that it is free however
-//! its holder ends. The text in the file only says who holds it.
+//! One instance at a time (SPEC §6.4): kernel locks, so that they are free however
+//! their holder ends. The text in a lock's file only says who holds it.
+//!
+//! The options such as `--instance-check` lock the job, twice: by the task file's path
+//! as it was named, and by its real path, so that neither an edited file nor a link
+//! leads past. What continues an earlier run locks the work in any case, before it
+//! looks for that run: two of them would choose the same one.
+//!
+//! A holder removes the file at the end, because with a date among the globals each
+//! night has a work of its own. Whoever had opened the file before holds a lock that
+//! nobody else will find, notices that, and begins anew.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::log_directory::LogDirectory;
-use crate::run::pool::Pool;
-use crate::run::runner::Runner;
 use crate::run::sys;
-use crate::session::approval::{Plan, PlanKey};
+use crate::session::identity::Identity;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
-use crate::task::nodeset::HostFilter;
 use crate::text::diagnostic::cannot;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often, and how long apart, the name of a holder is read that has just begun.
+const NAME_ATTEMPTS: u32 = 20;
+const NAME_RETRY: Duration = Duration::from_millis(5);
 
-/// What the command line says about other instances.
+/// What is done about a lock that another instance holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum LockMode {
-    /// Any number of instances can run at once.
-    Unlocked,
-    /// Refuse to run while another is active.
+    /// Refuse to run.
     Check,
-    /// Wait this long for another to end.
+    /// Wait this long for the other to end.
     Wait(Duration),
-    /// End quietly if another is active.
+    /// End quietly.
     Skip,
-    /// Run even if another is active.
+    /// Run anyway.
     Force,
 }
 
 impl LockMode {
-    fn wanted_by(invocation: &Invocation) -> LockMode {
+    /// For the locks of the job; nothing if any number of instances can run at once.
+    fn of_job(invocation: &Invocation) -> Option<LockMode> {
+        let is_wanted =
+            invocation.instance_check || invocation.lock_skip || invocation.lock_wait.is_some();
+        match invocation.force_instance {
+            true => Some(LockMode::Force),
+            false => is_wanted.then(|| LockMode::of_work(invocation)),
+        }
+    }
+
+    /// For the lock of the work, which nothing overrides.
+    fn of_work(invocation: &Invocation) -> LockMode {
         match invocation.lock_wait {
-            _ if invocation.force_instance => LockMode::Force,
             Some(time) => LockMode::Wait(time),
             None if invocation.lock_skip => LockMode::Skip,
-            None if invocation.instance_check => LockMode::Check,
-            None => LockMode::Unlocked,
+            None => LockMode::Check,
         }
     }
 }
 
-/// The result of one attempt to take the lock.
-enum TakenLock {
-    /// Held until the file is closed.
-    Held(File),
-    /// Another instance has it: which one, since when.
-    Busy(String),
+/// Whether the call continues an earlier run. Then its locks are taken before that run
+/// is chosen.
+pub fn continues_a_run(invocation: &Invocation) -> bool {
+    invocation.resume || invocation.auto_recovery || invocation.finish_only
 }
 
-/// Whether this instance can run.
-pub enum Instance {
-    Ours(InstanceLock),
-    /// Another is active, and this one ends quietly.
-    Another,
+/// A lock that an instance needs.
+struct NeededLock<'a> {
+    /// What it is a lock of, in the name of its file.
+    kind: &'static str,
+    id: &'a str,
+    mode: LockMode,
 }
 
-/// What this instance runs under.
-pub enum InstanceLock {
-    NotNeeded,
-    Held {
-        _file: File,
-    },
-    /// Another instance has it.
-    Forced {
-        holder: String,
-    },
+/// The locks of a call, always in the same order, so that two calls never wait for each
+/// other.
+fn needed<'a>(identity: &'a Identity, invocation: &Invocation) -> Vec<NeededLock<'a>> {
+    let lock = |kind, id, mode| NeededLock { kind, id, mode };
+    let mut needed = Vec::new();
+    if let Some(work) = &identity.work
+        && continues_a_run(invocation)
+    {
+        needed.push(lock("work", work, LockMode::of_work(invocation)));
+    }
+    if let Some(mode) = LockMode::of_job(invocation) {
+        needed.push(lock("job", &identity.job, mode));
+        let real = identity.real_job.as_ref();
+        needed.extend(real.map(|id| lock("file", id, mode)));
+    }
+    needed
 }
 
-impl InstanceLock {
+/// The locks of an instance, held until this is dropped.
+#[derive(Default)]
+pub struct InstanceLocks {
+    held: Vec<HeldLock>,
+    /// The instance that is active as well, if this one was forced.
+    other: Option<String>,
+}
+
+impl InstanceLocks {
+    /// Takes the locks that the command line asks for, in all within its `--lock-wait`;
+    /// nothing if another instance is active and this one is to end quietly.
+    ///
+    /// # Errors
+    /// That another instance is active (25), the wait was ended, or a lock's file cannot
+    /// be made (32).
+    pub fn take(
+        loaded: &Loaded,
+        log_dir: &LogDirectory,
+        wait: &mut dyn FnMut(Duration) -> Result<(), Refusal>,
+    ) -> Result<Option<InstanceLocks>, Refusal> {
+        let mut locks = InstanceLocks::default();
+        let began = Instant::now();
+        for NeededLock { kind, id, mode } in needed(&loaded.identity, &loaded.invocation) {
+            let path = log_dir.lock_file(kind, id).map_err(unwritable)?;
+            match try_long_enough(&path, mode, began, wait)? {
+                TakenLock::Held(lock) => locks.held.push(lock),
+                TakenLock::Busy(_) if mode == LockMode::Skip => return Ok(None),
+                TakenLock::Busy(holder) => locks.other = Some(locks.other.unwrap_or(holder)),
+            }
+        }
+        Ok(Some(locks))
+    }
+
     /// The instance that is active as well, if this one was forced.
     pub fn other_instance(&self) -> Option<&str> {
-        match self {
-            InstanceLock::Forced { holder } => Some(holder),
-            InstanceLock::NotNeeded | InstanceLock::Held { .. } => None,
-        }
+        self.other.as_deref()
     }
 }
 
-/// Takes the lock of this file and its globals, as the command line says.
-///
-/// # Errors
-/// That another instance is active (25), a signal came, or the lock's file cannot
-/// be made (32).
-pub fn take(
-    loaded: &Loaded,
-    log_dir: &LogDirectory,
-    plan: &PlanKey,
-    pool: &mut Pool,
-) -> Result<Instance, Refusal> {
-    let wanted = LockMode::wanted_by(&loaded.invocation);
-    if wanted == LockMode::Unlocked {
-        return Ok(Instance::Ours(InstanceLock::NotNeeded));
-    }
-    let path = log_dir
-        .lock_file(&plan.instance[..16])
-        .map_err(unwritable)?;
-    let until = match wanted {
-        LockMode::Wait(time) => pool.now() + time,
-        _ => pool.now(),
-    };
+/// Tries to take the lock as long as the mode says. A busy one is no refusal if it is
+/// forced or skipped.
+fn try_long_enough(
+    path: &Path,
+    mode: LockMode,
+    began: Instant,
+    wait: &mut dyn FnMut(Duration) -> Result<(), Refusal>,
+) -> Result<TakenLock, Refusal> {
     loop {
-        let holder = match try_lock(&path).map_err(unwritable)? {
-            TakenLock::Held(file) => {
-                return Ok(Instance::Ours(InstanceLock::Held { _file: file }));
+        match (try_lock(path).map_err(unwritable)?, mode) {
+            (TakenLock::Busy(_), LockMode::Wait(time)) if began.elapsed() < time => wait(RETRY)?,
+            (TakenLock::Busy(holder), LockMode::Check | LockMode::Wait(_)) => {
+                return Err(active(&holder));
             }
-            TakenLock::Busy(holder) => holder,
-        };
-        match wanted {
-            LockMode::Force => return Ok(Instance::Ours(InstanceLock::Forced { holder })),
-            LockMode::Skip => return Ok(Instance::Another),
-            _ if pool.now() >= until => return Err(active(&holder)),
-            _ => pool.pause(RETRY).map_err(Refusal::of_signal)?,
+            (taken, _) => return Ok(taken),
         }
     }
 }
@@ -130,71 +161,127 @@ fn active(holder: &str) -> Refusal {
     Refusal::new(exit::ACTIVE, why)
 }
 
-/// Whether this call can look for a run to resume. While another instance is active,
-/// the journal belongs to that one, and this call ends quietly, waits or is refused.
-/// Nothing has begun yet, so a signal ends it like any program.
-///
-/// # Errors
-/// That another instance is active (25), or the lock's file cannot be made (32).
-pub fn may_look_for_a_run(loaded: &Loaded, log_dir: &LogDirectory) -> Result<bool, Refusal> {
-    let invocation = &loaded.invocation;
-    if !(invocation.resume || invocation.auto_recovery || invocation.finish_only) {
-        return Ok(true);
+/// A lock that this process holds.
+struct HeldLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl HeldLock {
+    /// Whether others find this lock: the file can have been removed, or replaced,
+    /// between its opening and its locking.
+    fn is_in_place(&self) -> bool {
+        let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let own = self.file.metadata().map(place);
+        let found = fs::symlink_metadata(&self.path).map(place);
+        own.is_ok_and(|own| found.is_ok_and(|found| own == found))
     }
-    let wanted = LockMode::wanted_by(invocation);
-    let most = match wanted {
-        LockMode::Unlocked | LockMode::Force => return Ok(true),
-        LockMode::Wait(time) => time,
-        LockMode::Check | LockMode::Skip => Duration::ZERO,
-    };
-    let instance = Plan::new(loaded, &HostFilter::default()).key.instance;
-    let path = log_dir.lock_file(&instance[..16]).map_err(unwritable)?;
-    let began = Instant::now();
-    loop {
-        match try_lock(&path).map_err(unwritable)? {
-            TakenLock::Held(_) => return Ok(true),
-            TakenLock::Busy(_) if wanted == LockMode::Skip => return Ok(false),
-            TakenLock::Busy(holder) if began.elapsed() >= most => return Err(active(&holder)),
-            TakenLock::Busy(_) => std::thread::sleep(RETRY),
-        }
+
+    /// Writes who holds it. On a full disk the lock still holds; another instance
+    /// learns less.
+    fn sign(&self) {
+        let holder = format!(
+            "process {} on {}, started {}\n",
+            std::process::id(),
+            sys::own_name(),
+            clock::stamp(SystemTime::now())
+        );
+        let mut file = &self.file;
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.write_all(holder.as_bytes()));
     }
 }
 
-/// Tries once to take the lock.
+impl Drop for HeldLock {
+    /// Removes the file before the lock is free, so that nobody else can hold it.
+    fn drop(&mut self) {
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
+        let _ = self.file.unlock();
+    }
+}
+
+/// The result of one attempt to take a lock.
+enum TakenLock {
+    Held(HeldLock),
+    /// Another instance has it: which one, since when.
+    Busy(String),
+}
+
+/// Tries to take the lock.
 ///
 /// # Errors
 /// That its file cannot be made or locked.
 fn try_lock(path: &Path) -> io::Result<TakenLock> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(cannot("open the lock", path))?;
-    match file.try_lock() {
-        Ok(()) => {
-            let holder = format!(
-                "process {} on {}, started {}\n",
-                std::process::id(),
-                sys::own_name(),
-                clock::stamp(SystemTime::now())
-            );
-            // On a full disk the lock still holds; another instance learns less.
-            let _ = file
-                .set_len(0)
-                .and_then(|()| file.write_all(holder.as_bytes()));
-            Ok(TakenLock::Held(file))
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(cannot("open the lock", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(TakenLock::Busy(holder_of(file))),
+            Err(TryLockError::Error(e)) => return Err(cannot("lock", path)(e)),
         }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = (&mut file).take(1000).read_to_string(&mut holder);
-            let holder = holder.trim();
-            let unknown = "an unnamed process";
-            let holder = if holder.is_empty() { unknown } else { holder };
-            Ok(TakenLock::Busy(holder.to_string()))
+        let lock = HeldLock {
+            file,
+            path: path.to_path_buf(),
+        };
+        if lock.is_in_place() {
+            lock.sign();
+            return Ok(TakenLock::Held(lock));
         }
-        Err(TryLockError::Error(e)) => Err(cannot("lock", path)(e)),
+    }
+}
+
+/// Who holds the lock. A holder that has just locked it has not signed yet.
+fn holder_of(mut file: File) -> String {
+    for _ in 0..NAME_ATTEMPTS {
+        let mut holder = String::new();
+        let _ = file.rewind();
+        let _ = (&mut file).take(1000).read_to_string(&mut holder);
+        if holder.ends_with('\n') {
+            return holder.trim().to_string();
+        }
+        std::thread::sleep(NAME_RETRY);
+    }
+    "an unnamed process".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    /// A lock belongs to the opened file, so threads compete like processes.
+    #[test]
+    fn one_that_takes_the_lock_while_its_file_is_removed_is_not_alone() {
+        let name = format!("tasker-lock-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let is_held = AtomicBool::new(false);
+        let take_often = || {
+            let mut taken = 0;
+            while taken < 1000 {
+                if let TakenLock::Held(lock) = try_lock(&path).expect("a lock") {
+                    assert!(!is_held.swap(true, SeqCst), "two hold the lock");
+                    (0..10).for_each(|_| std::thread::yield_now());
+                    is_held.store(false, SeqCst);
+                    drop(lock);
+                    taken += 1;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(take_often);
+            }
+        });
+        assert!(!path.exists());
     }
 }

@@ -8,7 +8,6 @@ use crate::report::log::{Log, LogLevel};
 use crate::report::log_directory::LogDirectory;
 use crate::report::output_files::OutputFiles;
 use crate::report::reporter::Reporter;
-use crate::session::approval::PlanKey;
 use crate::session::load::Loaded;
 use crate::session::preflight;
 use crate::task::nodeset::HostFilter;
@@ -48,7 +47,8 @@ pub fn open(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
 pub struct Opening<'a> {
     pub loaded: &'a Loaded,
     pub run_id: &'a str,
-    pub plan: &'a PlanKey,
+    /// The plan's id as people read it.
+    pub plan_id: &'a str,
     pub selection: &'a HostFilter,
     /// An earlier run is resumed.
     pub is_resumed: bool,
@@ -67,7 +67,7 @@ impl Opening<'_> {
             run_id: self.run_id,
             task_file: &self.loaded.validation.real.display().to_string(),
             sha256: &self.task_file_sha256(),
-            plan: &self.plan.shown_id(),
+            plan: self.plan_id,
             project: self.loaded.invocation.project.as_deref(),
             change: self.loaded.validation.change.as_deref(),
             tasks: self.loaded.workflow.tasks.len(),
@@ -103,7 +103,7 @@ impl Opening<'_> {
         lines.extend(config);
         lines.extend([
             loaded.validation.who.clone(),
-            format!("Plan {}", self.plan.shown_id()),
+            format!("Plan {}", self.plan_id),
             format!(
                 "Default timeout {}, targets {}",
                 duration::setting(loaded.defaults.timeout),

@@ -20,9 +20,9 @@ use crate::run::run_end::RunEnd;
 use crate::run::runner::Runner;
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::advice;
-use crate::session::approval::{self, Plan, PlanKey};
+use crate::session::approval::{self, Plan};
 use crate::session::ending::EndedRun;
-use crate::session::instance::{self, Instance};
+use crate::session::instance::{self, InstanceLocks};
 use crate::session::journal_file::{self, ClosedJournal};
 use crate::session::load::Loaded;
 use crate::session::opening::{self, Opening};
@@ -41,13 +41,16 @@ const BEAT: Duration = Duration::from_secs(1);
 struct RealRun<'a> {
     loaded: &'a Loaded,
     began: SystemTime,
+    /// Those that were taken before the earlier run was chosen.
+    locks: Option<InstanceLocks>,
     /// The earlier run that it resumes.
     resumption: Option<Resumption>,
     run_id: String,
     scope: RunScope,
     log_dir: LogDirectory,
     deadline: Option<Deadline>,
-    plan: PlanKey,
+    /// The plan's id as people read it.
+    plan_id: String,
     /// The plan as text, if a report is to show it.
     drawn_plan: String,
     context: Arc<ProcessContext>,
@@ -61,9 +64,18 @@ struct RealRun<'a> {
 pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let (began, clock) = (SystemTime::now(), Instant::now());
     let log_dir = loaded.log_directory(began)?;
-    if !instance::may_look_for_a_run(loaded, &log_dir)? {
-        return Ok(exit::OK);
-    }
+    // Until the pool is there, a signal ends tasker like any program.
+    let mut sleep = |time| {
+        std::thread::sleep(time);
+        Ok(())
+    };
+    let locks = match instance::continues_a_run(&loaded.invocation) {
+        false => None,
+        true => match InstanceLocks::take(loaded, &log_dir, &mut sleep)? {
+            None => return Ok(exit::OK),
+            locks => locks,
+        },
+    };
     let resumption = recovery::find(loaded, &log_dir)?;
     let scope = match &resumption {
         Some(resumption) => resumption.scope.clone(),
@@ -94,12 +106,13 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let run = RealRun {
         loaded,
         began,
+        locks,
         resumption,
         run_id,
         scope,
         log_dir,
         deadline,
-        plan: plan.key,
+        plan_id: plan.shown_id(),
         drawn_plan,
         context,
     };
@@ -109,28 +122,32 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
 }
 
 impl RealRun<'_> {
-    /// Waits for its time and its lock, then runs to the end.
-    fn begin(&self, pool: &mut Pool) -> Result<i32, Refusal> {
+    /// Waits for its time and its locks, then runs to the end.
+    fn begin(mut self, pool: &mut Pool) -> Result<i32, Refusal> {
         let loaded = self.loaded;
         if let Some(most) = loaded.invocation.splay {
             let time = most.mul_f64(child::random());
             pool.pause(time).map_err(Refusal::of_signal)?;
         }
+        let mut pause = |time| pool.pause(time).map_err(Refusal::of_signal);
+        let taken = match self.locks.take() {
+            None => InstanceLocks::take(loaded, &self.log_dir, &mut pause)?,
+            taken => taken,
+        };
         // Held until the run has ended.
-        let lock = match instance::take(loaded, &self.log_dir, &self.plan, pool)? {
-            Instance::Another => return Ok(exit::OK),
-            Instance::Ours(lock) => lock,
+        let Some(locks) = taken else {
+            return Ok(exit::OK);
         };
         let mut report = opening::open(loaded, &self.log_dir).map_err(unwritable)?;
         let opening = Opening {
             loaded,
             run_id: &self.run_id,
-            plan: &self.plan,
+            plan_id: &self.plan_id,
             selection: &self.scope.selection,
             is_resumed: self.resumption.is_some(),
         };
         opening.write(&mut report);
-        if let Some(holder) = lock.other_instance() {
+        if let Some(holder) = locks.other_instance() {
             let text =
                 format!("Another instance is active ({holder}); --force-instance runs anyway");
             print::complain(format_args!("tasker: warning: {text}"));
