@@ -8,6 +8,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use support::neutral::neutral;
 use support::{Ran, Sandbox, finish, wait_for};
 
 /// Begins and ends; `step NAME EXIT`.
@@ -790,16 +791,13 @@ fn after_a_rollback_only_a_fresh_run_is_advised() {
         let sandbox = Sandbox::new();
         let ran = sandbox.run(&format!("{upgrade}{handler}"), &["-q"]);
         assert_eq!(ran.code, 1, "{ran:?}");
-        let mut lines = ran.stderr.lines();
-        let last = lines.find_map(|l| l.split_once("tasker: to continue from there: "));
-        let (_, words) = last.unwrap_or_else(|| panic!("{ran:?}"));
-        words.split_once(" && ").expect("a directory").1.to_string()
+        neutral(&ran.advice(), &sandbox.path.display().to_string())
     };
     let rollback = "task=90\ntype=parallel\nhostnames=@10_ok_hosts@\nexec=shell\n\
                     command=true @hostname@\nreturn=1\n";
-    assert_eq!(advice(rollback), "tasker -r tasks.txt");
+    assert_eq!(advice(rollback), "cd HOME && tasker -r tasks.txt");
     let report = "task=90\nexec=local\ncommand=true\nreturn=1\n";
-    let again = "tasker -r --start-from 10 --limit last:not_ok tasks.txt";
+    let again = "cd HOME && tasker -r --start-from 10 --limit last:not_ok tasks.txt";
     assert_eq!(advice(report), again);
 }
 

@@ -4,7 +4,7 @@
 //! What was typed (`Typed`) is kept apart from what it means (`Invocation`).
 #![forbid(unsafe_code)]
 
-use super::options::{self, CliOption, PlanForm, choose};
+use super::options::{self, CliOption, KeptIn, PlanForm, choose};
 use crate::plan::flow::Policy;
 use crate::plan::plan_id;
 use crate::report::color::Color;
@@ -40,6 +40,15 @@ pub struct GivenOption {
     pub value: String,
     /// It is in the task file, not on the command line.
     pub in_file: bool,
+}
+
+/// An option that a printed command line about the run gives again.
+pub struct KeptOption {
+    pub long: &'static str,
+    /// The option with its value, quoted for a shell; a secret only by its name.
+    pub words: String,
+    /// A run that is resumed has it in its journal.
+    pub is_in_journal: bool,
 }
 
 /// Everything that the command line and the file's options say.
@@ -110,9 +119,8 @@ pub struct Invocation {
     pub ignored: Vec<&'static str>,
     /// Every option that was given, those of the file first.
     pub given: Vec<GivenOption>,
-    /// The words of the command line that a command line which resumes the run
-    /// needs again.
-    pub kept_words: Vec<String>,
+    /// The options of the command line that a printed one gives again.
+    pub kept_options: Vec<KeptOption>,
 }
 
 /// What this call of tasker is for.
@@ -164,7 +172,7 @@ impl Invocation {
             invocation.limit.clear();
         }
         for typed in typed {
-            invocation.kept_words.extend(typed.kept_words());
+            invocation.kept_options.extend(typed.kept());
             let long = typed.option.long;
             let value = typed.value.as_ref();
             invocation.given.push(GivenOption {
@@ -240,6 +248,11 @@ impl Invocation {
         } else {
             Mode::DryRun
         }
+    }
+
+    /// Whether `-o` is given.
+    pub fn has_timeout(&self) -> bool {
+        self.timeout.is_some()
     }
 
     /// What is done about failures that nothing handles.
@@ -398,25 +411,34 @@ impl Typed {
         }
     }
 
-    /// The words that give the option again to resume the run; a secret only by its
-    /// name.
-    fn kept_words(&self) -> Option<String> {
-        if !self.option.is_kept {
-            return None;
-        }
+    /// The option as a printed command line gives it again, if it does.
+    fn kept(&self) -> Option<KeptOption> {
+        let kept = self.option.kept;
         let long = self.option.long;
-        let Some(value) = self.value.as_ref().map(|v| v.to_string_lossy()) else {
-            return Some(format!("--{long}"));
-        };
-        let name = value.split('=').next().unwrap_or("");
-        Some(match long {
-            "set" if is_secret(name) => {
-                format!("--set {}", quote::shell_word(&format!("{name}=...")))
+        let value = self.value.as_ref().map(|v| v.as_encoded_bytes());
+        let is_set = |name: &&str| long == "set" && is_secret(name);
+        let secret = value.and_then(setting_name).filter(is_set);
+        let words = match (value, secret) {
+            (None, _) => format!("--{long}"),
+            (_, Some(name)) => format!("--{long} {}", quote::shell_word(&format!("{name}=..."))),
+            (Some(value), _) if self.option.value_is_optional => {
+                format!("--{long}={}", quote::shell_argument(value))
             }
-            _ if self.option.value_is_optional => format!("--{long}={}", quote::shell_word(&value)),
-            _ => format!("--{long} {}", quote::shell_word(&value)),
+            (Some(value), _) => format!("--{long} {}", quote::shell_argument(value)),
+        };
+        (kept != KeptIn::Nothing).then_some(KeptOption {
+            long,
+            words,
+            // A journal has no secrets.
+            is_in_journal: kept == KeptIn::FreshRun && secret.is_none(),
         })
     }
+}
+
+/// The name in `NAME=VALUE`.
+fn setting_name(value: &[u8]) -> Option<&str> {
+    let name = value.split(|b| *b == b'=').next()?;
+    std::str::from_utf8(name).ok().map(str::trim)
 }
 
 /// The option that a line of a file gives, without its value.

@@ -21,14 +21,24 @@ pub struct CliOption {
     pub offers: Offers,
     /// A task file may hold it (SPEC §1).
     pub in_file: bool,
-    /// A command line that resumes the run needs it again.
-    pub is_kept: bool,
+    /// Which printed command lines about the run give it again.
+    pub kept: KeptIn,
     /// It can be given several times, each adding to the others.
     pub adds_up: bool,
     /// Its value is a path: in a file, `~/` at its beginning is the home directory.
     pub is_path: bool,
     /// Empty for options of old files, which are accepted without effect.
     pub help: &'static str,
+}
+
+/// Where an option of a run is needed again.
+#[derive(Clone, Copy, PartialEq)]
+pub enum KeptIn {
+    Nothing,
+    /// A fresh run; one that is resumed has it in its journal.
+    FreshRun,
+    /// Also a run that is resumed.
+    EveryRun,
 }
 
 /// What completes an option's value.
@@ -52,7 +62,7 @@ const fn flag(long: &'static str, help: &'static str) -> CliOption {
         value_is_optional: false,
         offers: Offers::Nothing,
         in_file: true,
-        is_kept: true,
+        kept: KeptIn::EveryRun,
         adds_up: false,
         is_path: false,
         help,
@@ -97,7 +107,15 @@ impl CliOption {
 
     const fn not_kept(self) -> CliOption {
         CliOption {
-            is_kept: false,
+            kept: KeptIn::Nothing,
+            ..self
+        }
+    }
+
+    /// A journal keeps it.
+    const fn in_journal(self) -> CliOption {
+        CliOption {
+            kept: KeptIn::FreshRun,
             ..self
         }
     }
@@ -147,9 +165,10 @@ pub const OPTIONS: &[CliOption] = &[
         .short('l'),
     valued("log-level", "LEVEL", Words(&LEVELS), "ERROR, WARN, INFO (default) or DEBUG"),
     flag("debug", "the same as --log-level=DEBUG").short('d'),
-    valued("type", "TYPE", ExecTypes, "exec type of tasks without exec=").short('t'),
+    valued("type", "TYPE", ExecTypes, "exec type of tasks without exec=")
+        .short('t').in_journal(),
     valued("timeout", "TIME", Nothing, "timeout of tasks without timeout= (default: 300)")
-        .short('o'),
+        .short('o').in_journal(),
     valued("project", "NAME", Nothing, "add a line to this project's summary").short('p'),
     valued("start-from", "ID", Tasks, "begin at this task").not_in_file().not_kept(),
     flag("resume", "resume the interrupted or failed run of this file")
@@ -159,8 +178,9 @@ pub const OPTIONS: &[CliOption] = &[
     flag("finish-only", "run only the final tasks of the interrupted run")
         .not_in_file().not_kept(),
     valued("limit", "SET", Words(&LAST), "run blocks over hosts only on this node set")
-        .not_kept().adding_up(),
-    valued("exclude", "SET", Nothing, "leave this node set out of blocks over hosts").adding_up(),
+        .in_journal().adding_up(),
+    valued("exclude", "SET", Nothing, "leave this node set out of blocks over hosts")
+        .in_journal().adding_up(),
     valued("assume", "RESULT", Nothing, "rehearse with this result: TASK=exit 3")
         .not_in_file().adding_up(),
     flag("assume-each-fails", "rehearse a failure of each task, and list where it leads")
@@ -178,12 +198,15 @@ pub const OPTIONS: &[CliOption] = &[
     flag("skip-host-validation", "do not resolve or contact hosts before the run"),
     flag("skip-task-validation", "no flow checks and no warnings").not_in_file(),
     flag("skip-validation", "the same as all --skip options").not_in_file(),
-    flag("keep-going", "continue past failures that nothing handles; end with 1").short('k'),
-    flag("fire-and-forget", "the same, but end with 0").not_in_file(),
+    flag("keep-going", "continue past failures that nothing handles; end with 1")
+        .short('k').in_journal(),
+    flag("fire-and-forget", "the same, but end with 0").not_in_file().in_journal(),
     valued("max-steps", "N", Nothing, "run at most N tasks (default: 100000)"),
     valued("on-interrupt", "HOW", Words(&INTERRUPTS), "what the first Ctrl-C does: drain (default) or kill"),
-    valued("deadline", "TIME", Nothing, "start only what ends by 04:00, +2h, 2024-01-15T04:00"),
-    valued("deadline-task", "ID", Tasks, "jump to this task when something does not fit"),
+    valued("deadline", "TIME", Nothing, "start only what ends by 04:00, +2h, 2024-01-15T04:00")
+        .not_kept(),
+    valued("deadline-task", "ID", Tasks, "jump to this task when something does not fit")
+        .not_kept(),
     valued("alert-on-failure", "PROGRAM", Files, "run this program once when a real run fails"),
     valued("events", "FILE", Files, "append each event of the run to this file, as a line of JSON"),
     flag("mail-once", "with -q: report the same failure as last time in one line").not_kept(),
@@ -196,7 +219,8 @@ pub const OPTIONS: &[CliOption] = &[
         .optional().not_in_file(),
     valued("project-summary", "NAME", Nothing, "print the runs of this project as a table, with totals")
         .not_in_file(),
-    valued("set", "NAME=VALUE", Nothing, "set or override a global").adding_up(),
+    valued("set", "NAME=VALUE", Nothing, "set or override a global")
+        .in_journal().adding_up(),
     valued("output-json", "FILE", Files, "write the results as JSON (default: in the log directory)")
         .optional(),
     valued("keep-output", "DIR", Directories, "keep all output, one file per task or host and stream"),

@@ -41,6 +41,19 @@ pub fn late_payload(command: &Command, exec: &ExecType, strict: bool) -> Result<
     }
 }
 
+/// The environment variables that the words of the command use.
+pub fn variables(command: &Command) -> Vec<String> {
+    let mut names = Vec::new();
+    let values = std::iter::once(&command.command).chain(&command.arguments);
+    for value in values {
+        words::split(value, &mut |name, _| {
+            names.push(name.to_string());
+            None
+        });
+    }
+    names
+}
+
 /// Reads commands and reports their mistakes.
 pub struct CommandReader<'a> {
     diagnostics: &'a mut DiagnosticList,

@@ -3,6 +3,7 @@
 
 use super::safe_text;
 use crate::run::sys;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// `User id 0, effective 0, SUDO_USER ann, SSH_CONNECTION -, terminal ..., host ...`
@@ -29,10 +30,37 @@ pub fn home_directory() -> Option<PathBuf> {
 }
 
 fn home_in_user_database() -> Option<PathBuf> {
-    let uid = sys::user_ids().0.to_string();
+    const HOME: usize = 5;
+    user_field(sys::user_ids().0, HOME).map(PathBuf::from)
+}
+
+/// A field of the user's line in the user database, if it is not empty.
+fn user_field(uid: u32, field: usize) -> Option<String> {
+    let uid = uid.to_string();
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     let mut users = users.lines().map(|l| l.split(':').collect::<Vec<_>>());
     let fields = users.find(|f| f.get(2) == Some(&uid.as_str()))?;
-    let home = fields.get(5).filter(|home| !home.is_empty());
-    home.map(PathBuf::from)
+    let value = fields.get(field).filter(|value| !value.is_empty());
+    value.map(|value| value.to_string())
+}
+
+/// Who tasker runs as, in the form of `sudo -u`, if it was called through sudo.
+pub fn behind_sudo() -> Option<String> {
+    std::env::var_os("SUDO_USER").filter(|user| !user.is_empty())?;
+    const NAME: usize = 0;
+    let uid = sys::user_ids().1;
+    Some(user_field(uid, NAME).unwrap_or_else(|| format!("#{uid}")))
+}
+
+/// The working directory as the user knows it: `$PWD`, which keeps links, where that
+/// names it.
+pub fn working_directory() -> Option<PathBuf> {
+    let place = |path: &Path| {
+        let about = std::fs::metadata(path).ok()?;
+        Some((about.dev(), about.ino()))
+    };
+    let here = place(Path::new("."));
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    let named = named.filter(|path| path.is_absolute() && here.is_some() && place(path) == here);
+    named.or_else(|| std::env::current_dir().ok())
 }

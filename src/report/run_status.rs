@@ -9,10 +9,6 @@ use crate::run::record::{BlockStart, CommandStart, RunProcess};
 use crate::run::snapshot::Snapshot;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
-use crate::text::quote;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many running commands and how many failed tasks are listed.
@@ -58,8 +54,8 @@ pub fn line(run: &FoundRun, now: SystemTime) -> String {
     format!("{}: {how}\n", run_and_file(run, snapshot))
 }
 
-/// All that is known about the run. `here` is the working directory of the reader.
-pub fn detail(run: &FoundRun, now: SystemTime, here: &Path) -> String {
+/// All that is known about the run.
+pub fn detail(run: &FoundRun, now: SystemTime) -> String {
     let Ok(snapshot) = &run.snapshot else {
         return unreadable(run);
     };
@@ -85,7 +81,7 @@ pub fn detail(run: &FoundRun, now: SystemTime, here: &Path) -> String {
             safe_text::line(&String::from_utf8_lossy(&process.log))
         ));
         if !run.live {
-            out.push_str(&resume_command(snapshot, process, here));
+            out.push_str(&resume_command(snapshot, process));
         }
     }
     out
@@ -305,7 +301,7 @@ fn age(since: SystemTime, now: SystemTime) -> String {
 }
 
 /// The command line that continues a dead run.
-fn resume_command(snapshot: &Snapshot, process: &RunProcess, here: &Path) -> String {
+fn resume_command(snapshot: &Snapshot, process: &RunProcess) -> String {
     if snapshot.header.file == "-" {
         return "  it was read from standard input and cannot be resumed\n".into();
     }
@@ -321,16 +317,7 @@ fn resume_command(snapshot: &Snapshot, process: &RunProcess, here: &Path) -> Str
         ),
         None => ("to resume", "--resume".into()),
     };
-    let cd = match Path::new(OsStr::from_bytes(&process.directory)) == here {
-        true => String::new(),
-        false => format!(
-            "cd {} && ",
-            quote::shell_word(&String::from_utf8_lossy(&process.directory))
-        ),
-    };
-    let words = safe_text::line(&process.words);
-    format!(
-        "  {what}: {}tasker -r {option} {words}\n",
-        safe_text::line(&cd)
-    )
+    let before = safe_text::line(&process.before_option);
+    let after = safe_text::line(&process.after_option);
+    format!("  {what}: {before} {option} {after}\n")
 }

@@ -268,17 +268,17 @@ impl Journal {
     }
 
     /// Records that this process runs the run from here on: how many tasks the file
-    /// has, the log, and what follows `tasker -r --resume` to resume it.
-    pub fn note_run(&mut self, tasks: usize, log: &Path, words: &str) {
+    /// has, the log, and the command line that goes on with the run, in two parts: an
+    /// option is between them.
+    pub fn note_run(&mut self, tasks: usize, log: &Path, line: (&str, &str)) {
         let absolute = std::path::absolute(log).unwrap_or_else(|_| log.to_path_buf());
-        let directory = std::env::current_dir().unwrap_or_default();
         self.note(&Record::Run(RunProcess {
             pid: std::process::id(),
             since: SystemTime::now(),
             tasks,
             log: absolute.as_os_str().as_encoded_bytes().into(),
-            directory: directory.as_os_str().as_encoded_bytes().into(),
-            words: words.into(),
+            before_option: line.0.into(),
+            after_option: line.1.into(),
         }));
     }
 

@@ -83,9 +83,10 @@ pub struct RunProcess<'a> {
     /// How many tasks the file has.
     pub tasks: usize,
     pub log: Cow<'a, [u8]>,
-    pub directory: Cow<'a, [u8]>,
-    /// What follows `tasker -r --resume` to resume the run.
-    pub words: Cow<'a, str>,
+    /// What is before the option of a command line that goes on with the run, from its
+    /// `cd` on, and what is behind it.
+    pub before_option: Cow<'a, str>,
+    pub after_option: Cow<'a, str>,
 }
 
 /// A parallel block begins.
@@ -182,8 +183,8 @@ impl Record<'_, &TaskResult> {
             Record::Run(r) => {
                 out.kind("run").plain(r.pid).time(r.since).plain(r.tasks);
                 out.escaped(&r.log)
-                    .escaped(&r.directory)
-                    .escaped_text(&r.words)
+                    .escaped_text(&r.before_option)
+                    .escaped_text(&r.after_option)
             }
             Record::Open(r) => {
                 out.kind("open").plain(r.turn).plain(r.task).plain(r.total);
@@ -245,8 +246,8 @@ impl<'a> Record<'static, EncodedResult<'a>> {
                 since: from.time()?,
                 tasks: from.number()?,
                 log: from.bytes()?.into(),
-                directory: from.bytes()?.into(),
-                words: from.lossy()?,
+                before_option: from.lossy()?,
+                after_option: from.lossy()?,
             }),
             b"open" => Record::Open(BlockStart {
                 turn: from.turn()?,

@@ -4,9 +4,9 @@
 use crate::exit;
 use crate::plan::recipe::Recipe;
 use crate::run::run_end::RunEnd;
+use crate::session::command_line::CommandLine;
 use crate::session::load::Loaded;
 use crate::task::Ix;
-use crate::text::quote;
 
 /// The command line that continues after the run; empty if there is none. `option`
 /// is the one that resumes the run.
@@ -15,7 +15,7 @@ pub fn command_line(loaded: &Loaded, end: &RunEnd, option: Option<&str>) -> Stri
         return String::new();
     }
     match (option, end.first_failure) {
-        (Some(option), _) => complete(loaded, format!("tasker -r {option}"), Vec::new()),
+        (Some(option), _) => CommandLine::new(loaded).continuing(option),
         (None, Some(_)) if handled_on_hosts(loaded, end) => run_afresh(loaded),
         (None, Some(ix)) => start_from(loaded, ix),
         (None, None) => String::new(),
@@ -51,14 +51,8 @@ fn handled_on_hosts(loaded: &Loaded, end: &RunEnd) -> bool {
 fn run_afresh(loaded: &Loaded) -> String {
     match loaded.from_stdin {
         true => String::new(),
-        false => complete(loaded, "tasker -r".into(), given_limits(loaded)),
+        false => CommandLine::new(loaded).fresh(""),
     }
-}
-
-fn given_limits(loaded: &Loaded) -> Vec<String> {
-    let sets = loaded.invocation.limit.iter();
-    sets.map(|set| format!("--limit {}", quote::shell_word(set)))
-        .collect()
 }
 
 /// Begins at the failed task; for a block over hosts, with those that are not ok.
@@ -68,39 +62,15 @@ fn start_from(loaded: &Loaded, ix: Ix) -> String {
     }
     let task = &loaded.workflow.tasks[ix];
     let over_hosts = task.is_block() && task.command().is_some();
-    let limits: Vec<String> = match over_hosts {
-        true => vec!["--limit last:not_ok".into()],
-        false => given_limits(loaded),
-    };
-    let beginning = format!("tasker -r --start-from {}", task.id);
-    complete(loaded, beginning, limits)
+    let option = format!("--start-from {}", task.id);
+    match over_hosts {
+        true => CommandLine::new(loaded).fresh_on(&option, "last:not_ok"),
+        false => CommandLine::new(loaded).fresh(&option),
+    }
 }
 
 /// Whether a run can begin at the task: not at a final one, nor inside a block.
 fn can_start_at(loaded: &Loaded, ix: Ix) -> bool {
     let workflow = &loaded.workflow;
     !workflow.tasks[ix].finally && !matches!(workflow.owner_of(ix), Some((_, false)))
-}
-
-/// Adds the options that are needed again; for a quiet run also the directory, since
-/// its mail is read elsewhere.
-fn complete(loaded: &Loaded, beginning: String, limits: Vec<String>) -> String {
-    let words: Vec<String> = [vec![beginning], limits].concat();
-    let words = format!("{} {}", words.join(" "), last_words(loaded));
-    match std::env::current_dir() {
-        Ok(here) if loaded.invocation.quiet => {
-            format!(
-                "cd {} && {words}",
-                quote::shell_word(&here.to_string_lossy())
-            )
-        }
-        _ => words,
-    }
-}
-
-/// The words that every command line about this run ends with.
-pub fn last_words(loaded: &Loaded) -> String {
-    let kept = loaded.invocation.kept_words.iter().cloned();
-    let words: Vec<String> = kept.chain([quote::shell_word(&loaded.name)]).collect();
-    words.join(" ")
 }

@@ -5,6 +5,7 @@
 pub mod advice;
 pub mod alert;
 pub mod approval;
+pub mod command_line;
 pub mod config;
 pub mod destinations;
 pub mod dry_run;

@@ -19,8 +19,8 @@ use crate::run::process_context::ProcessContext;
 use crate::run::run_end::RunEnd;
 use crate::run::runner::Runner;
 use crate::run::walk::engine::{Engine, Settings};
-use crate::session::advice;
 use crate::session::approval::{self, Plan};
+use crate::session::command_line::CommandLine;
 use crate::session::ending::EndedRun;
 use crate::session::instance::{self, InstanceLocks};
 use crate::session::journal_file::{self, ClosedJournal};
@@ -200,8 +200,10 @@ impl RealRun<'_> {
                 journal_file::create(loaded, &self.log_dir, &header, spool)?
             }
         };
-        let words = advice::last_words(loaded);
-        journal.note_run(loaded.workflow.tasks.len(), report.log.path(), &words);
+        let line = CommandLine::new(loaded);
+        let line = (line.before_option(), line.after_option());
+        let tasks = loaded.workflow.tasks.len();
+        journal.note_run(tasks, report.log.path(), (&line.0, &line.1));
         Ok(journal)
     }
 

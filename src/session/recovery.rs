@@ -17,7 +17,7 @@ use crate::run::record::{Header, JournalError};
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
-use crate::session::advice;
+use crate::session::command_line::CommandLine;
 use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
@@ -192,9 +192,9 @@ fn explain(id: &str, problem: &JournalError) -> Refusal {
 
 /// A run that reached its end: what failed, and how to begin there.
 fn refuse_finished(loaded: &Loaded, id: &str, code: i32, task: u32) -> Refusal {
-    let words = advice::last_words(loaded);
+    let line = CommandLine::new(loaded).fresh(&format!("--start-from {task}"));
     refuse(format!(
-        "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to resume; tasker -r --start-from {task} {words} begins there"
+        "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to resume; to begin there: {line}"
     ))
 }
 

@@ -129,11 +129,10 @@ fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
     if runs.is_empty() {
         return format!("no run is active, and none has left a journal, in `{directory}`\n");
     }
-    let here = std::env::current_dir().unwrap_or_default();
     let (live, dead): (Vec<&FoundRun>, Vec<&FoundRun>) = runs.iter().partition(|run| run.live);
     let mut parts: Vec<String> = live
         .iter()
-        .map(|run| run_status::detail(run, now, &here))
+        .map(|run| run_status::detail(run, now))
         .collect();
     let lines: String = dead.iter().map(|run| run_status::line(run, now)).collect();
     if !lines.is_empty() {
@@ -146,8 +145,7 @@ fn all(runs: &[FoundRun], directory: &str, now: SystemTime) -> String {
 fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Result<i32, Refusal> {
     let found = find_runs(word, runs);
     if let [run] = found[..] {
-        let here = std::env::current_dir().unwrap_or_default();
-        print(&run_status::detail(run, now, &here));
+        print(&run_status::detail(run, now));
         return Ok(match run.snapshot {
             Ok(_) => exit::OK,
             Err(_) => exit::POSITION,

@@ -5,7 +5,7 @@ use super::global_value::{self, DEEPEST, ValuePart, environment, is_secret};
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::source::{MASK, SourceMap, Span};
 use crate::text::template::{self, Piece, Template};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Names of references that are neither globals nor tasks (SPEC §1, §2.1).
 pub const RESERVED: &[&str] = &[
@@ -39,6 +39,8 @@ pub struct Global {
     pub secret: bool,
     expanded: Template,
     refers_to: Vec<String>,
+    /// The environment variables that it uses.
+    variables: Vec<String>,
     unset: Vec<(Span, String)>,
     /// Whether everything that it refers to has a value, at any depth.
     is_expanded: bool,
@@ -97,6 +99,7 @@ impl GlobalTable {
             secret: is_secret(name),
             expanded: Template::default(),
             refers_to: Vec::new(),
+            variables: Vec::new(),
             unset: Vec::new(),
             is_expanded: false,
             state: ExpansionState::Waiting,
@@ -120,6 +123,27 @@ impl GlobalTable {
         self.order
             .iter()
             .filter_map(|n| self.map.get(n).map(|g| (n.as_str(), g, g.bytes())))
+    }
+
+    /// The environment variables that globals use, but for the hidden ones.
+    pub fn variables(&self) -> BTreeSet<String> {
+        let all = self.map.values().flat_map(|g| g.variables.iter().cloned());
+        let all: BTreeSet<String> = all.collect();
+        all.difference(&self.hidden_variables()).cloned().collect()
+    }
+
+    /// Those that a secret uses, itself or through other globals.
+    pub fn hidden_variables(&self) -> BTreeSet<String> {
+        let secrets = self.map.iter().filter(|(_, global)| global.secret);
+        let mut waiting: Vec<&str> = secrets.map(|(name, _)| name.as_str()).collect();
+        let mut seen: HashSet<&str> = waiting.iter().copied().collect();
+        let mut hidden = BTreeSet::new();
+        while let Some(global) = waiting.pop().and_then(|name| self.map.get(name)) {
+            hidden.extend(global.variables.iter().cloned());
+            let inner = global.refers_to.iter().map(String::as_str);
+            waiting.extend(inner.filter(|name| seen.insert(name)));
+        }
+        hidden
     }
 
     /// Expands all of them, each after those that it refers to.
@@ -177,6 +201,7 @@ impl GlobalTable {
             size: 0,
             depth: 0,
             refers_to: Vec::new(),
+            variables: Vec::new(),
             unset: Vec::new(),
             is_whole: true,
         };
@@ -188,6 +213,7 @@ impl GlobalTable {
             pieces,
             size,
             refers_to,
+            variables,
             unset,
             is_whole,
             ..
@@ -205,7 +231,7 @@ impl GlobalTable {
                 global.expanded = Template { pieces };
             }
             (global.refers_to, global.unset) = (refers_to, unset);
-            global.is_expanded = is_whole;
+            (global.variables, global.is_expanded) = (variables, is_whole);
             global.state = ExpansionState::Done;
         }
     }
@@ -368,6 +394,7 @@ struct Expansion<'a> {
     /// How deep the current default is nested.
     depth: usize,
     refers_to: Vec<String>,
+    variables: Vec<String>,
     unset: Vec<(Span, String)>,
     /// Nothing was left out for want of a value.
     is_whole: bool,
@@ -486,6 +513,7 @@ impl Expansion<'_> {
     }
 
     fn variable(&mut self, name: &str, default: Option<(Span, &str)>, at: Span) {
+        self.variables.push(name.to_string());
         let value = match environment(name, at, self.globals.strict) {
             Ok(value) => value,
             Err(message) => {

@@ -10,6 +10,25 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// Any bytes as one word. Those that cannot be typed are written as `printf` reads them,
+/// which loses only newlines at the end.
+pub fn shell_argument(word: &[u8]) -> String {
+    let typed = std::str::from_utf8(word).ok();
+    if let Some(word) = typed.filter(|text| !text.chars().any(char::is_control)) {
+        return shell_word(word);
+    }
+    let mut octal = String::new();
+    for byte in word {
+        match byte {
+            b if b.is_ascii_alphanumeric() || b"_./:=@+, ".contains(b) => {
+                octal.push(char::from(*b));
+            }
+            b => octal.push_str(&format!("\\{b:03o}")),
+        }
+    }
+    format!("\"$(printf '{octal}')\"")
+}
+
 /// Any bytes, always in quotes; `newline` replaces each newline.
 pub fn shell_bytes(word: &[u8], newline: &[u8]) -> Vec<u8> {
     let mut out = vec![b'\''];
@@ -27,6 +46,23 @@ pub fn shell_bytes(word: &[u8], newline: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_reads_any_bytes_as_they_are() {
+        for word in [
+            &b"a b"[..],
+            b"-n\n'x'",
+            b"\xff%s\\ \"$(id)\"",
+            b"\x1b[0m",
+            b"",
+        ] {
+            let line = format!("printf %s {}", shell_argument(word));
+            assert!(!line.contains(char::is_control), "{line}");
+            let mut shell = std::process::Command::new("/bin/sh");
+            let output = shell.args(["-c", &line]).output().expect("a shell");
+            assert_eq!(output.stdout, word, "{line}");
+        }
+    }
 
     #[test]
     fn words_are_quoted_if_needed() {

@@ -96,6 +96,21 @@ impl Sandbox {
         Ran::from(self.tasker(arguments).output().expect("tasker runs"))
     }
 
+    /// Types a printed command line into a fresh shell, in another directory: nothing of
+    /// the environment of the run that printed it is left.
+    pub fn type_in(&self, line: &str) -> Ran {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", line])
+            .current_dir("/")
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &self.path)
+            .env("TZ", &self.zone)
+            .stdin(Stdio::null());
+        Ran::from(shell.output().expect("a shell"))
+    }
+
     /// Writes `tasks.txt` and runs it with `-r` and the options.
     pub fn run(&self, tasks: &str, options: &[&str]) -> Ran {
         self.file("tasks.txt", tasks);
@@ -174,6 +189,18 @@ pub struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ran {
+    /// The command line that goes on, as the recap prints it.
+    #[track_caller]
+    pub fn advice(&self) -> String {
+        let mut lines = self.stderr.lines();
+        let found = lines.find_map(|l| l.strip_prefix("tasker: to continue from there: "));
+        found
+            .unwrap_or_else(|| panic!("no advice: {self:?}"))
+            .to_string()
+    }
 }
 
 impl From<Output> for Ran {

@@ -1,10 +1,13 @@
 //! Removes from a run's output what differs from run to run.
 
-/// Replaces times, plan ids and the paths of the home and the log.
+/// The tests call the program by this path.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tasker");
+
+/// Replaces times, plan ids and the paths of the home, the program and the log.
 pub fn neutral(text: &str, home: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
-        let line = line.replace(home, "HOME");
+        let line = line.replace(home, "HOME").replace(PROGRAM, "tasker");
         let line = match line.split_once("log: HOME/TASKER/logs/tasker_") {
             Some((before, _)) => format!("{before}log: LOG\n"),
             None => line,
