@@ -781,6 +781,43 @@ fn limit_last_selects_hosts_of_the_last_run() {
     assert_eq!(sandbox.run(tasks, &["--limit=last:not_ok"]).code, 2);
 }
 
+/// Each region of a file has last hosts of its own; they outlive the journals, an edit
+/// of the file and another secret.
+#[test]
+fn limit_last_goes_by_the_work() {
+    let sandbox = sandbox();
+    sandbox.file("bad", "w2\n");
+    let tasks = "REGION=us\nA_TOKEN=${T:-1}\ntask=0\ntype=parallel\nhostnames=w[1-3]\nexec=shell\n\
+                 command=[ @REGION@ = us -o \"@A_TOKEN@\" = \"\" ] || ./unless-bad @hostname@\n";
+    let run = |options: &[&str]| {
+        sandbox.file("events", "");
+        let ran = sandbox.run(tasks, options);
+        (ran.code, started_names(&sandbox).join(" "), ran.stderr)
+    };
+    let (eu, last) = ("--set=REGION=eu", "--limit=last:failed");
+    assert_eq!(run(&[eu]).0, 10);
+    assert_eq!(run(&[]).0, 0);
+    let (code, _, why) = run(&[last]);
+    assert!(
+        code == 2 && why.contains("no host of the last run was failed"),
+        "{why}"
+    );
+    let (code, _, why) = run(&[last, "--set=REGION=jp"]);
+    let expected = "--limit: this file has not run yet with these globals";
+    assert!(code == 2 && why.contains(expected), "{why}");
+    for journal in sandbox.journals() {
+        std::fs::remove_file(journal).expect("a journal");
+    }
+    let (code, started, _) = run(&[last, eu, "--set=A_TOKEN=2"]);
+    assert_eq!((code, started.as_str()), (10, "w2"));
+    sandbox.file("stdin.txt", tasks);
+    let text = std::fs::File::open(sandbox.path.join("stdin.txt")).expect("the text");
+    let mut tasker = sandbox.tasker(&["-r", last, "-"]);
+    let ran = Ran::from(tasker.stdin(text).output().expect("tasker runs"));
+    let expected = "`last:failed`: the last run from standard input is not remembered";
+    assert!(ran.code == 2 && ran.stderr.contains(expected), "{ran:?}");
+}
+
 /// A rollback on the hosts has undone what had succeeded: the failed hosts alone do
 /// not make up for it. A handler that only reports has undone nothing.
 #[test]

@@ -5,6 +5,7 @@
 use crate::exit;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, RunDetails};
+use crate::report::last_hosts::HostEnd;
 use crate::report::log::LogLevel;
 use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
@@ -12,6 +13,7 @@ use crate::report::replace_file;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{RunSummary, TaskSummary};
 use crate::report::{clock, endings, print, results_json, safe_text};
+use crate::run::fields::since_1970;
 use crate::run::interrupt::Interrupt;
 use crate::run::run_end::RunEnd;
 use crate::session::advice;
@@ -233,24 +235,38 @@ impl EndedRun<'_> {
 
     /// Keeps the outcome of each host of a block, for `--limit last:…`.
     fn save_hosts(&self, report: &mut Reporter) {
-        let mut hosts = Vec::new();
+        let Some(work) = &self.loaded.identity.work else {
+            return;
+        };
+        let mut ends = self.host_ends();
+        ends.sort_unstable();
+        ends.dedup();
+        if let Err(e) = self.log_dir.save_last_hosts(work, self.number(), &ends) {
+            let text = format!("Cannot keep the hosts for --limit last: {e}");
+            report.log.write(LogLevel::Warn, &text);
+        }
+    }
+
+    /// How each host of a block ended.
+    fn host_ends(&self) -> Vec<HostEnd<'_>> {
+        let mut ends = Vec::new();
         for (ix, task) in self.loaded.workflow.tasks.iter().enumerate() {
             let over_hosts = task.is_over_hosts();
             let Some(result) = self.end.results.get(ix).filter(|_| over_hosts) else {
                 continue;
             };
-            let members = result.members.iter();
-            hosts.extend(members.map(|m| (m.result.outcome, m.name.as_str())));
+            ends.extend(result.members.iter().map(|member| HostEnd {
+                block: task.id,
+                host: &member.name,
+                outcome: member.result.outcome,
+            }));
         }
-        if hosts.is_empty() || self.loaded.from_stdin {
-            return;
-        }
-        hosts.sort_unstable();
-        hosts.dedup();
-        if let Err(e) = self.log_dir.save_last_hosts(&self.loaded.name, &hosts) {
-            let text = format!("Cannot keep the hosts for --limit last: {e}");
-            report.log.write(LogLevel::Warn, &text);
-        }
+        ends
+    }
+
+    /// The run's number: greater than that of any earlier run.
+    fn number(&self) -> u64 {
+        since_1970(self.began)
     }
 }
 

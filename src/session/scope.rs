@@ -158,10 +158,13 @@ fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
                 )));
             }
         };
+        let Some(work) = &loaded.identity.work else {
+            return Err(usage(format!(
+                "`{set}`: the last run from standard input is not remembered"
+            )));
+        };
         let log_dir = loaded.log_directory(SystemTime::now())?;
-        return log_dir
-            .last_hosts(&loaded.name, chosen.outcomes())
-            .map_err(usage);
+        return log_dir.last_hosts(work, chosen.outcomes()).map_err(usage);
     }
     let expanded = nodeset::expand(set, Path::new(".")).map_err(|bad| usage(bad.message))?;
     Ok(expanded.hosts.into_iter().collect())
