@@ -103,12 +103,12 @@ impl LogDirectory {
         self.path().join(format!("state/last_{work}.hosts"))
     }
 
-    /// Remembers how the hosts of a run ended, and that it was, if it had none.
+    /// Remembers how the hosts of a run ended, and that it was, if it had none. The run
+    /// has made the directory, for its journal.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn save_last_hosts(&self, work: &str, number: u64, ends: &[HostEnd]) -> io::Result<()> {
-        self.create("state")?;
         let file = self.last_hosts_file(work);
         let text = fs::read_to_string(&file).unwrap_or_default();
         let mut last = LastHosts::parse(&text).unwrap_or(LastHosts {

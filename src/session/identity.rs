@@ -37,16 +37,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a task file, by its name.
-    pub fn of_file(name: &str, globals: &GlobalTable, invocation: &Invocation) -> Identity {
-        let file = named_path(Path::new(name));
-        let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+    /// Of a task file, by its path as it was named and its real path.
+    pub fn of_file(
+        named: &Path,
+        real: &Path,
+        globals: &GlobalTable,
+        invocation: &Invocation,
+    ) -> Identity {
         let globals = hashed_globals(globals);
         Identity {
-            work: Some(id("work", file.as_os_str().as_bytes(), &globals)),
-            job: job_of_path(&file, invocation),
-            real_job: Some(job_of_path(&real, invocation)),
-            file,
+            file: named.to_path_buf(),
+            work: Some(id("work", named.as_os_str().as_bytes(), &globals)),
+            job: job_of_file(named, invocation),
+            real_job: Some(job_of_file(real, invocation)),
             globals,
         }
     }
@@ -63,17 +66,10 @@ impl Identity {
     }
 }
 
-/// The job of a task file with this name, whether or not it can be read.
-pub fn job_of_file(name: &str, invocation: &Invocation) -> String {
-    job_of_path(&named_path(Path::new(name)), invocation)
-}
-
-fn job_of_path(path: &Path, invocation: &Invocation) -> String {
-    id(
-        "job",
-        path.as_os_str().as_bytes(),
-        &given_globals(invocation),
-    )
+/// The job of the task file at this path, whether or not it can be read.
+pub fn job_of_file(path: &Path, invocation: &Invocation) -> String {
+    let given = given_globals(invocation);
+    id("job", path.as_os_str().as_bytes(), &given)
 }
 
 /// The job of a task file that came from standard input.
@@ -200,7 +196,8 @@ mod tests {
             globals.set(name, Span::whole(file), Span::new(file, 0, value.len()));
         }
         globals.expand_all(&sources, &mut DiagnosticList::default());
-        let identity = Identity::of_file("/a/b", &globals, &Invocation::default());
+        let path = Path::new("/a/b");
+        let identity = Identity::of_file(path, path, &globals, &Invocation::default());
         identity.work.expect("a file")
     }
 

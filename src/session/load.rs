@@ -126,7 +126,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let globals = &workflow.globals;
     let identity = match &text {
         Some(text) => Identity::of_text(text, globals, &invocation),
-        None => Identity::of_file(&name, globals, &invocation),
+        None => Identity::of_file(&validation.named, &validation.real, globals, &invocation),
     };
     validation.job.clone_from(&identity.job);
     match validation.error() {

@@ -17,7 +17,7 @@ use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
 use crate::text::source::SourceMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What was found in a task file before any host is asked, and what is known of
@@ -25,7 +25,9 @@ use std::time::SystemTime;
 pub struct Validation {
     /// The task file as the user named it.
     pub name: String,
-    /// Its real path if it has one, else the absolute one.
+    /// Its absolute path as it was named; see `identity`.
+    pub named: PathBuf,
+    /// Its real path if it has one, else the named one.
     pub real: PathBuf,
     /// What tells this job from others; see `identity`.
     pub job: String,
@@ -54,8 +56,8 @@ pub struct Validation {
 impl Validation {
     /// Of a file that was not looked into.
     pub fn of_unread(name: &str, invocation: &Invocation, config: &Config) -> Validation {
-        let absolute = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let real = std::fs::canonicalize(name).unwrap_or(absolute);
+        let named = identity::named_path(Path::new(name));
+        let real = std::fs::canonicalize(&named).unwrap_or_else(|_| named.clone());
         let log_directory = config.log_directory(invocation.log_dir.as_deref());
         let typed = config.log_directory(invocation.typed_log_dir.as_deref());
         let memory_directory = typed
@@ -63,7 +65,8 @@ impl Validation {
             .map(|(path, _)| path);
         Validation {
             name: name.to_string(),
-            job: identity::job_of_file(name, invocation),
+            job: identity::job_of_file(&named, invocation),
+            named,
             real,
             who: invoker::describe_user(&sys::own_name()),
             change: None,
