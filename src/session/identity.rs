@@ -16,7 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// In place of a value that cannot be expanded: it equals nothing, not even itself.
+/// In place of a value that cannot be expanded: it equals nothing, not even itself. In
+/// the ids it counts as a value, because a lock had better hold once too often.
 const UNKNOWN: &str = "?";
 
 /// What tells a run from runs of other files, and of the same file with other globals.
@@ -187,8 +188,7 @@ fn leads_back(directory: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// The id of a work with these globals.
-    fn work(lines: &[(&str, &str)]) -> String {
+    fn expanded(lines: &[(&str, &str)]) -> GlobalTable {
         let mut sources = SourceMap::default();
         let mut globals = GlobalTable::new(false);
         for (name, value) in lines {
@@ -196,7 +196,12 @@ mod tests {
             globals.set(name, Span::whole(file), Span::new(file, 0, value.len()));
         }
         globals.expand_all(&sources, &mut DiagnosticList::default());
-        let path = Path::new("/a/b");
+        globals
+    }
+
+    /// The id of a work with these globals.
+    fn work(lines: &[(&str, &str)]) -> String {
+        let (path, globals) = (Path::new("/a/b"), expanded(lines));
         let identity = Identity::of_file(path, path, &globals, &Invocation::default());
         identity.work.expect("a file")
     }
@@ -226,13 +231,7 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_expanded_equals_none() {
-        let mut sources = SourceMap::default();
-        let mut globals = GlobalTable::new(false);
-        for (name, value) in [("A", "x@B@"), ("B", "$TASKER_NO_SUCH"), ("C", "x")] {
-            let file = sources.add(Source::new(name, value.to_string()));
-            globals.set(name, Span::whole(file), Span::new(file, 0, value.len()));
-        }
-        globals.expand_all(&sources, &mut DiagnosticList::default());
+        let globals = expanded(&[("A", "x@B@"), ("B", "$TASKER_NO_SUCH"), ("C", "x")]);
         let hashes = hashed_globals(&globals);
         let equal_to_itself = hashes.iter().map(|(_, hash)| same_value(hash, hash));
         assert_eq!(equal_to_itself.collect::<Vec<_>>(), [false, false, true]);
