@@ -44,6 +44,13 @@ test-crash:
 test-model:
 	TASKER_MODEL_WORKFLOWS=5000 $(CARGO) test --locked --test model
 
+# Ends 500 random workflows early and types what tasker prints until nothing is
+# undone; resumes works of one file side by side, 200 rounds; takes some minutes.
+# `make test` does 30 and 8.
+test-advice:
+	TASKER_ADVICE_WORKFLOWS=500 TASKER_WORKS_ROUNDS=200 \
+		$(CARGO) test --locked --test advice --test works
+
 # Builds the packages twice, in different places, and runs the binary in an empty
 # root file system; takes some minutes.
 test-ship:
@@ -165,4 +172,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-model test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean
+.PHONY: all test test-crash test-model test-advice test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean

@@ -19,7 +19,9 @@ use cli::arguments::{self, Request};
 use cli::invocation::Mode;
 use cli::{completions, help};
 use report::print::print;
-use session::load::{self, Loaded};
+use session::continued_run;
+use session::load::Loaded;
+use session::prepared::{Earlier, Prepared};
 use session::refusal::Refusal;
 use session::{dry_run, real_run, recovery, rehearsal, rejection, show_project, show_status};
 use std::process::ExitCode;
@@ -32,10 +34,15 @@ fn main() -> ExitCode {
         Ok(Request::Completions(shell)) => show(&completions::script(shell)),
         Ok(Request::Status { run, typed }) => show_status::show(run.as_deref(), &typed),
         Ok(Request::ProjectSummary { name, typed }) => show_project::show(&name, &typed),
-        Ok(Request::TaskFile { file, typed }) => Ok(match load::load(&file, &typed) {
+        Ok(Request::TaskFile { file, typed }) => Ok(match continued_run::load(&file, &typed) {
             // Never freed: the process ends with it, and a long file has many pieces.
-            Ok(loaded) => carry_out(Box::leak(Box::new(loaded))),
-            Err(bad) => rejection::report(&bad.invocation, &bad.validation, &bad.refusal),
+            Ok(Prepared { loaded, earlier }) => carry_out(Box::leak(Box::new(loaded)), earlier),
+            Err(bad) => {
+                if bad.is_accepted {
+                    bad.validation.show_warnings(&bad.invocation);
+                }
+                rejection::report(&bad.invocation, &bad.validation, &bad.refusal)
+            }
         }),
         Err(message) => Err(Refusal::of_command_line(&message)),
     };
@@ -44,14 +51,14 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked of a file that can be run; the exit code.
-fn carry_out(loaded: &Loaded) -> i32 {
+fn carry_out(loaded: &Loaded, earlier: Earlier) -> i32 {
     let (invocation, validation) = (&loaded.invocation, &loaded.validation);
     validation.show_warnings(invocation);
     let ended = match invocation.mode() {
         Mode::Rehearse => rehearsal::run(loaded),
-        Mode::ShowRecovery => recovery::show(loaded),
-        Mode::Run => real_run::run(loaded),
-        Mode::DryRun => dry_run::run(loaded),
+        Mode::ShowRecovery => recovery::show(loaded, &earlier),
+        Mode::Run => real_run::run(loaded, earlier),
+        Mode::DryRun => dry_run::run(loaded, &earlier),
     };
     ended.unwrap_or_else(|refusal| rejection::report(invocation, validation, &refusal))
 }

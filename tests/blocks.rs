@@ -834,7 +834,7 @@ fn after_a_rollback_only_a_fresh_run_is_advised() {
                     command=true @hostname@\nreturn=1\n";
     assert_eq!(advice(rollback), "cd HOME && tasker -r tasks.txt");
     let report = "task=90\nexec=local\ncommand=true\nreturn=1\n";
-    let again = "cd HOME && tasker -r --start-from 10 --limit last:not_ok tasks.txt";
+    let again = "cd HOME && tasker -r --resume-at RUN:10 tasks.txt";
     assert_eq!(advice(report), again);
 }
 

@@ -19,7 +19,7 @@ KINDS = {
                           "final_task": (int, type(None)), "failure_info": (dict, type(None)),
                           "outcomes": dict},
     "failure_info": {"task_id": (int, type(None)), "exit_code": int, "error": str,
-                     "resume_command": (str, type(None))},
+                     "resume_command": (str, type(None)), "resume_notes": list},
     "result": {"name": str, "hostname": str, "command": str, "outcome": str, "exit_code": int,
                "stdout": str, "stdout_bytes": int, "stderr": str, "stderr_bytes": int,
                "success": bool, "skipped": bool, "timed_out": bool, "attempts": int,

@@ -12,9 +12,11 @@ use support::{Ran, Sandbox};
 const FAILS_ONCE: &str = "task=1\nexec=shell\ncommand=echo 1 >>effects\n\
     task=2\nexec=shell\ncommand=test -e fine && echo 2 >>effects\n";
 
-/// The same, but the failure is handled: only a run that starts there goes on.
-const IS_HANDLED: &str = "task=1\nexec=shell\ncommand=test -e fine && echo 1 @DATE@ >>effects\n\
-    on_failure=90\ntask=2\nreturn=0\ntask=90\nexec=local\ncommand=true\nreturn=1\n";
+/// The same, but a handler that ran on hosts may have undone everything: only a fresh run
+/// goes on.
+const IS_ROLLED_BACK: &str = "task=1\nexec=shell\ncommand=test -e fine && echo 1 @DATE@ >>effects\n\
+    on_failure=90\ntask=2\nreturn=0\n\
+    task=90\ntype=parallel\nhostnames=w[1-2]\nexec=local\ncommand=true @hostname@\nreturn=1\n";
 
 /// A run in `place` of a sandbox, as someone types it there.
 struct TypedRun {
@@ -207,11 +209,14 @@ fn the_configuration_of_the_environment_is_named() {
 fn options_of_the_run_are_given_where_no_journal_has_them() {
     let run = TypedRun::new("work", "t.txt", FAILS_ONCE);
     let options = "--set X=1 --exclude w9 -t shell -o 9 --deadline +9h -k --set TOKEN_A=dummy";
-    let tasks = format!(
-        "X=0\nTOKEN_A=y\n{FAILS_ONCE}env.A=@X@@TOKEN_A@\n\
-         task=3\ntype=parallel\nhostnames=w[1-9]\nexec=shell\ncommand=true\n"
-    );
-    run.sandbox.file("work/t.txt", tasks);
+    let tasks = |target: &str| {
+        format!(
+            "X=0\nTOKEN_A=y\n{FAILS_ONCE}env.A=@X@@TOKEN_A@\n{target}\
+             task=3\ntype=parallel\nhostnames=w[1-9]\nexec=shell\ncommand=true @hostname@\n\
+             task=90\ntype=parallel\nhostnames=w1\nexec=shell\ncommand=true @hostname@\nreturn=1\n"
+        )
+    };
+    run.sandbox.file("work/t.txt", tasks("on_failure=90\n"));
     let failed = run.run(&format!("./own/tasker -rq --max-steps 50 {options} t.txt"));
     let fresh = failed.advice();
     for part in [
@@ -228,21 +233,24 @@ fn options_of_the_run_are_given_where_no_journal_has_them() {
     for part in ["--deadline", "-q", "dummy"] {
         assert!(!fresh.contains(part), "{part}: {fresh}");
     }
-    let options = options.replace(" -k", "");
-    let failed = run.run(&format!("./own/tasker -r --max-steps 50 {options} t.txt"));
-    let resuming = failed.advice();
-    let expected = "--max-steps 50 --set TOKEN_A=... t.txt";
-    assert!(resuming.ends_with(expected), "{resuming}");
-    for part in ["X=1", "w9", "-t", "-o", "--deadline"] {
-        let words: Vec<&str> = resuming.split(' ').collect();
-        assert!(!words.contains(&part), "{part}: {resuming}");
+    run.sandbox.file("work/t.txt", tasks("next=success\n"));
+    for options in [options, &options.replace(" -k", "")] {
+        let failed = run.run(&format!("./own/tasker -r --max-steps 50 {options} t.txt"));
+        let resuming = failed.advice();
+        assert!(resuming.contains("tasker -r --resume="), "{resuming}");
+        let expected = "--max-steps 50 --set TOKEN_A=... t.txt";
+        assert!(resuming.ends_with(expected), "{resuming}");
+        for part in ["X=1", "w9", "-t", "-o", "-k", "--keep-going", "--deadline"] {
+            let words: Vec<&str> = resuming.split(' ').collect();
+            assert!(!words.contains(&part), "{part}: {resuming}");
+        }
     }
 }
 
 #[test]
 fn a_fresh_run_gets_what_came_from_the_environment() {
     let tasks = "DATE=$TODAY\nSECRET_A=@WAY@x\nWAY=$HIDDEN\n".to_string()
-        + &IS_HANDLED.replace("exec=shell\n", "env.S=@SECRET_A@\n")
+        + &IS_ROLLED_BACK.replace("exec=shell\n", "env.S=@SECRET_A@\n")
         + "task=95\nfinally=true\nexec=local\ncommand=true $HIDDEN $MY_TOKEN ${REGION}\n";
     let run = TypedRun::new("work", "t.txt", &tasks)
         .with("TODAY", "the 1st; it's $(late)")
@@ -274,6 +282,33 @@ fn a_fresh_run_gets_what_came_from_the_environment() {
     );
 }
 
+/// A journal has all of that but the secrets.
+#[test]
+fn a_continued_run_gets_what_came_from_the_environment() {
+    let tasks = "DATE=$TODAY\nSECRET_A=$MY_TOKEN\n\
+         task=1\nexec=shell\ncommand=echo @DATE@ >>effects\n\
+         task=2\nenv.S=@SECRET_A@\n\
+         command=test -e fine && printenv S >>effects\n\
+         on_failure=90\n\
+         task=3\nexec=local\ncommand=sh -c 'echo $0 >>effects' ${REGION}\nreturn=0\ntask=90\nexec=local\ncommand=true\nreturn=1\n";
+    let run = TypedRun::new("work", "t.txt", tasks)
+        .with("TODAY", "the 1st; it's $(late)")
+        .with("MY_TOKEN", "not-to-be-kept")
+        .with("REGION", "eu")
+        .with("TASK_EXECUTOR_TYPE", "shell");
+    let failed = run.run("./own/tasker -r t.txt");
+    assert_eq!(failed.code, 1, "{failed:?}");
+    let advice = failed.advice();
+    assert!(advice.contains("tasker -r --resume-at "), "{advice}");
+    assert!(advice.ends_with(":2 t.txt"), "{advice}");
+    let again = run.go_on(&advice);
+    assert_eq!(again.code, 12, "{again:?}");
+    assert!(again.stderr.contains("MY_TOKEN"), "{again:?}");
+    let again = run.go_on(&format!("export MY_TOKEN=new TODAY=x REGION=us; {advice}"));
+    assert_eq!(again.code, 0, "{advice}: {again:?}");
+    assert_eq!(run.effects(), "the 1st; it's $(late)\nnew\neu\n");
+}
+
 #[test]
 fn sudo_is_part_of_the_line() {
     let mut run = TypedRun::new("work", "t.txt", FAILS_ONCE).with("SUDO_USER", "ann");
@@ -290,7 +325,7 @@ fn sudo_is_part_of_the_line() {
         "{words}"
     );
     // What the environment gives comes after it: sudo drops the rest.
-    let tasks = format!("DATE=$TODAY\n{IS_HANDLED}");
+    let tasks = format!("DATE=$TODAY\n{IS_ROLLED_BACK}");
     run.sandbox.file("work/t.txt", tasks);
     run = run.with("TODAY", "a b");
     let failed = run.run("rm -f fine effects; tasker -r t.txt");

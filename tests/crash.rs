@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -289,6 +289,51 @@ fn a_run_killed_at_any_point_can_be_resumed() {
     );
 }
 
+/// A run that failed: its final task undoes what task 1 does, which task 4 needs. The id
+/// of the run.
+fn failed_mount(sandbox: &Sandbox) -> String {
+    sandbox.file(
+        "tasks.txt",
+        "task=1\nexec=shell\ncommand=echo mount >>effects; echo v1\non_resume=repeat\n\
+         task=2\nexec=shell\ncommand=test -e fine\n\
+         task=4\nexec=shell\ncommand=echo use >>effects; echo @1_stdout@ >sum\n\
+         task=9\nfinally=true\nexec=shell\ncommand=echo umount >>effects\n",
+    );
+    assert_eq!(tasker(sandbox, &[]).code, 1);
+    let journal = sandbox.journals().remove(0);
+    let id = journal.file_stem().expect("a name").to_string_lossy();
+    sandbox.file("fine", "");
+    id.into_owned()
+}
+
+#[test]
+fn a_run_killed_before_it_goes_on_forgets_nothing() {
+    let sandbox = Sandbox::new();
+    let run = failed_mount(&sandbox);
+    let at = format!("--resume-at={run}:2");
+    let mut tried = 0;
+    for option in ["--resume", &at] {
+        for n in 1.. {
+            let sandbox = Sandbox::new();
+            let own = failed_mount(&sandbox);
+            let option = option.replace(&run, &own);
+            if !run_killed_at(&sandbox, Point::Call("pwrite64", n), &[&option]) {
+                break;
+            }
+            tried += 1;
+            let ran = tasker(&sandbox, &["--resume"]);
+            assert_eq!(ran.code, 0, "{option}, killed at {n}: {ran:?}");
+            assert_eq!(sandbox.read("sum"), "v1\n", "{option}, killed at {n}");
+            let effects = sandbox.read("effects");
+            assert!(
+                effects.contains("use") && !effects.contains("umount\nuse"),
+                "{option}, killed at {n}: {effects}"
+            );
+        }
+    }
+    assert!(tried >= 10, "killed at {tried} points");
+}
+
 /// The journal of a short run that failed at its last task.
 fn failed_run() -> (Sandbox, PathBuf, Vec<u8>) {
     let sandbox = Sandbox::new();
@@ -301,6 +346,15 @@ fn failed_run() -> (Sandbox, PathBuf, Vec<u8>) {
     (sandbox, journal, bytes)
 }
 
+/// Removes what the directory of this journal remembers of its runs.
+fn forget_runs(journal: &Path) {
+    let state = journal.parent().expect("a directory");
+    let files = std::fs::read_dir(state).expect("the directory").flatten();
+    for file in files.filter(|file| file.path().is_file()) {
+        std::fs::remove_file(file.path()).expect("removed");
+    }
+}
+
 #[test]
 fn a_journal_cut_off_anywhere_resumes_what_it_holds() {
     let expected = run_undisturbed(&short());
@@ -308,6 +362,8 @@ fn a_journal_cut_off_anywhere_resumes_what_it_holds() {
     for length in (0..=bytes.len()).step_by(if try_every_point() { 1 } else { 61 }) {
         let _ = std::fs::remove_file(sandbox.path.join("effects"));
         let part = &bytes[..length];
+        // A run that has ended well since then would make up for it.
+        forget_runs(&journal);
         std::fs::write(&journal, part).expect("a journal");
         let known = recorded_effects(part);
         let ran = tasker(&sandbox, &["--auto-recovery"]);
@@ -323,8 +379,9 @@ fn a_journal_cut_off_anywhere_resumes_what_it_holds() {
     }
 }
 
+/// It may be of any run, so it is named, and as good as not there.
 #[test]
-fn a_damaged_journal_is_refused() {
+fn a_damaged_journal_is_ignored_and_named() {
     let (sandbox, journal, bytes) = failed_run();
     let before = sandbox.read("effects");
     let mut random: u64 = 0x2545_f491_4f6c_dd1d;
@@ -338,12 +395,20 @@ fn a_damaged_journal_is_refused() {
         std::fs::write(&journal, &damaged).expect("a journal");
         let ran = tasker(&sandbox, &["--resume"]);
         assert_eq!(ran.code, 12, "byte {at}: {ran:?}");
-        assert!(ran.stderr.contains("journal"), "byte {at}: {ran:?}");
+        let named = format!("the journal `{}` is ignored: ", journal.display());
+        let why = "there is no interrupted or failed run of tasks.txt";
+        assert!(ran.stderr.contains(&named), "byte {at}: {ran:?}");
+        assert!(ran.stderr.contains(why), "byte {at}: {ran:?}");
         assert_eq!(sandbox.read("effects"), before, "byte {at}");
-        assert_eq!(
-            std::fs::read(&journal).expect("a journal"),
-            damaged,
-            "byte {at}"
-        );
+        let now = std::fs::read(&journal).expect("a journal");
+        assert_eq!(now, damaged, "byte {at}");
     }
+    // Nothing is left of it in a run that begins afresh.
+    let expected = run_undisturbed(&short());
+    let _ = std::fs::remove_file(sandbox.path.join("effects"));
+    let ran = tasker(&sandbox, &["--auto-recovery"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(sandbox.log().contains("is ignored: "), "{}", sandbox.log());
+    assert_eq!(count_effects(&sandbox), expected.effects);
+    assert!(journal.exists(), "it is left for people");
 }

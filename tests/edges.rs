@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::neutral::neutral;
 use support::{Sandbox, finish, signal, wait_for};
 
 fn run(tasks: &str, options: &[&str]) -> (Sandbox, support::Ran) {
@@ -165,12 +166,16 @@ fn limits_apply_to_host_validation_and_to_a_resumed_run() {
         ran.code, 1,
         "not 60, for the dead host is not asked: {ran:?}"
     );
+    // The journal has its limit, its globals and its options.
+    let advice = neutral(&ran.advice(), &sandbox.path.display().to_string());
+    assert_eq!(advice, "cd HOME && tasker -r --resume=RUN tasks.txt");
+    let again = tasker(&["-r", "--resume", "--set", "X=2 3", "tasks.txt"]);
+    assert_eq!(again.code, 1, "{again:?}");
     assert!(
-        ran.stderr.contains(
-            "tasker -r --start-from 0 --limit last:not_ok --set 'X=2 3' --keep-going tasks.txt"
-        ),
-        "{ran:?}"
+        again.stderr.contains("| ssh localhost 'echo 2 3'"),
+        "{again:?}"
     );
+    assert!(!again.stderr.contains("no-such-host"), "{again:?}");
     assert_eq!(tasker(&["-r", "tasks.txt"]).code, 60);
     let listed = tasker(&["--limit", "localhost", "tasks.txt"]);
     assert_eq!(listed.code, 0, "{listed:?}");

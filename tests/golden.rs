@@ -5,8 +5,8 @@
 //! `NAME=VALUE` lines; `path` the ids of the steps that the run took. A file that
 //! does not exist counts as empty (for `exit`, as 0). A case `broken-NAME` has a
 //! file that must be refused: its commands would create a file `ran`. Times, the
-//! log's path and a plan's id are written as `TIME`, `LOG` and `PLAN`. `make bless`
-//! rewrites the expected output.
+//! log's path and the ids of plans and runs are written as `TIME`, `LOG`, `PLAN` and
+//! `RUN`. `make bless` rewrites the expected output.
 
 mod support;
 

@@ -196,6 +196,15 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
     sandbox.file("tasks.txt", &text);
     let ran = run_again(&sandbox, &["-r", "--resume", "--set", "A=two"]);
     assert_eq!(ran.code, 12, "{ran:?}");
+    let others = "there is no interrupted or failed run of tasks.txt with these globals";
+    assert!(ran.stderr.contains(others), "{ran:?}");
+    let journal = sandbox.journals().remove(0);
+    let id = journal.file_stem().expect("a name").to_string_lossy();
+    let which = format!("note: run {id} is one with other globals: A\n");
+    assert!(ran.stderr.contains(&which), "{ran:?}");
+    let this = format!("--resume={id}");
+    let ran = run_again(&sandbox, &["-r", &this, "--set", "A=two"]);
+    assert_eq!(ran.code, 12, "{ran:?}");
     assert!(
         ran.stderr.contains("the global A has a different value"),
         "{ran:?}"
@@ -236,19 +245,27 @@ fn a_resumed_run_continues_with_the_secrets_of_today() {
 }
 
 #[test]
-fn a_journal_of_an_earlier_version_is_refused_by_that_name() {
+fn a_journal_of_an_earlier_version_is_ignored_and_named() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.run(&recording_task(1, "false"), &[]).code, 1);
     let path = sandbox.journals().remove(0);
     let journal = std::fs::read_to_string(&path).expect("a journal");
-    let old = journal.replacen("tasker journal 2\n", "tasker journal 1\n", 1);
+    let old = journal.replacen("tasker journal 3\n", "tasker journal 2\n", 1);
     assert_ne!(journal, old);
-    std::fs::write(&path, old).expect("written");
+    std::fs::write(&path, &old).expect("written");
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 12, "{ran:?}");
-    let why = "it was written by an earlier version of tasker";
-    assert!(ran.stderr.contains(why), "{ran:?}");
+    let why = format!(
+        "the journal `{}` is ignored: it was written by an earlier version of tasker",
+        path.display()
+    );
+    assert!(ran.stderr.contains(&why), "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n", "nothing ran");
+    let ran = run_again(&sandbox, &["-r", "--auto-recovery"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains(&why), "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n1\n", "a fresh run");
+    assert_eq!(std::fs::read_to_string(&path).expect("a journal"), old);
 }
 
 #[test]
@@ -265,10 +282,8 @@ fn a_run_that_cannot_be_resumed_is_refused() {
     );
     let home = sandbox.path.display().to_string();
     let line = neutral(&ran.stderr, &home);
-    assert!(
-        line.contains("; to begin there: cd HOME && tasker -r --start-from 2 tasks.txt"),
-        "{ran:?}"
-    );
+    let instead = "; --resume-at RUN:ID goes on at a task with its results; nothing was run";
+    assert!(line.contains(instead), "{ran:?}");
     assert_eq!(
         run_again(&sandbox, &["-r", "--resume", "--start-from", "2"]).code,
         2
@@ -291,9 +306,17 @@ fn an_active_run_is_left_alone() {
     );
     let child = sandbox.start(&text, &[]);
     wait_for("it runs", || sandbox.exists("ready"));
-    let ran = resume(&sandbox);
-    assert_eq!(ran.code, 12, "{ran:?}");
-    assert!(ran.stderr.contains("is still active"), "{ran:?}");
+    for option in [
+        "--resume",
+        "--resume-at=1",
+        "--auto-recovery",
+        "--finish-only",
+    ] {
+        let ran = run_again(&sandbox, &["-r", option]);
+        assert_eq!(ran.code, 25, "{option}: {ran:?}");
+        assert!(ran.stderr.contains("is still active"), "{option}: {ran:?}");
+    }
+    assert_eq!(sandbox.read("effects"), "1\n", "nothing else ran");
     sandbox.file("fine", "");
     assert_eq!(finish(child).code, 0);
 }
@@ -309,13 +332,17 @@ fn only_the_final_tasks_can_be_run_after_a_kill() {
     wait_for("the second task", || sandbox.exists("ready"));
     sandbox.kill(child);
     let ran = run_again(&sandbox, &["-r", "--finish-only"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.code, 1, "a run that was cut short has failed: {ran:?}");
+    let unknown = "its outcome is not known, it may have been done: 2\n";
+    assert!(ran.stdout.contains(unknown), "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n9\noff on interrupted\n");
     let twice = run_again(&sandbox, &["-r", "--finish-only"]);
     assert_eq!(twice.code, 12, "{twice:?}");
-    assert!(twice.stderr.contains("have already run"), "{twice:?}");
+    assert!(twice.stderr.contains("reached its end"), "{twice:?}");
     sandbox.file("fine", "");
     let rest = resume(&sandbox);
+    assert_eq!(rest.code, 12, "it is finished: {rest:?}");
+    let rest = sandbox.type_in(&ran.advice());
     assert_eq!(rest.code, 0, "{rest:?}");
     assert_eq!(
         sandbox.read("effects"),
@@ -382,8 +409,8 @@ fn a_journal_that_cannot_be_written_ends_the_run_with_32() {
     // First while the first command runs, then with each result.
     let cases = [
         ("EIO", 1, "task 1: ok", "1\n9\n"),
-        ("EIO", 3, "task 2: ok", "1\n2\n9\n"),
-        ("ENOSPC", 3, "task 2: ok", "1\n2\n9\n"),
+        ("EIO", 4, "task 2: ok", "1\n2\n9\n"),
+        ("ENOSPC", 4, "task 2: ok", "1\n2\n9\n"),
     ];
     for (error, when, unrecorded, effects) in cases {
         let sandbox = Sandbox::new();
@@ -453,19 +480,18 @@ fn a_run_in_its_handlers_continues_there() {
 }
 
 #[test]
-fn hosts_are_matched_by_name_when_their_file_has_changed() {
+fn a_block_that_had_begun_continues_with_its_hosts() {
     let sandbox = Sandbox::new();
     sandbox.file("hosts", "h1\nh2\n");
     let text = "task=1\ntype=parallel\nhostnames=file:hosts\nexec=shell\n\
         command=echo @hostname@ >>effects; test -e fine -o @hostname@ = h1\n";
     assert_eq!(sandbox.run(text, &[]).code, 10);
-    // A host that was removed is not run, a new one is.
     sandbox.file("hosts", "h1\nh3\n");
     sandbox.file("fine", "");
     sandbox.file("effects", "");
     let ran = resume(&sandbox);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(sandbox.read("effects"), "h3\n");
+    assert_eq!(sandbox.read("effects"), "h2\n");
 }
 
 #[test]
@@ -480,7 +506,7 @@ fn a_success_removes_earlier_journals() {
 }
 
 #[test]
-fn a_run_that_succeeded_except_for_its_journal_is_not_run_again() {
+fn a_run_that_succeeded_except_for_its_journal_is_not_resumed() {
     let sandbox = Sandbox::new();
     sandbox.file("tasks.txt", recording_task(1, "true"));
     let mut command = Command::new("strace");
@@ -498,9 +524,17 @@ fn a_run_that_succeeded_except_for_its_journal_is_not_run_again() {
     let ran = Ran::from(command.output().expect("strace runs"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("cannot remove the journal"), "{ran:?}");
+    let ran = resume(&sandbox);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(ran.stderr.contains("reached its end"), "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "1\n");
     let ran = run_again(&sandbox, &["-r", "--auto-recovery"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(sandbox.read("effects"), "1\n");
+    assert!(
+        ran.stdout.contains("--auto-recovery begins afresh: "),
+        "{ran:?}"
+    );
+    assert_eq!(sandbox.read("effects"), "1\n1\n");
     assert!(sandbox.journals().is_empty());
 }
 

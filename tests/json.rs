@@ -7,6 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use support::neutral::neutral;
 use support::{Ran, Sandbox, finish, signal, wait_for};
 
 /// Checks that the file exists and is as documented; returns its text.
@@ -333,14 +334,13 @@ fn a_long_output_is_cut_and_its_length_given() {
     assert_eq!(kept.len(), 3_000_000);
 }
 
-/// A run that has ended removes its spooled outputs, but only after reporting them.
+/// A run that ended well removes its spooled outputs, but only after reporting them.
+/// What one that failed has is for those that go on with it.
 #[test]
 fn outputs_are_written_before_their_files_are_removed() {
     let sandbox = Sandbox::new();
-    let ran = sandbox.run(
-        "task=1\nexec=shell\ncommand=yes | head -n 800000; echo the last line; exit 3\nreturn=3\n",
-        &["--output-json=out.json"],
-    );
+    let text = "task=1\nexec=shell\ncommand=yes | head -n 800000; echo the last line; exit 3\n";
+    let ran = sandbox.run(&format!("{text}return=3\n"), &["--output-json=out.json"]);
     assert_eq!(ran.code, 3);
     let asked = evaluate(
         &sandbox,
@@ -350,14 +350,27 @@ fn outputs_are_written_before_their_files_are_removed() {
     assert_eq!(asked, format!("{}", 1 << 20));
     assert!(ran.stderr.contains("the last line"), "{}", ran.stderr);
     // An optional value needs a `=`.
-    let again = "tasker -r --start-from 1 --output-json=out.json tasks.txt";
-    assert!(ran.stderr.contains(again), "{}", ran.stderr);
-    let left: Vec<_> = std::fs::read_dir(sandbox.path.join("TASKER/state"))
-        .expect("the directory")
-        .flatten()
-        .filter(|e| e.path().is_dir())
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    let again = neutral(&ran.advice(), &sandbox.path.display().to_string());
+    let expected = "cd HOME && tasker -r --resume-at RUN:1 --output-json=out.json tasks.txt";
+    assert_eq!(again, expected);
+    let directories = || -> Vec<_> {
+        let state = std::fs::read_dir(sandbox.path.join("TASKER/state"));
+        let entries = state.expect("the directory").flatten();
+        entries.filter(|e| e.path().is_dir()).collect()
+    };
+    assert_eq!((directories().len(), sandbox.journals().len()), (1, 1));
+    let ran = sandbox.run(
+        &format!("{text}success=exit_3\n"),
+        &["--output-json=out.json"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let asked = evaluate(
+        &sandbox,
+        "out.json",
+        "len(j['task_results']['1']['stdout'])",
+    );
+    assert_eq!(asked, format!("{}", 1 << 20));
+    assert!(directories().is_empty() && sandbox.journals().is_empty());
 }
 
 #[test]

@@ -35,7 +35,8 @@ const NOTICES: [&str; 4] = [
     "emergency_alert",
 ];
 
-fn take(text: &str, way: &Way) -> (i32, String, String, Ran) {
+/// A directory with the example and the stand-ins for its programs.
+fn example(text: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     // Links to one file: a file that is written now could be busy when it is run.
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/original/program");
@@ -45,10 +46,20 @@ fn take(text: &str, way: &Way) -> (i32, String, String, Ran) {
         std::os::unix::fs::symlink(program, link).expect("a stand-in");
     }
     sandbox.file("tasks.txt", text);
+    sandbox
+}
+
+fn run(sandbox: &Sandbox, options: &[&str], failing: &str) -> Ran {
     let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
-    let mut command = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
-    command.env("PATH", path).env("FAILING", way.failing);
-    let ran = Ran::from(command.output().expect("tasker runs"));
+    let always = ["-r", "--skip-host-validation", "tasks.txt"];
+    let mut command = sandbox.tasker(&[&always, options].concat());
+    command.env("PATH", path).env("FAILING", failing);
+    Ran::from(command.output().expect("tasker runs"))
+}
+
+fn take(text: &str, way: &Way) -> (i32, String, String, Ran) {
+    let sandbox = example(text);
+    let ran = run(&sandbox, &[], way.failing);
     let acts = sandbox.read("acts");
     let is_notice = |act: &&str| NOTICES.contains(&act.split(' ').next().unwrap_or(""));
     let told: Vec<&str> = acts.lines().filter(is_notice).collect();
@@ -210,4 +221,21 @@ fn the_database_maintenance_on_every_path() {
         warned,
         [false, false, false, false, false, false, false, false, true]
     );
+}
+
+/// Going on at the health check of a failed deployment is no way around the rollback: its
+/// condition is asked with the results of the run, and each handler runs again.
+#[test]
+fn the_web_deployment_continued_at_its_health_check() {
+    let sandbox = example(include_str!("original/web-deployment.txt"));
+    let failing =
+        "deploy_application v2.1.0 @web2.prod.com;deploy_application v2.1.0 @web3.prod.com";
+    assert_eq!(run(&sandbox, &[], failing).code, 1);
+    sandbox.file("acts", "");
+    let ran = run(&sandbox, &["--resume-at", "10"], "");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(sandbox.steps(), "10 99");
+    let acts = sandbox.read("acts");
+    let acts: Vec<&str> = acts.lines().map(str::trim_end).collect();
+    assert_eq!(acts, ["initiate_rollback", "send_alert Deployment failed:"]);
 }

@@ -119,7 +119,11 @@ fn a_failure_is_at_the_top_with_the_command_to_continue() {
     page.assert_text("on attempt 3 ( tasks.txt:2 )");
     page.assert_text("/bin/bash -c 'echo trying; echo no answer >&2; exit 7'");
     page.assert_text("stderr, last lines no answer");
-    page.assert_text("tasker -r --resume --report report.html tasks.txt");
+    let journal = sandbox.journals().remove(0);
+    let id = journal.file_stem().expect("a name").to_string_lossy();
+    page.assert_text(&format!(
+        "tasker -r --resume={id} --report report.html tasks.txt"
+    ));
     assert_eq!((page.bars("failed"), page.bars("wait")), (3, 2));
 }
 

@@ -306,11 +306,13 @@ fn a_single_task_is_shown_with_its_title_and_without_secrets() {
     assert!(!String::from_utf8_lossy(&journal).contains("battery"));
     sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
+    let journal = sandbox.journals().remove(0);
+    let id = journal.file_stem().expect("a name").to_string_lossy();
     for part in [
         "\n  was killed, or the machine went down\n",
         "\n  0 of 1 task done; 1 unknown, 0 left\n",
         "\n  running when it died (outcome not known):\n    task 1: ask *** and *** ",
-        "-r --resume --set SECRET_A=... tasks.txt\n",
+        &format!("-r --resume={id} --set SECRET_A=... tasks.txt\n"),
     ] {
         assert!(ran.stdout.contains(part), "{part}: {ran:?}");
     }
@@ -555,4 +557,34 @@ fn a_torn_journal_is_shown_and_a_damaged_one_reported() {
     sandbox.file("TASKER/state", "a file");
     let ran = status(&sandbox, &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (32, ""), "{ran:?}");
+}
+
+/// A journal has the path as it was named; by another name it is the same file.
+#[test]
+fn a_run_is_found_by_each_name_of_its_file() {
+    let sandbox = Sandbox::new();
+    sandbox.file("release-7/t.txt", "task=1\nexec=local\ncommand=false\n");
+    std::os::unix::fs::symlink("release-7", sandbox.path.join("current")).expect("a link");
+    assert_eq!(sandbox.output(&["-r", "current/t.txt"]).code, 1);
+    for name in [
+        "current/t.txt",
+        "release-7/t.txt",
+        "./release-7/../current/t.txt",
+    ] {
+        let ran = status(&sandbox, &[name]);
+        assert_eq!(ran.code, 0, "{name}: {ran:?}");
+        assert!(
+            ran.stdout.contains("/current/t.txt: dead"),
+            "{name}: {ran:?}"
+        );
+    }
+    // Each name is a work of its own, and so is its newest run.
+    assert_eq!(sandbox.output(&["-r", "release-7/t.txt"]).code, 1);
+    for name in ["current/t.txt", "release-7/t.txt"] {
+        let ran = status(&sandbox, &[name]);
+        assert!(
+            ran.stdout.contains(&format!("/{name}: dead")),
+            "{name}: {ran:?}"
+        );
+    }
 }

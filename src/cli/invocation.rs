@@ -28,6 +28,7 @@ use std::time::Duration;
 pub const MAX_STEPS: u64 = 100_000;
 
 /// An option as it was typed.
+#[derive(Clone)]
 pub struct Typed {
     pub option: &'static CliOption,
     pub value: Option<OsString>,
@@ -66,7 +67,11 @@ pub struct Invocation {
     timeout: Option<Duration>,
     pub project: Option<String>,
     pub start_from: Option<String>,
-    pub resume: bool,
+    /// `--resume`: the run, empty for the newest.
+    pub resume: Option<String>,
+    /// `--resume-at`: `[RUN:]ID`
+    pub resume_at: Option<String>,
+    pub all_hosts: bool,
     pub auto_recovery: bool,
     pub show_recovery_info: bool,
     pub finish_only: bool,
@@ -121,6 +126,9 @@ pub struct Invocation {
     pub given: Vec<GivenOption>,
     /// The options of the command line that a printed one gives again.
     pub kept_options: Vec<KeptOption>,
+    /// The options of the command line that the journal keeps: `--set`, `--type` and
+    /// `--timeout`, without secrets.
+    pub journal_options: Vec<(String, String)>,
 }
 
 /// What this call of tasker is for.
@@ -128,7 +136,7 @@ pub struct Invocation {
 pub enum Mode {
     /// `--assume`, `--assume-each-fails`
     Rehearse,
-    /// `--show-recovery-info`, or `--resume` or `--finish-only` without `-r`
+    /// `--show-recovery-info`, or `--finish-only` without `-r`
     ShowRecovery,
     /// `-r`
     Run,
@@ -173,6 +181,7 @@ impl Invocation {
         }
         for typed in typed {
             invocation.kept_options.extend(typed.kept());
+            invocation.journal_options.extend(typed.journal_option());
             let long = typed.option.long;
             let value = typed.value.as_ref();
             invocation.given.push(GivenOption {
@@ -222,10 +231,33 @@ impl Invocation {
         if self.deadline_task.is_some() && self.deadline.is_none() {
             return Some("--deadline-task has no effect alone; add --deadline TIME");
         }
+        if self.all_hosts && self.resume_at.is_none() {
+            return Some("--all-hosts has no effect alone; add --resume-at ID");
+        }
+        if let Some(why) = self.two_beginnings() {
+            return Some(why);
+        }
         if typed_mail_once && !self.quiet {
             return Some("--mail-once changes what -q prints; add -q");
         }
         None
+    }
+
+    /// A run begins at one place.
+    fn two_beginnings(&self) -> Option<&'static str> {
+        let goes_on = self.resume.is_some() || self.finish_only || self.show_recovery_info;
+        match (&self.resume_at, &self.start_from) {
+            (Some(_), Some(_)) => Some(
+                "give either --resume-at, which uses the results of an earlier run, or --start-from, which knows none",
+            ),
+            (Some(_), None) if goes_on || self.auto_recovery => Some(
+                "give either --resume-at, which goes on at that task, or an option that continues where the run stopped",
+            ),
+            (None, Some(_)) if goes_on => Some(
+                "give either --resume, which continues where the run stopped, or --start-from, not both",
+            ),
+            _ => None,
+        }
     }
 
     /// Whether it is a run that prints only what went wrong.
@@ -241,7 +273,7 @@ impl Invocation {
             Mode::ShowRecovery
         } else if self.validate_only {
             Mode::DryRun
-        } else if !self.run && (self.resume || self.finish_only) {
+        } else if !self.run && self.finish_only {
             Mode::ShowRecovery
         } else if self.run {
             Mode::Run
@@ -302,7 +334,9 @@ impl Invocation {
             "timeout" => self.timeout = Some(values::timeout(text()?)?),
             "project" => self.project = Some(project(text()?)?),
             "start-from" => self.start_from = Some(text()?.to_string()),
-            "resume" => self.resume = true,
+            "resume" => self.resume = Some(text()?.to_string()),
+            "resume-at" => self.resume_at = Some(resume_at(text()?)?),
+            "all-hosts" => self.all_hosts = true,
             "auto-recovery" => self.auto_recovery = true,
             "show-recovery-info" => self.show_recovery_info = true,
             "finish-only" => self.finish_only = true,
@@ -441,6 +475,19 @@ fn setting_name(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(name).ok().map(str::trim)
 }
 
+impl Typed {
+    /// The option as the journal keeps it, if it does.
+    fn journal_option(&self) -> Option<(String, String)> {
+        let (long, value) = (self.option.long, self.value.as_ref()?.to_str()?);
+        let is_secret = || is_secret(value.split('=').next().unwrap_or("").trim());
+        let is_kept = match long {
+            "set" => !is_secret(),
+            long => matches!(long, "type" | "timeout"),
+        };
+        is_kept.then(|| (long.to_string(), value.to_string()))
+    }
+}
+
 /// The option that a line of a file gives, without its value.
 pub fn option_name(line: &str) -> &str {
     line.split(['=', ' ', '\t']).next().unwrap_or(line)
@@ -504,6 +551,14 @@ pub fn project(text: &str) -> Result<String, String> {
             "a name of letters, digits, `.`, `_` and `-`",
             text,
         )),
+    }
+}
+
+fn resume_at(text: &str) -> Result<String, String> {
+    let task = text.rsplit_once(':').map_or(text, |(_, task)| task);
+    match task.is_empty() {
+        true => Err(expected("a task, or RUN:ID", text)),
+        false => Ok(text.to_string()),
     }
 }
 

@@ -171,7 +171,11 @@ pub const OPTIONS: &[CliOption] = &[
         .short('o').in_journal(),
     valued("project", "NAME", Nothing, "add a line to this project's summary").short('p'),
     valued("start-from", "ID", Tasks, "begin at this task").not_in_file().not_kept(),
-    flag("resume", "resume the interrupted or failed run of this file")
+    valued("resume", "RUN", Nothing, "resume the interrupted or failed run of this file, or this one")
+        .optional().not_in_file().not_kept(),
+    valued("resume-at", "[RUN:]ID", Tasks, "go on at this task with the results of the last run, or of RUN")
+        .not_in_file().not_kept(),
+    flag("all-hosts", "with --resume-at: also on the hosts of that task that did well")
         .not_in_file().not_kept(),
     flag("auto-recovery", "--resume if there is such a run, else a fresh run").not_kept(),
     flag("show-recovery-info", "print what --resume would do").not_in_file().not_kept(),

@@ -78,6 +78,9 @@ fn entry(json: &mut Json, entry: &PlanEntry, durations: &Durations) {
         command(j, entry);
         entry.settings.iter().for_each(|s| setting(j, s));
         bounds(j, durations.task(entry.ix));
+        if let Some(id) = entry.begins_at {
+            j.number("begins_at", i64::from(id));
+        }
         for (group, members) in &entry.groups {
             let key = match group {
                 MemberGroup::Subtasks => "subtasks",

@@ -208,13 +208,8 @@ impl Drawer<'_> {
         let mut ends = false;
         for entry in outline.all() {
             for (group, members) in &entry.groups {
-                let label = match group {
-                    MemberGroup::Subtasks => "",
-                    MemberGroup::Check => "between waves",
-                    MemberGroup::IfTrue => "if true",
-                    MemberGroup::IfFalse => "if false",
-                };
                 for member in members {
+                    let label = member_label(entry, *group, member.id);
                     self.edge(entry.id, &format!("t{}", member.id), label, true);
                 }
             }
@@ -256,6 +251,17 @@ impl Drawer<'_> {
             }
         };
         self.line(&text);
+    }
+}
+
+/// When the block runs the member.
+fn member_label(entry: &PlanEntry, group: MemberGroup, member: u32) -> &'static str {
+    match (entry.begins_at, group) {
+        (Some(first), _) if first == member => "begins here",
+        (Some(_), _) | (None, MemberGroup::Subtasks) => "",
+        (None, MemberGroup::Check) => "between waves",
+        (None, MemberGroup::IfTrue) => "if true",
+        (None, MemberGroup::IfFalse) => "if false",
     }
 }
 

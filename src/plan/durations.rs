@@ -8,13 +8,13 @@
 #![forbid(unsafe_code)]
 
 use super::bounds::{Bounds, sum, times};
-use super::graph::{Graph, Node, To, node, task_of};
+use super::coverage::Coverage;
+use super::graph::{Graph, Node, To, task_of};
 use super::hosts::hosts_of_task;
 use super::recipe::Defaults;
 use super::task_ends::Case;
 use super::waves;
 use super::workflow::Workflow;
-use crate::task::nodeset::HostFilter;
 use crate::task::values::{Delay, Wave};
 use crate::task::{
     Command, Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind,
@@ -35,37 +35,39 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// One visit of the task, with its retries, iterations and sleep.
+    /// One visit of the task, with its retries, iterations and sleep; zero for one that the
+    /// run does not cover.
     pub fn task(&self, ix: Ix) -> Bounds {
         self.tasks[ix]
     }
 }
 
-/// Computes the bounds of a checked workflow.
+/// Computes the bounds of a checked workflow, of which a run covers this part. The graph
+/// begins where the run does, at the node `first`.
 pub fn measure(
     workflow: &Workflow,
     graph: &Graph,
+    first: Option<Node>,
     defaults: &Defaults,
-    selection: &HostFilter,
+    coverage: &Coverage,
 ) -> Durations {
     let mut measure = Measure {
         workflow,
         defaults,
-        selection,
+        coverage,
         promised: false,
         known: vec![None; workflow.tasks.len()],
     };
-    let tasks: Vec<Bounds> = (0..workflow.tasks.len())
+    let mut tasks: Vec<Bounds> = (0..workflow.tasks.len())
         .map(|ix| measure.task(ix))
         .collect();
     let finals = workflow.finals().map(|ix| tasks[ix]);
     let finals = finals.fold(Bounds::ZERO, Bounds::then);
-    let flow = workflow.first().map_or(Bounds::ZERO, |first| {
-        let start = node(first, workflow.is_handler(first));
-        Bounds {
-            worst: longest(graph, start, &tasks),
-            likely: likely(graph, start, &tasks),
-        }
+    // A block that the flow begins in the middle of has a node of its own.
+    tasks.extend(coverage.start.as_ref().map(|start| tasks[start.first]));
+    let flow = first.map_or(Bounds::ZERO, |first| Bounds {
+        worst: longest(graph, first, &tasks),
+        likely: likely(graph, first, &tasks),
     });
     Durations {
         tasks,
@@ -76,16 +78,11 @@ pub fn measure(
 /// How long one visit of the task takes at most. Only timeouts given in the task
 /// count; a command without one, or with one known only during the run, takes the
 /// likely time.
-pub fn promised(
-    workflow: &Workflow,
-    defaults: &Defaults,
-    selection: &HostFilter,
-    ix: Ix,
-) -> Duration {
+pub fn promised(workflow: &Workflow, defaults: &Defaults, coverage: &Coverage, ix: Ix) -> Duration {
     let mut measure = Measure {
         workflow,
         defaults,
-        selection,
+        coverage,
         promised: true,
         known: vec![None; workflow.tasks.len()],
     };
@@ -178,7 +175,7 @@ impl Attempts {
 struct Measure<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
-    selection: &'a HostFilter,
+    coverage: &'a Coverage,
     /// See `promised`.
     promised: bool,
     known: Vec<Option<Bounds>>,
@@ -189,9 +186,12 @@ impl Measure<'_> {
         if let Some(known) = self.known[ix] {
             return known;
         }
+        if !self.coverage.has_task(ix) {
+            return Bounds::ZERO;
+        }
         let task = &self.workflow.tasks[ix];
         let once = match &task.kind {
-            TaskKind::Parallel(parallel) => self.parallel(ix, task, parallel),
+            TaskKind::Parallel(parallel) => self.parallel(ix, parallel),
             TaskKind::Conditional(conditional) => self.conditional(conditional),
             TaskKind::Command(_) | TaskKind::Decision | TaskKind::Bare => self.attempts(ix).total(),
         };
@@ -278,11 +278,12 @@ impl Measure<'_> {
         })
     }
 
-    fn parallel(&mut self, ix: Ix, task: &Task, parallel: &Parallel) -> Bounds {
+    fn parallel(&mut self, ix: Ix, parallel: &Parallel) -> Bounds {
         let subtasks = match &parallel.members {
             Members::Tasks(members) => Some(
                 members
                     .iter()
+                    .filter(|m| self.coverage.has_task(**m))
                     .map(|m| {
                         let attempts = self.attempts(*m);
                         let busy = repeated(&self.workflow.tasks[*m], attempts.busy);
@@ -292,7 +293,7 @@ impl Measure<'_> {
             ),
             Members::Hosts { set, .. } if set.known_text().is_none() => None,
             Members::Hosts { .. } => {
-                let hosts = hosts_of_task(self.workflow, self.selection, task).len();
+                let hosts = hosts_of_task(self.workflow, self.coverage, ix).len();
                 Some(vec![self.attempts(ix); hosts])
             }
         };
@@ -444,13 +445,9 @@ mod tests {
     /// Worst and likely seconds of a file; `;` separates its lines.
     fn bounds(text: &str) -> (Option<u64>, u64) {
         let workflow = workflow(&text.replace(';', "\n"));
-        let whole = measure(
-            &workflow,
-            &Graph::new(&workflow),
-            &defaults(),
-            &HostFilter::default(),
-        )
-        .whole;
+        let all = Coverage::default();
+        let (graph, first) = all.graph(&workflow);
+        let whole = measure(&workflow, &graph, first, &defaults(), &all).whole;
         (whole.worst.map(|w| w.as_secs()), whole.likely.as_secs())
     }
 
@@ -541,13 +538,9 @@ mod tests {
             .collect();
         let workflow = workflow(&text.replace(';', "\n"));
         let began = std::time::Instant::now();
-        let whole = measure(
-            &workflow,
-            &Graph::new(&workflow),
-            &defaults(),
-            &HostFilter::default(),
-        )
-        .whole;
+        let all = Coverage::default();
+        let (graph, first) = all.graph(&workflow);
+        let whole = measure(&workflow, &graph, first, &defaults(), &all).whole;
         assert_eq!(whole.worst, Some(Duration::from_secs(50_000 * 308)));
         assert!(
             began.elapsed() < Duration::from_secs(5),

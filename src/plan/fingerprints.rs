@@ -229,6 +229,7 @@ impl<'a> FactCollector<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::coverage::Coverage;
     use crate::plan::exec::{Arg, ExecMethod, ExecType};
     use crate::plan::outline::PlanBasis;
     use crate::plan::recipe::Defaults;
@@ -249,7 +250,7 @@ mod tests {
         let outline = Outline::new(PlanBasis {
             workflow: &workflow,
             defaults,
-            selection,
+            coverage: &Coverage::whole(selection.clone()),
             sources: &sources,
             settings: Vec::new(),
         });

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::flow::{self, Choice, FlowInput, FlowState, Policy, Position, Step};
+use super::start::{self, BranchEntry, Start};
 use super::task_ends::{self, BlockEnds, Case};
 use super::workflow::Workflow;
 use crate::exit;
 use crate::task::Ix;
 
-/// A task, and whether the flow falls through handlers when it gets there.
+/// A task, and whether the flow falls through handlers when it gets there. One after all
+/// tasks stands for the first visit of a block that the flow begins in the middle of.
 pub type Node = usize;
 
 /// Where an edge leads.
@@ -56,15 +58,43 @@ pub fn task_of(node: Node) -> Ix {
 
 impl Graph {
     pub fn new(workflow: &Workflow) -> Graph {
+        Graph::with_policy(workflow, Policy::default())
+    }
+
+    fn with_policy(workflow: &Workflow, policy: Policy) -> Graph {
         let nodes = workflow.tasks.len() * 2;
         let mut edges = Vec::with_capacity(nodes * 2);
         let mut starts = Vec::with_capacity(nodes + 1);
         starts.push(0);
         for node in 0..nodes {
-            add_edges(workflow, task_of(node), node % 2 == 1, &mut edges);
+            let visit = Visit {
+                workflow,
+                policy,
+                task: task_of(node),
+                in_handlers: node % 2 == 1,
+            };
+            visit.add_edges(&[], &mut edges);
             starts.push(edges.len());
         }
         Graph { edges, starts }
+    }
+
+    /// The graph of a run that begins there, and the node that it begins at.
+    pub fn beginning_at(workflow: &Workflow, start: &Start, policy: Policy) -> (Graph, Node) {
+        let mut graph = Graph::with_policy(workflow, policy);
+        let in_handlers = start::begins_in_handlers(workflow, start.first, &start.way);
+        if start.way.is_empty() {
+            return (graph, node(start.first, in_handlers));
+        }
+        let visit = Visit {
+            workflow,
+            policy,
+            task: start.first,
+            in_handlers,
+        };
+        visit.add_edges(&start.way, &mut graph.edges);
+        graph.starts.push(graph.edges.len());
+        (graph, node(workflow.tasks.len(), false))
     }
 
     /// The edges that start from a node.
@@ -205,49 +235,54 @@ impl CycleSearch<'_> {
     }
 }
 
-/// Adds the edges of a task, one for each way it can end.
-fn add_edges(workflow: &Workflow, ix: Ix, in_handlers: bool, out: &mut Vec<Edge>) {
-    let state = FlowState {
-        in_handlers,
-        ..FlowState::default()
-    };
-    let task = &workflow.tasks[ix];
-    for (case, seen) in task_ends::endings(workflow, ix) {
-        let choice = flow::choose(task, Position::at(ix), &seen).0;
-        out.push(edge(workflow, state, ix, case, choice, &seen));
-    }
-    let ends = BlockEnds::of_conditional(workflow, ix).unwrap_or_default();
-    for (choice, seen) in ends.leaves {
-        out.push(edge(workflow, state, ix, Case::Left, choice, &seen));
-    }
+/// A task where the flow gets to it.
+struct Visit<'a> {
+    workflow: &'a Workflow,
+    policy: Policy,
+    task: Ix,
+    in_handlers: bool,
 }
 
-fn edge(
-    workflow: &Workflow,
-    state: FlowState,
-    from: Ix,
-    case: Case,
-    choice: Choice,
-    seen: &FlowInput,
-) -> Edge {
-    let jump = matches!(choice, Choice::Jump { .. });
-    let falls = matches!(choice, Choice::FallThrough);
-    let fails = matches!(choice, Choice::Never(code) if code != exit::OK);
-    let policy = Policy::default();
-    let at = Position::at(from);
-    let decision = flow::decide(workflow, policy, state, at, seen, Some((choice, "".into())));
-    let to = match decision.step {
-        Step::Go(to) => To::Node(node(to, decision.state.in_handlers)),
-        Step::End(code) => To::End(code),
-        Step::Retry | Step::Iterate => To::Node(node(from, state.in_handlers)),
-    };
-    let stopped = matches!(to, To::End(_)) && workflow.next_of(from).is_some();
-    Edge {
-        case,
-        to,
-        jump,
-        before_handler: falls && stopped,
-        own_code: matches!(to, To::End(_)) && (fails || decision.failure),
+impl Visit<'_> {
+    /// Adds the edges of the task, one for each way it can end. `way` leads on to the
+    /// member that it is entered at.
+    fn add_edges(&self, way: &[BranchEntry], out: &mut Vec<Edge>) {
+        let (workflow, ix) = (self.workflow, self.task);
+        for (case, seen) in task_ends::endings(workflow, ix, way) {
+            let choice = flow::choose(&workflow.tasks[ix], Position::at(ix), &seen).0;
+            out.push(self.edge(case, choice, &seen));
+        }
+        let ends = BlockEnds::of_conditional(workflow, ix, way).unwrap_or_default();
+        for (choice, seen) in ends.leaves {
+            out.push(self.edge(Case::Left, choice, &seen));
+        }
+    }
+
+    fn edge(&self, case: Case, choice: Choice, seen: &FlowInput) -> Edge {
+        let (workflow, from) = (self.workflow, self.task);
+        let jump = matches!(choice, Choice::Jump { .. });
+        let falls = matches!(choice, Choice::FallThrough);
+        let fails = matches!(choice, Choice::Never(code) if code != exit::OK);
+        let state = FlowState {
+            in_handlers: self.in_handlers,
+            ..FlowState::default()
+        };
+        let departure = Some((choice, "".into()));
+        let at = Position::at(from);
+        let decision = flow::decide(workflow, self.policy, state, at, seen, departure);
+        let to = match decision.step {
+            Step::Go(to) => To::Node(node(to, decision.state.in_handlers)),
+            Step::End(code) => To::End(code),
+            Step::Retry | Step::Iterate => To::Node(node(from, state.in_handlers)),
+        };
+        let stopped = matches!(to, To::End(_)) && workflow.next_of(from).is_some();
+        Edge {
+            case,
+            to,
+            jump,
+            before_handler: falls && stopped,
+            own_code: matches!(to, To::End(_)) && (fails || decision.failure),
+        }
     }
 }
 

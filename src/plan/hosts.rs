@@ -1,10 +1,11 @@
 //! Which hosts the tasks run on, as far as that is known before the run.
 #![forbid(unsafe_code)]
 
+use super::coverage::Coverage;
 use super::recipe::Defaults;
 use super::workflow::Workflow;
 use crate::task::host::is_this_machine;
-use crate::task::nodeset::{self, HostFilter};
+use crate::task::nodeset;
 use crate::task::{Ix, Members, Task, TaskKind};
 use crate::text::template::Template;
 use std::borrow::Cow;
@@ -20,18 +21,15 @@ pub struct RunHosts {
 }
 
 impl RunHosts {
-    pub fn collect(workflow: &Workflow, defaults: &Defaults, selection: &HostFilter) -> RunHosts {
+    pub fn collect(workflow: &Workflow, defaults: &Defaults, coverage: &Coverage) -> RunHosts {
         let mut hosts = RunHosts::default();
         let mut seen = HashSet::new();
         for (ix, task) in workflow.tasks.iter().enumerate() {
-            if has_late_hosts(task) {
+            if has_late_hosts(task) && coverage.has_task(ix) {
                 hosts.late.push(ix);
                 continue;
             }
-            for host in hosts_of_task(workflow, selection, task)
-                .into_iter()
-                .flatten()
-            {
+            for host in hosts_of_task(workflow, coverage, ix).into_iter().flatten() {
                 if !seen.contains(&*host) && !is_this_machine(&host, &defaults.own_name) {
                     hosts.known.push(host.to_string());
                     seen.insert(host);
@@ -57,14 +55,17 @@ pub fn has_late_hosts(task: &Task) -> bool {
     }
 }
 
-/// The hosts of a task's command that `--limit` and `--exclude` select; `None` for a
-/// host that is missing or known only during the run.
+/// The hosts that a task's command would run on; `None` for a host that is missing or
+/// known only during the run.
 pub fn hosts_of_task<'a>(
-    workflow: &Workflow,
-    selection: &HostFilter,
-    task: &'a Task,
+    workflow: &'a Workflow,
+    coverage: &Coverage,
+    ix: Ix,
 ) -> Vec<Option<Cow<'a, str>>> {
-    match &task.kind {
+    if !coverage.has_task(ix) {
+        return Vec::new();
+    }
+    match &workflow.tasks[ix].kind {
         TaskKind::Command(command) => {
             vec![command.hostname.as_ref().and_then(Template::known_text)]
         }
@@ -76,7 +77,7 @@ pub fn hosts_of_task<'a>(
                     .unwrap_or_default();
                 hosts
                     .into_iter()
-                    .filter(|h| selection.allows(h))
+                    .filter(|h| coverage.has_host(ix, h))
                     .map(|h| Some(Cow::Owned(h)))
                     .collect()
             }

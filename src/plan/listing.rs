@@ -18,12 +18,12 @@ pub fn list(outline: &Outline, workflow: &Workflow, file: &str) -> String {
         workflow,
         out: String::new(),
     };
-    let _ = writeln!(
-        lister.out,
-        "{}: {}",
-        printable(file),
-        Plural(workflow.tasks.len(), "task")
-    );
+    let tasks = Plural(workflow.tasks.len(), "task");
+    let part = match outline.count == workflow.tasks.len() {
+        true => String::new(),
+        false => format!("{} of ", outline.count),
+    };
+    let _ = writeln!(lister.out, "{}: {part}{tasks}", printable(file));
     lister.tasks(&outline.main, 0);
     lister.handlers(outline);
     lister.section("final tasks, run whenever the run ends", &outline.finals);
@@ -221,6 +221,10 @@ impl Lister<'_> {
 
 fn heading(group: MemberGroup, entry: &PlanEntry) -> String {
     let condition = entry.only_if.as_deref().unwrap_or("its condition");
+    if let Some(id) = entry.begins_at {
+        let holds = group == MemberGroup::IfTrue;
+        return format!("begins at task {id}, as if its condition ({condition}) were {holds}:");
+    }
     match (group, &entry.kind) {
         (MemberGroup::Subtasks, EntryKind::Tasks { at_once }) => {
             format!("parallel, at most {at_once} at once:")

@@ -3,6 +3,7 @@
 //! tree and decides nothing itself.
 #![forbid(unsafe_code)]
 
+use super::coverage::Coverage;
 use super::durations::{self, Durations};
 use super::graph::{Graph, Node, To, node, task_of};
 use super::hosts::RunHosts;
@@ -13,21 +14,21 @@ use super::shown_command::shown_command;
 use super::task_ends::Case;
 use super::task_settings::{self, TaskSetting, is_ambiguous};
 use super::workflow::Workflow;
-use crate::task::nodeset::{self, HostFilter};
+use crate::task::nodeset;
 use crate::task::{
     Command, Conditional, Deferrable, Ix, Members, NextRule, Parallel, Task, TaskKind,
 };
 use crate::text::duration;
 use crate::text::source::SourceMap;
 use crate::text::template::Template;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// What a plan is made of.
 pub struct PlanBasis<'a> {
     pub workflow: &'a Workflow,
     pub defaults: &'a Defaults,
-    /// The hosts of blocks that `--limit` and `--exclude` select.
-    pub selection: &'a HostFilter,
+    pub coverage: &'a Coverage,
     pub sources: &'a SourceMap,
     /// What options and `tasker.conf` say.
     pub settings: Vec<PlanSetting>,
@@ -35,6 +36,8 @@ pub struct PlanBasis<'a> {
 
 /// The plan of a checked workflow. Its id covers what is here, and every form shows it.
 pub struct Outline {
+    /// How many tasks it has.
+    pub count: usize,
     /// The tasks of the main line in order; blocks contain their members.
     pub main: Vec<PlanEntry>,
     /// Failure handlers, and tasks that only handlers lead to.
@@ -65,6 +68,8 @@ pub struct PlanEntry {
     /// Its other keys that decide how it runs.
     pub settings: Vec<TaskSetting>,
     pub groups: Vec<(MemberGroup, Vec<PlanEntry>)>,
+    /// The member that the run begins at, without asking the block's condition.
+    pub begins_at: Option<u32>,
     pub routes: Vec<PlanRoute>,
     /// Where the flow goes from a branch task that a jump led to: it is a step of its
     /// own then (SPEC §3.2). Empty if no jump leads to it.
@@ -122,8 +127,10 @@ pub struct PlannedHosts {
     /// In the order in which they start.
     pub list: Vec<String>,
     pub folded: String,
-    /// How many hosts the whole set has, without `--limit` and `--exclude`.
+    /// How many hosts the whole set has.
     pub total: usize,
+    /// How many of them are done already.
+    pub done: usize,
     /// Whether that order is the one of `folded`; it decides which wave a host is in.
     pub is_sorted: bool,
 }
@@ -133,6 +140,12 @@ impl PlannedHosts {
     pub fn describe(&self, set: &str) -> String {
         let (folded, count) = (&self.folded, self.list.len());
         match self.is_part() {
+            true if self.done > 0 => {
+                format!(
+                    "{folded} ({count} of {}; {} done before)",
+                    self.total, self.done
+                )
+            }
             true => format!(
                 "{folded} ({count} of {} selected on the command line)",
                 self.total
@@ -142,7 +155,7 @@ impl PlannedHosts {
         }
     }
 
-    /// Whether the command line leaves some out.
+    /// Whether some are left out.
     pub fn is_part(&self) -> bool {
         self.list.len() != self.total
     }
@@ -235,9 +248,8 @@ pub struct PlanRoute {
 
 impl Outline {
     pub fn new(basis: PlanBasis) -> Outline {
-        let workflow = basis.workflow;
-        let graph = Graph::new(workflow);
-        let first = workflow.first().map(|f| node(f, workflow.is_handler(f)));
+        let (workflow, coverage) = (basis.workflow, basis.coverage);
+        let (graph, first) = coverage.graph(workflow);
         let is_handler = |n| workflow.is_handler(task_of(n));
         let reached = graph.reachable(first.as_slice());
         let reached_without_handlers = graph.reachable_past(first.as_slice(), &is_handler);
@@ -245,38 +257,50 @@ impl Outline {
         let builder = OutlineBuilder {
             workflow,
             defaults: basis.defaults,
-            selection: basis.selection,
+            coverage,
             sources: basis.sources,
             graph,
+            first,
             entered,
             reached,
             reached_without_handlers,
+            begins_in_handlers: coverage.begins_in_handlers(workflow),
         };
-        let entries = |tasks: Vec<Ix>| tasks.into_iter().map(|ix| builder.entry(ix)).collect();
+        let entries = |tasks: Vec<Ix>| builder.entries(&tasks);
         let main = (0..workflow.tasks.len()).filter(|ix| workflow.is_main_line(*ix));
         let (handlers, line): (Vec<Ix>, Vec<Ix>) =
             main.partition(|ix| builder.belongs_to_handlers(*ix));
         let mut settings = basis.settings;
-        settings.extend(plan_settings::exec_types(workflow, basis.defaults));
+        settings.extend(plan_settings::exec_types(
+            workflow,
+            basis.defaults,
+            coverage,
+        ));
         Outline {
+            count: (0..workflow.tasks.len())
+                .filter(|ix| coverage.has_task(*ix))
+                .count(),
             main: entries(line),
             handlers: entries(handlers),
             finals: entries(workflow.finals().collect()),
             settings,
             globals: plan_settings::globals(&workflow.globals, basis.sources),
-            hosts: RunHosts::collect(workflow, basis.defaults, basis.selection),
+            hosts: RunHosts::collect(workflow, basis.defaults, coverage),
             durations: durations::measure(
                 workflow,
                 &builder.graph,
+                first,
                 basis.defaults,
-                basis.selection,
+                coverage,
             ),
         }
     }
 
     /// The handlers that are branch tasks, each with its block, in order.
     pub fn handlers_in_blocks(&self, workflow: &Workflow) -> Vec<(u32, u32)> {
+        let shown: HashSet<Ix> = self.all().iter().map(|entry| entry.ix).collect();
         let handlers = (0..workflow.tasks.len()).filter(|ix| workflow.is_handler(*ix));
+        let handlers = handlers.filter(|ix| shown.contains(ix));
         let with_block = handlers.filter_map(|ix| {
             let (block, _) = workflow.owner_of(ix)?;
             Some((workflow.tasks[ix].id, workflow.tasks[block].id))
@@ -303,35 +327,54 @@ impl Outline {
 struct OutlineBuilder<'a> {
     workflow: &'a Workflow,
     defaults: &'a Defaults,
-    /// The hosts of blocks that `--limit` and `--exclude` select.
-    selection: &'a HostFilter,
+    coverage: &'a Coverage,
     sources: &'a SourceMap,
     graph: Graph,
+    /// The node that the run begins at.
+    first: Option<Node>,
     /// Which nodes of the graph an edge leads to.
     entered: Vec<bool>,
     /// Which nodes of the graph the flow can reach, and which of them without
     /// entering a handler.
     reached: Vec<bool>,
     reached_without_handlers: Vec<bool>,
+    /// The run begins at a handler.
+    begins_in_handlers: bool,
 }
 
 impl OutlineBuilder<'_> {
-    /// Whether the task is a handler, or only handlers lead to it.
+    /// Whether the task is a handler, or only handlers lead to it; none does for a run
+    /// that begins at a handler.
     fn belongs_to_handlers(&self, ix: Ix) -> bool {
+        if self.begins_in_handlers {
+            return false;
+        }
         let either = |reached: &[bool]| reached[node(ix, false)] || reached[node(ix, true)];
         self.workflow.is_handler(ix)
             || (either(&self.reached) && !either(&self.reached_without_handlers))
     }
 
-    /// The node whose edges are shown: handlers fall through to handlers.
+    /// The node whose edges are shown: handlers fall through to handlers, and a block
+    /// that the run begins in the middle of has fewer ways out.
     fn shown_node(&self, ix: Ix) -> Node {
+        if let Some(first) = self.first
+            && self.coverage.begins_at(ix).is_some()
+            && self.workflow.is_main_line(ix)
+        {
+            return first;
+        }
         let only_in_handlers = self.reached[node(ix, true)] && !self.reached[node(ix, false)];
         node(ix, self.workflow.is_handler(ix) || only_in_handlers)
     }
 
+    /// The entries of those tasks that the run covers.
+    fn entries(&self, tasks: &[Ix]) -> Vec<PlanEntry> {
+        let covered = tasks.iter().filter(|ix| self.coverage.has_task(**ix));
+        covered.map(|ix| self.entry(*ix)).collect()
+    }
+
     fn entry(&self, ix: Ix) -> PlanEntry {
         let task = &self.workflow.tasks[ix];
-        let members = |tasks: &[Ix]| tasks.iter().map(|ix| self.entry(*ix)).collect();
         let mut groups = Vec::new();
         let kind = match &task.kind {
             TaskKind::Command(_) => EntryKind::Command,
@@ -339,12 +382,12 @@ impl OutlineBuilder<'_> {
             TaskKind::Bare => EntryKind::Bare,
             TaskKind::Parallel(parallel) => {
                 if let Members::Tasks(tasks) = &parallel.members {
-                    groups.push((MemberGroup::Subtasks, members(tasks)));
+                    groups.push((MemberGroup::Subtasks, self.entries(tasks)));
                 }
                 if let Some(check) = parallel.wave_check {
-                    groups.push((MemberGroup::Check, members(&[check])));
+                    groups.push((MemberGroup::Check, self.entries(&[check])));
                 }
-                self.parallel(parallel)
+                self.parallel(ix, parallel)
             }
             TaskKind::Conditional(Conditional {
                 if_true, if_false, ..
@@ -354,12 +397,13 @@ impl OutlineBuilder<'_> {
                     (MemberGroup::IfFalse, if_false),
                 ] {
                     if let Some(branch) = branch {
-                        groups.push((group, members(branch)));
+                        groups.push((group, self.entries(branch)));
                     }
                 }
                 EntryKind::Conditional
             }
         };
+        groups.retain(|(_, members)| !members.is_empty());
         PlanEntry {
             ix,
             id: task.id,
@@ -373,6 +417,10 @@ impl OutlineBuilder<'_> {
             command: self.command(ix, task),
             settings: task_settings::collect(task, self.sources, self.is_in_branch(ix)),
             groups,
+            begins_at: self
+                .coverage
+                .begins_at(ix)
+                .map(|ix| self.workflow.tasks[ix].id),
             routes: self.routes(ix, task),
             routes_when_jumped_to: self.routes_when_jumped_to(ix, task),
         }
@@ -397,7 +445,7 @@ impl OutlineBuilder<'_> {
         keys.filter_map(of_key).collect()
     }
 
-    fn parallel(&self, parallel: &Parallel) -> EntryKind {
+    fn parallel(&self, ix: Ix, parallel: &Parallel) -> EntryKind {
         let at_once = match &parallel.max_parallel {
             Some(Deferrable::Known(n)) => n.to_string(),
             Some(Deferrable::Deferred { value, .. }) => value.shown(None),
@@ -408,21 +456,24 @@ impl OutlineBuilder<'_> {
             Members::Hosts { set, .. } => EntryKind::Hosts {
                 at_once,
                 set: set.shown(None),
-                hosts: self.hosts(set),
+                hosts: self.hosts(ix, set),
             },
         }
     }
 
-    /// The hosts of a known node set that the command line selects.
-    fn hosts(&self, set: &Template) -> Option<PlannedHosts> {
+    /// The hosts of a known node set that would run.
+    fn hosts(&self, block: Ix, set: &Template) -> Option<PlannedHosts> {
         let text = set.known_text()?;
         let mut list = nodeset::expand(&text, &self.workflow.directory).ok()?.hosts;
         let total = list.len();
-        list.retain(|h| self.selection.allows(h));
+        list.retain(|h| self.coverage.selection.allows(h));
+        let selected = list.len();
+        list.retain(|h| !self.coverage.is_done(block, h));
         let folded = nodeset::fold(&list);
         let sorted = nodeset::expand(&folded, &self.workflow.directory);
         Some(PlannedHosts {
             is_sorted: list.is_empty() || sorted.is_ok_and(|s| s.hosts == list),
+            done: selected - list.len(),
             list,
             folded,
             total,

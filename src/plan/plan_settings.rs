@@ -2,6 +2,7 @@
 //! globals (SPEC §6.1).
 #![forbid(unsafe_code)]
 
+use super::coverage::Coverage;
 use super::exec::{Arg, ExecMethod, ExecType};
 use super::recipe::{Defaults, Recipe};
 use super::workflow::Workflow;
@@ -100,11 +101,16 @@ fn shown_secret(global: &Global, sources: &SourceMap) -> String {
 
 /// The exec types of `tasker.conf` that a task uses, or can use where the type is
 /// known only during the run.
-pub fn exec_types(workflow: &Workflow, defaults: &Defaults) -> Vec<PlanSetting> {
+pub fn exec_types(
+    workflow: &Workflow,
+    defaults: &Defaults,
+    coverage: &Coverage,
+) -> Vec<PlanSetting> {
     let mut used = BTreeSet::new();
     let mut is_late = false;
-    for (task, recipe) in workflow.tasks.iter().zip(&workflow.recipes) {
-        match recipe {
+    let tasks = workflow.tasks.iter().enumerate();
+    for (ix, task) in tasks.filter(|(ix, _)| coverage.has_task(*ix)) {
+        match &workflow.recipes[ix] {
             Recipe::Ready { exec, .. } => {
                 used.insert(exec.name());
             }

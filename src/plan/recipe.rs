@@ -372,19 +372,16 @@ fn warn_of_missing_program(
 }
 
 /// The programs of `local` commands that do not exist (`-c`).
-pub fn missing_local_programs(tasks: &[Task], recipes: &[Recipe]) -> Vec<String> {
-    let programs = tasks
-        .iter()
-        .zip(recipes)
-        .filter_map(|(task, recipe)| match recipe {
-            Recipe::Ready {
-                exec,
-                payload: Payload::Words { words, .. },
-            } if exec.way == ExecMethod::Words => {
-                ProgramName::of_command(task.command()?, &words[0])
-            }
-            _ => None,
-        });
+pub fn missing_local_programs<'a>(
+    tasks: impl Iterator<Item = (&'a Task, &'a Recipe)>,
+) -> Vec<String> {
+    let programs = tasks.filter_map(|(task, recipe)| match recipe {
+        Recipe::Ready {
+            exec,
+            payload: Payload::Words { words, .. },
+        } if exec.way == ExecMethod::Words => ProgramName::of_command(task.command()?, &words[0]),
+        _ => None,
+    });
     let mut programs: Vec<ProgramName> = programs.collect();
     programs.sort_unstable();
     programs.dedup();

@@ -118,11 +118,8 @@ const WAYS_OUT: &str =
 
 /// Whether the use is in one of these keys of the task.
 fn is_in(task: &Task, used: &ResultUse, keys: &[&str]) -> bool {
-    task.written.iter().any(|(key, value)| {
-        keys.contains(key)
-            && value.file == used.at.file
-            && (value.start..value.end).contains(&used.at.start)
-    })
+    let mut written = task.written.iter();
+    written.any(|(key, value)| keys.contains(key) && value.contains(used.at))
 }
 
 /// Whether the task cannot start without the result.

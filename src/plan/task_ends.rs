@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::flow::{self, BranchHandlers, Choice, FlowInput, Position};
+use super::start::BranchEntry;
 use super::workflow::Workflow;
 use crate::outcome::Outcome;
 use crate::task::values::RetryOn;
@@ -17,10 +18,11 @@ pub enum Case {
     Left,
 }
 
-/// Every way a task can end after its last retry and iteration.
-pub fn endings(workflow: &Workflow, ix: Ix) -> Vec<(Case, FlowInput)> {
+/// Every way a task can end after its last retry and iteration. `way` leads on to the
+/// member that it is entered at, if it is a conditional with which a run begins.
+pub fn endings(workflow: &Workflow, ix: Ix, way: &[BranchEntry]) -> Vec<(Case, FlowInput)> {
     let task = &workflow.tasks[ix];
-    match BlockEnds::of_conditional(workflow, ix) {
+    match BlockEnds::of_conditional(workflow, ix, way) {
         Some(ends) => ends.endings(task),
         None => {
             let skipped = task.condition.is_some().then_some(Case::Skipped);
@@ -77,23 +79,35 @@ pub struct BlockEnds {
 }
 
 impl BlockEnds {
-    /// `None` if the task is not a conditional block.
-    pub fn of_conditional(workflow: &Workflow, ix: Ix) -> Option<BlockEnds> {
+    /// `None` if the task is not a conditional block. `way` is that of `endings`.
+    pub fn of_conditional(workflow: &Workflow, ix: Ix, way: &[BranchEntry]) -> Option<BlockEnds> {
         let task = &workflow.tasks[ix];
         let TaskKind::Conditional(conditional) = &task.kind else {
             return None;
         };
         let mut ends = BlockEnds::default();
-        for branch in [&conditional.if_true, &conditional.if_false] {
-            ends.add_branch(workflow, task, branch.as_deref().unwrap_or(&[]));
+        if let Some((entry, inner)) = way.split_first() {
+            ends.add_branch(workflow, task, entry.split(conditional).1, inner);
+            return Some(ends);
+        }
+        for holds in [true, false] {
+            ends.add_branch(workflow, task, conditional.branch(holds), &[]);
         }
         Some(ends)
     }
 
-    fn add_branch(&mut self, workflow: &Workflow, block: &Task, branch: &[Ix]) {
+    /// `way` leads on into the first task.
+    fn add_branch(
+        &mut self,
+        workflow: &Workflow,
+        block: &Task,
+        branch: &[Ix],
+        way: &[BranchEntry],
+    ) {
         let mut at = vec![BranchHandlers::default()];
-        for member in branch {
-            let ends = member_ends(workflow, *member);
+        let ways = std::iter::once(way).chain(std::iter::repeat(&[][..]));
+        for (member, way) in branch.iter().zip(ways) {
+            let ends = member_ends(workflow, *member, way);
             let mut after = Vec::new();
             for (choice, seen) in &ends {
                 for before in &at {
@@ -155,11 +169,11 @@ impl BlockEnds {
 }
 
 /// How a branch task can end, and what it chooses then.
-fn member_ends(workflow: &Workflow, ix: Ix) -> Vec<(Choice, FlowInput)> {
+fn member_ends(workflow: &Workflow, ix: Ix, way: &[BranchEntry]) -> Vec<(Choice, FlowInput)> {
     let task = &workflow.tasks[ix];
-    let endings = endings(workflow, ix).into_iter();
+    let endings = endings(workflow, ix, way).into_iter();
     let chosen = endings.map(|(_, seen)| (flow::choose(task, Position::at(ix), &seen).0, seen));
-    let inner = BlockEnds::of_conditional(workflow, ix).unwrap_or_default();
+    let inner = BlockEnds::of_conditional(workflow, ix, way).unwrap_or_default();
     chosen.chain(inner.leaves).collect()
 }
 

@@ -92,6 +92,17 @@ impl Workflow {
         self.owners[ix].map(|o| (o.block, o.conditional))
     }
 
+    /// Whether the task belongs to the block, at any depth.
+    pub fn is_inside(&self, mut ix: Ix, block: Ix) -> bool {
+        while let Some((owner, _)) = self.owner_of(ix) {
+            if owner == block {
+                return true;
+            }
+            ix = owner;
+        }
+        false
+    }
+
     pub fn finals(&self) -> impl Iterator<Item = Ix> + '_ {
         (0..self.tasks.len()).filter(|ix| self.tasks[*ix].finally)
     }
@@ -409,9 +420,7 @@ const JUDGING_KEYS: [&str; 4] = ["success", "failure", "next", "loop_break"];
 fn check_own_use(task: &Task, used: &ResultUse, diagnostics: &mut DiagnosticList) {
     let is_in = |key: &str| {
         let value = task.key_span(key);
-        value != task.at
-            && value.file == used.at.file
-            && (value.start..value.end).contains(&used.at.start)
+        value != task.at && value.contains(used.at)
     };
     let has_output = task.command().is_some();
     let message = if JUDGING_KEYS.into_iter().any(is_in) {

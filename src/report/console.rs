@@ -147,17 +147,25 @@ impl Console {
                 about,
                 total,
                 at_once,
+                kept,
+                open,
             } => {
                 let (headline, subtasks) = (headline(about), Plural(*total, "subtask"));
-                format!("{headline}  {subtasks}, at most {at_once} at once\n")
+                let resumed = match kept.is_empty() {
+                    true => String::new(),
+                    false => format!("  {}\n", result_groups::resumed_members(kept, open)),
+                };
+                format!("{headline}  {subtasks}, at most {at_once} at once\n{resumed}")
             }
             Event::Branch {
                 about,
                 holds,
+                begins_at,
                 tasks,
             } => {
                 let (headline, tasks) = (headline(about), Plural(*tasks, "task"));
-                format!("{headline}  its condition is {holds}: {tasks} to run\n")
+                let chosen = endings::branch_choice(*holds, *begins_at);
+                format!("{headline}  {chosen}: {tasks} to run\n")
             }
             Event::Finished { about, result } => self.finished(about, result),
             Event::BlockFinished { about, result } => self.block_finished(about, result),

@@ -1,5 +1,5 @@
-//! How a task, a block and a run ended, in words. Every report and the mail use
-//! these, so that each end has one wording.
+//! How a task, a block and a run ended, and which branch was taken, in words. Every
+//! report and the mail use these, so that each of them has one wording.
 #![forbid(unsafe_code)]
 
 use crate::exit;
@@ -9,6 +9,15 @@ use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::task::{Task, nodeset};
 use crate::text::duration;
+
+/// Which branch a conditional block runs; `begins_at` is the member that the run begins
+/// at.
+pub fn branch_choice(holds: bool, begins_at: Option<u32>) -> String {
+    match begins_at {
+        Some(id) => format!("begins at task {id}, as if its condition were {holds}"),
+        None => format!("its condition is {holds}"),
+    }
+}
 
 /// `failed`, `cancelled (CAUSE)`
 pub fn outcome_and_cause(result: &TaskResult) -> String {

@@ -141,16 +141,24 @@ impl EventStream {
                 about,
                 total,
                 at_once,
+                kept,
+                ..
             } => self.write_task_event("block_started", about, |line| {
                 line.number("total", *total as u64);
                 line.number("at_once", *at_once as u64);
+                line.number("done_before", kept.len() as u64);
             }),
             Event::Branch {
                 about,
                 holds,
+                begins_at,
                 tasks,
             } => self.write_task_event("branch", about, |line| {
                 line.json.boolean("condition", *holds);
+                match begins_at {
+                    Some(id) => line.number("begins_at", u64::from(*id)),
+                    None => line.json.null("begins_at"),
+                }
                 line.number("tasks", *tasks as u64);
             }),
             Event::Finished { about, result } if result.members.is_empty() => {

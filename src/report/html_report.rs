@@ -5,7 +5,7 @@
 use super::history::History;
 use super::html::Html;
 use super::results_table::ResultsTable;
-use super::run_summary::{RunSummary, TaskSummary};
+use super::run_summary::{Advice, RunSummary, TaskSummary};
 use super::{clock, endings, result_groups, safe_text, timeline};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
@@ -131,9 +131,14 @@ impl HtmlReport<'_> {
         }
         if let Some((tasks, details)) = self.run.tasks.as_ref().zip(self.details.as_ref()) {
             self.failure(html, tasks, details);
-            if !tasks.resume_command.is_empty() && self.run.exit != exit::OK {
-                html.markup("<h2>To continue from there</h2>\n")
-                    .command(tasks.resume_command);
+            if *tasks.advice != Advice::default() {
+                html.markup("<h2>To continue from there</h2>\n");
+            }
+            if !tasks.advice.line.is_empty() {
+                html.command(&tasks.advice.line);
+            }
+            for words in &tasks.advice.words {
+                html.markup("<p>").line(words).markup("</p>\n");
             }
         }
         self.facts(html);

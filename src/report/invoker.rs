@@ -4,7 +4,8 @@
 use super::safe_text;
 use crate::run::sys;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 /// `User id 0, effective 0, SUDO_USER ann, SSH_CONNECTION -, terminal ..., host ...`
 pub fn describe_user(own_name: &str) -> String {
@@ -52,15 +53,25 @@ pub fn behind_sudo() -> Option<String> {
     Some(user_field(uid, NAME).unwrap_or_else(|| format!("#{uid}")))
 }
 
+/// The working directory when tasker was started. To be asked for the first time before
+/// it is changed.
+pub fn started_in() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(working_directory)
+}
+
 /// The working directory as the user knows it: `$PWD`, which keeps links, where that
-/// names it.
-pub fn working_directory() -> Option<PathBuf> {
+/// names it. Empty if it is gone.
+pub fn working_directory() -> PathBuf {
+    let is_plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
     let place = |path: &Path| {
         let about = std::fs::metadata(path).ok()?;
         Some((about.dev(), about.ino()))
     };
     let here = place(Path::new("."));
     let named = std::env::var_os("PWD").map(PathBuf::from);
-    let named = named.filter(|path| path.is_absolute() && here.is_some() && place(path) == here);
-    named.or_else(|| std::env::current_dir().ok())
+    let is_plain_path = |path: &Path| path.is_absolute() && path.components().all(is_plain);
+    let named = named.filter(|path| is_plain_path(path) && here.is_some() && place(path) == here);
+    let real = || std::env::current_dir().unwrap_or_default();
+    named.unwrap_or_else(real)
 }

@@ -139,7 +139,6 @@ impl LogDirectory {
 
     /// The blocks and hosts that ended well in runs after this one; none if nothing is
     /// known.
-    #[cfg_attr(not(test), expect(dead_code, reason = "to end older journals"))]
     pub fn ok_since(&self, work: &str, number: u64) -> HashSet<(u32, String)> {
         let text = fs::read_to_string(self.last_hosts_file(work)).unwrap_or_default();
         let ends = LastHosts::parse(&text).map(|last| last.ends);
@@ -149,10 +148,19 @@ impl LogDirectory {
     }
 
     /// The number of the newest run of the work that has ended.
-    #[cfg_attr(not(test), expect(dead_code, reason = "to number the next run"))]
     pub fn newest_run(&self, work: &str) -> Option<u64> {
         let text = fs::read_to_string(self.last_hosts_file(work)).ok()?;
         LastHosts::parse(&text).map(|last| last.newest)
+    }
+
+    /// The number of the newest run of any work that has ended.
+    pub fn newest_run_of_all(&self) -> Option<u64> {
+        let files = fs::read_dir(self.path().join("state")).ok()?;
+        let files = files.flatten().map(|file| file.path());
+        let files = files.filter(|path| path.extension().is_some_and(|e| e == "hosts"));
+        let texts = files.filter_map(|path| fs::read_to_string(path).ok());
+        let newest = texts.filter_map(|text| Some(LastHosts::parse(&text)?.newest));
+        newest.max()
     }
 }
 

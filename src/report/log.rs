@@ -207,17 +207,27 @@ fn describe(event: &Event) -> String {
             about,
             total,
             at_once,
+            kept,
+            open,
         } => {
             let (titled, subtasks) = (titled(about), Plural(*total, "subtask"));
-            format!("Executing {titled}: {subtasks}, at most {at_once} at once")
+            let resumed = result_groups::resumed_members(kept, open);
+            let resumed = if kept.is_empty() {
+                resumed
+            } else {
+                format!("; {resumed}")
+            };
+            format!("Executing {titled}: {subtasks}, at most {at_once} at once{resumed}")
         }
         Event::Branch {
             about,
             holds,
+            begins_at,
             tasks,
         } => {
             let (titled, tasks) = (titled(about), Plural(*tasks, "task"));
-            format!("Executing {titled}: its condition is {holds}, {tasks} to run")
+            let chosen = endings::branch_choice(*holds, *begins_at);
+            format!("Executing {titled}: {chosen}, {tasks} to run")
         }
         Event::Restored { about, result } => {
             let (label, title) = (label_and_host(about), safe_text::title_suffix(about));

@@ -88,6 +88,7 @@ impl Progress {
                 about,
                 total,
                 at_once,
+                ..
             } => {
                 self.arrive(about);
                 self.block = Some(BlockProgress::new(*total, *at_once));
@@ -405,6 +406,8 @@ mod tests {
             },
             total,
             at_once,
+            kept: &[],
+            open: &[],
         });
         progress
     }

@@ -3,6 +3,7 @@
 //! whole mail.
 #![forbid(unsafe_code)]
 
+use super::run_summary::Advice;
 use super::{endings, result_groups, safe_text};
 use crate::exit;
 use crate::outcome::Outcome;
@@ -31,8 +32,7 @@ pub struct Recap<'a> {
     pub workflow: &'a Workflow,
     pub end: &'a RunEnd,
     pub log: String,
-    /// The command line that continues after a failure, if there is one.
-    pub resume_command: String,
+    pub advice: Advice,
 }
 
 impl Recap<'_> {
@@ -59,15 +59,11 @@ impl Recap<'_> {
             let _ = writeln!(text, "tasker: {line}");
         }
         let _ = writeln!(text, "tasker: log: {}", self.log);
-        match self.resume_command.as_str() {
-            _ if end.exit == exit::OK => {}
-            "" if end.complete => {
-                text.push_str("tasker: the run is complete and cannot be resumed; handle the failed tasks by hand\n");
-            }
-            "" => {}
-            command => {
-                let _ = writeln!(text, "tasker: to continue from there: {command}");
-            }
+        if !self.advice.line.is_empty() {
+            let _ = writeln!(text, "tasker: to continue from there: {}", self.advice.line);
+        }
+        for words in &self.advice.words {
+            let _ = writeln!(text, "tasker: {words}");
         }
         text
     }
@@ -134,8 +130,7 @@ impl Recap<'_> {
         if end.exit == exit::OK {
             return None;
         }
-        let path = end.path.iter().copied();
-        let handlers = path.filter(|ix| workflow.is_handler(*ix));
+        let handlers = end.handlers.iter().copied();
         let ran = handlers.chain(workflow.finals());
         let ran = ran.filter(|ix| self.first_failure() != Some(*ix));
         let ended = |ix: Ix| {

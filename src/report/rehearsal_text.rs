@@ -32,8 +32,14 @@ impl Story {
             Event::Skipped { about } => {
                 writeln!(out, "{}: skipped: its condition is false", headline(about))
             }
-            Event::Branch { about, holds, .. } => {
-                writeln!(out, "{}: its condition is {holds}", headline(about))
+            Event::Branch {
+                about,
+                holds,
+                begins_at,
+                ..
+            } => {
+                let chosen = endings::branch_choice(*holds, *begins_at);
+                writeln!(out, "{}: {chosen}", headline(about))
             }
             Event::Retry {
                 about,

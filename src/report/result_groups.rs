@@ -204,6 +204,23 @@ impl ResultGroup {
     }
 }
 
+/// `2 done before (web[1,3]), 1 to run now (web2)`: the subtasks of a block that is
+/// resumed; empty if none had ended before.
+pub fn resumed_members(kept: &[&str], open: &[&str]) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let group = |names: &[&str], what: &str| match names.len() {
+        0 => format!("0 {what}"),
+        n => format!("{n} {what} ({})", brief_node_set(names)),
+    };
+    format!(
+        "{}, {}",
+        group(kept, "done before"),
+        group(open, "to run now")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

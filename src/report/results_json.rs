@@ -111,8 +111,13 @@ fn failure(json: &mut Json, run: &RunSummary) {
     json.string("error", &run.mask.apply(run.error));
     json.optional_string(
         "resume_command",
-        tasks.and_then(|w| non_empty(w.resume_command)),
+        tasks.and_then(|w| non_empty(&w.advice.line)),
     );
+    json.array("resume_notes", |json| {
+        for words in tasks.iter().flat_map(|w| &w.advice.words) {
+            json.item_string(&run.mask.apply(words));
+        }
+    });
 }
 
 fn task_results(json: &mut Json, tasks: &TaskSummary, mask: &Mask) {

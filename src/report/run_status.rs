@@ -5,7 +5,7 @@
 use super::{clock, endings, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::record::{BlockStart, CommandStart, RunProcess};
+use crate::run::record::{BlockStart, CommandStart, FlowStop, RunProcess};
 use crate::run::snapshot::Snapshot;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
@@ -81,7 +81,7 @@ pub fn detail(run: &FoundRun, now: SystemTime) -> String {
             safe_text::line(&String::from_utf8_lossy(&process.log))
         ));
         if !run.live {
-            out.push_str(&resume_command(snapshot, process));
+            out.push_str(&how_to_continue(snapshot, process));
         }
     }
     out
@@ -125,9 +125,10 @@ fn ended(snapshot: &Snapshot) -> String {
     let Some(flow) = &snapshot.flow else {
         return "was killed, or the machine went down".into();
     };
-    let how = match flow.complete {
-        true => "reached its end at",
-        false => "stopped at",
+    let how = match flow.how {
+        FlowStop::Closed => "was closed by --finish-only at",
+        FlowStop::Reached => "reached its end at",
+        FlowStop::Stopped => "stopped at",
     };
     let finals = match snapshot.over {
         true => "",
@@ -300,24 +301,27 @@ fn age(since: SystemTime, now: SystemTime) -> String {
     clock::elapsed(now.duration_since(since).unwrap_or_default())
 }
 
-/// The command line that continues a dead run.
-fn resume_command(snapshot: &Snapshot, process: &RunProcess) -> String {
+/// How to continue a dead run.
+fn how_to_continue(snapshot: &Snapshot, process: &RunProcess) -> String {
+    let line = |what: &str, line: &str| format!("  {what}: {}\n", safe_text::line(line));
+    if let Some(advice) = &snapshot.advice {
+        let lines = Some(&advice.line)
+            .filter(|l| !l.is_empty())
+            .map(|l| line("to continue from there", l));
+        let words = advice
+            .words
+            .iter()
+            .map(|w| format!("  {}\n", safe_text::line(w)));
+        return lines.into_iter().chain(words).collect();
+    }
     if snapshot.header.file == "-" {
         return "  it was read from standard input and cannot be resumed\n".into();
     }
-    let over = snapshot
-        .flow
-        .as_ref()
-        .filter(|f| f.complete && snapshot.over);
-    let (what, option) = match over {
-        Some(flow) if flow.exit == exit::OK => return "  nothing is left to do\n".into(),
-        Some(flow) => (
-            "to start from that task",
-            format!("--start-from {}", flow.task),
-        ),
-        None => ("to resume", "--resume".into()),
-    };
-    let before = safe_text::line(&process.before_option);
-    let after = safe_text::line(&process.after_option);
-    format!("  {what}: {before} {option} {after}\n")
+    let flow = snapshot.flow.as_ref();
+    if flow.is_some_and(|f| f.how != FlowStop::Stopped && f.exit == exit::OK && snapshot.over) {
+        return "  nothing is left to do\n".into();
+    }
+    let (before, after) = (&process.before_option, &process.after_option);
+    let id = &snapshot.header.run_id;
+    line("to resume", &format!("{before} --resume={id} {after}"))
 }

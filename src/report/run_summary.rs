@@ -31,6 +31,14 @@ pub struct RunSummary<'a> {
 pub struct TaskSummary<'a> {
     pub workflow: &'a Workflow,
     pub end: &'a RunEnd,
-    /// The command line that continues after a failure. Empty if there is none.
-    pub resume_command: &'a str,
+    pub advice: &'a Advice,
+}
+
+/// How to continue after a failure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Advice {
+    /// The command line; empty if there is none.
+    pub line: String,
+    /// What it leaves undone or does again, or why there is none.
+    pub words: Vec<String>,
 }

@@ -278,6 +278,28 @@ impl Captured {
         })
     }
 
+    /// The same bytes for another run, whose directory gets its own name for a spooled
+    /// file.
+    ///
+    /// # Errors
+    /// That the file cannot be linked or copied; the message names it.
+    pub fn adopt(&self, spool: &Arc<Spool>) -> io::Result<Captured> {
+        let Captured::File(file) = self else {
+            return Ok(self.clone());
+        };
+        let failed = cannot("keep the output", &file.path);
+        let (created, mut spooled) = spool.create().map_err(&failed)?;
+        drop(created);
+        let linked = std::fs::remove_file(&spooled.path)
+            .and_then(|()| std::fs::hard_link(&file.path, &spooled.path));
+        // Another file system, or one without links.
+        linked
+            .or_else(|_| std::fs::copy(&file.path, &spooled.path).map(drop))
+            .map_err(&failed)?;
+        spooled.length = file.length;
+        Ok(Captured::File(Arc::new(spooled)))
+    }
+
     /// Syncs a spooled stream to disk.
     ///
     /// # Errors

@@ -33,11 +33,16 @@ pub enum Event<'a> {
         about: About<'a>,
         total: usize,
         at_once: usize,
+        /// The subtasks that had ended well when the run was resumed, and the others;
+        /// both empty for a block that begins.
+        kept: &'a [&'a str],
+        open: &'a [&'a str],
     },
-    /// A conditional block chose a branch.
+    /// A conditional block chose a branch, or the run begins at this member of it.
     Branch {
         about: About<'a>,
         holds: bool,
+        begins_at: Option<u32>,
         tasks: usize,
     },
     /// A task has its result.

@@ -143,9 +143,15 @@ impl<'a> FieldReader<'a> {
         std::str::from_utf8(self.raw()?).ok()?.parse().ok()
     }
 
-    /// The number of a turn: at least 1, and small enough that another can follow.
+    /// The number of a turn: at least 1, and small enough that others can follow.
     pub fn turn(&mut self) -> Option<u64> {
-        self.number().filter(|turn| (1..u64::MAX).contains(turn))
+        self.number()
+            .filter(|turn| (1..u64::MAX / 2).contains(turn))
+    }
+
+    /// The number of an iteration or attempt, within the same bounds.
+    pub fn ordinal(&mut self) -> Option<u32> {
+        self.number().filter(|n| (1..u32::MAX / 2).contains(n))
     }
 
     pub fn time(&mut self) -> Option<SystemTime> {
@@ -192,10 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_has_one_before_and_one_after_it() {
+    fn a_turn_has_one_before_and_others_after_it() {
         let read = |text: &str| FieldReader::new(text.as_bytes(), None).turn();
         assert_eq!([read("1"), read("12")], [Some(1), Some(12)]);
-        let beyond = u64::MAX.to_string();
+        let beyond = (u64::MAX / 2).to_string();
         for none in ["0", "-1", "", "x", &beyond, "18446744073709551616"] {
             assert_eq!(read(none), None, "{none}");
         }

@@ -25,9 +25,11 @@
 use super::capture::Spool;
 use super::event::About;
 use super::frame;
+use super::header::Header;
 use super::record::{
-    BlockDone, BlockStart, CommandStart, FlowEnd, Header, JournalError, MAGIC, Record, RetryWait,
-    RunProcess, SubtaskDone, TaskDone, read_header, scan,
+    AdviceNote, BlockDone, BlockStart, CommandStart, FlowEnd, FlowStop, HostsBegun, JournalError,
+    KeptMember, KeptResult, MAGIC, Record, RepeatDue, RetryWait, RunProcess, SubtaskDone, TaskDone,
+    read_header, scan,
 };
 use super::recorded_run::RecordedRun;
 use super::result::TaskResult;
@@ -45,6 +47,17 @@ use std::time::{Duration, SystemTime};
 /// How much space is preallocated at a time, in bytes.
 const PREALLOCATED: usize = 32 << 10;
 
+/// How a run goes on that had begun before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Continuation {
+    /// Where it stopped.
+    Resume,
+    /// Only with its final tasks (`--finish-only`).
+    FinishOnly,
+    /// From its beginning, with what was not ok (`--keep-going`).
+    Rewalk,
+}
+
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -56,8 +69,8 @@ pub struct Journal {
     /// The length of the file, with the preallocated space.
     allocated: u64,
     dirty: bool,
-    /// Its name may not be on the disk yet.
-    fresh: bool,
+    /// Its name may not be on the disk yet, nor this file with the number of the run.
+    fresh: Option<File>,
     /// Why nothing can be written any more.
     broken: Option<String>,
     /// What was done but not recorded because of that.
@@ -79,17 +92,22 @@ pub fn header(path: &Path) -> Result<Header, JournalError> {
 
 impl Journal {
     /// Makes a new journal, and locks it. It reaches the disk with the first
-    /// command; until then it holds nothing that could be lost.
+    /// command; until then it holds nothing that could be lost. `number` is the file that
+    /// the run's number comes from, which must not be given to another run. `add_earlier`
+    /// adds the results that the run begins with.
     ///
     /// # Errors
-    /// That it cannot be written.
+    /// That it cannot be written, or as `add_earlier`.
     pub fn create(
         path: &Path,
         header: &Header,
+        number: File,
         secrets: &[Secret],
         spool: &Arc<Spool>,
+        add_earlier: &dyn Fn(&mut Journal) -> io::Result<()>,
     ) -> io::Result<Journal> {
-        // It gets its name once its header says whose it is.
+        // It gets its name once it says whose it is and has all that the run begins with:
+        // whoever resumes it could not tell that something is missing.
         let unnamed = path.with_extension("journal.new");
         let file = OpenOptions::new()
             .write(true)
@@ -99,12 +117,14 @@ impl Journal {
             .open(&unnamed)
             .map_err(cannot("write the journal", &unnamed))?;
         let mut journal = Journal::new(path, file, secrets, spool);
-        let begun = journal.begin(header);
-        let named = begun.and_then(|()| std::fs::rename(&unnamed, path));
-        named.map_err(|e| {
-            let _ = std::fs::remove_file(&unnamed);
-            cannot("write the journal", path)(e)
-        })?;
+        journal.fresh = Some(number);
+        let failed = cannot("write the journal", path);
+        let begun = journal.begin(header).map_err(&failed);
+        let whole = begun
+            .and_then(|()| add_earlier(&mut journal))
+            .and_then(|()| journal.sync_earlier());
+        let named = whole.and_then(|()| std::fs::rename(&unnamed, path).map_err(&failed));
+        named.inspect_err(|_| drop(std::fs::remove_file(&unnamed)))?;
         spool.keep();
         Ok(journal)
     }
@@ -113,7 +133,21 @@ impl Journal {
         self.file.lock()?;
         self.file.set_len(0)?;
         self.append(MAGIC)?;
-        self.append_record(&Record::Begin(Cow::Borrowed(header)))
+        self.append_record(&Record::Begin(Box::new(Cow::Borrowed(header))))
+    }
+
+    /// Syncs the results that the run begins with, if there are any.
+    fn sync_earlier(&mut self) -> io::Result<()> {
+        if self.dirty
+            && self.broken.is_none()
+            && let Err(e) = self.file.sync_data()
+        {
+            self.give_up(&e);
+        }
+        match self.broken.take() {
+            None => Ok(()),
+            Some(why) => Err(io::Error::other(why)),
+        }
     }
 
     fn new(path: &Path, file: File, secrets: &[Secret], spool: &Arc<Spool>) -> Journal {
@@ -126,7 +160,7 @@ impl Journal {
             length: 0,
             allocated: 0,
             dirty: false,
-            fresh: true,
+            fresh: None,
             broken: None,
             unrecorded: Vec::new(),
             unsynced: Vec::new(),
@@ -144,17 +178,50 @@ impl Journal {
         path: &Path,
         secrets: &[Secret],
         spool: &Arc<Spool>,
-    ) -> Result<(Header, Journal), JournalError> {
-        let unusable = |e: io::Error| JournalError::Unusable(reason(&e));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(unusable)?;
+    ) -> Result<Journal, JournalError> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(unusable)?;
         take_lock(&file).map_err(|e| match e {
             TryLockError::WouldBlock => JournalError::Active,
             TryLockError::Error(e) => unusable(e),
         })?;
+        Journal::read(path, file, secrets, spool)
+    }
+
+    /// Reads the journal for a walk that only finds out what is left to do: nothing is
+    /// written, and no lock is taken.
+    ///
+    /// # Errors
+    /// That it is damaged.
+    pub fn look(
+        path: &Path,
+        secrets: &[Secret],
+        spool: &Arc<Spool>,
+    ) -> Result<Journal, JournalError> {
+        let file = File::open(path).map_err(unusable)?;
+        let mut journal = Journal::read(path, file, secrets, spool)?;
+        journal.pretends = true;
+        Ok(journal)
+    }
+
+    /// A journal that is in memory only, for a walk that only finds out what a new run
+    /// would do.
+    ///
+    /// # Errors
+    /// That `/dev/null` cannot be opened.
+    pub fn pretended(spool: &Arc<Spool>) -> io::Result<Journal> {
+        let path = Path::new("/dev/null");
+        let mut journal = Journal::new(path, File::open(path)?, &[], spool);
+        journal.pretends = true;
+        Ok(journal)
+    }
+
+    fn read(
+        path: &Path,
+        mut file: File,
+        secrets: &[Secret],
+        spool: &Arc<Spool>,
+    ) -> Result<Journal, JournalError> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unusable)?;
         bytes.truncate(frame::written(&bytes).len());
@@ -166,44 +233,94 @@ impl Journal {
         })?;
         bytes.truncate(scanned.length);
         recorded.bytes = bytes;
+        recorded.remember();
         let mut journal = Journal::new(path, file, secrets, spool);
         journal.checksum = scanned.checksum;
         journal.length = scanned.length as u64;
         journal.torn = scanned.torn;
         journal.recorded = recorded;
-        Ok((scanned.header, journal))
+        Ok(journal)
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Prepares to resume the run: cuts off a torn record and, if the flow stopped,
-    /// what it has to do again.
+    /// Prepares to go on with the run: cuts off a torn record, and says what the run
+    /// does again.
     ///
     /// # Errors
     /// That the file cannot be changed.
-    pub fn prepare_resume(&mut self, finish_only: bool) -> io::Result<()> {
-        self.free_preallocated()?;
-        if let Some(turn) = self.turn_to_repeat(finish_only) {
-            self.append_record(&Record::Cut(turn))?;
-            self.recorded.cut(turn);
+    pub fn prepare(&mut self, way: Continuation) -> io::Result<()> {
+        if !self.pretends {
+            self.free_preallocated()?;
         }
-        self.file.sync_data()
+        match way {
+            Continuation::FinishOnly => {}
+            Continuation::Resume => self.cut_off_the_end()?,
+            Continuation::Rewalk => {
+                self.append_unless_pretended(&Record::Rewalk)?;
+                self.recorded.rewalk();
+            }
+        }
+        self.recorded.remember();
+        match self.pretends {
+            true => Ok(()),
+            false => self.file.sync_data(),
+        }
     }
 
-    /// Like `prepare_resume`, but from now on nothing is written: for a walk that
-    /// only finds out what is left to do.
-    pub fn pretend_resume(&mut self, finish_only: bool) {
-        self.pretends = true;
-        if let Some(turn) = self.turn_to_repeat(finish_only) {
-            self.recorded.cut(turn);
+    /// Takes back the end of a flow that had stopped, and its final tasks: what these may
+    /// have undone is due to be repeated.
+    fn cut_off_the_end(&mut self) -> io::Result<()> {
+        let flow = self.recorded.flow.as_ref();
+        let Some(flow) = flow.filter(|f| f.how == FlowStop::Stopped) else {
+            return Ok(());
+        };
+        let (turn, finals) = (flow.turn, self.recorded.finals());
+        self.recorded.cut(turn);
+        // Written first: without the end of the flow nobody would know of the final tasks.
+        if !finals.is_empty() {
+            let turn = self.recorded.next_turn_to_run();
+            let due = RepeatDue { turn, finals };
+            self.append_unless_pretended(&Record::Repeat(due.clone()))?;
+            self.recorded.begin_repeating(due);
+        }
+        self.append_unless_pretended(&Record::Cut(turn))
+    }
+
+    fn append_unless_pretended(&mut self, record: &Record<&TaskResult>) -> io::Result<()> {
+        match self.pretends {
+            true => Ok(()),
+            false => self.append_record(record),
         }
     }
 
-    fn turn_to_repeat(&self, finish_only: bool) -> Option<u64> {
-        let stopped = self.recorded.flow.as_ref().filter(|f| !f.complete);
-        stopped.filter(|_| !finish_only).map(|flow| flow.turn)
+    /// Records that the task has this result before that turn, without having run in one.
+    pub fn add_kept(&mut self, turn: u64, task: u32, result: &TaskResult) {
+        self.sync_outputs(result);
+        let kept = KeptResult { turn, task, result };
+        self.write(&Record::Kept(kept), Some(format!("task {task}")));
+        for member in &result.members {
+            self.sync_outputs(&member.result);
+            let member = KeptMember {
+                turn,
+                task,
+                name: member.name.as_str().into(),
+                left_out: member.left_out,
+                result: &member.result,
+            };
+            self.write(&Record::Member(member), None);
+        }
+        self.recorded.keep(turn, task, result.clone());
+    }
+
+    /// Records that final tasks had run, so that tasks with `on_resume=repeat` are due
+    /// before the first turn.
+    pub fn add_repeat(&mut self, finals: Vec<u32>) {
+        let due = RepeatDue { turn: 1, finals };
+        self.write(&Record::Repeat(due.clone()), None);
+        self.recorded.begin_repeating(due);
     }
 
     /// Writes at the end, and preallocates space if there is none. If that fails,
@@ -282,6 +399,15 @@ impl Journal {
         }));
     }
 
+    /// Notes how to continue the run, as its end says.
+    pub fn note_advice(&mut self, line: &str, words: &[String]) {
+        let words = words.iter().map(|words| words.as_str().into());
+        self.note(&Record::Advice(AdviceNote {
+            line: line.into(),
+            words: words.collect(),
+        }));
+    }
+
     /// `step` is the turn and the task's id; `kept` of the subtasks had succeeded
     /// when the block was begun before.
     pub fn note_open(&mut self, step: (u64, u32), total: usize, kept: usize, title: &str) {
@@ -295,8 +421,7 @@ impl Journal {
         }));
     }
 
-    /// A command starts. While the first one runs, a new journal and its name are
-    /// synced, so that its result only has to wait for its own record.
+    /// A command is about to start.
     pub fn note_start(&mut self, step: (u64, u32), about: &About) {
         self.note(&Record::Start(CommandStart {
             turn: step.0,
@@ -307,10 +432,22 @@ impl Journal {
             is_member: about.in_block,
             since: SystemTime::now(),
         }));
-        if self.fresh && !self.pretends {
+    }
+
+    /// Syncs a new journal and its name while the first command runs, so that its result
+    /// only has to wait for its own record.
+    pub fn sync_new(&mut self) {
+        if self.fresh.is_some() && !self.pretends {
             self.dirty = true;
             self.sync();
         }
+    }
+
+    /// Records that the block of this turn begins on these hosts, and runs on them also if
+    /// it is resumed.
+    pub fn add_hosts(&mut self, turn: u64, hosts: &[String]) {
+        let hosts = hosts.iter().map(|host| host.as_str().into()).collect();
+        self.write(&Record::Hosts(HostsBegun { turn, hosts }), None);
     }
 
     /// An attempt of the subtask ended, and it waits for the next one.
@@ -351,9 +488,10 @@ impl Journal {
 
     /// Its name must survive a power cut as well.
     fn sync_name(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.fresh)
+        if let Some(number) = self.fresh.take()
             && let Some(directory) = self.path.parent()
         {
+            number.sync_data()?;
             File::open(directory)?.sync_all()?;
         }
         Ok(())
@@ -456,6 +594,10 @@ impl Drop for Journal {
             let _ = self.free_preallocated();
         }
     }
+}
+
+fn unusable(e: io::Error) -> JournalError {
+    JournalError::Unusable(reason(&e))
 }
 
 /// Takes the lock of a run that has ended. `--status` holds it for a moment, so it

@@ -15,6 +15,7 @@ pub mod event;
 pub mod fields;
 pub mod frame;
 pub mod guardian;
+pub mod header;
 pub mod interrupt;
 pub mod job;
 pub mod journal;

@@ -6,13 +6,21 @@
 //! of that name, which is never written itself. The kinds:
 //!
 //! ```text
-//! begin  VERSION RUN BEGAN FILE SHA256 START POLICY LIMIT EXCLUDE LINES NAME=HASH...
+//! begin  ...                                 the header: see `run::header`
+//! kept   TURN TASK RESULT                        the task has this result before that turn:
+//!                                                of an earlier run, or because it was repeated
+//! member TURN TASK NAME LEFT_OUT RESULT          ... and its subtask has this one
 //! done   TURN TASK ITERATION ATTEMPT REFUSED RESULT  a task that is not a block ran once
 //! sub    TURN NAME TASK RESULT                   a subtask of a parallel block ended
 //! block  TURN TASK LAST RESULT MEMBERS LEFT_OUT  a block ended
 //! flow   TURN EXIT HOW TASK                      the flow ended; final tasks follow
 //! over                                           the final tasks have run
 //! cut    TURN                                    records from this turn on are void
+//! repeat TURN FINALS...                          these final tasks had run, so tasks with
+//!                                                `on_resume=repeat` run before that turn
+//! hosts  TURN HOST...                            a block begins on these hosts
+//! rewalk                                         the flow begins once more, and runs only
+//!                                                what was not ok (`--keep-going`)
 //! ```
 //!
 //! The others only serve `--status`. They restore nothing, belong to no turn, and
@@ -23,12 +31,14 @@
 //! open   TURN TASK TOTAL KEPT TITLE WHEN         a parallel block begins
 //! start  TURN TASK LABEL HOST TITLE MEMBER WHEN  a command starts
 //! again  TURN TASK NAME WHEN                     a subtask waits for its next attempt
+//! advice LINE WORDS...                           how to continue, as the end of the run said
 //! ```
 #![forbid(unsafe_code)]
 
 use super::capture::{Captured, Spool};
 use super::fields::{FieldReader, FieldWriter, since_1970};
 use super::frame::{self, NextFrame};
+use super::header::Header;
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::task::mask::Secret;
@@ -39,30 +49,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a journal, with the version of the format.
-pub const MAGIC: &[u8] = b"tasker journal 2\n";
-
-/// The first record of a journal.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Header {
-    pub version: String,
-    pub run_id: String,
-    /// Nanoseconds since 1970, to find the newest.
-    pub began: u64,
-    /// The real path of the task file.
-    pub file: String,
-    pub sha256: String,
-    /// The id of the task that the run began with.
-    pub start: u32,
-    /// The options for failures that nothing handles.
-    pub policy: String,
-    /// The hosts of `--limit` and `--exclude`, separated by commas; `-` without.
-    pub limit: String,
-    pub exclude: String,
-    /// A short hash of each line of the file without secrets, to name one that differs.
-    pub lines: String,
-    /// A hash of each global's value, by name; `-` for a secret.
-    pub globals: Vec<(String, String)>,
-}
+pub const MAGIC: &[u8] = b"tasker journal 3\n";
 
 /// How the flow of a run ended, as far as resuming is concerned.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,10 +57,28 @@ pub struct FlowEnd {
     /// The turn that would have come next.
     pub turn: u64,
     pub exit: i32,
-    /// It reached its end or a `return`, so there is nothing to continue.
-    pub complete: bool,
+    pub how: FlowStop,
     /// The id of the task it was at.
     pub task: u32,
+}
+
+/// How a flow ended, as far as resuming is concerned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FlowStop {
+    /// It reached its end or a `return`, so there is nothing to continue.
+    Reached,
+    /// It can be resumed.
+    Stopped,
+    /// `--finish-only` closed the run.
+    Closed,
+}
+
+impl FlowStop {
+    const WORDS: [(FlowStop, &'static str); 3] = [
+        (FlowStop::Reached, "complete"),
+        (FlowStop::Stopped, "stopped"),
+        (FlowStop::Closed, "closed"),
+    ];
 }
 
 /// A process begins or resumes the run.
@@ -152,10 +157,49 @@ pub struct BlockDone<'a, R> {
     pub left_out: Vec<Cow<'a, str>>,
 }
 
+/// A result that a task has before a turn, though it did not run in one.
+pub struct KeptResult<R> {
+    pub turn: u64,
+    pub task: u32,
+    /// Without its members, which follow.
+    pub result: R,
+}
+
+/// A subtask of such a task.
+pub struct KeptMember<'a, R> {
+    pub turn: u64,
+    pub task: u32,
+    pub name: Cow<'a, str>,
+    pub left_out: bool,
+    pub result: R,
+}
+
+/// Final tasks had run before the run was resumed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepeatDue {
+    /// Before this turn, tasks with `on_resume=repeat` run again.
+    pub turn: u64,
+    /// The ids of the final tasks.
+    pub finals: Vec<u32>,
+}
+
+/// The hosts of a block that begins.
+pub struct HostsBegun<'a> {
+    pub turn: u64,
+    pub hosts: Vec<Cow<'a, str>>,
+}
+
+/// What the end of the run said about continuing it.
+pub struct AdviceNote<'a> {
+    /// The command line; empty if there is none.
+    pub line: Cow<'a, str>,
+    pub words: Vec<Cow<'a, str>>,
+}
+
 /// A record. `R` is the type of a result: `&TaskResult` to write one,
 /// `EncodedResult` when read.
 pub enum Record<'a, R> {
-    Begin(Cow<'a, Header>),
+    Begin(Box<Cow<'a, Header>>),
     Run(RunProcess<'a>),
     Open(BlockStart<'a>),
     Start(CommandStart<'a>),
@@ -167,6 +211,12 @@ pub enum Record<'a, R> {
     Over,
     /// From this turn on.
     Cut(u64),
+    Kept(KeptResult<R>),
+    Member(KeptMember<'a, R>),
+    Repeat(RepeatDue),
+    Rewalk,
+    Hosts(HostsBegun<'a>),
+    Advice(AdviceNote<'a>),
 }
 
 impl Record<'_, &TaskResult> {
@@ -223,12 +273,43 @@ impl Record<'_, &TaskResult> {
                 &mut out
             }
             Record::Flow(r) => {
-                let how = if r.complete { "complete" } else { "stopped" };
+                let word = FlowStop::WORDS.iter().find(|(how, _)| *how == r.how);
                 out.kind("flow").plain(r.turn).plain(r.exit);
-                out.plain(how).plain(r.task)
+                out.plain(word.map_or("", |(_, word)| word)).plain(r.task)
             }
             Record::Over => out.kind("over"),
             Record::Cut(turn) => out.kind("cut").plain(turn),
+            Record::Kept(r) => {
+                out.kind("kept").plain(r.turn).plain(r.task);
+                out.result(r.result)
+            }
+            Record::Member(r) => {
+                out.kind("member").plain(r.turn).plain(r.task);
+                out.escaped_text(&r.name).plain(r.left_out);
+                out.result(r.result)
+            }
+            Record::Repeat(due) => {
+                out.kind("repeat").plain(due.turn);
+                for id in &due.finals {
+                    out.plain(id);
+                }
+                &mut out
+            }
+            Record::Rewalk => out.kind("rewalk"),
+            Record::Hosts(r) => {
+                out.kind("hosts").plain(r.turn);
+                for host in &r.hosts {
+                    out.escaped_text(host);
+                }
+                &mut out
+            }
+            Record::Advice(r) => {
+                out.kind("advice").escaped_text(&r.line);
+                for words in &r.words {
+                    out.escaped_text(words);
+                }
+                &mut out
+            }
         };
         out.bytes
     }
@@ -240,7 +321,7 @@ impl<'a> Record<'static, EncodedResult<'a>> {
     pub fn decode(fields: &'a [u8], secrets: Option<&'a [Secret]>) -> Option<Self> {
         let mut from = FieldReader::new(fields, secrets);
         Some(match from.raw()? {
-            b"begin" => Record::Begin(Cow::Owned(from.header()?)),
+            b"begin" => Record::Begin(Box::new(Cow::Owned(from.header()?))),
             b"run" => Record::Run(RunProcess {
                 pid: from.number()?,
                 since: from.time()?,
@@ -275,8 +356,8 @@ impl<'a> Record<'static, EncodedResult<'a>> {
             b"done" => Record::Done(TaskDone {
                 turn: from.turn()?,
                 task: from.number()?,
-                iteration: from.number()?,
-                attempt: from.number()?,
+                iteration: from.ordinal()?,
+                attempt: from.ordinal()?,
                 refused: from.number()?,
                 result: from.result()?,
             }),
@@ -290,11 +371,36 @@ impl<'a> Record<'static, EncodedResult<'a>> {
             b"flow" => Record::Flow(FlowEnd {
                 turn: from.turn()?,
                 exit: from.number()?,
-                complete: from.raw()? == b"complete",
+                how: from.flow_stop()?,
                 task: from.number()?,
             }),
             b"over" => Record::Over,
             b"cut" => Record::Cut(from.turn()?),
+            b"kept" => Record::Kept(KeptResult {
+                turn: from.turn()?,
+                task: from.number()?,
+                result: from.result()?,
+            }),
+            b"member" => Record::Member(KeptMember {
+                turn: from.turn()?,
+                task: from.number()?,
+                name: from.lossy()?,
+                left_out: from.number()?,
+                result: from.result()?,
+            }),
+            b"repeat" => Record::Repeat(RepeatDue {
+                turn: from.turn()?,
+                finals: std::iter::from_fn(|| from.number()).collect(),
+            }),
+            b"rewalk" => Record::Rewalk,
+            b"hosts" => Record::Hosts(HostsBegun {
+                turn: from.turn()?,
+                hosts: std::iter::from_fn(|| from.lossy()).collect(),
+            }),
+            b"advice" => Record::Advice(AdviceNote {
+                line: from.lossy()?,
+                words: std::iter::from_fn(|| from.lossy()).collect(),
+            }),
             _ => return None,
         })
     }
@@ -341,18 +447,6 @@ impl EncodedResult<'_> {
 }
 
 impl FieldWriter<'_> {
-    fn header(&mut self, header: &Header) -> &mut Self {
-        self.plain(&header.version).plain(&header.run_id);
-        self.plain(header.began).escaped_text(&header.file);
-        self.plain(&header.sha256).plain(header.start);
-        self.plain(&header.policy).escaped_text(&header.limit);
-        self.escaped_text(&header.exclude).plain(&header.lines);
-        for (name, hash) in &header.globals {
-            self.plain(format_args!("{name}={hash}"));
-        }
-        self
-    }
-
     /// All of a result but its members and the hosts that were left out.
     fn result(&mut self, result: &TaskResult) -> &mut Self {
         self.plain(result.outcome)
@@ -383,27 +477,6 @@ impl FieldWriter<'_> {
 }
 
 impl<'a> FieldReader<'a> {
-    fn header(&mut self) -> Option<Header> {
-        let mut header = Header {
-            version: self.next_text()?,
-            run_id: self.next_text()?,
-            began: self.number()?,
-            file: self.next_text()?,
-            sha256: self.next_text()?,
-            start: self.number()?,
-            policy: self.next_text()?,
-            limit: self.next_text()?,
-            exclude: self.next_text()?,
-            lines: self.next_text()?,
-            globals: Vec::new(),
-        };
-        while let Some(global) = self.next_text() {
-            let (name, hash) = global.split_once('=')?;
-            header.globals.push((name.into(), hash.into()));
-        }
-        Some(header)
-    }
-
     fn block(&mut self) -> Option<BlockDone<'static, EncodedResult<'a>>> {
         let turn = self.turn()?;
         let task = self.number()?;
@@ -420,6 +493,13 @@ impl<'a> FieldReader<'a> {
             members,
             left_out,
         })
+    }
+
+    fn flow_stop(&mut self) -> Option<FlowStop> {
+        let word = self.raw()?;
+        let mut words = FlowStop::WORDS.iter();
+        let found = words.find(|(_, w)| w.as_bytes() == word);
+        found.map(|(how, _)| *how)
     }
 
     fn outcome(&mut self) -> Option<Outcome> {
@@ -476,7 +556,8 @@ pub fn read_header(bytes: &[u8]) -> Result<(Header, usize, u32), JournalError> {
     if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
         return Err(JournalError::Empty);
     }
-    if bytes.starts_with(b"tasker journal 1\n") {
+    let earlier: [&[u8]; 2] = [b"tasker journal 1\n", b"tasker journal 2\n"];
+    if earlier.iter().any(|magic| bytes.starts_with(magic)) {
         return unusable("it was written by an earlier version of tasker");
     }
     if !bytes.starts_with(MAGIC) {
@@ -578,7 +659,16 @@ mod tests {
     #[test]
     fn each_kind_is_written_as_it_was_read() {
         for form in [
-            "begin\t1.0\tR\t7\t/a b\t5a\t1\tstop\t-\tweb\tl\tX=ff\tY=0",
+            "begin\t1.0\tR\t4\t7\tm\t/a b\t/d\t5a\t1\twhole\t\tstop\t-\tweb\tl\t2\tX\tff\tY\t0\
+             \t1\tset\tA=1\t1\tB\tx\t1\t10\tab\t1\tkill_after\tcd",
+            "begin\t1.0\tR\t4\t7\tm\t/a b\t/d\t5a\t1\tall-hosts\tS\tstop\t-\tweb\tl\t0\t0\t0\t0\t0",
+            "kept\t1\t10\tRESULT",
+            "member\t1\t10\ta b\ttrue\tRESULT",
+            "repeat\t4\t90\t91",
+            "repeat\t4",
+            "rewalk",
+            "hosts\t4\ta\tb",
+            "advice\tcd / && tasker\truns again: 5\tx",
             "run\t7\t50\t9\t/log\t/dir\tf.txt",
             "open\t4\t10\t3\t1\tT\t50",
             "start\t4\t10\t10.1\ta\tT\ttrue\t50",
@@ -647,6 +737,25 @@ mod tests {
             Record::Flow(r) => Record::Flow(r),
             Record::Over => Record::Over,
             Record::Cut(turn) => Record::Cut(turn),
+            Record::Kept(r) => {
+                result = decode(r.result)?;
+                let (turn, task, result) = (r.turn, r.task, &result);
+                Record::Kept(KeptResult { turn, task, result })
+            }
+            Record::Member(r) => {
+                result = decode(r.result)?;
+                Record::Member(KeptMember {
+                    turn: r.turn,
+                    task: r.task,
+                    name: r.name,
+                    left_out: r.left_out,
+                    result: &result,
+                })
+            }
+            Record::Repeat(due) => Record::Repeat(due),
+            Record::Rewalk => Record::Rewalk,
+            Record::Hosts(block) => Record::Hosts(block),
+            Record::Advice(note) => Record::Advice(note),
         };
         String::from_utf8(record.encode(&[])).ok()
     }

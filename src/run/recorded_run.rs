@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Spool;
-use super::record::{EncodedResult, FlowEnd, Record, TaskDone};
+use super::record::{EncodedResult, FlowEnd, FlowStop, Record, RepeatDue, TaskDone};
 use super::result::{Member, TaskResult};
+use crate::outcome::Outcome;
 use crate::plan::flow::Position;
 use crate::task::mask::Secret;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +17,32 @@ pub struct RecordedBlock {
     /// The last turn of its tasks.
     pub last: u64,
     pub result: TaskResult,
+    /// The names of its tasks.
+    names: Vec<String>,
+}
+
+/// A result that a task has before a turn, though it did not run in one.
+pub struct KeptTask {
+    pub turn: u64,
+    pub task: u32,
+    pub result: TaskResult,
+}
+
+/// One pass through a task, with its retries and iterations: how it ended.
+#[derive(Clone)]
+pub struct EarlierVisit {
+    pub iteration: u32,
+    pub attempt: u32,
+    pub result: TaskResult,
+}
+
+/// Where the records of a whole walk are, by turn.
+struct Walked {
+    /// The first turn of the final tasks.
+    end: u64,
+    done: HashMap<u64, Range<usize>>,
+    subs: HashMap<u64, Vec<(String, Range<usize>)>>,
+    blocks: HashMap<u64, Range<usize>>,
 }
 
 /// Where the records of a journal are, by turn. They are decoded on demand.
@@ -26,8 +53,18 @@ pub struct RecordedRun {
     done: HashMap<u64, Range<usize>>,
     subs: HashMap<u64, Vec<(String, Range<usize>)>>,
     blocks: HashMap<u64, Range<usize>>,
+    /// The hosts of each block that began, by turn.
+    hosts: HashMap<u64, Vec<String>>,
     pub(super) flow: Option<FlowEnd>,
     pub(super) over: bool,
+    kept: Vec<KeptTask>,
+    /// Tasks that are due to be repeated, and those that have been.
+    repeat: Option<RepeatDue>,
+    repeated: HashSet<u32>,
+    /// The records of the walk before the flow began once more, until they are read.
+    walked: Option<Walked>,
+    /// What was done before the flow began once more, by task.
+    earlier: HashMap<u32, VecDeque<EarlierVisit>>,
     /// The last turn that has a record.
     last: u64,
     /// An output that was kept in a file is gone or has changed.
@@ -43,15 +80,21 @@ impl RecordedRun {
             done: HashMap::new(),
             subs: HashMap::new(),
             blocks: HashMap::new(),
+            hosts: HashMap::new(),
             flow: None,
             over: false,
+            kept: Vec::new(),
+            repeat: None,
+            repeated: HashSet::new(),
+            walked: None,
+            earlier: HashMap::new(),
             last: 0,
             missing: false,
         }
     }
 
-    /// Takes in a record. Its result is decoded once, so that none turns out to be
-    /// unusable in the middle of a run.
+    /// Takes in a record of the journal. Its result is decoded once, so that none turns
+    /// out to be unusable in the middle of a run.
     pub(super) fn add(
         &mut self,
         record: Record<'static, EncodedResult>,
@@ -78,20 +121,258 @@ impl RecordedRun {
             Record::Flow(flow) => self.flow = Some(flow),
             Record::Over => self.over = true,
             Record::Cut(turn) => self.cut(turn),
+            Record::Kept(kept) => {
+                let result = kept.result.decode(spool, missing)?;
+                self.keep(kept.turn, kept.task, result);
+            }
+            Record::Member(member) => {
+                let result = member.result.decode(spool, missing)?;
+                let kept = self.kept.last_mut();
+                let kept = kept.filter(|k| (k.turn, k.task) == (member.turn, member.task))?;
+                kept.result.members.push(Member {
+                    name: member.name.into_owned(),
+                    left_out: member.left_out,
+                    result,
+                });
+            }
+            Record::Repeat(due) => self.begin_repeating(due),
+            Record::Hosts(block) => {
+                let hosts = block.hosts.into_iter().map(|host| host.into_owned());
+                self.hosts.insert(block.turn, hosts.collect());
+            }
+            Record::Rewalk => self.rewalk(),
             Record::Run(_) | Record::Open(_) | Record::Start(_) | Record::Again(_) => {}
+            Record::Advice(_) => {}
             Record::Begin(_) => return None,
         }
         Some(())
     }
 
+    /// The task has this result before that turn.
+    pub(super) fn keep(&mut self, turn: u64, task: u32, result: TaskResult) {
+        if self.repeat.is_some() {
+            self.repeated.insert(task);
+        }
+        self.kept.push(KeptTask { turn, task, result });
+    }
+
+    pub(super) fn begin_repeating(&mut self, due: RepeatDue) {
+        self.repeated.clear();
+        self.repeat = Some(due);
+    }
+
+    /// The flow begins once more: what was done is only remembered.
+    pub(super) fn rewalk(&mut self) {
+        let end = self.flow.as_ref().map_or(u64::MAX, |flow| flow.turn);
+        self.walked = Some(Walked {
+            end,
+            done: std::mem::take(&mut self.done),
+            subs: std::mem::take(&mut self.subs),
+            blocks: std::mem::take(&mut self.blocks),
+        });
+        self.cut(1);
+    }
+
+    /// To be called once the bytes are there: reads what is only remembered.
+    pub(super) fn remember(&mut self) {
+        if let Some(walked) = self.walked.take() {
+            self.earlier = self.visits(walked);
+        }
+    }
+
+    /// The passes through each task of the flow, in order.
+    fn visits(&mut self, walked: Walked) -> HashMap<u32, VecDeque<EarlierVisit>> {
+        let end = walked.end;
+        // A block finds its subtasks where those of this walk are; it has none yet.
+        let subs = std::mem::replace(&mut self.subs, walked.subs);
+        let blocks = std::mem::replace(&mut self.blocks, walked.blocks);
+        let done = walked.done;
+        let mut visits: HashMap<u32, VecDeque<EarlierVisit>> = HashMap::new();
+        let turns: BTreeMap<u64, &Range<usize>> = done.iter().map(|(t, r)| (*t, r)).collect();
+        for range in turns.range(..end).map(|(_, range)| range) {
+            let Some((done, result)) = self.task_done(range) else {
+                continue;
+            };
+            let visit = EarlierVisit {
+                iteration: done.iteration,
+                attempt: done.attempt,
+                result,
+            };
+            let of_task = visits.entry(done.task).or_default();
+            match of_task
+                .back_mut()
+                .filter(|_| (done.iteration, done.attempt) != (1, 1))
+            {
+                Some(last) => *last = visit,
+                None => of_task.push_back(visit),
+            }
+        }
+        let mut turns: Vec<u64> = self.blocks.keys().copied().filter(|t| *t < end).collect();
+        turns.sort_unstable();
+        for turn in turns {
+            if let Some((task, block)) = self.block_of_turn(turn) {
+                visits.entry(task).or_default().push_back(EarlierVisit {
+                    iteration: 1,
+                    attempt: 1,
+                    result: block.result,
+                });
+            }
+        }
+        (self.subs, self.blocks) = (subs, blocks);
+        visits
+    }
+
+    /// The next pass through the task before the flow began once more; none if that
+    /// did not end well.
+    pub fn next_earlier_visit(&mut self, task: u32) -> Option<EarlierVisit> {
+        self.earlier.get_mut(&task)?.pop_front()
+    }
+
+    /// The results that tasks have before this turn.
+    pub fn kept_before(&self, turn: u64) -> impl Iterator<Item = &KeptTask> {
+        self.kept.iter().filter(move |kept| kept.turn == turn)
+    }
+
+    /// What is due to be repeated, unless nothing is.
+    pub fn repeat_due(&self) -> Option<&RepeatDue> {
+        self.repeat.as_ref()
+    }
+
+    /// Whether the task has been repeated since that was due.
+    pub fn has_repeated(&self, task: u32) -> bool {
+        self.repeated.contains(&task)
+    }
+
+    /// The final tasks that have run, by id.
+    pub fn finals(&self) -> Vec<u32> {
+        let Some(flow) = &self.flow else {
+            return Vec::new();
+        };
+        let tasks = self.tasks(flow.turn..u64::MAX).into_iter();
+        let mut ids: Vec<u32> = tasks.map(|(id, _)| id).collect();
+        let blocks = self.blocks.keys().filter(|turn| **turn >= flow.turn);
+        ids.extend(blocks.filter_map(|turn| Some(self.block_of_turn(*turn)?.0)));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The id of the task that ran last in the flow; nothing if that has come to its end.
+    pub fn stopped_in(&self) -> Option<u32> {
+        let end = match &self.flow {
+            Some(flow) if flow.how != FlowStop::Stopped => return None,
+            Some(flow) => flow.turn,
+            None => u64::MAX,
+        };
+        let done = self.done.iter().map(|(turn, range)| (*turn, range));
+        let subs = self.subs.iter();
+        let subs = subs.filter_map(|(turn, subs)| Some((*turn, &subs.last()?.1)));
+        let in_flow = done.chain(subs).filter(|(turn, _)| *turn < end);
+        let (_, range) = in_flow.max_by_key(|(turn, _)| *turn)?;
+        match self.record(range)? {
+            Record::Done(done) => Some(done.task),
+            Record::Sub(sub) => Some(sub.task),
+            _ => None,
+        }
+    }
+
+    /// The latest result of each task of the flow, by id. A block that was cut short
+    /// has those of its subtasks that had ended, and an exit code of -1.
+    pub fn latest(&self) -> BTreeMap<u32, TaskResult> {
+        let end = self.flow.as_ref().map_or(u64::MAX, |flow| flow.turn);
+        let mut latest: BTreeMap<u32, (u64, TaskResult)> = BTreeMap::new();
+        let mut named: Vec<(u64, u32, Vec<String>)> = Vec::new();
+        let mut note = |turn: u64, task: u32, result: TaskResult| {
+            let known = latest.get(&task).is_some_and(|(t, _)| *t > turn);
+            if !known {
+                latest.insert(task, (turn, result));
+            }
+        };
+        for kept in &self.kept {
+            note(kept.turn - 1, kept.task, kept.result.clone());
+        }
+        for (turn, range) in self.done.iter().filter(|(turn, _)| **turn < end) {
+            if let Some((done, result)) = self.task_done(range) {
+                note(*turn, done.task, result);
+            }
+        }
+        for turn in self.blocks.keys().filter(|turn| **turn < end) {
+            if let Some((task, block)) = self.block_of_turn(*turn) {
+                named.push((*turn, task, block.names));
+                note(*turn, task, block.result);
+            }
+        }
+        for (turn, subs) in self.subs.iter().filter(|(turn, _)| **turn < end) {
+            self.note_subtasks(*turn, subs, &mut note);
+        }
+        named.retain(|(turn, task, _)| latest.get(task).is_some_and(|(t, _)| t == turn));
+        let results = latest.into_iter();
+        let mut latest = results.map(|(task, (_, result))| (task, result)).collect();
+        for (_, task, names) in named {
+            add_members(&mut latest, task, &names);
+        }
+        latest
+    }
+
+    /// Notes the results of a block's subtasks, and of the block if it has not ended.
+    fn note_subtasks(
+        &self,
+        turn: u64,
+        subs: &[(String, Range<usize>)],
+        note: &mut impl FnMut(u64, u32, TaskResult),
+    ) {
+        let mut cut_short: Option<(u32, TaskResult)> = None;
+        for (name, range) in subs {
+            let Some(Record::Sub(sub)) = self.record(range) else {
+                continue;
+            };
+            let Some(result) = self.decode(&sub.result) else {
+                continue;
+            };
+            let is_copy = *name != sub.task.to_string();
+            if !is_copy {
+                note(turn, sub.task, result);
+            } else if !self.blocks.contains_key(&turn) {
+                let (_, block) = cut_short.get_or_insert_with(|| {
+                    let none = TaskResult::without_process(Outcome::Cancelled, -1, 1);
+                    (sub.task, none)
+                });
+                block.members.retain(|m| m.name != *name);
+                block.members.push(Member::counted(name.clone(), result));
+            }
+        }
+        if let Some((task, result)) = cut_short {
+            note(turn, task, result);
+        }
+    }
+
     /// Forgets what was recorded from that turn on.
     pub(super) fn cut(&mut self, turn: u64) {
+        self.kept.retain(|kept| kept.turn <= turn);
+        self.repeat = self.repeat.take().filter(|due| due.turn <= turn);
         self.done.retain(|t, _| *t < turn);
         self.subs.retain(|t, _| *t < turn);
         self.blocks.retain(|t, _| *t < turn);
+        self.hosts.retain(|t, _| *t < turn);
         self.flow = None;
         self.over = false;
         self.last = self.last.min(turn - 1);
+    }
+
+    /// The hosts of the block that began in that turn.
+    pub fn hosts(&self, turn: u64) -> Option<&[String]> {
+        self.hosts.get(&turn).map(Vec::as_slice)
+    }
+
+    /// The first turn that runs when the walk goes on: that of a block which was cut
+    /// short, else the one after the last that was recorded. The turn in which the run
+    /// stopped may be later: what was interrupted is not recorded.
+    pub fn next_turn_to_run(&self) -> u64 {
+        let cut_short = self.subs.keys().filter(|turn| !self.has_turn(**turn)).min();
+        let blocks = self.blocks.keys();
+        let blocks = blocks.filter_map(|turn| Some(self.block_of_turn(*turn)?.1.last));
+        let last = self.done.keys().copied().chain(blocks).max();
+        cut_short.copied().unwrap_or(last.unwrap_or(0) + 1)
     }
 
     /// How the flow ended, if it did.
@@ -183,29 +464,52 @@ impl RecordedRun {
     /// # Errors
     /// That another task was recorded for this turn.
     pub fn block(&self, turn: u64, id: u32) -> Result<Option<RecordedBlock>, String> {
-        let Some(range) = self.blocks.get(&turn) else {
+        if !self.blocks.contains_key(&turn) {
             return match self.done.contains_key(&turn) {
                 true => Err(format!(
                     "step {turn} was recorded for something other than block {id}"
                 )),
                 false => Ok(None),
             };
-        };
-        let Some(Record::Block(block)) = self.record(range) else {
-            return Err(unreadable(turn));
-        };
-        if block.task != id {
-            let other = block.task;
-            return Err(format!(
-                "step {turn} was recorded for block {other}, and is block {id} now"
-            ));
         }
-        let Some(mut result) = self.decode(&block.result) else {
-            return Err(unreadable(turn));
+        match self.block_of_turn(turn) {
+            None => Err(unreadable(turn)),
+            Some((other, _)) if other != id => Err(format!(
+                "step {turn} was recorded for block {other}, and is block {id} now"
+            )),
+            Some((_, block)) => Ok(Some(block)),
+        }
+    }
+
+    /// The last result of each task or block in these turns, by its id.
+    fn results_in(&self, turns: Range<u64>) -> HashMap<String, TaskResult> {
+        let tasks = self.tasks(turns.clone()).into_iter();
+        let mut blocks: Vec<u64> = self.blocks.keys().copied().collect();
+        blocks.retain(|turn| turns.contains(turn));
+        blocks.sort_unstable();
+        let blocks = blocks.into_iter().filter_map(|turn| {
+            let (id, block) = self.block_of_turn(turn)?;
+            Some((id, block.result))
+        });
+        tasks
+            .chain(blocks)
+            .map(|(id, result)| (id.to_string(), result))
+            .collect()
+    }
+
+    /// The block of that turn, and the id of its task.
+    fn block_of_turn(&self, turn: u64) -> Option<(u32, RecordedBlock)> {
+        let Record::Block(block) = self.record(self.blocks.get(&turn)?)? else {
+            return None;
         };
+        let mut result = self.decode(&block.result)?;
         let subs = self.subtasks(turn).into_iter();
         let mut latest: HashMap<String, TaskResult> =
             subs.map(|(name, _, result)| (name, result)).collect();
+        if latest.is_empty() {
+            // The tasks of a branch ran in turns of their own.
+            latest = self.results_in(turn + 1..block.last + 1);
+        }
         let left_out: HashSet<&str> = block.left_out.iter().map(|n| n.as_ref()).collect();
         // Earlier versions listed those left out only by themselves.
         let names = block.members.iter().chain(&block.left_out);
@@ -218,8 +522,12 @@ impl RecordedRun {
             })
         });
         result.members = members.collect();
-        let last = block.last;
-        Ok(Some(RecordedBlock { last, result }))
+        let recorded = RecordedBlock {
+            last: block.last,
+            result,
+            names: block.members.iter().map(|n| n.to_string()).collect(),
+        };
+        Some((block.task, recorded))
     }
 
     fn record(&self, range: &Range<usize>) -> Option<Record<'static, EncodedResult<'_>>> {
@@ -242,6 +550,25 @@ impl RecordedRun {
     }
 }
 
+/// Gives a conditional block the members that it lacks: what they did is recorded as
+/// theirs, or before its turns if it was restored.
+fn add_members(latest: &mut BTreeMap<u32, TaskResult>, task: u32, names: &[String]) {
+    let Some(block) = latest.get(&task) else {
+        return;
+    };
+    let lacks = |name: &&String| block.members.iter().all(|m| m.name != **name);
+    let added = names.iter().filter(lacks).filter_map(|name| {
+        let result = latest.get(&name.parse().ok()?)?;
+        Some(Member::counted(name.clone(), result.clone()))
+    });
+    let added: Vec<Member> = added.collect();
+    if let Some(result) = latest.get_mut(&task) {
+        result.members.extend(added);
+        let place = |m: &Member| names.iter().position(|name| *name == m.name);
+        result.members.sort_by_key(place);
+    }
+}
+
 fn unreadable(turn: u64) -> String {
     format!("step {turn} cannot be read")
 }
@@ -250,6 +577,112 @@ fn unreadable(turn: u64) -> String {
 mod tests {
     use super::*;
     use crate::outcome::Outcome;
+    use crate::run::record::{self, MAGIC};
+    use crate::run::{frame, snapshot};
+    use crate::text::chance::Chance;
+
+    /// A journal of these records, with fields that are separated by spaces.
+    fn journal(records: &[String]) -> Vec<u8> {
+        let begin = "begin 0 R 1 1 m /f /d s 1 whole  stop - - - 0 0 0 0 0".to_string();
+        let (mut bytes, mut checksum) = (MAGIC.to_vec(), 0);
+        for record in [&begin].into_iter().chain(records) {
+            let fields = record.replace(' ', "\t");
+            let (record, sum) = frame::encode(fields.as_bytes(), checksum);
+            bytes.extend(record);
+            checksum = sum;
+        }
+        bytes
+    }
+
+    /// Asks everything that a replay asks.
+    fn use_up(run: &mut RecordedRun) {
+        run.remember();
+        let (next, last) = (run.next_turn_to_run(), run.last_turn());
+        assert!(next > 0 && run.latest().len() + run.finals().len() < 100);
+        for turn in [1, 2, 3, last, last + 1, next] {
+            for id in [1, 10] {
+                let _ = (run.task(turn, id, Position::at(0)), run.block(turn, id));
+            }
+            run.subtasks(turn);
+            run.kept_before(turn).count();
+        }
+        run.stopped_in();
+        run.tasks(1..u64::MAX);
+        run.turns_with_subtasks();
+        while run
+            .next_earlier_visit(1)
+            .or(run.next_earlier_visit(10))
+            .is_some()
+        {}
+    }
+
+    #[test]
+    fn no_record_is_read_past_its_end_or_trusted() {
+        const RESULT: &str = "ok 0 true false 0 1 1 0 0 h c - memory x memory -";
+        let forms = [
+            "kept 1 10 RESULT",
+            "member 1 10 a true RESULT",
+            "done 1 1 1 1 false RESULT",
+            "done 2 10 2 1 false RESULT",
+            "sub 3 a 10 RESULT",
+            "block 3 10 3 RESULT 2 a b",
+            "flow 2 1 stopped 1",
+            "over",
+            "cut 2",
+            "repeat 2 90",
+            "hosts 3 a b",
+            "rewalk",
+            "open 1 10 4 0 T 5",
+            "start 1 10 10.1 a T true 6",
+            "again 1 10 a 8",
+            "run 7 1 9 /log /dir f.txt",
+            "advice line words",
+        ];
+        let most = u64::MAX.to_string();
+        let last = (u64::MAX / 2 - 1).to_string();
+        let odd = [
+            "",
+            "0",
+            "-1",
+            "4294967295",
+            "2147483646",
+            &last,
+            &most,
+            "\\s9;",
+            "x",
+        ];
+        let mut chance = Chance::new(17);
+        let (mut read, spool) = (0, Spool::new("/nowhere".into()));
+        for _ in 0..4000 {
+            let records: Vec<String> = (0..1 + chance.below(8))
+                .map(|_| {
+                    let form = forms[chance.below(forms.len())].replace("RESULT", RESULT);
+                    let mut fields: Vec<&str> = form.split(' ').collect();
+                    let at = 1 + chance.below(fields.len());
+                    if let Some(field) = fields.get_mut(at).filter(|_| chance.below(2) == 0) {
+                        *field = odd[chance.below(odd.len())];
+                    }
+                    fields.join(" ")
+                })
+                .collect();
+            let bytes = journal(&records);
+            let mut run = RecordedRun::new(&[], &spool);
+            let scanned = record::scan(&bytes, Some(&[]), |record, at| run.add(record, at));
+            if scanned.is_ok() {
+                run.bytes = bytes.clone();
+                use_up(&mut run);
+                run.rewalk();
+                use_up(&mut run);
+                read += 1;
+            }
+            if let Ok(snapshot) = snapshot::read(&bytes) {
+                let block = snapshot.block.iter();
+                block.for_each(|block| assert!(snapshot.block_counts(block).total() < 2_000_000));
+                snapshot.done_tasks();
+            }
+        }
+        assert!(read > 1000, "{read} were journals");
+    }
 
     /// The members of the block of turn 1, and whether each is left out.
     fn members(names: &str) -> Vec<(String, Outcome, bool)> {

@@ -7,11 +7,12 @@
 
 use super::event::About;
 use super::journal::Journal;
-use super::record::FlowEnd;
+use super::record::{FlowEnd, FlowStop};
+use super::recorded_run::{EarlierVisit, KeptTask};
 use super::result::TaskResult;
 use crate::outcome::Outcome;
 use crate::plan::flow::Position;
-use crate::task::Task;
+use crate::task::{Task, TaskKind};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -25,12 +26,32 @@ pub struct Replay {
     turn: u64,
     /// The first turn of the final tasks, once the flow has ended.
     flow_turn: u64,
+    /// How it ended, as it was recorded last.
+    flow_end: Option<FlowEnd>,
     muted: bool,
-    /// The block that stopped the run runs again, but only those of its tasks that
-    /// did not succeed.
-    pub redo: bool,
+    /// Whether the next step runs again only what of it did not succeed.
+    pub redo: Redo,
+    /// What was due to be repeated has been.
+    pub repeats_are_done: bool,
+    /// The turn whose kept results have been asked for.
+    caught_up: u64,
     broken_reported: bool,
     diverged: Option<String>,
+}
+
+/// What of a step runs again that had run before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Redo {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The subtasks of a block that did not succeed, each in its wave.
+    Unfinished,
+    /// The same, in waves over these.
+    InNewWaves,
+    /// The subtasks that did not succeed when the flow was walked before, and those that
+    /// the block did not have then.
+    Remembered,
 }
 
 /// A block as it was recorded.
@@ -42,8 +63,13 @@ pub struct ReplayedBlock {
 
 impl Replay {
     pub fn new(journal: Journal, finish_only: bool) -> Replay {
+        let redo = match journal.recorded.kept_before(1).next() {
+            Some(_) => Redo::InNewWaves,
+            None => Redo::Whole,
+        };
         Replay {
             muted: journal.recorded.last_turn() > 0,
+            redo,
             journal: Some(journal),
             finish_only,
             ..Replay::default()
@@ -73,8 +99,7 @@ impl Replay {
     /// Whether a later turn than the present one is recorded, so that there is
     /// nothing to wait for.
     pub fn is_replaying(&self) -> bool {
-        let journal = self.journal.as_ref();
-        journal.is_some_and(|j| j.recorded.last_turn() > self.turn)
+        self.last_turn() > self.turn
     }
 
     /// Whether the turn is recorded to its end.
@@ -89,9 +114,66 @@ impl Replay {
         self.muted
     }
 
+    /// Reports nothing until the turn has been recorded: it was reported then.
+    pub fn mute(&mut self) {
+        self.muted = true;
+    }
+
     /// Reports everything from here on.
     pub fn unmute(&mut self) {
         self.muted = false;
+    }
+
+    // What a run begins with that goes on with an earlier one.
+
+    /// The results that tasks have before the next turn without having run in one.
+    pub fn kept_before_next_turn(&mut self) -> Vec<(u32, TaskResult)> {
+        let is_new = std::mem::replace(&mut self.caught_up, self.turn + 1) != self.turn + 1;
+        let Some(journal) = self.journal.as_ref().filter(|_| is_new) else {
+            return Vec::new();
+        };
+        let kept = journal.recorded.kept_before(self.turn + 1);
+        kept.map(|KeptTask { task, result, .. }| (*task, result.clone()))
+            .collect()
+    }
+
+    /// Whether tasks with `on_resume=repeat` are due before the next turn: it is the first
+    /// that is not recorded. A conditional begins with turns that may be.
+    pub fn repeat_is_due(&self, task: &Task) -> bool {
+        let Some(journal) = self.journal.as_ref().filter(|_| !self.finish_only) else {
+            return false;
+        };
+        let next = self.turn + 1;
+        let has_begun = matches!(task.kind, TaskKind::Conditional(_)) && self.last_turn() > next;
+        let is_due = journal
+            .recorded
+            .repeat_due()
+            .is_some_and(|due| due.turn >= next);
+        is_due && !self.repeats_are_done && !self.has_recorded(next) && !has_begun
+    }
+
+    fn last_turn(&self) -> u64 {
+        let journal = self.journal.as_ref();
+        journal.map_or(0, |j| j.recorded.last_turn())
+    }
+
+    /// Whether the task has been repeated since that was due.
+    pub fn has_repeated(&self, task: u32) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|j| j.recorded.has_repeated(task))
+    }
+
+    /// Records that the task has been repeated before the next turn.
+    pub fn record_repeated(&mut self, task: u32, result: &TaskResult) {
+        let turn = self.turn + 1;
+        if let Some(journal) = &mut self.journal {
+            journal.add_kept(turn, task, result);
+        }
+    }
+
+    /// How the next pass through the task ended before the flow began once more.
+    pub fn next_earlier_visit(&mut self, task: u32) -> Option<EarlierVisit> {
+        self.journal.as_mut()?.recorded.next_earlier_visit(task)
     }
 
     // What stops a run.
@@ -166,7 +248,10 @@ impl Replay {
         before: Option<&TaskResult>,
     ) -> HashMap<String, (TaskResult, bool)> {
         let mut kept = HashMap::new();
-        for member in before.filter(|_| self.redo).map_or(&[][..], |r| &r.members) {
+        for member in before
+            .filter(|_| self.redo != Redo::Whole)
+            .map_or(&[][..], |r| &r.members)
+        {
             kept.insert(member.name.clone(), (member.result.clone(), false));
         }
         if let Some(journal) = &self.journal {
@@ -178,17 +263,20 @@ impl Replay {
         kept
     }
 
-    /// For a conditional that runs again: what its condition was, and the names of
-    /// the tasks that succeeded. `before` is the block's result.
-    pub fn kept_branch(&self, before: Option<&TaskResult>) -> Option<(bool, Vec<String>)> {
-        let result = before.filter(|_| self.redo)?;
+    /// For a conditional that runs again: what its condition was, if that is known, and
+    /// the names of the tasks that succeeded. `before` is the block's result.
+    pub fn kept_branch(&self, before: Option<&TaskResult>) -> (Option<bool>, Vec<String>) {
+        let Some(result) = before.filter(|_| self.redo != Redo::Whole) else {
+            return (None, Vec::new());
+        };
         let chosen = match result.stdout.trimmed().as_ref() {
-            b"condition true" => true,
-            b"condition false" => false,
-            _ => return None,
+            b"condition true" => Some(true),
+            b"condition false" => Some(false),
+            // It was cut short before it had a result.
+            _ => None,
         };
         let done = result.members_with(&[Outcome::Ok, Outcome::Skipped]);
-        Some((chosen, done.into_iter().map(str::to_string).collect()))
+        (chosen, done.into_iter().map(str::to_string).collect())
     }
 
     /// Whether a `--finish-only` walk has come to the end of what was done.
@@ -287,8 +375,14 @@ impl Replay {
         (!std::mem::replace(&mut self.broken_reported, true)).then_some(why)
     }
 
-    /// Notes that a command was started: afterwards, so that the command does not
-    /// wait for it.
+    /// Syncs a new journal: once a command runs, so that it does not wait for it.
+    pub fn sync_new(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.sync_new();
+        }
+    }
+
+    /// Notes that a command is about to start.
     pub fn note_start(&mut self, task: u32, about: &About) {
         if let Some(journal) = &mut self.journal {
             journal.note_start((self.turn, task), about);
@@ -299,6 +393,27 @@ impl Replay {
     pub fn note_block(&mut self, task: u32, total: usize, kept: usize, title: &str) {
         if let Some(journal) = &mut self.journal {
             journal.note_open((self.turn, task), total, kept, title);
+        }
+    }
+
+    /// The hosts that the block of this turn began with, or the block that stopped the
+    /// run. `before` is that block's result.
+    pub fn hosts_begun_with(&self, before: Option<&TaskResult>) -> Option<Vec<String>> {
+        let journal = self.journal.as_ref()?;
+        if let Some(hosts) = journal.recorded.hosts(self.turn) {
+            return Some(hosts.to_vec());
+        }
+        let before = before.filter(|_| self.redo == Redo::Unfinished)?;
+        Some(before.members.iter().map(|m| m.name.clone()).collect())
+    }
+
+    /// Records the hosts that the block of this turn begins with.
+    pub fn record_hosts(&mut self, hosts: &[String]) {
+        let turn = self.turn;
+        if let Some(journal) = &mut self.journal
+            && journal.recorded.hosts(turn).is_none()
+        {
+            journal.add_hosts(turn, hosts);
         }
     }
 
@@ -313,27 +428,49 @@ impl Replay {
     pub fn record_flow(&mut self, exit: i32, complete: bool, task: u32) {
         let known = self.journal.as_ref().and_then(|j| j.recorded.flow_end());
         self.flow_turn = known.map_or(self.turn + 1, |flow| flow.turn);
-        if known.is_none() {
-            self.write_flow_end(exit, complete, task);
+        let how = match complete {
+            true => FlowStop::Reached,
+            false if self.finish_only => FlowStop::Closed,
+            false => FlowStop::Stopped,
+        };
+        if known.is_none_or(|flow| flow.how != how) {
+            self.write_flow_end(exit, how, task);
         }
+    }
+
+    /// How the flow of the run ended that `--finish-only` closes, if it did.
+    pub fn recorded_flow_end(&self) -> Option<&FlowEnd> {
+        self.journal.as_ref()?.recorded.flow_end()
     }
 
     /// Records that a good run failed at this final task: it stopped there, and if it is
     /// resumed, the final tasks run again (SPEC §3.7).
     pub fn record_final_failure(&mut self, exit: i32, task: u32) {
-        self.write_flow_end(exit, false, task);
+        self.write_flow_end(exit, FlowStop::Stopped, task);
     }
 
-    fn write_flow_end(&mut self, exit: i32, complete: bool, task: u32) {
+    /// Records that the final tasks that were running were ended: nothing of them is in
+    /// flight.
+    pub fn record_finals_cut_short(&mut self) {
+        let flow = self.flow_end.as_ref().or(self.recorded_flow_end());
+        let flow = flow.cloned();
+        if let (Some(flow), Some(journal)) = (flow, &mut self.journal) {
+            journal.add_flow_end(&flow);
+        }
+    }
+
+    fn write_flow_end(&mut self, exit: i32, how: FlowStop, task: u32) {
+        let flow = FlowEnd {
+            turn: self.flow_turn,
+            exit,
+            how,
+            task,
+        };
         if let Some(journal) = &mut self.journal
             && self.diverged.is_none()
         {
-            journal.add_flow_end(&FlowEnd {
-                turn: self.flow_turn,
-                exit,
-                complete,
-                task,
-            });
+            journal.add_flow_end(&flow);
+            self.flow_end = Some(flow);
         }
     }
 

@@ -1,11 +1,13 @@
 //! What a finished task leaves behind.
 #![forbid(unsafe_code)]
 
-use super::capture::Captured;
+use super::capture::{Captured, Spool};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::task::{Ix, Task, TaskKind};
 use crate::text::template::Field;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 #[derive(Clone)]
@@ -84,6 +86,20 @@ impl TaskResult {
             cause: cause.to_string(),
             ..TaskResult::without_process(Outcome::NotStarted, exit, 0)
         }
+    }
+
+    /// The same result for another run, with the outputs in its directory.
+    ///
+    /// # Errors
+    /// That an output cannot be linked or copied.
+    pub fn adopt(&self, spool: &Arc<Spool>) -> io::Result<TaskResult> {
+        let mut result = self.clone();
+        result.stdout = self.stdout.adopt(spool)?;
+        result.stderr = self.stderr.adopt(spool)?;
+        for member in &mut result.members {
+            member.result = member.result.adopt(spool)?;
+        }
+        Ok(result)
     }
 
     /// Whether a criterion applies: not to what never ran or was cut short.
@@ -212,6 +228,10 @@ impl LatestResults {
 
     pub fn set(&mut self, task: Ix, result: TaskResult) {
         self.list[task] = Some(result);
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &TaskResult> {
+        self.list.iter().flatten()
     }
 
     /// How many tasks ended in each outcome.

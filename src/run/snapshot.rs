@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use super::frame;
+use super::header::Header;
 use super::record::{
-    BlockStart, CommandStart, EncodedResult, FlowEnd, Header, JournalError, Record, RunProcess,
+    AdviceNote, BlockStart, CommandStart, EncodedResult, FlowEnd, JournalError, Record, RunProcess,
     scan,
 };
 use crate::outcome::{Counts, Outcome};
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub flow: Option<FlowEnd>,
     /// The final tasks have run as well.
     pub over: bool,
+    /// What the end of the run said about continuing it.
+    pub advice: Option<AdviceNote<'static>>,
     /// By turn; those of a block's subtasks also by name, all others by an empty one.
     outcomes: HashMap<(u64, String), RecordedOutcome>,
 }
@@ -63,6 +66,7 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, JournalError> {
         cut_short: Commands::new(),
         flow: None,
         over: false,
+        advice: None,
         outcomes: HashMap::new(),
     };
     let scanned = scan(frame::written(bytes), None, |record, _| {
@@ -80,6 +84,7 @@ impl Snapshot {
             Record::Run(process) => {
                 self.process = Some(process);
                 self.processes += 1;
+                self.advice = None;
                 // What an earlier process was running ended with it.
                 self.block = None;
                 self.clear_commands();
@@ -110,13 +115,25 @@ impl Snapshot {
                 self.add_outcome(done.turn, done.task, String::new(), &done.result);
             }
             Record::Flow(flow) => {
-                self.cut_short = std::mem::take(&mut self.running);
+                // Written once more if final tasks were ended.
+                self.cut_short.extend(self.running.drain());
                 self.cut_short.extend(self.waiting.drain());
                 self.flow = Some(flow);
             }
             Record::Over => self.over = true,
             Record::Cut(turn) => {
                 self.outcomes.retain(|(t, _), _| *t < turn);
+                self.flow = None;
+                self.over = false;
+            }
+            Record::Kept(kept) => {
+                let name = kept.task.to_string();
+                self.add_outcome(kept.turn - 1, kept.task, name, &kept.result);
+            }
+            Record::Member(_) | Record::Repeat(_) | Record::Hosts(_) => {}
+            Record::Advice(note) => self.advice = Some(note),
+            Record::Rewalk => {
+                self.outcomes.clear();
                 self.flow = None;
                 self.over = false;
             }
@@ -250,8 +267,8 @@ mod tests {
 
     /// A journal of these records, given as words.
     fn journal(records: &[&str]) -> Vec<u8> {
-        let begin = "begin 0 R 1 /f s 1 stop - - -";
-        let mut bytes = b"tasker journal 2\n".to_vec();
+        let begin = "begin 0 R 1 1 m /f /d s 1 whole  stop - - - 0 0 0 0 0";
+        let mut bytes = b"tasker journal 3\n".to_vec();
         let mut checksum = 0;
         for words in [&begin].into_iter().chain(records) {
             let fields = words.replace("REST", REST).replace(' ', "\t");

@@ -4,7 +4,7 @@
 //! can fail returns the `io::Error` of its call.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -52,6 +52,18 @@ pub fn own_name() -> String {
 pub fn user_ids() -> (u32, u32) {
     // SAFETY: neither call has arguments or can fail.
     unsafe { (libc::getuid(), libc::geteuid()) }
+}
+
+/// Sets a variable of the environment, or removes it. To be called before there are
+/// threads.
+pub fn set_variable(name: &str, value: Option<&OsStr>) {
+    // SAFETY: no other thread can read or write the environment, since there is none.
+    unsafe {
+        match value {
+            Some(value) => std::env::set_var(name, value),
+            None => std::env::remove_var(name),
+        }
+    }
 }
 
 /// A time in the local time zone.

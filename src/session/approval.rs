@@ -4,16 +4,18 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
-use crate::plan::hosts::RunHosts;
+use crate::plan::coverage::Coverage;
+use crate::plan::fingerprints;
 use crate::plan::outline::{Outline, PlanBasis};
 use crate::plan::plan_id;
+use crate::plan::workflow::Workflow;
 use crate::plan::{as_json, diagram, listing};
 use crate::report::log_directory::LogDirectory;
 use crate::report::print;
 use crate::session::load::Loaded;
 use crate::session::plan_options;
 use crate::session::refusal::Refusal;
-use crate::task::nodeset::{self, HostFilter};
+use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use std::io::{self, IsTerminal};
 
@@ -22,7 +24,10 @@ const CONFIRM_ABOVE: u32 = 50;
 
 /// The plan of a loaded file.
 pub struct Plan {
-    outline: Outline,
+    /// All that the file holds; what the id is about.
+    whole: Outline,
+    /// The part of it that the run covers, if it does not cover everything.
+    part: Option<Outline>,
     /// What the id is computed from, secrets masked; see `plan_id`.
     text: String,
     /// 64 digits.
@@ -30,25 +35,44 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(loaded: &Loaded, selection: &HostFilter) -> Plan {
-        let outline = Outline::new(PlanBasis {
-            workflow: &loaded.workflow,
-            defaults: &loaded.defaults,
-            selection,
-            sources: &loaded.sources,
-            settings: plan_options::settings(loaded, selection),
-        });
-        let text = plan_id::describe_plan(&outline);
+    pub fn new(loaded: &Loaded, coverage: &Coverage) -> Plan {
+        let outline = |coverage: &Coverage| {
+            Outline::new(PlanBasis {
+                workflow: &loaded.workflow,
+                defaults: &loaded.defaults,
+                coverage,
+                sources: &loaded.sources,
+                settings: plan_options::settings(loaded, &coverage.selection),
+            })
+        };
+        let whole = outline(&Coverage::whole(coverage.selection.clone()));
+        let text = plan_id::describe_plan(&whole);
         Plan {
             id: plan_id::hash(&text),
             text: loaded.mask().apply(&text),
-            outline,
+            whole,
+            part: coverage.is_part().then(|| outline(coverage)),
         }
+    }
+
+    /// What the run covers, as every form shows it.
+    fn shown(&self) -> &Outline {
+        self.part.as_ref().unwrap_or(&self.whole)
     }
 
     /// The id as people read it.
     pub fn shown_id(&self) -> String {
         plan_id::short_form(&self.id)
+    }
+
+    /// What stands for each task, by its id; see `plan::fingerprints`.
+    pub fn task_fingerprints(&self, workflow: &Workflow) -> Vec<(u32, String)> {
+        fingerprints::task_fingerprints(&self.whole, workflow)
+    }
+
+    /// What stands for each setting of the run that `tasker.conf` can change.
+    pub fn run_facts(&self, workflow: &Workflow) -> Vec<(String, String)> {
+        fingerprints::run_facts(&self.whole, workflow)
     }
 
     /// Keeps the plan's text, so that a later plan can be compared with it. If it
@@ -64,7 +88,7 @@ impl Plan {
 
 /// The plan in the requested form, secrets masked.
 pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
-    let (workflow, outline) = (&loaded.workflow, &plan.outline);
+    let (workflow, outline) = (&loaded.workflow, plan.shown());
     let text = match form {
         PlanForm::Text => {
             let mut text = listing::list(outline, workflow, &loaded.name);
@@ -83,12 +107,7 @@ pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
 ///
 /// # Errors
 /// It is not the reviewed plan (12), or has another number of hosts (13).
-pub fn check(
-    loaded: &Loaded,
-    selection: &HostFilter,
-    plan: &Plan,
-    log_dir: Option<&LogDirectory>,
-) -> Result<(), Refusal> {
+pub fn check(loaded: &Loaded, plan: &Plan, log_dir: Option<&LogDirectory>) -> Result<(), Refusal> {
     if let Some(digits) = &loaded.invocation.plan
         && !plan.id.starts_with(digits.as_str())
     {
@@ -97,7 +116,7 @@ pub fn check(
     let Some(expected) = &loaded.invocation.expect_hosts else {
         return Ok(());
     };
-    let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
+    let run_hosts = &plan.shown().hosts;
     let found = run_hosts.known.len();
     let late = match run_hosts.late.is_empty() {
         true => String::new(),
@@ -148,7 +167,7 @@ fn other_plan(plan: &Plan, digits: &str, log_dir: Option<&LogDirectory>) -> Refu
 /// # Errors
 /// The answer is no, or is not the number of hosts (16); there is no terminal to ask
 /// on (2).
-pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(), Refusal> {
+pub fn confirm(loaded: &Loaded, plan: &Plan) -> Result<(), Refusal> {
     let invocation = &loaded.invocation;
     let has_terminal =
         !loaded.from_stdin && io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -168,7 +187,7 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
     if invocation.yes || invocation.expect_hosts.is_some() || !has_terminal {
         return Ok(());
     }
-    let run_hosts = RunHosts::collect(&loaded.workflow, &loaded.defaults, selection);
+    let run_hosts = &plan.shown().hosts;
     let (hosts, most) = (run_hosts.known.len(), loaded.config.conf.confirm_above);
     if hosts <= most.unwrap_or(CONFIRM_ABOVE) as usize {
         return Ok(());
@@ -183,6 +202,26 @@ pub fn confirm(loaded: &Loaded, selection: &HostFilter, plan: &Plan) -> Result<(
             exit::NOT_CONFIRMED,
             format!("the answer is not the number of hosts, {hosts}"),
         )),
+    }
+}
+
+/// Asks on the terminal whether a run is continued about which something is in doubt:
+/// one line each.
+///
+/// # Errors
+/// The answer is no (16).
+pub fn confirm_doubts(loaded: &Loaded, doubts: &[String]) -> Result<(), Refusal> {
+    let invocation = &loaded.invocation;
+    let has_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if doubts.is_empty() || invocation.yes || invocation.quiet || !has_terminal {
+        return Ok(());
+    }
+    for doubt in doubts {
+        print::complain(format_args!("tasker: {}", loaded.mask().apply(doubt)));
+    }
+    match ask("Continue? [y/N] ").to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Refusal::new(exit::NOT_CONFIRMED, "not confirmed")),
     }
 }
 

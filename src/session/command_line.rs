@@ -9,8 +9,9 @@ use crate::plan::recipe::Recipe;
 use crate::report::{invoker, log_directory};
 use crate::session::load::Loaded;
 use crate::task::global_value::is_secret;
+use crate::task::nodeset::{self, HostFilter};
 use crate::text::quote;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -26,36 +27,34 @@ pub struct CommandLine {
     always: Vec<String>,
     /// Those that a journal keeps, for a fresh run.
     fresh: Vec<String>,
-    /// `--limit SET`, as typed.
-    limits: Vec<String>,
     file: String,
 }
 
 impl CommandLine {
     pub fn new(loaded: &Loaded) -> CommandLine {
         let directory = invoker::working_directory();
-        let change = directory.as_ref().map_or(String::new(), |directory| {
-            format!("cd {} && ", shell_path(directory))
-        });
+        let change = match directory.as_os_str().is_empty() {
+            true => String::new(),
+            false => format!("cd {} && ", shell_path(&directory)),
+        };
         let user = invoker::behind_sudo().map_or(String::new(), |user| {
             format!("sudo -u {} ", quote::shell_word(&user))
         });
         let program = std::env::args_os().next();
-        let program = program_as_called(program, directory.as_deref());
+        let program = program_as_called(program, invoker::started_in());
         let kept = &loaded.invocation.kept_options;
         let words = |is_meant: fn(&KeptOption) -> bool| {
             let meant = kept.iter().filter(|option| is_meant(option));
             meant.map(|o| o.words.clone()).collect::<Vec<String>>()
         };
         let always = words(|o| !o.is_in_journal);
-        let in_journal = words(|o| o.is_in_journal && o.long != "limit");
+        let in_journal = words(|o| o.is_in_journal && !matches!(o.long, "limit" | "exclude"));
         CommandLine {
             beginning: change + &user,
             environment: environment(loaded),
             program: shell_path(&program),
             always: [options_of_environment(loaded), always].concat(),
             fresh: [fresh_options_of_environment(loaded), in_journal].concat(),
-            limits: words(|o| o.long == "limit"),
             file: shell_path(&file_operand(&loaded.name)),
         }
     }
@@ -77,26 +76,19 @@ impl CommandLine {
         words.map(String::as_str).collect::<Vec<&str>>().join(" ")
     }
 
-    /// The line of a fresh run with this option (`--start-from 3`), which may be empty,
-    /// on the hosts that this one was limited to.
-    pub fn fresh(&self, option: &str) -> String {
-        self.fresh_with(option, &self.limits)
-    }
-
-    /// The same, limited to this node set instead.
-    pub fn fresh_on(&self, option: &str, set: &str) -> String {
-        let limit = format!("--limit {}", quote::shell_word(set));
-        self.fresh_with(option, &[limit])
-    }
-
-    fn fresh_with(&self, option: &str, limits: &[String]) -> String {
+    /// The line of a fresh run on these hosts.
+    pub fn fresh(&self, selection: &HostFilter) -> String {
         let start = format!("{}{}{} -r", self.beginning, self.environment, self.program);
-        let option = Some(option.to_string()).filter(|o| !o.is_empty());
-        let words = std::iter::once(start)
-            .chain(option)
-            .chain(limits.iter().cloned())
-            .chain(self.fresh.iter().cloned());
-        let words: Vec<String> = words.collect();
+        let set = |option: &str, hosts: &HashSet<String>| {
+            let mut hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            hosts.sort_unstable();
+            format!("{option} {}", quote::shell_word(&nodeset::fold(&hosts)))
+        };
+        let limit = selection.limit.as_ref().map(|hosts| set("--limit", hosts));
+        let exclude = Some(&selection.exclude).filter(|hosts| !hosts.is_empty());
+        let exclude = exclude.map(|hosts| set("--exclude", hosts));
+        let words = std::iter::once(start).chain(limit).chain(exclude);
+        let words: Vec<String> = words.chain(self.fresh.iter().cloned()).collect();
         format!("{} {}", words.join(" "), self.after_option())
     }
 }
@@ -107,13 +99,13 @@ fn shell_path(path: &Path) -> String {
 }
 
 /// The program as it was called, absolute if it was called by a relative path.
-fn program_as_called(called: Option<OsString>, directory: Option<&Path>) -> PathBuf {
+fn program_as_called(called: Option<OsString>, directory: &Path) -> PathBuf {
     let called = PathBuf::from(called.filter(|c| !c.is_empty()).unwrap_or("tasker".into()));
     // Without a `/` the shell looks for it in PATH.
     let is_path = called.as_os_str().as_bytes().contains(&b'/');
-    match directory.filter(|_| is_path && called.is_relative()) {
-        Some(directory) => directory.join(called.strip_prefix(".").unwrap_or(&called)),
-        None => called,
+    match is_path && called.is_relative() && directory.is_absolute() {
+        true => directory.join(called.strip_prefix(".").unwrap_or(&called)),
+        false => called,
     }
 }
 
@@ -201,7 +193,7 @@ mod tests {
     #[test]
     fn the_program_is_called_as_it_was() {
         let program = |called: &str| {
-            let path = program_as_called(Some(called.into()), Some(Path::new("/d")));
+            let path = program_as_called(Some(called.into()), Path::new("/d"));
             path.to_string_lossy().into_owned()
         };
         let all = [
@@ -223,9 +215,9 @@ mod tests {
                 "tasker"
             ]
         );
-        assert_eq!(program_as_called(None, None), Path::new("tasker"));
+        assert_eq!(program_as_called(None, Path::new("")), Path::new("tasker"));
         assert_eq!(
-            program_as_called(Some("./t".into()), None),
+            program_as_called(Some("./t".into()), Path::new("")),
             Path::new("./t")
         );
     }

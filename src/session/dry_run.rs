@@ -3,40 +3,46 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
+use crate::plan::coverage::Coverage;
 use crate::report::print::{complain, complain_raw, print};
 use crate::report::validation_summary;
 use crate::session::approval::{self, Plan};
 use crate::session::load::Loaded;
 use crate::session::preflight::{self, Check};
+use crate::session::prepared::Earlier;
+use crate::session::recovery::{self, Resumption};
 use crate::session::refusal::Refusal;
 use crate::session::scope::RunScope;
 use crate::session::time_limit;
-use crate::task::nodeset::HostFilter;
 use std::time::SystemTime;
 
 /// Shows what the checks found and what would run; the exit code.
 ///
 /// # Errors
 /// What would refuse a run, or is wrong with the command line.
-pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
+pub fn run(loaded: &Loaded, earlier: &Earlier) -> Result<i32, Refusal> {
     let now = SystemTime::now();
-    let selection = RunScope::read(loaded)?.selection;
-    match time_limit::read(loaded, &selection, now) {
-        Ok(deadline) => time_limit::warn(loaded, &selection, deadline.as_ref()),
+    let resumption = show_earlier_run(loaded, earlier)?;
+    let coverage = match &resumption {
+        Some(resumption) => resumption.coverage(loaded),
+        None => RunScope::read(loaded)?.coverage(loaded, loaded.invocation.policy()),
+    };
+    match time_limit::read(loaded, &coverage, now) {
+        Ok(deadline) => time_limit::warn(loaded, &coverage, deadline.as_ref()),
         Err(refusal) => warn_of_refusal(&refusal.why, refusal.code),
     }
     let summary = match loaded.invocation.connection_test {
-        true => preflight::test_connections(loaded, &selection)?,
+        true => preflight::test_connections(loaded, &coverage)?,
         false => preflight::check(&Check {
             loaded,
-            selection: &selection,
+            coverage: &coverage,
             context: None,
             stop: &|| false,
         }),
     };
     // `--validate-only` has found them already.
     if summary.code == exit::OK && !loaded.invocation.validate_only {
-        let missing = preflight::missing_programs(loaded, &selection);
+        let missing = preflight::missing_programs(loaded, &coverage);
         if !missing.is_empty() {
             let why = format!("not in PATH: {}", missing.join(", "));
             warn_of_refusal(&why, exit::EXEC_TYPE);
@@ -53,9 +59,19 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
         _ => {}
     }
     if summary.code == exit::OK && !loaded.invocation.validate_only {
-        show_plan(loaded, &selection, form, now)?;
+        show_plan(loaded, &coverage, form, now)?;
     }
     Ok(summary.code)
+}
+
+/// Says which earlier run would be continued, and what of it is done.
+fn show_earlier_run(loaded: &Loaded, earlier: &Earlier) -> Result<Option<Resumption>, Refusal> {
+    recovery::show(loaded, earlier)?;
+    if let Some(why) = &earlier.fresh_because {
+        print(&format!("--auto-recovery would begin afresh: {why}\n"));
+    }
+    let run = earlier.run.as_ref();
+    run.map(|run| recovery::examine(loaded, run)).transpose()
 }
 
 fn warn_of_refusal(why: &str, code: i32) {
@@ -67,13 +83,13 @@ fn warn_of_refusal(why: &str, code: i32) {
 /// Prints the plan, and checks that it is what the command line expects.
 fn show_plan(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
     form: PlanForm,
     now: SystemTime,
 ) -> Result<(), Refusal> {
     // A user without a home directory can look at a plan as well.
     let log_dir = loaded.log_directory(now).ok();
-    let plan = Plan::new(loaded, selection);
+    let plan = Plan::new(loaded, coverage);
     if form == PlanForm::Text {
         print("\nDry run: nothing is executed; -r runs it.\n");
     }
@@ -82,5 +98,5 @@ fn show_plan(
     if let Some(log_dir) = log_dir.as_ref().filter(|r| r.exists()) {
         plan.keep(log_dir);
     }
-    approval::check(loaded, selection, &plan, log_dir.as_ref())
+    approval::check(loaded, &plan, log_dir.as_ref())
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::plan::flow::Policy;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, RunDetails};
 use crate::report::last_hosts::HostEnd;
@@ -11,16 +12,17 @@ use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
 use crate::report::replace_file;
 use crate::report::reporter::Reporter;
-use crate::report::run_summary::{RunSummary, TaskSummary};
+use crate::report::run_summary::{Advice, RunSummary, TaskSummary};
 use crate::report::{clock, endings, print, results_json, safe_text};
-use crate::run::fields::since_1970;
 use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 use crate::run::run_end::RunEnd;
-use crate::session::advice;
+use crate::session::advice::EndToAdvise;
 use crate::session::alert::Alert;
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
+use crate::task::nodeset::HostFilter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -29,24 +31,38 @@ pub struct EndedRun<'a> {
     pub loaded: &'a Loaded,
     pub log_dir: &'a LogDirectory,
     pub run_id: &'a str,
+    /// See `Header::number`.
+    pub number: u64,
     pub began: SystemTime,
     pub end: &'a RunEnd,
     /// The plan as it was before the run, for a report.
     pub drawn_plan: &'a str,
-    /// The option that resumes it.
-    pub option: Option<&'static str>,
+    /// The hosts it was limited to.
+    pub selection: &'a HostFilter,
+    pub policy: Policy,
 }
 
 impl EndedRun<'_> {
     /// Writes the end of the run, to the log and everywhere else.
-    pub fn close(&self, report: &mut Reporter) {
+    pub fn close(&self, report: &mut Reporter, journal: Option<&mut Journal>) {
         self.last_lines(report);
         self.add_to_project(report);
         self.save_hosts(report);
-        let go_on = advice::command_line(self.loaded, self.end, self.option);
-        self.write_json(report, &go_on);
-        self.recap(report, go_on.clone());
-        self.write_page(report, &go_on);
+        let advice = EndToAdvise {
+            loaded: self.loaded,
+            end: self.end,
+            run_id: self.run_id,
+            selection: self.selection,
+            has_journal: journal.is_some(),
+            policy: self.policy,
+        };
+        let advice = advice.advise();
+        if let Some(journal) = journal {
+            journal.note_advice(&advice.line, &advice.words);
+        }
+        self.write_json(report, &advice);
+        self.recap(report, advice.clone());
+        self.write_page(report, &advice);
     }
 
     fn status(&self) -> &'static str {
@@ -103,13 +119,13 @@ impl EndedRun<'_> {
     }
 
     /// Writes the results as JSON, if they are wanted.
-    fn write_json(&self, report: &mut Reporter, go_on: &str) {
+    fn write_json(&self, report: &mut Reporter, advice: &Advice) {
         let invocation = &self.loaded.invocation;
         let Some(place) = JsonFile::wanted_by(invocation, &self.loaded.name) else {
             return;
         };
         let log = report.log.path();
-        let written = self.with_summary(log, go_on, &|summary| {
+        let written = self.with_summary(log, advice, &|summary| {
             place.write(self.log_dir, &results_json::draw(summary))
         });
         if let Err(e) = written {
@@ -118,14 +134,14 @@ impl EndedRun<'_> {
     }
 
     /// Writes the HTML report, if it is wanted.
-    fn write_page(&self, report: &mut Reporter, go_on: &str) {
+    fn write_page(&self, report: &mut Reporter, advice: &Advice) {
         let path = self.loaded.invocation.report.as_ref();
         let Some((path, mut history)) = path.zip(report.history.take()) else {
             return;
         };
         history.close_all();
         let log = report.log.path();
-        let written = self.with_summary(log, go_on, &|summary| {
+        let written = self.with_summary(log, advice, &|summary| {
             let page = self.draw_page(summary, &history);
             replace_file::replace(path, page.as_bytes())
         });
@@ -158,7 +174,7 @@ impl EndedRun<'_> {
         report.log.write(LogLevel::Error, text);
     }
 
-    fn with_summary<T>(&self, log: &Path, go_on: &str, use_it: &dyn Fn(&RunSummary) -> T) -> T {
+    fn with_summary<T>(&self, log: &Path, advice: &Advice, use_it: &dyn Fn(&RunSummary) -> T) -> T {
         let invocation = &self.loaded.invocation;
         let error = endings::run_error(&self.loaded.workflow.tasks, self.end);
         use_it(&RunSummary {
@@ -175,12 +191,12 @@ impl EndedRun<'_> {
             tasks: Some(TaskSummary {
                 workflow: &self.loaded.workflow,
                 end: self.end,
-                resume_command: go_on,
+                advice,
             }),
         })
     }
 
-    fn recap(&self, report: &mut Reporter, go_on: String) {
+    fn recap(&self, report: &mut Reporter, advice: Advice) {
         let (end, loaded) = (self.end, self.loaded);
         let recap = Recap {
             file: &loaded.name,
@@ -188,7 +204,7 @@ impl EndedRun<'_> {
             workflow: &loaded.workflow,
             end,
             log: report.log.path().display().to_string(),
-            resume_command: go_on,
+            advice,
         };
         if end.exit == exit::OK {
             report.console.end(&recap);
@@ -241,7 +257,7 @@ impl EndedRun<'_> {
         let mut ends = self.host_ends();
         ends.sort_unstable();
         ends.dedup();
-        if let Err(e) = self.log_dir.save_last_hosts(work, self.number(), &ends) {
+        if let Err(e) = self.log_dir.save_last_hosts(work, self.number, &ends) {
             let text = format!("Cannot keep the hosts for --limit last: {e}");
             report.log.write(LogLevel::Warn, &text);
         }
@@ -262,11 +278,6 @@ impl EndedRun<'_> {
             }));
         }
         ends
-    }
-
-    /// The run's number: greater than that of any earlier run.
-    fn number(&self) -> u64 {
-        since_1970(self.began)
     }
 }
 

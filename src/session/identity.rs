@@ -7,13 +7,13 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
+use crate::report::invoker;
 use crate::task::globals::{Global, GlobalTable};
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::sha256;
 use crate::text::source::{Source, SourceMap, Span};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// In place of a value that cannot be expanded: it equals nothing, not even itself. In
@@ -23,7 +23,6 @@ const UNKNOWN: &str = "?";
 /// What tells a run from runs of other files, and of the same file with other globals.
 pub struct Identity {
     /// The task file's absolute path as it was named; `-` for standard input.
-    #[expect(dead_code, reason = "for the header of the journal")]
     pub file: PathBuf,
     /// 16 digits; nothing for standard input, which is gone after the run.
     pub work: Option<String>,
@@ -144,25 +143,8 @@ fn sorted(globals: impl Iterator<Item = (String, String)>) -> Vec<(String, Strin
 pub fn named_path(name: &Path) -> PathBuf {
     match name.is_absolute() {
         true => without_dots(name),
-        false => without_dots(&current_directory().join(name)),
+        false => without_dots(&invoker::working_directory().join(name)),
     }
-}
-
-fn current_directory() -> PathBuf {
-    let named = std::env::var_os("PWD").map(PathBuf::from);
-    let named = named.filter(|directory| is_current(directory));
-    named
-        .or_else(|| std::env::current_dir().ok())
-        .unwrap_or_default()
-}
-
-/// Whether it is a plain absolute path of the current directory.
-fn is_current(directory: &Path) -> bool {
-    let is_plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
-    let place = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    directory.is_absolute()
-        && directory.components().all(is_plain)
-        && place(directory).is_some_and(|found| Some(found) == place(Path::new(".")))
 }
 
 /// The path without `.`, and without `..` where that leads back: not after a link.

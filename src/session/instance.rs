@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a lock that is held is tried again.
-const RETRY: Duration = Duration::from_millis(100);
+pub const RETRY: Duration = Duration::from_millis(100);
 /// How often, and how long apart, the name of a holder is read that has just begun.
 const NAME_ATTEMPTS: u32 = 20;
 const NAME_RETRY: Duration = Duration::from_millis(5);
@@ -69,7 +69,10 @@ impl LockMode {
 /// Whether the call continues an earlier run. Then its locks are taken before that run
 /// is chosen.
 pub fn continues_a_run(invocation: &Invocation) -> bool {
-    invocation.resume || invocation.auto_recovery || invocation.finish_only
+    invocation.resume.is_some()
+        || invocation.resume_at.is_some()
+        || invocation.auto_recovery
+        || invocation.finish_only
 }
 
 /// A lock that an instance needs.

@@ -2,29 +2,38 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::outcome::Outcome;
 use crate::report::log_directory::LogDirectory;
 use crate::run::capture::Spool;
+use crate::run::header::{Header, RunBeginning};
 use crate::run::journal::{self, Journal};
-use crate::run::record::Header;
 use crate::run::run_end::RunEnd;
+use crate::session::earlier_runs::is_same_work;
+use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
+use crate::session::resume_at::ResumedAt;
 use crate::text::diagnostic::reason;
-use std::path::PathBuf;
+use std::fs::File;
 use std::sync::Arc;
 
-/// A new run's journal.
+/// A new run's journal, with the results that it begins with.
 ///
 /// # Errors
-/// That it cannot be written (32).
+/// That it cannot be written, or an output cannot be kept (32).
 pub fn create(
     loaded: &Loaded,
     log_dir: &LogDirectory,
     header: &Header,
+    number: &File,
     spool: &Arc<Spool>,
+    at: Option<&ResumedAt>,
 ) -> Result<Journal, Refusal> {
+    let secrets = loaded.mask().named_secrets();
+    let add_earlier = |journal: &mut Journal| at.map_or(Ok(()), |at| at.write(journal, spool));
     let made = log_dir.create_journal(&header.run_id, |path| {
-        Journal::create(path, header, loaded.mask().named_secrets(), spool)
+        let number = number.try_clone()?;
+        Journal::create(path, header, number, secrets, spool, &add_earlier)
     });
     made.map_err(unwritable)
 }
@@ -32,14 +41,15 @@ pub fn create(
 /// A journal after its run.
 #[derive(Default)]
 pub struct ClosedJournal {
-    /// The option that resumes the run.
-    pub option: Option<&'static str>,
+    /// The journal of a run that can be continued.
+    pub kept: Option<Journal>,
     /// The journal whose outputs nobody needs once the end has been reported.
     pub done_with: Option<Journal>,
 }
 
-/// Closes the journal of a run that has ended: removes it on success, with those of
-/// earlier runs that this run makes pointless. Adds what is to be reported.
+/// Closes the journal of a run that has ended: removes it if there is nothing left to
+/// do, with those of earlier runs of the work that this run ends. Adds what is to be
+/// reported.
 pub fn close(
     loaded: &Loaded,
     log_dir: &LogDirectory,
@@ -52,58 +62,109 @@ pub fn close(
     if let Some(why) = journal.broken() {
         complaints.push(why.to_string());
         let done = std::mem::take(&mut journal.unrecorded);
-        complaints.push(format!("done but not recorded: {}", done.join(", ")));
+        if !done.is_empty() {
+            complaints.push(format!("done but not recorded: {}", done.join(", ")));
+        }
         return ClosedJournal {
-            option: Some("--resume"),
+            kept: Some(journal),
             done_with: None,
         };
     }
-    let success = end.exit == exit::OK && end.complete;
-    if success || loaded.from_stdin {
-        let path = journal.path().to_path_buf();
-        let others: Vec<PathBuf> = log_dir.journals();
-        let others: Vec<PathBuf> = others.into_iter().filter(|p| *p != path).collect();
-        // Read while it exists, and only if there are others to compare it with.
-        let header = (!others.is_empty()).then(|| journal::header(&path));
-        if let Err(e) = journal.remove() {
-            complaints.push(format!(
-                "cannot remove the journal `{}`: {}",
-                path.display(),
-                reason(&e)
-            ));
-        }
-        if let Some(Ok(header)) = header {
-            remove_older(loaded, log_dir, &header, &others);
-        }
+    let is_good = end.exit == exit::OK && end.complete;
+    if is_good && !loaded.from_stdin {
+        end_older(loaded, log_dir, &journal, end);
+    }
+    if !(loaded.from_stdin || is_good && end.is_all_ok()) {
         return ClosedJournal {
-            option: None,
-            done_with: Some(journal),
+            kept: Some(journal),
+            done_with: None,
         };
     }
-    let over = end.complete && journal.recorded.is_over();
+    if let Err(e) = journal.remove() {
+        complaints.push(format!(
+            "cannot remove the journal `{}`: {}",
+            journal.path().display(),
+            reason(&e)
+        ));
+    }
     ClosedJournal {
-        option: (!over).then_some("--resume"),
-        done_with: Some(journal).filter(|_| over),
+        kept: None,
+        done_with: Some(journal),
     }
 }
 
-/// Removes the journals of earlier runs of the same file with the same globals.
-fn remove_older(loaded: &Loaded, log_dir: &LogDirectory, last: &Header, others: &[PathBuf]) {
-    for path in others {
-        let Ok(header) = journal::header(path) else {
-            continue;
-        };
-        let same = header.file == last.file
-            && header.sha256 == last.sha256
-            && header.globals == last.globals
-            && header.began < last.began;
-        if !same {
-            continue;
-        }
-        let spool = Spool::new(log_dir.private(&header.run_id));
-        if let Ok((_, mut journal)) = Journal::open(path, loaded.mask().named_secrets(), &spool) {
+/// Removes the journals of older runs of the same work: a run that ended well makes up
+/// for them, on the hosts that it was limited to (SPEC §6.4).
+fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEnd) {
+    let others = log_dir.journals();
+    if others.len() < 2 {
+        return;
+    }
+    // Read only if there are others to compare it with.
+    let Ok(header) = journal::header(own.path()) else {
+        return;
+    };
+    if header.beginning == RunBeginning::StartFrom {
+        return;
+    }
+    let is_limited = header.limit != "-" || !header.exclude.is_empty();
+    for path in others.iter().filter(|path| *path != own.path()) {
+        let older = journal::header(path).ok().filter(|other| {
+            let is_older = (other.number, other.began) < (header.number, header.began);
+            is_older && is_same_work(&loaded.identity, other)
+        });
+        let Some(older) = older else { continue };
+        let spool = Spool::new(log_dir.private(&older.run_id));
+        // A live run's is locked.
+        let opened = Journal::open(path, loaded.mask().named_secrets(), &spool);
+        if let Ok(mut journal) = opened
+            && !(is_limited && leaves_undone(loaded, log_dir, &older, &journal, end))
+        {
             // If it cannot be removed, that does no harm: a newer one comes first.
             let _ = journal.remove().map(|()| journal.release_outputs());
         }
     }
+}
+
+/// Whether something of the older run is left that neither this run nor one between them
+/// has done: a host that is not ok, or one that this run was not to run on, in a block
+/// that the older run did not come to.
+fn leaves_undone(
+    loaded: &Loaded,
+    log_dir: &LogDirectory,
+    older: &Header,
+    journal: &Journal,
+    end: &RunEnd,
+) -> bool {
+    if !end.is_all_ok() {
+        return true;
+    }
+    let work = loaded.identity.work.as_deref().unwrap_or_default();
+    let later = log_dir.ok_since(work, older.number);
+    let latest = journal.recorded.latest();
+    let well = [Outcome::Ok, Outcome::Skipped];
+    let is_done = |id: u32, host: &str| {
+        let now = loaded.workflow.find(&id.to_string());
+        let now = now.and_then(|ix| end.results.get(ix));
+        let results = [latest.get(&id), now].into_iter().flatten();
+        let mut done = results.map(|result| result.members_with(&well));
+        done.any(|hosts| hosts.contains(&host)) || later.contains(&(id, host.to_string()))
+    };
+    let tasks = &loaded.workflow.tasks;
+    // What the older run was not to do itself is none of its work.
+    let own = journal_header::selection(older);
+    let mut not_to_run = end.beyond_limit.iter();
+    let mut left = not_to_run.any(|(ix, hosts)| {
+        let id = tasks[*ix].id;
+        let mut hosts = hosts.iter().filter(|host| own.allows(host));
+        hosts.any(|host| !is_done(id, host))
+    });
+    for (id, result) in &latest {
+        let mut members = result
+            .members
+            .iter()
+            .filter(|m| !well.contains(&m.result.outcome));
+        left |= members.any(|m| !is_done(*id, &m.name));
+    }
+    left
 }

@@ -2,9 +2,9 @@
 //! `unreachable=` leaves them out.
 #![forbid(unsafe_code)]
 
+use crate::plan::coverage::Coverage;
 use crate::plan::hosts::hosts_of_task;
 use crate::plan::workflow::Workflow;
-use crate::task::nodeset::HostFilter;
 use crate::task::values::Unreachable;
 use crate::task::{Ix, Members, Parallel, TaskKind};
 use std::collections::{HashMap, HashSet};
@@ -25,12 +25,12 @@ impl LeftOutHosts {
     /// `is_checked` says whether a task's host has to resolve.
     pub fn new(
         workflow: &Workflow,
-        selection: &HostFilter,
+        coverage: &Coverage,
         is_checked: impl Fn(Ix, &str) -> bool,
     ) -> LeftOutHosts {
         let mut blocks: HashMap<Option<Ix>, BlockHosts> = HashMap::new();
-        for (ix, task) in workflow.tasks.iter().enumerate() {
-            let hosts = hosts_of_task(workflow, selection, task);
+        for ix in 0..workflow.tasks.len() {
+            let hosts = hosts_of_task(workflow, coverage, ix);
             let (block, parallel) = parallel_block(workflow, ix).unzip();
             let entry = blocks.entry(block).or_insert_with(|| BlockHosts {
                 unreachable: rule(parallel),

@@ -8,16 +8,17 @@ use crate::plan::check;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
+use crate::report::validation_summary::ValidationSummary;
 use crate::session::config::{self, Config};
 use crate::session::identity::{self, Identity};
 use crate::session::ownership;
-use crate::session::refusal::{self, Refusal};
+use crate::session::refusal::Refusal;
 use crate::session::validation::Validation;
 use crate::task::build::{self, GlobalOverride};
 use crate::task::global_value::is_secret;
 use crate::task::keys;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::{Category, DiagnosticList, printable, reason};
+use crate::text::diagnostic::{Category, DiagnosticList, Severity, printable, reason};
 use crate::text::scanner::{self, Line};
 use crate::text::source::{BadText, MAX_BYTES, Source, SourceMap, Span};
 use std::ffi::OsStr;
@@ -47,6 +48,12 @@ pub struct Rejected {
     pub invocation: Invocation,
     pub validation: Validation,
     pub refusal: Refusal,
+    /// Nothing for a file that could not be read.
+    pub identity: Option<Identity>,
+    /// The file can be run, only not as the command line asks for.
+    pub is_accepted: bool,
+    /// The globals that cannot be expanded, if these are its only mistakes.
+    pub not_set: Vec<String>,
 }
 
 impl Loaded {
@@ -55,10 +62,7 @@ impl Loaded {
     /// # Errors
     /// There is no home directory (32).
     pub fn log_directory(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
-        let directory = self.validation.log_directory.as_ref();
-        let path = directory.map(|(path, _)| path.clone());
-        path.map(|path| LogDirectory::new(path, now))
-            .ok_or_else(refusal::homeless)
+        self.validation.log_directory_at(now)
     }
 
     /// Hides secrets in what is shown.
@@ -124,13 +128,20 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         has_tasks,
     );
     let globals = &workflow.globals;
+    let (errors, not_set) = globals.not_set();
+    let is_all = errors == diagnostics.count(Severity::Error);
+    let not_set = if is_all { not_set } else { Vec::new() };
     let identity = match &text {
         Some(text) => Identity::of_text(text, globals, &invocation),
         None => Identity::of_file(&validation.named, &validation.real, globals, &invocation),
     };
     validation.job.clone_from(&identity.job);
     match validation.error() {
-        Some(why) => Err(Box::new(Rejected::invalid(invocation, validation, why))),
+        Some(why) => Err(Box::new(Rejected {
+            identity: Some(identity),
+            not_set,
+            ..Rejected::invalid(invocation, validation, why)
+        })),
         None => Ok(Loaded {
             name,
             from_stdin,
@@ -163,6 +174,28 @@ impl Rejected {
             validation,
             invocation,
             refusal,
+            identity: None,
+            is_accepted: false,
+            not_set: Vec::new(),
+        }
+    }
+
+    /// The same file, refused for another reason than its mistakes.
+    pub fn replaced(self, refusal: Refusal) -> Rejected {
+        let mut replaced = Rejected { refusal, ..self };
+        replaced.validation.summary = ValidationSummary::default();
+        replaced
+    }
+
+    /// A file that can be run, but not as the command line asks for.
+    pub fn for_reason(loaded: Loaded, refusal: Refusal) -> Rejected {
+        Rejected {
+            invocation: loaded.invocation,
+            validation: loaded.validation,
+            refusal,
+            identity: Some(loaded.identity),
+            is_accepted: true,
+            not_set: Vec::new(),
         }
     }
 
@@ -176,6 +209,9 @@ impl Rejected {
             invocation,
             validation,
             refusal,
+            identity: None,
+            is_accepted: false,
+            not_set: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! the task file, the first event (SPEC §6.3).
 #![forbid(unsafe_code)]
 
+use crate::plan::coverage::Coverage;
 use crate::report::console::Console;
 use crate::report::event_stream::{EventStream, StreamHead};
 use crate::report::log::{Log, LogLevel};
@@ -10,7 +11,6 @@ use crate::report::output_files::OutputFiles;
 use crate::report::reporter::Reporter;
 use crate::session::load::Loaded;
 use crate::session::preflight;
-use crate::task::nodeset::HostFilter;
 use crate::text::diagnostic::Plural;
 use crate::text::{duration, sha256};
 use std::io;
@@ -49,7 +49,7 @@ pub struct Opening<'a> {
     pub run_id: &'a str,
     /// The plan's id as people read it.
     pub plan_id: &'a str,
-    pub selection: &'a HostFilter,
+    pub coverage: &'a Coverage,
     /// An earlier run is resumed.
     pub is_resumed: bool,
 }
@@ -107,7 +107,7 @@ impl Opening<'_> {
             format!(
                 "Default timeout {}, targets {}",
                 duration::setting(loaded.defaults.timeout),
-                preflight::named_targets(loaded, self.selection)
+                preflight::named_targets(loaded, self.coverage)
             ),
             format!("Task validation passed ({tasks})"),
         ]);

@@ -38,6 +38,8 @@ fn part_of(option: &str) -> PlanPart {
         "log-dir"
         | "project"
         | "resume"
+        | "resume-at"
+        | "all-hosts"
         | "auto-recovery"
         | "finish-only"
         | "connection-test"

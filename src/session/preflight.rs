@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::plan::coverage::Coverage;
 use crate::plan::exec::ExecType;
 use crate::plan::hosts::hosts_of_task;
 use crate::plan::programs;
@@ -25,7 +26,7 @@ use crate::session::left_out_hosts::LeftOutHosts;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::task::Ix;
-use crate::task::nodeset::{self, HostFilter};
+use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -43,8 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is to be checked, and how far.
 pub struct Check<'a> {
     pub loaded: &'a Loaded,
-    /// What `--limit` and `--exclude` leave.
-    pub selection: &'a HostFilter,
+    /// What the run covers.
+    pub coverage: &'a Coverage,
     /// If given, the hosts are contacted, not only resolved.
     pub context: Option<&'a Arc<ProcessContext>>,
     /// Says when to give up.
@@ -56,8 +57,8 @@ pub struct Check<'a> {
 ///
 /// # Errors
 /// Those that are missing (61).
-pub fn check_programs(loaded: &Loaded, selection: &HostFilter) -> Result<(), Refusal> {
-    let missing = missing_programs(loaded, selection);
+pub fn check_programs(loaded: &Loaded, coverage: &Coverage) -> Result<(), Refusal> {
+    let missing = missing_programs(loaded, coverage);
     if missing.is_empty() {
         return Ok(());
     }
@@ -76,13 +77,13 @@ pub fn check_programs(loaded: &Loaded, selection: &HostFilter) -> Result<(), Ref
 /// A host that fails (60, 61), or a signal.
 pub fn check_hosts(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
     context: &Arc<ProcessContext>,
     pool: &mut Pool,
     log: &mut Log,
 ) -> Result<(), Refusal> {
     let contacted = Some(context).filter(|_| loaded.invocation.connection_test);
-    let summary = check_until_signal(loaded, selection, contacted, context, pool)?;
+    let summary = check_until_signal(loaded, coverage, contacted, context, pool)?;
     let summary = loaded.validation.summary.with(&summary);
     loaded.validation.keep(&summary, summary.code);
     if loaded.invocation.skip_host_validation {
@@ -127,13 +128,13 @@ fn warn_of_left_out(loaded: &Loaded, summary: &ValidationSummary, log: &mut Log)
 /// No log directory (32), or a signal.
 pub fn test_connections(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
 ) -> Result<ValidationSummary, Refusal> {
     let log_dir = loaded.log_directory(SystemTime::now())?;
     let private = log_dir.private(&log_dir.new_run_id());
     let context = process_context(loaded, private).map_err(unwritable)?;
     let mut pool = Pool::new(context.clone()).map_err(unwritable)?;
-    let summary = check_until_signal(loaded, selection, Some(&context), &context, &mut pool);
+    let summary = check_until_signal(loaded, coverage, Some(&context), &context, &mut pool);
     pool.close();
     summary
 }
@@ -141,14 +142,14 @@ pub fn test_connections(
 /// Checks the hosts until a signal comes; the signal is the refusal.
 fn check_until_signal(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
     contacted: Option<&Arc<ProcessContext>>,
     context: &Arc<ProcessContext>,
     pool: &mut Pool,
 ) -> Result<ValidationSummary, Refusal> {
     let summary = check(&Check {
         loaded,
-        selection,
+        coverage,
         context: contacted,
         stop: &|| context.interrupt.level() > interrupt::SignalLevel::None,
     });
@@ -181,7 +182,7 @@ pub fn process_context(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Proc
 /// reported once.
 pub fn check(check: &Check) -> ValidationSummary {
     let loaded = check.loaded;
-    let (targets, counts) = targets(loaded, check.selection);
+    let (targets, counts) = targets(loaded, check.coverage);
     let mut findings = ValidationSummary {
         hosts: targets.len(),
         ..ValidationSummary::default()
@@ -217,11 +218,13 @@ fn test_programs(check: &Check, findings: &mut ValidationSummary) {
     let contacting = check.context.is_some() && !loaded.invocation.skip_host_validation;
     let mut missing = Vec::new();
     if contacting || loaded.invocation.validate_only {
-        missing.extend(missing_programs(loaded, check.selection));
+        missing.extend(missing_programs(loaded, check.coverage));
     }
     if contacting {
-        let local =
-            recipe::missing_local_programs(&loaded.workflow.tasks, &loaded.workflow.recipes);
+        let workflow = &loaded.workflow;
+        let tasks = workflow.tasks.iter().zip(&workflow.recipes).enumerate();
+        let covered = tasks.filter(|(ix, _)| check.coverage.has_task(*ix));
+        let local = recipe::missing_local_programs(covered.map(|(_, task)| task));
         missing.extend(local.iter().map(|p| format!("`{p}`")));
     }
     if !missing.is_empty() && findings.code == exit::OK {
@@ -249,7 +252,7 @@ fn resolvable(hosts: &[Arc<ContactHost>]) -> Vec<Arc<ContactHost>> {
 fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut ValidationSummary) {
     let (patience, stop) = (patience(), check.stop);
     let loaded = check.loaded;
-    let optional = LeftOutHosts::new(&loaded.workflow, check.selection, |ix, host| {
+    let optional = LeftOutHosts::new(&loaded.workflow, check.coverage, |ix, host| {
         exec_type(loaded, ix, Some(host)).is_some_and(|exec| !exec.is_local())
     });
     let mut add = |what: &str, unit: &str, report: ContactReport, code: i32| {
@@ -322,13 +325,13 @@ fn exec_type(loaded: &Loaded, ix: Ix, host: Option<&str>) -> Option<Arc<ExecType
 /// each exec type, by its name.
 fn targets(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
 ) -> (Vec<ContactHost>, Vec<(Arc<ExecType>, usize)>) {
     let mut order: Vec<ContactHost> = Vec::new();
     let mut places: HashMap<Cow<str>, usize> = HashMap::new();
     let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
-    for (ix, task) in loaded.workflow.tasks.iter().enumerate() {
-        for host in hosts_of_task(&loaded.workflow, selection, task) {
+    for ix in 0..loaded.workflow.tasks.len() {
+        for host in hosts_of_task(&loaded.workflow, coverage, ix) {
             let Some(exec) = exec_type(loaded, ix, host.as_deref()) else {
                 continue;
             };
@@ -360,10 +363,9 @@ fn targets(
 }
 
 /// The hosts that commands run on, as far as they are known; folded.
-pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
-    let tasks = loaded.workflow.tasks.iter();
-    let hosts: Vec<Cow<str>> = tasks
-        .flat_map(|t| hosts_of_task(&loaded.workflow, selection, t))
+pub fn named_targets(loaded: &Loaded, coverage: &Coverage) -> String {
+    let hosts: Vec<Cow<str>> = (0..loaded.workflow.tasks.len())
+        .flat_map(|ix| hosts_of_task(&loaded.workflow, coverage, ix))
         .flatten()
         .collect();
     if hosts.is_empty() {
@@ -374,10 +376,12 @@ pub fn named_targets(loaded: &Loaded, selection: &HostFilter) -> String {
 }
 
 /// The programs that carry commands to their hosts and are not in PATH.
-pub fn missing_programs(loaded: &Loaded, selection: &HostFilter) -> Vec<String> {
-    let used = targets(loaded, selection).1;
+pub fn missing_programs(loaded: &Loaded, coverage: &Coverage) -> Vec<String> {
+    let used = targets(loaded, coverage).1;
     // Also those of a block that has no hosts left.
-    let ready = loaded.workflow.recipes.iter().filter_map(|r| match r {
+    let recipes = loaded.workflow.recipes.iter().enumerate();
+    let covered = recipes.filter(|(ix, _)| coverage.has_task(*ix));
+    let ready = covered.filter_map(|(_, r)| match r {
         Recipe::Ready { exec, .. } => Some(exec),
         _ => None,
     });

@@ -4,6 +4,8 @@
 
 use crate::cli::options::PlanForm;
 use crate::exit;
+use crate::plan::coverage::Coverage;
+use crate::plan::flow::Policy;
 use crate::report::history::History;
 use crate::report::log::LogLevel;
 use crate::report::log_directory::LogDirectory;
@@ -12,6 +14,7 @@ use crate::report::reporter::Reporter;
 use crate::run::child;
 use crate::run::deadline::Deadline;
 use crate::run::event::Event;
+use crate::run::header::RunBeginning;
 use crate::run::job::JobEnvironment;
 use crate::run::journal::Journal;
 use crate::run::pool::Pool;
@@ -22,15 +25,19 @@ use crate::run::walk::engine::{Engine, Settings};
 use crate::session::approval::{self, Plan};
 use crate::session::command_line::CommandLine;
 use crate::session::ending::EndedRun;
-use crate::session::instance::{self, InstanceLocks};
+use crate::session::instance::InstanceLocks;
 use crate::session::journal_file::{self, ClosedJournal};
+use crate::session::journal_header::RunName;
 use crate::session::load::Loaded;
 use crate::session::opening::{self, Opening};
 use crate::session::preflight;
+use crate::session::prepared::{ContinuedRun, Earlier, Way};
 use crate::session::recovery::{self, Resumption};
 use crate::session::refusal::{Refusal, unwritable};
 use crate::session::scope::RunScope;
 use crate::session::{destinations, journal_header, time_limit};
+use crate::text::diagnostic::reason;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,16 +48,18 @@ const BEAT: Duration = Duration::from_secs(1);
 struct RealRun<'a> {
     loaded: &'a Loaded,
     began: SystemTime,
-    /// Those that were taken before the earlier run was chosen.
-    locks: Option<InstanceLocks>,
-    /// The earlier run that it resumes.
+    /// What continuing an earlier run does.
     resumption: Option<Resumption>,
+    earlier: Earlier,
     run_id: String,
+    /// See `Header::number`; known once there is a journal.
+    number: u64,
     scope: RunScope,
+    coverage: Coverage,
+    policy: Policy,
     log_dir: LogDirectory,
     deadline: Option<Deadline>,
-    /// The plan's id as people read it.
-    plan_id: String,
+    plan: Plan,
     /// The plan as text, if a report is to show it.
     drawn_plan: String,
     context: Arc<ProcessContext>,
@@ -61,40 +70,46 @@ struct RealRun<'a> {
 ///
 /// # Errors
 /// Why the run did not begin.
-pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
+pub fn run(loaded: &Loaded, earlier: Earlier) -> Result<i32, Refusal> {
+    if earlier.is_left_to_another {
+        return Ok(exit::OK);
+    }
     let (began, clock) = (SystemTime::now(), Instant::now());
     let log_dir = loaded.log_directory(began)?;
-    // Until the pool is there, a signal ends tasker like any program.
-    let mut sleep = |time| {
-        std::thread::sleep(time);
-        Ok(())
-    };
-    let locks = match instance::continues_a_run(&loaded.invocation) {
-        false => None,
-        true => match InstanceLocks::take(loaded, &log_dir, &mut sleep)? {
-            None => return Ok(exit::OK),
-            locks => locks,
-        },
-    };
-    let resumption = recovery::find(loaded, &log_dir)?;
+    let resumption = earlier
+        .run
+        .as_ref()
+        .map(|run| recovery::examine(loaded, run));
+    let resumption = resumption.transpose()?;
     let scope = match &resumption {
         Some(resumption) => resumption.scope.clone(),
         None => RunScope::read(loaded)?,
     };
-    let mut deadline = time_limit::read(loaded, &scope.selection, began)?;
-    preflight::check_programs(loaded, &scope.selection)?;
-    let plan = Plan::new(loaded, &scope.selection);
-    approval::check(loaded, &scope.selection, &plan, Some(&log_dir))?;
+    let policy = match &resumption {
+        Some(resumption) => resumption.policy,
+        None => loaded.invocation.policy(),
+    };
+    let coverage = match &resumption {
+        Some(resumption) => resumption.coverage(loaded),
+        None => scope.coverage(loaded, policy),
+    };
+    let mut deadline = time_limit::read(loaded, &coverage, began)?;
+    preflight::check_programs(loaded, &coverage)?;
+    let plan = Plan::new(loaded, &coverage);
+    approval::check(loaded, &plan, Some(&log_dir))?;
     destinations::check(&loaded.invocation, &loaded.name, &log_dir)?;
-    time_limit::warn(loaded, &scope.selection, deadline.as_ref());
-    approval::confirm(loaded, &scope.selection, &plan)?;
+    time_limit::warn(loaded, &coverage, deadline.as_ref());
+    approval::confirm(loaded, &plan)?;
+    if let Some(resumption) = &resumption {
+        approval::confirm_doubts(loaded, &resumption.doubts)?;
+    }
     let drawn_plan = match loaded.invocation.report {
         Some(_) => approval::draw(loaded, &plan, PlanForm::Text),
         None => String::new(),
     };
-    let run_id = match &resumption {
-        Some(resumption) => resumption.run_id.clone(),
-        None => log_dir.new_run_id(),
+    let run_id = match &earlier.run {
+        Some(run) if matches!(run.way, Way::Same(_)) => run.header.run_id.clone(),
+        _ => log_dir.new_run_id(),
     };
     let private = log_dir.private(&run_id);
     let context = preflight::process_context(loaded, private).map_err(unwritable)?;
@@ -106,13 +121,16 @@ pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let run = RealRun {
         loaded,
         began,
-        locks,
         resumption,
+        earlier,
         run_id,
+        number: 0,
         scope,
+        coverage,
+        policy,
         log_dir,
         deadline,
-        plan_id: plan.shown_id(),
+        plan,
         drawn_plan,
         context,
     };
@@ -130,7 +148,7 @@ impl RealRun<'_> {
             pool.pause(time).map_err(Refusal::of_signal)?;
         }
         let mut pause = |time| pool.pause(time).map_err(Refusal::of_signal);
-        let taken = match self.locks.take() {
+        let taken = match self.earlier.locks.take() {
             None => InstanceLocks::take(loaded, &self.log_dir, &mut pause)?,
             taken => taken,
         };
@@ -142,8 +160,8 @@ impl RealRun<'_> {
         let opening = Opening {
             loaded,
             run_id: &self.run_id,
-            plan_id: &self.plan_id,
-            selection: &self.scope.selection,
+            plan_id: &self.plan.shown_id(),
+            coverage: &self.coverage,
             is_resumed: self.resumption.is_some(),
         };
         opening.write(&mut report);
@@ -153,12 +171,7 @@ impl RealRun<'_> {
             print::complain(format_args!("tasker: warning: {text}"));
             report.log.write(LogLevel::Warn, &text);
         }
-        if let Some(resumption) = &self.resumption {
-            report.log.write(LogLevel::Info, &resumption.announcement);
-            report
-                .console
-                .print(&format!("{}\n", resumption.announcement));
-        }
+        self.report_earlier_run(&mut report);
         let settings = self.settings();
         match self.prepare(&settings, pool, &mut report) {
             Ok(journal) => Ok(self.run_to_end(&settings, journal, pool, &mut report)),
@@ -166,40 +179,118 @@ impl RealRun<'_> {
         }
     }
 
+    /// Says which run is continued, and what of it runs again; or why none is.
+    fn report_earlier_run(&self, report: &mut Reporter) {
+        let is_quiet = self.loaded.invocation.quiet;
+        let warn = |report: &mut Reporter, text: &str| {
+            if !is_quiet {
+                print::complain(format_args!("tasker: warning: {text}"));
+            }
+            report.log.write(LogLevel::Warn, text);
+        };
+        for warning in &self.earlier.warnings {
+            warn(report, warning);
+        }
+        if let Some(why) = &self.earlier.fresh_because {
+            let line = format!("--auto-recovery begins afresh: {why}");
+            report.log.write(LogLevel::Info, &line);
+            report.console.print(&format!("{line}\n"));
+        }
+        let Some(resumption) = &self.resumption else {
+            return;
+        };
+        let headline = &resumption.headline;
+        report.log.write(LogLevel::Info, headline);
+        match self.loaded.invocation.auto_recovery {
+            // Also in a mail: nobody asked for this run in particular.
+            true => print::print(&format!("{headline}\n")),
+            false => report.console.print(&format!("{headline}\n")),
+        }
+        for line in &resumption.details {
+            report.log.write(LogLevel::Info, line);
+            report.console.print(&format!("{line}\n"));
+        }
+        for line in &resumption.doubts {
+            // Also in a mail: something may be done twice, or stay undone.
+            print::complain(format_args!(
+                "tasker: warning: {}",
+                self.loaded.mask().apply(line)
+            ));
+            report.log.write(LogLevel::Warn, line);
+        }
+    }
+
     fn settings(&self) -> Settings {
         let invocation = &self.loaded.invocation;
         Settings {
-            policy: match &self.resumption {
-                Some(resumption) => resumption.policy,
-                None => invocation.policy(),
-            },
+            policy: self.policy,
             max_steps: invocation.max_steps(),
-            start: self.scope.start,
+            start: self.scope.start.clone(),
             debug: invocation.log_level == LogLevel::Debug,
             selection: self.scope.selection.clone(),
             deadline: self.deadline.clone(),
         }
     }
 
+    /// The id of the task that the run begins at, and how it comes to begin there.
+    fn beginning(&self, earlier: Option<&ContinuedRun>) -> (u32, RunBeginning) {
+        let invocation = &self.loaded.invocation;
+        let beginning = match earlier {
+            Some(run) => RunBeginning::ResumeAt {
+                run_id: run.header.run_id.clone(),
+                all_hosts: invocation.all_hosts,
+            },
+            None if invocation.start_from.is_some() => RunBeginning::StartFrom,
+            None => RunBeginning::Whole,
+        };
+        let start = self.scope.start.task();
+        (self.loaded.workflow.tasks[start].id, beginning)
+    }
+
+    /// The journal of an earlier run that is continued in it, else a new one.
+    fn open_journal(&mut self, settings: &Settings) -> Result<Journal, Refusal> {
+        let earlier = self.earlier.run.take();
+        if let Some(ContinuedRun {
+            way: Way::Same(way),
+            mut journal,
+            header,
+            ..
+        }) = earlier
+        {
+            self.number = header.number;
+            let unwritable = |e: io::Error| {
+                let why = format!("cannot write the journal: {}", reason(&e));
+                Refusal::new(exit::LOG_DIR, why)
+            };
+            journal.prepare(way).map_err(unwritable)?;
+            self.context.spool.keep();
+            return Ok(journal);
+        }
+        let (number, file) = self.log_dir.next_run_number().map_err(unwritable)?;
+        self.number = number;
+        let name = RunName {
+            id: self.run_id.clone(),
+            number,
+            began: self.began,
+        };
+        let beginning = self.beginning(earlier.as_ref());
+        let header = journal_header::new(self.loaded, name, settings, beginning, &self.plan);
+        let spool = &self.context.spool;
+        let at = self.resumption.as_ref().and_then(|r| r.at.as_ref());
+        journal_file::create(self.loaded, &self.log_dir, &header, &file, spool, at)
+    }
+
     /// The last two that can refuse the run: its hosts, and its journal.
     fn prepare(
-        &self,
+        &mut self,
         settings: &Settings,
         pool: &mut Pool,
         report: &mut Reporter,
     ) -> Result<Journal, Refusal> {
         let loaded = self.loaded;
-        let selection = &self.scope.selection;
-        preflight::check_hosts(loaded, selection, &self.context, pool, &mut report.log)?;
-        let spool = &self.context.spool;
-        let mut journal = match &self.resumption {
-            Some(resumption) => resumption.take_journal(loaded, spool)?,
-            None => {
-                let (run_id, began) = (&self.run_id, self.began);
-                let header = journal_header::new(loaded, run_id, began, settings);
-                journal_file::create(loaded, &self.log_dir, &header, spool)?
-            }
-        };
+        let coverage = &self.coverage;
+        preflight::check_hosts(loaded, coverage, &self.context, pool, &mut report.log)?;
+        let mut journal = self.open_journal(settings)?;
         let line = CommandLine::new(loaded);
         let line = (line.before_option(), line.after_option());
         let tasks = loaded.workflow.tasks.len();
@@ -219,17 +310,19 @@ impl RealRun<'_> {
         let wanted = self.loaded.invocation.report.is_some();
         report.history = wanted.then(|| History::new(Instant::now()));
         let mut end = self.walk(settings, journal, pool, report);
-        let closed = self.close_journal(report, &mut end);
+        let mut closed = self.close_journal(report, &mut end);
         let ended = EndedRun {
             loaded: self.loaded,
             log_dir: &self.log_dir,
             run_id: &self.run_id,
+            number: self.number,
             began: self.began,
             end: &end,
             drawn_plan: &self.drawn_plan,
-            option: closed.option,
+            selection: &self.scope.selection,
+            policy: settings.policy,
         };
-        ended.close(report);
+        ended.close(report, closed.kept.as_mut());
         report.follow(|events| events.end(&end));
         ended.alert(report, state_file, &self.context.interrupt);
         if let Some(journal) = closed.done_with {

@@ -1,298 +1,223 @@
-//! Which earlier run is resumed, whether it can be, and what resuming it would do
-//! (SPEC §6.4).
+//! What continuing an earlier run would do (SPEC §6.4): found out by walking with its
+//! journal up to the first command that would run.
 #![forbid(unsafe_code)]
 
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
+use crate::plan::coverage::Coverage;
 use crate::plan::flow::Policy;
-use crate::report::clock;
-use crate::report::log_directory::LogDirectory;
-use crate::report::print::print;
+use crate::plan::start::Start;
+use crate::plan::workflow::Workflow;
+use crate::report::print::{complain, print};
+use crate::report::{clock, result_groups};
 use crate::run::capture::Spool;
 use crate::run::event::Event;
+use crate::run::header::{Header, RunBeginning};
 use crate::run::job::JobEnvironment;
-use crate::run::journal::{self, Journal};
+use crate::run::journal::{Continuation, Journal};
 use crate::run::pretend::{Answer, PretendedRunner};
-use crate::run::record::{Header, JournalError};
+use crate::run::record::FlowStop;
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
-use crate::session::command_line::CommandLine;
 use crate::session::journal_header;
 use crate::session::load::Loaded;
-use crate::session::refusal::Refusal;
-use crate::session::scope::{self, RunScope};
-use crate::text::diagnostic::{Plural, printable, reason};
+use crate::session::prepared::{ContinuedRun, Earlier, Way};
+use crate::session::refusal::{Refusal, unwritable};
+use crate::session::resume_at::ResumedAt;
+use crate::session::scope::RunScope;
+use crate::task::Ix;
+use crate::text::diagnostic::{Plural, printable};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-/// An earlier run that is resumed.
+/// An earlier run, and what continuing it does.
 pub struct Resumption {
-    path: PathBuf,
-    pub run_id: String,
     pub scope: RunScope,
     pub policy: Policy,
-    /// One line for the console and the log.
-    pub announcement: String,
+    /// What the new run begins with; nothing if it goes on in its own journal.
+    pub at: Option<ResumedAt>,
+    /// The first line about it.
+    pub headline: String,
+    /// Lines that say what had been done and is done again.
+    pub details: Vec<String>,
+    /// What is to be confirmed on a terminal: it may do harm.
+    pub doubts: Vec<String>,
+    /// The flow begins once more, and passes by what was ok.
+    is_whole_walk: bool,
     preview: Preview,
 }
 
-/// What resuming it would do.
+/// What continuing a run would do.
 struct Preview {
-    header: Header,
+    /// The results that it has.
     restored: Counts,
     /// How the run ended, as far as the journal knows.
     ending: String,
     torn: bool,
-    /// What would run first.
-    next: Vec<String>,
+    /// The first commands, with their hosts.
+    started: Vec<(Ix, String)>,
+    /// The blocks that begin again.
+    blocks: Vec<ResumedBlock>,
     end: RunEnd,
 }
+
+/// A block that begins again.
+struct ResumedBlock {
+    task: u32,
+    kept: Vec<String>,
+    open: Vec<String>,
+}
+
+const TORN: &str = "its last record is incomplete and is ignored";
 
 fn refuse(why: impl Into<String>) -> Refusal {
     Refusal::new(exit::POSITION, why)
 }
 
-/// The run that `--resume`, `--auto-recovery` or `--finish-only` resumes; nothing
-/// for a fresh run.
+/// Works out what continuing the run does.
 ///
 /// # Errors
-/// That there is no such run, or that it cannot be resumed.
-pub fn find(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<Resumption>, Refusal> {
-    let invocation = &loaded.invocation;
-    let asked = invocation.resume || invocation.finish_only || invocation.show_recovery_info;
-    if !asked && !invocation.auto_recovery {
-        return Ok(None);
-    }
-    let option = match (invocation.resume, invocation.finish_only) {
-        (true, _) => "--resume",
-        (_, true) => "--finish-only",
-        _ if asked => "--show-recovery-info",
-        _ => "--auto-recovery",
+/// It cannot be continued there.
+pub fn examine(loaded: &Loaded, run: &ContinuedRun) -> Result<Resumption, Refusal> {
+    let header = &run.header;
+    let at = match &run.way {
+        Way::Same(_) => None,
+        Way::At(word) => Some(resumed_at(loaded, run, word)?),
     };
-    if loaded.from_stdin {
-        let why = format!("{option}: a run from standard input cannot be resumed");
-        return Err(Refusal::new(exit::USAGE, why));
-    }
-    if invocation.start_from.is_some() {
-        let why = format!(
-            "give either {option}, which continues where the run stopped, or --start-from, not both"
-        );
-        return Err(Refusal::new(exit::USAGE, why));
-    }
-    let Some((path, header)) = newest(loaded, log_dir)? else {
-        return match asked {
-            true => Err(refuse(format!(
-                "{option}: there is no interrupted or failed run of {} to resume",
-                printable(&loaded.name)
-            ))),
-            false => Ok(None),
-        };
+    let begins = match &at {
+        Some(at) => at.start.clone(),
+        None => start_of(loaded, header)?,
     };
-    let Some(journal) = open_unfinished(loaded, log_dir, &path, &header, asked)? else {
-        return Ok(None);
-    };
-    examine(loaded, path, header, journal).map(Some)
-}
-
-/// The run's journal, if the run can be resumed with this file and these options;
-/// nothing for a finished run, unless it was asked for.
-fn open_unfinished(
-    loaded: &Loaded,
-    log_dir: &LogDirectory,
-    path: &Path,
-    header: &Header,
-    asked: bool,
-) -> Result<Option<Journal>, Refusal> {
-    let id = &header.run_id;
-    let start = loaded.workflow.find(&header.start.to_string());
-    let same_start = settings(
-        loaded,
-        RunScope::whole(start.unwrap_or(0)),
-        Policy::default(),
-    );
-    let now = journal_header::new(loaded, id, UNIX_EPOCH, &same_start);
-    if let Some(what) = journal_header::difference(header, &now) {
-        return Err(refuse(format!("run {id} cannot be resumed: {what}")));
-    }
-    check_options(loaded, header)?;
-    let spool = Spool::new(log_dir.private(id));
-    let opened = Journal::open(path, loaded.mask().named_secrets(), &spool);
-    let (_, journal) = opened.map_err(|problem| explain(id, &problem))?;
-    // A run that ended well but was killed before it could say so is finished now.
-    let failed = journal
-        .recorded
-        .flow_end()
-        .filter(|f| f.complete && f.exit != exit::OK);
-    if let Some(flow) = failed.filter(|_| journal.recorded.is_over()) {
-        return match asked {
-            true => Err(refuse_finished(loaded, id, flow.exit, flow.task)),
-            false => Ok(None),
-        };
-    }
-    if journal.recorded.misses_outputs() {
-        let why = "an output that it keeps in a file is missing or has changed";
-        return Err(explain(id, &JournalError::Unusable(why.into())));
-    }
-    let succeeded = journal.recorded.flow_end().is_some_and(|f| f.complete);
-    if loaded.invocation.finish_only && journal.recorded.is_over() && !succeeded {
-        let why = format!("the final tasks of run {id} have already run");
-        return Err(refuse(why));
-    }
-    Ok(Some(journal))
-}
-
-/// Works out what resuming the run would do.
-fn examine(
-    loaded: &Loaded,
-    path: PathBuf,
-    header: Header,
-    journal: Journal,
-) -> Result<Resumption, Refusal> {
-    let id = header.run_id.clone();
-    let start = loaded.workflow.find(&header.start.to_string());
     let scope = RunScope {
-        start: start.ok_or_else(|| refuse(format!("the first task of run {id} is gone")))?,
-        selection: journal_header::selection(&header),
+        start: begins,
+        selection: journal_header::selection(header),
     };
     let policy = journal_header::parse_policy(&header.policy);
-    let settings = settings(loaded, scope.clone(), policy);
-    let preview = preview(loaded, &settings, header, journal)?;
+    let preview = preview(loaded, run, &scope, policy, at.as_ref())?;
+    let mut resumption = Resumption {
+        headline: headline(run, &preview),
+        details: at.as_ref().map_or(Vec::new(), |at| at.notes.clone()),
+        doubts: Vec::new(),
+        scope,
+        policy,
+        at,
+        is_whole_walk: run.way == Way::Same(Continuation::Rewalk),
+        preview,
+    };
+    resumption.add_details();
+    resumption.add_doubts(loaded, run);
+    Ok(resumption)
+}
+
+/// Whether it is of any use to continue the run: it would not only read the same results
+/// again, and end as before.
+///
+/// # Errors
+/// It is of none, or the run cannot be continued.
+pub fn check_use(loaded: &Loaded, run: &ContinuedRun) -> Result<(), Refusal> {
+    let preview = examine(loaded, run)?.preview;
+    let is_step = |(ix, _): &(Ix, String)| !loaded.workflow.tasks[*ix].in_finals;
+    let goes_on = preview.end.complete || preview.started.iter().any(is_step);
+    match goes_on {
+        true => Ok(()),
+        false => {
+            let id = &run.header.run_id;
+            let why = "would only read the same results again and end as before";
+            Err(refuse(format!("run {id} {why}")))
+        }
+    }
+}
+
+/// Where the run began.
+fn start_of(loaded: &Loaded, header: &Header) -> Result<Start, Refusal> {
+    let workflow = &loaded.workflow;
+    let id = header.start.to_string();
+    let ix = workflow.find(&id).ok_or_else(|| {
+        let run = &header.run_id;
+        refuse(format!("the first task of run {run} is gone"))
+    })?;
+    let start = Start::new(workflow, ix, &|_| None);
+    start.map_err(|why| refuse(format!("task {id} {why}")))
+}
+
+fn resumed_at(loaded: &Loaded, run: &ContinuedRun, word: &str) -> Result<ResumedAt, Refusal> {
+    let workflow = &loaded.workflow;
+    let refuse = |why: String| refuse(format!("--resume-at: {why}"));
+    let ix = workflow.resolve_task(word).map_err(refuse)?;
+    let start = Start::new(workflow, ix, &|_| None);
+    let start = start.map_err(|why| refuse(format!("task {word} {why}")))?;
+    ResumedAt::new(loaded, &run.header, &run.journal, (ix, start))
+}
+
+fn headline(run: &ContinuedRun, preview: &Preview) -> String {
+    let id = &run.header.run_id;
     let restored = match preview.restored.total() {
-        0 => "nothing to restore".to_string(),
-        _ => format!("{} restored", preview.restored),
+        0 if preview.blocks.is_empty() => ": nothing to restore".to_string(),
+        // The hosts of the block that it goes on with follow.
+        0 => String::new(),
+        _ => format!(": {} restored", preview.restored),
     };
     let torn = match preview.torn {
         true => format!("; {TORN}"),
         false => String::new(),
     };
-    Ok(Resumption {
-        path,
-        announcement: format!("Resuming run {id}: {restored}{torn}"),
-        run_id: id,
-        scope,
-        policy,
-        preview,
-    })
-}
-
-const TORN: &str = "its last record is incomplete and is ignored";
-
-fn explain(id: &str, problem: &JournalError) -> Refusal {
-    refuse(match problem {
-        JournalError::Active => format!("run {id} is still active; wait until it ends"),
-        JournalError::Empty => format!("run {id} had not begun"),
-        JournalError::Unusable(why) => format!(
-            "the journal of run {id} cannot be used: {why}; --start-from ID begins at a task without it"
-        ),
-    })
-}
-
-/// A run that reached its end: what failed, and how to begin there.
-fn refuse_finished(loaded: &Loaded, id: &str, code: i32, task: u32) -> Refusal {
-    let line = CommandLine::new(loaded).fresh(&format!("--start-from {task}"));
-    refuse(format!(
-        "run {id} reached its end, at task {task} with exit code {code}, so there is nothing to resume; to begin there: {line}"
-    ))
-}
-
-/// The newest journal of this file.
-fn newest(loaded: &Loaded, log_dir: &LogDirectory) -> Result<Option<(PathBuf, Header)>, Refusal> {
-    let file = journal_header::file_name(loaded);
-    let mut found: Option<(PathBuf, Header)> = None;
-    let mut unreadable: Vec<(SystemTime, PathBuf, String)> = Vec::new();
-    for path in log_dir.journals() {
-        match journal::header(&path) {
-            Ok(header) if header.file == file => {
-                if found.as_ref().is_none_or(|(_, f)| f.began < header.began) {
-                    found = Some((path, header));
-                }
-            }
-            // For another file, or killed before anything was run.
-            Ok(_) | Err(JournalError::Empty | JournalError::Active) => {}
-            Err(JournalError::Unusable(why)) => unreadable.push((modified(&path), path, why)),
+    match &run.way {
+        Way::Same(Continuation::Rewalk) => {
+            format!(
+                "Resuming run {id}, which went past failures: what was ok is not run again{torn}"
+            )
         }
-    }
-    let newest = found.as_ref().map(|(path, _)| modified(path));
-    let doubt = unreadable
-        .into_iter()
-        .find(|(at, ..)| newest.is_none_or(|n| *at >= n));
-    match doubt {
-        Some((_, path, why)) => Err(refuse(format!(
-            "the journal `{}` cannot be read, and may belong to this file: {why}; if it does not, move it away",
-            path.display()
-        ))),
-        None => Ok(found),
+        Way::Same(_) => format!("Resuming run {id}{restored}{torn}"),
+        Way::At(task) => format!("Continuing run {id} at task {task}{restored}{torn}"),
     }
 }
 
-fn modified(path: &Path) -> SystemTime {
-    let meta = std::fs::metadata(path);
-    meta.and_then(|m| m.modified()).unwrap_or(UNIX_EPOCH)
-}
-
-/// Refuses options that would change what the run does: its own apply.
-fn check_options(loaded: &Loaded, header: &Header) -> Result<(), Refusal> {
-    let id = &header.run_id;
-    let word = journal_header::policy_word(loaded.invocation.policy());
-    if word != "stop" && word != header.policy {
-        return Err(refuse(format!(
-            "run {id} cannot be resumed: it had no --{word}; leave that out"
-        )));
-    }
-    if loaded.invocation.limit.is_empty() && loaded.invocation.exclude.is_empty() {
-        return Ok(());
-    }
-    let given = scope::selection(loaded).map_err(|refusal| refuse(refusal.why))?;
-    let selection = journal_header::selection(header);
-    match given.limit == selection.limit && given.exclude == selection.exclude {
-        true => Ok(()),
-        false => Err(refuse(format!(
-            "run {id} cannot be resumed: it had a different --limit or --exclude; leave them out"
-        ))),
-    }
-}
-
-fn settings(loaded: &Loaded, scope: RunScope, policy: Policy) -> Settings {
-    Settings {
-        policy,
-        max_steps: loaded.invocation.max_steps(),
-        start: scope.start,
-        debug: false,
-        selection: scope.selection,
-        deadline: None,
-    }
-}
-
-/// Walks with the journal up to the first command that would run.
+/// Walks up to the first command that would run.
 fn preview(
     loaded: &Loaded,
-    settings: &Settings,
-    header: Header,
-    mut journal: Journal,
+    run: &ContinuedRun,
+    scope: &RunScope,
+    policy: Policy,
+    at: Option<&ResumedAt>,
 ) -> Result<Preview, Refusal> {
-    let finish_only = loaded.invocation.finish_only;
-    let ending = match journal.recorded.flow_end() {
-        Some(flow) if flow.complete => "some of its final tasks have not run".to_string(),
-        Some(flow) => format!("stopped at task {} with exit code {}", flow.task, flow.exit),
-        None => "was killed, or the machine went down".to_string(),
+    let id = &run.header.run_id;
+    let (journal, finish_only) = pretended_journal(loaded, run, at)?;
+    let ending = ending(run);
+    let torn = run.journal.torn;
+    let settings = Settings {
+        policy,
+        max_steps: loaded.invocation.max_steps(),
+        start: scope.start.clone(),
+        debug: false,
+        selection: scope.selection.clone(),
+        deadline: None,
     };
-    let torn = journal.torn;
-    journal.pretend_resume(finish_only);
-    let common = JobEnvironment::pretended(&header.run_id, loaded.mask().clone());
-    let mut started = Vec::new();
+    let common = JobEnvironment::pretended(id, loaded.mask().clone());
+    let (mut started, mut blocks) = (Vec::new(), Vec::new());
     let mut answer = |job: &Job, _| {
         started.extend(job.task.map(|ix| (ix, job.host.clone())));
         Answer::new(CommandEnd::Cancelled, Duration::ZERO)
     };
     let mut runner = PretendedRunner::stopping(&mut answer);
-    let mut emit = |_: Event| {};
+    let mut emit = |event: Event| {
+        if let Event::Block {
+            about, kept, open, ..
+        } = event
+            && !kept.is_empty()
+        {
+            let owned = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+            blocks.push(ResumedBlock {
+                task: about.task,
+                kept: owned(kept),
+                open: owned(open),
+            });
+        }
+    };
     let mut end = Engine::new(
         &loaded.workflow,
         &loaded.defaults,
-        settings,
+        &settings,
         &common,
         &mut runner,
         &mut emit,
@@ -300,35 +225,64 @@ fn preview(
     .with_journal(journal, finish_only)
     .run();
     if let Some(why) = &end.diverged {
-        let id = &header.run_id;
         return Err(refuse(format!("run {id} cannot be resumed: {why}")));
     }
-    // Closed, so that the guardian, which starts later, does not inherit it.
     end.journal = None;
     let mut counts = Counts::default();
     for (_, outcome, _) in restored(loaded, &end) {
         counts.add(outcome);
     }
-    let next = started.iter().map(|(ix, host)| {
-        let task = &loaded.workflow.tasks[*ix];
-        let title = task.title.shown(None);
-        let at = match host.as_str() {
-            "" | "localhost" => String::new(),
-            host => format!(" on {host}"),
-        };
-        match title.is_empty() {
-            true => format!("task {}{at}", task.id),
-            false => format!("task {}{at}: {title}", task.id),
-        }
-    });
     Ok(Preview {
-        next: next.collect(),
-        header,
         restored: counts,
         ending,
         torn,
+        started,
+        blocks,
         end,
     })
+}
+
+/// A journal that is only read, as the run begins with it; and whether only final tasks
+/// run.
+fn pretended_journal(
+    loaded: &Loaded,
+    run: &ContinuedRun,
+    at: Option<&ResumedAt>,
+) -> Result<(Journal, bool), Refusal> {
+    let directory = run.path.with_extension("");
+    let spool = Spool::new(directory);
+    spool.keep();
+    let Way::Same(way) = run.way else {
+        let mut journal = Journal::pretended(&spool).map_err(unwritable)?;
+        at.inspect(|at| at.pretend(&mut journal));
+        return Ok((journal, false));
+    };
+    let secrets = loaded.mask().named_secrets();
+    let unusable = |_| {
+        refuse(format!(
+            "the journal of run {} has changed",
+            run.header.run_id
+        ))
+    };
+    let mut journal = Journal::look(&run.path, secrets, &spool).map_err(unusable)?;
+    journal.prepare(way).map_err(unwritable)?;
+    Ok((journal, way == Continuation::FinishOnly))
+}
+
+/// How the run ended.
+fn ending(run: &ContinuedRun) -> String {
+    let Some(flow) = run.journal.recorded.flow_end() else {
+        return "was killed, or the machine went down".into();
+    };
+    let (task, code) = (flow.task, flow.exit);
+    match flow.how {
+        FlowStop::Stopped => format!("stopped at task {task} with exit code {code}"),
+        FlowStop::Closed => format!("was closed by --finish-only at task {task}"),
+        FlowStop::Reached if run.journal.recorded.is_over() => {
+            format!("reached its end at task {task} with exit code {code}")
+        }
+        FlowStop::Reached => "some of its final tasks have not run".to_string(),
+    }
 }
 
 /// The tasks that have a result and are not run again.
@@ -344,74 +298,225 @@ fn restored<'a>(
 }
 
 impl Resumption {
-    /// Takes the journal, to add to it.
-    ///
-    /// # Errors
-    /// That another process took it first, or that it cannot be written.
-    pub fn take_journal(&self, loaded: &Loaded, spool: &Arc<Spool>) -> Result<Journal, Refusal> {
-        let opened = Journal::open(&self.path, loaded.mask().named_secrets(), spool);
-        let (_, mut journal) = opened.map_err(|p| explain(&self.run_id, &p))?;
-        journal
-            .prepare_resume(loaded.invocation.finish_only)
-            .map_err(|e| {
-                let why = format!("cannot write the journal: {}", reason(&e));
-                Refusal::new(exit::LOG_DIR, why)
-            })?;
-        Ok(journal)
+    /// What of the file runs, as far as that is known before: from the first command on,
+    /// without the hosts that are done.
+    pub fn coverage(&self, loaded: &Loaded) -> Coverage {
+        let workflow = &loaded.workflow;
+        let from = match (&self.at, self.is_whole_walk) {
+            (None, false) => self.first_step(workflow),
+            _ => Some(self.scope.start.clone()),
+        };
+        let selection = self.scope.selection.clone();
+        let mut coverage = match from {
+            Some(start) => {
+                let scope = RunScope { start, selection };
+                scope.coverage(loaded, self.policy)
+            }
+            None => Coverage::finals(workflow, selection),
+        };
+        for block in &self.preview.blocks {
+            if let Some(ix) = workflow.find(&block.task.to_string()) {
+                coverage
+                    .done
+                    .insert(ix, block.kept.iter().cloned().collect());
+            }
+        }
+        coverage
+    }
+
+    /// Where the flow continues; nothing if only final tasks are left.
+    fn first_step(&self, workflow: &Workflow) -> Option<Start> {
+        let (mut ix, _) = *self.preview.started.first()?;
+        while !workflow.tasks[ix].in_finals {
+            match (Start::new(workflow, ix, &|_| None), workflow.owner_of(ix)) {
+                (Ok(start), _) => return Some(start),
+                (Err(_), Some((block, _))) => ix = block,
+                (Err(_), None) => return None,
+            }
+        }
+        None
+    }
+
+    /// Names the hosts that are restored, and those that run now.
+    fn add_details(&mut self) {
+        for block in &self.preview.blocks {
+            let (kept, open) = (strs(&block.kept), strs(&block.open));
+            let members = result_groups::resumed_members(&kept, &open);
+            self.details.push(format!("task {}: {members}", block.task));
+        }
+    }
+
+    /// Names what may be done twice, and what final tasks may have undone.
+    fn add_doubts(&mut self, loaded: &Loaded, run: &ContinuedRun) {
+        let is_finished_only = run.way == Way::Same(Continuation::FinishOnly);
+        let at = self.at.as_ref();
+        let runs = |id: u32| !is_finished_only && at.is_none_or(|at| at.reaches(id));
+        let name = |(_, name): (u32, String)| name;
+        let in_flight = run.in_flight.iter().cloned();
+        let (again, left): (Vec<_>, Vec<_>) = in_flight.partition(|(id, _)| runs(*id));
+        let left: Vec<String> = left.into_iter().map(name).collect();
+        let mut unknown: Vec<String> = again.into_iter().map(name).collect();
+        unknown.extend(self.unknown_before(loaded, run));
+        if !left.is_empty() {
+            self.details.push(format!(
+                "its outcome is not known, it may have been done: {}",
+                left.join(", ")
+            ));
+        }
+        if !unknown.is_empty() {
+            self.doubts.push(format!(
+                "its outcome is not known, it may have been done, and it runs again: {}",
+                unknown.join(", ")
+            ));
+        }
+        let finals = match is_finished_only {
+            true => return,
+            false => run.journal.recorded.finals(),
+        };
+        // What is left may be final tasks alone.
+        let first = self.preview.started.first();
+        let goes_on = first.is_some_and(|(ix, _)| !loaded.workflow.tasks[*ix].in_finals);
+        if finals.is_empty() || !goes_on {
+            return;
+        }
+        let ids = |ids: Vec<u32>| {
+            ids.iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let repeated = self.repeated(loaded, run);
+        let finals = ids(finals);
+        self.doubts.push(match repeated.is_empty() {
+            true => format!(
+                "final tasks had run ({finals}), and what they undid stays undone: no restored task has on_resume=repeat"
+            ),
+            false => format!(
+                "final tasks had run ({finals}); because of on_resume=repeat these run again first: {}",
+                ids(repeated)
+            ),
+        });
+    }
+
+    /// The tasks that run again because final tasks had run.
+    fn repeated(&self, loaded: &Loaded, run: &ContinuedRun) -> Vec<u32> {
+        let latest = run.journal.recorded.latest();
+        let is_restored = |id: u32| {
+            let succeeded = latest.get(&id).is_some_and(|r| r.outcome == Outcome::Ok);
+            succeeded && self.at.as_ref().is_none_or(|at| at.keeps(id))
+        };
+        let tasks = loaded.workflow.tasks.iter();
+        let repeated = tasks.filter(|task| task.repeats_on_resume && is_restored(task.id));
+        repeated.map(|task| task.id).collect()
+    }
+
+    /// What had ended `unknown` and runs again.
+    fn unknown_before(&self, loaded: &Loaded, run: &ContinuedRun) -> Vec<String> {
+        let latest = run.journal.recorded.latest();
+        let mut found = Vec::new();
+        for block in &self.preview.blocks {
+            let Some(result) = latest.get(&block.task) else {
+                continue;
+            };
+            let names = result.members_with(&[Outcome::Unknown]).into_iter();
+            let open = names.filter(|name| block.open.iter().any(|o| o == name));
+            found.extend(open.map(|name| format!("{} on {name}", block.task)));
+        }
+        for (ix, _) in &self.preview.started {
+            let task = &loaded.workflow.tasks[*ix];
+            let was_unknown = latest
+                .get(&task.id)
+                .is_some_and(|r| r.outcome == Outcome::Unknown);
+            if was_unknown && !task.is_block() {
+                found.push(task.id.to_string());
+            }
+        }
+        found.dedup();
+        found
     }
 }
 
-/// Shows what resuming the run would do; the exit code.
+fn strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// Shows what continuing the run would do; the exit code.
 ///
 /// # Errors
-/// That there is no such run, or that it cannot be resumed.
-pub fn show(loaded: &Loaded) -> Result<i32, Refusal> {
-    let log_dir = loaded.log_directory(SystemTime::now())?;
-    if let Some(resumption) = find(loaded, &log_dir)? {
-        print(&loaded.mask().apply(&resumption.preview.draw(loaded)));
+/// It cannot be continued.
+pub fn show(loaded: &Loaded, earlier: &Earlier) -> Result<i32, Refusal> {
+    for warning in &earlier.warnings {
+        complain(format_args!("tasker: warning: {warning}"));
+    }
+    if let Some(run) = &earlier.run {
+        let resumption = examine(loaded, run)?;
+        print(&loaded.mask().apply(&resumption.draw(loaded, run)));
     }
     Ok(exit::OK)
 }
 
-impl Preview {
-    fn draw(&self, loaded: &Loaded) -> String {
-        let mut out = String::new();
-        let began = UNIX_EPOCH + Duration::from_nanos(self.header.began);
+impl Resumption {
+    /// What is known of the run, and what runs first.
+    pub fn draw(&self, loaded: &Loaded, run: &ContinuedRun) -> String {
+        let (mut out, preview) = (String::new(), &self.preview);
+        let began = UNIX_EPOCH + Duration::from_nanos(run.header.began);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "{}: run {}, begun {}",
             printable(&loaded.name),
-            self.header.run_id,
+            run.header.run_id,
             clock::stamp(began)
         );
-        let _ = writeln!(out, "  {}", self.ending);
-        if self.torn {
+        let _ = writeln!(out, "  {}", preview.ending);
+        if preview.torn {
             let _ = writeln!(out, "  {TORN}");
         }
-        let _ = writeln!(out, "  done: {}", self.restored);
-        for (id, outcome, code) in restored(loaded, &self.end) {
+        if let RunBeginning::ResumeAt { run_id, .. } = &run.header.beginning {
+            let _ = writeln!(out, "  began at task {} of run {run_id}", run.header.start);
+        }
+        if preview.restored.total() > 0 || preview.blocks.is_empty() {
+            let _ = writeln!(out, "  done: {}", preview.restored);
+        }
+        for (id, outcome, code) in restored(loaded, &preview.end) {
             let _ = writeln!(out, "    task {id}: {outcome}, exit code {code}");
         }
-        match self.next.split_first() {
-            None => {
-                let _ = writeln!(
-                    out,
-                    "  nothing is left to run; the run would end with {}",
-                    self.end.exit
-                );
-            }
-            Some((first, rest)) => {
-                let _ = writeln!(out, "  resumes with {first}");
-                const NAMED: usize = 8;
-                for next in rest.iter().take(NAMED) {
-                    let _ = writeln!(out, "    and {next}");
-                }
-                if rest.len() > NAMED {
-                    let _ = writeln!(out, "    and {}", Plural(rest.len() - NAMED, "other task"));
-                }
-            }
+        for line in self.details.iter().chain(&self.doubts) {
+            let _ = writeln!(out, "  {line}");
         }
+        self.draw_next(loaded, &mut out);
         out
+    }
+
+    fn draw_next(&self, loaded: &Loaded, out: &mut String) {
+        let next = self.preview.started.iter().map(|(ix, host)| {
+            let task = &loaded.workflow.tasks[*ix];
+            let title = task.title.shown(None);
+            let at = match host.as_str() {
+                "" | "localhost" => String::new(),
+                host => format!(" on {host}"),
+            };
+            match title.is_empty() {
+                true => format!("task {}{at}", task.id),
+                false => format!("task {}{at}: {title}", task.id),
+            }
+        });
+        let next: Vec<String> = next.collect();
+        let Some((first, rest)) = next.split_first() else {
+            let _ = writeln!(
+                out,
+                "  nothing is left to run; the run would end with {}",
+                self.preview.end.exit
+            );
+            return;
+        };
+        let _ = writeln!(out, "  resumes with {first}");
+        const NAMED: usize = 8;
+        for next in rest.iter().take(NAMED) {
+            let _ = writeln!(out, "    and {next}");
+        }
+        if rest.len() > NAMED {
+            let _ = writeln!(out, "    and {}", Plural(rest.len() - NAMED, "other task"));
+        }
     }
 }

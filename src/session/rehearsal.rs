@@ -4,6 +4,7 @@
 
 use crate::exit;
 use crate::outcome::Outcome;
+use crate::plan::coverage::Coverage;
 use crate::plan::hosts;
 use crate::report::print::print;
 use crate::report::rehearsal_text::Story;
@@ -55,7 +56,8 @@ enum Effect {
 /// What is wrong with the command line.
 pub fn run(loaded: &Loaded) -> Result<i32, Refusal> {
     let scope = RunScope::read(loaded)?;
-    let deadline = time_limit::read(loaded, &scope.selection, SystemTime::now())?;
+    let coverage = scope.coverage(loaded, loaded.invocation.policy());
+    let deadline = time_limit::read(loaded, &coverage, SystemTime::now())?;
     let mut rehearsal = Rehearsal {
         loaded,
         scope,
@@ -135,9 +137,10 @@ impl Rehearsal<'_> {
     }
 
     /// Where the task would run; `None` if that depends on a result.
-    fn known_hosts(&self, task: Ix) -> Option<HashSet<String>> {
+    fn known_hosts(&self, ix: Ix) -> Option<HashSet<String>> {
         let workflow = &self.loaded.workflow;
-        let task = &workflow.tasks[task];
+        let task = &workflow.tasks[ix];
+        let whole = Coverage::whole(self.scope.selection.clone());
         if hosts::has_late_hosts(task) {
             return None;
         }
@@ -145,7 +148,7 @@ impl Rehearsal<'_> {
             TaskKind::Command(command) if command.hostname.is_none() => {
                 Some(HashSet::from(["localhost".to_string()]))
             }
-            _ => hosts::hosts_of_task(workflow, &self.scope.selection, task)
+            _ => hosts::hosts_of_task(workflow, &whole, ix)
                 .into_iter()
                 .map(|host| host.map(Cow::into_owned))
                 .collect(),
@@ -158,7 +161,7 @@ impl Rehearsal<'_> {
         let settings = Settings {
             policy: loaded.invocation.policy(),
             max_steps,
-            start: self.scope.start,
+            start: self.scope.start.clone(),
             debug: false,
             selection: self.scope.selection.clone(),
             deadline: self.deadline.clone(),

@@ -4,10 +4,14 @@
 
 use crate::exit;
 use crate::outcome::HostSet;
+use crate::plan::coverage::Coverage;
+use crate::plan::flow::Policy;
+use crate::plan::reach::Beginning;
+use crate::plan::start::Start;
 use crate::report::print::complain;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
-use crate::task::Ix;
+use crate::session::start_point;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Members, TaskKind};
 use std::collections::HashSet;
@@ -17,58 +21,36 @@ use std::time::SystemTime;
 /// What of the file a run covers.
 #[derive(Clone)]
 pub struct RunScope {
-    pub start: Ix,
+    pub start: Start,
     pub selection: HostFilter,
 }
 
 impl RunScope {
-    /// All hosts, from this task on.
-    pub fn whole(start: Ix) -> RunScope {
-        RunScope {
-            start,
-            selection: HostFilter::default(),
-        }
-    }
-
     /// What the command line says.
     ///
     /// # Errors
-    /// See `start_task` and `selection`.
+    /// See `start_point` and `selection`.
     pub fn read(loaded: &Loaded) -> Result<RunScope, Refusal> {
-        Ok(RunScope {
-            start: start_task(loaded)?,
+        let scope = RunScope {
+            start: start_point::read(loaded)?,
             selection: selection(loaded)?,
-        })
+        };
+        let coverage = scope.coverage(loaded, loaded.invocation.policy());
+        start_point::check_results(loaded, &coverage)?;
+        Ok(scope)
     }
-}
 
-/// The task to begin at.
-///
-/// # Errors
-/// That a run cannot begin there (12), or that there is no such task at all (20).
-fn start_task(loaded: &Loaded) -> Result<Ix, Refusal> {
-    let workflow = &loaded.workflow;
-    let Some(word) = &loaded.invocation.start_from else {
-        let why =
-            "every task belongs to a block or is a final task, so there is no task to begin at";
-        return workflow
-            .first()
-            .ok_or_else(|| Refusal::new(exit::INVALID, format!("{}: {why}", loaded.name)));
-    };
-    let refuse = |why: String| Refusal::new(exit::POSITION, format!("--start-from: {why}"));
-    let ix = workflow.resolve_task(word).map_err(refuse)?;
-    if workflow.tasks[ix].finally {
-        return Err(refuse(format!(
-            "task {word} is a final task, which runs at the end"
-        )));
+    /// What a run covers that handles failures so.
+    pub fn coverage(&self, loaded: &Loaded, policy: Policy) -> Coverage {
+        let workflow = &loaded.workflow;
+        let deadline_task = loaded.invocation.deadline_task.as_ref();
+        let beginning = Beginning {
+            start: &self.start,
+            policy,
+            deadline_task: deadline_task.and_then(|word| workflow.find(word)),
+        };
+        Coverage::from_start(workflow, &beginning, self.selection.clone())
     }
-    if let Some((block, false)) = workflow.owner_of(ix) {
-        let block = workflow.tasks[block].id;
-        return Err(refuse(format!(
-            "task {word} belongs to parallel block {block}; begin there"
-        )));
-    }
-    Ok(ix)
 }
 
 /// The hosts that `--limit` and `--exclude` leave. Warns of a host of a `--limit` that

@@ -13,6 +13,7 @@ use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::config;
+use crate::session::identity::named_path;
 use crate::session::refusal::Refusal;
 use crate::text::diagnostic::{Plural, printable, reason};
 use std::ffi::OsStr;
@@ -181,10 +182,12 @@ fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Resul
 /// The run with this id, else the newest of this task file, else those whose ids
 /// begin so.
 fn find_runs<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
-    let file = real_path(word);
-    let of_file = |run: &&FoundRun| run.snapshot.as_ref().is_ok_and(|t| t.header.file == file);
+    let path = path_in_journals(word);
+    let file = |run: &'a FoundRun| run.snapshot.as_ref().map_or("", |t| &t.header.file);
     let by_id = runs.iter().find(|run| run.id == word);
-    match by_id.or_else(|| runs.iter().find(of_file)) {
+    let by_name = || runs.iter().find(|run| file(run) == path);
+    let is_same = |run: &&FoundRun| is_same_file(&run.snapshot, &path);
+    match by_id.or_else(by_name).or_else(|| runs.iter().find(is_same)) {
         Some(run) => vec![run],
         None => {
             let begins = |run: &&FoundRun| !word.is_empty() && run.id.starts_with(word);
@@ -194,16 +197,16 @@ fn find_runs<'a>(word: &str, runs: &'a [FoundRun]) -> Vec<&'a FoundRun> {
 }
 
 /// The path as journals hold it, also for a file that no longer exists.
-fn real_path(word: &str) -> String {
-    let path = Path::new(word);
-    if word == "-" {
-        return word.into();
+fn path_in_journals(word: &str) -> String {
+    match word {
+        "-" => word.into(),
+        _ => named_path(Path::new(word)).to_string_lossy().into_owned(),
     }
-    let real = path.canonicalize().or_else(|e| {
-        let name = path.file_name().ok_or(e)?;
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        Ok::<_, io::Error>(parent.unwrap_or(Path::new(".")).canonicalize()?.join(name))
-    });
-    let real = real.unwrap_or_else(|_| path.to_path_buf());
-    real.to_string_lossy().into_owned()
+}
+
+/// Whether the run is of this file, by another name.
+fn is_same_file(snapshot: &Result<Snapshot, String>, path: &str) -> bool {
+    let real = |path: &str| Path::new(path).canonicalize().ok();
+    let file = snapshot.as_ref().map_or("", |t| t.header.file.as_str());
+    file != "-" && real(file).is_some_and(|file| Some(file) == real(path))
 }

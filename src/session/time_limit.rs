@@ -3,14 +3,13 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::plan::coverage::Coverage;
 use crate::plan::durations;
-use crate::plan::graph::Graph;
 use crate::report::print;
 use crate::run::deadline::{self, Deadline};
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::Ix;
-use crate::task::nodeset::HostFilter;
 use crate::text::duration;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,7 @@ use std::time::{Duration, SystemTime};
 /// It has passed (15), or the deadline task is not a task to jump to (2).
 pub fn read(
     loaded: &Loaded,
-    selection: &HostFilter,
+    coverage: &Coverage,
     began: SystemTime,
 ) -> Result<Option<Deadline>, Refusal> {
     let Some(moment) = loaded.invocation.deadline else {
@@ -32,7 +31,7 @@ pub fn read(
     let at = deadline::until(moment, began)
         .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has already passed"))?;
     let reserved = workflow.finals().chain(task);
-    let reserved = reserved.map(|ix| durations::promised(workflow, defaults, selection, ix));
+    let reserved = reserved.map(|ix| durations::promised(workflow, defaults, coverage, ix));
     let reserved = reserved.fold(Duration::ZERO, Duration::saturating_add);
     Ok(Some(Deadline { at, reserved, task }))
 }
@@ -56,13 +55,14 @@ fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {
 }
 
 /// Warns if the plan may take longer than there is time; not in a quiet run.
-pub fn warn(loaded: &Loaded, selection: &HostFilter, deadline: Option<&Deadline>) {
+pub fn warn(loaded: &Loaded, coverage: &Coverage, deadline: Option<&Deadline>) {
     let is_quiet = loaded.invocation.run && loaded.invocation.quiet;
     let Some(deadline) = deadline.filter(|_| !is_quiet) else {
         return;
     };
     let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
-    let durations = durations::measure(workflow, &Graph::new(workflow), defaults, selection);
+    let (graph, first) = coverage.graph(workflow);
+    let durations = durations::measure(workflow, &graph, first, defaults, coverage);
     let left = duration::rough(Duration::from_secs(deadline.at.as_secs()));
     let needs = match durations.whole.worst {
         Some(worst) if worst <= deadline.at => return,

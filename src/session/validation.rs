@@ -13,6 +13,7 @@ use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::sys;
 use crate::session::config::{ChosenDirectory, Config};
 use crate::session::identity;
+use crate::session::refusal::{self, Refusal};
 use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
@@ -80,6 +81,17 @@ impl Validation {
             mask: Mask::default(),
             color: invocation.color,
         }
+    }
+
+    /// The log directory, for what is written or read at this time.
+    ///
+    /// # Errors
+    /// There is no home directory (32).
+    pub fn log_directory_at(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
+        let directory = self.log_directory.as_ref();
+        let path = directory.map(|(path, _)| path.clone());
+        path.map(|path| LogDirectory::new(path, now))
+            .ok_or_else(refusal::homeless)
     }
 
     /// Takes in what was found in the file. One without any task has nothing else

@@ -61,6 +61,8 @@ pub struct GlobalTable {
     /// Names in the order of their lines.
     order: Vec<String>,
     strict: bool,
+    /// How many errors are variables that are not set.
+    unset_errors: usize,
     /// The size of all expanded values, in bytes.
     size: usize,
     /// Whether a value that is too large has been reported.
@@ -108,6 +110,17 @@ impl GlobalTable {
         if self.map.insert(name.to_string(), global).is_none() {
             self.order.push(name.to_string());
         }
+    }
+
+    /// How many errors were reported for variables that are not set, and the globals
+    /// that use them.
+    pub fn not_set(&self) -> (usize, Vec<String>) {
+        let used = |name: &&String| {
+            let global = self.map.get(*name);
+            global.is_some_and(|g| g.used_at.is_some() && !g.unset.is_empty())
+        };
+        let names = self.order.iter().filter(used).cloned();
+        (self.unset_errors, names.collect())
     }
 
     pub fn get(&self, name: &str) -> Option<&Global> {
@@ -295,6 +308,7 @@ impl GlobalTable {
             for (at, variable) in &global.unset {
                 let message = format!("the environment variable `{variable}` is not set");
                 let help = format!("set it, or give a default: `${{{variable}:-default}}`");
+                self.unset_errors += usize::from(global.used_at.is_some());
                 match global.used_at {
                     Some(used) => diagnostics
                         .error(*at, message)

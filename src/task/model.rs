@@ -92,6 +92,17 @@ pub struct Conditional {
     pub if_false: Option<Vec<Ix>>,
 }
 
+impl Conditional {
+    /// The tasks that run when the condition holds, or when it does not.
+    pub fn branch(&self, holds: bool) -> &[Ix] {
+        let branch = match holds {
+            true => &self.if_true,
+            false => &self.if_false,
+        };
+        branch.as_deref().unwrap_or(&[])
+    }
+}
+
 /// `success=` (or `failure=`, its opposite).
 pub struct Criterion {
     pub expr: Expr,

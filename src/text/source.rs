@@ -38,6 +38,11 @@ impl Span {
         self.start == u32::MAX
     }
 
+    /// Whether the other one begins in it.
+    pub fn contains(self, other: Span) -> bool {
+        self.file == other.file && (self.start..self.end).contains(&other.start)
+    }
+
     /// The part of this span from byte `from` to byte `to`, relative to its start.
     pub fn part(self, from: usize, to: usize) -> Span {
         Span::new(

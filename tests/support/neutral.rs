@@ -3,7 +3,8 @@
 /// The tests call the program by this path.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tasker");
 
-/// Replaces times, plan ids and the paths of the home, the program and the log.
+/// Replaces times, ids of plans and runs, and the paths of the home, the program and the
+/// log.
 pub fn neutral(text: &str, home: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -16,9 +17,36 @@ pub fn neutral(text: &str, home: &str) -> String {
             out += "plan: PLAN\n";
             continue;
         }
-        out += &without_times(&line);
+        out += &without_times(&without_run_ids(&line));
     }
     out
+}
+
+/// `20240115_143015-4711` becomes `RUN`.
+pub fn without_run_ids(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(length) = rest.chars().next().map(char::len_utf8) {
+        let word = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+        let word = word.into_iter().next().unwrap_or_default();
+        let (before, id) = (out.chars().last(), is_run_id(word));
+        let length = if id { word.len() } else { length };
+        match id && !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
+            true => out += "RUN",
+            false => out += &rest[..length],
+        }
+        rest = &rest[length..];
+    }
+    out
+}
+
+fn is_run_id(word: &str) -> bool {
+    let digits =
+        |part: &str, count| part.len() == count && part.chars().all(|c| c.is_ascii_digit());
+    let parts = word.split_once('-');
+    let time = parts.and_then(|(time, _)| time.split_once('_'));
+    let is_time = time.is_some_and(|(day, hour)| digits(day, 8) && digits(hour, 6));
+    is_time && parts.is_some_and(|(_, rest)| !rest.is_empty() && !rest.contains(['_', '-']))
 }
 
 /// `0.012 s` becomes `TIME`.

@@ -59,12 +59,14 @@ impl Engine<'_> {
             timeout: prepared.job.timeout,
         });
         self.jobs += 1;
+        // Before it starts: what it does may kill tasker.
+        self.replay.note_start(context.id, &about);
         self.runner.start(Job {
             number: self.jobs,
             deadline: self.block_deadline,
             ..prepared.job
         });
-        self.replay.note_start(context.id, &about);
+        self.replay.sync_new();
         self.jobs
     }
 

@@ -5,13 +5,14 @@ use super::engine::Engine;
 use super::numbers::{Numbers, Retries};
 use super::verdict::BranchEnd;
 use crate::outcome::Outcome;
-use crate::plan::flow::{self, Choice, Departure, FlowInput, Position};
+use crate::plan::flow::{self, Choice, Departure, FlowInput};
+use crate::plan::start::BranchEntry;
 use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::result::{Member, TaskResult};
 use crate::run::runner::Time;
-use crate::task::{Conditional, Ix};
+use crate::task::{Conditional, Ix, NextRule};
 
 impl Engine<'_> {
     /// Runs the chosen branch: the block's result, and how the branch ended.
@@ -26,24 +27,27 @@ impl Engine<'_> {
     ) -> Result<(TaskResult, BranchEnd), String> {
         let began = self.runner.now();
         let before = self.results.get(context.at.task);
-        let (known, done) = self.replay.kept_branch(before).unzip();
-        let done = done.unwrap_or_default();
-        let holds = match known {
+        let (known, done) = self.replay.kept_branch(before);
+        let entry = self.enter(context.at.task);
+        let holds = match entry.map(|entry| entry.holds).or(known) {
             Some(known) => known,
             None => self.holds_before(&conditional.condition, context)?,
         };
-        let branch = match holds {
-            true => &conditional.if_true,
-            false => &conditional.if_false,
+        let (left_out, branch) = match &entry {
+            Some(entry) => entry.split(conditional),
+            None => (&[][..], conditional.branch(holds)),
         };
-        let branch: &[Ix] = branch.as_deref().unwrap_or(&[]);
+        let begins_at = entry.map(|entry| self.workflow.tasks[entry.member].id);
         self.emit_about(context, |about| Event::Branch {
             about,
             holds,
+            begins_at,
             tasks: branch.len(),
         });
         let mut end = BranchEnd::default();
-        let mut members = Vec::new();
+        end.failed
+            .extend(left_out.iter().filter(|ix| self.had_failed(**ix)));
+        let mut members: Vec<Member> = left_out.iter().filter_map(|ix| self.member(*ix)).collect();
         for ix in branch {
             let name = self.workflow.tasks[*ix].id.to_string();
             if done.contains(&name) {
@@ -61,6 +65,23 @@ impl Engine<'_> {
         }
         let result = self.branch_result(holds, context, members, &end, began);
         Ok((result, end))
+    }
+
+    /// How the block is entered, if the run begins at one of its members.
+    fn enter(&mut self, block: Ix) -> Option<BranchEntry> {
+        let (entry, inner) = self.way.split_first()?;
+        (entry.block == block).then(|| {
+            self.way = inner;
+            *entry
+        })
+    }
+
+    /// Whether a task before the one that the run begins at has a result of an earlier
+    /// run that makes the block fail.
+    fn had_failed(&self, ix: Ix) -> bool {
+        let is_forgiven = matches!(self.workflow.tasks[ix].routing.next, NextRule::Always);
+        let failed = |result: &TaskResult| !result.success && result.outcome != Outcome::Skipped;
+        !is_forgiven && self.results.get(ix).is_some_and(failed)
     }
 
     fn member(&self, ix: Ix) -> Option<Member> {
@@ -106,9 +127,11 @@ impl Engine<'_> {
 
     /// Runs one branch task with its retries and iterations.
     fn branch_task(&mut self, ix: Ix, block: u32, inherited: &Retries, end: &mut BranchEnd) {
-        let mut at = Position::at(ix);
+        let redo = self.replay.redo;
+        let mut at = self.arrive(ix);
         loop {
             let mut stepped = self.step(at, Some(inherited));
+            self.replay.redo = redo;
             if self.is_stopping() {
                 if !stepped.seen.verdict {
                     end.failed.push(ix);
@@ -161,7 +184,7 @@ impl Engine<'_> {
             Choice::Fail => end.stopped = flow::stops_branch(task),
             Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_) => {
                 if !seen.verdict && seen.outcome.is_failure() {
-                    self.note_first_failure(ix);
+                    self.note_failure(ix);
                 }
                 let why = format!("task {} of block {block}: {why}", task.id);
                 end.departure = Some((choice, why.into()));

@@ -7,6 +7,7 @@
 use crate::outcome::Outcome;
 use crate::plan::flow::{Policy, Position};
 use crate::plan::recipe::Defaults;
+use crate::plan::start::{BranchEntry, Start};
 use crate::plan::workflow::Workflow;
 use crate::run::deadline::Deadline;
 use crate::run::evaluation::{Evaluation, EvaluationNotes, TaskContext};
@@ -21,13 +22,14 @@ use crate::task::nodeset::HostFilter;
 use crate::task::{Ix, NextRule, Task, TaskKind};
 use crate::text::condition::Expr;
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// What the command line says about the walk.
 pub struct Settings {
     pub policy: Policy,
     /// The most tasks that a run executes (SPEC §3.2).
     pub max_steps: u64,
-    pub start: Ix,
+    pub start: Start,
     /// Whether DEBUG events are wanted.
     pub debug: bool,
     /// `--limit` and `--exclude`, for every block over hosts.
@@ -45,7 +47,14 @@ pub struct Engine<'a> {
     pub(super) replay: Replay,
     pub(super) results: LatestResults,
     pub(super) path: Vec<Ix>,
-    pub(super) first_failure: Option<Ix>,
+    /// The steps that answered a failure.
+    pub(super) handlers: Vec<Ix>,
+    /// The blocks that the present step is still to enter at one of their members.
+    pub(super) way: &'a [BranchEntry],
+    /// Each failure that was not retried, in order.
+    pub(super) failures: Vec<Ix>,
+    /// The task whose failure stopped the run.
+    pub(super) stopped_at: Option<Ix>,
     /// The first signal; nothing new starts after it.
     pub(super) stopped: Option<i32>,
     pub(super) level: SignalLevel,
@@ -67,6 +76,13 @@ pub struct Engine<'a> {
     pub(super) run_outcome: &'static str,
     /// The flow reached its end or a `return`.
     pub(super) complete: bool,
+    /// The hosts of each block that `--limit` and `--exclude` left out.
+    pub(super) beyond_limit: HashMap<Ix, Vec<String>>,
+    /// The task with `on_resume=repeat` that failed when it ran again, and the exit code
+    /// of a run that stops there.
+    pub(super) repeat_failed: Option<(u32, i32)>,
+    /// The result of the next step, known from an earlier walk of the flow.
+    pub(super) remembered: Option<(Position, TaskResult)>,
 }
 
 impl<'a> Engine<'a> {
@@ -88,7 +104,10 @@ impl<'a> Engine<'a> {
             replay: Replay::default(),
             results: LatestResults::new(workflow.tasks.len()),
             path: Vec::new(),
-            first_failure: None,
+            handlers: Vec::new(),
+            way: &[],
+            failures: Vec::new(),
+            stopped_at: None,
             stopped: None,
             level: SignalLevel::None,
             signal: None,
@@ -101,6 +120,9 @@ impl<'a> Engine<'a> {
             jobs: 0,
             run_outcome: "",
             complete: false,
+            beyond_limit: HashMap::new(),
+            repeat_failed: None,
+            remembered: None,
         }
     }
 
@@ -331,7 +353,18 @@ impl<'a> Engine<'a> {
         self.emit_about(context, |about| Event::Skipped { about });
     }
 
-    pub(super) fn note_first_failure(&mut self, task: Ix) {
-        self.first_failure.get_or_insert(task);
+    pub(super) fn note_failure(&mut self, task: Ix) {
+        if !self.failures.contains(&task) {
+            self.failures.push(task);
+        }
+    }
+
+    /// The first failure that no later visit of the task has made good.
+    pub(super) fn first_lasting_failure(&self) -> Option<Ix> {
+        let is_ok = |ix: &Ix| {
+            let result = self.results.get(*ix);
+            result.is_some_and(|r| r.outcome == Outcome::Ok)
+        };
+        self.failures.iter().copied().find(|ix| !is_ok(ix))
     }
 }

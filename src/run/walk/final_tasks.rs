@@ -36,7 +36,7 @@ impl Engine<'_> {
             self.handle_signals();
             let failed = !matches!(choice, Choice::FallThrough);
             if failed {
-                self.note_first_failure(*ix);
+                self.note_failure(*ix);
             }
             if let Some(signal) = self.stopped {
                 if code == exit::OK {
@@ -86,5 +86,6 @@ impl Engine<'_> {
         let text = format!("{why} THE FINAL TASKS: did NOT run to the end: {ids}");
         self.warn("", &text);
         self.finals_left = Some(text);
+        self.replay.record_finals_cut_short();
     }
 }

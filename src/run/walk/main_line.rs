@@ -6,35 +6,47 @@ use super::step::Stepped;
 use crate::exit;
 use crate::outcome::Outcome;
 use crate::plan::flow::{self, Decision, FlowState, Position, Step};
+use crate::plan::start::{self, BranchEntry};
 use crate::run::event::Event;
+use crate::run::record::FlowStop;
+use crate::run::replay::Redo;
 use crate::run::run_end::RunEnd;
 use crate::task::Ix;
 use crate::text::diagnostic::Plural;
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
     /// Walks to the end, then runs the final tasks.
     pub fn run(mut self) -> RunEnd {
-        let (exit, last) = self.walk(self.settings.start);
+        let start = &self.settings.start;
+        let (exit, last) = self.walk(start.first, &start.way);
         let exit = self.run_deadline_task(exit);
         self.signal = self.stopped;
         let task = self.workflow.tasks[last].id;
         self.replay.record_flow(exit, self.complete, task);
-        let exit = self.run_final_tasks(exit);
+        let exit = match self.run_final_tasks(exit) {
+            // What `--finish-only` closes is never a success (SPEC §3.7).
+            exit::OK if self.replay.finish_only => exit::FAILURES,
+            exit => exit,
+        };
         if self.finals_left.is_none() {
             let kept = exit != exit::OK || !self.complete;
             self.replay.record_over(kept);
         }
+        let first_failure = self.first_lasting_failure();
         let (journal, diverged) = self.replay.into_parts();
         RunEnd {
             exit,
             last,
+            first_failure,
             path: self.path,
-            first_failure: self.first_failure,
+            handlers: self.handlers,
+            stopped_at: self.stopped_at,
             signal: self.signal,
             why: self.why,
             took: self.runner.now(),
             results: self.results,
             complete: self.complete,
+            beyond_limit: self.beyond_limit,
             finals_left: self.finals_left,
             journal,
             diverged,
@@ -42,24 +54,31 @@ impl Engine<'_> {
     }
 
     /// Follows the main line from a task to the end; the exit code and the task
-    /// that the flow ended at.
-    fn walk(&mut self, start: Ix) -> (i32, Ix) {
-        let mut at = Position::at(start);
+    /// that the flow ended at. `way` leads on from that task to a member of it.
+    fn walk(&mut self, first: Ix, way: &'a [BranchEntry]) -> (i32, Ix) {
+        let mut at = self.arrive(first);
+        let mut arrives = true;
         let mut state = FlowState {
-            in_handlers: self.workflow.is_handler(at.task),
+            in_handlers: start::begins_in_handlers(self.workflow, first, way),
             ..FlowState::default()
         };
         let mut steps = 0;
+        // What the first step enters, also where a resumed run takes it again.
+        let mut entered = way;
         loop {
             self.handle_signals();
-            if let Some(code) = self.end_before(at, &mut steps) {
+            if let Some(code) = self.end_before(arrives, &mut steps) {
                 return (code, at.task);
             }
             let turn = self.replay.turn() + 1;
+            self.way = entered;
             let stepped = self.step(at, None);
-            self.replay.redo = false;
-            if at == Position::at(at.task) && stepped.seen.outcome != Outcome::Skipped {
+            self.replay.redo = Redo::Whole;
+            if std::mem::take(&mut arrives) && stepped.seen.outcome != Outcome::Skipped {
                 self.path.push(at.task);
+                if state.in_handlers || self.workflow.is_handler(at.task) {
+                    self.handlers.push(at.task);
+                }
             }
             if self.stopped.is_some() {
                 return (self.stop_code(), at.task);
@@ -71,14 +90,17 @@ impl Engine<'_> {
             let decision = self.decide(state, at, &stepped);
             if self.is_where_it_stopped(turn, &decision) {
                 at = self.redo(at);
+                arrives = at.iteration == 1;
                 continue;
             }
+            entered = &[];
             state = decision.state;
-            self.note_failure(at.task, &stepped, &decision);
+            self.note_step(at.task, &stepped, &decision);
             self.emit_route(at.task, &decision);
             match decision.step {
                 Step::End(code) => {
                     self.complete = !stops_run(&decision);
+                    self.stopped_at = Some(at.task).filter(|_| !self.complete);
                     self.why = decision.why.into_owned();
                     return (code, at.task);
                 }
@@ -86,7 +108,8 @@ impl Engine<'_> {
                 Step::Iterate => at = self.next_iteration(at, &stepped),
                 Step::Go(to) => {
                     self.sleep(at, &stepped);
-                    at = Position::at(to);
+                    at = self.arrive(to);
+                    arrives = true;
                 }
             }
         }
@@ -94,7 +117,7 @@ impl Engine<'_> {
 
     /// The exit code if the walk ends before this step: for a signal, because
     /// nothing can start any more, or because enough tasks have run.
-    fn end_before(&mut self, at: Position, steps: &mut u64) -> Option<i32> {
+    fn end_before(&mut self, arrives: bool, steps: &mut u64) -> Option<i32> {
         if self.stopped.is_some() {
             return Some(self.stop_code());
         }
@@ -104,10 +127,11 @@ impl Engine<'_> {
         }
         if self.replay.is_at_the_end() {
             self.why = "only final tasks were to run (--finish-only)".into();
+            let code = self.code_of_closed_run();
             self.restore_the_rest();
-            return Some(exit::OK);
+            return Some(code);
         }
-        if at == Position::at(at.task) && !self.replay.is_replaying() {
+        if arrives && !self.replay.is_replaying() {
             *steps += 1;
             if *steps > self.settings.max_steps {
                 let most = Plural(self.settings.max_steps as usize, "task");
@@ -117,6 +141,15 @@ impl Engine<'_> {
             }
         }
         None
+    }
+
+    /// The exit code of a run that `--finish-only` closes: its own, or 1 without one.
+    fn code_of_closed_run(&mut self) -> i32 {
+        let flow = self.replay.recorded_flow_end();
+        let flow = flow.map(|flow| (flow.exit, flow.how == FlowStop::Reached));
+        let (code, is_complete) = flow.unwrap_or((exit::FAILURES, false));
+        self.complete = is_complete;
+        code
     }
 
     /// A failure at the moment the time is over is due to the deadline: the
@@ -138,11 +171,11 @@ impl Engine<'_> {
         flow::decide(self.workflow, policy, state, at, &stepped.seen, departure)
     }
 
-    fn note_failure(&mut self, task: Ix, stepped: &Stepped, decision: &Decision) {
+    fn note_step(&mut self, task: Ix, stepped: &Stepped, decision: &Decision) {
         let over = !matches!(decision.step, Step::Retry | Step::Iterate);
         let failed = !stepped.seen.verdict && stepped.seen.outcome.is_failure();
         if decision.failure || (over && failed) {
-            self.note_first_failure(task);
+            self.note_failure(task);
         }
     }
 
@@ -171,7 +204,9 @@ impl Engine<'_> {
 
     /// Prepares to run the task again that stopped the run.
     fn redo(&mut self, at: Position) -> Position {
-        self.replay.redo = self.workflow.tasks[at.task].is_block();
+        if self.workflow.tasks[at.task].is_block() {
+            self.replay.redo = Redo::Unfinished;
+        }
         if self.path.last() == Some(&at.task) && at.iteration == 1 {
             self.path.pop();
         }
@@ -193,7 +228,7 @@ impl Engine<'_> {
         let missed = self.missed.take();
         let why = std::mem::take(&mut self.why);
         self.in_reserve = true;
-        self.walk(to);
+        self.walk(to, &[]);
         self.replay = replay;
         self.replay.unmute();
         self.missed = missed;

@@ -13,6 +13,7 @@
 //! | `parallel` | parallel blocks: which subtask starts when; waves |
 //! | `conditional` | conditional blocks |
 //! | `step` | one attempt of one task of any kind |
+//! | `on_resume` | what a resumed run begins with: earlier results, repeated tasks |
 //! | `repeat` | the next attempt or iteration, and the pause before it |
 //! | `main_line` | from task to task, to the end; the deadline task |
 //! | `final_tasks` | the final tasks |
@@ -28,11 +29,14 @@ pub mod main_line;
 #[cfg(test)]
 mod model;
 pub mod numbers;
+pub mod on_resume;
 pub mod parallel;
 pub mod recording;
 pub mod repeat;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod start_tests;
 pub mod step;
 pub mod subtasks;
 pub mod verdict;

@@ -180,10 +180,10 @@ fn branches_route_out_of_their_block() {
 }
 
 /// xorshift with a fixed seed.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -483,7 +483,7 @@ fn fail_fast_and_waves_hold_in_every_block() {
 }
 
 /// A random, well-formed workflow: commands with every kind of route.
-fn random_workflow(random: &mut Random) -> String {
+pub(super) fn random_workflow(random: &mut Random) -> String {
     let count = 3 + random.below(8);
     let ids: Vec<u64> = (0..count).map(|i| i * (1 + random.below(3)) + i).collect();
     let mut ids: Vec<u64> = ids
@@ -544,7 +544,7 @@ fn called_unreachable(workflow: &Workflow) -> Vec<u32> {
 }
 
 /// The ids of all steps that the flow took and of all commands that were started.
-fn ids_that_ran(workflow: &Workflow, seen: &Observed) -> Vec<u32> {
+pub(super) fn ids_that_ran(workflow: &Workflow, seen: &Observed) -> Vec<u32> {
     let steps = seen.end.path.iter().map(|ix| workflow.tasks[*ix].id);
     let words = seen.starts.iter().map(|(words, _)| words.as_str());
     let started = words.filter_map(|w| w.strip_prefix("job ")?.parse().ok());

@@ -19,6 +19,7 @@ use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::job;
+use crate::run::replay::Redo;
 use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
@@ -43,21 +44,15 @@ impl Engine<'_> {
         let began = self.runner.now();
         let limits = self.block_limits(parallel, context)?;
         if let Some(result) = self.replayed_block(parallel, context) {
+            if let Members::Hosts { set, .. } = &parallel.members {
+                self.note_beyond_limit(set, context);
+            }
             return Ok(result);
         }
         self.replay.unmute();
         let mut subtasks = self.subtasks(parallel, context)?;
         self.keep_what_succeeded(context, &mut subtasks);
-        let waves = waves::divide(&limits.waves, subtasks.len());
-        let (total, at_once) = (subtasks.len(), limits.at_once.min(subtasks.len()));
-        self.emit_about(context, |about| Event::Block {
-            about,
-            total,
-            at_once,
-        });
-        let kept = subtasks.iter().filter(|s| s.kept).count();
-        let title = self.title(context);
-        self.replay.note_block(context.id, total, kept, &title);
+        self.report_block(&limits, context, &subtasks);
         self.block_deadline = limits.timeout.map(|t| began + t);
         let over_hosts = matches!(parallel.members, Members::Hosts { .. });
         let turn = self.replay.turn();
@@ -69,10 +64,14 @@ impl Engine<'_> {
             &numbers.retries,
             subtasks,
         );
+        let anew = self.replay.redo == Redo::InNewWaves;
+        let lined_up = block.line_up(anew);
+        let waves = waves::divide(&block.limits.waves, lined_up);
         let last = waves.len().saturating_sub(1);
         for (number, wave) in waves.into_iter().enumerate() {
             self.run_wave(&mut block, wave.clone());
-            let passed = block.passed_before(&wave) && self.replay.redo;
+            let redo = matches!(self.replay.redo, Redo::Unfinished | Redo::Remembered);
+            let passed = block.passed_before(&wave) && redo;
             if number < last && block.halted.is_none() && !passed {
                 self.between_waves(&mut block, parallel.wave_check, wave);
             }
@@ -83,6 +82,32 @@ impl Engine<'_> {
             self.miss_deadline(&context.label, cause);
         }
         Ok(self.block_result(block, context, began))
+    }
+
+    /// Reports that the block begins, or that it begins again and what of it runs.
+    fn report_block(&mut self, limits: &BlockLimits, context: &TaskContext, all: &[Subtask]) {
+        let (total, at_once) = (all.len(), limits.at_once.min(all.len()));
+        let names = |had_ended: bool| {
+            let chosen = all.iter().filter(|s| s.result.is_some() == had_ended);
+            chosen.map(|s| s.name.as_str()).collect::<Vec<&str>>()
+        };
+        let kept = names(true);
+        let open = if kept.is_empty() {
+            Vec::new()
+        } else {
+            names(false)
+        };
+        let title = self.title(context);
+        let about = context.about(&title);
+        self.emit(Event::Block {
+            about,
+            total,
+            at_once,
+            kept: &kept,
+            open: &open,
+        });
+        let kept = all.iter().filter(|s| s.kept).count();
+        self.replay.note_block(context.id, total, kept, &title);
     }
 
     fn block_limits(
@@ -143,7 +168,15 @@ impl Engine<'_> {
             };
             Subtask::new(host, context)
         };
-        let hosts = self.hosts(set, context)?;
+        let before = self.results.get(context.at.task);
+        let hosts = match self.replay.hosts_begun_with(before) {
+            Some(hosts) => {
+                self.note_beyond_limit(set, context);
+                hosts
+            }
+            None => self.hosts(set, context)?,
+        };
+        self.replay.record_hosts(&hosts);
         if !hosts.is_empty() {
             let recipe = &self.workflow.recipes[context.at.task];
             self.evaluate(context, |values| {
@@ -169,9 +202,27 @@ impl Engine<'_> {
         if expanded.hosts.is_empty() {
             self.warn(&context.label, "the set of hosts is empty; nothing is run");
         }
-        let mut hosts = expanded.hosts;
-        hosts.retain(|host| self.settings.selection.allows(host));
-        Ok(hosts)
+        Ok(self.select_hosts(context.at.task, expanded.hosts))
+    }
+
+    /// Those within `--limit` and `--exclude`. The others are noted.
+    fn select_hosts(&mut self, block: Ix, hosts: Vec<String>) -> Vec<String> {
+        let selection = &self.settings.selection;
+        let allowed = |host: &String| selection.allows(host);
+        let (hosts, beyond) = hosts.into_iter().partition(allowed);
+        self.beyond_limit.insert(block, beyond);
+        hosts
+    }
+
+    /// Notes the hosts that were left out of a block whose hosts the journal has. It does
+    /// not have the others.
+    fn note_beyond_limit(&mut self, set: &Template, context: &TaskContext) {
+        let text = self.evaluate_quietly(context, |values| required::fill(set, values));
+        let text = text.unwrap_or_default();
+        let expanded = nodeset::expand(&String::from_utf8_lossy(&text), &self.workflow.directory);
+        if let Ok(expanded) = expanded {
+            self.select_hosts(context.at.task, expanded.hosts);
+        }
     }
 
     /// Gives their results to the subtasks that need not run again.
@@ -196,8 +247,7 @@ impl Engine<'_> {
 
     /// Runs the subtasks of one wave until each has ended or none can start.
     fn run_wave(&mut self, block: &mut ParallelRun, wave: Range<usize>) {
-        let open = |index: &usize| block.subtasks[*index].result.is_none();
-        let mut fresh: VecDeque<usize> = wave.filter(open).collect();
+        let mut fresh: VecDeque<usize> = block.open_in(wave).collect();
         loop {
             if self.is_blocked() {
                 block.halt(self.stop_cause(), -1);

@@ -67,7 +67,7 @@ impl Engine<'_> {
         })
     }
 
-    fn emit_restored(&mut self, context: &TaskContext, result: &TaskResult) {
+    pub(super) fn emit_restored(&mut self, context: &TaskContext, result: &TaskResult) {
         let title = self.title(context);
         let about = context.about(&title);
         // Emitted even while the replay is muted.

@@ -4,6 +4,8 @@
 use super::engine::{Engine, Settings};
 use crate::outcome::Outcome;
 use crate::plan::flow::Policy;
+use crate::plan::start::Start;
+use crate::plan::workflow::Workflow;
 use crate::plan::workflow::tests::{defaults, workflow};
 use crate::run::deadline::Deadline;
 use crate::run::event::Event;
@@ -35,6 +37,16 @@ pub fn run_until(
     text: &str,
     script: &dyn Fn(&str, usize) -> (CommandEnd, Duration),
 ) -> Observed {
+    let adjust = |_: &Workflow, settings: &mut Settings| settings.deadline = deadline;
+    run_adjusted(adjust, text, script)
+}
+
+/// The same with other settings than the default.
+pub fn run_adjusted(
+    adjust: impl FnOnce(&Workflow, &mut Settings),
+    text: &str,
+    script: &dyn Fn(&str, usize) -> (CommandEnd, Duration),
+) -> Observed {
     let workflow = workflow(text);
     let mut starts: Vec<(String, Time)> = Vec::new();
     let mut reported = Vec::new();
@@ -58,15 +70,15 @@ pub fn run_until(
         }
         _ => {}
     };
-    let start = workflow.first().unwrap_or(0);
-    let settings = Settings {
+    let mut settings = Settings {
         policy: Policy::default(),
         max_steps: 1000,
-        start,
+        start: Start::main_line(workflow.first().unwrap_or(0)),
         debug: false,
         selection: HostFilter::default(),
-        deadline,
+        deadline: None,
     };
+    adjust(&workflow, &mut settings);
     let (defaults, common) = (defaults(), JobEnvironment::new("test", Default::default()));
     let end = Engine::new(
         &workflow,

@@ -29,6 +29,8 @@ struct Performed {
     result: TaskResult,
     /// It could not be started at all, so no criterion can make it succeed.
     refused: bool,
+    /// It ran when the flow was walked before, which has been reported.
+    is_remembered: bool,
     branch: BranchEnd,
 }
 
@@ -36,6 +38,7 @@ impl Engine<'_> {
     /// Runs the task once and evaluates what the flow needs to know. `inherited`
     /// are the retries of its block.
     pub(super) fn step(&mut self, at: Position, inherited: Option<&Retries>) -> Stepped {
+        self.catch_up(at.task);
         let context = self.context(at);
         let task = self.task(&context);
         let wanted = match at == Position::at(at.task) {
@@ -62,8 +65,13 @@ impl Engine<'_> {
         let Performed {
             result,
             refused,
+            is_remembered,
             branch,
         } = performed;
+        if self.replay.has_recorded(turn) {
+            // A conditional that had ended: its last member was not the last to report.
+            self.replay.mute();
+        }
         self.judge(&context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let ends_loop = self.loop_break(&context, judged);
@@ -76,7 +84,8 @@ impl Engine<'_> {
             (true, false) => self.verdict(&context, &branch),
         };
         let seen = self.seen(&context, &numbers, ends_loop, verdict);
-        if let Some(result) = self.results.get(at.task).cloned() {
+        let result = self.results.get(at.task).cloned();
+        if let Some(result) = result.filter(|_| !is_remembered) {
             self.emit_result(&context, &result);
         }
         self.record_step(turn, &context, refused);
@@ -141,9 +150,8 @@ impl Engine<'_> {
                     result.took = took;
                 }
                 return Performed {
-                    result,
-                    refused: false,
                     branch,
+                    ..Performed::ran(result)
                 };
             }
         };
@@ -163,6 +171,13 @@ impl Engine<'_> {
         if let Some((result, refused)) = self.replayed_task(context) {
             return Some(Performed {
                 refused,
+                ..Performed::ran(result)
+            });
+        }
+        if let Some((_, result)) = self.remembered.take_if(|(at, _)| *at == context.at) {
+            self.emit_restored(context, &result);
+            return Some(Performed {
+                is_remembered: true,
                 ..Performed::ran(result)
             });
         }
@@ -260,6 +275,7 @@ impl Performed {
         Performed {
             result,
             refused: false,
+            is_remembered: false,
             branch: BranchEnd::default(),
         }
     }

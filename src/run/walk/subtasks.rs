@@ -55,6 +55,8 @@ pub struct ParallelRun<'w> {
     pub limits: BlockLimits,
     pub retries: &'w Retries,
     pub subtasks: Vec<Subtask>,
+    /// The subtasks that the waves divide, in the order in which they start.
+    line: Vec<usize>,
     pub running: HashMap<u64, RunningSubtask>,
     /// Subtasks that wait for their next attempt, and when it is due.
     retrying: BinaryHeap<Reverse<(Time, usize)>>,
@@ -119,6 +121,7 @@ impl<'w> ParallelRun<'w> {
             limits,
             retries,
             subtasks,
+            line: Vec::new(),
             running: HashMap::new(),
             retrying: BinaryHeap::new(),
             sleeping: BinaryHeap::new(),
@@ -248,19 +251,36 @@ impl<'w> ParallelRun<'w> {
 
     // Waves.
 
+    /// Lines the subtasks up for the waves, or if `anew` only those that had not ended
+    /// before; how many they are.
+    pub fn line_up(&mut self, anew: bool) -> usize {
+        let subtasks = self.subtasks.iter().enumerate();
+        let waits = subtasks.filter(|(_, s)| !anew || s.result.is_none());
+        self.line = waits.map(|(index, _)| index).collect();
+        self.line.len()
+    }
+
+    /// The subtasks of the wave that have not ended.
+    pub fn open_in(&self, wave: Range<usize>) -> impl Iterator<Item = usize> {
+        let line = self.line[wave].iter().copied();
+        line.filter(|index| self.subtasks[*index].result.is_none())
+    }
+
     /// Whether all of the wave and something after it had ended before, so that
     /// its check had passed.
     pub fn passed_before(&self, wave: &Range<usize>) -> bool {
-        self.subtasks[wave.clone()].iter().all(|s| s.kept)
-            && self.subtasks[wave.end..].iter().any(|s| s.kept)
+        let kept = |index: &usize| self.subtasks[*index].kept;
+        self.line[wave.clone()].iter().all(kept) && self.line[wave.end..].iter().any(kept)
     }
 
     /// Whether the wave had something to do and nothing of it succeeded. With
     /// `fail_fast=` this stops only the first wave (SPEC §3.5).
     pub fn stops_after(&self, wave: &Range<usize>) -> bool {
         let applies = wave.start == 0 || self.limits.fail_fast.is_none();
-        let results = self.subtasks[wave.clone()].iter();
-        let mut outcomes = results.filter_map(|s| s.result.as_ref().map(|r| r.outcome));
+        let wave = self.line[wave.clone()]
+            .iter()
+            .map(|index| &self.subtasks[*index]);
+        let mut outcomes = wave.filter_map(|s| s.result.as_ref().map(|r| r.outcome));
         let worked = outcomes.clone().any(|o| o != Outcome::Skipped);
         applies && worked && !outcomes.any(|o| o == Outcome::Ok)
     }

@@ -94,11 +94,12 @@ impl Engine<'_> {
     }
 
     /// Whether nothing can start any more: the journal cannot be written or belongs
-    /// to another run, or the deadline leaves no time.
+    /// to another run, a task that had to run again failed, or the deadline leaves no
+    /// time.
     pub(super) fn is_blocked(&self) -> bool {
         let replay = &self.replay;
         let blocked = replay.is_broken() || replay.has_diverged() || self.missed.is_some();
-        blocked && !self.in_finals
+        (blocked || self.repeat_failed.is_some()) && !self.in_finals
     }
 
     /// Whether a signal or anything else keeps the next task from starting.
@@ -116,6 +117,8 @@ impl Engine<'_> {
             "the journal belongs to another run".into()
         } else if self.replay.is_broken() {
             "the journal cannot be written".into()
+        } else if let Some((id, _)) = self.repeat_failed {
+            format!("task {id} failed, which had to run again (on_resume=repeat)")
         } else {
             self.missed.clone().unwrap_or_default()
         }
@@ -129,6 +132,8 @@ impl Engine<'_> {
             exit::POSITION
         } else if self.replay.is_broken() {
             exit::LOG_DIR
+        } else if let Some((_, code)) = self.repeat_failed {
+            code
         } else {
             exit::DEADLINE
         }

@@ -1,0 +1,69 @@
+//! The number of a run (SPEC §6.4): it counts up in the log directory, so that which of
+//! two runs is newer depends on no clock.
+#![forbid(unsafe_code)]
+
+use super::log_directory::LogDirectory;
+use crate::run::journal;
+use crate::text::diagnostic::cannot;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+/// How long the lock of the file is waited for. It is held for a moment only, so that
+/// someone else holds it then; without it two runs can get the same number, and the
+/// time they began decides.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl LogDirectory {
+    /// The number of a run that begins now, and the file that keeps it: it must reach the
+    /// disk no later than the run's journal.
+    ///
+    /// # Errors
+    /// `cannot write ... PATH: REASON`.
+    pub fn next_run_number(&self) -> io::Result<(u64, File)> {
+        let path = self.path().join("state/number");
+        let failed = cannot("write", &path);
+        let options = &mut OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut open = || options.mode(0o600).open(&path);
+        // Its directory usually exists.
+        let opened = open().or_else(|_| self.create("state").and_then(|_| open()));
+        let mut file = opened.map_err(&failed)?;
+        wait_for_lock(&file).map_err(&failed)?;
+        let mut text = String::new();
+        // What cannot be read is no number.
+        let _ = (&mut file).take(100).read_to_string(&mut text);
+        let last = match text.trim_end().parse() {
+            Ok(last) => last,
+            Err(_) => self.highest_run_number(),
+        };
+        let number: u64 = u64::saturating_add(last, 1);
+        file.write_all_at(format!("{number:020}\n").as_bytes(), 0)
+            .and_then(|()| file.unlock())
+            .map_err(&failed)?;
+        Ok((number, file))
+    }
+
+    /// For a log directory that has no such file, or a damaged one.
+    fn highest_run_number(&self) -> u64 {
+        let journals = self.journals();
+        let numbers = journals
+            .iter()
+            .filter_map(|path| journal::header(path).ok());
+        let numbers = numbers.map(|header| header.number);
+        numbers.chain(self.newest_run_of_all()).max().unwrap_or(0)
+    }
+}
+
+fn wait_for_lock(file: &File) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+}

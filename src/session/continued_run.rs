@@ -1,0 +1,393 @@
+//! From the command line to a checked workflow and, where it asks for one, the earlier
+//! run that it goes on with (SPEC §6.4). Nothing has begun when this refuses.
+#![forbid(unsafe_code)]
+
+use crate::cli::invocation::{Mode, Typed};
+use crate::exit;
+use crate::run::capture::Spool;
+use crate::run::header::Header;
+use crate::run::journal::{Continuation, Journal};
+use crate::run::record::JournalError;
+use crate::run::sys;
+use crate::session::choice::Wanted;
+use crate::session::command_line;
+use crate::session::earlier_runs::{EarlierRun, EarlierRuns};
+use crate::session::identity::named_path;
+use crate::session::instance::{self, InstanceLocks};
+use crate::session::load::{self, Loaded, Rejected};
+use crate::session::prepared::{ContinuedRun, Earlier, Prepared, Way};
+use crate::session::recovery;
+use crate::session::refusal::Refusal;
+use crate::session::surroundings::{self, Surroundings};
+use crate::session::{journal_header, scope};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+/// Loads a task file, and finds the run to go on with.
+///
+/// # Errors
+/// The file cannot be run, or the run cannot be continued.
+pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Prepared, Box<Rejected>> {
+    let first = load::load(path, typed);
+    let invocation = match &first {
+        Ok(loaded) => &loaded.invocation,
+        Err(rejected) => &rejected.invocation,
+    };
+    // A rehearsal and a mere check of the file need no earlier run.
+    let needs_none = invocation.mode() == Mode::Rehearse || invocation.validate_only;
+    let wanted = Wanted::by(invocation).filter(|_| !needs_none);
+    let Some(wanted) = wanted else {
+        return first.map(Prepared::fresh);
+    };
+    if path == "-" {
+        let option = wanted.option();
+        let why = format!("{option}: a run from standard input cannot be resumed");
+        return Err(refused(first, Refusal::new(exit::USAGE, why)));
+    }
+    let search = Search {
+        path,
+        typed,
+        wanted,
+    };
+    search.load(first)
+}
+
+/// The refusal, with what is known of the file. A mistake in the file comes first.
+fn refused(first: Result<Loaded, Box<Rejected>>, refusal: Refusal) -> Box<Rejected> {
+    match first {
+        Ok(loaded) => Box::new(Rejected::for_reason(loaded, refusal)),
+        Err(rejected) if !rejected.not_set.is_empty() => Box::new(rejected.replaced(refusal)),
+        Err(rejected) => rejected,
+    }
+}
+
+/// The search for the run.
+struct Search<'a> {
+    path: &'a OsStr,
+    typed: &'a [Typed],
+    wanted: Wanted,
+}
+
+impl Search<'_> {
+    /// Chooses a run, and continues it. With `--auto-recovery` it begins afresh if there
+    /// is none that can be continued.
+    fn load(&self, first: Result<Loaded, Box<Rejected>>) -> Result<Prepared, Box<Rejected>> {
+        let mut earlier = Earlier::default();
+        let is_named = self.wanted.run().is_some();
+        match &first {
+            // A named run is of another work if its globals are others.
+            Ok(loaded) if !is_named => match take_locks(loaded, &mut earlier) {
+                Ok(()) if earlier.is_left_to_another => {
+                    return first.map(|loaded| Prepared { loaded, earlier });
+                }
+                Ok(()) => {}
+                Err(refusal) => return Err(refused(first, refusal)),
+            },
+            // What is missing may be in the journal: `--set`, `--type`, the environment.
+            Err(rejected) if rejected.identity.is_none() => return first.map(Prepared::fresh),
+            Ok(_) | Err(_) => {}
+        }
+        let chosen = match self.choose_in_time(&first, &mut earlier) {
+            Ok(_) if earlier.is_left_to_another => {
+                return first.map(|loaded| Prepared { loaded, earlier });
+            }
+            Ok(chosen) => chosen,
+            Err(refusal) => return Err(refused(first, with_notes(refusal, &earlier.warnings))),
+        };
+        match (chosen, &self.wanted) {
+            (None, _) => first.map(|loaded| Prepared { loaded, earlier }),
+            (Some(run), Wanted::AutoRecovery) => self.recover(run, first?, earlier),
+            (Some(run), _) => self.go_on(run, first, earlier),
+        }
+    }
+
+    /// The run that is meant. A live run of the work is waited for, or leaves nothing to
+    /// do, as the options for locks say: not every run takes a lock.
+    fn choose_in_time(
+        &self,
+        first: &Result<Loaded, Box<Rejected>>,
+        earlier: &mut Earlier,
+    ) -> Result<Option<EarlierRun>, Refusal> {
+        let invocation = first.as_ref().map(|loaded| &loaded.invocation).ok();
+        let invocation = invocation.filter(|i| i.mode() == Mode::Run);
+        let patience = invocation.and_then(|i| i.lock_wait).unwrap_or_default();
+        let began = Instant::now();
+        loop {
+            match self.choose(first, earlier) {
+                Err(refusal) if refusal.code == exit::ACTIVE => {
+                    if began.elapsed() < patience {
+                        std::thread::sleep(instance::RETRY);
+                    } else if invocation.is_some_and(|i| i.lock_skip) {
+                        earlier.is_left_to_another = true;
+                        return Ok(None);
+                    } else {
+                        return Err(refusal);
+                    }
+                }
+                chosen => return chosen,
+            }
+        }
+    }
+
+    /// The run that is meant.
+    fn choose(
+        &self,
+        first: &Result<Loaded, Box<Rejected>>,
+        earlier: &mut Earlier,
+    ) -> Result<Option<EarlierRun>, Refusal> {
+        let (validation, identity) = match first {
+            Ok(loaded) => (&loaded.validation, Some(&loaded.identity)),
+            Err(bad) => (&bad.validation, bad.identity.as_ref()),
+        };
+        let Some(identity) = identity else {
+            return Ok(None);
+        };
+        let log_dir = validation.log_directory_at(SystemTime::now())?;
+        let mut runs = EarlierRuns::of_file(&log_dir, &identity.file.to_string_lossy());
+        earlier.warnings = std::mem::take(&mut runs.warnings);
+        let run = self.wanted.choose(&runs, identity, &validation.name)?;
+        let index = run.and_then(|run| runs.runs.iter().position(|r| std::ptr::eq(r, run)));
+        Ok(index.map(|index| runs.runs.swap_remove(index)))
+    }
+
+    /// `--auto-recovery`: continues the run, or begins afresh and says why.
+    fn recover(
+        &self,
+        run: EarlierRun,
+        loaded: Loaded,
+        earlier: Earlier,
+    ) -> Result<Prepared, Box<Rejected>> {
+        let Earlier {
+            locks, warnings, ..
+        } = earlier;
+        let (because, locks) = match self.why_afresh(&run, &loaded) {
+            Some(why) => (why, locks),
+            None => {
+                let earlier = Earlier {
+                    warnings: warnings.clone(),
+                    ..Earlier::default()
+                };
+                match self.go_on(run, Ok(loaded), earlier) {
+                    Ok(mut prepared) => {
+                        prepared.earlier.locks = locks;
+                        return Ok(prepared);
+                    }
+                    Err(rejected) => (rejected.refusal.why, locks),
+                }
+            }
+        };
+        // What surrounded the run has been left again.
+        let loaded = load::load(self.path, self.typed)?;
+        let earlier = Earlier {
+            locks,
+            warnings,
+            fresh_because: Some(because),
+            ..Earlier::default()
+        };
+        Ok(Prepared { loaded, earlier })
+    }
+
+    /// Why `--auto-recovery` does not continue the newest run of the work.
+    fn why_afresh(&self, run: &EarlierRun, loaded: &Loaded) -> Option<String> {
+        let id = &run.header.run_id;
+        let work = loaded.identity.work.as_deref().unwrap_or_default();
+        let log_dir = loaded.log_directory(SystemTime::now()).ok()?;
+        let newest = log_dir.newest_run(work);
+        if newest.is_some_and(|number| number > run.header.number) {
+            return Some(format!("a run after {id} has ended well"));
+        }
+        if run.is_finished() {
+            return Some(format!("run {id} reached its end"));
+        }
+        let selection = match scope::selection(loaded) {
+            Ok(selection) => selection,
+            Err(refusal) => return Some(refusal.why),
+        };
+        let start = loaded.invocation.start_from.as_deref();
+        let start = start.and_then(|word| loaded.workflow.find(word));
+        let start = start.map(|ix| loaded.workflow.tasks[ix].id);
+        let limit = journal_header::limit_word(&selection);
+        let exclude = journal_header::exclude_word(&selection);
+        let differs = !run.begins_like(start, &limit, &exclude);
+        differs.then(|| {
+            format!("run {id} had another --limit, --exclude, --start-from or --resume-at")
+        })
+    }
+
+    /// Enters the run's surroundings, loads the file again if that makes a difference,
+    /// and takes the journal.
+    fn go_on(
+        &self,
+        run: EarlierRun,
+        first: Result<Loaded, Box<Rejected>>,
+        mut earlier: Earlier,
+    ) -> Result<Prepared, Box<Rejected>> {
+        // Before the directory is another one.
+        let absolute = named_path(Path::new(self.path));
+        let typed = surroundings::options_of(&run.header, self.typed);
+        let mut entered = match Surroundings::enter(&run.header) {
+            Ok(entered) => entered,
+            Err(why) => return Err(refused(first, Refusal::new(exit::POSITION, why))),
+        };
+        let path = match entered.is_elsewhere() {
+            true => absolute.as_os_str(),
+            false => self.path,
+        };
+        let is_same = !entered.differ() && typed.len() == self.typed.len();
+        let loaded = match first {
+            Ok(loaded) if is_same => Ok(loaded),
+            _ => load::load(path, &typed),
+        };
+        let loaded = match loaded {
+            Ok(loaded)
+                if entered.unset_new(&run.header, &command_line::used_variables(&loaded)) =>
+            {
+                load::load(path, &typed)
+            }
+            loaded => loaded,
+        };
+        let loaded = loaded.map_err(|rejected| lacks_secret(&run.header, rejected));
+        let taken = loaded.and_then(|loaded| {
+            let locked = match self.wanted.run() {
+                Some(_) => take_locks(&loaded, &mut earlier),
+                None => Ok(()),
+            };
+            match locked.and_then(|()| self.take(run, &loaded)) {
+                Ok(taken) => Ok((loaded, taken)),
+                Err(refusal) => Err(Box::new(Rejected::for_reason(loaded, refusal))),
+            }
+        });
+        match taken {
+            Ok((loaded, run)) => {
+                let (id, machine) = (&run.header.run_id, &run.header.machine);
+                if *machine != sys::own_name() {
+                    let warning = format!("run {id} was on another machine, {machine}");
+                    earlier.warnings.push(warning);
+                }
+                earlier.run = Some(run);
+                Ok(Prepared { loaded, earlier })
+            }
+            // A call that refuses, and one that begins afresh, are where they began.
+            Err(rejected) => match entered.leave() {
+                Ok(()) => Err(rejected),
+                Err(why) => Err(Box::new(Rejected {
+                    refusal: Refusal::new(exit::POSITION, why),
+                    ..*rejected
+                })),
+            },
+        }
+    }
+
+    /// Takes the run's journal, if the run can be continued with this file and these
+    /// options.
+    fn take(&self, run: EarlierRun, loaded: &Loaded) -> Result<ContinuedRun, Refusal> {
+        let id = &run.header.run_id;
+        let way = self.way(&run, loaded);
+        let stopped_at = run.snapshot.flow.as_ref().map(|flow| flow.task);
+        let is_resumed = matches!(way, Way::Same(_));
+        journal_header::check(&run.header, loaded, is_resumed, stopped_at)?;
+        let log_dir = loaded.log_directory(SystemTime::now())?;
+        let spool = Spool::new(log_dir.private(id));
+        let secrets = loaded.mask().named_secrets();
+        let journal = match loaded.invocation.mode() {
+            Mode::Run => Journal::open(&run.path, secrets, &spool),
+            _ => Journal::look(&run.path, secrets, &spool),
+        };
+        let journal = journal.map_err(|problem| explain(id, &problem))?;
+        if journal.recorded.misses_outputs() {
+            let why = "an output that it keeps in a file is missing or has changed";
+            return Err(explain(id, &JournalError::Unusable(why.into())));
+        }
+        if way == Way::Same(Continuation::FinishOnly) && journal.recorded.is_over() {
+            let why = format!("the final tasks of run {id} have already run");
+            return Err(Refusal::new(exit::POSITION, why));
+        }
+        let taken = ContinuedRun {
+            in_flight: run.in_flight(),
+            path: run.path,
+            header: run.header,
+            way,
+            journal,
+        };
+        match &self.wanted {
+            // No one is there to see that it would go on in vain, night after night.
+            Wanted::AutoRecovery => recovery::check_use(loaded, &taken).map(|()| taken),
+            _ => Ok(taken),
+        }
+    }
+
+    fn way(&self, run: &EarlierRun, loaded: &Loaded) -> Way {
+        match &self.wanted {
+            Wanted::ResumeAt { task, .. } => Way::At(task.clone()),
+            _ if loaded.invocation.finish_only => Way::Same(Continuation::FinishOnly),
+            _ if run.kept_going() => Way::Same(Continuation::Rewalk),
+            _ => Way::Same(Continuation::Resume),
+        }
+    }
+}
+
+/// Why the journal cannot be used.
+fn explain(id: &str, problem: &JournalError) -> Refusal {
+    let (code, why) = match problem {
+        JournalError::Active => (
+            exit::ACTIVE,
+            format!("run {id} is still active; wait until it ends"),
+        ),
+        JournalError::Empty => (exit::POSITION, format!("run {id} had not begun")),
+        JournalError::Unusable(why) => (
+            exit::POSITION,
+            format!("the journal of run {id} cannot be used: {why}; a fresh run does not need it"),
+        ),
+    };
+    Refusal::new(code, why)
+}
+
+/// The refusal, with what was ignored on the way to it: that can be the run that is
+/// meant.
+fn with_notes(refusal: Refusal, warnings: &[String]) -> Refusal {
+    let notes = warnings.iter().map(|w| format!("tasker: warning: {w}\n"));
+    let detail = format!("{}{}", refusal.detail, notes.collect::<String>());
+    Refusal {
+        detail: detail.into(),
+        ..refusal
+    }
+}
+
+/// The rejection of a file whose secrets are not set: they are not in the journal.
+fn lacks_secret(header: &Header, rejected: Box<Rejected>) -> Box<Rejected> {
+    let globals = rejected.identity.as_ref().map(|i| i.globals.as_slice());
+    let is_here = |name: &str| globals.is_none_or(|g| g.iter().any(|(n, _)| n == name));
+    let secrets = header.globals.iter().filter(|(_, hash)| hash == "-");
+    let not_given = secrets.map(|(name, _)| name).find(|name| !is_here(name));
+    let what = match not_given {
+        Some(name) => format!("the secret {name} is not set now (--set {name}=...)"),
+        None if rejected.not_set.is_empty() => return rejected,
+        None => {
+            let names = rejected.not_set.join(", ");
+            format!("{names} cannot be expanded, and a journal keeps no secret")
+        }
+    };
+    let findings = rejected.refusal.findings.clone();
+    let why = format!("run {} cannot be continued: {what}", header.run_id);
+    Box::new(rejected.replaced(Refusal {
+        findings,
+        ..Refusal::new(exit::POSITION, why)
+    }))
+}
+
+/// Takes the locks of a call that is to run something, before the run is chosen that it
+/// continues. Until there is a pool, a signal ends tasker like any program.
+fn take_locks(loaded: &Loaded, earlier: &mut Earlier) -> Result<(), Refusal> {
+    if loaded.invocation.mode() != Mode::Run {
+        return Ok(());
+    }
+    let log_dir = loaded.log_directory(SystemTime::now())?;
+    let mut sleep = |time| {
+        std::thread::sleep(time);
+        Ok(())
+    };
+    earlier.locks = InstanceLocks::take(loaded, &log_dir, &mut sleep)?;
+    earlier.is_left_to_another = earlier.locks.is_none();
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What a call has before it begins: a checked workflow and, where it asks for one, the
+//! earlier run that it goes on with (SPEC §6.4).
+#![forbid(unsafe_code)]
+
+use crate::run::header::Header;
+use crate::run::journal::{Continuation, Journal};
+use crate::session::instance::InstanceLocks;
+use crate::session::load::Loaded;
+use std::path::PathBuf;
+
+/// An earlier run that this call goes on with.
+pub struct ContinuedRun {
+    pub path: PathBuf,
+    pub header: Header,
+    pub way: Way,
+    /// Its journal, locked if this call is to run something, else only read.
+    pub journal: Journal,
+    /// The commands that ran when tasker died: the task's id, and as `10 on web03`.
+    pub in_flight: Vec<(u32, String)>,
+}
+
+/// How a run is continued.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// In its own journal.
+    Same(Continuation),
+    /// As a new run that begins at this task.
+    At(String),
+}
+
+/// What a call works with.
+pub struct Prepared {
+    pub loaded: Loaded,
+    pub earlier: Earlier,
+}
+
+/// What is known of earlier runs.
+#[derive(Default)]
+pub struct Earlier {
+    /// The one that is continued.
+    pub run: Option<ContinuedRun>,
+    /// The locks that were taken before it was chosen.
+    pub locks: Option<InstanceLocks>,
+    /// Another instance is active, and this one ends quietly.
+    pub is_left_to_another: bool,
+    /// What is to be said, for the console and the log.
+    pub warnings: Vec<String>,
+    /// Why `--auto-recovery` begins afresh.
+    pub fresh_because: Option<String>,
+}
+
+impl Prepared {
+    /// Without an earlier run.
+    pub fn fresh(loaded: Loaded) -> Prepared {
+        Prepared {
+            loaded,
+            earlier: Earlier::default(),
+        }
+    }
+}
