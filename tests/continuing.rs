@@ -1090,6 +1090,73 @@ fn the_hosts_that_failed_make_up_for_the_night() {
     assert_eq!(sorted(&sandbox), "1 10-h1 10-h2 10-h3 10-h4");
 }
 
+/// Hosts that were ok in one block and are those of the next are undone there.
+#[test]
+fn a_limited_run_leaves_a_run_whose_hosts_have_not_come_to_the_next_block() {
+    let sandbox = Sandbox::new();
+    let text = block(10, "h[1-3]", "test -e fine -o @hostname@ != h2")
+        + &block(20, "@10_ok_hosts@", "true")
+        + &block(30, "@20_ok_hosts@", "true");
+    assert_eq!(sandbox.run(&text, &[]).code, 10);
+    sandbox.file("fine", "");
+    let night = runs(&sandbox);
+    in_order(&sandbox);
+    assert_eq!(again(&sandbox, &["--limit", "last:failed"]).code, 0);
+    assert_eq!(sorted(&sandbox), "10-h2 20-h2 30-h2");
+    assert_eq!(runs(&sandbox), night, "20 and 30 on h1 and h3 are undone");
+    assert_eq!(again(&sandbox, &["--limit", "h1,h3"]).code, 0);
+    assert!(runs(&sandbox).is_empty(), "all are done");
+}
+
+/// What a limited run left out is undone, however its blocks came to their results.
+#[test]
+fn a_limited_run_that_is_continued_leaves_what_is_undone_beyond_its_limit() {
+    let text = task(1, "test -e fine") + &block(10, "h[1-2]", "true") + &task(20, "test -e finer");
+    for (options, edit) in [
+        (&["--limit", "h1"][..], ""),
+        (&["--limit", "h1", "--keep-going"], ""),
+        (&["--limit", "h1"], "# edited\n"),
+    ] {
+        let sandbox = Sandbox::new();
+        assert_eq!(sandbox.run(&text, &[]).code, 1);
+        sandbox.file("fine", "");
+        let night = runs(&sandbox);
+        let ran = again(&sandbox, options);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        sandbox.file("finer", "");
+        sandbox.file("tasks.txt", format!("{text}{edit}"));
+        in_order(&sandbox);
+        let option = if edit.is_empty() {
+            "--resume"
+        } else {
+            "--resume-at=20"
+        };
+        let ran = again(&sandbox, &[option]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(in_order(&sandbox), "20");
+        assert!(runs(&sandbox).contains(&night[0]), "10 on h2 is undone");
+        assert_eq!(again(&sandbox, &["--limit", "h2"]).code, 0);
+        assert!(runs(&sandbox).is_empty(), "all are done");
+    }
+}
+
+/// So also where it was killed in the block.
+#[test]
+fn a_limited_run_that_was_killed_leaves_what_is_undone_beyond_its_limit() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "test -e fine") + &block(10, "h[1-2]", "test -e finer || sleep 60");
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    sandbox.file("fine", "");
+    let night = runs(&sandbox);
+    let child = sandbox.start(&text, &["--limit", "h1"]);
+    wait_for("the block", || sandbox.read("effects").contains("10-h1"));
+    sandbox.kill(child);
+    sandbox.file("finer", "");
+    let ran = again(&sandbox, &["--resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(runs(&sandbox), night, "10 on h2 is undone");
+}
+
 #[test]
 fn auto_recovery_goes_on_only_with_a_run_like_this_one() {
     let sandbox = Sandbox::new();

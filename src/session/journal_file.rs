@@ -2,18 +2,23 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
-use crate::outcome::Outcome;
+use crate::outcome::{HostSet, Outcome};
+use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
 use crate::run::capture::Spool;
 use crate::run::header::{Header, RunBeginning};
 use crate::run::journal::{self, Journal};
+use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::session::earlier_runs::is_same_work;
 use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::session::resume_at::ResumedAt;
+use crate::task::{Ix, Members, TaskKind};
 use crate::text::diagnostic::reason;
+use crate::text::template::{Field, Reference};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -150,14 +155,13 @@ fn leaves_undone(
         let mut done = results.map(|result| result.members_with(&well));
         done.any(|hosts| hosts.contains(&host)) || later.contains(&(id, host.to_string()))
     };
-    let tasks = &loaded.workflow.tasks;
     // What the older run was not to do itself is none of its work.
     let own = journal_header::selection(older);
-    let mut not_to_run = end.beyond_limit.iter();
-    let mut left = not_to_run.any(|(ix, hosts)| {
-        let id = tasks[*ix].id;
+    let tasks = &loaded.workflow.tasks;
+    let mut left = end.beyond_limit.keys().any(|ix| {
+        let hosts = hosts_to_do(&loaded.workflow, &latest, end, *ix);
         let mut hosts = hosts.iter().filter(|host| own.allows(host));
-        hosts.any(|host| !is_done(id, host))
+        hosts.any(|host| !is_done(tasks[*ix].id, host))
     });
     for (id, result) in &latest {
         let mut members = result
@@ -167,4 +171,42 @@ fn leaves_undone(
         left |= members.any(|m| !is_done(*id, &m.name));
     }
     left
+}
+
+/// The hosts that the block would have had without a limit, besides those that it ran
+/// on: those that were left out, and where its hosts are those that were ok in an earlier
+/// block, all of that one, since they are all ok by now.
+fn hosts_to_do<'a>(
+    workflow: &'a Workflow,
+    older: &'a BTreeMap<u32, TaskResult>,
+    end: &'a RunEnd,
+    block: Ix,
+) -> Vec<&'a str> {
+    let mut hosts: Vec<&str> = Vec::new();
+    let mut blocks = vec![block];
+    let mut next = 0;
+    while let Some(ix) = blocks.get(next).copied() {
+        next += 1;
+        let left_out = end.beyond_limit.get(&ix).into_iter().flatten();
+        hosts.extend(left_out.map(String::as_str));
+        if ix != block {
+            let result = older.get(&workflow.tasks[ix].id).into_iter();
+            hosts.extend(result.flat_map(|r| &r.members).map(|m| m.name.as_str()));
+        }
+        let TaskKind::Parallel(parallel) = &workflow.tasks[ix].kind else {
+            continue;
+        };
+        let Members::Hosts { set, .. } = &parallel.members else {
+            continue;
+        };
+        for (reference, _) in set.references() {
+            if let Reference::Field { task, field } = reference
+                && field == Field::Hosts(HostSet::Ok)
+                && !blocks.contains(&task)
+            {
+                blocks.push(task);
+            }
+        }
+    }
+    hosts
 }

@@ -41,7 +41,7 @@ pub struct NodeSet {
 }
 
 /// Which hosts of every block `--limit` and `--exclude` allow.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct HostFilter {
     pub limit: Option<HashSet<String>>,
     pub exclude: HashSet<String>,

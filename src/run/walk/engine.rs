@@ -22,7 +22,6 @@ use crate::task::nodeset::HostFilter;
 use crate::task::{Ix, NextRule, Task, TaskKind};
 use crate::text::condition::Expr;
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// What the command line says about the walk.
 pub struct Settings {
@@ -76,8 +75,6 @@ pub struct Engine<'a> {
     pub(super) run_outcome: &'static str,
     /// The flow reached its end or a `return`.
     pub(super) complete: bool,
-    /// The hosts of each block that `--limit` and `--exclude` left out.
-    pub(super) beyond_limit: HashMap<Ix, Vec<String>>,
     /// The task with `on_resume=repeat` that failed when it ran again, and the exit code
     /// of a run that stops there.
     pub(super) repeat_failed: Option<(u32, i32)>,
@@ -120,7 +117,6 @@ impl<'a> Engine<'a> {
             jobs: 0,
             run_outcome: "",
             complete: false,
-            beyond_limit: HashMap::new(),
             repeat_failed: None,
             remembered: None,
         }

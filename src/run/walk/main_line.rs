@@ -33,6 +33,7 @@ impl<'a> Engine<'a> {
             self.replay.record_over(kept);
         }
         let first_failure = self.first_lasting_failure();
+        let beyond_limit = self.hosts_beyond_limit();
         let (journal, diverged) = self.replay.into_parts();
         RunEnd {
             exit,
@@ -46,7 +47,7 @@ impl<'a> Engine<'a> {
             took: self.runner.now(),
             results: self.results,
             complete: self.complete,
-            beyond_limit: self.beyond_limit,
+            beyond_limit,
             finals_left: self.finals_left,
             journal,
             diverged,

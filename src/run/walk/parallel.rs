@@ -23,10 +23,11 @@ use crate::run::replay::Redo;
 use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
+use crate::task::nodeset::HostFilter;
 use crate::task::values::{Unreachable, Wave};
-use crate::task::{Ix, Members, Parallel, nodeset, resolve_setting};
+use crate::task::{Ix, Members, Parallel, TaskKind, nodeset, resolve_setting};
 use crate::text::template::Template;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,9 +45,6 @@ impl Engine<'_> {
         let began = self.runner.now();
         let limits = self.block_limits(parallel, context)?;
         if let Some(result) = self.replayed_block(parallel, context) {
-            if let Members::Hosts { set, .. } = &parallel.members {
-                self.note_beyond_limit(set, context);
-            }
             return Ok(result);
         }
         self.replay.unmute();
@@ -170,10 +168,7 @@ impl Engine<'_> {
         };
         let before = self.results.get(context.at.task);
         let hosts = match self.replay.hosts_begun_with(before) {
-            Some(hosts) => {
-                self.note_beyond_limit(set, context);
-                hosts
-            }
+            Some(hosts) => hosts,
             None => self.hosts(set, context)?,
         };
         self.replay.record_hosts(&hosts);
@@ -202,27 +197,40 @@ impl Engine<'_> {
         if expanded.hosts.is_empty() {
             self.warn(&context.label, "the set of hosts is empty; nothing is run");
         }
-        Ok(self.select_hosts(context.at.task, expanded.hosts))
+        let mut hosts = expanded.hosts;
+        hosts.retain(|host| self.settings.selection.allows(host));
+        Ok(hosts)
     }
 
-    /// Those within `--limit` and `--exclude`. The others are noted.
-    fn select_hosts(&mut self, block: Ix, hosts: Vec<String>) -> Vec<String> {
+    /// The hosts of each block with a result that `--limit` and `--exclude` left out, also
+    /// where the result is an earlier run's. A set that comes from results is that of the
+    /// latest ones.
+    pub(super) fn hosts_beyond_limit(&self) -> HashMap<Ix, Vec<String>> {
         let selection = &self.settings.selection;
-        let allowed = |host: &String| selection.allows(host);
-        let (hosts, beyond) = hosts.into_iter().partition(allowed);
-        self.beyond_limit.insert(block, beyond);
-        hosts
-    }
-
-    /// Notes the hosts that were left out of a block whose hosts the journal has. It does
-    /// not have the others.
-    fn note_beyond_limit(&mut self, set: &Template, context: &TaskContext) {
-        let text = self.evaluate_quietly(context, |values| required::fill(set, values));
-        let text = text.unwrap_or_default();
-        let expanded = nodeset::expand(&String::from_utf8_lossy(&text), &self.workflow.directory);
-        if let Ok(expanded) = expanded {
-            self.select_hosts(context.at.task, expanded.hosts);
+        let mut beyond = HashMap::new();
+        if *selection == HostFilter::default() {
+            return beyond;
         }
+        for (ix, task) in self.workflow.tasks.iter().enumerate() {
+            let result = self.results.get(ix);
+            let has_begun = result.is_some_and(|r| r.is_judged() && !r.never_began());
+            let TaskKind::Parallel(parallel) = &task.kind else {
+                continue;
+            };
+            if let Members::Hosts { set, .. } = &parallel.members
+                && has_begun
+            {
+                let context = self.context(Position::at(ix));
+                let text = self.evaluate_quietly(&context, |values| required::fill(set, values));
+                let text = text.unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                let expanded = nodeset::expand(&text, &self.workflow.directory);
+                let mut hosts = expanded.map_or(Vec::new(), |set| set.hosts);
+                hosts.retain(|host| !selection.allows(host));
+                beyond.insert(ix, hosts);
+            }
+        }
+        beyond
     }
 
     /// Gives their results to the subtasks that need not run again.
