@@ -1090,6 +1090,32 @@ fn the_hosts_that_failed_make_up_for_the_night() {
     assert_eq!(sorted(&sandbox), "1 10-h1 10-h2 10-h3 10-h4");
 }
 
+/// A run that continues one of `--start-from` did no more of the work than that one.
+#[test]
+fn what_continues_a_run_that_began_in_the_middle_ends_only_that_one() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "test -e fine")
+        + &task(2, "test -e finer")
+        + "on_failure=9\n"
+        + &task(3, "true")
+        + "return=0\n"
+        + &report(9);
+    assert_eq!(sandbox.run(&text, &[]).code, 1);
+    let night = runs(&sandbox);
+    assert_eq!(again(&sandbox, &["--start-from", "2"]).code, 5);
+    assert_eq!(again(&sandbox, &["--resume-at", "2"]).code, 5);
+    in_order(&sandbox);
+    sandbox.file("finer", "");
+    let ran = again(&sandbox, &["--resume-at", "2"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "2 3");
+    assert_eq!(runs(&sandbox), night, "1 is undone");
+    sandbox.file("fine", "");
+    assert_eq!(again(&sandbox, &["--resume"]).code, 0);
+    assert_eq!(in_order(&sandbox), "1 2 3");
+    assert!(runs(&sandbox).is_empty(), "all are done");
+}
+
 /// Hosts that were ok in one block and are those of the next are undone there.
 #[test]
 fn a_limited_run_leaves_a_run_whose_hosts_have_not_come_to_the_next_block() {

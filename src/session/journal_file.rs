@@ -20,6 +20,7 @@ use crate::text::diagnostic::reason;
 use crate::text::template::{Field, Reference};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A new run's journal, with the results that it begins with.
@@ -109,16 +110,19 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
     let Ok(header) = journal::header(own.path()) else {
         return;
     };
-    if header.beginning == RunBeginning::StartFrom {
-        return;
-    }
-    let is_limited = header.limit != "-" || !header.exclude.is_empty();
-    for path in others.iter().filter(|path| *path != own.path()) {
-        let older = journal::header(path).ok().filter(|other| {
+    let others = others.iter().filter(|path| *path != own.path());
+    let older = others.filter_map(|path| Some((path, journal::header(path).ok()?)));
+    let mut older: Vec<(&PathBuf, Header)> = older
+        .filter(|(_, other)| {
             let is_older = (other.number, other.began) < (header.number, header.began);
             is_older && is_same_work(&loaded.identity, other)
-        });
-        let Some(older) = older else { continue };
+        })
+        .collect();
+    if let Some(continued) = runs_from_start(&header, &older) {
+        older.retain(|(_, other)| continued.contains(&other.run_id));
+    }
+    let is_limited = header.limit != "-" || !header.exclude.is_empty();
+    for (path, older) in older {
         let spool = Spool::new(log_dir.private(&older.run_id));
         // A live run's is locked.
         let opened = Journal::open(path, loaded.mask().named_secrets(), &spool);
@@ -129,6 +133,19 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
             let _ = journal.remove().map(|()| journal.release_outputs());
         }
     }
+}
+
+/// The runs that this one continues back to one of `--start-from`, which did only the
+/// rest of the work and ends no other; nothing if it does the whole work.
+fn runs_from_start(header: &Header, older: &[(&PathBuf, Header)]) -> Option<Vec<String>> {
+    let mut header = header;
+    let mut continued = Vec::new();
+    while let RunBeginning::ResumeAt { run_id, .. } = &header.beginning {
+        continued.push(run_id.clone());
+        let found = older.iter().find(|(_, other)| other.run_id == *run_id);
+        header = &found?.1;
+    }
+    (header.beginning == RunBeginning::StartFrom).then_some(continued)
 }
 
 /// Whether something of the older run is left that neither this run nor one between them
