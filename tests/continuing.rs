@@ -858,6 +858,10 @@ fn a_decision_goes_on_where_its_result_comes_from() {
         line(&sandbox, &first, "runs again"),
         "tasker: runs again: 2, 3"
     );
+    // What is asked again is not restored.
+    let shown = again(&sandbox, &["--show-recovery-info"]);
+    assert!(shown.stdout.contains("  done: 3 ok\n"), "{shown:?}");
+    assert!(!shown.stdout.contains("task 4: failed"), "{shown:?}");
     sandbox.file("state", "up\n");
     let ran = sandbox.type_in(&first.advice());
     assert_eq!(ran.code, 0, "{ran:?}");

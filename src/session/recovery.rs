@@ -28,6 +28,7 @@ use crate::session::resume_at::ResumedAt;
 use crate::session::scope::RunScope;
 use crate::task::Ix;
 use crate::text::diagnostic::{Plural, printable};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -50,8 +51,8 @@ pub struct Resumption {
 
 /// What continuing a run would do.
 struct Preview {
-    /// The results that it has.
-    restored: Counts,
+    /// The results that it has: task, outcome and exit code.
+    restored: Vec<(u32, Outcome, i32)>,
     /// How the run ended, as far as the journal knows.
     ending: String,
     torn: bool,
@@ -152,11 +153,11 @@ fn resumed_at(loaded: &Loaded, run: &ContinuedRun, word: &str) -> Result<Resumed
 
 fn headline(run: &ContinuedRun, preview: &Preview) -> String {
     let id = &run.header.run_id;
-    let restored = match preview.restored.total() {
+    let restored = match preview.counts().total() {
         0 if preview.blocks.is_empty() => ": nothing to restore".to_string(),
         // The hosts of the block that it goes on with follow.
         0 => String::new(),
-        _ => format!(": {} restored", preview.restored),
+        _ => format!(": {} restored", preview.counts()),
     };
     let torn = match preview.torn {
         true => format!("; {TORN}"),
@@ -200,12 +201,11 @@ fn preview(
         Answer::new(CommandEnd::Cancelled, Duration::ZERO)
     };
     let mut runner = PretendedRunner::stopping(&mut answer);
-    let mut emit = |event: Event| {
-        if let Event::Block {
+    let mut decided = HashSet::new();
+    let mut emit = |event: Event| match event {
+        Event::Block {
             about, kept, open, ..
-        } = event
-            && !kept.is_empty()
-        {
+        } if !kept.is_empty() => {
             let owned = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
             blocks.push(ResumedBlock {
                 task: about.task,
@@ -213,6 +213,12 @@ fn preview(
                 open: owned(open),
             });
         }
+        Event::Finished { about, .. }
+        | Event::BlockFinished { about, .. }
+        | Event::Skipped { about } => {
+            decided.insert(about.task);
+        }
+        _ => {}
     };
     let mut end = Engine::new(
         &loaded.workflow,
@@ -228,12 +234,8 @@ fn preview(
         return Err(refuse(format!("run {id} cannot be resumed: {why}")));
     }
     end.journal = None;
-    let mut counts = Counts::default();
-    for (_, outcome, _) in restored(loaded, &end) {
-        counts.add(outcome);
-    }
     Ok(Preview {
-        restored: counts,
+        restored: restored(loaded, &end, &decided),
         ending,
         torn,
         started,
@@ -285,16 +287,25 @@ fn ending(run: &ContinuedRun) -> String {
     }
 }
 
-/// The tasks that have a result and are not run again.
-fn restored<'a>(
-    loaded: &'a Loaded,
-    end: &'a RunEnd,
-) -> impl Iterator<Item = (u32, Outcome, i32)> + 'a {
+impl Preview {
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (_, outcome, _) in &self.restored {
+            counts.add(*outcome);
+        }
+        counts
+    }
+}
+
+/// The tasks that have a result and are not run again, nor decided again.
+fn restored(loaded: &Loaded, end: &RunEnd, decided: &HashSet<u32>) -> Vec<(u32, Outcome, i32)> {
     let tasks = loaded.workflow.tasks.iter().enumerate();
     let results = tasks.filter_map(|(ix, task)| Some((task.id, end.results.get(ix)?)));
     results
         .filter(|(_, r)| !matches!(r.outcome, Outcome::Cancelled | Outcome::NotStarted))
+        .filter(|(id, _)| !decided.contains(id))
         .map(|(id, r)| (id, r.outcome, r.exit))
+        .collect()
 }
 
 impl Resumption {
@@ -475,10 +486,10 @@ impl Resumption {
         if let RunBeginning::ResumeAt { run_id, .. } = &run.header.beginning {
             let _ = writeln!(out, "  began at task {} of run {run_id}", run.header.start);
         }
-        if preview.restored.total() > 0 || preview.blocks.is_empty() {
-            let _ = writeln!(out, "  done: {}", preview.restored);
+        if !preview.restored.is_empty() || preview.blocks.is_empty() {
+            let _ = writeln!(out, "  done: {}", preview.counts());
         }
-        for (id, outcome, code) in restored(loaded, &preview.end) {
+        for (id, outcome, code) in &preview.restored {
             let _ = writeln!(out, "    task {id}: {outcome}, exit code {code}");
         }
         for line in self.details.iter().chain(&self.doubts) {
