@@ -405,6 +405,24 @@ fn a_branch_that_was_restored_is_restored_again() {
     assert_eq!(in_order(&sandbox), "7 20");
 }
 
+/// In a cycle everything can be reached, also what had run before.
+#[test]
+fn what_had_run_before_holds_where_the_flow_jumps_back() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "echo v")
+        + &task(2, "test -e fine && echo @1_stdout@")
+        + "on_failure=90\n"
+        + "task=3\ntype=decision\nsuccess=@2_stdout@ = v\non_failure=1\n"
+        + &report(90);
+    let first = sandbox.run(&text, &[]);
+    assert_eq!(first.code, 5, "{first:?}");
+    assert_eq!(in_order(&sandbox), "1 2 90");
+    sandbox.file("fine", "");
+    let ran = sandbox.type_in(&first.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "2");
+}
+
 #[test]
 fn a_block_in_waves_begins_anew_over_the_rest() {
     let sandbox = Sandbox::new();

@@ -279,6 +279,12 @@ impl RecordedRun {
     /// The latest result of each task of the flow, by id. A block that was cut short
     /// has those of its subtasks that had ended, and an exit code of -1.
     pub fn latest(&self) -> BTreeMap<u32, TaskResult> {
+        let latest = self.latest_by_turn().into_iter();
+        latest.map(|(task, (_, result))| (task, result)).collect()
+    }
+
+    /// The same, with the turn in which each task last ran.
+    pub fn latest_by_turn(&self) -> BTreeMap<u32, (u64, TaskResult)> {
         let end = self.flow.as_ref().map_or(u64::MAX, |flow| flow.turn);
         let mut latest: BTreeMap<u32, (u64, TaskResult)> = BTreeMap::new();
         let mut named: Vec<(u64, u32, Vec<String>)> = Vec::new();
@@ -306,8 +312,6 @@ impl RecordedRun {
             self.note_subtasks(*turn, subs, &mut note);
         }
         named.retain(|(turn, task, _)| latest.get(task).is_some_and(|(t, _)| t == turn));
-        let results = latest.into_iter();
-        let mut latest = results.map(|(task, (_, result))| (task, result)).collect();
         for (_, task, names) in named {
             add_members(&mut latest, task, &names);
         }
@@ -552,17 +556,17 @@ impl RecordedRun {
 
 /// Gives a conditional block the members that it lacks: what they did is recorded as
 /// theirs, or before its turns if it was restored.
-fn add_members(latest: &mut BTreeMap<u32, TaskResult>, task: u32, names: &[String]) {
-    let Some(block) = latest.get(&task) else {
+fn add_members(latest: &mut BTreeMap<u32, (u64, TaskResult)>, task: u32, names: &[String]) {
+    let Some((_, block)) = latest.get(&task) else {
         return;
     };
     let lacks = |name: &&String| block.members.iter().all(|m| m.name != **name);
     let added = names.iter().filter(lacks).filter_map(|name| {
-        let result = latest.get(&name.parse().ok()?)?;
+        let (_, result) = latest.get(&name.parse().ok()?)?;
         Some(Member::counted(name.clone(), result.clone()))
     });
     let added: Vec<Member> = added.collect();
-    if let Some(result) = latest.get_mut(&task) {
+    if let Some((_, result)) = latest.get_mut(&task) {
         result.members.extend(added);
         let place = |m: &Member| names.iter().position(|name| *name == m.name);
         result.members.sort_by_key(place);

@@ -66,7 +66,8 @@ impl ResumedAt {
             let then = header.tasks.iter().find(|(i, _)| *i == id);
             then.is_some() && then == fingerprints.iter().find(|(i, _)| *i == id)
         };
-        let mut latest = earlier.recorded.latest();
+        let mut latest = earlier.recorded.latest_by_turn();
+        let turn = latest.get(&workflow.tasks[ix].id).map(|(turn, _)| *turn);
         let all_hosts = loaded.invocation.all_hosts;
         let own = match workflow.tasks[ix].is_block() && !all_hosts {
             true => subtree(workflow, ix),
@@ -79,11 +80,14 @@ impl ResumedAt {
             complete_block(workflow, ix, &mut latest);
         }
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
-        for (id, result) in latest {
+        for (id, (ran, result)) in latest {
             let Some(task) = workflow.find(&id.to_string()) else {
                 continue;
             };
-            if own.contains(&task) || (!runs[task] && is_same(id)) {
+            // Where the flow jumps back, it can also reach what had run before.
+            let is_before = turn.is_some_and(|turn| ran < turn);
+            let holds = !runs[task] || (is_before && !workflow.is_inside(ix, task));
+            if own.contains(&task) || (holds && is_same(id)) {
                 kept.push((id, result));
             } else if !runs[task] {
                 changed.push(task);
@@ -155,15 +159,15 @@ fn subtree(workflow: &Workflow, ix: Ix) -> Vec<Ix> {
 }
 
 /// Gives a result to a block that was cut short: that of its tasks which had ended.
-fn complete_block(workflow: &Workflow, ix: Ix, latest: &mut BTreeMap<u32, TaskResult>) {
+fn complete_block(workflow: &Workflow, ix: Ix, latest: &mut BTreeMap<u32, (u64, TaskResult)>) {
     let task = &workflow.tasks[ix];
     if latest.contains_key(&task.id) || task.is_over_hosts() {
         return;
     }
     let members = task.owned_tasks().into_iter().filter_map(|member| {
         let id = workflow.tasks[member].id;
-        let result = latest.get(&id)?.clone();
-        Some(Member::counted(id.to_string(), result))
+        let (_, result) = latest.get(&id)?;
+        Some(Member::counted(id.to_string(), result.clone()))
     });
     let members: Vec<Member> = members.collect();
     if !members.is_empty() {
@@ -172,7 +176,7 @@ fn complete_block(workflow: &Workflow, ix: Ix, latest: &mut BTreeMap<u32, TaskRe
             members,
             ..TaskResult::without_process(Outcome::Cancelled, -1, 1)
         };
-        latest.insert(task.id, result);
+        latest.insert(task.id, (0, result));
     }
 }
 
