@@ -967,6 +967,23 @@ fn a_block_whose_criterion_reads_its_own_tasks_runs_them_again() {
     goes_on(&conditional, &[], "tasker: runs again: 11", "11 20");
 }
 
+/// It has no result that decides, but its hosts may be reached later.
+#[test]
+fn a_block_of_which_no_host_was_reached_is_tried_again() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/ssh", "#!/bin/sh\nexit 255\n");
+    sandbox.file(
+        "tasks.txt",
+        "task=1\ntype=parallel\nhostnames=h[1-2]\nunreachable=skip\nexec=ssh\ncommand=true\n",
+    );
+    let mut tasker = sandbox.tasker(&["-r", "--skip-host-validation", "tasks.txt"]);
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let ran = tasker.env("PATH", path).output().expect("tasker runs");
+    let ran = Ran::from(ran);
+    assert_eq!(ran.code, 10, "{ran:?}");
+    assert!(ran.advice().contains(" --resume="), "{ran:?}");
+}
+
 /// A failure that was made good is not where the run goes on.
 #[test]
 fn a_run_goes_on_at_the_first_failure_that_lasts() {

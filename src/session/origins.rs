@@ -119,7 +119,8 @@ impl Origins<'_> {
             (Some(failed), _) => self.all_read_by(&failed),
             (None, Some(check)) => self.read_by(check),
             (None, None) => {
-                let is_done = result.members_with(&[Outcome::NotStarted]).is_empty();
+                let is_ok = |outcome| matches!(outcome, Outcome::Ok | Outcome::Skipped);
+                let is_done = result.members.iter().all(|m| is_ok(m.result.outcome));
                 is_done.then(|| uses_in(task, &[&CRITERIA[..], &["hostnames"]].concat()))
             }
         }
