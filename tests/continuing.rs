@@ -1058,6 +1058,30 @@ fn a_signal_leaves_the_rest_for_the_line_that_is_printed() {
     assert_eq!(in_order(&sandbox), "10-h2 10-h3 10-h4 11");
 }
 
+#[test]
+fn a_relative_log_directory_is_found_from_another_depth() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", task(1, "test -e fine"));
+    let first = sandbox.output(&["-r", "-l", "logs", "tasks.txt"]);
+    assert_eq!(first.code, 1, "{first:?}");
+    sandbox.file("fine", "");
+    let deeper = sandbox.path.join("a/b");
+    std::fs::create_dir_all(&deeper).expect("directories");
+    let mut command = sandbox.tasker(&["-r", "-l", "../../logs", "--resume", "../../tasks.txt"]);
+    let ended = command.current_dir(&deeper).output().expect("it runs");
+    assert!(ended.status.success(), "{ended:?}");
+    let left = |name: &str| {
+        let entries = std::fs::read_dir(sandbox.path.join("logs").join(name));
+        let names = entries.expect("a directory").flatten();
+        let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
+        names
+            .filter(|name| !name.ends_with(".hosts"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(left("state"), ["number"]);
+    assert!(left("locks").is_empty(), "{:?}", left("locks"));
+}
+
 // Which journals a run ends.
 
 #[test]

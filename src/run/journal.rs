@@ -39,7 +39,7 @@ use crate::text::diagnostic::{cannot, reason};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -85,9 +85,30 @@ pub struct Journal {
 }
 
 /// Reads the header of a journal, without taking its lock.
+///
+/// # Errors
+/// That the journal is empty, damaged, or of another version.
 pub fn header(path: &Path) -> Result<Header, JournalError> {
-    let bytes = std::fs::read(path).map_err(|e| JournalError::Unusable(reason(&e)))?;
-    read_header(frame::written(&bytes)).map(|(header, ..)| header)
+    header_of(&mut File::open(path).map_err(unusable)?, &mut Vec::new())
+}
+
+/// Reads the header of an opened journal. `bytes` gets what was read, which is rarely
+/// more than that: the outputs that follow can be large.
+///
+/// # Errors
+/// As `header`.
+pub fn header_of(file: &mut File, bytes: &mut Vec<u8>) -> Result<Header, JournalError> {
+    const USUALLY_ENOUGH: u64 = 64 << 10;
+    let beginning = file.take(USUALLY_ENOUGH).read_to_end(bytes);
+    beginning.map_err(unusable)?;
+    let found = match read_header(frame::written(bytes)) {
+        Err(JournalError::Empty) => {
+            file.read_to_end(bytes).map_err(unusable)?;
+            read_header(frame::written(bytes))
+        }
+        found => found,
+    };
+    found.map(|(header, ..)| header)
 }
 
 impl Journal {
@@ -185,6 +206,10 @@ impl Journal {
             TryLockError::WouldBlock => JournalError::Active,
             TryLockError::Error(e) => unusable(e),
         })?;
+        // A newer run can have ended it between the opening and the lock.
+        if file.metadata().map_err(unusable)?.nlink() == 0 {
+            return Err(unusable(io::ErrorKind::NotFound.into()));
+        }
         Journal::read(path, file, secrets, spool)
     }
 

@@ -4,6 +4,7 @@
 
 use crate::cli::invocation::{Mode, Typed};
 use crate::exit;
+use crate::report::invoker;
 use crate::run::capture::Spool;
 use crate::run::header::Header;
 use crate::run::journal::{Continuation, Journal};
@@ -12,13 +13,14 @@ use crate::run::sys;
 use crate::session::choice::Wanted;
 use crate::session::command_line;
 use crate::session::earlier_runs::{EarlierRun, EarlierRuns};
-use crate::session::identity::named_path;
+use crate::session::identity::{Identity, named_path};
 use crate::session::instance::{self, InstanceLocks};
 use crate::session::load::{self, Loaded, Rejected};
 use crate::session::prepared::{ContinuedRun, Earlier, Prepared, Way};
 use crate::session::recovery;
 use crate::session::refusal::Refusal;
 use crate::session::surroundings::{self, Surroundings};
+use crate::session::validation::Validation;
 use crate::session::{journal_header, scope};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -49,6 +51,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Prepared, Box<Rejected>> {
         path,
         typed,
         wanted,
+        began: Instant::now(),
     };
     search.load(first)
 }
@@ -67,6 +70,8 @@ struct Search<'a> {
     path: &'a OsStr,
     typed: &'a [Typed],
     wanted: Wanted,
+    /// All of `--lock-wait` counts from here.
+    began: Instant,
 }
 
 impl Search<'_> {
@@ -77,7 +82,7 @@ impl Search<'_> {
         let is_named = self.wanted.run().is_some();
         match &first {
             // A named run is of another work if its globals are others.
-            Ok(loaded) if !is_named => match take_locks(loaded, &mut earlier) {
+            Ok(loaded) if !is_named => match self.take_locks(loaded, &mut earlier) {
                 Ok(()) if earlier.is_left_to_another => {
                     return first.map(|loaded| Prepared { loaded, earlier });
                 }
@@ -112,11 +117,17 @@ impl Search<'_> {
         let invocation = first.as_ref().map(|loaded| &loaded.invocation).ok();
         let invocation = invocation.filter(|i| i.mode() == Mode::Run);
         let patience = invocation.and_then(|i| i.lock_wait).unwrap_or_default();
-        let began = Instant::now();
+        let (validation, identity) = match first {
+            Ok(loaded) => (&loaded.validation, Some(&loaded.identity)),
+            Err(bad) => (&bad.validation, bad.identity.as_ref()),
+        };
+        let Some(identity) = identity else {
+            return Ok(None);
+        };
         loop {
-            match self.choose(first, earlier) {
+            match self.choose(validation, identity, earlier) {
                 Err(refusal) if refusal.code == exit::ACTIVE => {
-                    if began.elapsed() < patience {
+                    if self.began.elapsed() < patience {
                         std::thread::sleep(instance::RETRY);
                     } else if invocation.is_some_and(|i| i.lock_skip) {
                         earlier.is_left_to_another = true;
@@ -133,16 +144,10 @@ impl Search<'_> {
     /// The run that is meant.
     fn choose(
         &self,
-        first: &Result<Loaded, Box<Rejected>>,
+        validation: &Validation,
+        identity: &Identity,
         earlier: &mut Earlier,
     ) -> Result<Option<EarlierRun>, Refusal> {
-        let (validation, identity) = match first {
-            Ok(loaded) => (&loaded.validation, Some(&loaded.identity)),
-            Err(bad) => (&bad.validation, bad.identity.as_ref()),
-        };
-        let Some(identity) = identity else {
-            return Ok(None);
-        };
         let log_dir = validation.log_directory_at(SystemTime::now())?;
         let mut runs = EarlierRuns::of_file(&log_dir, &identity.file.to_string_lossy());
         earlier.warnings = std::mem::take(&mut runs.warnings);
@@ -156,26 +161,20 @@ impl Search<'_> {
         &self,
         run: EarlierRun,
         loaded: Loaded,
-        earlier: Earlier,
+        mut earlier: Earlier,
     ) -> Result<Prepared, Box<Rejected>> {
-        let Earlier {
-            locks, warnings, ..
-        } = earlier;
-        let (because, locks) = match self.why_afresh(&run, &loaded) {
-            Some(why) => (why, locks),
-            None => {
-                let earlier = Earlier {
-                    warnings: warnings.clone(),
-                    ..Earlier::default()
-                };
-                match self.go_on(run, Ok(loaded), earlier) {
-                    Ok(mut prepared) => {
-                        prepared.earlier.locks = locks;
-                        return Ok(prepared);
-                    }
-                    Err(rejected) => (rejected.refusal.why, locks),
+        // The locks are this call's, whichever way it goes on.
+        let (locks, warnings) = (earlier.locks.take(), earlier.warnings.clone());
+        let because = match self.why_afresh(&run, &loaded) {
+            Some(why) => why,
+            None => match self.go_on(run, Ok(loaded), earlier) {
+                Ok(mut prepared) => {
+                    prepared.earlier.locks = locks;
+                    return Ok(prepared);
                 }
-            }
+                Err(rejected) if forbids_a_fresh_run(&rejected) => return Err(rejected),
+                Err(rejected) => rejected.refusal.why,
+            },
         };
         // What surrounded the run has been left again.
         let loaded = load::load(self.path, self.typed)?;
@@ -225,47 +224,21 @@ impl Search<'_> {
     ) -> Result<Prepared, Box<Rejected>> {
         // Before the directory is another one.
         let absolute = named_path(Path::new(self.path));
-        let typed = surroundings::options_of(&run.header, self.typed);
         let mut entered = match Surroundings::enter(&run.header) {
             Ok(entered) => entered,
             Err(why) => return Err(refused(first, Refusal::new(exit::POSITION, why))),
         };
-        let path = match entered.is_elsewhere() {
-            true => absolute.as_os_str(),
-            false => self.path,
-        };
-        let is_same = !entered.differ() && typed.len() == self.typed.len();
-        let loaded = match first {
-            Ok(loaded) if is_same => Ok(loaded),
-            _ => load::load(path, &typed),
-        };
-        let loaded = match loaded {
-            Ok(loaded)
-                if entered.unset_new(&run.header, &command_line::used_variables(&loaded)) =>
-            {
-                load::load(path, &typed)
-            }
-            loaded => loaded,
-        };
-        let loaded = loaded.map_err(|rejected| lacks_secret(&run.header, rejected));
-        let taken = loaded.and_then(|loaded| {
-            let locked = match self.wanted.run() {
-                Some(_) => take_locks(&loaded, &mut earlier),
-                None => Ok(()),
-            };
-            match locked.and_then(|()| self.take(run, &loaded)) {
-                Ok(taken) => Ok((loaded, taken)),
-                Err(refusal) => Err(Box::new(Rejected::for_reason(loaded, refusal))),
-            }
-        });
+        let loaded = self.load_there(&run.header, first, &mut entered, &absolute);
+        let taken =
+            loaded.and_then(
+                |loaded| match self.lock_and_take(run, &loaded, &mut earlier) {
+                    Ok(taken) => Ok((loaded, taken)),
+                    Err(refusal) => Err(Box::new(Rejected::for_reason(loaded, refusal))),
+                },
+            );
         match taken {
-            Ok((loaded, run)) => {
-                let (id, machine) = (&run.header.run_id, &run.header.machine);
-                if *machine != sys::own_name() {
-                    let warning = format!("run {id} was on another machine, {machine}");
-                    earlier.warnings.push(warning);
-                }
-                earlier.run = Some(run);
+            Ok((loaded, taken)) => {
+                earlier.run = taken;
                 Ok(Prepared { loaded, earlier })
             }
             // A call that refuses, and one that begins afresh, are where they began.
@@ -277,6 +250,78 @@ impl Search<'_> {
                 })),
             },
         }
+    }
+
+    /// Loads the file in the run's surroundings, if they make a difference.
+    fn load_there(
+        &self,
+        then: &Header,
+        first: Result<Loaded, Box<Rejected>>,
+        entered: &mut Surroundings,
+        absolute: &Path,
+    ) -> Result<Loaded, Box<Rejected>> {
+        let typed = surroundings::options_of(then, self.typed);
+        let path = match entered.is_elsewhere() {
+            true => absolute.as_os_str(),
+            false => self.path,
+        };
+        let is_same = !entered.differ() && typed.len() == self.typed.len();
+        let loaded = match first {
+            Ok(loaded) if is_same => Ok(loaded),
+            _ => load::load(path, &typed),
+        };
+        let loaded = match loaded {
+            Ok(loaded) if entered.unset_new(then, &command_line::used_variables(&loaded)) => {
+                load::load(path, &typed)
+            }
+            loaded => loaded,
+        };
+        loaded.map_err(|rejected| lacks_secret(then, rejected))
+    }
+
+    /// Takes the run's journal, and before it the locks if the run was named: whose they
+    /// are was not known earlier. Nothing if the run is left to another instance.
+    fn lock_and_take(
+        &self,
+        mut run: EarlierRun,
+        loaded: &Loaded,
+        earlier: &mut Earlier,
+    ) -> Result<Option<ContinuedRun>, Refusal> {
+        if self.wanted.run().is_some() {
+            self.take_locks(loaded, earlier)?;
+            if earlier.is_left_to_another {
+                return Ok(None);
+            }
+            // Whoever had the locks can have gone on with it.
+            if earlier.locks.is_some()
+                && let Some(now) = self.choose(&loaded.validation, &loaded.identity, earlier)?
+            {
+                run = now;
+            }
+        }
+        let taken = self.take(run, loaded)?;
+        let (id, machine) = (&taken.header.run_id, &taken.header.machine);
+        if *machine != sys::own_name() {
+            let warning = format!("run {id} was on another machine, {machine}");
+            earlier.warnings.push(warning);
+        }
+        Ok(Some(taken))
+    }
+
+    /// Takes the locks of a call that is to run something, before the run is chosen that
+    /// it continues. Until there is a pool, a signal ends tasker like any program.
+    fn take_locks(&self, loaded: &Loaded, earlier: &mut Earlier) -> Result<(), Refusal> {
+        if loaded.invocation.mode() != Mode::Run {
+            return Ok(());
+        }
+        let log_dir = loaded.log_directory(SystemTime::now())?;
+        let mut sleep = |time| {
+            std::thread::sleep(time);
+            Ok(())
+        };
+        earlier.locks = InstanceLocks::take(loaded, &log_dir, self.began, &mut sleep)?;
+        earlier.is_left_to_another = earlier.locks.is_none();
+        Ok(())
     }
 
     /// Takes the run's journal, if the run can be continued with this file and these
@@ -376,18 +421,8 @@ fn lacks_secret(header: &Header, rejected: Box<Rejected>) -> Box<Rejected> {
     }))
 }
 
-/// Takes the locks of a call that is to run something, before the run is chosen that it
-/// continues. Until there is a pool, a signal ends tasker like any program.
-fn take_locks(loaded: &Loaded, earlier: &mut Earlier) -> Result<(), Refusal> {
-    if loaded.invocation.mode() != Mode::Run {
-        return Ok(());
-    }
-    let log_dir = loaded.log_directory(SystemTime::now())?;
-    let mut sleep = |time| {
-        std::thread::sleep(time);
-        Ok(())
-    };
-    earlier.locks = InstanceLocks::take(loaded, &log_dir, &mut sleep)?;
-    earlier.is_left_to_another = earlier.locks.is_none();
-    Ok(())
+/// Whether nothing may run instead of a run that cannot be continued: it is live after
+/// all, or tasker is not in the directory where it was started.
+fn forbids_a_fresh_run(rejected: &Rejected) -> bool {
+    rejected.refusal.code == exit::ACTIVE || invoker::working_directory() != invoker::started_in()
 }

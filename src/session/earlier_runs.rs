@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::report::log_directory::LogDirectory;
-use crate::run::frame;
 use crate::run::header::{Header, RunBeginning};
-use crate::run::record::{self, FlowStop, JournalError};
+use crate::run::journal;
+use crate::run::record::{FlowStop, JournalError};
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::identity::{self, Identity};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// A run of the task file that left a journal.
 pub struct EarlierRun {
+    /// Absolute: tasker enters the directory of the run that it goes on with.
     pub path: PathBuf,
     pub header: Header,
     /// A process holds the journal.
@@ -98,15 +99,15 @@ fn read(path: &Path, file: &str) -> io::Result<Option<EarlierRun>> {
         Err(TryLockError::Error(e)) => return Err(e),
     };
     let mut bytes = Vec::new();
+    let header = match journal::header_of(&mut opened, &mut bytes) {
+        Ok(header) if header.file != file => return Ok(None),
+        header => header,
+    };
     opened.read_to_end(&mut bytes)?;
-    let header = record::read_header(frame::written(&bytes)).map(|(header, ..)| header);
-    let snapshot = header.and_then(|header| match header.file == file {
-        true => snapshot::read(&bytes).map(|snapshot| Some((header, snapshot))),
-        false => Ok(None),
-    });
-    match snapshot {
-        Ok(found) => Ok(found.map(|(header, snapshot)| EarlierRun {
-            path: path.into(),
+    let found = header.and_then(|header| Ok((header, snapshot::read(&bytes)?)));
+    match found {
+        Ok((header, snapshot)) => Ok(Some(EarlierRun {
+            path: std::path::absolute(path)?,
             header,
             is_live,
             snapshot,
@@ -118,7 +119,7 @@ fn read(path: &Path, file: &str) -> io::Result<Option<EarlierRun>> {
 }
 
 /// Whether a run with this header is of the same work.
-pub fn is_same_work(identity: &Identity, header: &Header) -> bool {
+fn is_same_work(identity: &Identity, header: &Header) -> bool {
     identity.work.is_some()
         && identity.file.to_string_lossy() == header.file
         && differences(identity, header).is_empty()

@@ -110,8 +110,9 @@ pub struct InstanceLocks {
 }
 
 impl InstanceLocks {
-    /// Takes the locks that the command line asks for, in all within its `--lock-wait`;
-    /// nothing if another instance is active and this one is to end quietly.
+    /// Takes the locks that the command line asks for, in all within its `--lock-wait`,
+    /// which counts from `began`; nothing if another instance is active and this one is to
+    /// end quietly.
     ///
     /// # Errors
     /// That another instance is active (25), the wait was ended, or a lock's file cannot
@@ -119,10 +120,10 @@ impl InstanceLocks {
     pub fn take(
         loaded: &Loaded,
         log_dir: &LogDirectory,
+        began: Instant,
         wait: &mut dyn FnMut(Duration) -> Result<(), Refusal>,
     ) -> Result<Option<InstanceLocks>, Refusal> {
         let mut locks = InstanceLocks::default();
-        let began = Instant::now();
         for NeededLock { kind, id, mode } in needed(&loaded.identity, &loaded.invocation) {
             let path = log_dir.lock_file(kind, id).map_err(unwritable)?;
             match try_long_enough(&path, mode, began, wait)? {
@@ -167,6 +168,7 @@ fn active(holder: &str) -> Refusal {
 /// A lock that this process holds.
 struct HeldLock {
     file: File,
+    /// Absolute, as in `EarlierRun`.
     path: PathBuf,
 }
 
@@ -234,7 +236,7 @@ fn try_lock(path: &Path) -> io::Result<TakenLock> {
         }
         let lock = HeldLock {
             file,
-            path: path.to_path_buf(),
+            path: std::path::absolute(path)?,
         };
         if lock.is_in_place() {
             lock.sign();
@@ -270,7 +272,7 @@ mod tests {
         let is_held = AtomicBool::new(false);
         let take_often = || {
             let mut taken = 0;
-            while taken < 1000 {
+            while taken < 250 {
                 if let TakenLock::Held(lock) = try_lock(&path).expect("a lock") {
                     assert!(!is_held.swap(true, SeqCst), "two hold the lock");
                     (0..10).for_each(|_| std::thread::yield_now());

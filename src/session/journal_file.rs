@@ -7,10 +7,10 @@ use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
 use crate::run::capture::Spool;
 use crate::run::header::{Header, RunBeginning};
-use crate::run::journal::{self, Journal};
+use crate::run::journal::Journal;
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
-use crate::session::earlier_runs::is_same_work;
+use crate::session::earlier_runs::{EarlierRun, EarlierRuns};
 use crate::session::journal_header;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
@@ -20,7 +20,6 @@ use crate::text::diagnostic::reason;
 use crate::text::template::{Field, Reference};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A new run's journal, with the results that it begins with.
@@ -102,32 +101,31 @@ pub fn close(
 /// Removes the journals of older runs of the same work: a run that ended well makes up
 /// for them, on the hosts that it was limited to (SPEC §6.4).
 fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEnd) {
-    let others = log_dir.journals();
-    if others.len() < 2 {
+    // Read only if there are others to compare it with.
+    if log_dir.journals().len() < 2 {
         return;
     }
-    // Read only if there are others to compare it with.
-    let Ok(header) = journal::header(own.path()) else {
+    let runs = EarlierRuns::of_file(log_dir, &loaded.identity.file.to_string_lossy());
+    let is_own = |run: &&EarlierRun| run.path.file_name() == own.path().file_name();
+    let Some(header) = runs.runs.iter().find(is_own).map(|run| &run.header) else {
         return;
     };
-    let others = others.iter().filter(|path| *path != own.path());
-    let older = others.filter_map(|path| Some((path, journal::header(path).ok()?)));
-    let mut older: Vec<(&PathBuf, Header)> = older
-        .filter(|(_, other)| {
-            let is_older = (other.number, other.began) < (header.number, header.began);
-            is_older && is_same_work(&loaded.identity, other)
-        })
-        .collect();
-    if let Some(continued) = runs_from_start(&header, &older) {
-        older.retain(|(_, other)| continued.contains(&other.run_id));
+    let is_older = |run: &&EarlierRun| {
+        let age = |header: &Header| (header.number, header.began);
+        age(&run.header) < age(header)
+    };
+    let older = runs.same_work(&loaded.identity).filter(is_older);
+    let mut older: Vec<&EarlierRun> = older.collect();
+    if let Some(continued) = runs_from_start(header, &older) {
+        older.retain(|run| continued.contains(&run.header.run_id.as_str()));
     }
     let is_limited = header.limit != "-" || !header.exclude.is_empty();
-    for (path, older) in older {
-        let spool = Spool::new(log_dir.private(&older.run_id));
+    for older in older {
+        let spool = Spool::new(log_dir.private(&older.header.run_id));
         // A live run's is locked.
-        let opened = Journal::open(path, loaded.mask().named_secrets(), &spool);
+        let opened = Journal::open(&older.path, loaded.mask().named_secrets(), &spool);
         if let Ok(mut journal) = opened
-            && !(is_limited && leaves_undone(loaded, log_dir, &older, &journal, end))
+            && !(is_limited && leaves_undone(loaded, log_dir, &older.header, &journal, end))
         {
             // If it cannot be removed, that does no harm: a newer one comes first.
             let _ = journal.remove().map(|()| journal.release_outputs());
@@ -137,15 +135,19 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
 
 /// The runs that this one continues back to one of `--start-from`, which did only the
 /// rest of the work and ends no other; nothing if it does the whole work.
-fn runs_from_start(header: &Header, older: &[(&PathBuf, Header)]) -> Option<Vec<String>> {
-    let mut header = header;
+fn runs_from_start<'r>(header: &'r Header, older: &[&'r EarlierRun]) -> Option<Vec<&'r str>> {
+    let mut beginning = &header.beginning;
     let mut continued = Vec::new();
-    while let RunBeginning::ResumeAt { run_id, .. } = &header.beginning {
-        continued.push(run_id.clone());
-        let found = older.iter().find(|(_, other)| other.run_id == *run_id);
-        header = &found?.1;
+    // The newest comes first, and each continues an older one.
+    for run in older {
+        if let RunBeginning::ResumeAt { run_id, .. } = beginning
+            && *run_id == run.header.run_id
+        {
+            continued.push(run_id.as_str());
+            beginning = &run.header.beginning;
+        }
     }
-    (header.beginning == RunBeginning::StartFrom).then_some(continued)
+    (*beginning == RunBeginning::StartFrom).then_some(continued)
 }
 
 /// Whether something of the older run is left that neither this run nor one between them

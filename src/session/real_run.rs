@@ -149,7 +149,7 @@ impl RealRun<'_> {
         }
         let mut pause = |time| pool.pause(time).map_err(Refusal::of_signal);
         let taken = match self.earlier.locks.take() {
-            None => InstanceLocks::take(loaded, &self.log_dir, &mut pause)?,
+            None => InstanceLocks::take(loaded, &self.log_dir, Instant::now(), &mut pause)?,
             taken => taken,
         };
         // Held until the run has ended.
