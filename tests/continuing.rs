@@ -667,6 +667,27 @@ fn what_ran_at_a_kill_is_named_before_it_runs_again() {
     assert_eq!(sorted(&sandbox), "10-h2 10-h3 10-h4");
 }
 
+/// Another run in between, which did not come to it, has not made it known.
+#[test]
+fn what_ran_at_a_kill_is_named_until_it_runs_again() {
+    let sandbox = Sandbox::new();
+    let text = block(10, "h[1-3]", "test -e fine || { touch held; sleep 60; }")
+        + "max_parallel=1\n"
+        + &task(99, "true")
+        + "finally=true\n";
+    let child = sandbox.start(&text, &[]);
+    wait_for("it hangs", || sandbox.exists("held"));
+    sandbox.kill(child);
+    let closed = again(&sandbox, &["--finish-only"]);
+    line(&sandbox, &closed, "it may have been done: 10 on h1");
+    assert_eq!(in_order(&sandbox), "10-h1 99");
+    sandbox.file("fine", "");
+    let ran = sandbox.type_in(&closed.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    line(&sandbox, &ran, "and it runs again: 10 on h1");
+    assert_eq!(in_order(&sandbox), "10-h1 10-h2 10-h3 99");
+}
+
 /// What does not run again is named too, but nothing is asked about it.
 #[test]
 fn what_ran_at_a_kill_is_not_said_to_run_again_where_it_does_not() {

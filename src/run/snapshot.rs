@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// Commands that wait for their next attempt.
     waiting: Commands,
     cut_short: Commands,
+    /// Commands that ran when an earlier process of the run died, and did not run again.
+    lost: Commands,
     pub flow: Option<FlowEnd>,
     /// The final tasks have run as well.
     pub over: bool,
@@ -64,6 +66,7 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, JournalError> {
         running: Commands::new(),
         waiting: Commands::new(),
         cut_short: Commands::new(),
+        lost: Commands::new(),
         flow: None,
         over: false,
         advice: None,
@@ -87,6 +90,7 @@ impl Snapshot {
                 self.advice = None;
                 // What an earlier process was running ended with it.
                 self.block = None;
+                self.lost.extend(self.running.drain());
                 self.clear_commands();
                 self.cut_short.clear();
             }
@@ -99,12 +103,14 @@ impl Snapshot {
             Record::Done(done) => {
                 // Next to it only a block can run, whose waves it checks.
                 self.running.retain(|_, command| command.is_member);
+                self.lost.retain(|(task, _), _| *task != done.task);
                 self.add_outcome(done.turn, done.task, String::new(), &done.result);
             }
             Record::Sub(sub) => {
                 let key = (sub.task, sub.name.into_owned());
                 self.running.remove(&key);
                 self.waiting.remove(&key);
+                self.lost.remove(&key);
                 self.add_outcome(sub.turn, sub.task, key.1, &sub.result);
             }
             Record::Block(done) => {
@@ -166,6 +172,7 @@ impl Snapshot {
         };
         let key = (command.task, name.to_string());
         self.waiting.remove(&key);
+        self.lost.remove(&key);
         self.running.insert(key, command);
     }
 
@@ -184,6 +191,12 @@ impl Snapshot {
     /// The commands that are running, longest first.
     pub fn running(&self) -> Vec<&CommandStart<'static>> {
         by_age(&self.running)
+    }
+
+    /// The commands that ran when an earlier process of the run died, and have not run
+    /// again since.
+    pub fn lost(&self) -> Vec<&CommandStart<'static>> {
+        by_age(&self.lost)
     }
 
     /// How many subtasks wait for their next attempt.

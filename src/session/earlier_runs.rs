@@ -173,15 +173,15 @@ impl EarlierRun {
 
     /// The commands that ran when tasker died: the task's id, and as `10 on web03`.
     pub fn in_flight(&self) -> Vec<(u32, String)> {
-        let running = self.snapshot.running().into_iter();
-        running
-            .map(|c| match c.host.as_ref() {
-                "" | "localhost" => (c.task, c.label.to_string()),
-                host if c.is_member && c.label.contains('.') => {
-                    (c.task, format!("{} on {host}", c.task))
-                }
-                host => (c.task, format!("{} on {host}", c.label)),
-            })
-            .collect()
+        let snapshot = &self.snapshot;
+        let all = snapshot.lost().into_iter().chain(snapshot.running());
+        all.map(|c| match c.host.as_ref() {
+            "" | "localhost" => (c.task, c.label.to_string()),
+            host if c.is_member && c.label.contains('.') => {
+                (c.task, format!("{} on {host}", c.task))
+            }
+            host => (c.task, format!("{} on {host}", c.label)),
+        })
+        .collect()
     }
 }
