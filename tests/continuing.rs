@@ -1005,6 +1005,30 @@ fn a_block_of_which_no_host_was_reached_is_tried_again() {
     assert!(ran.advice().contains(" --resume="), "{ran:?}");
 }
 
+/// A member that had failed before the one that sent the flow to its handler.
+#[test]
+fn no_failed_member_is_passed_by() {
+    let text = "task=5\ntype=conditional\ncondition=true\nif_true_tasks=6,7,8,9\nnext=success\n"
+        .to_string()
+        + &task(6, "true")
+        + &task(7, "test -e fine")
+        + &task(8, "true")
+        + &task(9, "test -e fine")
+        + "on_failure=90\n"
+        + &report(90);
+    goes_on(&text, &[], "", "7 9");
+    // Also where a run began past it.
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&text, &[]).code, 5);
+    sandbox.file("fine", "");
+    let ran = again(&sandbox, &["--resume-at", "9"]);
+    assert_eq!(ran.code, 10, "{ran:?}");
+    in_order(&sandbox);
+    let ran = sandbox.type_in(&ran.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "7");
+}
+
 /// A failure that was made good is not where the run goes on.
 #[test]
 fn a_run_goes_on_at_the_first_failure_that_lasts() {

@@ -16,15 +16,15 @@ use crate::run::run_end::RunEnd;
 use crate::session::command_line::CommandLine;
 use crate::session::load::Loaded;
 use crate::session::origins::Origins;
-use crate::task::Ix;
-use crate::task::nodeset::HostFilter;
+use crate::session::scope::RunScope;
+use crate::task::{Ix, TaskKind};
 
 /// A run that has ended, and what its journal is good for.
 pub struct EndToAdvise<'a> {
     pub loaded: &'a Loaded,
     pub end: &'a RunEnd,
     pub run_id: &'a str,
-    pub selection: &'a HostFilter,
+    pub scope: &'a RunScope,
     /// The journal is there.
     pub has_journal: bool,
     pub policy: Policy,
@@ -48,7 +48,7 @@ impl EndToAdvise<'_> {
         }
         match end.first_failure {
             Some(_) if self.was_rolled_back() => Advice {
-                line: CommandLine::new(loaded).fresh(self.selection),
+                line: CommandLine::new(loaded).fresh(&self.scope.selection),
                 words: vec![
                     "a failure handler ran on hosts, so only a fresh run does everything".into(),
                 ],
@@ -69,7 +69,9 @@ impl EndToAdvise<'_> {
             return self.resume_at(self.end.last);
         }
         match self.end.stopped_at {
-            Some(ix) if self.origins().only_reads(ix) => self.resume_at(ix),
+            Some(ix) if self.origins().only_reads(ix) || self.began_past_failure(ix) => {
+                self.resume_at(ix)
+            }
             _ => self.resume(),
         }
     }
@@ -151,15 +153,49 @@ impl EndToAdvise<'_> {
         })
     }
 
-    /// A task that a run can begin at for this one: itself, or the block that owns it.
+    /// A task that a run can begin at for this one: itself, or the block that owns it,
+    /// also where a member before it has failed.
     fn place(&self, mut ix: Ix) -> Ix {
         let workflow = &self.loaded.workflow;
-        while Start::new(workflow, ix, &|_| None).is_err()
-            && let Some((block, _)) = workflow.owner_of(ix)
+        while let Some((block, _)) = workflow.owner_of(ix)
+            && (Start::new(workflow, ix, &|_| None).is_err() || self.is_second_failure(ix, block))
         {
             ix = block;
         }
         ix
+    }
+
+    /// Whether a member of the block had failed before this one did.
+    fn is_second_failure(&self, ix: Ix, block: Ix) -> bool {
+        let id = self.loaded.workflow.tasks[ix].id.to_string();
+        let result = self.end.results.get(block);
+        let mut failed = result.into_iter().flat_map(|r| r.failed_members());
+        let first = failed.next().is_some_and(|m| m.name != id);
+        first && failed.any(|m| m.name == id)
+    }
+
+    /// Whether the run began past a member of the block that had failed: it is passed by
+    /// again where the run is resumed.
+    fn began_past_failure(&self, block: Ix) -> bool {
+        let workflow = &self.loaded.workflow;
+        let failed = self
+            .end
+            .results
+            .get(block)
+            .and_then(|r| r.failed_members().next());
+        let failed = failed.and_then(|m| workflow.find(&m.name));
+        let mut way = self
+            .scope
+            .start
+            .way
+            .iter()
+            .filter(|entry| entry.block == block);
+        way.any(|entry| match &workflow.tasks[block].kind {
+            TaskKind::Conditional(conditional) => {
+                failed.is_some_and(|ix| entry.split(conditional).0.contains(&ix))
+            }
+            _ => false,
+        })
     }
 
     /// The tasks and hosts that had ended well and run again.

@@ -22,7 +22,7 @@ use crate::session::alert::Alert;
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
-use crate::task::nodeset::HostFilter;
+use crate::session::scope::RunScope;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -37,8 +37,8 @@ pub struct EndedRun<'a> {
     pub end: &'a RunEnd,
     /// The plan as it was before the run, for a report.
     pub drawn_plan: &'a str,
-    /// The hosts it was limited to.
-    pub selection: &'a HostFilter,
+    /// Where it began, and the hosts it was limited to.
+    pub scope: &'a RunScope,
     pub policy: Policy,
 }
 
@@ -52,7 +52,7 @@ impl EndedRun<'_> {
             loaded: self.loaded,
             end: self.end,
             run_id: self.run_id,
-            selection: self.selection,
+            scope: self.scope,
             has_journal: journal.is_some(),
             policy: self.policy,
         };

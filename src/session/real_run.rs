@@ -319,7 +319,7 @@ impl RealRun<'_> {
             began: self.began,
             end: &end,
             drawn_plan: &self.drawn_plan,
-            selection: &self.scope.selection,
+            scope: &self.scope,
             policy: settings.policy,
         };
         ended.close(report, closed.kept.as_mut());
