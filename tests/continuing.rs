@@ -833,6 +833,23 @@ fn a_run_that_kept_going_goes_into_its_handlers_only_for_a_new_failure() {
     assert_eq!(in_order(&sandbox), "1 2");
 }
 
+/// The second pass through the task made good what had failed in the first.
+#[test]
+fn what_a_later_pass_made_good_is_ok_when_the_flow_is_walked_again() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true")
+        + &task(2, "touch once; test -e twice || { mv once twice; false; }")
+        + "on_failure=1\n"
+        + &task(3, "test -e fine");
+    let first = sandbox.run(&text, &["-k"]);
+    assert_eq!(first.code, 1, "{first:?}");
+    assert_eq!(in_order(&sandbox), "1 2 1 2 3");
+    sandbox.file("fine", "");
+    let ran = sandbox.type_in(&first.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "3");
+}
+
 #[test]
 fn a_block_over_the_hosts_of_an_earlier_one_gains_them() {
     let sandbox = Sandbox::new();
@@ -1027,6 +1044,19 @@ fn no_failed_member_is_passed_by() {
     let ran = sandbox.type_in(&ran.advice());
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(in_order(&sandbox), "7");
+}
+
+/// It was a step of its own: the rest of the branch is not for this run.
+#[test]
+fn a_member_that_was_jumped_to_is_jumped_to_again() {
+    let text = task(1, "true")
+        + "on_success=6\ntask=5\ntype=conditional\ncondition=true\nif_true_tasks=6,7\n"
+        + &task(6, "test -e fine")
+        + "on_failure=90\n"
+        + &task(7, "true")
+        + &task(20, "true")
+        + &report(90);
+    goes_on(&text, &[], "tasker: runs again: 1", "1 20 6");
 }
 
 /// A failure that was made good is not where the run goes on.

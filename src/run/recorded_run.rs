@@ -225,7 +225,15 @@ impl RecordedRun {
     /// The next pass through the task before the flow began once more; none if that
     /// did not end well.
     pub fn next_earlier_visit(&mut self, task: u32) -> Option<EarlierVisit> {
-        self.earlier.get_mut(&task)?.pop_front()
+        let visits = self.earlier.get_mut(&task)?;
+        // A failure that a later pass has made good is over: there may be no second pass
+        // this time.
+        let is_ok = |visit: &EarlierVisit| visit.result.outcome == Outcome::Ok;
+        let is_first_ok = visits.front().is_none_or(is_ok);
+        match visits.iter().position(is_ok).filter(|_| !is_first_ok) {
+            Some(good) => visits.drain(..=good).next_back(),
+            None => visits.pop_front(),
+        }
     }
 
     /// The results that tasks have before this turn.

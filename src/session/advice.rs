@@ -104,7 +104,7 @@ impl EndToAdvise<'_> {
                 "task {id} depends on no result, so it would end the same way again; change the task file or its globals for a fresh run"
             ));
         };
-        let at = self.place(origin);
+        let at = self.step_to(origin).unwrap_or_else(|| self.place(origin));
         let id = workflow.tasks[at].id;
         let Ok(start) = Start::new(workflow, at, &|_| None) else {
             return in_words(&format!("no run can begin at task {id}"));
@@ -151,6 +151,15 @@ impl EndToAdvise<'_> {
             let is_walked = !workflow.tasks[ix].in_finals && !workflow.is_handler(ix);
             has_failed && is_walked && !self.origins().only_reads(ix)
         })
+    }
+
+    /// The step that had jumped to the task, if that is a member of a conditional: a run
+    /// that begins at the member goes on with the rest of its branch.
+    fn step_to(&self, ix: Ix) -> Option<Ix> {
+        self.loaded.workflow.owner_of(ix)?;
+        let steps = &self.end.path;
+        let at = steps.iter().rposition(|step| *step == ix)?;
+        Some(steps[at.checked_sub(1)?])
     }
 
     /// A task that a run can begin at for this one: itself, or the block that owns it,
