@@ -1157,6 +1157,43 @@ fn a_relative_log_directory_is_found_from_another_depth() {
     assert!(left("locks").is_empty(), "{:?}", left("locks"));
 }
 
+/// A variable that the run did not have is not set for it, also where the file cannot be
+/// read without those that it had.
+#[test]
+fn a_variable_that_was_not_set_then_is_not_set_now() {
+    let sandbox = Sandbox::new();
+    let text = "DATE=$TODAY\nMODE=${MODE:-none}\n".to_string()
+        + &task(1, "test -e fine")
+        + &task(2, "echo @DATE@ @MODE@ >>effects");
+    sandbox.file("tasks.txt", &text);
+    let mut first = sandbox.tasker(&["-r", "tasks.txt"]);
+    let ran = Ran::from(first.env("TODAY", "a b").output().expect("tasker runs"));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    sandbox.file("fine", "");
+    let run = format!("--resume={}", runs(&sandbox)[0]);
+    let mut second = sandbox.tasker(&["-r", &run, "tasks.txt"]);
+    let ran = Ran::from(second.env("MODE", "other").output().expect("tasker runs"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "1 1 2 a b none");
+}
+
+#[test]
+fn a_run_that_began_in_a_directory_that_was_gone_needs_none() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.path.display().to_string();
+    let text = task(1, &format!("test -e {home}/fine")).replace(">>", &format!(">>{home}/"));
+    sandbox.file("tasks.txt", &text);
+    let tasker = env!("CARGO_BIN_EXE_tasker");
+    let ran = sandbox.type_in(&format!(
+        "mkdir {home}/gone && cd {home}/gone && rmdir {home}/gone && {tasker} -r {home}/tasks.txt"
+    ));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    sandbox.file("fine", "");
+    let ran = sandbox.type_in(&ran.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "1 1");
+}
+
 // Which journals a run ends.
 
 #[test]

@@ -496,11 +496,17 @@ fn litter(sandbox: &Sandbox) -> Vec<&'static str> {
     let old = "tasker journal 1\n00000008 00000000 00000000 begin\tx\n";
     std::fs::write(state.join("30000101_000000-version1.journal"), old).expect("a file");
     std::fs::create_dir(state.join("30000101_000000-folder01.journal")).expect("a directory");
+    // What would be waited for, and what has no end.
+    let fifo = state.join("30000101_000000-fifo0001.journal");
+    let made = Command::new("mkfifo").arg(fifo).status();
+    assert!(made.expect("mkfifo").success());
+    let endless = state.join("30000101_000000-endless1.journal");
+    std::os::unix::fs::symlink("/dev/zero", endless).expect("a link");
     let foreign = state.join("30000101_000000-foreign1.journal");
     std::fs::write(&foreign, good).expect("a file");
     let mode = std::fs::Permissions::from_mode(0o000);
     std::fs::set_permissions(&foreign, mode).expect("a mode");
-    let mut names = vec!["garbage1", "version1", "folder01"];
+    let mut names = vec!["garbage1", "version1", "folder01", "fifo0001", "endless1"];
     // Only root can give a file away; for any other user mode 0 is enough.
     let is_root = std::os::unix::fs::chown(&foreign, Some(12345), Some(12345)).is_ok();
     let is_unreadable = is_root || std::fs::read(&foreign).is_err();
@@ -515,6 +521,11 @@ fn journals_that_cannot_be_read_stop_nobody() {
     for options in [&["--auto-recovery"][..], &["--resume"]] {
         let sandbox = failed_at("32");
         let names = litter(&sandbox);
+        let status = sandbox.output(&["--status"]);
+        assert_eq!(status.code, 0, "{status:?}");
+        let before = sandbox.journals();
+        // The runs are counted by their journals.
+        std::fs::remove_file(sandbox.path.join("TASKER/state/number")).expect("a count");
         let ran = run(&sandbox, "eu", options);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_done(&sandbox, "eu", 1, &format!("{ran:?}"));
@@ -523,11 +534,40 @@ fn journals_that_cannot_be_read_stop_nobody() {
             let warns = |line: &str| line.contains(name) && line.to_lowercase().contains("warn");
             assert!(said.lines().any(warns), "{name}: {said}");
         }
+        let removed = before.len() - sandbox.journals().len();
+        assert_eq!(removed, 1, "only its own is removed");
         // They hold up no fresh run either.
         let ran = run(&sandbox, "us", options);
         let code = if options[0] == "--resume" { 12 } else { 0 };
         assert_eq!(ran.code, code, "{ran:?}");
     }
+}
+
+/// A damaged count is as good as none, once.
+#[test]
+fn a_damaged_count_is_replaced() {
+    let sandbox = failed_at("50");
+    let count = "TASKER/state/number";
+    for damaged in ["x".repeat(50), String::new(), "9".repeat(300)] {
+        sandbox.file(count, damaged);
+        let before = sandbox.journals().len();
+        broken(&sandbox, "eu", "50");
+        assert_ne!(run(&sandbox, "eu", &[]).code, 0);
+        assert_eq!(sandbox.read(count), format!("{:020}\n", before + 1));
+    }
+}
+
+/// A count that is no file is waited for by nobody.
+#[test]
+fn a_count_that_is_no_file_refuses_the_run() {
+    let sandbox = failed_at("50");
+    let count = sandbox.path.join("TASKER/state/number");
+    std::fs::remove_file(&count).expect("a count");
+    let made = Command::new("mkfifo").arg(&count).status();
+    assert!(made.expect("mkfifo").success());
+    let ran = run(&sandbox, "eu", &[]);
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(ran.stderr.contains("it is not a file"), "{ran:?}");
 }
 
 /// The names and times of the journals say that the newer run is the older one.

@@ -30,13 +30,21 @@ impl LogDirectory {
         // Its directory usually exists.
         let opened = open().or_else(|_| self.create("state").and_then(|_| open()));
         let mut file = opened.map_err(&failed)?;
+        if !file.metadata().map_err(&failed)?.is_file() {
+            return Err(failed(io::Error::other("it is not a file")));
+        }
         wait_for_lock(&file).map_err(&failed)?;
         let mut text = String::new();
         // What cannot be read is no number.
         let _ = (&mut file).take(100).read_to_string(&mut text);
         let last = match text.trim_end().parse() {
             Ok(last) => last,
-            Err(_) => self.highest_run_number(),
+            Err(_) => {
+                if !text.is_empty() {
+                    file.set_len(0).map_err(&failed)?;
+                }
+                self.highest_run_number()
+            }
         };
         let number: u64 = u64::saturating_add(last, 1);
         file.write_all_at(format!("{number:020}\n").as_bytes(), 0)

@@ -84,12 +84,21 @@ pub struct Journal {
     pretends: bool,
 }
 
+/// Opens what is named like a journal, to read it. What is no file has no end, or is
+/// waited for.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    match std::fs::symlink_metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
 /// Reads the header of a journal, without taking its lock.
 ///
 /// # Errors
 /// That the journal is empty, damaged, or of another version.
 pub fn header(path: &Path) -> Result<Header, JournalError> {
-    header_of(&mut File::open(path).map_err(unusable)?, &mut Vec::new())
+    header_of(&mut open_to_read(path).map_err(unusable)?, &mut Vec::new())
 }
 
 /// Reads the header of an opened journal. `bytes` gets what was read, which is rarely

@@ -194,7 +194,7 @@ impl Search<'_> {
         let log_dir = loaded.log_directory(SystemTime::now()).ok()?;
         let newest = log_dir.newest_run(work);
         if newest.is_some_and(|number| number > run.header.number) {
-            return Some(format!("a run after {id} has ended well"));
+            return Some(format!("a run after {id} has ended"));
         }
         if run.is_finished() {
             return Some(format!("run {id} reached its end"));

@@ -10,7 +10,7 @@ use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
 use crate::session::identity::{self, Identity};
 use crate::text::diagnostic::{printable, reason};
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -82,17 +82,25 @@ impl EarlierRuns {
     }
 }
 
+/// Refuses a journal that is not the user's.
+///
+/// # Errors
+/// Whose it is.
+fn check_owner(path: &Path) -> io::Result<()> {
+    let owner = std::fs::symlink_metadata(path)?.uid();
+    match owner == sys::user_ids().1 {
+        true => Ok(()),
+        false => {
+            let why = format!("it belongs to another user (id {owner})");
+            Err(io::Error::other(why))
+        }
+    }
+}
+
 /// The run that left the journal, if it is of this file and had begun.
 fn read(path: &Path, file: &str) -> io::Result<Option<EarlierRun>> {
-    let meta = std::fs::symlink_metadata(path)?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    if meta.uid() != sys::user_ids().1 {
-        let why = format!("it belongs to another user (id {})", meta.uid());
-        return Err(io::Error::other(why));
-    }
-    let mut opened = File::open(path)?;
+    check_owner(path)?;
+    let mut opened = journal::open_to_read(path)?;
     let is_live = match opened.try_lock_shared() {
         Ok(()) => opened.unlock().map(|()| false)?,
         Err(TryLockError::WouldBlock) => true,

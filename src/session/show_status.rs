@@ -9,6 +9,7 @@ use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::print;
 use crate::report::run_status::{self, FoundRun};
+use crate::run::journal;
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
@@ -91,7 +92,7 @@ fn is_gone(snapshot: &Snapshot) -> bool {
 
 /// Whether the run still exists.
 fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+    let mut file = journal::open_to_read(path)?;
     run.live = is_held(&file)?;
     let about = file.metadata()?;
     run.last_write = about.modified()?;

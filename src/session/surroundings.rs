@@ -13,6 +13,7 @@ use crate::run::header::Header;
 use crate::run::sys;
 use crate::text::diagnostic::{printable, reason};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ impl Surroundings {
     pub fn enter(header: &Header) -> Result<Surroundings, String> {
         let directory = PathBuf::from(OsString::from_vec(header.directory.clone()));
         let before = invoker::started_in().to_path_buf();
-        std::env::set_current_dir(&directory).map_err(|e| {
+        go_to(&directory).map_err(|e| {
             let (id, why) = (&header.run_id, reason(&e));
             let directory = printable(&directory.display().to_string());
             format!("run {id} began in the directory `{directory}`, which cannot be entered: {why}")
@@ -50,7 +51,8 @@ impl Surroundings {
                 entered.set(name, Some(before.join(path).as_os_str()));
             }
         }
-        entered.set("PWD", Some(directory.as_os_str()));
+        let named = Some(directory.as_os_str()).filter(|name| !name.is_empty());
+        entered.set("PWD", named);
         let had = |name: &str| header.variables.iter().any(|(n, _)| n == name);
         for name in OWN_SETTINGS.into_iter().filter(|name| !had(name)) {
             entered.set(name, None);
@@ -97,13 +99,22 @@ impl Surroundings {
         for (name, value) in self.variables.iter().rev() {
             sys::set_variable(name, value.as_deref());
         }
-        std::env::set_current_dir(&self.directory).map_err(|e| {
+        go_to(&self.directory).map_err(|e| {
             let directory = printable(&self.directory.display().to_string());
             format!(
                 "cannot return to the directory `{directory}`: {}",
                 reason(&e)
             )
         })
+    }
+}
+
+/// Enters the directory. One without a name was gone already when tasker started in it,
+/// so that nothing depended on it.
+fn go_to(directory: &Path) -> io::Result<()> {
+    match directory.as_os_str().is_empty() {
+        true => Ok(()),
+        false => std::env::set_current_dir(directory),
     }
 }
 
