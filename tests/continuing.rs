@@ -175,9 +175,35 @@ fn a_secret_that_is_not_set_is_named() {
     assert_eq!(ran.code, 12, "{ran:?}");
     assert!(ran.stderr.contains("MY_TOKEN"), "{ran:?}");
     sandbox.file("fine", "");
+    // Typed as it is printed, it does not run with a wrong value.
+    let ran = sandbox.type_in(&advice);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.stderr.contains("type the value of the secret"),
+        "{ran:?}"
+    );
     let ran = again(&sandbox, &[&id, "--set", "MY_TOKEN=another"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(in_order(&sandbox), "hush-hush another");
+}
+
+/// Where the globals of a file were edited, no run of it can be continued.
+#[test]
+fn only_a_fresh_run_is_named_where_a_global_was_edited() {
+    let sandbox = Sandbox::new();
+    let text = task(1, "true") + &task(2, "echo @A@ >>effects; false");
+    assert_eq!(sandbox.run(&format!("A=1\n{text}"), &[]).code, 1);
+    let id = runs(&sandbox).remove(0);
+    sandbox.file("tasks.txt", format!("A=2\n{text}"));
+    let ran = again(&sandbox, &[&format!("--resume={id}")]);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    assert!(!ran.stderr.contains("--resume-at"), "{ran:?}");
+    let why = "line 1 is different, and the global A has a different value; a fresh run takes";
+    assert!(ran.stderr.contains(why), "{ran:?}");
+    let ran = again(&sandbox, &["--resume-at", &format!("{id}:2")]);
+    assert_eq!(ran.code, 12, "{ran:?}");
+    let why = "the global A has a different value; a fresh run takes the globals as they are";
+    assert!(ran.stderr.contains(why), "{ran:?}");
 }
 
 #[test]

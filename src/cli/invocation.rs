@@ -24,6 +24,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What stands for the value of a secret in a printed command line.
+const HIDDEN_VALUE: &str = "...";
+
 /// How many tasks a run executes at most when nothing says (SPEC §3.2).
 pub const MAX_STEPS: u64 = 100_000;
 
@@ -454,7 +457,10 @@ impl Typed {
         let secret = value.and_then(setting_name).filter(is_set);
         let words = match (value, secret) {
             (None, _) => format!("--{long}"),
-            (_, Some(name)) => format!("--{long} {}", quote::shell_word(&format!("{name}=..."))),
+            (_, Some(name)) => format!(
+                "--{long} {}",
+                quote::shell_word(&format!("{name}={HIDDEN_VALUE}"))
+            ),
             (Some(value), _) if self.option.value_is_optional => {
                 format!("--{long}={}", quote::shell_argument(value))
             }
@@ -574,6 +580,11 @@ fn setting(text: &str) -> Result<(String, String), String> {
     let name = name.trim();
     if !keys::is_identifier(name) || keys::find(name).is_some() || reserved_name(name).is_some() {
         return Err(format!("`{name}` cannot be the name of a global"));
+    }
+    if is_secret(name) && value.trim() == HIDDEN_VALUE {
+        return Err(format!(
+            "in place of `{HIDDEN_VALUE}` type the value of the secret {name}, which no printed line shows"
+        ));
     }
     Ok((name.to_string(), value.trim().to_string()))
 }

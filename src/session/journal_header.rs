@@ -142,14 +142,21 @@ pub fn check(
         Err(Refusal::new(exit::POSITION, why))
     };
     let text = &loaded.sources.get(loaded.file).text;
-    if is_resumed && then.sha256 != sha256::hex(text.as_bytes()) {
-        let what = changed_line(then, &hashed_lines(loaded));
-        return refuse(format!(
-            "the task file has changed: {what}; --resume-at {id}:{there} goes on there with the file as it is, and a fresh run begins again"
-        ));
+    let is_edited = then.sha256 != sha256::hex(text.as_bytes());
+    let other_global = different_global(then, loaded);
+    if is_resumed && is_edited {
+        let line = changed_line(then, &hashed_lines(loaded));
+        return refuse(match other_global {
+            Some(what) => format!(
+                "the task file has changed: {line}, and {what}; a fresh run takes both as they are"
+            ),
+            None => format!(
+                "the task file has changed: {line}; --resume-at {id}:{there} goes on there with the file as it is, and a fresh run begins again"
+            ),
+        });
     }
-    if let Some(what) = different_global(then, loaded) {
-        return refuse(format!("{what}; a fresh run takes it as it is"));
+    if let Some(what) = other_global {
+        return refuse(format!("{what}; a fresh run takes the globals as they are"));
     }
     if let Some(what) = different_option(then, loaded) {
         return refuse(what);
