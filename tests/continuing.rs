@@ -409,6 +409,24 @@ fn a_branch_in_a_branch_goes_on_at_its_failed_member() {
     assert!(runs(&sandbox).is_empty());
 }
 
+/// Blocks over hosts that the branch had not come to.
+#[test]
+fn a_branch_that_was_stopped_goes_on_to_blocks_that_had_not_begun() {
+    let sandbox = Sandbox::new();
+    let text = "task=5\ntype=conditional\ncondition=true\nif_true_tasks=6,7\nnext=success\n"
+        .to_string()
+        + &task(6, "test -e fine")
+        + "next=success\n"
+        + &block(7, "h[1-2]", "true");
+    let first = sandbox.run(&text, &[]);
+    assert_eq!(first.code, 10, "{first:?}");
+    sandbox.file("fine", "");
+    in_order(&sandbox);
+    let ran = sandbox.type_in(&first.advice());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sorted(&sandbox), "6 7-h1 7-h2", "{ran:?}");
+}
+
 /// What was restored once is restored again, as often as it takes.
 #[test]
 fn a_branch_that_was_restored_is_restored_again() {

@@ -403,7 +403,10 @@ impl Replay {
         if let Some(hosts) = journal.recorded.hosts(self.turn) {
             return Some(hosts.to_vec());
         }
-        let before = before.filter(|_| self.redo == Redo::Unfinished)?;
+        // A member of a branch that ended before it, or a set that was refused, had none.
+        let has_begun = |result: &&TaskResult| !result.members.is_empty();
+        let before = before.filter(|_| self.redo == Redo::Unfinished);
+        let before = before.filter(has_begun)?;
         Some(before.members.iter().map(|m| m.name.clone()).collect())
     }
 
