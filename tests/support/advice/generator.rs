@@ -91,10 +91,7 @@ impl Growing<'_> {
             9 | 10 if !self.blocks.is_empty() => self.ok_hosts(),
             11 | 12 => self.members(),
             13..=15 => self.conditional(2),
-            16 | 17 if !self.commands.is_empty() => {
-                let of = self.chance.one_of(&self.commands.clone());
-                Spec::new(Work::Decision(of))
-            }
+            16 | 17 if !self.commands.is_empty() => self.decision(),
             18 => Spec::new(Work::Loop(2 + self.chance.below(2))),
             19 => Spec::new(Work::Poll(3)),
             _ => self.command(),
@@ -113,6 +110,11 @@ impl Growing<'_> {
             task.on_failure = Some(self.handler());
         }
         task
+    }
+
+    fn decision(&mut self) -> Spec {
+        let of = self.chance.one_of(&self.commands.clone());
+        Spec::new(Work::Decision(of))
     }
 
     fn handler(&mut self) -> u32 {
@@ -179,6 +181,10 @@ impl Growing<'_> {
             let task = self.command();
             members.push(self.add(task));
         }
+        if !self.commands.is_empty() && self.one_in(5) {
+            let task = self.decision();
+            members.push(self.add(task));
+        }
         let shape = self.shape(true);
         Spec::new(Work::Tasks { members, shape })
     }
@@ -201,7 +207,11 @@ impl Growing<'_> {
         if self.one_in(4) {
             shape.waves = Some(self.chance.one_of(&["1,rest", "1", "2,1", "50%"]));
             if self.one_in(2) {
-                shape.wave_check = Some(self.add(Spec::new(Work::Check)));
+                let check = match !self.commands.is_empty() && self.one_in(3) {
+                    true => self.decision(),
+                    false => Spec::new(Work::Check),
+                };
+                shape.wave_check = Some(self.add(check));
             }
         }
         if may_have_criterion && self.one_in(6) {
@@ -233,7 +243,8 @@ impl Growing<'_> {
     fn branch(&mut self, depth: usize) -> Vec<u32> {
         let mut branch = Vec::new();
         for _ in 0..1 + self.chance.below(3) {
-            let mut task = match self.chance.below(8) {
+            let mut task = match self.chance.below(9) {
+                8 if !self.commands.is_empty() => self.decision(),
                 0 if depth > 1 => self.conditional(depth - 1),
                 1 => self.hosts(),
                 2 if depth > 1 => self.members(),

@@ -172,9 +172,17 @@ impl Workflow {
 
     /// Its answer stops the run when it is a no.
     pub fn is_judged(&self, id: u32) -> bool {
-        let decides = |task: &Spec| matches!(task.work, Work::Decision(of) if of == id);
         let is_poll = |task: &Spec| matches!(task.work, Work::Poll(_));
-        self.tasks.get(&id).is_some_and(is_poll) || self.tasks.values().any(decides)
+        // One in a branch may not be asked, nor one between waves.
+        let decides = |(at, task): (&u32, &Spec)| {
+            let is_asked = match self.owner(*at).map(|block| &self.tasks[&block].work) {
+                None => true,
+                Some(Work::Tasks { members, .. }) => members.contains(at),
+                Some(_) => false,
+            };
+            is_asked && matches!(task.work, Work::Decision(of) if of == id)
+        };
+        self.tasks.get(&id).is_some_and(is_poll) || self.tasks.iter().any(decides)
     }
 
     pub fn is_handler(&self, id: u32) -> bool {
