@@ -664,6 +664,34 @@ fn final_tasks_that_ran_are_named_where_nothing_is_repeated() {
     }
 }
 
+/// It may have undone what it was to undo before it was ended.
+#[test]
+fn a_final_task_that_was_ended_counts_as_one_that_had_run() {
+    for signal_name in ["TERM", "KILL"] {
+        let sandbox = Sandbox::new();
+        let text = task(1, "true")
+            + "on_resume=repeat\n"
+            + &task(2, "test -e fine")
+            + &task(9, "test -e fine || { touch held; sleep 60; }")
+            + "finally=true\n";
+        let child = sandbox.start(&text, &[]);
+        wait_for("it hangs", || sandbox.exists("held"));
+        match signal_name {
+            "KILL" => sandbox.kill(child),
+            _ => {
+                signal(child.id(), signal_name);
+                assert_eq!(finish(child).code, 1);
+            }
+        }
+        assert_eq!(in_order(&sandbox), "1 2 9");
+        sandbox.file("fine", "");
+        let ran = again(&sandbox, &["--resume"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        line(&sandbox, &ran, "final tasks had run (9)");
+        assert_eq!(in_order(&sandbox), "1 2 9", "{signal_name}");
+    }
+}
+
 #[test]
 fn resume_at_repeats_what_it_restores() {
     let sandbox = Sandbox::new();

@@ -55,6 +55,8 @@ pub struct RecordedRun {
     blocks: HashMap<u64, Range<usize>>,
     /// The hosts of each block that began, by turn.
     hosts: HashMap<u64, Vec<String>>,
+    /// The task or block of each turn that something was started in.
+    begun: HashMap<u64, u32>,
     pub(super) flow: Option<FlowEnd>,
     pub(super) over: bool,
     kept: Vec<KeptTask>,
@@ -81,6 +83,7 @@ impl RecordedRun {
             subs: HashMap::new(),
             blocks: HashMap::new(),
             hosts: HashMap::new(),
+            begun: HashMap::new(),
             flow: None,
             over: false,
             kept: Vec::new(),
@@ -141,8 +144,13 @@ impl RecordedRun {
                 self.hosts.insert(block.turn, hosts.collect());
             }
             Record::Rewalk => self.rewalk(),
-            Record::Run(_) | Record::Open(_) | Record::Start(_) | Record::Again(_) => {}
-            Record::Advice(_) => {}
+            Record::Open(block) => {
+                self.begun.insert(block.turn, block.task);
+            }
+            Record::Start(command) => {
+                self.begun.entry(command.turn).or_insert(command.task);
+            }
+            Record::Run(_) | Record::Again(_) | Record::Advice(_) => {}
             Record::Begin(_) => return None,
         }
         Some(())
@@ -251,7 +259,7 @@ impl RecordedRun {
         self.repeated.contains(&task)
     }
 
-    /// The final tasks that have run, by id.
+    /// The final tasks that have run, or were ended while they did, by id.
     pub fn finals(&self) -> Vec<u32> {
         let Some(flow) = &self.flow else {
             return Vec::new();
@@ -260,6 +268,8 @@ impl RecordedRun {
         let mut ids: Vec<u32> = tasks.map(|(id, _)| id).collect();
         let blocks = self.blocks.keys().filter(|turn| **turn >= flow.turn);
         ids.extend(blocks.filter_map(|turn| Some(self.block_of_turn(*turn)?.0)));
+        let begun = self.begun.iter().filter(|(turn, _)| **turn >= flow.turn);
+        ids.extend(begun.map(|(_, task)| *task));
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -366,6 +376,7 @@ impl RecordedRun {
         self.subs.retain(|t, _| *t < turn);
         self.blocks.retain(|t, _| *t < turn);
         self.hosts.retain(|t, _| *t < turn);
+        self.begun.retain(|t, _| *t < turn);
         self.flow = None;
         self.over = false;
         self.last = self.last.min(turn - 1);
