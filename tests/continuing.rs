@@ -1266,6 +1266,30 @@ fn a_run_that_began_in_a_directory_that_was_gone_needs_none() {
     assert_eq!(in_order(&sandbox), "1 1");
 }
 
+#[test]
+fn hosts_that_an_earlier_run_had_done_stay_done_when_one_that_went_on_is_killed() {
+    let sandbox = Sandbox::new();
+    let text = block(
+        10,
+        "h[1-3]",
+        "test @hostname@ = h1 || { test -e fine && { test @hostname@ = h2 || test -e held || \
+         { touch held; sleep 60; }; }; }",
+    ) + "max_parallel=1\non_failure=90\nreturn=0\n"
+        + &report(90);
+    assert_eq!(sandbox.run(&text, &[]).code, 5);
+    let first = runs(&sandbox).remove(0);
+    sandbox.file("fine", "");
+    in_order(&sandbox);
+    let child = sandbox.start(&text, &["--resume-at", &format!("{first}:10")]);
+    wait_for("the last host", || sandbox.exists("held"));
+    sandbox.kill(child);
+    assert_eq!(in_order(&sandbox), "10-h2 10-h3");
+    let second = runs(&sandbox).remove(1);
+    let ran = again(&sandbox, &["--resume-at", &format!("{second}:10")]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(in_order(&sandbox), "10-h3");
+}
+
 // Which journals a run ends.
 
 #[test]

@@ -21,9 +21,8 @@ pub struct RecordedBlock {
     names: Vec<String>,
 }
 
-/// A result that a task has before a turn, though it did not run in one.
+/// A result that a task has, though it did not run in a turn.
 pub struct KeptTask {
-    pub turn: u64,
     pub task: u32,
     pub result: TaskResult,
 }
@@ -40,9 +39,9 @@ pub struct EarlierVisit {
 struct Walked {
     /// The first turn of the final tasks.
     end: u64,
-    done: HashMap<u64, Range<usize>>,
-    subs: HashMap<u64, Vec<(String, Range<usize>)>>,
-    blocks: HashMap<u64, Range<usize>>,
+    done: BTreeMap<u64, Range<usize>>,
+    subs: BTreeMap<u64, Vec<(String, Range<usize>)>>,
+    blocks: BTreeMap<u64, Range<usize>>,
 }
 
 /// Where the records of a journal are, by turn. They are decoded on demand.
@@ -50,16 +49,17 @@ pub struct RecordedRun {
     pub(super) bytes: Vec<u8>,
     secrets: Vec<Secret>,
     spool: Arc<Spool>,
-    done: HashMap<u64, Range<usize>>,
-    subs: HashMap<u64, Vec<(String, Range<usize>)>>,
-    blocks: HashMap<u64, Range<usize>>,
+    done: BTreeMap<u64, Range<usize>>,
+    subs: BTreeMap<u64, Vec<(String, Range<usize>)>>,
+    blocks: BTreeMap<u64, Range<usize>>,
     /// The hosts of each block that began, by turn.
     hosts: HashMap<u64, Vec<String>>,
     /// The task or block of each turn that something was started in.
     begun: HashMap<u64, u32>,
     pub(super) flow: Option<FlowEnd>,
     pub(super) over: bool,
-    kept: Vec<KeptTask>,
+    /// By the turn that they come before, in the order in which they were recorded.
+    kept: BTreeMap<u64, Vec<KeptTask>>,
     /// Tasks that are due to be repeated, and those that have been.
     repeat: Option<RepeatDue>,
     repeated: HashSet<u32>,
@@ -79,14 +79,14 @@ impl RecordedRun {
             bytes: Vec::new(),
             secrets: secrets.to_vec(),
             spool: spool.clone(),
-            done: HashMap::new(),
-            subs: HashMap::new(),
-            blocks: HashMap::new(),
+            done: BTreeMap::new(),
+            subs: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             hosts: HashMap::new(),
             begun: HashMap::new(),
             flow: None,
             over: false,
-            kept: Vec::new(),
+            kept: BTreeMap::new(),
             repeat: None,
             repeated: HashSet::new(),
             walked: None,
@@ -130,8 +130,8 @@ impl RecordedRun {
             }
             Record::Member(member) => {
                 let result = member.result.decode(spool, missing)?;
-                let kept = self.kept.last_mut();
-                let kept = kept.filter(|k| (k.turn, k.task) == (member.turn, member.task))?;
+                let kept = self.kept.get_mut(&member.turn)?.last_mut();
+                let kept = kept.filter(|kept| kept.task == member.task)?;
                 kept.result.members.push(Member {
                     name: member.name.into_owned(),
                     left_out: member.left_out,
@@ -161,7 +161,8 @@ impl RecordedRun {
         if self.repeat.is_some() {
             self.repeated.insert(task);
         }
-        self.kept.push(KeptTask { turn, task, result });
+        let kept = self.kept.entry(turn).or_default();
+        kept.push(KeptTask { task, result });
     }
 
     pub(super) fn begin_repeating(&mut self, due: RepeatDue) {
@@ -194,10 +195,9 @@ impl RecordedRun {
         // A block finds its subtasks where those of this walk are; it has none yet.
         let subs = std::mem::replace(&mut self.subs, walked.subs);
         let blocks = std::mem::replace(&mut self.blocks, walked.blocks);
-        let done = walked.done;
+        let done = &walked.done;
         let mut visits: HashMap<u32, VecDeque<EarlierVisit>> = HashMap::new();
-        let turns: BTreeMap<u64, &Range<usize>> = done.iter().map(|(t, r)| (*t, r)).collect();
-        for range in turns.range(..end).map(|(_, range)| range) {
+        for range in done.range(..end).map(|(_, range)| range) {
             let Some((done, result)) = self.task_done(range) else {
                 continue;
             };
@@ -215,10 +215,8 @@ impl RecordedRun {
                 None => of_task.push_back(visit),
             }
         }
-        let mut turns: Vec<u64> = self.blocks.keys().copied().filter(|t| *t < end).collect();
-        turns.sort_unstable();
-        for turn in turns {
-            if let Some((task, block)) = self.block_of_turn(turn) {
+        for turn in self.blocks.range(..end).map(|(turn, _)| turn) {
+            if let Some((task, block)) = self.block_of_turn(*turn) {
                 visits.entry(task).or_default().push_back(EarlierVisit {
                     iteration: 1,
                     attempt: 1,
@@ -246,7 +244,7 @@ impl RecordedRun {
 
     /// The results that tasks have before this turn.
     pub fn kept_before(&self, turn: u64) -> impl Iterator<Item = &KeptTask> {
-        self.kept.iter().filter(move |kept| kept.turn == turn)
+        self.kept.get(&turn).into_iter().flatten()
     }
 
     /// What is due to be repeated, unless nothing is.
@@ -266,8 +264,8 @@ impl RecordedRun {
         };
         let tasks = self.tasks(flow.turn..u64::MAX).into_iter();
         let mut ids: Vec<u32> = tasks.map(|(id, _)| id).collect();
-        let blocks = self.blocks.keys().filter(|turn| **turn >= flow.turn);
-        ids.extend(blocks.filter_map(|turn| Some(self.block_of_turn(*turn)?.0)));
+        let blocks = self.blocks.range(flow.turn..);
+        ids.extend(blocks.filter_map(|(turn, _)| Some(self.block_of_turn(*turn)?.0)));
         let begun = self.begun.iter().filter(|(turn, _)| **turn >= flow.turn);
         ids.extend(begun.map(|(_, task)| *task));
         ids.sort_unstable();
@@ -282,11 +280,10 @@ impl RecordedRun {
             Some(flow) => flow.turn,
             None => u64::MAX,
         };
-        let done = self.done.iter().map(|(turn, range)| (*turn, range));
-        let subs = self.subs.iter();
-        let subs = subs.filter_map(|(turn, subs)| Some((*turn, &subs.last()?.1)));
-        let in_flow = done.chain(subs).filter(|(turn, _)| *turn < end);
-        let (_, range) = in_flow.max_by_key(|(turn, _)| *turn)?;
+        let done = self.done.range(..end).next_back();
+        let subs = self.subs.range(..end).next_back();
+        let subs = subs.and_then(|(turn, subs)| Some((turn, &subs.last()?.1)));
+        let (_, range) = done.into_iter().chain(subs).max_by_key(|(turn, _)| *turn)?;
         match self.record(range)? {
             Record::Done(done) => Some(done.task),
             Record::Sub(sub) => Some(sub.task),
@@ -312,21 +309,23 @@ impl RecordedRun {
                 latest.insert(task, (turn, result));
             }
         };
-        for kept in &self.kept {
-            note(kept.turn - 1, kept.task, kept.result.clone());
-        }
-        for (turn, range) in self.done.iter().filter(|(turn, _)| **turn < end) {
+        for (turn, range) in self.done.range(..end) {
             if let Some((done, result)) = self.task_done(range) {
                 note(*turn, done.task, result);
             }
         }
-        for turn in self.blocks.keys().filter(|turn| **turn < end) {
+        // What a task has before a turn is newer than what it did in the turn before.
+        for (turn, kept) in &self.kept {
+            kept.iter()
+                .for_each(|kept| note(turn - 1, kept.task, kept.result.clone()));
+        }
+        for turn in self.blocks.range(..end).map(|(turn, _)| turn) {
             if let Some((task, block)) = self.block_of_turn(*turn) {
                 named.push((*turn, task, block.names));
                 note(*turn, task, block.result);
             }
         }
-        for (turn, subs) in self.subs.iter().filter(|(turn, _)| **turn < end) {
+        for (turn, subs) in self.subs.range(..end) {
             self.note_subtasks(*turn, subs, &mut note);
         }
         named.retain(|(turn, task, _)| latest.get(task).is_some_and(|(t, _)| t == turn));
@@ -343,7 +342,8 @@ impl RecordedRun {
         subs: &[(String, Range<usize>)],
         note: &mut impl FnMut(u64, u32, TaskResult),
     ) {
-        let mut cut_short: Option<(u32, TaskResult)> = None;
+        let has_ended = self.blocks.contains_key(&turn);
+        let mut copies: Option<(u32, HashMap<&str, TaskResult>)> = None;
         for (name, range) in subs {
             let Some(Record::Sub(sub)) = self.record(range) else {
                 continue;
@@ -354,23 +354,34 @@ impl RecordedRun {
             let is_copy = *name != sub.task.to_string();
             if !is_copy {
                 note(turn, sub.task, result);
-            } else if !self.blocks.contains_key(&turn) {
-                let (_, block) = cut_short.get_or_insert_with(|| {
-                    let none = TaskResult::without_process(Outcome::Cancelled, -1, 1);
-                    (sub.task, none)
-                });
-                block.members.retain(|m| m.name != *name);
-                block.members.push(Member::counted(name.clone(), result));
+            } else if !has_ended {
+                let (_, copies) = copies.get_or_insert_with(|| (sub.task, HashMap::new()));
+                copies.insert(name, result);
             }
         }
-        if let Some((task, result)) = cut_short {
-            note(turn, task, result);
+        let Some((task, mut copies)) = copies else {
+            return;
+        };
+        let mut block = TaskResult::without_process(Outcome::Cancelled, -1, 1);
+        // It began with what it had done well in an earlier run.
+        let kept = self.kept_before(turn).filter(|kept| kept.task == task);
+        for member in kept.flat_map(|kept| &kept.result.members) {
+            if !copies.contains_key(member.name.as_str()) {
+                block.members.push(member.clone());
+            }
         }
+        // In the order in which they ended first.
+        for (name, _) in subs {
+            let result = copies.remove(name.as_str());
+            let member = result.map(|result| Member::counted(name.clone(), result));
+            block.members.extend(member);
+        }
+        note(turn, task, block);
     }
 
     /// Forgets what was recorded from that turn on.
     pub(super) fn cut(&mut self, turn: u64) {
-        self.kept.retain(|kept| kept.turn <= turn);
+        self.kept.retain(|t, _| *t <= turn);
         self.repeat = self.repeat.take().filter(|due| due.turn <= turn);
         self.done.retain(|t, _| *t < turn);
         self.subs.retain(|t, _| *t < turn);
@@ -394,7 +405,8 @@ impl RecordedRun {
         let cut_short = self.subs.keys().filter(|turn| !self.has_turn(**turn)).min();
         let blocks = self.blocks.keys();
         let blocks = blocks.filter_map(|turn| Some(self.block_of_turn(*turn)?.1.last));
-        let last = self.done.keys().copied().chain(blocks).max();
+        let done = self.done.keys().next_back().copied();
+        let last = done.into_iter().chain(blocks).max();
         cut_short.copied().unwrap_or(last.unwrap_or(0) + 1)
     }
 
@@ -455,14 +467,11 @@ impl RecordedRun {
 
     /// The tasks that ran in these turns, in order.
     pub fn tasks(&self, turns: Range<u64>) -> Vec<(u32, TaskResult)> {
-        let found = self.done.iter().filter(|(t, _)| turns.contains(t));
-        let mut found: Vec<(&u64, &Range<usize>)> = found.collect();
-        found.sort_unstable_by_key(|(turn, _)| **turn);
-        let read = |range| {
+        let read = |(_, range)| {
             let (done, result) = self.task_done(range)?;
             Some((done.task, result))
         };
-        found.iter().filter_map(|(_, range)| read(range)).collect()
+        within(&self.done, turns).filter_map(read).collect()
     }
 
     /// The subtasks that had ended in the block of that turn, with their tasks.
@@ -477,9 +486,7 @@ impl RecordedRun {
 
     /// The turns of parallel blocks that have subtasks, in order.
     pub fn turns_with_subtasks(&self) -> Vec<u64> {
-        let mut turns: Vec<u64> = self.subs.keys().copied().collect();
-        turns.sort_unstable();
-        turns
+        self.subs.keys().copied().collect()
     }
 
     /// The block that had ended in that turn, with its members.
@@ -507,11 +514,8 @@ impl RecordedRun {
     /// The last result of each task or block in these turns, by its id.
     fn results_in(&self, turns: Range<u64>) -> HashMap<String, TaskResult> {
         let tasks = self.tasks(turns.clone()).into_iter();
-        let mut blocks: Vec<u64> = self.blocks.keys().copied().collect();
-        blocks.retain(|turn| turns.contains(turn));
-        blocks.sort_unstable();
-        let blocks = blocks.into_iter().filter_map(|turn| {
-            let (id, block) = self.block_of_turn(turn)?;
+        let blocks = within(&self.blocks, turns).filter_map(|(turn, _)| {
+            let (id, block) = self.block_of_turn(*turn)?;
             Some((id, block.result))
         });
         tasks
@@ -534,9 +538,7 @@ impl RecordedRun {
             latest = self.results_in(turn + 1..block.last + 1);
         }
         let left_out: HashSet<&str> = block.left_out.iter().map(|n| n.as_ref()).collect();
-        // Earlier versions listed those left out only by themselves.
-        let names = block.members.iter().chain(&block.left_out);
-        let members = names.filter_map(|name| {
+        let members = block.members.iter().filter_map(|name| {
             let result = latest.remove(name.as_ref())?;
             Some(Member {
                 left_out: left_out.contains(name.as_ref()),
@@ -571,6 +573,13 @@ impl RecordedRun {
     fn decode(&self, result: &EncodedResult) -> Option<TaskResult> {
         result.decode(&self.spool, &mut false)
     }
+}
+
+/// The entries of these turns, in order.
+fn within<T>(by_turn: &BTreeMap<u64, T>, turns: Range<u64>) -> impl Iterator<Item = (&u64, &T)> {
+    // An end before its start would be no range.
+    let end = turns.end.max(turns.start);
+    by_turn.range(turns.start..end)
 }
 
 /// Gives a conditional block the members that it lacks: what they did is recorded as
@@ -734,11 +743,9 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_were_left_out_are_members_in_journals_of_any_version() {
+    fn hosts_that_were_left_out_are_members() {
         let (bad, good) = (Outcome::Unreachable, Outcome::Ok);
         let all = [("bad".into(), bad, true), ("good".into(), good, false)];
         assert_eq!(members("2\tbad\tgood\tbad"), all);
-        let [bad, good] = all;
-        assert_eq!(members("1\tgood\tbad"), [good, bad]);
     }
 }
