@@ -2,8 +2,6 @@
 //! tell later whether they are still the same (SPEC §6.4). Made of the same facts as
 //! the plan's id, and secrets count only by name and source.
 #![forbid(unsafe_code)]
-// Until the journal keeps them.
-#![allow(dead_code)]
 
 use super::outline::{EntryKind, Outline, PlanEntry, PlannedCommand};
 use super::plan_id::{self, group_name};

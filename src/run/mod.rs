@@ -2,8 +2,11 @@
 //!
 //! Emits events and does not know who reads them. `walk` follows the flow. It starts
 //! commands only through `runner`; behind that, `pool` runs real processes and
-//! `pretend` simulates them. `journal` keeps what was done, and `replay` answers from
-//! it when a run is resumed. `contact` checks the hosts before a run.
+//! `pretend` simulates them. `contact` checks the hosts before a run.
+//!
+//! `journal` keeps what was done: `record` in `header` and `fields`, one after the other
+//! as `frame` says. What it holds is read by `recorded_run`, from which `replay` answers
+//! when a run is continued, and by `snapshot` for all who only look.
 
 pub mod capture;
 pub mod child;

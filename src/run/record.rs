@@ -6,28 +6,34 @@
 //! of that name, which is never written itself. The kinds:
 //!
 //! ```text
-//! begin  ...                                 the header: see `run::header`
-//! kept   TURN TASK RESULT                        the task has this result before that turn:
-//!                                                of an earlier run, or because it was repeated
-//! member TURN TASK NAME LEFT_OUT RESULT          ... and its subtask has this one
+//! begin  ...                                     the header: see `run::header`
 //! done   TURN TASK ITERATION ATTEMPT REFUSED RESULT  a task that is not a block ran once
 //! sub    TURN NAME TASK RESULT                   a subtask of a parallel block ended
 //! block  TURN TASK LAST RESULT MEMBERS LEFT_OUT  a block ended
+//! hosts  TURN HOST...                            a block begins on these hosts
 //! flow   TURN EXIT HOW TASK                      the flow ended; final tasks follow
 //! over                                           the final tasks have run
-//! cut    TURN                                    records from this turn on are void
-//! repeat TURN FINALS...                          these final tasks had run, so tasks with
-//!                                                `on_resume=repeat` run before that turn
-//! hosts  TURN HOST...                            a block begins on these hosts
-//! rewalk                                         the flow begins once more, and runs only
-//!                                                what was not ok (`--keep-going`)
 //! ```
 //!
-//! The others only serve `--status`. They restore nothing, belong to no turn, and
-//! are not synced for their own sake:
+//! What a run that goes on with an earlier one begins with:
 //!
 //! ```text
-//! run    PID WHEN TASKS LOG DIRECTORY WORDS      a process runs it from here on
+//! kept   TURN TASK RESULT                  before that turn the task has this result, of
+//!                                          an earlier run or because it was repeated
+//! member TURN TASK NAME LEFT_OUT RESULT    the same for its subtask; follows its `kept`
+//! repeat TURN FINALS...                    these final tasks had run, so tasks with
+//!                                          `on_resume=repeat` run before that turn
+//! cut    TURN                              records from this turn on are void
+//! rewalk                                   the flow begins once more, and runs only
+//!                                          what was not ok (`--keep-going`)
+//! ```
+//!
+//! The others only serve `--status`: they restore nothing, and are not synced for their
+//! own sake.
+//!
+//! ```text
+//! run    PID WHEN TASKS LOG BEFORE AFTER         a process runs it from here on; the
+//!                                                command line that goes on with it
 //! open   TURN TASK TOTAL KEPT TITLE WHEN         a parallel block begins
 //! start  TURN TASK LABEL HOST TITLE MEMBER WHEN  a command starts
 //! again  TURN TASK NAME WHEN                     a subtask waits for its next attempt

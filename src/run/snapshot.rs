@@ -127,24 +127,23 @@ impl Snapshot {
                 self.flow = Some(flow);
             }
             Record::Over => self.over = true,
-            Record::Cut(turn) => {
-                self.outcomes.retain(|(t, _), _| *t < turn);
-                self.flow = None;
-                self.over = false;
-            }
+            Record::Cut(turn) => self.cut(turn),
             Record::Kept(kept) => {
                 let name = kept.task.to_string();
                 self.add_outcome(kept.turn - 1, kept.task, name, &kept.result);
             }
             Record::Member(_) | Record::Repeat(_) | Record::Hosts(_) => {}
             Record::Advice(note) => self.advice = Some(note),
-            Record::Rewalk => {
-                self.outcomes.clear();
-                self.flow = None;
-                self.over = false;
-            }
+            Record::Rewalk => self.cut(1),
         }
         Some(())
+    }
+
+    /// Forgets what happened from that turn on.
+    fn cut(&mut self, turn: u64) {
+        self.outcomes.retain(|(t, _), _| *t < turn);
+        self.flow = None;
+        self.over = false;
     }
 
     fn clear_commands(&mut self) {
@@ -366,6 +365,20 @@ mod tests {
             "cut 1",
         ]);
         assert!(snapshot.flow.is_none() && !snapshot.over && snapshot.done_tasks().is_empty());
+    }
+
+    #[test]
+    fn a_flow_that_begins_once_more_has_what_the_run_began_with() {
+        let snapshot = read_all(&[
+            "kept 1 5 ok 0 REST",
+            RUN,
+            "done 1 6 1 1 false failed 3 REST",
+            "flow 2 0 complete 6",
+            "over",
+            "rewalk",
+        ]);
+        assert_eq!(snapshot.done_tasks(), [(5, Outcome::Ok, 0)]);
+        assert!(snapshot.flow.is_none() && !snapshot.over);
     }
 
     #[test]

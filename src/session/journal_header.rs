@@ -276,8 +276,9 @@ fn different_setting(then: &Header, loaded: &Loaded, plan: &Plan) -> Option<Stri
     if let Some(name) = names.next() {
         return Some(format!("{name} in tasker.conf"));
     }
+    let known: HashSet<&(u32, String)> = then.tasks.iter().collect();
     let tasks = plan.task_fingerprints(&loaded.workflow);
-    let mut tasks = tasks.iter().filter(|task| !then.tasks.contains(task));
+    let mut tasks = tasks.iter().filter(|task| !known.contains(task));
     let (id, _) = tasks.next()?;
     Some(format!(
         "what tasker.conf or the environment says about task {id}"

@@ -1,5 +1,20 @@
 //! One call of tasker: what was asked is loaded and checked, then run,
 //! rehearsed, shown or refused.
+//!
+//! A call that goes on with an earlier run (SPEC §6.4) takes this way:
+//!
+//! | File | What it decides or does |
+//! |---|---|
+//! | `identity` | which runs do the same work |
+//! | `earlier_runs` | what the journals tell of the file's runs |
+//! | `choice` | which of them is meant |
+//! | `instance` | the locks, so that no other call chooses the same |
+//! | `continued_run` | goes through all of this; takes the run's journal |
+//! | `surroundings` | the run's directory, environment and options |
+//! | `journal_header` | whether the run can be continued as the file is now |
+//! | `recovery`, `resume_at` | what continuing it does |
+//! | `journal_file` | the journal of the run, and which older ones its end removes |
+//! | `advice`, `command_line` | how to go on after a failure |
 #![forbid(unsafe_code)]
 
 pub mod advice;

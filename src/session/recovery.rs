@@ -17,6 +17,7 @@ use crate::run::job::JobEnvironment;
 use crate::run::journal::{Continuation, Journal};
 use crate::run::pretend::{Answer, PretendedRunner};
 use crate::run::record::FlowStop;
+use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
 use crate::run::walk::engine::{Engine, Settings};
@@ -28,6 +29,7 @@ use crate::session::resume_at::ResumedAt;
 use crate::session::scope::RunScope;
 use crate::task::Ix;
 use crate::text::diagnostic::{Plural, printable};
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -256,7 +258,9 @@ fn pretended_journal(
     spool.keep();
     let Way::Same(way) = run.way else {
         let mut journal = Journal::pretended(&spool).map_err(unwritable)?;
-        at.inspect(|at| at.pretend(&mut journal));
+        if let Some(at) = at {
+            at.pretend(&mut journal);
+        }
         return Ok((journal, false));
     };
     let secrets = loaded.mask().named_secrets();
@@ -367,7 +371,8 @@ impl Resumption {
         let (again, left): (Vec<_>, Vec<_>) = in_flight.partition(|(id, _)| runs(*id));
         let left: Vec<String> = left.into_iter().map(name).collect();
         let mut unknown: Vec<String> = again.into_iter().map(name).collect();
-        unknown.extend(self.unknown_before(loaded, run));
+        let latest = run.journal.recorded.latest();
+        unknown.extend(self.unknown_before(loaded, &latest));
         if !left.is_empty() {
             self.details.push(format!(
                 "its outcome is not known, it may have been done: {}",
@@ -396,7 +401,7 @@ impl Resumption {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let repeated = self.repeated(loaded, run);
+        let repeated = self.repeated(loaded, &latest);
         let finals = ids(finals);
         self.doubts.push(match repeated.is_empty() {
             true => format!(
@@ -410,8 +415,7 @@ impl Resumption {
     }
 
     /// The tasks that run again because final tasks had run.
-    fn repeated(&self, loaded: &Loaded, run: &ContinuedRun) -> Vec<u32> {
-        let latest = run.journal.recorded.latest();
+    fn repeated(&self, loaded: &Loaded, latest: &BTreeMap<u32, TaskResult>) -> Vec<u32> {
         let is_restored = |id: u32| {
             let succeeded = latest.get(&id).is_some_and(|r| r.outcome == Outcome::Ok);
             succeeded && self.at.as_ref().is_none_or(|at| at.keeps(id))
@@ -422,8 +426,7 @@ impl Resumption {
     }
 
     /// What had ended `unknown` and runs again.
-    fn unknown_before(&self, loaded: &Loaded, run: &ContinuedRun) -> Vec<String> {
-        let latest = run.journal.recorded.latest();
+    fn unknown_before(&self, loaded: &Loaded, latest: &BTreeMap<u32, TaskResult>) -> Vec<String> {
         let mut found = Vec::new();
         for block in &self.preview.blocks {
             let Some(result) = latest.get(&block.task) else {

@@ -18,7 +18,7 @@ use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::{Ix, TaskKind};
 use crate::text::diagnostic::Plural;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct ResumedAt {
     /// The results that hold, by the task's id.
     kept: Vec<(u32, TaskResult)>,
     /// The tasks that the flow can reach from there, by id.
-    reached: Vec<u32>,
+    reached: HashSet<u32>,
     /// The final tasks of the earlier run that had run, by id.
     finals: Vec<u32>,
     /// What is to be said about it.
@@ -62,16 +62,15 @@ impl ResumedAt {
         let selection = journal_header::selection(header);
         let fingerprints =
             Plan::new(loaded, &Coverage::whole(selection)).task_fingerprints(workflow);
-        let is_same = |id: u32| {
-            let then = header.tasks.iter().find(|(i, _)| *i == id);
-            then.is_some() && then == fingerprints.iter().find(|(i, _)| *i == id)
-        };
+        let then: HashMap<u32, &str> = by_id(&header.tasks);
+        let now: HashMap<u32, &str> = by_id(&fingerprints);
+        let is_same = |id: u32| then.contains_key(&id) && then.get(&id) == now.get(&id);
         let mut latest = earlier.recorded.latest_by_turn();
         let turn = latest.get(&workflow.tasks[ix].id).map(|(turn, _)| *turn);
         let all_hosts = loaded.invocation.all_hosts;
         let own = match workflow.tasks[ix].is_block() && !all_hosts {
             true => subtree(workflow, ix),
-            false => Vec::new(),
+            false => HashSet::new(),
         };
         let last = earlier.recorded.stopped_in();
         let last = last.and_then(|id| workflow.find(&id.to_string()));
@@ -79,7 +78,7 @@ impl ResumedAt {
         if last.is_some_and(|last| own.contains(&last)) {
             complete_block(workflow, ix, &mut latest);
         }
-        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        let (mut kept, mut changed) = (Vec::new(), HashSet::new());
         for (id, (ran, result)) in latest {
             let Some(task) = workflow.find(&id.to_string()) else {
                 continue;
@@ -90,7 +89,7 @@ impl ResumedAt {
             if own.contains(&task) || (holds && is_same(id)) {
                 kept.push((id, result));
             } else if !runs[task] {
-                changed.push(task);
+                changed.insert(task);
             }
         }
         check_uses(loaded, &runs, &changed)?;
@@ -143,17 +142,19 @@ impl ResumedAt {
     }
 }
 
+fn by_id(fingerprints: &[(u32, String)]) -> HashMap<u32, &str> {
+    let fingerprints = fingerprints.iter();
+    fingerprints
+        .map(|(id, hash)| (*id, hash.as_str()))
+        .collect()
+}
+
 /// The task and everything that it owns, at any depth.
-fn subtree(workflow: &Workflow, ix: Ix) -> Vec<Ix> {
-    let mut all = vec![ix];
-    let mut next = 0;
-    while let Some(at) = all.get(next).copied() {
-        for owned in workflow.tasks[at].owned_tasks() {
-            if !all.contains(&owned) {
-                all.push(owned);
-            }
-        }
-        next += 1;
+fn subtree(workflow: &Workflow, ix: Ix) -> HashSet<Ix> {
+    let (mut all, mut next) = (HashSet::from([ix]), vec![ix]);
+    while let Some(at) = next.pop() {
+        let owned = workflow.tasks[at].owned_tasks().into_iter();
+        next.extend(owned.filter(|owned| all.insert(*owned)));
     }
     all
 }
@@ -181,7 +182,7 @@ fn complete_block(workflow: &Workflow, ix: Ix, latest: &mut BTreeMap<u32, (u64, 
 }
 
 /// Refuses a start from which a task needs a result that does not hold any more.
-fn check_uses(loaded: &Loaded, runs: &[bool], changed: &[Ix]) -> Result<(), Refusal> {
+fn check_uses(loaded: &Loaded, runs: &[bool], changed: &HashSet<Ix>) -> Result<(), Refusal> {
     let workflow = &loaded.workflow;
     if loaded.invocation.skip_task_validation {
         return Ok(());
