@@ -5,7 +5,7 @@
 use super::{clock, endings, safe_text};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
-use crate::run::record::{BlockStart, CommandStart, FlowStop, RunProcess};
+use crate::run::record::{BlockStart, CommandStart, FlowEnd, FlowStop, RunProcess};
 use crate::run::snapshot::Snapshot;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
@@ -49,7 +49,7 @@ pub fn line(run: &FoundRun, now: SystemTime) -> String {
     };
     let how = match run.live {
         true => alive(run, snapshot, now),
-        false => format!("dead, {}", ended(snapshot)),
+        false => format!("dead, {}", ended(snapshot.flow.as_ref(), snapshot.over)),
     };
     format!("{}: {how}\n", run_and_file(run, snapshot))
 }
@@ -69,7 +69,8 @@ pub fn detail(run: &FoundRun, now: SystemTime) -> String {
     };
     let mut out = format!("{}: {head}\n", run_and_file(run, snapshot));
     if !run.live || snapshot.flow.is_some() {
-        out.push_str(&format!("  {}\n", ended(snapshot)));
+        let how = ended(snapshot.flow.as_ref(), snapshot.over);
+        out.push_str(&format!("  {how}\n"));
     }
     out.push_str(&progress(run, snapshot));
     out.push_str(&failed(snapshot));
@@ -120,9 +121,10 @@ fn alive(run: &FoundRun, snapshot: &Snapshot, now: SystemTime) -> String {
     format!("live,{process} {word} {stamp} ({})", age(since, now))
 }
 
-/// How a run ended, according to its journal.
-fn ended(snapshot: &Snapshot) -> String {
-    let Some(flow) = &snapshot.flow else {
+/// How a run ended, according to its journal: how its flow did, and whether its final
+/// tasks have run as well.
+pub fn ended(flow: Option<&FlowEnd>, over: bool) -> String {
+    let Some(flow) = flow else {
         return "was killed, or the machine went down".into();
     };
     let how = match flow.how {
@@ -130,9 +132,9 @@ fn ended(snapshot: &Snapshot) -> String {
         FlowStop::Reached => "reached its end at",
         FlowStop::Stopped => "stopped at",
     };
-    let finals = match snapshot.over {
+    let finals = match over {
         true => "",
-        false => "; its final tasks have not run",
+        false => "; not all of its final tasks have run",
     };
     let (task, code) = (flow.task, flow.exit);
     format!("{how} task {task} with exit code {code}{finals}")

@@ -9,14 +9,13 @@ use crate::plan::flow::Policy;
 use crate::plan::start::Start;
 use crate::plan::workflow::Workflow;
 use crate::report::print::{complain, print};
-use crate::report::{clock, result_groups};
+use crate::report::{clock, result_groups, run_status};
 use crate::run::capture::Spool;
 use crate::run::event::Event;
 use crate::run::header::{Header, RunBeginning};
 use crate::run::job::JobEnvironment;
 use crate::run::journal::{Continuation, Journal};
 use crate::run::pretend::{Answer, PretendedRunner};
-use crate::run::record::FlowStop;
 use crate::run::result::TaskResult;
 use crate::run::run_end::RunEnd;
 use crate::run::runner::{CommandEnd, Job};
@@ -186,7 +185,8 @@ fn preview(
 ) -> Result<Preview, Refusal> {
     let id = &run.header.run_id;
     let (journal, finish_only) = pretended_journal(loaded, run, at)?;
-    let ending = ending(run);
+    let recorded = &run.journal.recorded;
+    let ending = run_status::ended(recorded.flow_end(), recorded.is_over());
     let torn = run.journal.torn;
     let settings = Settings {
         policy,
@@ -273,22 +273,6 @@ fn pretended_journal(
     let mut journal = Journal::look(&run.path, secrets, &spool).map_err(unusable)?;
     journal.prepare(way).map_err(unwritable)?;
     Ok((journal, way == Continuation::FinishOnly))
-}
-
-/// How the run ended.
-fn ending(run: &ContinuedRun) -> String {
-    let Some(flow) = run.journal.recorded.flow_end() else {
-        return "was killed, or the machine went down".into();
-    };
-    let (task, code) = (flow.task, flow.exit);
-    match flow.how {
-        FlowStop::Stopped => format!("stopped at task {task} with exit code {code}"),
-        FlowStop::Closed => format!("was closed by --finish-only at task {task}"),
-        FlowStop::Reached if run.journal.recorded.is_over() => {
-            format!("reached its end at task {task} with exit code {code}")
-        }
-        FlowStop::Reached => "some of its final tasks have not run".to_string(),
-    }
 }
 
 impl Preview {
