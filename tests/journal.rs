@@ -333,7 +333,7 @@ fn only_the_final_tasks_can_be_run_after_a_kill() {
     sandbox.kill(child);
     let ran = run_again(&sandbox, &["-r", "--finish-only"]);
     assert_eq!(ran.code, 1, "a run that was cut short has failed: {ran:?}");
-    let unknown = "its outcome is not known, it may have been done: 2\n";
+    let unknown = "may have been done, and is not run again: 2\n";
     assert!(ran.stdout.contains(unknown), "{ran:?}");
     assert_eq!(sandbox.read("effects"), "1\n2\n9\noff on interrupted\n");
     let twice = run_again(&sandbox, &["-r", "--finish-only"]);

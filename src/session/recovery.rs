@@ -359,13 +359,13 @@ impl Resumption {
         unknown.extend(self.unknown_before(loaded, &latest));
         if !left.is_empty() {
             self.details.push(format!(
-                "its outcome is not known, it may have been done: {}",
+                "may have been done, and is not run again: {}",
                 left.join(", ")
             ));
         }
         if !unknown.is_empty() {
             self.doubts.push(format!(
-                "its outcome is not known, it may have been done, and it runs again: {}",
+                "may have been done already, and runs again: {}",
                 unknown.join(", ")
             ));
         }
