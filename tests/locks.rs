@@ -357,7 +357,8 @@ fn a_stale_lock_is_taken_and_a_lost_one_spares_that_of_the_next() {
     killed.kill().expect("it runs");
     killed.wait().expect("it ended");
     assert!(sandbox.exists(&lock));
-    let first = holding(&sandbox, run(&[LONG]));
+    // A guardian that was only just begun lets go of the lock a moment later.
+    let first = holding(&sandbox, run(&[LONG, "--lock-wait=20s"]));
     // If someone removes the file, nobody finds the lock any more.
     std::fs::remove_file(sandbox.path.join(&lock)).expect("the lock's file");
     let second = holding(&sandbox, run(&[LONG]));
