@@ -751,12 +751,16 @@ fn what_ran_at_a_kill_is_named_until_it_runs_again() {
     wait_for("it hangs", || sandbox.exists("held"));
     sandbox.kill(child);
     let closed = again(&sandbox, &["--finish-only"]);
-    line(&sandbox, &closed, "it may have been done: 10 on h1");
+    line(
+        &sandbox,
+        &closed,
+        "may have been done, and is not run again: 10 on h1",
+    );
     assert_eq!(in_order(&sandbox), "10-h1 99");
     sandbox.file("fine", "");
     let ran = sandbox.type_in(&closed.advice());
     assert_eq!(ran.code, 0, "{ran:?}");
-    line(&sandbox, &ran, "and it runs again: 10 on h1");
+    line(&sandbox, &ran, "and runs again: 10 on h1");
     assert_eq!(in_order(&sandbox), "10-h1 10-h2 10-h3 99");
 }
 
