@@ -139,10 +139,10 @@ impl Journal {
         // It gets its name once it says whose it is and has all that the run begins with:
         // whoever resumes it could not tell that something is missing.
         let unnamed = path.with_extension("journal.new");
+        // Two machines or containers that share a log directory can give one id twice.
         let file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(false)
+            .create_new(true)
             .mode(0o600)
             .open(&unnamed)
             .map_err(cannot("write the journal", &unnamed))?;
@@ -153,7 +153,10 @@ impl Journal {
         let whole = begun
             .and_then(|()| add_earlier(&mut journal))
             .and_then(|()| journal.sync_earlier());
-        let named = whole.and_then(|()| std::fs::rename(&unnamed, path).map_err(&failed));
+        let named = whole.and_then(|()| match path.exists() {
+            true => Err(failed(io::ErrorKind::AlreadyExists.into())),
+            false => std::fs::rename(&unnamed, path).map_err(&failed),
+        });
         named.inspect_err(|_| drop(std::fs::remove_file(&unnamed)))?;
         spool.keep();
         Ok(journal)
@@ -161,7 +164,6 @@ impl Journal {
 
     fn begin(&mut self, header: &Header) -> io::Result<()> {
         self.file.lock()?;
-        self.file.set_len(0)?;
         self.append(MAGIC)?;
         self.append_record(&Record::Begin(Box::new(Cow::Borrowed(header))))
     }
@@ -644,4 +646,32 @@ fn take_lock(file: &File) -> Result<(), TryLockError> {
         }
     }
     file.try_lock()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_journal_takes_the_place_of_another() {
+        let directory = std::env::temp_dir().join(format!("tasker-id-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let (path, spool) = (directory.join("R.journal"), Spool::new("/nowhere".into()));
+        let create = |machine: &str| {
+            let header = Header {
+                run_id: "R".into(),
+                machine: machine.into(),
+                ..Header::default()
+            };
+            let number = File::open("/dev/null").expect("a file");
+            Journal::create(&path, &header, number, &[], &spool, &|_| Ok(()))
+        };
+        let first = create("one").map(drop);
+        let second = create("other").map(drop);
+        let left = std::fs::read_dir(&directory).map(Iterator::count);
+        let kept = header(&path).map(|header| header.machine);
+        std::fs::remove_dir_all(&directory).expect("it can be removed");
+        assert!(first.is_ok() && second.is_err(), "{first:?} {second:?}");
+        assert_eq!((kept, left.ok()), (Ok("one".into()), Some(1)));
+    }
 }
