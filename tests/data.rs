@@ -95,42 +95,187 @@ fn nul_bytes_are_lost_only_in_words_with_a_warning() {
     assert!(warned("200") && warned("201"), "{log}");
 }
 
+/// The longest word that the kernel takes, without its NUL.
+const WORD: usize = (128 << 10) - 1;
+
+/// Where a result (`{}`) becomes part of a word, with how many bytes of the author's
+/// text, and what `argv` or the file then holds around it.
+const WORDS: [(&str, &str, usize); 9] = [
+    ("a word", "exec=local\ncommand=./argv out {}", 0),
+    ("a part of a word", "exec=local\ncommand=./argv out <{}>", 2),
+    (
+        "a quoted word",
+        "exec=local\ncommand=./argv out \"<{}> END\"",
+        6,
+    ),
+    (
+        "arguments",
+        "exec=local\ncommand=./argv out\narguments='x {}'",
+        2,
+    ),
+    (
+        "env",
+        "exec=local\ncommand=sh -c 'printf %s \"$V\" > out'\nenv.V={}",
+        2,
+    ),
+    (
+        "env and text",
+        "exec=local\ncommand=sh -c 'printf %s \"$V\" > out'\nenv.V=<{}>",
+        4,
+    ),
+    (
+        "a script",
+        "exec=shell\ncommand=printf %s {} > out",
+        "TASKER_VALUE_1=".len(),
+    ),
+    (
+        "a script's quotes",
+        "exec=shell\ncommand=printf %s \"<{}>\" > out",
+        "TASKER_VALUE_1=".len(),
+    ),
+    (
+        "a carrier",
+        "exec=carried\nhostname=web1\ncommand=./argv out a{}",
+        1,
+    ),
+];
+
 #[test]
-fn long_output_is_cut_in_words_with_a_warning() {
+fn a_word_has_all_of_a_result_or_nothing_runs() {
     let sandbox = Sandbox::new();
-    let tasks = producers(&sandbox, &[])
-        + "task=1\nexec=shell\ncommand=head -c 150000 /dev/zero | tr '\\0' x\n\
-           task=2\nexec=local\ncommand=./argv out/one @1_stdout@\n\
-           task=3\nexec=local\ncommand=./argv out/two @1_stdout@-@1_stdout@\n\
-           task=4\nexec=shell\ncommand=printf %s @1_stdout@ > out/script; printf %s \"$BIG\" > out/env\nenv.BIG=@1_stdout@-@1_stdout@\n\
-           task=5\nexec=shell\ncommand=printf 'ä%.0s' $(seq 60000)\n\
-           task=6\nexec=local\ncommand=./argv out/text @5_stdout@\n";
-    let ran = sandbox.run(&tasks, &["-q"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let length = |name: &str| sandbox.read(name).trim_end_matches('\0').len();
-    assert_eq!(length("out/one"), 100 << 10);
-    assert_eq!(length("out/two"), (128 << 10) - 1);
-    assert_eq!(length("out/script"), 100 << 10);
-    assert_eq!(length("out/env"), (128 << 10) - 1 - "BIG=".len());
-    // Not in the middle of a character.
-    let text = sandbox.read("out/text");
-    assert_eq!(text.trim_end_matches('\0'), "ä".repeat(50 << 10));
-    let log = sandbox.log();
-    let warned = |task: &str, size: &str| {
-        log.lines().any(|l| {
-            l.contains(&format!("[WARN] Task {task}: "))
-                && l.contains(&format!("is cut at {size} KiB"))
-                && l.contains("stdin=@N_stdout@")
-        })
-    };
+    sandbox.program("argv", ARGV);
+    sandbox.file(
+        "tasks.conf",
+        "exec=carried\nargv=env {command} {arguments}\n",
+    );
+    let sizes = [
+        (100 << 10) - 1,
+        (100 << 10) + 1,
+        WORD - 9,
+        WORD - 2,
+        WORD - 1,
+        WORD,
+        WORD + 1,
+        WORD + 2,
+        2 << 20,
+    ];
+    for (place, task, around) in WORDS {
+        for size in sizes {
+            let _ = std::fs::remove_file(sandbox.path.join("out"));
+            let task = task.replace("{}", "@1_stdout@");
+            let tasks = format!(
+                "task=1\nexec=shell\ncommand=head -c {size} /dev/zero | tr '\\0' x; echo\ntask=2\n{task}\n"
+            );
+            let ran = sandbox.run(
+                &tasks,
+                &["-q", "--skip-host-validation", "--config=tasks.conf"],
+            );
+            let what = format!("{place}, {size} bytes: {:.600}", ran.stderr);
+            if size + around <= WORD {
+                assert_eq!(ran.code, 0, "{what}");
+                let out = sandbox.read("out");
+                assert_eq!(
+                    out.matches('x').count() - usize::from(place == "arguments"),
+                    size,
+                    "{what}"
+                );
+                assert!(!task.contains("END") || out.ends_with("> END\0"), "{what}");
+                continue;
+            }
+            assert_eq!(ran.code, 126, "{what}");
+            assert!(!sandbox.exists("out"), "{what}");
+            let sizes = [
+                format!("{} bytes", size + around),
+                format!("`@1_stdout@` has {size})"),
+                "`stdin=@1_stdout@`".into(),
+                "`@1_stdout_file@`".into(),
+            ];
+            if !place.starts_with("env") && !place.contains("script") {
+                assert!(ran.stderr.contains(&sizes[0]), "{what}");
+            }
+            assert!(sizes[1..].iter().all(|s| ran.stderr.contains(s)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn results_that_fit_alone_are_not_cut_together() {
+    let sandbox = Sandbox::new();
+    let before = producers(&sandbox, &[])
+        + "task=1\nexec=shell\ncommand=head -c 100000 /dev/zero | tr '\\0' x\n";
     for (task, size) in [
-        ("2", "100"),
-        ("3", "100"),
-        ("3", "128"),
-        ("4", "100"),
-        ("4", "128"),
+        (
+            "exec=local\ncommand=./argv out \"<@1_stdout@><@1_stdout@> END\"",
+            200_008,
+        ),
+        (
+            "exec=local\ncommand=./argv out x\nenv.V=@1_stdout@@1_stdout@",
+            200_000,
+        ),
+        (
+            "exec=local\ncommand=./argv out x\nworkdir=@1_stdout@@1_stdout@",
+            200_000,
+        ),
     ] {
-        assert!(warned(task, size), "task {task}, {size} KiB");
+        let ran = sandbox.run(&format!("{before}task=2\n{task}\n"), &["-q"]);
+        assert_eq!(ran.code, 126, "{task}: {ran:?}");
+        assert!(
+            !sandbox.exists("out/out") && !sandbox.exists("out2"),
+            "{task}"
+        );
+        let reason = format!("would have {size} bytes, and at most ");
+        assert!(ran.stderr.contains(&reason), "{task}: {:.900}", ran.stderr);
+    }
+    // A host of a block alike: it alone fails, unstarted.
+    let block = format!(
+        "{before}task=2\ntype=parallel\nhostnames=a,b\nexec=local\ncommand=./argv out @1_stdout@@1_stdout@\nnext=always\n"
+    );
+    let ran = sandbox.run(&block, &["-q", "--skip-host-validation"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let log = sandbox.log();
+    assert!(log.contains("would have 200000 bytes"), "{log:.2000}");
+}
+
+#[test]
+fn more_words_than_the_kernel_takes_are_refused_with_their_size() {
+    let sandbox = Sandbox::new();
+    let words = "@1_stdout@ ".repeat(80);
+    let tasks = producers(&sandbox, &[])
+        + &format!(
+            "task=1\nexec=shell\ncommand=head -c 100000 /dev/zero | tr '\\0' x\n\
+             task=2\nexec=local\ncommand=./argv out/all {words}\n"
+        );
+    let ran = sandbox.run(&tasks, &["-q"]);
+    assert_eq!(ran.code, 126, "{ran:?}");
+    assert!(!sandbox.exists("out/all"));
+    for part in [
+        "the words (80",
+        "bytes that a command can get here",
+        "stdin=@N_stdout@",
+        "@N_stdout_file@",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {:.900}", ran.stderr);
+    }
+}
+
+#[test]
+fn newlines_at_the_end_are_no_part_of_a_result() {
+    let sandbox = Sandbox::new();
+    for newlines in [300, 200_000, 3 << 20] {
+        for (start, code) in [("x", 0), ("", 126)] {
+            let tasks = producers(&sandbox, &[])
+                + &format!(
+                    "task=1\nexec=shell\ncommand=printf %s '{start}'; head -c {newlines} /dev/zero | tr '\\0' '\\n'\n\
+                     task=2\nexec=local\ncommand=./argv out/path /srv/@1_stdout@\n"
+                );
+            let ran = sandbox.run(&tasks, &["-q"]);
+            assert_eq!(ran.code, code, "{newlines}: {ran:?}");
+            if code == 0 {
+                same(&sandbox, "out/path", b"/srv/x\0", "a path");
+                std::fs::remove_file(sandbox.path.join("out/path")).expect("a file");
+            }
+            assert!(!sandbox.exists("out/path"), "{newlines}");
+        }
     }
 }
 

@@ -251,7 +251,7 @@ impl CommandReader<'_> {
     }
 
     /// Refuses a word that the kernel would not accept; cutting it off would change
-    /// its meaning. (Results are cut during the run, with a warning.)
+    /// its meaning. (Words with results are checked during the run.)
     fn fits(&mut self, word: &Template, written: &Template, what: &str) -> bool {
         let length: usize = word.pieces.iter().map(Piece::size).sum();
         if length <= MAX_WORD {

@@ -356,6 +356,27 @@ impl Captured {
         }
     }
 
+    /// The length without trailing newlines. Reads only the end of a spooled stream.
+    pub fn trimmed_len(&self) -> u64 {
+        match self {
+            Captured::Memory(kept) => trim(&kept.bytes).len() as u64,
+            Captured::File(file) => {
+                let mut length = file.length;
+                while length > 0 {
+                    let from = length.saturating_sub(1 << 16);
+                    let part = read_part(&file.path, from, (length - from) as usize);
+                    let kept = trim(&part).len() as u64;
+                    // What cannot be read is no newline.
+                    if kept > 0 || part.is_empty() {
+                        return from + kept.max(u64::from(part.is_empty()));
+                    }
+                    length = from;
+                }
+                0
+            }
+        }
+    }
+
     /// At most the first `limit` bytes.
     pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
         match self {

@@ -1,6 +1,7 @@
 //! The values of references and conditions at one moment of a run.
 #![forbid(unsafe_code)]
 
+use super::capture::Captured;
 use super::event::About;
 use super::result::{LatestResults, TaskResult};
 use crate::outcome::{Counts, Outcome};
@@ -124,25 +125,60 @@ impl Evaluation<'_> {
         Some(format!("task {} {why}", self.workflow.tasks[task].id))
     }
 
-    /// The value, or the default where it is empty or missing; a long output is cut
-    /// to a little more than `limit` bytes.
+    /// The value, or the default where it is empty or missing, if it has at most
+    /// `limit` bytes. A longer output is not loaded.
+    ///
+    /// # Errors
+    /// Its length.
+    pub fn value_up_to<'v>(
+        &'v self,
+        reference: Reference,
+        default: Option<&'v str>,
+        limit: usize,
+    ) -> Result<Cow<'v, [u8]>, u64> {
+        if let Some(stream) = self.stream_of(reference)
+            && stream.len() > limit as u64
+        {
+            let length = stream.trimmed_len();
+            if length > limit as u64 {
+                return Err(length);
+            }
+        }
+        let value = self.value_or(reference, default);
+        match value.len() > limit {
+            true => Err(value.len() as u64),
+            false => Ok(value),
+        }
+    }
+
+    /// The value, or the default where it is empty or missing, for display: a long
+    /// output is cut to a little more than `limit` bytes.
     pub fn value_within<'v>(
         &'v self,
         reference: Reference,
         default: Option<&'v str>,
         limit: usize,
     ) -> Cow<'v, [u8]> {
+        match self.stream_of(reference) {
+            Some(stream)
+                if stream.len() > 2 * limit as u64 && stream.trimmed_len() > limit as u64 =>
+            {
+                stream.head(limit + 1)
+            }
+            _ => self.value_or(reference, default),
+        }
+    }
+
+    /// The output that the reference is to.
+    fn stream_of(&self, reference: Reference) -> Option<&Captured> {
         let Reference::Field { task, field } = reference else {
-            return self.value_or(reference, default);
+            return None;
         };
-        let long = |result: &TaskResult| match field {
-            Field::Stdout => Some(result.stdout.clone()).filter(|s| s.len() > 2 * limit as u64),
-            Field::Stderr => Some(result.stderr.clone()).filter(|s| s.len() > 2 * limit as u64),
+        let result = self.result_of(task)?;
+        match field {
+            Field::Stdout => Some(&result.stdout),
+            Field::Stderr => Some(&result.stderr),
             _ => None,
-        };
-        match self.result_of(task).and_then(long) {
-            Some(stream) => Cow::Owned(stream.head(limit + 1).into_owned()),
-            None => self.value_or(reference, default),
         }
     }
 
@@ -195,7 +231,7 @@ impl Lookup for Evaluation<'_> {
 
 fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     let text = |text: String| Cow::Owned(text.into_bytes());
-    let path = |stream: &super::capture::Captured| match stream.path() {
+    let path = |stream: &Captured| match stream.path() {
         Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
         None => Cow::Borrowed(&b""[..]),
     };

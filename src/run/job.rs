@@ -19,8 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much of an output goes into a word, in bytes (SPEC §2.1).
-const OUTPUT_IN_WORD: usize = 100 << 10;
 /// The longest word, in bytes: the kernel accepts 128 KiB with the final NUL.
 const WORD_MAX: usize = (128 << 10) - 1;
 
@@ -432,6 +430,12 @@ impl Filler<'_> {
             }
             ExecMethod::Argv(args) => {
                 let whole = [assignments(&values), text].concat();
+                if whole.len() > WORD_MAX {
+                    return Err(format!(
+                        "the script with its values would have {} bytes, and at most {WORD_MAX} can be passed; pass large data with `stdin=@N_stdout@`, or its file with `@N_stdout_file@`",
+                        whole.len()
+                    ));
+                }
                 shown.extend(show_argv(args, &[shown_text], &[], host));
                 FilledCommand {
                     words: fill_argv(args, &[whole], &[], host),
@@ -463,7 +467,7 @@ impl Filler<'_> {
     /// The value of a path; no result in it is missing or leaves a part out.
     fn path(&self, value: &Template) -> Result<Vec<u8>, String> {
         self.check_path(value, false, &[])?;
-        required::fill(value, self.evaluation)
+        self.limited(value, 0, "workdir")
     }
 
     fn check_path(&self, word: &Template, expands: bool, unknown: &[usize]) -> Result<(), String> {
@@ -479,51 +483,81 @@ impl Filler<'_> {
         self.limited(word, 0, "a word of the command line")
     }
 
-    /// A word with its values, cut to what the kernel accepts. `before` bytes precede
-    /// it, such as the name of a variable.
+    /// A word with its values, without NUL bytes. `before` bytes precede it, such as the
+    /// name of a variable.
     ///
     /// # Errors
-    /// A result in it is missing.
+    /// A result in it is missing, or it is longer than the kernel accepts: nothing runs
+    /// with a part of it (SPEC §2.1).
     fn limited(&self, word: &Template, before: usize, what: &str) -> Result<Vec<u8>, String> {
         required::check(word, self.evaluation)?;
+        let limit = WORD_MAX.saturating_sub(before);
         let mut out = Vec::new();
         for piece in &word.pieces {
             match piece {
                 Piece::Text { text, .. } => out.extend_from_slice(text.as_bytes()),
                 Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
-                Piece::Reference {
-                    to,
-                    written,
-                    default,
-                    ..
-                } => {
+                Piece::Reference { to, default, .. } => {
                     let default = default.as_deref();
-                    let value = self.evaluation.value_within(*to, default, OUTPUT_IN_WORD);
-                    out.extend_from_slice(self.cut(&value, OUTPUT_IN_WORD, written));
+                    match self.evaluation.value_up_to(*to, default, limit) {
+                        Ok(value) => out.extend_from_slice(&value),
+                        Err(_) => return Err(too_long(word, limit, what, self.evaluation)),
+                    }
                 }
             }
         }
         let out = without_nul(out, self.evaluation, what);
-        let cut = self.cut(&out, WORD_MAX.saturating_sub(before), what);
-        Ok(cut.to_vec())
-    }
-
-    /// At most `limit` bytes, not ending in the middle of a character.
-    fn cut<'b>(&self, value: &'b [u8], limit: usize, what: &str) -> &'b [u8] {
-        if value.len() <= limit {
-            return value;
+        match out.len() > limit {
+            true => Err(too_long(word, limit, what, self.evaluation)),
+            false => Ok(out),
         }
-        let text = format!(
-            "{what} is cut at {} KiB; `stdin=@N_stdout@` and `@N_stdout_file@` give the whole output",
-            limit.div_ceil(1 << 10)
-        );
-        self.evaluation.warnings.borrow_mut().push(text);
-        let continues = |at: &usize| value[*at] & 0xc0 == 0x80;
-        let end = (limit.saturating_sub(3)..=limit)
-            .rev()
-            .find(|at| !continues(at))
-            .unwrap_or(limit);
-        &value[..end]
+    }
+}
+
+/// Why a word is not passed: its size, that of the results in it, and what to write
+/// instead.
+fn too_long(word: &Template, limit: usize, what: &str, evaluation: &Evaluation) -> String {
+    let mut total: u64 = word.pieces.iter().map(|piece| piece.size() as u64).sum();
+    let mut longest: Option<(u64, &str)> = None;
+    for piece in &word.pieces {
+        if let Piece::Reference {
+            to,
+            written,
+            default,
+            ..
+        } = piece
+        {
+            let length = match evaluation.value_up_to(*to, default.as_deref(), limit) {
+                Ok(value) => value.len() as u64,
+                Err(length) => length,
+            };
+            total += length;
+            if longest.is_none_or(|(most, _)| length > most) {
+                longest = Some((length, written));
+            }
+        }
+    }
+    let begin = format!("{what} would have {total} bytes, and at most {limit} can be passed");
+    let Some((length, written)) = longest else {
+        return format!("{begin}; pass large data with `stdin=`");
+    };
+    format!("{begin} (`{written}` has {length}); {}", whole(written))
+}
+
+/// How to pass the whole of a result that is too long.
+fn whole(written: &str) -> String {
+    let name = written.trim_matches('@');
+    let name = name.split(":-").next().unwrap_or(name);
+    let of_stream = ["_stdout", "_stderr"].iter().any(|end| {
+        let from = name.len().saturating_sub(end.len());
+        name.get(from..)
+            .is_some_and(|n| n.eq_ignore_ascii_case(end))
+    });
+    match of_stream {
+        true => format!(
+            "pass it whole with `stdin=@{name}@`, or its file with `@{name}_file@` if it has more than 1 MiB"
+        ),
+        false => format!("pass it whole with `stdin=@{name}@`"),
     }
 }
 

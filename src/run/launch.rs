@@ -74,7 +74,7 @@ pub fn start(
             });
         }
         if !short || Instant::now() + nap > patience {
-            return Err(start_failure(&name, &error));
+            return Err(start_failure(&name, &error, &launch));
         }
         let interrupted = sys::poll(&[context.interrupt.end_fd()], -1, Some(nap)).unwrap_or(0) != 0;
         if interrupted {
@@ -87,7 +87,7 @@ pub fn start(
     }
 }
 
-fn start_failure(name: &str, error: &io::Error) -> StartFailure {
+fn start_failure(name: &str, error: &io::Error, launch: &Launch) -> StartFailure {
     match error.raw_os_error() {
         Some(libc::ENOENT) => StartFailure::new(
             exit::NOT_FOUND,
@@ -96,10 +96,7 @@ fn start_failure(name: &str, error: &io::Error) -> StartFailure {
                 reason(error)
             ),
         ),
-        Some(libc::E2BIG) => StartFailure::new(
-            exit::NOT_EXECUTABLE,
-            format!("{name}: the command line is too long; pass data with `stdin=`"),
-        ),
+        Some(libc::E2BIG) => StartFailure::new(exit::NOT_EXECUTABLE, launch.why_too_big(name)),
         _ => StartFailure::new(
             exit::NOT_EXECUTABLE,
             format!("{name}: cannot start: {}", reason(error)),
@@ -180,6 +177,21 @@ impl<'a> Launch<'a> {
             stderr,
             stdin: stdin_pipe,
         })
+    }
+
+    /// What is too big for the kernel, which takes the words and the environment
+    /// together.
+    fn why_too_big(&self, name: &str) -> String {
+        let size = |all: &mut dyn Iterator<Item = &CStr>| -> usize {
+            all.map(|word| word.count_bytes() + 1 + size_of::<usize>())
+                .sum()
+        };
+        let words = size(&mut self.argv.iter().map(CString::as_c_str));
+        let variables = size(&mut self.env.iter().copied());
+        format!(
+            "{name}: the command line is too long: the words ({words} bytes) and the environment ({variables} bytes) are more than the {} bytes that a command can get here; pass large data with `stdin=@N_stdout@`, or its file with `@N_stdout_file@`",
+            sys::exec_room()
+        )
     }
 
     /// Whether the program can be a script: like bash, checks that its first line

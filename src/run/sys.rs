@@ -183,6 +183,20 @@ fn open_above_2() -> Vec<RawFd> {
     numbers.filter(|fd| *fd > 2).collect()
 }
 
+/// How many bytes of words and environment `execve` takes: a quarter of the stack, but
+/// at least 128 KiB and at most 6 MiB.
+pub fn exec_room() -> u64 {
+    // SAFETY: rlimit is plain data, filled by the call.
+    let stack = unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        match libc::getrlimit(libc::RLIMIT_STACK, &mut limit) {
+            0 => limit.rlim_cur,
+            _ => libc::RLIM_INFINITY,
+        }
+    };
+    (stack / 4).clamp(128 << 10, 6 << 20)
+}
+
 /// The soft limit of open files that tasker started with, if it was raised. Commands
 /// get this limit back.
 static FILE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
