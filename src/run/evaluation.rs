@@ -12,6 +12,7 @@ use crate::task::{Ix, nodeset};
 use crate::text::condition::{Op, Operand, ResultState};
 use crate::text::decimal::seconds;
 use crate::text::evaluate::Scope;
+use crate::text::number::plain_number;
 use crate::text::template::{BlockCount, Field, Lookup, Reference};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -64,6 +65,8 @@ pub struct Evaluation<'a> {
     pub run_outcome: &'static str,
     /// The result that a criterion judges.
     pub result: Option<&'a TaskResult>,
+    /// Nothing is run, so an output that is not assumed is not known.
+    pub pretended: bool,
     /// Warnings that came up.
     pub warnings: RefCell<Vec<String>>,
     /// Why tests of a condition are undecided.
@@ -182,9 +185,23 @@ impl Evaluation<'_> {
         }
     }
 
+    /// The output as a number; empty if it is none. In a rehearsal the reference itself
+    /// stands for what is not known.
+    fn number_of(&self, task: Ix, result: &TaskResult) -> Cow<'_, [u8]> {
+        let is_unknown = self.pretended && result.stdout.len() == 0 && !result.never_began();
+        Cow::Owned(match is_unknown {
+            true => format!("@{}_number@", self.workflow.tasks[task].id).into_bytes(),
+            false => number_in(&result.stdout).unwrap_or_default(),
+        })
+    }
+
     fn field_of(&self, task: Ix, field: Field) -> Cow<'_, [u8]> {
         let result = self.result_of(task);
-        let value = result.map_or(Cow::Borrowed(&b""[..]), |r| field_value(r, field));
+        let value = match (result, field) {
+            (None, _) => Cow::Borrowed(&b""[..]),
+            (Some(result), Field::Number) => self.number_of(task, result),
+            (Some(result), field) => field_value(result, field),
+        };
         if let Some(trace) = &self.trace {
             let id = self.workflow.tasks[task].id;
             let line = format!("@{id}_{}@ is `{}`", field.name(), self.excerpt(&value));
@@ -206,6 +223,7 @@ impl Lookup for Evaluation<'_> {
             Reference::Loop => text(&self.context.at.iteration.to_string()),
             Reference::Attempt => text(&self.context.at.attempt.to_string()),
             Reference::RunOutcome => text(self.run_outcome),
+            Reference::NoNumber => Cow::Borrowed(b""),
             Reference::Field { task, field } => {
                 let value = self.field_of(task, field);
                 if value.is_empty()
@@ -218,6 +236,39 @@ impl Lookup for Evaluation<'_> {
         }
     }
 
+    fn why_no_number(
+        &self,
+        reference: Reference,
+        written: &str,
+        default: Option<&str>,
+    ) -> Option<String> {
+        let found = match reference {
+            Reference::NoNumber => {
+                let name = written.trim_matches('@');
+                let name = name.get(..name.len().saturating_sub("_number".len()))?;
+                self.excerpt(self.workflow.globals.get(name)?.shown().as_bytes())
+            }
+            Reference::Field {
+                task,
+                field: Field::Number,
+            } if self.why_missing(task, Field::Number).is_none() => {
+                let stdout = self.result_of(task).map(|result| &result.stdout);
+                let begin = stdout.map_or(Cow::Borrowed(&b""[..]), |s| s.head(LONGEST_NUMBER));
+                let is_empty = begin.trim_ascii().is_empty();
+                let is_number = stdout.is_some_and(|s| number_in(s).is_some());
+                if is_number || (is_empty && (default.is_some() || self.pretended)) {
+                    return None;
+                }
+                self.excerpt(begin.trim_ascii())
+            }
+            _ => return None,
+        };
+        Some(match found.as_str() {
+            "" => format!("`{written}` is not a number: it is empty"),
+            found => format!("`{written}` is not a number: `{found}`"),
+        })
+    }
+
     fn value_or<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> Cow<'v, [u8]> {
         let (Reference::Field { task, field }, Some(default)) = (reference, default) else {
             return self.value(reference);
@@ -227,6 +278,15 @@ impl Lookup for Evaluation<'_> {
             value => value,
         }
     }
+}
+
+/// How long a number can be, in bytes, with the blanks around it.
+const LONGEST_NUMBER: usize = 64 << 10;
+
+/// The number that the output is.
+fn number_in(stdout: &Captured) -> Option<Vec<u8>> {
+    let is_short = stdout.len() <= LONGEST_NUMBER as u64;
+    is_short.then(|| plain_number(&stdout.bytes())).flatten()
 }
 
 fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
@@ -241,6 +301,7 @@ fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     match field {
         Field::Stdout => result.stdout.trimmed(),
         Field::Stderr => result.stderr.trimmed(),
+        Field::Number => Cow::Owned(number_in(&result.stdout).unwrap_or_default()),
         Field::StdoutFile => path(&result.stdout),
         Field::StderrFile => path(&result.stderr),
         Field::Exit => text(result.exit.to_string()),

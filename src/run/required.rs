@@ -9,7 +9,7 @@ use crate::text::template::{Field, Piece, Reference, Template};
 /// How many characters of a word an error shows.
 const SHOWN: usize = 200;
 
-/// The value; no result in it is missing.
+/// The value; no result in it is missing or fails to be a number that must be one.
 ///
 /// # Errors
 /// Which reference has no value, why, and what to write instead.
@@ -18,7 +18,7 @@ pub fn fill(value: &Template, evaluation: &Evaluation) -> Result<Vec<u8>, String
     Ok(value.fill(evaluation))
 }
 
-/// Checks that no result in the value is missing.
+/// Checks that no result in the value is missing, and that what must be a number is one.
 ///
 /// # Errors
 /// As for `fill`.
@@ -33,7 +33,10 @@ pub fn check(value: &Template, evaluation: &Evaluation) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    match value.why_no_number(evaluation) {
+        Some(why) => Err(why),
+        None => Ok(()),
+    }
 }
 
 /// Checks that no empty result leaves a path without its last part: `/srv/@0_stdout@`

@@ -3,6 +3,7 @@
 
 use super::global_value::{self, DEEPEST, ValuePart, environment, is_secret};
 use crate::text::diagnostic::{Category, DiagnosticList};
+use crate::text::number::plain_number;
 use crate::text::source::{MASK, SourceMap, Span};
 use crate::text::template::{self, Piece, Template};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -367,7 +368,9 @@ impl Global {
     /// variables in any other.
     pub fn secret_values(&self) -> Vec<Vec<u8>> {
         if self.secret {
-            return vec![self.bytes()];
+            let bytes = self.bytes();
+            let number = plain_number(&bytes).filter(|number| *number != bytes);
+            return [bytes].into_iter().chain(number).collect();
         }
         let data = |p: &Piece| match p {
             Piece::Data {

@@ -185,6 +185,9 @@ impl<T: Clone> Deferrable<T> {
         match self {
             Deferrable::Known(value) => Ok(value.clone()),
             Deferrable::Deferred { value, read } => {
+                if let Some(why) = value.why_no_number(values) {
+                    return Err(why);
+                }
                 read(String::from_utf8_lossy(&value.fill(values)).trim())
             }
         }

@@ -6,6 +6,7 @@ use super::model::{Ix, ResultUse};
 use crate::text::condition::Expr;
 use crate::text::condition_parser;
 use crate::text::diagnostic::{Category, DiagnosticList};
+use crate::text::number::plain_number;
 use crate::text::source::{SourceMap, Span};
 use crate::text::template::{self, FIELDS, Field, Piece, Reference, Template, WrittenReference};
 use crate::text::words;
@@ -159,6 +160,10 @@ impl Resolver<'_> {
         match field {
             Some((task, field)) => {
                 let has_default = default.is_some();
+                let default = match field {
+                    Field::Number => self.default_number(default, name, at),
+                    _ => default,
+                };
                 self.uses.push(ResultUse {
                     task,
                     field,
@@ -167,11 +172,60 @@ impl Resolver<'_> {
                 });
                 self.piece(Reference::Field { task, field }, default, at)
             }
+            None if self.global_of_number(name).is_some() => self.global_number(name, default, at),
             None => {
                 self.unknown(name, at);
                 // Something that fits everywhere, so that the value is not reported too.
                 self.piece(Reference::Task, None, at)
             }
+        }
+    }
+
+    /// The default of a number, which is one; anything else is reported.
+    fn default_number(&mut self, text: Option<String>, name: &str, at: Span) -> Option<String> {
+        let text = text?;
+        match plain_number(text.as_bytes()) {
+            Some(number) => Some(String::from_utf8_lossy(&number).into_owned()),
+            None => {
+                let message = format!("the default of `@{name}@` is not a number");
+                let error = self.diagnostics.error(at, message);
+                error.help(format!(
+                    "a number is written as `[+-]digits[.digits]`: `@{name}:-0@`"
+                ));
+                Some(text)
+            }
+        }
+    }
+
+    /// The global whose number is asked for: `N` in `N_number`.
+    fn global_of_number<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let (global, field) = name.rsplit_once('_')?;
+        let is_number = Field::from_name(field) == Some(Field::Number);
+        (is_number && self.globals.get(global).is_some()).then_some(global)
+    }
+
+    /// A global as a number. One that is none fails what uses it.
+    fn global_number(&mut self, name: &str, default: Option<String>, at: Span) -> Vec<Piece> {
+        let global = self.global_of_number(name).unwrap_or(name);
+        if default.is_some() {
+            let message = format!("`{global}` is a global and takes no default here");
+            let error = self.diagnostics.error(at, message);
+            error.help(format!(
+                "a default for a variable of the environment: `{global}=${{VARIABLE:-TEXT}}`"
+            ));
+        }
+        let value = Template {
+            pieces: self.global(global, at),
+        };
+        match value.known().and_then(|known| plain_number(&known)) {
+            // Nothing in a number can be taken for syntax.
+            Some(number) => vec![Piece::Text {
+                text: String::from_utf8_lossy(&number).into_owned(),
+                at,
+                direct: false,
+                secret: value.has_secret(),
+            }],
+            None => self.piece(Reference::NoNumber, None, at),
         }
     }
 

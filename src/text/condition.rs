@@ -262,7 +262,13 @@ impl Operand {
             Operand::Stdout | Operand::Stderr => false,
             Operand::Value(_) => matches!(
                 self.field(),
-                Some(Field::Exit | Field::Duration | Field::Attempts | Field::Count(_))
+                Some(
+                    Field::Exit
+                        | Field::Duration
+                        | Field::Attempts
+                        | Field::Number
+                        | Field::Count(_)
+                )
             ),
             _ => true,
         }

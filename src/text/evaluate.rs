@@ -7,7 +7,7 @@
 use super::condition::{Expr, Op, Operand, Pattern, ResultState, Test, parse_bound};
 use super::number::{compare_numbers, is_number};
 use super::search::contains;
-use super::template::{BlockCount, Lookup, Piece, Reference};
+use super::template::{BlockCount, Lookup, Piece, Reference, Template};
 use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -79,6 +79,10 @@ fn combine(parts: &[Expr], decisive: bool, scope: &dyn Scope, opposed: bool) -> 
 
 impl Test {
     fn eval(&self, scope: &dyn Scope, opposed: bool) -> Option<bool> {
+        if let Some(why) = self.values().find_map(|value| value.why_no_number(scope)) {
+            scope.note_undecided(format!("undecided: {why}"));
+            return None;
+        }
         Some(match self {
             Test::Constant(value) => *value,
             Test::Exit(code) => scope.exit() == *code,
@@ -124,6 +128,23 @@ impl Test {
                 if *least { have >= bound } else { have <= bound }
             }
         })
+    }
+}
+
+impl Test {
+    /// The values that are filled in.
+    fn values(&self) -> impl Iterator<Item = &Template> {
+        let (operand, other) = match self {
+            Test::Truth(operand) => (Some(operand), None),
+            Test::Compare { left, right, .. } => (Some(left), Some(&right.value)),
+            Test::Bound { bound, .. } => (None, Some(bound)),
+            _ => (None, None),
+        };
+        let operand = operand.and_then(|operand| match operand {
+            Operand::Value(value) => Some(value),
+            _ => None,
+        });
+        operand.into_iter().chain(other)
     }
 }
 

@@ -311,7 +311,11 @@ impl<'a> Scanner<'a> {
             self.script.text.pieces.push(piece.clone());
             return Ok(());
         }
-        if let Some(what) = self.open.iter().find_map(|(c, _)| c.unsafe_name()) {
+        let is_number = piece.is_number();
+        let is_allowed =
+            |context: &Context| is_number && matches!(context, Context::Arithmetic { .. });
+        let mut around = self.open.iter().filter(|(context, _)| !is_allowed(context));
+        if let Some(what) = around.find_map(|(c, _)| c.unsafe_name()) {
             let why = match what {
                 "a comment" => "a line break in it would end the comment",
                 _ => "the shell would read it as code",
@@ -321,25 +325,26 @@ impl<'a> Scanner<'a> {
                 format!("a value cannot be used inside {what}; {why}"),
             )
             .with_help(match what {
-                "arithmetic" => "assign it to a variable first: `n=@...@; echo $((n + 1))`",
+                "arithmetic" => "write `@N_number@` for an output that is a number",
                 "backquotes" => "use `$(...)` instead of the backquotes",
                 _ => "",
             }));
         }
-        if self.in_subscript() {
+        if !is_number && self.in_subscript() {
             return Err(SyntaxError::new(
                 at,
                 "a value cannot be used inside an array subscript; the shell would evaluate it",
             ));
         }
         let level = self.command_level();
-        if let Some(test) = self.tests.last_mut().filter(|t| t.level == level) {
+        let test = self.tests.last_mut().filter(|t| t.level == level);
+        if let Some(test) = test.filter(|_| !is_number) {
             test.value.get_or_insert(at);
             self.check_test();
         }
         let name = variable(self.number_of(piece));
         let (before, after) = match self.top() {
-            Context::Double => ("${", "}"),
+            Context::Double | Context::Arithmetic { .. } => ("${", "}"),
             Context::Single => ("'\"${", "}\"'"),
             _ => ("\"${", "}\""),
         };

@@ -13,6 +13,8 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Stdout,
+    /// The output, read as one number.
+    Number,
     Stderr,
     StdoutFile,
     StderrFile,
@@ -38,6 +40,7 @@ pub enum BlockCount {
 pub const FIELDS: &[(&str, Field)] = &[
     ("stdout", Field::Stdout),
     ("stderr", Field::Stderr),
+    ("number", Field::Number),
     ("stdout_file", Field::StdoutFile),
     ("stderr_file", Field::StderrFile),
     ("exit", Field::Exit),
@@ -108,7 +111,7 @@ impl Field {
     /// Whether a command cannot do without it: a missing one fails the task
     /// unstarted (SPEC §2.1).
     pub fn is_required(self) -> bool {
-        matches!(self, Field::Stdout | Field::StdoutFile) || self.is_host_set()
+        matches!(self, Field::Stdout | Field::StdoutFile | Field::Number) || self.is_host_set()
     }
 
     /// Whether it is a set of a block's hosts.
@@ -136,6 +139,8 @@ pub enum Reference {
     Loop,
     Attempt,
     RunOutcome,
+    /// A global that is read as a number, and is none.
+    NoNumber,
 }
 
 impl Reference {
@@ -181,6 +186,17 @@ pub struct Template {
 /// Supplies the values of references during a run.
 pub trait Lookup {
     fn value(&self, reference: Reference) -> Cow<'_, [u8]>;
+
+    /// Why a reference that asks for a number has no value, if it asks for one and the
+    /// result is there; `written` is the reference.
+    fn why_no_number(
+        &self,
+        _reference: Reference,
+        _written: &str,
+        _default: Option<&str>,
+    ) -> Option<String> {
+        None
+    }
 
     /// The value, or the default where it is empty or missing.
     fn value_or<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> Cow<'v, [u8]> {
@@ -244,6 +260,19 @@ impl Template {
             }
         }
         out
+    }
+
+    /// Why a part of the value that must be a number is none; `None` if all is well.
+    pub fn why_no_number(&self, values: &dyn Lookup) -> Option<String> {
+        self.pieces.iter().find_map(|piece| match piece {
+            Piece::Reference {
+                to,
+                written,
+                default,
+                ..
+            } => values.why_no_number(*to, written, default.as_deref()),
+            _ => None,
+        })
     }
 
     /// The value for display: secrets masked; references filled in, or as written
@@ -352,6 +381,18 @@ impl Piece {
             self,
             Piece::Text { secret: true, .. } | Piece::Data { secret: true, .. }
         )
+    }
+
+    /// Whether a command gets it only as a number, in which a shell finds nothing to
+    /// evaluate.
+    pub fn is_number(&self) -> bool {
+        let Piece::Reference { to, .. } = self else {
+            return false;
+        };
+        match to {
+            Reference::Field { field, .. } => *field == Field::Number,
+            to => *to == Reference::NoNumber,
+        }
     }
 
     /// The number of bytes that are known before a run.

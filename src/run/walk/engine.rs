@@ -176,6 +176,7 @@ impl<'a> Engine<'a> {
             mask: &self.common.mask,
             run_outcome: self.run_outcome,
             result,
+            pretended: self.common.pretended,
             warnings: RefCell::default(),
             undecided: RefCell::default(),
             trace: self.settings.debug.then(RefCell::default),
