@@ -93,9 +93,16 @@ impl Evaluation<'_> {
     }
 
     /// The beginning of a value, for a line of the log.
-    fn excerpt(&self, value: &[u8]) -> String {
+    pub fn excerpt(&self, value: &[u8]) -> String {
         const SHOWN: usize = 200;
-        String::from_utf8_lossy(&self.mask.apply_to_range(value, 0, SHOWN)).into_owned()
+        let mut masked = self.mask.apply_to_range(value, 0, SHOWN);
+        // Not in the middle of a character.
+        if let Err(cut) = std::str::from_utf8(&masked)
+            && cut.error_len().is_none()
+        {
+            masked.truncate(cut.valid_up_to());
+        }
+        String::from_utf8_lossy(&masked).into_owned()
     }
 
     fn warn_once(&self, text: String) {

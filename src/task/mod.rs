@@ -15,6 +15,7 @@ pub mod nodeset;
 mod raw;
 mod reader;
 pub mod resolve;
+pub mod result_hosts;
 pub mod value_text;
 pub mod values;
 

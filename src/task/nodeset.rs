@@ -77,7 +77,7 @@ pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadNodeSet> {
 
 /// A node set being built from its entries.
 #[derive(Default)]
-struct NodeSetBuilder {
+pub(super) struct NodeSetBuilder {
     set: NodeSet,
     seen: HashSet<String>,
     excluded: HashSet<String>,
@@ -85,7 +85,7 @@ struct NodeSetBuilder {
 }
 
 impl NodeSetBuilder {
-    fn add(&mut self, exclude: bool, hosts: Vec<String>) -> Result<(), String> {
+    pub(super) fn add(&mut self, exclude: bool, hosts: Vec<String>) -> Result<(), String> {
         self.written += hosts.len();
         if self.written > MOST_WRITTEN {
             return Err(format!(
@@ -108,7 +108,7 @@ impl NodeSetBuilder {
         Ok(())
     }
 
-    fn finish(mut self) -> NodeSet {
+    pub(super) fn finish(mut self) -> NodeSet {
         self.set.hosts.retain(|h| !self.excluded.contains(h));
         self.set.repeated.retain(|h| !self.excluded.contains(h));
         self.set
@@ -146,7 +146,7 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The hosts of a file, which is a set of its own: each line is a host or a set.
-fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
+pub(super) fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
     let unreadable = |e| format!("cannot read the host file `{shown}`: {}", reason(&e));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(directory.join(shown)).map_err(unreadable)?;
@@ -175,7 +175,7 @@ fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
 }
 
 /// Expands an entry without `!` and `file:`.
-fn expand_entry(entry: &str) -> Result<Vec<String>, String> {
+pub(super) fn expand_entry(entry: &str) -> Result<Vec<String>, String> {
     let mut names = vec![String::new()];
     let mut rest = entry;
     while let Some(open) = rest.find('[') {

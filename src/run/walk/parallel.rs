@@ -16,19 +16,21 @@ use crate::outcome::Outcome;
 use crate::plan::flow::{Choice, Position};
 use crate::plan::waves;
 use crate::run::capture::Captured;
-use crate::run::evaluation::TaskContext;
+use crate::run::evaluation::{Evaluation, TaskContext};
 use crate::run::event::Event;
 use crate::run::job;
 use crate::run::replay::Redo;
 use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
-use crate::task::nodeset::HostFilter;
+use crate::task::nodeset::{self, HostFilter, NodeSet};
+use crate::task::result_hosts::{self, SetPart};
 use crate::task::values::{Unreachable, Wave};
-use crate::task::{Ix, Members, Parallel, TaskKind, nodeset, resolve_setting};
-use crate::text::template::Template;
+use crate::task::{Ix, Members, Parallel, TaskKind, resolve_setting};
+use crate::text::template::{Piece, Template};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 impl Engine<'_> {
@@ -184,10 +186,8 @@ impl Engine<'_> {
     /// The hosts of a node set, which may come from results, within `--limit` and
     /// `--exclude`.
     fn hosts(&mut self, set: &Template, context: &TaskContext) -> Result<Vec<String>, String> {
-        let text = self.evaluate(context, |values| required::fill(set, values))?;
-        let text = String::from_utf8_lossy(&text);
-        let expanded =
-            nodeset::expand(&text, &self.workflow.directory).map_err(|bad| bad.message)?;
+        let directory = &self.workflow.directory;
+        let expanded = self.evaluate(context, |values| expand_set(set, directory, values))?;
         if set.known_text().is_none() && !expanded.repeated.is_empty() {
             // A set that is known before the run was checked with the file.
             let hosts = nodeset::fold(&expanded.repeated);
@@ -576,4 +576,48 @@ impl Engine<'_> {
         result.stdout = Captured::in_memory(format!("{ok}/{total} succeeded\n"));
         result
     }
+}
+
+/// The hosts of a set with its values filled in.
+fn expand_set(
+    set: &Template,
+    directory: &Path,
+    evaluation: &Evaluation,
+) -> Result<NodeSet, String> {
+    required::check(set, evaluation)?;
+    // Each part with its reference, if it is a result.
+    let mut filled: Vec<(Option<&str>, String)> = Vec::new();
+    for piece in &set.pieces {
+        let (written, value) = match piece {
+            Piece::Text { text, .. } => (None, text.clone()),
+            Piece::Data { bytes, .. } => (None, String::from_utf8_lossy(bytes).into_owned()),
+            Piece::Reference {
+                to,
+                written,
+                default,
+                ..
+            } => {
+                let value = evaluation.value_up_to(*to, default.as_deref(), result_hosts::LONGEST);
+                let value = value.map_err(|length| {
+                    format!("`{written}` has {length} bytes; hosts from a result are at most 10000")
+                })?;
+                let written = to.is_data().then_some(written.as_str());
+                (written, String::from_utf8_lossy(&value).into_owned())
+            }
+        };
+        filled.push((written, value));
+    }
+    let parts = filled.iter().map(|(written, value)| match *written {
+        Some(written) => SetPart::Result { written, value },
+        None => SetPart::Author(value),
+    });
+    let parts: Vec<SetPart> = parts.collect();
+    result_hosts::expand(&parts, directory).map_err(|bad| match bad.value {
+        Some(value) => format!(
+            "{}: `{}`",
+            bad.message,
+            evaluation.excerpt(value.as_bytes())
+        ),
+        None => bad.message,
+    })
 }
