@@ -10,7 +10,7 @@ use crate::plan::plan_id;
 use crate::report::color::Color;
 use crate::report::log::LogLevel;
 use crate::run::interrupt::OnInterrupt;
-use crate::task::global_value::is_secret;
+use crate::task::global_value::{end_of_secret_name, is_secret, without_secret_part};
 use crate::task::globals::reserved_name;
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, expected};
@@ -519,8 +519,9 @@ pub fn line_error(line: &str) -> Option<String> {
 /// Where the value begins in a line that sets a secret global.
 pub fn secret_value_start(line: &str) -> Option<usize> {
     let setting = line[option_name(line).len()..].trim_start_matches(['=', ' ', '\t']);
-    let (name, value) = setting.split_once('=')?;
-    (option_name(line) == "--set" && is_secret(name.trim())).then_some(line.len() - value.len())
+    let key = setting.split('=').next()?;
+    let value = setting[end_of_secret_name(key)?..].trim_start_matches([' ', '\t', '=']);
+    (option_name(line) == "--set").then_some(line.len() - value.len())
 }
 
 // Values.
@@ -576,9 +577,10 @@ fn max_steps(text: &str) -> Result<u64, String> {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| expected("NAME=VALUE", text))?;
+        .ok_or_else(|| expected("NAME=VALUE", &without_secret_part(text)))?;
     let name = name.trim();
     if !keys::is_identifier(name) || keys::find(name).is_some() || reserved_name(name).is_some() {
+        let name = without_secret_part(name);
         return Err(format!("`{name}` cannot be the name of a global"));
     }
     if is_secret(name) && value.trim() == HIDDEN_VALUE {

@@ -15,7 +15,7 @@ use crate::session::ownership;
 use crate::session::refusal::Refusal;
 use crate::session::validation::Validation;
 use crate::task::build::{self, GlobalOverride};
-use crate::task::global_value::is_secret;
+use crate::task::global_value::{end_of_secret_name, is_secret};
 use crate::task::keys;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{Category, DiagnosticList, Severity, printable, reason};
@@ -262,10 +262,12 @@ fn lines(
     let Some(bad) = bad else {
         let lines = scanner::scan(file, sources.get(file), diagnostics);
         hide_secrets(&lines, sources);
+        hide_malformed_secrets(file, sources);
         return lines;
     };
     let readable = scanner::scan(file, sources.get(file), &mut DiagnosticList::default());
     hide_secrets(&readable, sources);
+    hide_malformed_secrets(file, sources);
     diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
     Vec::new()
 }
@@ -318,6 +320,35 @@ fn hide_secrets(lines: &[Line], sources: &mut SourceMap) {
             sources.hide(value);
         }
     }
+}
+
+/// The same for a line that seems to define a secret and does not: `A_KEY: value`,
+/// `export A_KEY=value`. Task keys are no names of globals.
+fn hide_malformed_secrets(file: u32, sources: &mut SourceMap) {
+    let mut hidden = Vec::new();
+    let mut start = 0;
+    for line in sources.get(file).text.split_inclusive('\n') {
+        if let Some(from) = malformed_secret(line.trim_end()) {
+            hidden.push(Span::new(file, start + from, start + line.trim_end().len()));
+        }
+        start += line.len();
+    }
+    for span in hidden {
+        sources.hide(span);
+    }
+}
+
+/// Where the value begins in a line that seems to define a secret but is malformed.
+fn malformed_secret(line: &str) -> Option<usize> {
+    let key = line.split('=').next()?;
+    let begin = key.trim();
+    if keys::is_identifier(begin) || begin.starts_with("env.") || begin.starts_with(['#', '-']) {
+        return None;
+    }
+    let after = end_of_secret_name(key)?;
+    let is_sign = |c: char| c.is_whitespace() || ":=\"'".contains(c);
+    let value = line[after..].trim_start_matches(is_sign);
+    (!value.is_empty()).then_some(line.len() - value.len())
 }
 
 /// `--set` values become sources of their own, so that mistakes in them have a location.

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::keys::is_identifier;
-use crate::text::source::Span;
+use crate::text::source::{MASK, Span};
 use crate::text::template::{Piece, reference};
 use std::os::unix::ffi::OsStringExt;
 
@@ -24,6 +24,22 @@ pub fn is_secret(name: &str) -> bool {
         part(from, name.len()).eq_ignore_ascii_case(t)
     };
     name.contains('_') && (HEADS.iter().any(head) || TAILS.iter().any(tail))
+}
+
+/// Where the name of a secret ends in what should be a name; what follows could be a
+/// part of the secret.
+pub fn end_of_secret_name(key: &str) -> Option<usize> {
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let name = key.split(is_between).find(|word| is_secret(word))?;
+    Some(key.find(name)? + name.len())
+}
+
+/// Text that should be a name, or a definition, as a message can show it.
+pub fn without_secret_part(key: &str) -> String {
+    match end_of_secret_name(key) {
+        Some(end) if end < key.len() => format!("{}{MASK}", &key[..end]),
+        _ => key.to_string(),
+    }
 }
 
 /// A variable of tasker's own environment, as data.

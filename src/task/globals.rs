@@ -176,7 +176,9 @@ impl GlobalTable {
                 let state = self.map.get(&wanted).map(|g| g.state);
                 match state {
                     Some(ExpansionState::Expanding) => {
-                        report_cycle(&path, &wanted, at, diagnostics)
+                        let global = path.last().and_then(|last| self.map.get(&last.name));
+                        let hidden = global.filter(|g| g.secret).map(|g| g.value);
+                        report_cycle(&path, &wanted, place(hidden, at), diagnostics)
                     }
                     Some(ExpansionState::Waiting) => self.visit(&wanted, &mut path, sources),
                     Some(ExpansionState::Done) | None => {}
@@ -211,6 +213,7 @@ impl GlobalTable {
         let mut expansion = Expansion {
             globals: self,
             diagnostics,
+            hidden: is_secret(name).then_some(value),
             pieces: Vec::new(),
             size: 0,
             depth: 0,
@@ -307,15 +310,27 @@ impl GlobalTable {
                 continue;
             };
             for (at, variable) in &global.unset {
-                let message = format!("the environment variable `{variable}` is not set");
-                let help = format!("set it, or give a default: `${{{variable}:-default}}`");
+                // `DB_PASSWORD=$DB_PASSWORD` says nothing that its name does not.
+                let is_hidden = global.secret && variable != name;
+                let hidden = is_hidden.then_some(global.value);
+                let at = place(hidden, *at);
+                let (message, help) = match hidden {
+                    Some(_) => (
+                        "an environment variable in this secret is not set".to_string(),
+                        LITERAL_SIGNS.to_string(),
+                    ),
+                    None => (
+                        format!("the environment variable `{variable}` is not set"),
+                        format!("set it, or give a default: `${{{variable}:-default}}`"),
+                    ),
+                };
                 self.unset_errors += usize::from(global.used_at.is_some());
                 match global.used_at {
                     Some(used) => diagnostics
-                        .error(*at, message)
+                        .error(at, message)
                         .also(used, format!("`{name}` is used here"))
                         .help(help),
-                    None => diagnostics.warning(*at, message).help(help),
+                    None => diagnostics.warning(at, message).help(help),
                 };
             }
             if global.used_at.is_none() && name != "CHANGE" {
@@ -361,7 +376,18 @@ impl Global {
             Some(("--set", _)) => "--set",
             _ => "the task file",
         };
-        global_value::origins(sources.snippet(self.value), place)
+        let mut all = global_value::origins(sources.snippet(self.value), place);
+        if self.secret {
+            // What is no variable can be a part of the secret.
+            all.retain(|origin| match origin.strip_prefix('$') {
+                Some(name) => std::env::var_os(name).is_some(),
+                None => !origin.starts_with('@') || self.is_expanded,
+            });
+        }
+        if all.is_empty() {
+            all.push(place.to_string());
+        }
+        all
     }
 
     /// The secrets in the value: all of a secret global, and the secret environment
@@ -406,6 +432,8 @@ fn placed(piece: &Piece, at: Span, in_secret: bool) -> Piece {
 struct Expansion<'a> {
     globals: &'a GlobalTable,
     diagnostics: &'a mut DiagnosticList,
+    /// The whole value of a secret, of which no message shows a part.
+    hidden: Option<Span>,
     pieces: Vec<Piece>,
     size: usize,
     /// How deep the current default is nested.
@@ -417,7 +445,31 @@ struct Expansion<'a> {
     is_whole: bool,
 }
 
+/// How to write a secret that was taken for a reference.
+const LITERAL_SIGNS: &str = "in a secret too, write `\\$` for a literal `$` and `@@` for a literal `@`; a variable that can be unset has a default: `${NAME:-default}`";
+
+/// Where a mistake in a value is reported; its place in a secret would tell something.
+fn place(hidden: Option<Span>, at: Span) -> Span {
+    hidden.map_or(at, |whole| whole.part(0, 0))
+}
+
 impl Expansion<'_> {
+    fn place(&self, at: Span) -> Span {
+        place(self.hidden, at)
+    }
+
+    /// Reports a mistake in the text of the value; nothing of a secret is shown.
+    fn report(&mut self, at: Span, message: String, in_secret: &str, help: &str) {
+        let (message, help) = match self.hidden {
+            Some(_) => (in_secret.to_string(), LITERAL_SIGNS),
+            None => (message, help),
+        };
+        let error = self.diagnostics.error(place(self.hidden, at), message);
+        if !help.is_empty() {
+            error.help(help);
+        }
+    }
+
     fn expand_text(&mut self, value: &str, at: Span) {
         let mut literal = String::new();
         for (next, part) in global_value::parts(value) {
@@ -441,20 +493,20 @@ impl Expansion<'_> {
                     self.variable(name, default, at.part(next, next + length));
                 }
                 ValuePart::ResultDefault { length } => {
-                    self.diagnostics
-                        .error(
-                            at.part(next, next + length),
-                            "a reference in a global takes no default",
-                        )
-                        .help("a default for a variable of the environment: `${VARIABLE:-TEXT}`");
+                    self.report(
+                        at.part(next, next + length),
+                        "a reference in a global takes no default".into(),
+                        "a reference in a global takes no default",
+                        "a default for a variable of the environment: `${VARIABLE:-TEXT}`",
+                    );
                 }
                 ValuePart::Bad => {
-                    self.diagnostics
-                        .error(
-                            at.part(next, next + 2),
-                            "expected `${NAME}` or `${NAME:-default}`",
-                        )
-                        .help("write `\\$` for a literal `$`");
+                    self.report(
+                        at.part(next, next + 2),
+                        "expected `${NAME}` or `${NAME:-default}`".into(),
+                        "expected `${NAME}` or `${NAME:-default}`",
+                        "write `\\$` for a literal `$`",
+                    );
                 }
             }
         }
@@ -498,8 +550,10 @@ impl Expansion<'_> {
         // Values that contain one that is too large are not reported again.
         let grew = self.size <= LARGEST && self.size + cost > LARGEST;
         if grew && !self.globals.too_large {
-            self.diagnostics
-                .error(piece.at(), "this global exceeds 1 MiB when it is expanded");
+            self.diagnostics.error(
+                place(self.hidden, piece.at()),
+                "this global exceeds 1 MiB when it is expanded",
+            );
         }
         self.size += cost;
         if self.size > LARGEST {
@@ -514,6 +568,11 @@ impl Expansion<'_> {
     fn reference(&mut self, name: &str, at: Span) {
         let Some(inner) = self.globals.get(name) else {
             self.is_whole = false;
+            if self.hidden.is_some() {
+                let message = "a reference in this secret is to no global";
+                self.report(at, String::new(), message, "");
+                return;
+            }
             let near = self.diagnostics.suggest(name, self.globals.names());
             self.diagnostics
                 .error(at, format!("there is no global `{name}`"))
@@ -535,7 +594,8 @@ impl Expansion<'_> {
             Ok(value) => value,
             Err(message) => {
                 self.is_whole = false;
-                self.diagnostics.error(at, message);
+                let in_secret = "a variable in this secret cannot be used: --strict-env-validation allows only names that begin with `TASKER_`";
+                self.report(at, message, in_secret, "");
                 return;
             }
         };
@@ -544,6 +604,7 @@ impl Expansion<'_> {
             (Some(piece), None) => self.push(piece),
             (Some(piece), Some(_)) if !empty => self.push(piece),
             (_, Some((at, _))) if self.depth == DEEPEST => {
+                let at = self.place(at);
                 self.diagnostics
                     .error(at, format!("defaults are nested more than {DEEPEST} deep"));
             }

@@ -2,6 +2,7 @@
 //! names of the tasks. Knows nothing of what a task's keys mean.
 #![forbid(unsafe_code)]
 
+use super::global_value::without_secret_part;
 use super::globals::{GlobalTable, RESERVED, reserved_name};
 use super::keys;
 use super::model::{Ix, NO_ID};
@@ -154,7 +155,10 @@ fn add_global(
     if !keys::is_identifier(name) {
         let message = match name.is_empty() {
             true => "expected a key before `=`".into(),
-            false => format!("`{name}` is not a valid name for a key or a global"),
+            false => {
+                let name = without_secret_part(name);
+                format!("`{name}` is not a valid name for a key or a global")
+            }
         };
         let near = if in_tasks { suggest() } else { String::new() };
         diagnostics.error(at, message).label(near).help(NAME_HELP);

@@ -134,6 +134,7 @@ impl Splitter<'_> {
         {
             let written = match looks_like {
                 Lookalike::Glob => word.shown(None),
+                _ if word.has_secret() => word.shown(None),
                 _ => self.bare.clone(),
             };
             self.out.suspects.push(SuspectWord {
