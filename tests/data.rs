@@ -431,3 +431,46 @@ fn environment_variables_are_data_too() {
     }
     nothing_was_run(&sandbox);
 }
+
+#[test]
+fn a_text_on_stdin_is_a_line_and_an_output_is_as_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox.file("out/x", "");
+    for (output, stdin, expected) in [
+        ("", "yes", "yes\n"),
+        ("", "  a  b", "a  b\n"),
+        ("", "@G@", "global\n"),
+        ("", "@EMPTY@", ""),
+        ("", "@task@", "2\n"),
+        ("a", "x@1_stdout@", "xa\n"),
+        ("a\n\n", "x@1_stdout@y", "xay\n"),
+        ("a", "@1_stdout@@1_stdout@", "aa\n"),
+        ("a\n\n", "@1_stdout@ ", "a\n\n"),
+        ("a", "@1_stdout@", "a"),
+        ("a\n", "@1_stdout@", "a\n"),
+        ("a\nb\n\n", "@1_stdout@", "a\nb\n\n"),
+        ("a\0b", "@1_stdout@", "a\0b"),
+        ("", "@1_stdout@", ""),
+        ("\n\n", "@1_stdout@", "\n\n"),
+        ("a", "@1_stdout:-none@", "a"),
+        ("", "@1_stdout:-none@", "none\n"),
+        ("", "@1_stdout:-@", ""),
+        ("07", "@1_number@", "7\n"),
+        ("a", "@1_exit@", "0\n"),
+        ("a", "@1_stdout_file:-none@", "none\n"),
+    ] {
+        sandbox.file("output", output);
+        let tasks = format!(
+            "G=global\nEMPTY=\ntask=1\nexec=local\ncommand=cat output\n\
+             task=2\nexec=shell\ncommand=cat > out/x\nstdin={stdin}\n"
+        );
+        let ran = sandbox.run(&tasks, &["-q"]);
+        assert_eq!(ran.code, 0, "{stdin}: {ran:?}");
+        assert_eq!(sandbox.read("out/x"), expected, "{stdin} with {output:?}");
+    }
+    let ran = sandbox.run(
+        "task=1\nexec=shell\ncommand=while read -r line; do echo \"got $line\"; done\nstdin=last\nsuccess=stdout = got last\n",
+        &["-q"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+}

@@ -597,7 +597,7 @@ fn a_command_leads_its_own_session_and_has_only_three_descriptors() {
             "{line}"
         );
     }
-    assert_eq!(sandbox.read("sub/in"), "some text");
+    assert_eq!(sandbox.read("sub/in"), "some text\n");
     assert_eq!(
         sandbox.read("sub/pwd").trim(),
         sandbox.path.join("sub").display().to_string()

@@ -297,11 +297,16 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Result<Stdin, String> {
         } else {
             &result.stderr
         };
-        if default.is_none() || !stream.trimmed().is_empty() {
+        if default.is_none() || stream.trimmed_len() > 0 {
             return Ok(Stdin::Stream(stream.clone()));
         }
     }
-    Ok(Stdin::Bytes(value.fill(evaluation)))
+    let mut text = value.fill(evaluation);
+    // As bash's `<<<`: `while read` sees only lines that are ended. Nothing stays nothing.
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    Ok(Stdin::Bytes(text))
 }
 
 struct Filler<'a> {
