@@ -42,6 +42,7 @@ impl Resolver<'_> {
         }
         for (name, at) in template::unclosed_names(&value) {
             let known = self.globals.get(name).is_some() || self.field(name).is_some();
+            let known = known || self.global_of_number(name).is_some();
             if known || own_value(name).is_some() {
                 let (message, help) = template::unclosed_message(name);
                 self.diagnostics.warning(at, message).help(help);

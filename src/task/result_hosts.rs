@@ -289,3 +289,90 @@ fn check(written: &str, host: &str, depth: usize) -> Result<(), BadResult> {
     };
     Err(bad_value(written, why, host))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::chance::Chance;
+
+    #[test]
+    fn no_result_changes_what_the_author_wrote_around_it() {
+        let mut chance = Chance::new(12);
+        let pieces = [
+            "web01",
+            "web[01-03]",
+            "!",
+            "!web01",
+            ",",
+            " ",
+            "\n",
+            "[",
+            "]",
+            "[1",
+            "1]",
+            "file:",
+            "file:Cargo.toml",
+            "/",
+            "[::1]",
+            "-",
+            "2-3",
+            "x",
+            "@",
+            "#",
+            "\u{fc}",
+        ];
+        let mut used = 0;
+        for _ in 0..20_000 {
+            let (first, second) = (chance.text(&pieces, 6), chance.text(&pieces, 3));
+            let result = |value| SetPart::Result {
+                written: "@1_stdout@",
+                value,
+            };
+            let parts = [
+                SetPart::Author("web[01-03], "),
+                result(&first),
+                SetPart::Author(" ,db,!web02,z"),
+                result(&second),
+            ];
+            let Ok(set) = expand(&parts, Path::new(".")) else {
+                continue;
+            };
+            used += 1;
+            let has = |host: &str| set.hosts.iter().any(|h| h == host);
+            let what = format!("{first:?} {second:?}: {:?}", set.hosts);
+            assert!(
+                has("web01") && has("web03") && has("db") && !has("web02"),
+                "{what}"
+            );
+            // Nothing is left of a range.
+            assert!(
+                !set.hosts.iter().any(|h| h.contains('[') && h != "[::1]"),
+                "{what}"
+            );
+        }
+        assert!(used > 500, "{used}");
+    }
+
+    #[test]
+    fn a_set_without_results_is_what_it_was() {
+        let mut chance = Chance::new(13);
+        let pieces = [
+            "web",
+            "[1-3]",
+            "[008-012/2]",
+            ",",
+            ", ",
+            "!",
+            "[::1]",
+            "10.0.0.",
+            "9",
+            "file:x",
+        ];
+        for _ in 0..5000 {
+            let set = chance.text(&pieces, 8);
+            let here = expand(&[SetPart::Author(&set)], Path::new("/nowhere")).ok();
+            let there = nodeset::expand(&set, Path::new("/nowhere")).ok();
+            assert_eq!(here, there, "{set}");
+        }
+    }
+}
