@@ -95,6 +95,29 @@ fn nul_bytes_are_lost_only_in_words_with_a_warning() {
     assert!(warned("200") && warned("201"), "{log}");
 }
 
+#[test]
+fn nul_bytes_are_nothing_where_a_path_needs_a_result() {
+    let sandbox = Sandbox::new();
+    for bytes in [&b"\0"[..], b"\0\0\n", &[0; 5000]] {
+        for task in [
+            "exec=local\ncommand=./argv out/ran /srv/@100_stdout@",
+            "exec=local\ncommand=./argv out/ran /srv/@100_stdout@/",
+            "exec=shell\ncommand=./argv out/ran \"/srv/@100_stdout@\"",
+            "exec=shell\ncommand=./argv out/ran /srv/@100_stdout@/*",
+            "exec=local\ncommand=./argv ran\nworkdir=out/@100_stdout@",
+        ] {
+            let tasks = producers(&sandbox, &[bytes.to_vec()]) + "task=200\n" + task + "\n";
+            let ran = sandbox.run(&tasks, &["-q"]);
+            assert_eq!(ran.code, 126, "{task}: {ran:?}");
+            assert!(
+                ran.stderr.contains("`@100_stdout@` is empty and leaves"),
+                "{ran:?}"
+            );
+            assert!(!sandbox.exists("out/ran"), "{task}");
+        }
+    }
+}
+
 /// The longest word that the kernel takes, without its NUL.
 const WORD: usize = (128 << 10) - 1;
 

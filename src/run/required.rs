@@ -54,13 +54,13 @@ pub fn check_path(
     let empty = results_without_default(word).find(|(task, field, _)| {
         let (task, field) = (*task, *field);
         let to = Reference::Field { task, field };
-        evaluation.value_within(to, None, SHOWN).is_empty()
+        without_nul(&evaluation.value_within(to, None, SHOWN)).is_empty()
     });
     let Some((_, _, written)) = empty else {
         return Ok(());
     };
-    let loses_end =
-        word.fill(evaluation).ends_with(b"/") || may_lose_its_end(word, unknown, evaluation);
+    let loses_end = without_nul(&word.fill(evaluation)).ends_with(b"/")
+        || may_lose_its_end(word, unknown, evaluation);
     if !expands && !loses_end {
         return Ok(());
     }
@@ -69,6 +69,11 @@ pub fn check_path(
     Err(format!(
         "`{written}` is empty and leaves `{left}`; {remedy}"
     ))
+}
+
+/// The value as it gets into a word, which holds no NUL.
+fn without_nul(value: &[u8]) -> Vec<u8> {
+    value.iter().copied().filter(|byte| *byte != 0).collect()
 }
 
 /// Whether nothing but an empty result, and what can be empty as well, follows the last
@@ -82,6 +87,7 @@ fn may_lose_its_end(word: &Template, unknown: &[usize], evaluation: &Evaluation)
             Piece::Data { bytes, .. } => kept.extend_from_slice(bytes),
             Piece::Reference { to, default, .. } => {
                 let value = evaluation.value_within(*to, default.as_deref(), SHOWN);
+                let value = without_nul(&value);
                 if value.is_empty() && default.is_none() && matches!(to, Reference::Field { .. }) {
                     empty = Some(kept.len());
                 }
