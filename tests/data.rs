@@ -96,6 +96,30 @@ fn nul_bytes_are_lost_only_in_words_with_a_warning() {
 }
 
 #[test]
+fn only_what_is_left_without_nul_bytes_counts_for_a_word() {
+    let sandbox = Sandbox::new();
+    for (nul, kept, code) in [
+        (200_000, 131_071, 0),
+        (200_000, 131_072, 126),
+        (3_000_000, 10, 0),
+        (3_000_000, 131_072, 126),
+    ] {
+        let _ = std::fs::remove_file(sandbox.path.join("out/words"));
+        let bytes = [vec![0; nul], vec![b'x'; kept], b"\n".to_vec()].concat();
+        let tasks = producers(&sandbox, &[bytes])
+            + "task=200\nexec=local\ncommand=./argv out/words @100_stdout@\n";
+        let ran = sandbox.run(&tasks, &["-q"]);
+        assert_eq!(ran.code, code, "{nul} {kept}: {:.900}", ran.stderr);
+        assert_eq!(sandbox.exists("out/words"), code == 0);
+        if code == 0 {
+            let expected = [vec![b'x'; kept], b"\0".to_vec()].concat();
+            same(&sandbox, "out/words", &expected, "words");
+            assert!(sandbox.log().contains("NUL bytes were removed"));
+        }
+    }
+}
+
+#[test]
 fn nul_bytes_are_nothing_where_a_path_needs_a_result() {
     let sandbox = Sandbox::new();
     for bytes in [&b"\0"[..], b"\0\0\n", &[0; 5000]] {

@@ -161,6 +161,19 @@ impl Evaluation<'_> {
         }
     }
 
+    /// An output without its NUL bytes, if it has at most `limit` bytes then.
+    pub fn without_nul_up_to(&self, reference: Reference, limit: usize) -> Option<Vec<u8>> {
+        let stream = self.stream_of(reference)?;
+        let (mut left, mut kept) = (stream.trimmed_len(), Vec::new());
+        stream.chunks(&mut |chunk| {
+            let taken = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            kept.extend(chunk[..taken].iter().filter(|byte| **byte != 0));
+            left -= taken as u64;
+            left > 0 && kept.len() <= limit
+        });
+        (left == 0 && kept.len() <= limit).then_some(kept)
+    }
+
     /// The value, or the default where it is empty or missing, for display: a long
     /// output is cut to a little more than `limit` bytes.
     pub fn value_within<'v>(

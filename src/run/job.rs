@@ -504,9 +504,15 @@ impl Filler<'_> {
                 Piece::Data { bytes, .. } => out.extend_from_slice(bytes),
                 Piece::Reference { to, default, .. } => {
                     let default = default.as_deref();
-                    match self.evaluation.value_up_to(*to, default, limit) {
-                        Ok(value) => out.extend_from_slice(&value),
-                        Err(_) => return Err(too_long(word, limit, what, self.evaluation)),
+                    let value = self.evaluation.value_up_to(*to, default, limit);
+                    let value = value.ok().or_else(|| {
+                        // Without its NUL bytes it may fit; one is kept for the warning.
+                        let kept = self.evaluation.without_nul_up_to(*to, limit)?;
+                        Some(Cow::Owned([&kept[..], b"\0"].concat()))
+                    });
+                    match value {
+                        Some(value) => out.extend_from_slice(&value),
+                        None => return Err(too_long(word, limit, what, self.evaluation)),
                     }
                 }
             }
