@@ -307,7 +307,9 @@ fn a_global_is_read_as_a_number_too() {
             assert_eq!(ran.code, 126, "{count:?}: {ran:?}");
             assert!(!sandbox.exists("ran"), "{count:?}");
             assert!(
-                ran.stderr.contains("`@N_number@` is not a number: "),
+                ran.stderr
+                    .to_lowercase()
+                    .contains("`@n_number@` is not a number: "),
                 "{ran:?}"
             );
         }
