@@ -193,7 +193,8 @@ impl Resolver<'_> {
                 error.help(format!(
                     "a number is written as `[+-]digits[.digits]`: `@{name}:-0@`"
                 ));
-                Some(text)
+                // A number, so that the value is not reported too.
+                Some("0".into())
             }
         }
     }
