@@ -190,6 +190,32 @@ def parallel(command):
     }
 
 
+def own_cpu(secrets):
+    """The seconds of CPU that tasker itself takes for 1000 outputs of 10 KB which it masks."""
+    text = write("text", "".join(f"line {i} of what a host prints, key=ghp_{i}\n" for i in range(270)))
+    names = "".join(f"S{i}_TOKEN=ghp_{i * 7919:x}secret{i}\n" for i in range(secrets))
+    stat = os.path.join(DIR, "stat")
+    last = f"task=9\nfinally=true\nexec=shell\ncommand=cat /proc/$PPID/stat >{stat}\n"
+    once(RUN + [write("secrets.txt", names + block(f"cat {text}") + last)])
+    with open(stat) as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def masking():
+    """Runs with none, some and many secrets in turn."""
+    counts = (0, 10, 100)
+    times = {count: [] for count in counts}
+    for _ in range(ROUNDS):
+        for count in counts:
+            times[count].append(own_cpu(count))
+    none = statistics.median(times[0])
+    print(f"\nown CPU, 1000 hosts with 10 KB of output each, without a secret: {none:.2f} s")
+    for count in counts[1:]:
+        spread = f"{min(times[count]) / none:.2f} to {max(times[count]) / none:.2f}"
+        print(f"  {count:>4} secrets {statistics.median(times[count]) / none:22.2f}   ({spread})")
+
+
 def check_file(count):
     task = "task={0}\nhostname=localhost\nexec=local\ncommand=echo\narguments=hello {0}\n"
     return write(f"check{count}.txt", "".join(task.format(i) for i in range(count)))
@@ -252,6 +278,7 @@ def main():
         SYNCED: ["sh", "-c", f"{source} | {drain} {DIR}/drained sync"],
         "tasker": RUN + [much],
     })
+    masking()
     print("\npeak memory")
     for name, command in [("one task", [one]), ("1000 hosts of true", [hosts]), ("1 GiB of output", [much])]:
         print(f"  {name:<28} {peak(RUN + command)}")

@@ -380,7 +380,7 @@ fn every_key() -> Sandbox {
     sandbox.program("bin/page", "#!/bin/sh\n");
     sandbox.file(
         "tasker.conf",
-        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
     );
     sandbox
 }
@@ -463,6 +463,8 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasker.conf", "kill_after=9", "kill_after=8"),
     ("tasker.conf", "~/TASKER", "~/TASKER2"),
     ("tasker.conf", "max_connecting=7", "max_connecting=8"),
+    ("tasker.conf", "keep_free=3G", "keep_free=2G"),
+    ("tasker.conf", "max_output=2G", "max_output=1G"),
     ("tasker.conf", "argv=run", "argv=rum"),
 ];
 

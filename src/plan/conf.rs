@@ -11,6 +11,7 @@ use crate::text::duration;
 use crate::text::home;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
+use crate::text::size;
 use crate::text::source::{SourceMap, Span};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,10 @@ pub struct Conf {
     pub max_connecting: Option<u32>,
     /// On a terminal, a run on more hosts than this asks for their number first.
     pub confirm_above: Option<u32>,
+    /// How much of the disk with the outputs stays free, in bytes.
+    pub keep_free: Option<u64>,
+    /// The longest output of a stream that is kept, in bytes.
+    pub max_output: Option<u64>,
 }
 
 /// The keys before the first section.
@@ -38,6 +43,8 @@ pub const SETTINGS: &[&str] = &[
     "max_parallel",
     "max_connecting",
     "confirm_above",
+    "keep_free",
+    "max_output",
 ];
 /// The keys of an `exec=NAME` section.
 pub const SECTION: &[&str] = &[
@@ -167,6 +174,8 @@ impl ConfReader<'_> {
             }
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
+            "keep_free" => self.conf.keep_free = Some(size::parse(&text)?),
+            "max_output" => self.conf.max_output = Some(max_output(&text)?),
             _ => self.conf.confirm_above = Some(confirm_above(&text)?),
         }
         Ok(())
@@ -272,6 +281,13 @@ impl ConfReader<'_> {
 fn confirm_above(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| expected("a number of hosts", text))
+}
+
+fn max_output(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        0 => Err("expected a size above 0; without `max_output` nothing bounds an output".into()),
+        bytes => Ok(bytes),
+    }
 }
 
 fn kill_after(text: &str) -> Result<Duration, String> {

@@ -76,6 +76,8 @@ pub struct FlowInput {
     pub verdict: bool,
     /// Its values did not allow it to start: no retry, no iteration.
     pub refused: bool,
+    /// Its verdict is false, and output of it or of a subtask could not be kept whole.
+    pub lost: bool,
     /// How many iterations `loop` asks for, and whether `loop_break` is true.
     pub iterations: u32,
     pub loop_break: bool,
@@ -276,7 +278,8 @@ pub fn choose(task: &Task, at: Position, seen: &FlowInput) -> Departure {
     if seen.outcome == Outcome::Skipped {
         return (Choice::FallThrough, "skipped".into());
     }
-    if matches!(task.routing.next, NextRule::Loop) && !seen.refused {
+    let polls = task.repeat.as_ref().is_some_and(|r| r.until.is_some());
+    if matches!(task.routing.next, NextRule::Loop) && !seen.refused && (polls || !seen.lost) {
         return choose_in_loop(task, at, seen);
     }
     let again = !seen.refused && is_retried(seen.outcome, seen.exit, &seen.retry_on);
@@ -345,6 +348,7 @@ fn never(task: &Task, seen: &FlowInput) -> Departure {
     }
     let code = match (seen.success, seen.exit) {
         (true, _) => exit::OK,
+        (false, _) if seen.lost && seen.outcome == Outcome::Failed => exit::LOG_DIR,
         (false, 1..=255) => seen.exit,
         (false, _) => exit::CRITERION,
     };
@@ -395,6 +399,9 @@ fn returned(seen: &FlowInput) -> Option<Departure> {
 pub fn failure_code(task: &Task, seen: &FlowInput) -> i32 {
     let polls = matches!(task.routing.next, NextRule::Loop) && !seen.refused;
     let runs_itself = matches!(task.kind, TaskKind::Command(_));
+    if seen.lost && seen.outcome == Outcome::Failed {
+        return exit::LOG_DIR;
+    }
     if runs_itself && !polls && (1..=255).contains(&seen.exit) {
         seen.exit
     } else {
@@ -442,6 +449,7 @@ mod tests {
                 exit,
                 success: exit == 0,
                 refused: false,
+                lost: false,
                 verdict,
                 handlers: BranchHandlers::default(),
                 iterations: task.repeat.as_ref().map_or(0, |r| known(r.count.known())),

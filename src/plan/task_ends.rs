@@ -46,6 +46,7 @@ fn ending(task: &Task, case: Case) -> FlowInput {
         exit: i32::from(!verdict),
         success: verdict,
         refused: false,
+        lost: false,
         verdict,
         iterations: 1,
         loop_break: verdict && matches!(task.routing.next, NextRule::Loop),

@@ -310,12 +310,12 @@ fn level_name(level: SignalLevel) -> &'static str {
 
 /// A line being built. Text is masked before it is quoted, so that no secret
 /// remains in its escaped form.
-struct EventLine<'a> {
-    json: &'a mut Json,
+struct EventLine<'a, 'w> {
+    json: &'a mut Json<'w>,
     mask: &'a Mask,
 }
 
-impl EventLine<'_> {
+impl EventLine<'_, '_> {
     fn string(&mut self, key: &str, value: &str) {
         self.json.string(key, &self.mask.apply(value));
     }

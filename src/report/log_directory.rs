@@ -2,7 +2,8 @@
 //! have mode 0700, files 0600.
 #![forbid(unsafe_code)]
 
-use super::{clock, invoker, replace_file};
+use super::replace_file::{self, WriteFile};
+use super::{clock, invoker};
 use crate::task::global_value::is_secret;
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
@@ -139,10 +140,10 @@ impl LogDirectory {
     }
 
     /// Writes the JSON results of a run of this task file.
-    pub fn write_output(&self, task_file: &str, text: &str) -> io::Result<()> {
+    pub fn write_output(&self, task_file: &str, write: &WriteFile) -> io::Result<()> {
         let directory = self.output_directory()?;
         let (_, path) = create_numbered(&directory, &self.dated_stem(task_file), "json")?;
-        let written = replace_file::replace(&path, text.as_bytes());
+        let written = replace_file::replace_by(&path, write);
         written.inspect_err(|_| drop(fs::remove_file(&path)))
     }
 

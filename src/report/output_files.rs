@@ -69,7 +69,7 @@ impl OutputFiles {
             window.extend_from_slice(chunk);
             written = file.write_all(&self.mask.drain_masked(&mut window, false));
             written.is_ok()
-        });
+        })?;
         written?;
         file.write_all(&self.mask.drain_masked(&mut window, true))
     }

@@ -15,18 +15,27 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// `cannot write PATH: REASON`; the old contents are kept.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_or_write(path, bytes).map_err(cannot("write", path))
+    replace_by(path, &|file| file.write_all(bytes))
 }
 
-fn replace_or_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes the contents of a file.
+pub type WriteFile<'a> = dyn Fn(&mut File) -> io::Result<()> + 'a;
+
+/// The same with contents that are too large to be collected first.
+///
+/// # Errors
+/// As for `replace`.
+pub fn replace_by(path: &Path, write: &WriteFile) -> io::Result<()> {
+    replace_or_write(path, write).map_err(cannot("write", path))
+}
+
+fn replace_or_write(path: &Path, write: &WriteFile) -> io::Result<()> {
     if is_special(path) {
-        return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        return write(&mut OpenOptions::new().write(true).open(path)?);
     }
     let path = target(path);
     let (mut file, temporary) = create_temporary(&path)?;
-    let placed = file
-        .write_all(bytes)
-        .and_then(|()| fs::rename(&temporary, &path));
+    let placed = write(&mut file).and_then(|()| fs::rename(&temporary, &path));
     placed.inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 

@@ -180,7 +180,9 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
 /// The lines, with how the subtask ended before the first one.
 fn with_end(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
     let end = match result.outcome {
-        Outcome::Failed => endings::failure_label(result.outcome, result.exit),
+        Outcome::Failed if result.cause.is_empty() => {
+            endings::failure_label(result.outcome, result.exit)
+        }
         _ => endings::outcome_and_cause(result),
     };
     match lines.first() {

@@ -12,6 +12,7 @@ use crate::run::result::TaskResult;
 use crate::task::mask::Mask;
 use crate::task::{Members, Task, TaskKind};
 use crate::text::json::Json;
+use std::io;
 
 /// Raised when a key changes its meaning or is removed.
 const VERSION: i64 = 1;
@@ -19,9 +20,12 @@ const VERSION: i64 = 1;
 /// The most bytes written of each stream. `--keep-output` keeps all of it.
 const OUTPUT: usize = 1 << 20;
 
-/// The whole document, with a newline at the end.
-pub fn draw(run: &RunSummary) -> String {
-    let mut text = Json::object(|json| {
+/// Writes the whole document, with a newline at the end.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(run: &RunSummary, out: &mut dyn io::Write) -> io::Result<()> {
+    Json::write(out, |json| {
         json.number("schema_version", VERSION);
         json.object_member("workflow_metadata", |json| metadata(json, run));
         json.object_member("execution_summary", |json| summary(json, run));
@@ -36,9 +40,7 @@ pub fn draw(run: &RunSummary) -> String {
                 json.string(name, &run.mask.apply(&global.shown()));
             }
         });
-    });
-    text.push('\n');
-    text
+    })
 }
 
 fn metadata(json: &mut Json, run: &RunSummary) {
@@ -152,6 +154,8 @@ fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     json.seconds("cpu_seconds", result.started.map(|_| result.cpu));
     json.number("peak_memory_bytes", (result.peak_kib << 10) as i64);
     json.optional_string("cause", non_empty(&result.cause));
+    json.optional_string("stdout_lost", result.stdout.lost());
+    json.optional_string("stderr_lost", result.stderr.lost());
 }
 
 /// The beginning of an output, and its length.

@@ -8,22 +8,38 @@
 use super::interrupt::lock;
 use super::sys;
 use crate::text::diagnostic::{cannot, reason};
+use crate::text::search::StreamSearch;
+use crate::text::size;
 use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// How much of one stream is kept in memory at most, in bytes.
+/// How much of one stream is kept in memory at most, in bytes. So much is also kept of
+/// one that could not be kept whole: the rest would only fill the disk, since no task
+/// gets a part of an output.
 const STREAM_MAX: usize = 1 << 20;
+/// How much of a file is read at once, in bytes.
+const BLOCK: usize = 64 << 10;
 /// How far writing to disk can lag behind, in bytes. When the command has ended the
 /// journal waits for the rest, which is short if most is written by then.
 const WRITEBACK_STEP: u64 = 8 << 20;
 /// How much of all streams of a run is kept in memory at most, in bytes.
 const RUN_MAX: usize = 16 << 20;
+
+/// What bounds the outputs of a run (SPEC §4.2).
+#[derive(Clone, Copy, Default)]
+pub struct OutputLimits {
+    /// How much of the file system of the log directory stays free, in bytes.
+    pub keep_free: u64,
+    /// The longest stream that is kept, in bytes.
+    pub max_output: Option<u64>,
+}
 
 /// The run's private directory. It exists while it holds a file.
 ///
@@ -31,6 +47,7 @@ const RUN_MAX: usize = 16 << 20;
 /// as long as the process, which does not wait for them.
 pub struct Spool {
     directory: PathBuf,
+    limits: OutputLimits,
     in_memory: AtomicUsize,
     files: Mutex<SpoolFiles>,
     /// A journal refers to the files, so they must outlive the results.
@@ -44,9 +61,15 @@ struct SpoolFiles {
 }
 
 impl Spool {
+    /// For outputs that are read, or that nothing bounds.
     pub fn new(directory: PathBuf) -> Arc<Spool> {
+        Spool::bounded(directory, OutputLimits::default())
+    }
+
+    pub fn bounded(directory: PathBuf, limits: OutputLimits) -> Arc<Spool> {
         Arc::new(Spool {
             directory,
+            limits,
             in_memory: AtomicUsize::new(0),
             files: Mutex::default(),
             keep: AtomicBool::new(false),
@@ -96,6 +119,20 @@ impl Spool {
         Ok((file, spooled))
     }
 
+    /// Writes to a file of the directory, unless too little of the disk would stay
+    /// free. Where the system does not say how much is free, the write does.
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        let keep_free = self.limits.keep_free;
+        let needed = keep_free.saturating_add(bytes.len() as u64);
+        if keep_free > 0 && sys::free_space(file.as_fd()).is_ok_and(|free| free < needed) {
+            return Err(io::Error::other(format!(
+                "less than {} would stay free on the file system of the log directory (keep_free)",
+                size::show(keep_free)
+            )));
+        }
+        file.write_all(bytes)
+    }
+
     fn remove(&self, path: &Path) {
         if self.keep.load(Relaxed) {
             return;
@@ -114,11 +151,12 @@ pub struct Capture {
     spool: Arc<Spool>,
     memory: Vec<u8>,
     file: Option<(File, SpooledFile)>,
+    /// How much of it is kept.
     length: u64,
     /// Up to which byte writing to disk was started.
     written_back: u64,
-    /// From which byte on output was lost, and why.
-    lost: Option<(u64, io::Error)>,
+    /// That the rest was lost, from which byte on, and why.
+    lost: Option<String>,
 }
 
 impl Capture {
@@ -133,22 +171,34 @@ impl Capture {
         }
     }
 
-    /// Adds the next bytes. What cannot be stored is dropped and counted, so a full
-    /// disk never blocks the command.
+    /// Adds the next bytes. What cannot be kept is dropped, so that neither a full disk
+    /// nor a bound ever blocks the command.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.length += bytes.len() as u64;
         if self.lost.is_some() {
             return;
         }
+        let most = self.spool.limits.max_output.unwrap_or(u64::MAX);
+        let room = most - self.length;
+        let fits = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+        if let Err(e) = self.keep(&bytes[..fits]) {
+            self.lose(&reason(&e));
+        } else if fits < bytes.len() {
+            self.lose(&format!(
+                "it is longer than max_output ({})",
+                size::show(most)
+            ));
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() && !self.fits(bytes.len()) {
-            self.spill();
+            self.spill()?;
         }
         match &mut self.file {
-            _ if self.lost.is_some() => {}
             Some((file, _)) => {
-                if let Err(e) = file.write_all(bytes) {
-                    self.lost = Some((self.length - bytes.len() as u64, e));
-                } else if self.length >= self.written_back + WRITEBACK_STEP {
+                self.spool.write(file, bytes)?;
+                self.length += bytes.len() as u64;
+                if self.length >= self.written_back + WRITEBACK_STEP {
                     sys::start_writeback(
                         file.as_fd(),
                         self.written_back,
@@ -160,11 +210,13 @@ impl Capture {
             None => {
                 let before = self.memory.capacity();
                 self.memory.extend_from_slice(bytes);
+                self.length += bytes.len() as u64;
                 self.spool
                     .in_memory
                     .fetch_add(self.memory.capacity() - before, Relaxed);
             }
         }
+        Ok(())
     }
 
     fn fits(&self, more: usize) -> bool {
@@ -173,60 +225,96 @@ impl Capture {
     }
 
     /// Moves the bytes in memory to a file.
-    fn spill(&mut self) {
+    ///
+    /// # Errors
+    /// That they cannot be written; they stay in memory then.
+    fn spill(&mut self) -> io::Result<()> {
+        let (mut file, spooled) = self.spool.create()?;
+        self.spool.write(&mut file, &self.memory)?;
         let memory = std::mem::take(&mut self.memory);
         self.spool.in_memory.fetch_sub(memory.capacity(), Relaxed);
-        let moved = self.spool.create().and_then(|(mut file, spooled)| {
-            file.write_all(&memory)?;
-            Ok((file, spooled))
-        });
-        match moved {
-            Ok(file) => self.file = Some(file),
-            Err(e) => {
-                // The beginning in memory is better than nothing.
-                self.lost = Some((memory.len() as u64, e));
-                self.spool.in_memory.fetch_add(memory.capacity(), Relaxed);
-                self.memory = memory;
-            }
+        self.file = Some((file, spooled));
+        Ok(())
+    }
+
+    /// Drops what comes from here on, and gives the disk back what nobody will read.
+    pub fn lose(&mut self, why: &str) {
+        if self.lost.is_some() {
+            return;
+        }
+        let from = self.length;
+        self.lost = Some(format!("output lost after {from} bytes: {why}"));
+        if let Some((file, _)) = &self.file {
+            self.length = from.min(STREAM_MAX as u64);
+            // The write that failed may have written a part. If this fails too, the
+            // file is longer than what is read of it.
+            let _ = file.set_len(self.length);
         }
     }
 
-    /// The whole stream, and a message if part of it was lost.
-    pub fn finish(mut self) -> (Captured, Option<String>) {
-        let length = self.length;
-        let kept = self.lost.as_ref().map_or(length, |(from, _)| *from);
-        let lost = self.lost.take().map(|(from, e)| {
-            let (path, why) = (self.spool.directory.display(), reason(&e));
-            format!(
-                "lost the output after byte {from} of {length}: cannot write to `{path}`: {why}"
-            )
-        });
-        let captured = match self.file.take() {
-            Some((file, mut spooled)) => {
-                if lost.is_some() {
-                    // The write that failed may have written a part.
-                    let _ = file.set_len(kept);
-                }
-                spooled.length = kept;
-                Captured::File(Arc::new(spooled))
+    /// What is kept of the stream, and whether that is all of it.
+    pub fn finish(mut self) -> Captured {
+        let kept = match self.file.take() {
+            Some((_, mut spooled)) => {
+                spooled.length = self.length;
+                Kept::File(Arc::new(spooled))
             }
             None => {
                 let before = self.memory.capacity();
                 let mut bytes = std::mem::take(&mut self.memory);
                 bytes.shrink_to_fit();
                 self.spool.in_memory.fetch_sub(before, Relaxed);
-                Captured::budgeted(bytes, &self.spool)
+                Kept::budgeted(bytes, &self.spool)
             }
         };
-        (captured, lost)
+        Captured {
+            kept,
+            lost: self.lost.take().map(Arc::from),
+        }
     }
 }
 
 /// A stream of a finished command. Copies share the bytes.
 #[derive(Clone)]
-pub enum Captured {
+pub struct Captured {
+    kept: Kept,
+    /// That it is not the whole output, and why.
+    lost: Option<Arc<str>>,
+}
+
+#[derive(Clone)]
+enum Kept {
     Memory(Arc<MemoryBytes>),
     File(Arc<SpooledFile>),
+}
+
+impl Kept {
+    fn budgeted(bytes: Vec<u8>, spool: &Arc<Spool>) -> Kept {
+        spool.in_memory.fetch_add(bytes.capacity(), Relaxed);
+        Kept::Memory(Arc::new(MemoryBytes {
+            bytes,
+            spool: Some(spool.clone()),
+        }))
+    }
+}
+
+/// Where the bytes of a stream are.
+pub enum Held<'a> {
+    Memory(&'a [u8]),
+    File(&'a Path),
+}
+
+/// The beginning of a stream, without trailing newlines if it is all of it.
+pub struct StreamText<'a> {
+    pub bytes: Cow<'a, [u8]>,
+    /// How long the whole is, without trailing newlines.
+    pub whole: u64,
+}
+
+impl StreamText<'_> {
+    pub fn is_whole(&self) -> bool {
+        self.bytes.len() as u64 == self.whole
+    }
 }
 
 /// Bytes in memory, counted against the run's budget.
@@ -259,23 +347,40 @@ impl Drop for SpooledFile {
 impl Captured {
     /// Bytes that do not come from a command, and do not count against the budget.
     pub fn in_memory(text: impl Into<Vec<u8>>) -> Captured {
-        Captured::Memory(Arc::new(MemoryBytes {
-            bytes: text.into(),
-            spool: None,
-        }))
+        Captured {
+            kept: Kept::Memory(Arc::new(MemoryBytes {
+                bytes: text.into(),
+                spool: None,
+            })),
+            lost: None,
+        }
     }
 
     /// A stream that an earlier process spooled; `None` if its file is gone or has
     /// another length.
     pub fn spooled(path: PathBuf, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
         let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == length);
-        same.then(|| {
-            Captured::File(Arc::new(SpooledFile {
+        same.then(|| Captured {
+            kept: Kept::File(Arc::new(SpooledFile {
                 path,
                 length,
                 spool: spool.clone(),
-            }))
+            })),
+            lost: None,
         })
+    }
+
+    /// The same bytes as a part of an output that was lost, and why.
+    pub fn with_loss(self, lost: &str) -> Captured {
+        Captured {
+            lost: Some(lost.into()),
+            ..self
+        }
+    }
+
+    /// `output lost after N bytes: REASON` if it is not the whole output.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// The same bytes for another run, whose directory gets its own name for a spooled
@@ -284,7 +389,7 @@ impl Captured {
     /// # Errors
     /// That the file cannot be linked or copied; the message names it.
     pub fn adopt(&self, spool: &Arc<Spool>) -> io::Result<Captured> {
-        let Captured::File(file) = self else {
+        let Kept::File(file) = &self.kept else {
             return Ok(self.clone());
         };
         let failed = cannot("keep the output", &file.path);
@@ -297,7 +402,10 @@ impl Captured {
             .or_else(|_| std::fs::copy(&file.path, &spooled.path).map(drop))
             .map_err(&failed)?;
         spooled.length = file.length;
-        Ok(Captured::File(Arc::new(spooled)))
+        Ok(Captured {
+            kept: Kept::File(Arc::new(spooled)),
+            lost: self.lost.clone(),
+        })
     }
 
     /// Syncs a spooled stream to disk.
@@ -305,146 +413,218 @@ impl Captured {
     /// # Errors
     /// That its file cannot be synced; the message names it.
     pub fn sync(&self) -> io::Result<()> {
-        match self {
-            Captured::Memory(_) => Ok(()),
-            Captured::File(file) => File::open(&file.path)
+        match &self.kept {
+            Kept::Memory(_) => Ok(()),
+            Kept::File(file) => File::open(&file.path)
                 .and_then(|f| f.sync_data())
                 .map_err(cannot("sync the output", &file.path)),
         }
     }
 
-    fn budgeted(bytes: Vec<u8>, spool: &Arc<Spool>) -> Captured {
-        spool.in_memory.fetch_add(bytes.capacity(), Relaxed);
-        Captured::Memory(Arc::new(MemoryBytes {
-            bytes,
-            spool: Some(spool.clone()),
-        }))
-    }
-
     /// The length in bytes, without output that was lost.
     pub fn len(&self) -> u64 {
-        match self {
-            Captured::Memory(kept) => kept.bytes.len() as u64,
-            Captured::File(file) => file.length,
+        match &self.kept {
+            Kept::Memory(kept) => kept.bytes.len() as u64,
+            Kept::File(file) => file.length,
+        }
+    }
+
+    /// Where its bytes are.
+    pub fn held(&self) -> Held<'_> {
+        match &self.kept {
+            Kept::Memory(kept) => Held::Memory(&kept.bytes),
+            Kept::File(file) => Held::File(&file.path),
         }
     }
 
     /// The file it is spooled to; `None` if it is in memory.
     pub fn path(&self) -> Option<&Path> {
-        match self {
-            Captured::Memory(_) => None,
-            Captured::File(file) => Some(&file.path),
+        match self.held() {
+            Held::Memory(_) => None,
+            Held::File(path) => Some(path),
         }
     }
 
-    /// All bytes. Those of a spooled stream are read from its file.
-    pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match self {
-            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes),
-            Captured::File(file) => Cow::Owned(std::fs::read(&file.path).unwrap_or_default()),
+    /// Opens a spooled stream, to be read to its end by another process.
+    ///
+    /// # Errors
+    /// That it cannot be opened, or is not as long as it was.
+    pub fn open(path: &Path, length: u64) -> io::Result<File> {
+        let file = File::open(path)?;
+        match file.metadata()?.len() < length {
+            true => Err(too_short()),
+            false => Ok(file),
         }
     }
 
-    /// The bytes without trailing newlines (SPEC §2.1).
-    pub fn trimmed(&self) -> Cow<'_, [u8]> {
-        match self.bytes() {
-            Cow::Borrowed(bytes) => Cow::Borrowed(trim(bytes)),
-            Cow::Owned(mut bytes) => {
-                bytes.truncate(trim(&bytes).len());
-                Cow::Owned(bytes)
+    /// At most `most` bytes of the text without trailing newlines (SPEC §2.1).
+    ///
+    /// # Errors
+    /// That the file of a spooled stream cannot be read to its end.
+    pub fn beginning(&self, most: usize) -> io::Result<StreamText<'_>> {
+        match &self.kept {
+            Kept::Memory(kept) => {
+                let whole = trim(&kept.bytes);
+                Ok(StreamText {
+                    bytes: Cow::Borrowed(&whole[..most.min(whole.len())]),
+                    whole: whole.len() as u64,
+                })
             }
+            Kept::File(file) => file.beginning(most),
         }
     }
 
-    /// The length without trailing newlines. Reads only the end of a spooled stream.
+    /// The length without trailing newlines; that with them if its file cannot be read.
     pub fn trimmed_len(&self) -> u64 {
-        match self {
-            Captured::Memory(kept) => trim(&kept.bytes).len() as u64,
-            Captured::File(file) => {
-                let mut length = file.length;
-                while length > 0 {
-                    let from = length.saturating_sub(1 << 16);
-                    let part = read_part(&file.path, from, (length - from) as usize);
-                    let kept = trim(&part).len() as u64;
-                    // What cannot be read is no newline.
-                    if kept > 0 || part.is_empty() {
-                        return from + kept.max(u64::from(part.is_empty()));
-                    }
-                    length = from;
-                }
-                0
-            }
-        }
+        self.beginning(0).map_or(self.len(), |text| text.whole)
     }
 
     /// At most the first `limit` bytes.
     pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
-        match self {
-            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes[..limit.min(kept.bytes.len())]),
-            Captured::File(file) => Cow::Owned(read_part(&file.path, 0, limit)),
+        match &self.kept {
+            Kept::Memory(kept) => Cow::Borrowed(&kept.bytes[..limit.min(kept.bytes.len())]),
+            Kept::File(file) => Cow::Owned(read_part(&file.path, 0, limit)),
         }
     }
 
     /// At most the last `limit` bytes.
     pub fn tail(&self, limit: usize) -> Cow<'_, [u8]> {
         let from = self.len().saturating_sub(limit as u64);
-        match self {
-            Captured::Memory(kept) => Cow::Borrowed(&kept.bytes[from as usize..]),
-            Captured::File(file) => Cow::Owned(read_part(&file.path, from, limit)),
+        match &self.kept {
+            Kept::Memory(kept) => Cow::Borrowed(&kept.bytes[from as usize..]),
+            Kept::File(file) => Cow::Owned(read_part(&file.path, from, limit)),
         }
     }
 
     /// Whether it contains these bytes. Does not load a spooled stream as a whole.
-    pub fn contains(&self, needle: &[u8]) -> bool {
-        use crate::text::search::contains;
-        let mut found = false;
-        let mut window: Vec<u8> = Vec::new();
-        self.chunks(&mut |chunk| {
-            window.extend_from_slice(chunk);
-            found = contains(&window, needle);
-            let keep = needle.len().saturating_sub(1).min(window.len());
-            window.drain(..window.len() - keep);
-            !found
-        });
-        found
+    ///
+    /// # Errors
+    /// That its file cannot be read to its end.
+    pub fn contains(&self, needle: &[u8]) -> io::Result<bool> {
+        let mut search = StreamSearch::new(needle);
+        self.chunks(&mut |chunk| !search.feed(chunk))?;
+        Ok(search.has_found())
     }
 
     /// The number of lines. The last one does not need a newline.
-    pub fn lines(&self) -> u64 {
+    ///
+    /// # Errors
+    /// That its file cannot be read to its end.
+    pub fn lines(&self) -> io::Result<u64> {
         let (mut lines, mut last) = (0, b'\n');
         self.chunks(&mut |chunk| {
             lines += chunk.iter().filter(|b| **b == b'\n').count() as u64;
             last = chunk.last().copied().unwrap_or(last);
             true
-        });
-        lines + u64::from(last != b'\n')
+        })?;
+        Ok(lines + u64::from(last != b'\n'))
+    }
+
+    /// Passes the text without trailing newlines to `take`, as `chunks` does.
+    ///
+    /// # Errors
+    /// That its file cannot be read to its end.
+    pub fn text_chunks(&self, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        match &self.kept {
+            Kept::Memory(kept) => {
+                take(trim(&kept.bytes));
+                Ok(())
+            }
+            Kept::File(file) => file.chunks(file.trimmed_length()?, take),
+        }
+    }
+
+    /// A part of the stream. It can be as large as the whole, so it is kept as that is.
+    ///
+    /// # Errors
+    /// That its file cannot be read.
+    pub fn part(&self, place: Range<u64>) -> io::Result<Captured> {
+        let file = match &self.kept {
+            Kept::Memory(kept) => {
+                let part = &kept.bytes[place.start as usize..place.end as usize];
+                return Ok(Captured::in_memory(part));
+            }
+            Kept::File(file) => file,
+        };
+        let mut part = Capture::new(&file.spool);
+        let mut seen = 0;
+        file.chunks(place.end, &mut |chunk| {
+            let from = place.start.saturating_sub(seen).min(chunk.len() as u64);
+            part.push(&chunk[from as usize..]);
+            seen += chunk.len() as u64;
+            true
+        })?;
+        Ok(part.finish())
     }
 
     /// Passes the stream to `take` piece by piece, as long as it returns true.
-    pub fn chunks(&self, take: &mut dyn FnMut(&[u8]) -> bool) {
-        match self {
-            Captured::Memory(kept) => {
+    ///
+    /// # Errors
+    /// That its file cannot be read to its end.
+    pub fn chunks(&self, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        match &self.kept {
+            Kept::Memory(kept) => {
                 take(&kept.bytes);
+                Ok(())
             }
-            Captured::File(file) => {
-                let Ok(mut file) = File::open(&file.path) else {
-                    return;
-                };
-                let mut buffer = vec![0; 1 << 16];
-                loop {
-                    match file.read(&mut buffer) {
-                        Ok(length @ 1..) => {
-                            if !take(&buffer[..length]) {
-                                return;
-                            }
-                        }
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        _ => return,
-                    }
-                }
+            Kept::File(file) => file.chunks(file.length, take),
+        }
+    }
+}
+
+impl SpooledFile {
+    /// Passes its first `length` bytes to `take`, as long as it returns true.
+    fn chunks(&self, length: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let mut file = File::open(&self.path)?.take(length);
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) if file.limit() > 0 => return Err(too_short()),
+                Ok(0) => return Ok(()),
+                Ok(length) if !take(&buffer[..length]) => return Ok(()),
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+                _ => {}
             }
         }
     }
+
+    fn beginning(&self, most: usize) -> io::Result<StreamText<'static>> {
+        let whole = self.trimmed_length()?;
+        let mut bytes = Vec::new();
+        self.chunks(whole.min(most as u64), &mut |chunk| {
+            bytes.extend_from_slice(chunk);
+            true
+        })?;
+        Ok(StreamText {
+            bytes: Cow::Owned(bytes),
+            whole,
+        })
+    }
+
+    /// How long it is without trailing newlines.
+    fn trimmed_length(&self) -> io::Result<u64> {
+        let mut file = File::open(&self.path)?;
+        let mut end = self.length;
+        let mut buffer = vec![0; BLOCK];
+        while end > 0 {
+            let length = end.min(BLOCK as u64);
+            let block = &mut buffer[..length as usize];
+            file.seek(SeekFrom::Start(end - length))?;
+            file.read_exact(block).map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => too_short(),
+                _ => e,
+            })?;
+            match trim(block).len() {
+                0 => end -= length,
+                kept => return Ok(end - length + kept as u64),
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn too_short() -> io::Error {
+    io::Error::other("its file is shorter than it was")
 }
 
 fn read_part(path: &Path, from: u64, limit: usize) -> Vec<u8> {
@@ -481,26 +661,27 @@ mod tests {
         let spool = spool("much");
         let mut capture = Capture::new(&spool);
         capture.push(b"a\nb\n\n");
-        let (little, lost) = capture.finish();
-        assert!(lost.is_none() && little.path().is_none());
-        assert_eq!(
-            (little.trimmed().as_ref(), little.lines(), little.len()),
-            (&b"a\nb"[..], 3, 5)
-        );
+        let little = capture.finish();
+        assert!(little.lost().is_none() && little.path().is_none());
+        let text = little.beginning(9).expect("in memory");
+        assert!(text.is_whole() && *text.bytes == *b"a\nb");
+        assert_eq!((little.lines().ok(), little.len()), (Some(3), 5));
 
         let mut capture = Capture::new(&spool);
         for _ in 0..40 {
             capture.push(&[b'x'; 65_536]);
         }
         capture.push(b"the needle");
-        let (much, _) = capture.finish();
+        let much = capture.finish();
         let path = much.path().map(Path::to_path_buf).unwrap_or_default();
         assert!(path.exists());
         assert_eq!(much.len(), 40 * 65_536 + 10);
-        assert!(much.contains(b"xthe needle") && !much.contains(b"needles"));
+        let contains = |needle: &[u8]| much.contains(needle).expect("a file");
+        assert!(contains(b"xthe needle") && !contains(b"needles"));
+        assert_eq!(much.lines().ok(), Some(1));
         assert_eq!(
-            (much.lines(), much.tail(6).as_ref(), much.head(2).as_ref()),
-            (1, &b"needle"[..], &b"xx"[..])
+            (much.tail(6).as_ref(), much.head(2).as_ref()),
+            (&b"needle"[..], &b"xx"[..])
         );
         let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
         drop(much);
@@ -514,7 +695,7 @@ mod tests {
         for _ in 0..40 {
             let mut capture = Capture::new(&spool);
             capture.push(&vec![b'x'; 1 << 20]);
-            kept.push(capture.finish().0);
+            kept.push(capture.finish());
         }
         assert!(spool.in_memory.load(Relaxed) <= RUN_MAX);
         assert!(kept.iter().any(|c| c.path().is_some()) && kept.iter().all(|c| c.len() == 1 << 20));
@@ -533,8 +714,52 @@ mod tests {
         for part in text.chunks(1000) {
             capture.push(part);
         }
-        let (captured, _) = capture.finish();
-        assert!(captured.contains(&text[65_530..65_545]) && captured.contains(b"END"));
-        assert!(!captured.contains(b"ENDE"));
+        let captured = capture.finish();
+        let contains = |needle: &[u8]| captured.contains(needle).expect("a file");
+        assert!(contains(&text[65_530..65_545]) && contains(b"END"));
+        assert!(!contains(b"ENDE"));
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_an_error_and_not_less_data() {
+        let spool = spool("short");
+        let mut capture = Capture::new(&spool);
+        (0..40).for_each(|_| capture.push(&[b'\n'; 65_536]));
+        let captured = capture.finish();
+        assert_eq!(captured.beginning(9).expect("a file").whole, 0);
+        let path = captured.path().expect("spooled").to_path_buf();
+        let file = OpenOptions::new().write(true).open(&path);
+        file.and_then(|f| f.set_len(100)).expect("a shorter file");
+        let failures = [
+            captured.beginning(9).err(),
+            captured.lines().err(),
+            captured.contains(b"x").err(),
+            Captured::open(&path, captured.len()).err(),
+        ];
+        for failure in failures {
+            let why = failure.map(|e| e.to_string());
+            assert_eq!(why.as_deref(), Some("its file is shorter than it was"));
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_is_lost_and_the_disk_is_given_back() {
+        let limits = OutputLimits {
+            keep_free: 0,
+            max_output: Some(3_000_000),
+        };
+        let directory = std::env::temp_dir().join(format!("tasker-bound-{}", std::process::id()));
+        let spool = Spool::bounded(directory, limits);
+        let mut capture = Capture::new(&spool);
+        (0..60).for_each(|_| capture.push(&[b'x'; 65_536]));
+        let captured = capture.finish();
+        let lost = captured.lost().unwrap_or_default();
+        assert!(
+            lost.starts_with("output lost after 3000000 bytes: it is longer than max_output"),
+            "{lost}"
+        );
+        let path = captured.path().expect("spooled");
+        let kept = std::fs::metadata(path).map(|m| m.len());
+        assert_eq!((captured.len(), kept.ok()), (1 << 20, Some(1 << 20)));
     }
 }

@@ -165,8 +165,6 @@ pub struct RunningChild<'a> {
 struct ChildStream {
     pipe: Option<PipeReader>,
     capture: Capture,
-    /// Why the rest of it could not be read.
-    broken: Option<io::Error>,
 }
 
 impl ChildStream {
@@ -194,7 +192,8 @@ impl ChildStream {
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
                 ) => {}
             Err(e) => {
-                self.broken = Some(e);
+                self.capture
+                    .lose(&format!("cannot read it: {}", reason(&e)));
                 self.pipe = None;
             }
         }
@@ -232,7 +231,6 @@ impl<'a> RunningChild<'a> {
         let stream = |pipe| ChildStream {
             pipe: Some(pipe),
             capture: Capture::new(&context.spool),
-            broken: None,
         };
         Ok(RunningChild {
             pid: started.pid,
@@ -461,15 +459,10 @@ impl<'a> RunningChild<'a> {
         }
         let mut warnings = self.warnings(reaped.is_some());
         let natural = self.natural_end(reaped, &mut warnings);
-        let mut collect = |name: &str, stream: ChildStream| {
-            let (captured, lost) = stream.capture.finish();
-            warnings.extend(lost.map(|l| format!("{name}: {l}")));
-            captured
-        };
         FinishedCommand {
             ending: self.cut_short.unwrap_or(natural),
-            stdout: collect("stdout", self.stdout),
-            stderr: collect("stderr", self.stderr),
+            stdout: self.stdout.capture.finish(),
+            stderr: self.stderr.capture.finish(),
             took,
             cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),
             peak_kib: reaped.map_or(0, |r| r.peak_kib),
@@ -490,11 +483,6 @@ impl<'a> RunningChild<'a> {
             warnings.push(format!(
                 "process {pid} survived SIGKILL; no longer waiting for it"
             ));
-        }
-        for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            if let Some(e) = &stream.broken {
-                warnings.push(format!("cannot read the rest of {name}: {}", reason(e)));
-            }
         }
         warnings
     }
@@ -532,11 +520,13 @@ mod tests {
         let mut stream = ChildStream {
             pipe: Some(PipeReader::from(OwnedFd::from(directory))),
             capture: Capture::new(&Spool::new("/nowhere".into())),
-            broken: None,
         };
         stream.read(&mut vec![0; 16], None);
         assert!(stream.pipe.is_none());
-        let kind = stream.broken.map(|e| e.kind());
-        assert_eq!(kind, Some(io::ErrorKind::IsADirectory));
+        let lost = stream.capture.finish();
+        assert_eq!(
+            lost.lost(),
+            Some("output lost after 0 bytes: cannot read it: Is a directory")
+        );
     }
 }

@@ -421,7 +421,7 @@ fn run_probe(probe: &ProbeRun, context: &ProcessContext) -> Result<(), String> {
         _ => return Err(format!("its probe did not run{}", last_line())),
     }
     match &probe.output {
-        Some(text) if !finished.stdout.contains(text.as_bytes()) => {
+        Some(text) if !finished.stdout.contains(text.as_bytes()).unwrap_or(false) => {
             Err(format!("its probe did not print `{text}`"))
         }
         _ => Ok(()),

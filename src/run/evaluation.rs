@@ -1,7 +1,7 @@
 //! The values of references and conditions at one moment of a run.
 #![forbid(unsafe_code)]
 
-use super::capture::Captured;
+use super::capture::{Captured, Held};
 use super::event::About;
 use super::result::{LatestResults, TaskResult};
 use crate::outcome::{Counts, Outcome};
@@ -11,11 +11,16 @@ use crate::task::mask::Mask;
 use crate::task::{Ix, nodeset};
 use crate::text::condition::{Op, Operand, ResultState};
 use crate::text::decimal::seconds;
-use crate::text::evaluate::Scope;
+use crate::text::diagnostic::reason;
+use crate::text::evaluate::{Scope, TextStart};
 use crate::text::number::plain_number;
 use crate::text::template::{BlockCount, Field, Lookup, Reference};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io;
+
+/// How much of an output is read into memory at most, in bytes (SPEC §4.2).
+const LARGEST: usize = 1 << 20;
 
 /// The running task's own values.
 #[derive(Clone, Debug)]
@@ -71,6 +76,10 @@ pub struct Evaluation<'a> {
     pub warnings: RefCell<Vec<String>>,
     /// Why tests of a condition are undecided.
     pub undecided: RefCell<Vec<String>>,
+    /// Why an output cannot be used; its value was empty.
+    pub unusable: RefCell<Vec<String>>,
+    /// What values are used for, for such a reason.
+    pub purpose: Cell<&'static str>,
     /// DEBUG lines, if they are wanted.
     pub trace: Option<RefCell<Vec<String>>>,
 }
@@ -135,6 +144,97 @@ impl Evaluation<'_> {
         Some(format!("task {} {why}", self.workflow.tasks[task].id))
     }
 
+    /// What was made of values, unless an output in them cannot be used: nothing runs
+    /// with a part of one (SPEC §4.2).
+    ///
+    /// # Errors
+    /// Why it cannot, else the error of what was made.
+    pub fn usable<T>(&self, made: Result<T, String>) -> Result<T, String> {
+        match self.unusable.borrow().first() {
+            Some(why) => Err(why.clone()),
+            None => made,
+        }
+    }
+
+    /// Why the output that the field shows cannot be used at all.
+    pub fn why_unusable(&self, task: Ix, field: Field) -> Option<String> {
+        let stream = stream_of(self.result_of(task)?, field)?;
+        why_unusable(stream, &self.written(task, field))
+    }
+
+    /// The field as a reference to it is written.
+    fn written(&self, task: Ix, field: Field) -> String {
+        format!("`@{}_{}@`", self.workflow.tasks[task].id, field.name())
+    }
+
+    fn note_unusable(&self, why: String) {
+        self.unusable.borrow_mut().push(why);
+    }
+
+    /// At most a MiB of an output; empty if it cannot be used, which is noted.
+    fn beginning<'s>(&self, stream: &'s Captured, name: &str) -> TextStart<'s> {
+        let nothing = TextStart::whole(Cow::Borrowed(&b""[..]));
+        if let Some(lost) = stream.lost() {
+            self.note_unusable(lost_output(name, lost));
+            return nothing;
+        }
+        match stream.beginning(LARGEST) {
+            Ok(text) => TextStart {
+                is_whole: text.is_whole(),
+                length: text.whole,
+                bytes: text.bytes,
+            },
+            Err(e) => {
+                self.note_unusable(unreadable(name, &e));
+                nothing
+            }
+        }
+    }
+
+    /// The whole of an output; empty if it cannot be used, which is noted.
+    fn whole<'s>(&self, stream: &'s Captured, name: &str) -> Cow<'s, [u8]> {
+        let text = self.beginning(stream, name);
+        if text.is_whole {
+            return text.bytes;
+        }
+        self.note_unusable(format!(
+            "{name}: output of {} bytes is too large for {}, at most 1 MiB; `stdin=@N_stdout@` and `@N_stdout_file@` give the whole output",
+            text.length,
+            self.purpose.get()
+        ));
+        Cow::Borrowed(b"")
+    }
+
+    /// What is found out about an output that is read to its end; the default if it
+    /// cannot be used, which is noted.
+    fn found<T: Default>(
+        &self,
+        stream: &Captured,
+        name: &str,
+        find: impl FnOnce(&Captured) -> io::Result<T>,
+    ) -> T {
+        let found = match stream.lost() {
+            Some(lost) => Err(lost_output(name, lost)),
+            None => find(stream).map_err(|e| unreadable(name, &e)),
+        };
+        found.unwrap_or_else(|why| {
+            self.note_unusable(why);
+            T::default()
+        })
+    }
+
+    /// The path of a spooled output; empty if it is in memory, or if it cannot be used,
+    /// which is noted.
+    fn path_of<'s>(&self, stream: &'s Captured, name: &str) -> Cow<'s, [u8]> {
+        use std::os::unix::ffi::OsStrExt;
+        if let Some(why) = why_unusable(stream, name) {
+            self.note_unusable(why);
+            return Cow::Borrowed(b"");
+        }
+        let path = stream.path().map(|path| path.as_os_str().as_bytes());
+        Cow::Borrowed(path.unwrap_or_default())
+    }
+
     /// The value, or the default where it is empty or missing, if it has at most
     /// `limit` bytes. A longer output is not loaded.
     ///
@@ -165,13 +265,13 @@ impl Evaluation<'_> {
     pub fn without_nul_up_to(&self, reference: Reference, limit: usize) -> Option<Vec<u8>> {
         let stream = self.stream_of(reference)?;
         let (mut left, mut kept) = (stream.trimmed_len(), Vec::new());
-        stream.chunks(&mut |chunk| {
+        let read = stream.chunks(&mut |chunk| {
             let taken = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             kept.extend(chunk[..taken].iter().filter(|byte| **byte != 0));
             left -= taken as u64;
             left > 0 && kept.len() <= limit
         });
-        (left == 0 && kept.len() <= limit).then_some(kept)
+        (read.is_ok() && left == 0 && kept.len() <= limit).then_some(kept)
     }
 
     /// The value, or the default where it is empty or missing, for display: a long
@@ -184,7 +284,9 @@ impl Evaluation<'_> {
     ) -> Cow<'v, [u8]> {
         match self.stream_of(reference) {
             Some(stream)
-                if stream.len() > 2 * limit as u64 && stream.trimmed_len() > limit as u64 =>
+                if stream.lost().is_none()
+                    && stream.len() > 2 * limit as u64
+                    && stream.trimmed_len() > limit as u64 =>
             {
                 stream.head(limit + 1)
             }
@@ -207,21 +309,17 @@ impl Evaluation<'_> {
 
     /// The output as a number; empty if it is none. In a rehearsal the reference itself
     /// stands for what is not known.
-    fn number_of(&self, task: Ix, result: &TaskResult) -> Cow<'_, [u8]> {
+    fn number_of(&self, task: Ix, result: &TaskResult) -> Vec<u8> {
         let is_unknown = self.pretended && result.stdout.len() == 0 && !result.never_began();
-        Cow::Owned(match is_unknown {
+        match is_unknown {
             true => format!("@{}_number@", self.workflow.tasks[task].id).into_bytes(),
             false => number_in(&result.stdout).unwrap_or_default(),
-        })
+        }
     }
 
     fn field_of(&self, task: Ix, field: Field) -> Cow<'_, [u8]> {
         let result = self.result_of(task);
-        let value = match (result, field) {
-            (None, _) => Cow::Borrowed(&b""[..]),
-            (Some(result), Field::Number) => self.number_of(task, result),
-            (Some(result), field) => field_value(result, field),
-        };
+        let value = result.map_or(Cow::Borrowed(&b""[..]), |r| self.value_of(task, field, r));
         if let Some(trace) = &self.trace {
             let id = self.workflow.tasks[task].id;
             let line = format!("@{id}_{}@ is `{}`", field.name(), self.excerpt(&value));
@@ -232,6 +330,51 @@ impl Evaluation<'_> {
         }
         value
     }
+
+    fn value_of<'r>(&self, task: Ix, field: Field, result: &'r TaskResult) -> Cow<'r, [u8]> {
+        let name = || self.written(task, field);
+        match (field, stream_of(result, field)) {
+            _ if !field_is_known(result, field) => Cow::Borrowed(b""),
+            (Field::Stdout | Field::Stderr, Some(stream)) => self.whole(stream, &name()),
+            (Field::Number, Some(stream)) => match why_unusable(stream, &name()) {
+                Some(why) => {
+                    self.note_unusable(why);
+                    Cow::Borrowed(b"")
+                }
+                None => Cow::Owned(self.number_of(task, result)),
+            },
+            (_, Some(stream)) => self.path_of(stream, &name()),
+            (_, None) => field_value(result, field),
+        }
+    }
+}
+
+/// The output that the field shows, whole or as a path.
+fn stream_of(result: &TaskResult, field: Field) -> Option<&Captured> {
+    match field {
+        Field::Stdout | Field::StdoutFile | Field::Number => Some(&result.stdout),
+        Field::Stderr | Field::StderrFile => Some(&result.stderr),
+        _ => None,
+    }
+}
+
+fn why_unusable(stream: &Captured, name: &str) -> Option<String> {
+    if let Some(lost) = stream.lost() {
+        return Some(lost_output(name, lost));
+    }
+    let Held::File(path) = stream.held() else {
+        return None;
+    };
+    let opened = Captured::open(path, stream.len());
+    opened.err().map(|e| unreadable(name, &e))
+}
+
+fn lost_output(name: &str, lost: &str) -> String {
+    format!("{name} cannot be used: {lost}")
+}
+
+fn unreadable(name: &str, e: &io::Error) -> String {
+    format!("{name} cannot be read: {}", reason(e))
 }
 
 impl Lookup for Evaluation<'_> {
@@ -272,6 +415,9 @@ impl Lookup for Evaluation<'_> {
                 task,
                 field: Field::Number,
             } if self.why_missing(task, Field::Number).is_none() => {
+                if let Some(why) = self.why_unusable(task, Field::Number) {
+                    return Some(why);
+                }
                 let stdout = self.result_of(task).map(|result| &result.stdout);
                 let begin = stdout.map_or(Cow::Borrowed(&b""[..]), |s| s.head(LONGEST_NUMBER));
                 let is_empty = begin.trim_ascii().is_empty();
@@ -305,25 +451,25 @@ const LONGEST_NUMBER: usize = 64 << 10;
 
 /// The number that the output is.
 fn number_in(stdout: &Captured) -> Option<Vec<u8>> {
-    let is_short = stdout.len() <= LONGEST_NUMBER as u64;
-    is_short.then(|| plain_number(&stdout.bytes())).flatten()
+    if stdout.len() > LONGEST_NUMBER as u64 {
+        return None;
+    }
+    plain_number(&stdout.beginning(LONGEST_NUMBER).ok()?.bytes)
 }
 
+/// Whether the result has the field: what never began has only some.
+fn field_is_known(result: &TaskResult, field: Field) -> bool {
+    let always = matches!(field, Field::Exit | Field::Success | Field::Outcome);
+    always || !result.never_began()
+}
+
+/// A field that shows no output.
 fn field_value(result: &TaskResult, field: Field) -> Cow<'_, [u8]> {
     let text = |text: String| Cow::Owned(text.into_bytes());
-    let path = |stream: &Captured| match stream.path() {
-        Some(path) => Cow::Owned(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
-        None => Cow::Borrowed(&b""[..]),
-    };
-    if result.never_began() && !matches!(field, Field::Exit | Field::Success | Field::Outcome) {
-        return Cow::Borrowed(b"");
-    }
     match field {
-        Field::Stdout => result.stdout.trimmed(),
-        Field::Stderr => result.stderr.trimmed(),
-        Field::Number => Cow::Owned(number_in(&result.stdout).unwrap_or_default()),
-        Field::StdoutFile => path(&result.stdout),
-        Field::StderrFile => path(&result.stderr),
+        Field::Stdout | Field::Stderr | Field::StdoutFile | Field::StderrFile | Field::Number => {
+            Cow::Borrowed(b"")
+        }
         Field::Exit => text(result.exit.to_string()),
         Field::Success => text(result.success.to_string()),
         Field::Hostname => Cow::Borrowed(result.hostname.as_bytes()),
@@ -349,37 +495,67 @@ impl Scope for Evaluation<'_> {
             return Cow::Borrowed(b"");
         };
         let text = |text: String| Cow::Owned(text.into_bytes());
+        let lines = |stream, name| text(self.found(stream, name, Captured::lines).to_string());
         match operand {
             Operand::Exit => text(result.exit.to_string()),
-            Operand::Stdout => result.stdout.trimmed(),
-            Operand::Stderr => result.stderr.trimmed(),
+            Operand::Stdout => self.whole(&result.stdout, "stdout"),
+            Operand::Stderr => self.whole(&result.stderr, "stderr"),
             Operand::Duration => text(seconds(result.took, 3)),
-            Operand::StdoutCount => text(result.stdout.lines().to_string()),
-            Operand::StderrCount => text(result.stderr.lines().to_string()),
+            Operand::StdoutCount => lines(&result.stdout, "stdout"),
+            Operand::StderrCount => lines(&result.stderr, "stderr"),
             Operand::Count(what) => text(self.count(*what).to_string()),
             Operand::Value(value) => Cow::Owned(value.fill(self)),
         }
     }
 
-    fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
+    fn own_start(&self, operand: &Operand) -> TextStart<'_> {
         match (operand, self.result) {
-            (Operand::Stdout, Some(result)) => result.stdout.contains(needle),
-            (Operand::Stderr, Some(result)) => result.stderr.contains(needle),
+            (Operand::Stdout, Some(result)) => self.beginning(&result.stdout, "stdout"),
+            (Operand::Stderr, Some(result)) => self.beginning(&result.stderr, "stderr"),
+            _ => TextStart::whole(self.own_value(operand)),
+        }
+    }
+
+    fn start<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> TextStart<'v> {
+        if let Reference::Field { task, field } = reference
+            && matches!(field, Field::Stdout | Field::Stderr)
+            && let Some(stream) = self.result_of(task).and_then(|r| stream_of(r, field))
+            && stream.len() > LARGEST as u64
+        {
+            return self.beginning(stream, &self.written(task, field));
+        }
+        TextStart::whole(self.value_or(reference, default))
+    }
+
+    fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
+        let contains = |stream, name| self.found(stream, name, |s| s.contains(needle));
+        match (operand, self.result) {
+            (Operand::Stdout, Some(result)) => contains(&result.stdout, "stdout"),
+            (Operand::Stderr, Some(result)) => contains(&result.stderr, "stderr"),
             _ => crate::text::search::contains(&self.own_value(operand), needle),
         }
     }
 
     fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
-        use crate::text::search::contains;
-        let Reference::Field { task, field } = reference else {
-            return contains(&self.value(reference), needle);
-        };
         // Avoids loading a spooled output.
-        match (self.result_of(task), field) {
-            (Some(result), Field::Stdout) => result.stdout.contains(needle),
-            (Some(result), Field::Stderr) => result.stderr.contains(needle),
-            _ => contains(&self.value(reference), needle),
+        if let Reference::Field { task, field } = reference
+            && matches!(field, Field::Stdout | Field::Stderr)
+            && let Some(stream) = self.result_of(task).and_then(|r| stream_of(r, field))
+            && stream.len() > 0
+        {
+            let name = self.written(task, field);
+            return self.found(stream, &name, |s| s.contains(needle));
         }
+        crate::text::search::contains(&self.value(reference), needle)
+    }
+
+    fn use_for(&self, purpose: &'static str) {
+        self.purpose.set(purpose);
+    }
+
+    fn take_unusable(&self) -> Option<String> {
+        let noted = std::mem::take(&mut *self.unusable.borrow_mut());
+        noted.into_iter().next()
     }
 
     fn has_state(&self, state: ResultState) -> bool {

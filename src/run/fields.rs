@@ -2,7 +2,7 @@
 //! a name in place of each secret.
 #![forbid(unsafe_code)]
 
-use crate::task::mask::Secret;
+use crate::task::secret_index::{Secret, SecretIndex};
 use crate::text::decimal::nanoseconds;
 use crate::text::source::MASK;
 use std::borrow::Cow;
@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Writes the fields of a record.
 pub struct FieldWriter<'s> {
     pub bytes: Vec<u8>,
-    secrets: &'s [Secret],
+    secrets: &'s SecretIndex,
 }
 
 impl<'s> FieldWriter<'s> {
     /// Each of the secrets is replaced by its name.
-    pub fn new(secrets: &'s [Secret]) -> FieldWriter<'s> {
+    pub fn new(secrets: &'s SecretIndex) -> FieldWriter<'s> {
         FieldWriter {
             bytes: Vec::new(),
             secrets,
@@ -44,25 +44,26 @@ impl<'s> FieldWriter<'s> {
 
     pub fn escaped(&mut self, value: &[u8]) -> &mut Self {
         self.bytes.push(b'\t');
-        let mut at = 0;
-        while at < value.len() {
-            let rest = &value[at..];
-            let mut masked = self.secrets.iter().filter(|s| s.is_masked());
-            if let Some(secret) = masked.find(|s| rest.starts_with(&s.value)) {
-                let _ = write!(self.bytes, "\\s{};", secret.name);
-                at += secret.value.len();
-                continue;
-            }
-            match rest[0] {
+        let mut rest = value;
+        while let Some((begin, secret)) = self.secrets.find(rest, 0..rest.len()) {
+            self.escape(&rest[..begin]);
+            let _ = write!(self.bytes, "\\s{};", secret.name);
+            rest = &rest[begin + secret.value.len()..];
+        }
+        self.escape(rest);
+        self
+    }
+
+    fn escape(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
                 b'\t' => self.bytes.extend_from_slice(b"\\t"),
                 b'\n' => self.bytes.extend_from_slice(b"\\n"),
                 b'\\' => self.bytes.extend_from_slice(b"\\\\"),
                 0 => self.bytes.extend_from_slice(b"\\0"),
-                other => self.bytes.push(other),
+                other => self.bytes.push(*other),
             }
-            at += 1;
         }
-        self
     }
 
     /// A time, in nanoseconds since 1970.
@@ -172,7 +173,8 @@ mod tests {
     }
 
     fn write(kind: &str, values: &[&[u8]], secrets: &[Secret]) -> Vec<u8> {
-        let mut out = FieldWriter::new(secrets);
+        let index = SecretIndex::new(secrets);
+        let mut out = FieldWriter::new(&index);
         out.kind(kind);
         for value in values {
             out.escaped(value);

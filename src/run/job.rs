@@ -139,6 +139,18 @@ pub fn prepare(
     evaluation: &Evaluation,
     timeout: TimeoutRule,
 ) -> Result<PreparedJob, String> {
+    let prepared = fill_in(command, recipe, defaults, common, evaluation, timeout);
+    evaluation.usable(prepared)
+}
+
+fn fill_in(
+    command: &Command,
+    recipe: &Recipe,
+    defaults: &Defaults,
+    common: &JobEnvironment,
+    evaluation: &Evaluation,
+    timeout: TimeoutRule,
+) -> Result<PreparedJob, String> {
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),
@@ -292,15 +304,15 @@ fn stdin(command: &Command, evaluation: &Evaluation) -> Result<Stdin, String> {
     ] = value.pieces.as_slice()
         && let Some(result) = evaluation.result_of(*task)
     {
-        let stream = if *field == Field::Stdout {
-            &result.stdout
-        } else {
-            &result.stderr
+        let stream = match field {
+            Field::Stdout => &result.stdout,
+            _ => &result.stderr,
         };
         if default.is_none() || stream.trimmed_len() > 0 {
             return Ok(Stdin::Stream(stream.clone()));
         }
     }
+    evaluation.purpose.set("`stdin=` with text around it");
     let mut text = value.fill(evaluation);
     // As bash's `<<<`: `while read` sees only lines that are ended. Nothing stays nothing.
     if !text.is_empty() && !text.ends_with(b"\n") {

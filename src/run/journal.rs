@@ -34,7 +34,7 @@ use super::record::{
 use super::recorded_run::RecordedRun;
 use super::result::TaskResult;
 use crate::plan::flow::Position;
-use crate::task::mask::Secret;
+use crate::task::secret_index::{Secret, SecretIndex};
 use crate::text::diagnostic::{cannot, reason};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -61,7 +61,7 @@ pub enum Continuation {
 pub struct Journal {
     path: PathBuf,
     file: File,
-    secrets: Vec<Secret>,
+    secrets: SecretIndex,
     spool: Arc<Spool>,
     checksum: u32,
     /// How many bytes are written.
@@ -186,7 +186,7 @@ impl Journal {
         Journal {
             path: path.to_path_buf(),
             file,
-            secrets: secrets.to_vec(),
+            secrets: SecretIndex::new(secrets),
             spool: spool.clone(),
             checksum: 0,
             length: 0,

@@ -1,6 +1,7 @@
 //! Starts one command: finds its program, makes its pipes, prepares its memory.
 #![forbid(unsafe_code)]
 
+use super::capture::{Captured, Held};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, Job, Stdin};
 use super::stdin_pipe::{self, StdinPipe};
@@ -297,9 +298,9 @@ fn open_stdin(from: &Stdin) -> io::Result<File> {
     match from {
         Stdin::Null => sys::null_file(),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
-        Stdin::Stream(stream) => match stream.path() {
-            Some(path) => File::open(path),
-            None => sys::memory_file(&stream.bytes()),
+        Stdin::Stream(stream) => match stream.held() {
+            Held::File(path) => Captured::open(path, stream.len()),
+            Held::Memory(bytes) => sys::memory_file(bytes),
         },
     }
 }

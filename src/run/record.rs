@@ -41,13 +41,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use super::capture::{Captured, Spool};
+use super::capture::{Captured, Held, Spool};
 use super::fields::{FieldReader, FieldWriter, since_1970};
 use super::frame::{self, NextFrame};
 use super::header::Header;
 use super::result::TaskResult;
 use crate::outcome::Outcome;
-use crate::task::mask::Secret;
+use crate::task::secret_index::{Secret, SecretIndex};
 use crate::text::decimal::nanoseconds;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -227,10 +227,11 @@ pub enum Record<'a, R> {
 
 impl Record<'_, &TaskResult> {
     /// The fields as they are written. Each of the secrets is replaced.
-    pub fn encode(&self, secrets: &[Secret]) -> Vec<u8> {
+    pub fn encode(&self, secrets: &SecretIndex) -> Vec<u8> {
         // A header has no secrets; it is read to find out whether they are the same.
+        let none = SecretIndex::default();
         let secrets = match self {
-            Record::Begin(_) => &[],
+            Record::Begin(_) => &none,
             _ => secrets,
         };
         let mut out = FieldWriter::new(secrets);
@@ -471,14 +472,21 @@ impl FieldWriter<'_> {
             .stream(&result.stderr)
     }
 
-    /// An output: its bytes, or the length and path of the file that holds them.
+    /// An output: its bytes, or the length and path of the file that holds them. Before
+    /// them stands why it is not all of the output, if it is not.
     fn stream(&mut self, stream: &Captured) -> &mut Self {
-        match stream.path() {
-            None => self.plain("memory").escaped(&stream.bytes()),
-            Some(path) => self
-                .plain(format_args!("file {}", stream.len()))
-                .escaped(path.as_os_str().as_encoded_bytes()),
-        }
+        let (kind, bytes) = match stream.held() {
+            Held::Memory(bytes) => ("memory".to_string(), bytes),
+            Held::File(path) => {
+                let path = path.as_os_str().as_encoded_bytes();
+                (format!("file {}", stream.len()), path)
+            }
+        };
+        match stream.lost() {
+            None => self.plain(kind),
+            Some(why) => self.escaped_text(&format!("{kind} {LOST} {why}")),
+        };
+        self.escaped(bytes)
     }
 }
 
@@ -532,15 +540,36 @@ impl<'a> FieldReader<'a> {
         use std::os::unix::ffi::OsStringExt;
         let kind = self.next_text()?;
         let bytes = self.bytes()?;
-        let Some(length) = kind.strip_prefix("file ") else {
-            return Some(Captured::in_memory(bytes));
+        let (kind, lost) = match kind.split_once(&format!(" {LOST} ")) {
+            Some((kind, why)) => (kind, Some(why)),
+            None => (kind.as_str(), None),
         };
-        let path = std::ffi::OsString::from_vec(bytes).into();
-        let stream = Captured::spooled(path, length.parse().ok()?, spool);
-        *missing |= stream.is_none();
-        Some(stream.unwrap_or(Captured::in_memory("")))
+        let stream = match kind.strip_prefix("file ") {
+            None => Captured::in_memory(bytes),
+            Some(length) => {
+                let path = std::ffi::OsString::from_vec(bytes).into();
+                match (Captured::spooled(path, length.parse().ok()?, spool), lost) {
+                    (Some(stream), _) => stream,
+                    // Nobody would have got the part that was there.
+                    (None, Some(_)) => Captured::in_memory(""),
+                    (None, None) => {
+                        *missing = true;
+                        Captured::in_memory("").with_loss(GONE)
+                    }
+                }
+            }
+        };
+        Some(match lost {
+            Some(why) => stream.with_loss(why),
+            None => stream,
+        })
     }
 }
+
+/// Stands between the place of a stream and why it is not whole.
+const LOST: &str = "lost:";
+/// Why an output is not there that a journal keeps in a file.
+const GONE: &str = "output lost after 0 bytes: its file is gone or has changed";
 
 /// Why a journal cannot be used.
 #[derive(Debug, PartialEq)]
@@ -763,6 +792,6 @@ mod tests {
             Record::Hosts(block) => Record::Hosts(block),
             Record::Advice(note) => Record::Advice(note),
         };
-        String::from_utf8(record.encode(&[])).ok()
+        String::from_utf8(record.encode(&SecretIndex::default())).ok()
     }
 }

@@ -7,7 +7,7 @@ use super::record::{EncodedResult, FlowEnd, FlowStop, Record, RepeatDue, TaskDon
 use super::result::{Member, TaskResult};
 use crate::outcome::Outcome;
 use crate::plan::flow::Position;
-use crate::task::mask::Secret;
+use crate::task::secret_index::Secret;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;

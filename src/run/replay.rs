@@ -269,9 +269,9 @@ impl Replay {
         let Some(result) = before.filter(|_| self.redo != Redo::Whole) else {
             return (None, Vec::new());
         };
-        let chosen = match result.stdout.trimmed().as_ref() {
-            b"condition true" => Some(true),
-            b"condition false" => Some(false),
+        let chosen = match result.stdout.head(16).as_ref() {
+            b"condition true\n" => Some(true),
+            b"condition false\n" => Some(false),
             // It was cut short before it had a result.
             _ => None,
         };

@@ -4,6 +4,7 @@
 
 use super::evaluation::Evaluation;
 use crate::task::Ix;
+use crate::text::evaluate::Scope;
 use crate::text::template::{Field, Piece, Reference, Template};
 
 /// How many characters of a word an error shows.
@@ -15,14 +16,26 @@ const SHOWN: usize = 200;
 /// Which reference has no value, why, and what to write instead.
 pub fn fill(value: &Template, evaluation: &Evaluation) -> Result<Vec<u8>, String> {
     check(value, evaluation)?;
-    Ok(value.fill(evaluation))
+    evaluation.usable(Ok(value.fill(evaluation)))
 }
 
-/// Checks that no result in the value is missing, and that what must be a number is one.
+/// Checks that no result in the value is missing or an output that is not whole, and
+/// that what must be a number is one.
 ///
 /// # Errors
 /// As for `fill`.
 pub fn check(value: &Template, evaluation: &Evaluation) -> Result<(), String> {
+    for piece in &value.pieces {
+        // A default is for what is empty or missing, not for what was lost.
+        if let Piece::Reference {
+            to: Reference::Field { task, field },
+            ..
+        } = piece
+            && let Some(why) = evaluation.why_unusable(*task, *field)
+        {
+            return Err(why);
+        }
+    }
     for (task, field, written) in results_without_default(value) {
         if field.is_required()
             && let Some(why) = evaluation.why_missing(task, field)
@@ -59,8 +72,10 @@ pub fn check_path(
     let Some((_, _, written)) = empty else {
         return Ok(());
     };
-    let loses_end = without_nul(&word.fill(evaluation)).ends_with(b"/")
-        || may_lose_its_end(word, unknown, evaluation);
+    let filled = without_nul(&word.fill(evaluation));
+    // What is too large for this is found where it is put in.
+    evaluation.take_unusable();
+    let loses_end = filled.ends_with(b"/") || may_lose_its_end(word, unknown, evaluation);
     if !expands && !loses_end {
         return Ok(());
     }

@@ -30,8 +30,8 @@ pub struct TaskResult {
     /// User and system time together.
     pub cpu: Duration,
     pub peak_kib: u64,
-    /// Why it was cancelled or not started, or which wave check ended the failed
-    /// block; empty otherwise.
+    /// Why it was cancelled or not started, that output was lost, or which wave check
+    /// ended the failed block; empty otherwise.
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
@@ -100,6 +100,16 @@ impl TaskResult {
             member.result = member.result.adopt(spool)?;
         }
         Ok(result)
+    }
+
+    /// `output lost after N bytes: REASON` if it is not all that its command printed.
+    pub fn lost(&self) -> Option<&str> {
+        self.stdout.lost().or(self.stderr.lost())
+    }
+
+    /// Whether output of it or of one of its subtasks was lost.
+    pub fn has_loss(&self) -> bool {
+        self.lost().is_some() || self.members.iter().any(|m| m.result.has_loss())
     }
 
     /// Whether a criterion applies: not to what never ran or was cut short.

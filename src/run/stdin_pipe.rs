@@ -2,6 +2,7 @@
 //! the control channel to the remote wrapper.
 #![forbid(unsafe_code)]
 
+use super::capture::{Captured, Held};
 use super::runner::Stdin;
 use super::sys;
 use std::fs::File;
@@ -42,9 +43,9 @@ impl StdinPipe {
         match stdin {
             Stdin::Null => {}
             Stdin::Bytes(bytes) => feed.pending.extend_from_slice(bytes),
-            Stdin::Stream(stream) => match stream.path() {
-                Some(path) => feed.file = Some(File::open(path)?),
-                None => feed.pending.extend_from_slice(&stream.bytes()),
+            Stdin::Stream(stream) => match stream.held() {
+                Held::File(path) => feed.file = Some(Captured::open(path, stream.len())?),
+                Held::Memory(bytes) => feed.pending.extend_from_slice(bytes),
             },
         }
         Ok(feed)

@@ -24,6 +24,24 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
+/// How many bytes an ordinary user can still write on the file system of the file.
+pub fn free_space(fd: BorrowedFd) -> io::Result<u64> {
+    // SAFETY: all zeros are a valid structure, and the call only writes to it.
+    let space = unsafe {
+        let mut space: libc::statvfs = std::mem::zeroed();
+        check(libc::fstatvfs(fd.as_raw_fd(), &mut space))?;
+        space
+    };
+    if space.f_blocks == 0 {
+        // A file system without a size, or one that does not know it.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // The types of the fields differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    let (blocks, size) = (space.f_bavail as u64, space.f_frsize as u64);
+    Ok(blocks.saturating_mul(size))
+}
+
 /// Repeats a call that a signal interrupts.
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {

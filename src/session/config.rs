@@ -7,6 +7,7 @@ use crate::plan::conf::{self, Conf};
 use crate::plan::exec::ExecTypes;
 use crate::plan::recipe::Defaults;
 use crate::report::log_directory;
+use crate::run::capture::OutputLimits;
 use crate::run::sys;
 use crate::session::ownership;
 use crate::session::refusal::Refusal;
@@ -37,6 +38,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default time between SIGTERM and SIGKILL (SPEC §4.3).
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// How much of the disk stays free by default (SPEC §4.2).
+pub const KEEP_FREE: u64 = 64 << 20;
 
 /// Where the configuration is: `--config`, `$TASKER_CONFIG`, the user's, the
 /// system's. If the file was named, it must exist.
@@ -137,6 +140,14 @@ impl Config {
             .or_else(|| self.conf.log_dir.as_ref().map(|(path, _)| path.clone()));
         let default = || log_directory::default_directory().map(|d| (d, false));
         named.map(|d| (d, true)).or_else(default)
+    }
+
+    /// What bounds the outputs of a run (SPEC §4.2).
+    pub fn output_limits(&self) -> OutputLimits {
+        OutputLimits {
+            keep_free: self.conf.keep_free.unwrap_or(KEEP_FREE),
+            max_output: self.conf.max_output,
+        }
     }
 
     /// The defaults of tasks, in the order of SPEC §4.3 and §5. An unknown exec type

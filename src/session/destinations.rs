@@ -5,8 +5,10 @@
 use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
-use crate::report::replace_file;
+use crate::report::run_summary::RunSummary;
+use crate::report::{replace_file, results_json};
 use crate::session::refusal::Refusal;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -84,10 +86,11 @@ impl<'a> JsonFile<'a> {
     ///
     /// # Errors
     /// That it cannot be written; the file is named.
-    pub fn write(&self, log_dir: &LogDirectory, text: &str) -> io::Result<()> {
+    pub fn write(&self, log_dir: &LogDirectory, summary: &RunSummary) -> io::Result<()> {
+        let write = |file: &mut File| results_json::write(summary, file);
         match self.named {
-            Some(path) => replace_file::replace(path, text.as_bytes()),
-            None => log_dir.write_output(self.task_file, text),
+            Some(path) => replace_file::replace_by(path, &write),
+            None => log_dir.write_output(self.task_file, &write),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::report::recap::Recap;
 use crate::report::replace_file;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{Advice, RunSummary, TaskSummary};
-use crate::report::{clock, endings, print, results_json, safe_text};
+use crate::report::{clock, endings, print, safe_text};
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
 use crate::run::run_end::RunEnd;
@@ -125,9 +125,7 @@ impl EndedRun<'_> {
             return;
         };
         let log = report.log.path();
-        let written = self.with_summary(log, advice, &|summary| {
-            place.write(self.log_dir, &results_json::draw(summary))
-        });
+        let written = self.with_summary(log, advice, &|summary| place.write(self.log_dir, summary));
         if let Err(e) = written {
             self.lost(report, &format!("--output-json: {e}"));
         }

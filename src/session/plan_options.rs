@@ -4,10 +4,10 @@
 use crate::cli::invocation::GivenOption;
 use crate::plan::plan_settings::{PlanSetting, SettingSource};
 use crate::run::interrupt::OnInterrupt;
-use crate::session::config::KILL_AFTER;
+use crate::session::config::{KEEP_FREE, KILL_AFTER};
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, HostFilter};
-use crate::text::duration;
+use crate::text::{duration, size};
 use std::collections::HashSet;
 
 /// What the plan makes of an option.
@@ -96,6 +96,12 @@ pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     }
     if let Some(most) = conf.max_connecting {
         of_conf("max_connecting", most.to_string());
+    }
+    if let Some(bytes) = conf.keep_free.filter(|bytes| *bytes != KEEP_FREE) {
+        of_conf("keep_free", size::show(bytes));
+    }
+    if let Some(bytes) = conf.max_output {
+        of_conf("max_output", size::show(bytes));
     }
     if let Some((_, at)) = &conf.log_dir {
         of_conf("log_dir", loaded.sources.snippet(*at).to_string());

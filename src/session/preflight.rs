@@ -172,7 +172,7 @@ pub fn process_context(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Proc
     Ok(Arc::new(ProcessContext {
         guardian: Guardian::start(kill_after)?,
         interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
-        spool: Spool::new(private),
+        spool: Spool::bounded(private, loaded.config.output_limits()),
         kill_after,
         connection_limit: ConnectionLimit::new(max_connecting),
     }))

@@ -21,6 +21,7 @@ use crate::run::pool::Pool;
 use crate::run::process_context::ProcessContext;
 use crate::run::run_end::RunEnd;
 use crate::run::runner::Runner;
+use crate::run::sys;
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::approval::{self, Plan};
 use crate::session::command_line::CommandLine;
@@ -37,7 +38,10 @@ use crate::session::refusal::{Refusal, unwritable};
 use crate::session::scope::RunScope;
 use crate::session::{destinations, journal_header, time_limit};
 use crate::text::diagnostic::reason;
+use crate::text::size;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -171,12 +175,32 @@ impl RealRun<'_> {
             print::complain(format_args!("tasker: warning: {text}"));
             report.log.write(LogLevel::Warn, &text);
         }
+        self.warn_of_full_disk(&mut report);
         self.report_earlier_run(&mut report);
         let settings = self.settings();
         match self.prepare(&settings, pool, &mut report) {
             Ok(journal) => Ok(self.run_to_end(&settings, journal, pool, &mut report)),
             Err(refusal) => Err(report_in_log(&mut report, refusal)),
         }
+    }
+
+    /// Warns where outputs that do not fit in memory would be lost from the start.
+    fn warn_of_full_disk(&self, report: &mut Reporter) {
+        let keep_free = self.loaded.config.output_limits().keep_free;
+        let path = report.log.path().parent();
+        let free = path.and_then(|path| sys::free_space(File::open(path).ok()?.as_fd()).ok());
+        let Some(free) = free.filter(|free| *free < keep_free) else {
+            return;
+        };
+        let text = format!(
+            "only {} MiB are free on the file system of the log directory, less than keep_free ({}): an output of more than 1 MiB would be lost",
+            free >> 20,
+            size::show(keep_free)
+        );
+        if !self.loaded.invocation.quiet {
+            print::complain(format_args!("tasker: warning: {text}"));
+        }
+        report.log.write(LogLevel::Warn, &text);
     }
 
     /// Says which run is continued, and what of it runs again; or why none is.

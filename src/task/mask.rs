@@ -2,54 +2,34 @@
 #![forbid(unsafe_code)]
 
 use super::globals::GlobalTable;
-use crate::text::search;
+use super::secret_index::{Secret, SecretIndex};
 use crate::text::source::MASK;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A secret value and the name that replaces it in a journal: the global's, with a
-/// number for a part of its value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Secret {
-    pub name: String,
-    pub value: Vec<u8>,
-}
-
-impl Secret {
-    /// Whether it is masked wherever it occurs. Shorter values are masked only where a
-    /// reference inserts them.
-    pub fn is_masked(&self) -> bool {
-        self.value.len() >= SHORTEST
-    }
-}
-
 /// The secret values, each shown as `***` wherever it occurs.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// The longest first, so that a secret that contains another is masked whole.
-    secrets: Arc<[Vec<u8>]>,
-    /// The same with their names, and those that are too short.
+    masked: Arc<SecretIndex>,
+    /// All of them, also those that are too short.
     named: Arc<[Secret]>,
 }
 
-/// Shorter values are masked only where a reference inserts them.
-const SHORTEST: usize = 4;
-
 impl Mask {
     pub fn new(globals: &GlobalTable) -> Mask {
-        let mut named: Vec<Secret> = globals
+        let named = globals
             .values()
-            .flat_map(|(name, global, _)| name_values(name, global.secret_values()))
-            .collect();
+            .flat_map(|(name, global, _)| name_values(name, global.secret_values()));
+        Mask::of_secrets(named.collect())
+    }
+
+    fn of_secrets(mut named: Vec<Secret>) -> Mask {
         named.sort_unstable_by(|a, b| {
             let by_length = b.value.len().cmp(&a.value.len());
             by_length.then_with(|| (&a.value, &a.name).cmp(&(&b.value, &b.name)))
         });
-        let masked = named.iter().filter(|s| s.is_masked());
-        let mut secrets: Vec<Vec<u8>> = masked.map(|s| s.value.clone()).collect();
-        secrets.dedup();
         Mask {
-            secrets: secrets.into(),
+            masked: SecretIndex::new(&named).into(),
             named: named.into(),
         }
     }
@@ -59,33 +39,28 @@ impl Mask {
         &self.named
     }
 
-    fn secret_at(&self, bytes: &[u8]) -> Option<&Vec<u8>> {
-        self.secrets.iter().find(|s| bytes.starts_with(s))
-    }
-
     /// How many bytes beyond a boundary are needed to see a secret that crosses it.
     pub fn reach(&self) -> usize {
-        self.secrets.first().map_or(0, |s| s.len() - 1)
+        self.masked.longest().saturating_sub(1)
     }
 
     /// The bytes from `from` to `to` with secrets masked, also those that cross either
     /// end. To see those, `bytes` should extend `reach` further at both ends.
     pub fn apply_to_range(&self, bytes: &[u8], from: usize, to: usize) -> Vec<u8> {
         let mut out = Vec::new();
+        let end = to.min(bytes.len());
         let mut at = 0;
-        while at < to.min(bytes.len()) {
-            match self.secret_at(&bytes[at..]) {
-                Some(secret) => {
-                    at += secret.len();
-                    if at > from {
-                        out.extend_from_slice(MASK.as_bytes());
-                    }
-                }
-                None => {
-                    if at >= from {
-                        out.push(bytes[at]);
-                    }
-                    at += 1;
+        while at < end {
+            let found = self.masked.find(bytes, at..end);
+            let begin = found.map_or(end, |(begin, _)| begin);
+            if begin > from {
+                out.extend_from_slice(&bytes[at.max(from)..begin]);
+            }
+            at = begin;
+            if let Some((_, secret)) = found {
+                at += secret.value.len();
+                if at > from {
+                    out.extend_from_slice(MASK.as_bytes());
                 }
             }
         }
@@ -96,37 +71,41 @@ impl Mask {
     /// more follow (`last`), otherwise those that cannot be part of a secret that
     /// continues in the bytes to come.
     pub fn drain_masked(&self, window: &mut Vec<u8>, last: bool) -> Vec<u8> {
-        if self.secrets.is_empty() {
+        if self.masked.is_empty() {
             return std::mem::take(window);
         }
         let keep = if last { 0 } else { self.reach() };
         let end = window.len().saturating_sub(keep);
-        let (mut out, mut at) = (Vec::with_capacity(end), 0);
-        while at < end {
-            match self.secret_at(&window[at..]) {
-                Some(secret) => {
-                    out.extend_from_slice(MASK.as_bytes());
-                    at += secret.len();
-                }
-                None => {
-                    out.push(window[at]);
-                    at += 1;
-                }
-            }
-        }
+        let mut out = Vec::with_capacity(end);
+        let at = self.mask_to(window, end, &mut out);
         window.drain(..at);
         out
     }
 
+    /// Writes the bytes up to `end` masked; where the last secret in them ends, else
+    /// `end`.
+    fn mask_to(&self, bytes: &[u8], end: usize, out: &mut Vec<u8>) -> usize {
+        let mut at = 0;
+        while at < end {
+            let Some((begin, secret)) = self.masked.find(bytes, at..end) else {
+                out.extend_from_slice(&bytes[at..end]);
+                return end;
+            };
+            out.extend_from_slice(&bytes[at..begin]);
+            out.extend_from_slice(MASK.as_bytes());
+            at = begin + secret.value.len();
+        }
+        at
+    }
+
     /// The bytes with secrets masked.
     pub fn apply_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let mut text = Cow::Borrowed(text);
-        for secret in self.secrets.iter() {
-            if let Some(masked) = replace(&text, secret) {
-                text = Cow::Owned(masked);
-            }
+        if self.masked.find(text, 0..text.len()).is_none() {
+            return Cow::Borrowed(text);
         }
-        text
+        let mut out = Vec::with_capacity(text.len());
+        self.mask_to(text, text.len(), &mut out);
+        Cow::Owned(out)
     }
 
     /// The text with secrets masked.
@@ -157,33 +136,24 @@ fn name_values(name: &str, values: Vec<Vec<u8>>) -> Vec<Secret> {
     out
 }
 
-/// The text with every occurrence masked; `None` if there is none.
-fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = text;
-    let mut out = Vec::new();
-    while let Some(at) = search::find(rest, secret) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(MASK.as_bytes());
-        rest = &rest[at + secret.len()..];
-    }
-    if rest.len() == text.len() {
-        return None;
-    }
-    out.extend_from_slice(rest);
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::secret_index::SHORTEST;
     use crate::text::chance::Chance;
+    use crate::text::search;
+
+    fn masking(secrets: &[&[u8]]) -> Mask {
+        let secrets = secrets.iter().enumerate().map(|(number, value)| Secret {
+            name: format!("S{number}"),
+            value: value.to_vec(),
+        });
+        Mask::of_secrets(secrets.collect())
+    }
 
     #[test]
     fn a_secret_across_a_boundary_is_masked() {
-        let mask = Mask {
-            secrets: [b"0123456789".to_vec()].into(),
-            ..Mask::default()
-        };
+        let mask = masking(&[b"0123456789"]);
         let text = b"ab0123456789cd0123456789ef";
         let part =
             |from, to| String::from_utf8_lossy(&mask.apply_to_range(text, from, to)).into_owned();
@@ -196,10 +166,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_comes_in_pieces_is_masked() {
-        let mask = Mask {
-            secrets: [b"0123456789".to_vec(), b"abcd".to_vec()].into(),
-            ..Mask::default()
-        };
+        let mask = masking(&[b"0123456789", b"abcd"]);
         let text = b"ab01234567890123456789cabcdd";
         for size in 1..text.len() {
             let (mut window, mut out) = (Vec::new(), Vec::new());
@@ -214,10 +181,7 @@ mod tests {
 
     #[test]
     fn every_occurrence_is_masked_the_longest_first() {
-        let mask = Mask {
-            secrets: [b"pass-word".to_vec(), b"pass".to_vec()].into(),
-            ..Mask::default()
-        };
+        let mask = masking(&[b"pass", b"pass-word"]);
         assert_eq!(
             mask.apply("a pass-word, pass and pas"),
             "a ***, *** and pas"
@@ -240,10 +204,8 @@ mod tests {
                 let at = chance.below(text.len() + 1);
                 text.splice(at..at, secret.iter().copied());
             }
-            let mask = Mask {
-                secrets: secrets.into(),
-                ..Mask::default()
-            };
+            let values: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
+            let mask = masking(&values);
             let from = chance.below(text.len() + 1);
             let to = from + chance.below(text.len() - from + 1);
             let seen = &text[..text.len().min(to + mask.reach())];
@@ -259,7 +221,7 @@ mod tests {
                 &mask.apply_to_range(seen, from, to)[..],
                 &taken,
             ] {
-                for secret in mask.secrets.iter() {
+                for secret in &secrets {
                     let left = search::contains(shown, secret);
                     assert!(!left, "{secret:?} in {shown:?} of {text:?}");
                 }

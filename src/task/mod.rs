@@ -16,6 +16,7 @@ mod raw;
 mod reader;
 pub mod resolve;
 pub mod result_hosts;
+pub mod secret_index;
 pub mod value_text;
 pub mod values;
 

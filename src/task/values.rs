@@ -4,7 +4,9 @@
 use crate::text::condition::parse_bound;
 use crate::text::decimal::parse_digits;
 use crate::text::diagnostic::expected;
-use crate::text::{duration, search};
+use crate::text::duration;
+use crate::text::search::StreamSearch;
+use std::ops::Range;
 use std::time::Duration;
 
 /// `stdout_split=DELIMITER,INDEX` (SPEC §2.3).
@@ -275,35 +277,104 @@ pub fn split(text: &str) -> Result<Split, String> {
 }
 
 impl Split {
-    /// The field of the text; `None` if no field has that index.
-    pub fn field<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let fields: Vec<&[u8]> = match &self.by {
-            Delimiter::Runs(of) => text
-                .split(|b| of.contains(b))
-                .filter(|f| !f.is_empty())
-                .collect(),
-            Delimiter::Text(by) => split_text(text, by),
+    /// Where the field is in a text that `read` passes on in pieces, twice if need be;
+    /// `None` if no field has that index.
+    ///
+    /// # Errors
+    /// That of `read`.
+    pub fn place<E>(
+        &self,
+        mut read: impl FnMut(&mut dyn FnMut(&[u8]) -> bool) -> Result<(), E>,
+    ) -> Result<Option<Range<u64>>, E> {
+        let mut find = |index: u64| {
+            let mut fields = FieldFinder::new(&self.by, index);
+            read(&mut |piece| fields.feed(piece)).map(|()| fields.finish())
         };
-        let index = if self.index < 0 {
-            self.index + fields.len() as i64
-        } else {
-            self.index
+        let index = match u64::try_from(self.index) {
+            Ok(index) => Some(index),
+            Err(_) => find(u64::MAX)?.1.checked_add_signed(self.index),
         };
-        usize::try_from(index)
-            .ok()
-            .and_then(|i| fields.get(i).copied())
+        match index {
+            Some(index) => find(index).map(|(place, _)| place),
+            None => Ok(None),
+        }
     }
 }
 
-fn split_text<'a>(text: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    while let Some(at) = search::find(rest, by) {
-        fields.push(&rest[..at]);
-        rest = &rest[at + by.len()..];
+/// Counts the fields of a text that comes in pieces, up to one that is looked for.
+struct FieldFinder<'d> {
+    by: &'d Delimiter,
+    search: StreamSearch<'d>,
+    /// How many fields are still before the one that is looked for.
+    before: u64,
+    count: u64,
+    /// How much of the text has been seen.
+    seen: u64,
+    /// Where the field began that has not ended.
+    begun: Option<u64>,
+    found: Option<Range<u64>>,
+}
+
+impl FieldFinder<'_> {
+    fn new(by: &Delimiter, index: u64) -> FieldFinder<'_> {
+        let (needle, begun) = match by {
+            Delimiter::Runs(_) => (&b""[..], None),
+            Delimiter::Text(text) => (&text[..], Some(0)),
+        };
+        FieldFinder {
+            by,
+            search: StreamSearch::new(needle),
+            before: index,
+            count: 0,
+            seen: 0,
+            begun,
+            found: None,
+        }
     }
-    fields.push(rest);
-    fields
+
+    /// Takes the next piece; whether the field is still to come.
+    fn feed(&mut self, piece: &[u8]) -> bool {
+        match self.by {
+            Delimiter::Runs(of) => {
+                for (at, byte) in (self.seen..).zip(piece) {
+                    match (of.contains(byte), self.begun) {
+                        (true, Some(_)) => self.end(at),
+                        (false, None) => self.begun = Some(at),
+                        _ => {}
+                    }
+                }
+            }
+            Delimiter::Text(by) => {
+                let mut at = 0;
+                while let Some(length) = self.search.find_end(&piece[at..]) {
+                    self.search.restart();
+                    at += length;
+                    let end = self.seen + at as u64;
+                    self.end(end - by.len() as u64);
+                    self.begun = Some(end);
+                }
+            }
+        }
+        self.seen += piece.len() as u64;
+        self.found.is_none()
+    }
+
+    fn end(&mut self, at: u64) {
+        let Some(begun) = self.begun.take() else {
+            return;
+        };
+        if self.before == 0 && self.found.is_none() {
+            self.found = Some(begun..at);
+        }
+        self.before = self.before.saturating_sub(1);
+        self.count += 1;
+    }
+
+    /// The place of the field, and how many fields there were up to it.
+    fn finish(mut self) -> (Option<Range<u64>>, u64) {
+        self.end(self.seen);
+        (self.found, self.count)
+    }
 }
 
 #[cfg(test)]
@@ -312,9 +383,19 @@ mod tests {
 
     fn field(setting: &str, text: &str) -> Option<String> {
         let split = split(setting).unwrap_or_else(|e| panic!("{e}"));
-        split
-            .field(text.as_bytes())
-            .map(|f| String::from_utf8_lossy(f).into_owned())
+        let place = |size: usize| {
+            let place = split.place(|take| {
+                let mut pieces = text.as_bytes().chunks(size);
+                let _ = pieces.all(take);
+                Ok::<_, ()>(())
+            });
+            place.expect("it can be read")
+        };
+        let found = place(text.len());
+        for size in 1..text.len() {
+            assert_eq!(place(size), found, "{setting} in pieces of {size}");
+        }
+        found.map(|f| text[f.start as usize..f.end as usize].to_string())
     }
 
     #[test]
@@ -326,6 +407,8 @@ mod tests {
         assert_eq!(field("semi,-2", "a;b;c"), Some("b".into()));
         assert_eq!(field("::,1", "a::b::c"), Some("b".into()));
         assert_eq!(field(",,1", "a,b"), Some("b".into()));
+        assert_eq!(field("aa,1", "xaaay"), Some("ay".into()));
+        assert_eq!(field("aab,-1", "aaab"), Some("".into()));
         assert_eq!(field("tab,5", "a\tb"), None);
         assert_eq!(field("pipe,-3", "a|b"), None);
     }

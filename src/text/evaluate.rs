@@ -12,10 +12,36 @@ use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+/// The text of an operand, of which no more is read than a comparison needs.
+pub struct TextStart<'a> {
+    pub bytes: Cow<'a, [u8]>,
+    /// How long the whole is.
+    pub length: u64,
+    pub is_whole: bool,
+}
+
+impl TextStart<'_> {
+    pub fn whole(bytes: Cow<'_, [u8]>) -> TextStart<'_> {
+        TextStart {
+            length: bytes.len() as u64,
+            bytes,
+            is_whole: true,
+        }
+    }
+}
+
 /// The values that a condition is evaluated with.
 pub trait Scope: Lookup {
     /// An operand of the task's own result; never `Operand::Value`.
     fn own_value(&self, operand: &Operand) -> Cow<'_, [u8]>;
+    /// The same, or only the beginning of an output that is too long for a pattern.
+    fn own_start(&self, operand: &Operand) -> TextStart<'_> {
+        TextStart::whole(self.own_value(operand))
+    }
+    /// The value of a reference, or only its beginning, as above.
+    fn start<'v>(&'v self, reference: Reference, default: Option<&'v str>) -> TextStart<'v> {
+        TextStart::whole(self.value_or(reference, default))
+    }
     /// Whether the task's own stream contains the bytes (it can be a large file).
     fn own_contains(&self, operand: &Operand, needle: &[u8]) -> bool {
         contains(&self.own_value(operand), needle)
@@ -23,6 +49,12 @@ pub trait Scope: Lookup {
     /// Whether the value of a reference contains the bytes.
     fn reference_contains(&self, reference: Reference, needle: &[u8]) -> bool {
         contains(&self.value(reference), needle)
+    }
+    /// Says what values are used for from here on.
+    fn use_for(&self, _purpose: &'static str) {}
+    /// Why a value since the last call was empty that must not be used.
+    fn take_unusable(&self) -> Option<String> {
+        None
     }
     fn has_state(&self, state: ResultState) -> bool;
     fn exit(&self) -> i32;
@@ -79,15 +111,33 @@ fn combine(parts: &[Expr], decisive: bool, scope: &dyn Scope, opposed: bool) -> 
 
 impl Test {
     fn eval(&self, scope: &dyn Scope, opposed: bool) -> Option<bool> {
+        scope.use_for("a comparison");
         if let Some(why) = self.values().find_map(|value| value.why_no_number(scope)) {
             scope.note_undecided(format!("undecided: {why}"));
             return None;
         }
+        let holds = self.holds(scope, opposed);
+        let Some(why) = scope.take_unusable() else {
+            return holds;
+        };
+        let text = match self {
+            Test::Compare { left, op, right } => shown(left, *op, right),
+            Test::Truth(operand) => operand.shown().to_string(),
+            _ => "a bound".into(),
+        };
+        scope.note_undecided(format!("`{text}` is undecided: {why}"));
+        None
+    }
+
+    fn holds(&self, scope: &dyn Scope, opposed: bool) -> Option<bool> {
         Some(match self {
             Test::Constant(value) => *value,
             Test::Exit(code) => scope.exit() == *code,
             Test::Is(state) => scope.has_state(*state),
-            Test::Truth(operand) => as_bool(&operand_value(operand, scope)) == Some(true),
+            Test::Truth(operand) => {
+                let value = operand_start(operand, scope);
+                value.is_whole && as_bool(&value.bytes) == Some(true)
+            }
             Test::Compare { left, op, right } => {
                 return Comparison {
                     left,
@@ -170,11 +220,20 @@ impl BlockTotals {
     }
 }
 
-fn operand_value<'a>(operand: &Operand, scope: &'a dyn Scope) -> Cow<'a, [u8]> {
+/// The operand's value. Of one that is an output alone only the beginning is read.
+fn operand_start<'a>(operand: &'a Operand, scope: &'a dyn Scope) -> TextStart<'a> {
     match operand {
-        Operand::Value(value) => Cow::Owned(value.fill(scope)),
-        own => scope.own_value(own),
+        Operand::Value(value) => match value.pieces.as_slice() {
+            [Piece::Reference { to, default, .. }] => scope.start(*to, default.as_deref()),
+            _ => TextStart::whole(Cow::Owned(value.fill(scope))),
+        },
+        own => scope.own_start(own),
     }
+}
+
+/// The comparison as the author wrote it, except for blanks and quotes.
+fn shown(left: &Operand, op: Op, right: &Pattern) -> String {
+    format!("{} {op} {}", left.shown(), right.value.shown(None))
 }
 
 /// One comparison; `pattern` is the value of the right side.
@@ -210,14 +269,17 @@ impl Comparison<'_> {
             // A long output is not loaded just to be logged.
             Operand::Stdout => scope.trace_comparison(b"stdout", op, pattern, holds),
             Operand::Stderr => scope.trace_comparison(b"stderr", op, pattern, holds),
-            left => scope.trace_comparison(&operand_value(left, scope), op, pattern, holds),
+            left => {
+                let left = operand_start(left, scope).bytes;
+                scope.trace_comparison(&left, op, pattern, holds);
+            }
         }
     }
 
     fn contains(&self) -> Option<bool> {
         let scope = self.scope;
         if self.right.value.is_empty() {
-            return Some(operand_value(self.left, scope).is_empty());
+            return Some(operand_start(self.left, scope).bytes.is_empty());
         }
         if self.pattern.is_empty() {
             self.undecided("the text to search for is empty");
@@ -237,15 +299,20 @@ impl Comparison<'_> {
     }
 
     fn equal(&self) -> bool {
-        let left = operand_value(self.left, self.scope);
-        equal(&left, &self.pattern, self.right.quoted)
+        let left = operand_start(self.left, self.scope);
+        // What is longer than any pattern can be equals none.
+        left.is_whole && equal(&left.bytes, &self.pattern, self.right.quoted)
     }
 
     /// Compares as numbers. A missing result makes that false, but undecided where
     /// the opposite is asked for: else nothing at all would count as a yes.
     fn in_order(&self, is: fn(Ordering) -> bool, opposed: bool) -> Option<bool> {
-        let left = operand_value(self.left, self.scope);
-        if let Some(order) = compare_numbers(&left, &self.pattern) {
+        let TextStart {
+            bytes: left,
+            is_whole,
+            ..
+        } = operand_start(self.left, self.scope);
+        if is_whole && let Some(order) = compare_numbers(&left, &self.pattern) {
             return Some(is(order));
         }
         if !opposed && self.has_missing_result() {
@@ -253,7 +320,7 @@ impl Comparison<'_> {
             self.scope.warn(text);
             return Some(false);
         }
-        let wrong = match is_number(&left) {
+        let wrong = match is_whole && is_number(&left) {
             true => &self.pattern[..],
             false => &left[..],
         };
@@ -284,10 +351,8 @@ impl Comparison<'_> {
         self.scope.note_undecided(text);
     }
 
-    /// The comparison as the author wrote it, except for blanks and quotes.
     fn shown(&self) -> String {
-        let (left, right) = (self.left.shown(), self.right.value.shown(None));
-        format!("{left} {} {right}", self.op)
+        shown(self.left, self.op, self.right)
     }
 }
 

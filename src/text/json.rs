@@ -3,17 +3,52 @@
 
 use super::decimal::short_seconds;
 use std::fmt::Write;
+use std::io;
+
+/// How much text is collected before it is passed on, in bytes.
+const BLOCK: usize = 64 << 10;
 
 /// A JSON text being written. Closures fill objects and arrays, so that each is
 /// closed.
 #[derive(Default)]
-pub struct Json {
+pub struct Json<'w> {
     out: String,
+    /// What takes the text while it is written; without it the text is collected.
+    sink: Option<&'w mut dyn io::Write>,
+    /// Why the sink took no more.
+    failed: Option<io::Error>,
     /// Whether the next value is the first of its object or array.
     first: bool,
 }
 
-impl Json {
+impl Json<'_> {
+    /// Writes an object and a newline, without collecting the whole text.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn write(sink: &mut dyn io::Write, fill: impl FnOnce(&mut Json)) -> io::Result<()> {
+        let mut json = Json {
+            sink: Some(sink),
+            ..Json::default()
+        };
+        json.braces(fill);
+        json.out.push('\n');
+        json.pass_on(0);
+        json.failed.map_or(Ok(()), Err)
+    }
+
+    /// Passes the text on if it is at least so long.
+    fn pass_on(&mut self, least: usize) {
+        if let Some(sink) = &mut self.sink
+            && self.out.len() >= least
+        {
+            if self.failed.is_none() {
+                self.failed = sink.write_all(self.out.as_bytes()).err();
+            }
+            self.out.clear();
+        }
+    }
+
     /// The text of an object.
     pub fn object(fill: impl FnOnce(&mut Json)) -> String {
         let mut json = Json::default();
@@ -34,6 +69,7 @@ impl Json {
     }
 
     fn separate(&mut self) {
+        self.pass_on(BLOCK);
         if !std::mem::replace(&mut self.first, false) {
             self.out.push(',');
         }

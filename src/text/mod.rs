@@ -23,6 +23,7 @@ pub mod scanner;
 pub mod script;
 pub mod search;
 pub mod sha256;
+pub mod size;
 pub mod source;
 pub mod template;
 pub mod words;

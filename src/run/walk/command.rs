@@ -13,6 +13,7 @@ use crate::run::result::TaskResult;
 use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
 use crate::run::sys;
 use crate::task::Command;
+use crate::text::diagnostic::reason;
 use std::time::{Duration, SystemTime};
 
 impl Engine<'_> {
@@ -121,6 +122,18 @@ impl Engine<'_> {
             ..TaskResult::without_process(outcome, exit, context.at.attempt)
         };
         self.split(&mut result, context, numbers);
+        for (name, stream) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
+            if let Some(why) = stream.lost() {
+                self.warn(&context.label, &format!("{name}: {why}"));
+            }
+        }
+        if result.cause.is_empty() {
+            result.cause = result.lost().unwrap_or_default().to_string();
+        }
+        if result.outcome == Outcome::Timeout && result.lost().is_some() {
+            // That it took too long says less than that there is no result.
+            result.outcome = Outcome::Failed;
+        }
         result
     }
 
@@ -131,11 +144,18 @@ impl Engine<'_> {
             (&numbers.stderr_split, &mut result.stderr, "stderr"),
         ];
         for (split, stream, name) in streams {
-            let Some(split) = split else { continue };
-            let field = split.field(&stream.trimmed()).map(<[u8]>::to_vec);
+            let Some(split) = split.as_ref().filter(|_| stream.lost().is_none()) else {
+                continue;
+            };
+            let place = split.place(|take| stream.text_chunks(take));
+            let field = place.and_then(|place| place.map(|p| stream.part(p)).transpose());
             match field {
-                Some(field) => *stream = Captured::in_memory(field),
-                None => {
+                Ok(Some(field)) => *stream = field,
+                Err(e) => {
+                    let why = format!("output lost after 0 bytes: {}", reason(&e));
+                    *stream = Captured::in_memory("").with_loss(&why);
+                }
+                Ok(None) => {
                     let index = split.index;
                     let text = format!("{name}_split: no field {index}; the whole output is kept");
                     self.warn(&context.label, &text);

@@ -181,7 +181,7 @@ impl Engine<'_> {
     ) {
         let task = &self.workflow.tasks[ix];
         match choice {
-            Choice::Fail => end.stopped = flow::stops_branch(task),
+            Choice::Fail => end.stopped = seen.lost || flow::stops_branch(task),
             Choice::Jump { .. } | Choice::Return(_) | Choice::Never(_) => {
                 if !seen.verdict && seen.outcome.is_failure() {
                     self.note_failure(ix);

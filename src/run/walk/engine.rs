@@ -21,7 +21,7 @@ use crate::run::runner::{Runner, Time};
 use crate::task::nodeset::HostFilter;
 use crate::task::{Ix, NextRule, Task, TaskKind};
 use crate::text::condition::Expr;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What the command line says about the walk.
 pub struct Settings {
@@ -179,6 +179,8 @@ impl<'a> Engine<'a> {
             pretended: self.common.pretended,
             warnings: RefCell::default(),
             undecided: RefCell::default(),
+            unusable: RefCell::default(),
+            purpose: Cell::new("a value"),
             trace: self.settings.debug.then(RefCell::default),
         }
     }
@@ -190,6 +192,18 @@ impl<'a> Engine<'a> {
         value: impl FnOnce(&Evaluation) -> T,
     ) -> T {
         self.evaluate_about(context, None, value)
+    }
+
+    /// The same for a value that must not be made of an output that cannot be used.
+    ///
+    /// # Errors
+    /// Why an output cannot be used, else the error of `value`.
+    pub(super) fn evaluate_usable<T>(
+        &mut self,
+        context: &TaskContext,
+        value: impl FnOnce(&Evaluation) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.evaluate(context, |values| values.usable(value(values)))
     }
 
     /// The same once the task has its result.
@@ -253,7 +267,7 @@ impl<'a> Engine<'a> {
     pub(super) fn why_undecided(&self, context: &TaskContext) -> Option<String> {
         let criterion = self.task(context).success.as_ref()?;
         let result = self.results.get(context.at.task)?;
-        if !result.is_judged() {
+        if !result.is_judged() || result.lost().is_some() {
             return None;
         }
         let values = self.evaluation(context, Some(result));

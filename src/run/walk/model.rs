@@ -336,7 +336,7 @@ fn check_block(
     assert_eq!(block.success, failures == 0 && !left, "round {round}");
     let ok = found.iter().filter(|o| **o == Outcome::Ok).count();
     assert_eq!(
-        block.stdout.bytes().as_ref(),
+        block.stdout.head(99).as_ref(),
         format!("{ok}/{} succeeded\n", plans.len()).as_bytes()
     );
 }

@@ -61,7 +61,7 @@ impl Engine<'_> {
         let left = self
             .block_deadline
             .map(|d| d.saturating_sub(self.runner.now()));
-        self.evaluate(context, |values| {
+        self.evaluate_usable(context, |values| {
             if let TaskKind::Command(command) = &task.kind {
                 job::host_of(command, values)?;
             }

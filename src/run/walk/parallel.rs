@@ -116,7 +116,7 @@ impl Engine<'_> {
         context: &TaskContext,
     ) -> Result<BlockLimits, String> {
         let default = self.defaults.max_parallel;
-        self.evaluate(context, |values| {
+        self.evaluate_usable(context, |values| {
             let at_once = resolve_setting("max_parallel", parallel.max_parallel.as_ref(), values)?;
             let unreachable =
                 resolve_setting("unreachable", parallel.unreachable.as_ref(), values)?;
@@ -187,7 +187,10 @@ impl Engine<'_> {
     /// `--exclude`.
     fn hosts(&mut self, set: &Template, context: &TaskContext) -> Result<Vec<String>, String> {
         let directory = &self.workflow.directory;
-        let expanded = self.evaluate(context, |values| expand_set(set, directory, values))?;
+        let expanded = self.evaluate_usable(context, |values| {
+            values.purpose.set("a set of hosts");
+            expand_set(set, directory, values)
+        })?;
         if set.known_text().is_none() && !expanded.repeated.is_empty() {
             // A set that is known before the run was checked with the file.
             let hosts = nodeset::fold(&expanded.repeated);
@@ -599,7 +602,7 @@ fn expand_set(
             } => {
                 let value = evaluation.value_up_to(*to, default.as_deref(), result_hosts::LONGEST);
                 let value = value.map_err(|length| {
-                    format!("`{written}` has {length} bytes; hosts from a result are at most 10000")
+                    format!("`{written}`: output of {length} bytes is too large for a set of hosts, at most 1 MiB; hosts from a result are at most 10000")
                 })?;
                 let written = to.is_data().then_some(written.as_str());
                 (written, String::from_utf8_lossy(&value).into_owned())

@@ -75,8 +75,14 @@ impl Engine<'_> {
         self.judge(&context, result, refused);
         let judged = self.results.get(at.task).is_some_and(TaskResult::is_judged);
         let ends_loop = self.loop_break(&context, judged);
+        let result = self.results.get(at.task);
+        let has_lost = result.is_some_and(|r| r.lost().is_some());
         let verdict = match (judged, refused) {
             (false, _) => false,
+            // A loop that polls goes on until the answer is there as a whole.
+            (true, false) if has_lost && ends_loop.is_none() => {
+                matches!(task.routing.next, NextRule::Always)
+            }
             (true, true) => matches!(task.routing.next, NextRule::Always),
             (true, false) if matches!(task.routing.next, NextRule::Loop) => {
                 ends_loop != Some(false) || at.iteration < numbers.iterations
@@ -230,6 +236,7 @@ impl Engine<'_> {
         verdict: bool,
     ) -> FlowInput {
         let (task, ix) = (self.task(context), context.at.task);
+        let lost = self.results.get(ix).is_some_and(TaskResult::has_loss);
         let (outcome, exit, success) = match self.results.get_mut(ix) {
             Some(result) => {
                 if !verdict && result.outcome == Outcome::Ok {
@@ -259,10 +266,12 @@ impl Engine<'_> {
                 false => numbers.retries.count,
             },
             retry_on: numbers.retries.on.clone(),
+            lost: !verdict && lost,
             returns: match &task.routing.return_ {
-                Some(code) if !over => {
-                    Some(self.evaluate_after(context, |values| code.resolve(values)))
-                }
+                Some(code) if !over => Some(self.evaluate_after(context, |values| {
+                    let code = code.resolve(values);
+                    values.usable(code)
+                })),
                 _ => None,
             },
             handlers: BranchHandlers::default(),

@@ -68,6 +68,10 @@ impl Engine<'_> {
         context: &TaskContext,
         result: &mut TaskResult,
     ) -> bool {
+        if result.lost().is_some() {
+            // Nothing is decided by a part of an output (SPEC §4.2).
+            return false;
+        }
         result.success = result.exit == 0;
         if result.success && result.outcome == Outcome::Failed {
             // What the criterion sees, should it ask.
@@ -106,11 +110,14 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether a condition says anything about the recorded result: not where no
-    /// host was reached, unless it or `success=` asks for that (SPEC §3.2, rule 1,
-    /// §3.5).
+    /// Whether a condition says anything about the recorded result: not where a part of
+    /// the output was lost, nor where no host was reached, unless it or `success=` asks
+    /// for that (SPEC §3.2, rule 1, §3.5).
     pub(super) fn applies(&self, context: &TaskContext, expr: &Expr) -> bool {
         let (task, result) = (self.task(context), self.results.get(context.at.task));
+        if result.is_some_and(|r| r.lost().is_some()) {
+            return false;
+        }
         let reached = result
             .is_none_or(|r| r.outcome != Outcome::Unreachable && hosts_without_success(r) == 0);
         let mut criteria = task.success.iter().map(|c| &c.expr).chain([expr]);
