@@ -440,7 +440,6 @@ fn a_value_is_refused_where_bash_would_evaluate_it() {
         "echo `echo @1_stdout@`",
         "echo $'@1_stdout@'",
         "echo ${x:-@1_stdout@}",
-        "echo # @1_stdout@",
     ] {
         let tasks = format!(
             "task=1\nexec=local\ncommand=printf 'a[$(touch PWNED)]'\ntask=2\nexec=shell\ncommand={script}\n"

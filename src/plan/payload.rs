@@ -4,6 +4,8 @@
 use super::exec::{ExecMethod, ExecType};
 use crate::task::Command;
 use crate::task::global_value::environment;
+use crate::text::bash::checker::ScriptSetting;
+use crate::text::bash::reader::is_number;
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::glob;
 use crate::text::script::{self, Script};
@@ -101,6 +103,15 @@ fn would_expand(word: &str, place: Option<&str>) -> bool {
     files.any(|file| glob::matches(word, &file.file_name().to_string_lossy()))
 }
 
+/// Whether the piece is data that can hold more than a number.
+fn can_be_code(piece: &Piece) -> bool {
+    match piece {
+        Piece::Text { .. } => false,
+        Piece::Reference { to, .. } => to.is_data() && !is_number(piece),
+        Piece::Data { .. } => !is_number(piece),
+    }
+}
+
 impl CommandReader<'_> {
     pub fn new(diagnostics: &mut DiagnosticList, strict: bool) -> CommandReader<'_> {
         CommandReader {
@@ -132,8 +143,14 @@ impl CommandReader<'_> {
             self.diagnostics.error(at, "this script is empty");
             return None;
         }
-        match script::scan(&line) {
+        match script::scan(&line, &self.setting(command)) {
             Ok(script) => {
+                for warning in &script.warnings {
+                    let message = warning.message.clone();
+                    self.diagnostics
+                        .warning(warning.at, message)
+                        .help(warning.help);
+                }
                 self.check_typography(&line);
                 self.fits(&script.text, &line, "script")
                     .then_some(Payload::Script(script))
@@ -145,6 +162,26 @@ impl CommandReader<'_> {
                 }
                 None
             }
+        }
+    }
+
+    /// Where else results get into the script than by its text.
+    fn setting(&self, command: &Command) -> ScriptSetting {
+        let holds = |value: &Template| value.pieces.iter().any(can_be_code);
+        let is_sharp = |value: &Template| {
+            let sharp = |piece: &Piece| matches!(piece, Piece::Text { text, .. } if text.contains(['$', '`', '\\']));
+            value.pieces.iter().any(sharp)
+        };
+        let environment = command.env.iter().filter(|(_, value)| holds(value));
+        ScriptSetting {
+            environment: environment
+                .map(|(name, value)| {
+                    let at = value.pieces.first().map_or(Span::whole(0), Piece::at);
+                    (name.clone(), is_sharp(value), at)
+                })
+                .collect(),
+            stdin: command.stdin.as_ref().is_some_and(holds),
+            remote: self.shell != ShellAccess::OnThisMachine,
         }
     }
 

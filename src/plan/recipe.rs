@@ -340,9 +340,8 @@ fn warn_of_data_after_c(words: &[Template], exec: &ExecType, diagnostics: &mut D
     if let Some((_, at)) = references.find(|(to, _)| to.is_data()) {
         let message = "a result after `-c` is parsed again by the program that gets it; it could run what the result says";
         let help = match exec.way {
-            ExecMethod::Ssh { .. } => "use `exec=ssh-shell`, which passes results as data",
             ExecMethod::Argv(_) => "",
-            _ => "use `exec=shell`, which passes results as data",
+            _ => "pass it as a word of its own: `sh -c '... \"$1\"' _ @N_stdout@`",
         };
         diagnostics.warning(at, message).help(help);
     }

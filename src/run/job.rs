@@ -1,6 +1,7 @@
 //! Makes the job for a runner: a task's command with its current values filled in.
 #![forbid(unsafe_code)]
 
+use super::evaluated::CodeSearch;
 use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
 use super::required;
@@ -177,13 +178,19 @@ fn fill_in(
         .as_ref()
         .map(|w| filler.path(w))
         .transpose()?;
+    let stdin = stdin(command, evaluation)?;
+    if let Payload::Script(script) = payload
+        && (script.evaluates && !common.pretended)
+    {
+        check_evaluated(command, script, &variables, &filled, &stdin, common)?;
+    }
     let settings = variables
         .iter()
         .chain(&filled.values)
         .map(|(name, value)| setting(name, value));
     let job = Job {
         settings: settings.collect(),
-        stdin: stdin(command, evaluation)?,
+        stdin,
         workdir,
         remote: filled.remote,
         ..new_job(
@@ -227,6 +234,45 @@ pub fn from_words(
         remote,
         ..new_job(exec, words, host, common, timeout)
     }
+}
+
+/// Checks that nothing that bash will evaluate as a number holds code.
+fn check_evaluated(
+    command: &Command,
+    script: &Script,
+    variables: &[Variable],
+    filled: &FilledCommand,
+    stdin: &Stdin,
+    common: &JobEnvironment,
+) -> Result<(), String> {
+    let own = variables.iter().map(|(name, value)| setting(name, value));
+    let environment: Vec<CString> = common.environment.iter().cloned().chain(own).collect();
+    let search = CodeSearch::new(&environment, script.expands);
+    for (template, value) in script.values.iter().zip(&filled.script_values) {
+        let what = match template.pieces.as_slice() {
+            [Piece::Reference { written, .. }] => format!("`{written}`"),
+            _ => "a value from the environment".into(),
+        };
+        search.check(&what, value)?;
+    }
+    for (name, value) in variables {
+        let of_task = command.env.iter().find(|(own, _)| own == name);
+        match of_task {
+            Some((_, template)) if template.known().is_some() && !holds_data(template) => {}
+            _ => search.check(&format!("`{name}`"), value)?,
+        }
+    }
+    if command.stdin.as_ref().is_some_and(holds_data) {
+        search.check_stdin(stdin)?;
+    }
+    Ok(())
+}
+
+fn holds_data(template: &Template) -> bool {
+    template
+        .pieces
+        .iter()
+        .any(|piece| !matches!(piece, Piece::Text { .. }))
 }
 
 /// A job that only has its words.
@@ -337,6 +383,8 @@ struct FilledCommand {
     words: Vec<Vec<u8>>,
     /// The values of a script, for its environment.
     values: Vec<Variable>,
+    /// The values of a script, wherever they are passed.
+    script_values: Vec<Vec<u8>>,
     remote: Option<RemoteCommand>,
     /// The words to show.
     shown: Vec<String>,
@@ -433,6 +481,8 @@ impl Filler<'_> {
             let value = self.limited(value, name.len() + 1, "a value in the script")?;
             values.push((name, value));
         }
+        let checked = values.iter().filter(|_| script.evaluates);
+        let script_values = checked.map(|(_, value)| value.clone()).collect();
         let text = self.word_bytes(&script.text)?;
         let shown_text = self.shown(&script.text);
         Ok(match &exec.way {
@@ -442,6 +492,7 @@ impl Filler<'_> {
                     words: ssh_words(host),
                     remote: Some(RemoteCommand::from_script(&text, &values, variables)),
                     shown,
+                    script_values,
                     ..FilledCommand::default()
                 }
             }
@@ -457,6 +508,7 @@ impl Filler<'_> {
                 FilledCommand {
                     words: fill_argv(args, &[whole], &[], host),
                     shown,
+                    script_values,
                     ..FilledCommand::default()
                 }
             }
@@ -470,6 +522,7 @@ impl Filler<'_> {
                     words: vec![shell.into(), b"-c".to_vec(), text],
                     values,
                     shown,
+                    script_values,
                     ..FilledCommand::default()
                 }
             }

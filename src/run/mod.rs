@@ -13,6 +13,7 @@ pub mod child;
 pub mod connection_limit;
 pub mod contact;
 pub mod deadline;
+pub mod evaluated;
 pub mod evaluation;
 pub mod event;
 pub mod fields;

@@ -3,6 +3,7 @@
 //! Knows nothing of tasks, hosts, processes or the run.
 #![forbid(unsafe_code)]
 
+pub mod bash;
 #[cfg(test)]
 #[path = "../../tests/support/chance.rs"]
 pub mod chance;

@@ -1,0 +1,10 @@
+//! Bash's language, read to know where data in a script would become code.
+#![forbid(unsafe_code)]
+
+pub mod carried;
+pub mod checker;
+pub mod commands;
+pub mod places;
+pub mod reader;
+pub mod tree;
+pub mod walk;
