@@ -172,6 +172,7 @@ pub const FOUND: &[&str] = &[
 
 /// More of what could run data.
 pub const MORE: &[&str] = &[
+    "q() { n=@D@; set -- let n; \"$@\"; }; q",
     "exec 3<<<@D@; read n < /dev/fd/3; ((n))",
     "exec 3<<<@D@; n=$(cat /dev/fd/3); ((n))",
     "exec 3<<<@D@; n=$(cat <&3); ((n))",
@@ -551,7 +552,7 @@ pub const TEMPLATES: &[&str] = &[
     "set -- $n; n=@D@; (($1))",
     "n=@D@; x=$(($(echo 1) + 1)); echo $n",
     "used=$(df / | wc -l); ((used > 1)); echo @D@",
-    "x=$(cat in/0); echo @D@",
+    "x=$(cat /etc/hostname); echo @D@",
     "x=$(echo @D@ | tr -dc 0-9); ((x > 1))",
     "x=$(wc -l <<< @D@); ((x))",
     "x=$(grep -c x <<< @D@); ((x))",
@@ -652,6 +653,7 @@ pub const AROUND: &[&str] = &[
 
 /// What people write.
 pub const HARMLESS: &[&str] = &[
+    "set -euo pipefail; run() { \"$@\" || exit 1; }; run echo @D@",
     "echo @D@",
     "echo \"it said: @D@\"",
     "echo 'it said: @D@'",

@@ -61,7 +61,7 @@ pub struct ScriptChecker<'s, 'a> {
     pub exported: bool,
     /// Whether a function runs its arguments as a command.
     pub runs_arguments: bool,
-    /// Whether `set` makes arguments of results.
+    /// Whether `set` gives arguments.
     pub sets_arguments: bool,
     pub odd_separator: bool,
     /// What the commands here read.

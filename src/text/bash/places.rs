@@ -771,14 +771,11 @@ impl ScriptChecker<'_, '_> {
     }
 
     fn set_command(&mut self, rest: &[ShellWord]) {
-        if self.any_unsafe(rest) {
-            self.mark(|c| &mut c.sets_arguments);
-        }
         let mut options = true;
         for (n, word) in rest.iter().enumerate() {
             let text = word.beginning();
             if !options {
-                self.positional(std::slice::from_ref(word));
+                self.set_argument(word);
                 continue;
             }
             match word.written().as_deref() {
@@ -795,8 +792,9 @@ impl ScriptChecker<'_, '_> {
                         self.mark(|c| &mut c.exported);
                     }
                 }
+                Some(_) if n > 0 && rest[n - 1].written().is_some_and(|f| f.ends_with('o')) => {}
                 Some(_) => {
-                    self.positional(std::slice::from_ref(word));
+                    self.set_argument(word);
                     options = false;
                 }
                 None => {
@@ -805,10 +803,17 @@ impl ScriptChecker<'_, '_> {
                     } else {
                         self.code_word(word, "the options of `set`; write `set --` before it");
                     }
-                    self.positional(std::slice::from_ref(word));
+                    self.set_argument(word);
                 }
             }
         }
+    }
+
+    /// An argument that is set where the script stands: what a function is called with no
+    /// longer says what `"$@"` runs.
+    fn set_argument(&mut self, word: &ShellWord) {
+        self.mark(|c| &mut c.sets_arguments);
+        self.positional(std::slice::from_ref(word));
     }
 
     fn keyword(&mut self, word: &ShellWord) {
