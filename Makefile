@@ -34,7 +34,7 @@ test-engines: all
 
 # Kills a long run at every point, damages its journal in every way, makes each
 # system call of a small run fail; tries 100,000 random scripts with results in them;
-# takes about an hour.
+# takes about 20 minutes.
 test-crash:
 	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
 	TASKER_BASH_SCRIPTS=100000 $(CARGO) test --locked --test bash -- --nocapture
