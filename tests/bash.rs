@@ -144,6 +144,10 @@ fn scripts_that_people_write_are_accepted() {
         let scripts: Vec<String> = scripts.iter().map(|t| with_values(t, 0, 1)).collect();
         let kept = run_accepted(&sandbox, &before, &scripts);
         accepted += kept.len();
+        // Nor is one refused when it is to start.
+        let texts: Vec<String> = kept.iter().map(|n| scripts[*n].clone()).collect();
+        let ran = sandbox.run(&task_file(&before, &texts).0, &["-k"]);
+        assert!(!ran.stdout.contains("was not started"), "{}", ran.stdout);
         out.extend(
             (0..scripts.len())
                 .filter(|n| !kept.contains(n))
@@ -165,7 +169,9 @@ fn no_random_script_runs_data() {
     };
     let count = number("TASKER_BASH_SCRIPTS", 600);
     let seed = number("TASKER_BASH_SEED", 18) as u64;
-    assert!(TEMPLATES.len() >= 150, "{}", TEMPLATES.len());
+    let templates: Vec<&str> = FOUND.iter().chain(TEMPLATES).copied().collect();
+    let templates = &templates;
+    assert!(templates.len() >= 150, "{}", templates.len());
     let threads = 2;
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -175,7 +181,8 @@ fn no_random_script_runs_data() {
                 let mut chance = Chance::new(seed.wrapping_add(thread as u64));
                 let (mut tried, mut run) = (0, 0);
                 while tried < count / threads {
-                    let scripts: Vec<String> = (0..25).map(|_| random(&mut chance)).collect();
+                    let scripts: Vec<String> =
+                        (0..25).map(|_| random(templates, &mut chance)).collect();
                     let kept = run_accepted(&sandbox, &before, &scripts);
                     if sandbox.exists("X") {
                         let ran = kept.iter().map(|n| &scripts[*n]);
@@ -201,17 +208,17 @@ fn runs_data(script: &str) -> bool {
 }
 
 /// A random script: a place, in any surroundings, with results in it.
-fn random(chance: &mut Chance) -> String {
+fn random(templates: &[&str], chance: &mut Chance) -> String {
     let mut text = match chance.below(3) {
         0 => chance.one_of(MORE).to_string(),
-        _ => chance.one_of(TEMPLATES).to_string(),
+        _ => chance.one_of(templates).to_string(),
     };
     for _ in 0..chance.below(3) {
         let around = chance.one_of(places::AROUND);
         text = around.replace("@S@", &text);
     }
     if chance.below(4) == 0 {
-        text = format!("{}; {text}", chance.one_of(TEMPLATES));
+        text = format!("{}; {text}", chance.one_of(templates));
     }
     with_values(
         &text,

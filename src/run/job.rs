@@ -140,18 +140,6 @@ pub fn prepare(
     evaluation: &Evaluation,
     timeout: TimeoutRule,
 ) -> Result<PreparedJob, String> {
-    let prepared = fill_in(command, recipe, defaults, common, evaluation, timeout);
-    evaluation.usable(prepared)
-}
-
-fn fill_in(
-    command: &Command,
-    recipe: &Recipe,
-    defaults: &Defaults,
-    common: &JobEnvironment,
-    evaluation: &Evaluation,
-    timeout: TimeoutRule,
-) -> Result<PreparedJob, String> {
     let late;
     let (exec, payload) = match recipe {
         Recipe::Ready { exec, payload } => (exec.clone(), payload),

@@ -42,7 +42,7 @@ impl Engine<'_> {
     ) -> Result<PreparedJob, String> {
         let ix = context.at.task;
         let (recipe, defaults, common) = (&self.workflow.recipes[ix], self.defaults, self.common);
-        let mut prepared = self.evaluate(context, |values| {
+        let mut prepared = self.evaluate_usable(context, |values| {
             job::prepare(command, recipe, defaults, common, values, timeout)
         })?;
         prepared.job.task = Some(ix);
