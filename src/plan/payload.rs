@@ -5,6 +5,7 @@ use super::exec::{ExecMethod, ExecType};
 use crate::task::Command;
 use crate::task::global_value::environment;
 use crate::text::bash::checker::ScriptSetting;
+use crate::text::bash::program::{self, ProgramRisk};
 use crate::text::bash::reader::is_number;
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::glob;
@@ -127,8 +128,30 @@ impl CommandReader<'_> {
         if exec.takes_script() {
             self.script(command)
         } else {
-            self.words(command)
+            let payload = self.words(command)?;
+            if let Payload::Words { words, .. } = &payload {
+                self.warn_of_code(words, command);
+            }
+            Some(payload)
         }
+    }
+
+    /// Warns of a result that the command could run.
+    fn warn_of_code(&mut self, words: &[Template], command: &Command) {
+        let (at, message, help) = match program::check(words, &self.setting(command)) {
+            None => return,
+            Some(ProgramRisk::IsName(at)) => (
+                at,
+                "a result is the name of the command that runs here; it decides what is run",
+                "name the command, and pass the result as a word",
+            ),
+            Some(ProgramRisk::IsCode(at)) => (
+                at,
+                "a result gets to where this command reads code; it could run what the result says",
+                "pass it as a word of its own: `sh -c '... \"$1\"' _ @N_stdout@`",
+            ),
+        };
+        self.diagnostics.warning(at, message).help(help);
     }
 
     pub fn script(&mut self, command: &Command) -> Option<Payload> {

@@ -140,9 +140,6 @@ fn check_command(
     }
     let payload = CommandReader::new(diagnostics, defaults.strict_env).payload(command, exec);
     warn_of_secrets(command, payload.as_ref(), diagnostics);
-    if let Some(Payload::Words { words, .. }) = &payload {
-        warn_of_data_after_c(words, exec, diagnostics);
-    }
     payload
 }
 
@@ -326,24 +323,6 @@ fn warn_of_secrets(command: &Command, payload: Option<&Payload>, diagnostics: &m
         diagnostics
             .warning(at, message)
             .help("pass it with `env.NAME=` or `stdin=`");
-    }
-}
-
-/// Warns of a result in the words after a `-c`.
-fn warn_of_data_after_c(words: &[Template], exec: &ExecType, diagnostics: &mut DiagnosticList) {
-    let is_c = |word: &Template| {
-        word.known_text()
-            .is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
-    };
-    let after = words.iter().skip_while(|w| !is_c(w)).skip(1);
-    let mut references = after.flat_map(|w| w.references());
-    if let Some((_, at)) = references.find(|(to, _)| to.is_data()) {
-        let message = "a result after `-c` is parsed again by the program that gets it; it could run what the result says";
-        let help = match exec.way {
-            ExecMethod::Argv(_) => "",
-            _ => "pass it as a word of its own: `sh -c '... \"$1\"' _ @N_stdout@`",
-        };
-        diagnostics.warning(at, message).help(help);
     }
 }
 

@@ -95,6 +95,7 @@ pub fn host_of(command: &Command, evaluation: &Evaluation) -> Result<String, Str
     let Some(template) = &command.hostname else {
         return Ok("localhost".into());
     };
+    evaluation.purpose.set("a host name");
     let host = required::fill(template, evaluation)?;
     let host = String::from_utf8_lossy(&host).into_owned();
     host::check(&host)?;

@@ -19,6 +19,12 @@ pub fn check(host: &str) -> Result<(), String> {
             "the host name `{host}` begins with `-` and could be taken for an option"
         ));
     }
+    if host.starts_with('@') {
+        return Err(format!("the user before the `@` is missing in `{host}`"));
+    }
+    if host.ends_with('@') {
+        return Err(format!("the host after the `@` is missing in `{host}`"));
+    }
     check_port_and_zone(host)?;
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         return match inner.parse::<Ipv6Addr>() {
@@ -112,6 +118,8 @@ mod tests {
             "[::1]:22",
             "fe80::1%eth0",
             "[fe80::1%eth0]",
+            "@db",
+            "user@",
             &"x".repeat(254),
         ] {
             assert!(check(bad).is_err(), "{bad}");

@@ -132,15 +132,29 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
 
     /// Follows the commands until no variable can hold more, then reports.
     pub fn check(&mut self, commands: &[ShellCommand]) {
+        self.follow(|checker| checker.walk(commands));
+    }
+
+    /// The same for the words of a program that no shell runs.
+    pub fn check_program(&mut self, words: &[ShellWord]) {
+        let name = words.first().and_then(ShellWord::written);
+        let Some(name) = name else {
+            return;
+        };
+        self.command_at = words[0].at().unwrap_or(self.command_at);
+        self.follow(|checker| checker.program(&name, &words[1..]));
+    }
+
+    fn follow(&mut self, walk: impl Fn(&mut Self)) {
         for _ in 0..ROUNDS {
             self.changed = false;
-            self.walk(commands);
+            walk(self);
             if !self.changed {
                 self.reporting = true;
                 for (name, _, at) in &self.setting.environment {
                     self.assign(name, Carried::RESULT, *at);
                 }
-                self.walk(commands);
+                walk(self);
                 return;
             }
         }

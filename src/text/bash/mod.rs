@@ -5,6 +5,7 @@ pub mod carried;
 pub mod checker;
 pub mod commands;
 pub mod places;
+pub mod program;
 pub mod reader;
 pub mod tree;
 pub mod walk;

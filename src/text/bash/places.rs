@@ -825,7 +825,7 @@ impl ScriptChecker<'_, '_> {
 
     // Programs.
 
-    fn program(&mut self, name: &str, rest: &[ShellWord]) {
+    pub fn program(&mut self, name: &str, rest: &[ShellWord]) {
         let base = base_name(name).to_string();
         match base.as_str() {
             _ if is_shell(&base) => self.shell(&base, rest),
