@@ -87,13 +87,30 @@ fn is_lost(sandbox: &Sandbox, ran: &Ran, streams: &str, reason: &str) {
             || json.contains("\"cause\":\"output lost after")
     );
     assert!(sandbox.read("report.html").contains("output lost after"));
+    let events = sandbox.read("events");
+    let ended = events
+        .lines()
+        .find(|l| l.contains("\"task_finished\""))
+        .expect("the event");
+    for stream in ["stdout", "stderr"] {
+        let begin = match streams.contains(stream) {
+            true => format!("\"{stream}_lost\":\"output lost after"),
+            false => format!("\"{stream}_lost\":null"),
+        };
+        assert!(ended.contains(&begin), "{ended}");
+    }
     configure(sandbox, "keep_free=0\n");
     let resumed = sandbox.output(&["-r", "-q", "--resume", "tasks.txt"]);
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_eq!(sandbox.read("ran"), "1\n1\n2\n", "{resumed:?}");
 }
 
-const REPORTS: [&str; 3] = ["-q", "--output-json=out.json", "--report=report.html"];
+const REPORTS: [&str; 4] = [
+    "-q",
+    "--output-json=out.json",
+    "--report=report.html",
+    "--events=events",
+];
 
 #[test]
 fn what_is_beyond_max_output_is_lost_and_every_report_says_so() {
@@ -380,6 +397,9 @@ fn a_resumed_run_still_knows_what_was_lost() {
     let ran = sandbox.run(tasks, &["-q"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     sandbox.file("fixed", "");
+    let shown = sandbox.output(&["--show-recovery-info", "tasks.txt"]);
+    let line = "task 1: failed, exit code 0, output lost after 2097152 bytes: it is longer than";
+    assert!(shown.stdout.contains(line), "{shown:?}");
     let ran = sandbox.output(&["-r", "-q", "--resume", "tasks.txt"]);
     assert_eq!(ran.code, 126, "{ran:?}");
     assert!(!sandbox.exists("ran"));

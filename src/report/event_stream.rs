@@ -359,6 +359,10 @@ impl EventLine<'_, '_> {
         self.number("stdout_bytes", result.stdout.len());
         self.number("stderr_bytes", result.stderr.len());
         self.string("cause", &result.cause);
+        self.json
+            .optional_string("stdout_lost", result.stdout.lost());
+        self.json
+            .optional_string("stderr_lost", result.stderr.lost());
     }
 
     fn counts(&mut self, counts: &Counts) {

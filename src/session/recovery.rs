@@ -52,8 +52,8 @@ pub struct Resumption {
 
 /// What continuing a run would do.
 struct Preview {
-    /// The results that it has: task, outcome and exit code.
-    restored: Vec<(u32, Outcome, i32)>,
+    /// The results that it has.
+    restored: Vec<RestoredTask>,
     /// How the run ended, as far as the journal knows.
     ending: String,
     torn: bool,
@@ -62,6 +62,15 @@ struct Preview {
     /// The blocks that begin again.
     blocks: Vec<ResumedBlock>,
     end: RunEnd,
+}
+
+/// A task that is not run again.
+struct RestoredTask {
+    id: u32,
+    outcome: Outcome,
+    exit: i32,
+    /// `output lost after N bytes: REASON`
+    lost: Option<String>,
 }
 
 /// A block that begins again.
@@ -278,7 +287,7 @@ fn pretended_journal(
 impl Preview {
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for (_, outcome, _) in &self.restored {
+        for RestoredTask { outcome, .. } in &self.restored {
             counts.add(*outcome);
         }
         counts
@@ -286,13 +295,18 @@ impl Preview {
 }
 
 /// The tasks that have a result and are not run again, nor decided again.
-fn restored(loaded: &Loaded, end: &RunEnd, decided: &HashSet<u32>) -> Vec<(u32, Outcome, i32)> {
+fn restored(loaded: &Loaded, end: &RunEnd, decided: &HashSet<u32>) -> Vec<RestoredTask> {
     let tasks = loaded.workflow.tasks.iter().enumerate();
     let results = tasks.filter_map(|(ix, task)| Some((task.id, end.results.get(ix)?)));
     results
         .filter(|(_, r)| !matches!(r.outcome, Outcome::Cancelled | Outcome::NotStarted))
         .filter(|(id, _)| !decided.contains(id))
-        .map(|(id, r)| (id, r.outcome, r.exit))
+        .map(|(id, r)| RestoredTask {
+            id,
+            outcome: r.outcome,
+            exit: r.exit,
+            lost: r.lost().map(String::from),
+        })
         .collect()
 }
 
@@ -476,8 +490,13 @@ impl Resumption {
         if !preview.restored.is_empty() || preview.blocks.is_empty() {
             let _ = writeln!(out, "  done: {}", preview.counts());
         }
-        for (id, outcome, code) in &preview.restored {
-            let _ = writeln!(out, "    task {id}: {outcome}, exit code {code}");
+        for task in &preview.restored {
+            let RestoredTask {
+                id, outcome, exit, ..
+            } = task;
+            let _ = write!(out, "    task {id}: {outcome}, exit code {exit}");
+            let lost = task.lost.iter().map(|lost| format!(", {lost}"));
+            let _ = writeln!(out, "{}", lost.collect::<String>());
         }
         for line in self.details.iter().chain(&self.doubts) {
             let _ = writeln!(out, "  {line}");
