@@ -13,6 +13,8 @@ use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::size;
 use crate::text::source::{SourceMap, Span};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +82,7 @@ pub fn read(
         diagnostics,
         conf: Conf::default(),
         seen: Vec::new(),
-        opened: Vec::new(),
+        opened: HashMap::new(),
         section: None,
     };
     for line in lines {
@@ -109,7 +111,7 @@ struct ConfReader<'a> {
     conf: Conf,
     seen: Vec<(String, Span)>,
     /// The sections so far, and where each was opened.
-    opened: Vec<(String, Span)>,
+    opened: HashMap<String, Span>,
     section: Option<ExecSection>,
 }
 
@@ -189,14 +191,15 @@ impl ConfReader<'_> {
                 format!("expected a name of letters, digits, `-` and `_`, found `{name}`");
             self.diagnostics.error(pair.value, message);
         }
-        match self.opened.iter().find(|(n, _)| *n == name) {
-            Some((_, first)) => {
-                let first = *first;
+        match self.opened.entry(name.clone()) {
+            Entry::Occupied(first) => {
                 self.diagnostics
                     .error(pair.value, format!("the exec type `{name}` is given twice"))
-                    .also(first, "first given here");
+                    .also(*first.get(), "first given here");
             }
-            None => self.opened.push((name.clone(), pair.value)),
+            Entry::Vacant(place) => {
+                place.insert(pair.value);
+            }
         }
         self.section = Some(ExecSection {
             at: pair.key,

@@ -6,6 +6,7 @@ use crate::text::nearest::{did_you_mean, suggestion};
 use crate::text::source::Span;
 use crate::text::template::Template;
 use crate::text::words;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ impl ExecType {
 /// Every exec type of this invocation.
 pub struct ExecTypes {
     list: Vec<Arc<ExecType>>,
+    /// The place in the list, by each name and alias.
+    places: HashMap<String, usize>,
 }
 
 /// The default type for hosts other than this machine.
@@ -134,20 +137,38 @@ impl ExecTypes {
                 Some(("wwrs_test", Some("OK"))),
             ),
         ];
-        ExecTypes {
-            list: list.into_iter().map(Arc::new).collect(),
-        }
+        let mut types = ExecTypes {
+            list: Vec::new(),
+            places: HashMap::new(),
+        };
+        list.into_iter().for_each(|exec| types.add(exec));
+        types
     }
 
     /// Adds a type, in place of one with the same name.
     pub fn add(&mut self, exec: ExecType) {
-        self.list.retain(|t| !t.names.contains(&exec.names[0]));
-        self.list.push(Arc::new(exec));
+        let names = exec.names.clone();
+        let place = match self.places.get(&names[0]) {
+            Some(place) => {
+                let before = std::mem::replace(&mut self.list[*place], Arc::new(exec));
+                let place = *place;
+                before.names.iter().for_each(|name| {
+                    self.places.remove(name);
+                });
+                place
+            }
+            None => {
+                self.list.push(Arc::new(exec));
+                self.list.len() - 1
+            }
+        };
+        self.places
+            .extend(names.into_iter().map(|name| (name, place)));
     }
 
     /// The type of that name or alias.
     pub fn find(&self, name: &str) -> Option<&Arc<ExecType>> {
-        self.list.iter().find(|t| t.names.iter().any(|n| n == name))
+        self.places.get(name).map(|place| &self.list[*place])
     }
 
     pub fn all(&self) -> impl Iterator<Item = &ExecType> {
