@@ -176,7 +176,7 @@ fn slots(workflow: &Workflow, task: &Task, diagnostics: &mut DiagnosticList) {
         Members::Hosts { set, .. } => {
             let set = set
                 .known_text()
-                .and_then(|text| nodeset::expand(&text, &workflow.directory).ok());
+                .and_then(|text| nodeset::expand(&text, &workflow.host_files).ok());
             set.map(|s| s.hosts.len())
         }
     };
@@ -252,6 +252,7 @@ mod tests {
     use crate::plan::recipe;
     use crate::plan::workflow::tests::defaults;
     use crate::task::build::build;
+    use crate::task::host_files::HostFiles;
     use crate::text::chance::{self, Chance};
     use crate::text::scanner::scan;
     use crate::text::source::{Source, SourceMap};
@@ -292,7 +293,14 @@ mod tests {
             let mut diagnostics = DiagnosticList::default();
             let lines = scan(file, sources.get(file), &mut diagnostics);
             let here = Path::new("/nowhere");
-            let tasks = build(&lines, &[], false, here, &sources, &mut diagnostics);
+            let tasks = build(
+                &lines,
+                &[],
+                false,
+                HostFiles::new(here.into(), 1),
+                &sources,
+                &mut diagnostics,
+            );
             let recipes = recipe::prepare(&tasks, &defaults(), &mut diagnostics);
             let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
             if !diagnostics.has_errors() {

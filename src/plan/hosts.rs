@@ -72,7 +72,7 @@ pub fn hosts_of_task<'a>(
         TaskKind::Parallel(parallel) => match &parallel.members {
             Members::Hosts { set, .. } => {
                 let text = set.known_text().unwrap_or_default();
-                let hosts = nodeset::expand(&text, &workflow.directory)
+                let hosts = nodeset::expand(&text, &workflow.host_files)
                     .map(|s| s.hosts)
                     .unwrap_or_default();
                 hosts

@@ -464,13 +464,15 @@ impl OutlineBuilder<'_> {
     /// The hosts of a known node set that would run.
     fn hosts(&self, block: Ix, set: &Template) -> Option<PlannedHosts> {
         let text = set.known_text()?;
-        let mut list = nodeset::expand(&text, &self.workflow.directory).ok()?.hosts;
+        let mut list = nodeset::expand(&text, &self.workflow.host_files)
+            .ok()?
+            .hosts;
         let total = list.len();
         list.retain(|h| self.coverage.selection.allows(h));
         let selected = list.len();
         list.retain(|h| !self.coverage.is_done(block, h));
         let folded = nodeset::fold(&list);
-        let sorted = nodeset::expand(&folded, &self.workflow.directory);
+        let sorted = nodeset::expand(&folded, &self.workflow.host_files);
         Some(PlannedHosts {
             is_sorted: list.is_empty() || sorted.is_ok_and(|s| s.hosts == list),
             done: selected - list.len(),

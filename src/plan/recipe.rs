@@ -8,12 +8,12 @@ use super::exec::{self, ExecMethod, ExecType, ExecTypes};
 use super::payload::{CommandReader, Payload};
 use super::programs::{ProgramCache, ProgramName, shell_remedy};
 use crate::task::build::TaskFile;
+use crate::task::host_files::HostFiles;
 use crate::task::{Command, Task, host, nodeset};
 use crate::text::diagnostic::{Category, DiagnosticList};
 use crate::text::nearest::{did_you_mean, nearest};
 use crate::text::template::{Piece, Reference, Template};
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub fn prepare(
     let mut programs = ProgramCache::default();
     let tasks = file.tasks.iter().chain(&file.rejected);
     let mut recipes: Vec<Recipe> = tasks
-        .map(|task| recipe(task, &file.directory, defaults, &mut programs, diagnostics))
+        .map(|task| recipe(task, &file.host_files, defaults, &mut programs, diagnostics))
         .collect();
     recipes.truncate(file.tasks.len());
     recipes
@@ -94,7 +94,7 @@ pub fn prepare(
 
 fn recipe(
     task: &Task,
-    directory: &Path,
+    host_files: &HostFiles,
     defaults: &Defaults,
     programs: &mut ProgramCache,
     diagnostics: &mut DiagnosticList,
@@ -105,7 +105,7 @@ fn recipe(
     let exec = match exec_type(task, command, defaults, diagnostics) {
         ExecChoice::Known(exec) => exec,
         ExecChoice::Wrong(Some(meant)) => {
-            check_command(task, directory, &meant, defaults, diagnostics);
+            check_command(task, host_files, &meant, defaults, diagnostics);
             return Recipe::Late;
         }
         ExecChoice::Wrong(None) | ExecChoice::Late => {
@@ -113,7 +113,7 @@ fn recipe(
             return Recipe::Late;
         }
     };
-    let Some(payload) = check_command(task, directory, &exec, defaults, diagnostics) else {
+    let Some(payload) = check_command(task, host_files, &exec, defaults, diagnostics) else {
         return Recipe::Late;
     };
     if let Payload::Words { words, .. } = &payload
@@ -127,7 +127,7 @@ fn recipe(
 /// Checks a command for this exec type; its payload, if it has no mistake.
 fn check_command(
     task: &Task,
-    directory: &Path,
+    host_files: &HostFiles,
     exec: &ExecType,
     defaults: &Defaults,
     diagnostics: &mut DiagnosticList,
@@ -135,7 +135,7 @@ fn check_command(
     let command = task.command()?;
     let own_name = &defaults.own_name;
     match exec.is_local() {
-        true => warn_of_foreign_host(task, directory, exec, own_name, diagnostics),
+        true => warn_of_foreign_host(task, host_files, exec, own_name, diagnostics),
         false => check_remote(task, command, exec, diagnostics),
     }
     let payload = CommandReader::new(diagnostics, defaults.strict_env).payload(command, exec);
@@ -251,7 +251,7 @@ fn check_remote(task: &Task, command: &Command, exec: &ExecType, diagnostics: &m
 /// unless it uses that name.
 fn warn_of_foreign_host(
     task: &Task,
-    directory: &Path,
+    host_files: &HostFiles,
     exec: &ExecType,
     own_name: &str,
     diagnostics: &mut DiagnosticList,
@@ -264,7 +264,7 @@ fn warn_of_foreign_host(
         return;
     }
     let (key, hosts) = match task.node_set() {
-        Some(set) => ("hostnames", known_hosts(set, directory)),
+        Some(set) => ("hostnames", known_hosts(set, host_files)),
         None => {
             let host = command.hostname.as_ref().and_then(Template::known_text);
             ("hostname", host.map(Cow::into_owned).into_iter().collect())
@@ -289,9 +289,9 @@ fn warn_of_foreign_host(
 }
 
 /// The hosts of a node set, as far as they are known before the run.
-fn known_hosts(set: &Template, directory: &Path) -> Vec<String> {
+fn known_hosts(set: &Template, host_files: &HostFiles) -> Vec<String> {
     let text = set.known_text();
-    let set = text.and_then(|text| nodeset::expand(&text, directory).ok());
+    let set = text.and_then(|text| nodeset::expand(&text, host_files).ok());
     set.map_or_else(Vec::new, |set| set.hosts)
 }
 

@@ -6,17 +6,16 @@
 use super::recipe::Recipe;
 use crate::task::build::TaskFile;
 use crate::task::globals::GlobalTable;
+use crate::task::host_files::HostFiles;
 use crate::task::{Ix, ResultUse, Task, TaskKind};
 use crate::text::diagnostic::{Category, DiagnosticList, Found};
 use crate::text::nearest::suggestion;
-use std::path::PathBuf;
 
 pub struct Workflow {
     /// In id order; an `Ix` is an index into it.
     pub tasks: Vec<Task>,
     pub globals: GlobalTable,
-    /// The directory that `file:` paths of node sets are relative to.
-    pub directory: PathBuf,
+    pub host_files: HostFiles,
     /// How each task's command would be run.
     pub recipes: Vec<Recipe>,
     owners: Vec<Option<Owner>>,
@@ -53,13 +52,13 @@ impl Workflow {
         let TaskFile {
             tasks,
             globals,
-            directory,
+            host_files,
             ..
         } = file;
         Workflow {
             tasks,
             globals,
-            directory,
+            host_files,
             recipes,
             owners,
             handlers,
@@ -474,7 +473,6 @@ pub mod tests {
     use crate::task::build::build;
     use crate::text::scanner::scan;
     use crate::text::source::{Source, SourceMap};
-    use std::path::Path;
     use std::time::Duration;
 
     pub fn defaults() -> Defaults {
@@ -505,7 +503,7 @@ pub mod tests {
             &lines,
             &[],
             false,
-            Path::new("."),
+            HostFiles::new(".".into(), 1),
             &sources,
             &mut diagnostics,
         );

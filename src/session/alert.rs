@@ -2,11 +2,15 @@
 //! seconds, however the run ended.
 #![forbid(unsafe_code)]
 
+use crate::plan::programs::{find_program, is_executable};
 use crate::report::clock;
 use crate::run::sys;
-use crate::text::diagnostic::reason;
+use crate::task::ownership::{self, Doubt};
+use crate::text::diagnostic::{DiagnosticList, printable, reason};
 use crate::text::duration;
+use crate::text::source::Span;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +20,36 @@ use std::time::{Duration, Instant, SystemTime};
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often tasker looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks for the program before anything runs, and for who else could change it.
+pub fn check(program: &Path, at: Span, diagnostics: &mut DiagnosticList) {
+    let name = printable(&program.display().to_string());
+    let Some((_, doubt)) = found(program) else {
+        diagnostics
+            .warning(at, format!("there is no alert program `{name}`"))
+            .help("`--alert-on-failure` names a program that can be run, or one in PATH");
+        return;
+    };
+    if let Some(doubt) = doubt {
+        let user = sys::user_ids().1;
+        let doubt = Doubt {
+            message: format!("the alert program `{name}`: {}", doubt.message),
+            ..doubt
+        };
+        doubt.report(user, false, at, diagnostics);
+    }
+}
+
+/// Where the program is, and who else could change it.
+fn found(program: &Path) -> Option<(PathBuf, Option<Doubt>)> {
+    let path = match program.as_os_str().as_bytes().contains(&b'/') {
+        true => Some(program.to_path_buf()).filter(|path| is_executable(path)),
+        false => find_program(program.to_str()?, None),
+    }?;
+    let data = path.metadata().ok()?;
+    let doubt = ownership::doubt(&path, &data, sys::user_ids().1);
+    Some((path, doubt))
+}
 
 /// What the program gets in its environment.
 pub struct Alert {
@@ -43,6 +77,13 @@ impl Alert {
 
     fn send_within(&self, limit: Duration, stop: &dyn Fn() -> bool) -> Result<(), String> {
         let name = self.program.display();
+        let user = sys::user_ids().1;
+        if let Some((_, Some(doubt))) = found(&self.program)
+            && doubt.is_error(user, false)
+        {
+            let doubt = doubt.sentence();
+            return Err(format!("the alert program `{name}` was not run: {doubt}"));
+        }
         let mut child = self
             .command()
             .spawn()

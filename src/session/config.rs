@@ -9,9 +9,10 @@ use crate::plan::recipe::Defaults;
 use crate::report::log_directory;
 use crate::run::capture::OutputLimits;
 use crate::run::sys;
-use crate::session::ownership;
 use crate::session::refusal::Refusal;
+use crate::task::ownership;
 use crate::text::diagnostic::{DiagnosticList, printable, reason};
+use crate::text::input_file::InputFile;
 use crate::text::scanner;
 use crate::text::source::{Source, SourceMap, Span};
 use std::io;
@@ -32,6 +33,8 @@ pub type ChosenDirectory = Option<(PathBuf, bool)>;
 
 /// How many subtasks of a block run at once by default.
 const AT_ONCE: u32 = 50;
+/// The longest configuration, in bytes.
+const LARGEST: u64 = 16 << 20;
 /// The default timeout of tasks (SPEC §4.3).
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// ... of a final task.
@@ -71,7 +74,7 @@ pub fn read(
         return Ok(config);
     };
     let name = path.display().to_string();
-    let bytes = std::fs::read(&path).map_err(|e| {
+    let input = InputFile::read(&path, LARGEST).map_err(|e| {
         let shown = printable(&name);
         match e.kind() {
             io::ErrorKind::NotFound => format!("the configuration `{shown}` does not exist"),
@@ -81,14 +84,18 @@ pub fn read(
             _ => format!("cannot read the configuration `{shown}`: {}", reason(&e)),
         }
     })?;
-    let (source, bad) = Source::decode(&name, &bytes);
+    let (source, bad) = Source::decode(&name, &input.bytes);
     let file = sources.add(source);
     config.file = Some(file);
     if let Some(bad) = bad {
         diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
         return Ok(config);
     }
-    ownership::check(&path, Span::whole(file), diagnostics);
+    let user = sys::user_ids().1;
+    if let Some(doubt) = ownership::doubt(&path, &input.data, user) {
+        let by_name = invocation.config.is_some() || std::env::var_os("TASKER_CONFIG").is_some();
+        doubt.report(user, by_name, Span::whole(file), diagnostics);
+    }
     let lines = scanner::scan(file, sources.get(file), diagnostics);
     config.conf = conf::read(&lines, &mut config.types, sources, diagnostics);
     Ok(config)

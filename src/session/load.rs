@@ -9,20 +9,25 @@ use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
 use crate::report::validation_summary::ValidationSummary;
+use crate::run::sys;
+use crate::session::alert;
 use crate::session::config::{self, Config};
 use crate::session::identity::{self, Identity};
-use crate::session::ownership;
 use crate::session::refusal::Refusal;
 use crate::session::validation::Validation;
 use crate::task::build::{self, GlobalOverride};
 use crate::task::global_value::{end_of_secret_name, is_secret};
+use crate::task::host_files::HostFiles;
 use crate::task::keys;
 use crate::task::mask::Mask;
+use crate::task::ownership;
 use crate::text::diagnostic::{Category, DiagnosticList, Severity, printable, reason};
+use crate::text::input_file::InputFile;
 use crate::text::scanner::{self, Line};
 use crate::text::source::{BadText, MAX_BYTES, Source, SourceMap, Span};
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -82,7 +87,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         false => path.to_string_lossy().into_owned(),
     };
     let unread = |refusal| Box::new(Rejected::unread(typed, &name, None, refusal));
-    let bytes = read(path, &name).map_err(unread)?;
+    let (bytes, data) = read(path, &name).map_err(unread)?;
     let text = from_stdin.then(|| String::from_utf8_lossy(&bytes).into_owned());
     let refuse = |refusal| Box::new(Rejected::unread(typed, &name, text.clone(), refusal));
     let usage = |why: String| refuse(Refusal::of_command_line(&why));
@@ -99,18 +104,22 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let defaults = config
         .defaults(&invocation, &mut diagnostics)
         .map_err(usage)?;
+    let user = sys::user_ids().1;
     let tasks = build::build(
         &lines,
         &settings,
         invocation.strict_env,
-        &directory(path, from_stdin),
+        HostFiles::new(directory(path, from_stdin), user),
         &sources,
         &mut diagnostics,
     );
     let has_tasks = !tasks.tasks.is_empty();
     let recipes = recipe::prepare(&tasks, &defaults, &mut diagnostics);
-    if !from_stdin {
-        ownership::check(Path::new(path), Span::whole(file), &mut diagnostics);
+    if let Some(doubt) = data.and_then(|data| ownership::doubt(Path::new(path), &data, user)) {
+        doubt.report(user, true, Span::whole(file), &mut diagnostics);
+    }
+    if let Some(program) = &invocation.alert_on_failure {
+        alert::check(program, Span::whole(file), &mut diagnostics);
     }
     let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
     diagnostics.begin_category(Category::Flow);
@@ -216,19 +225,17 @@ impl Rejected {
     }
 }
 
-/// The bytes of the file.
-fn read(path: &OsStr, name: &str) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
+/// The bytes of the file, and whose it is unless it is standard input.
+fn read(path: &OsStr, name: &str) -> Result<(Vec<u8>, Option<Metadata>), Refusal> {
     let result = match path == "-" {
-        true => io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes),
+        true => InputFile::read_open(&io::stdin(), MAX_BYTES).map(|bytes| (bytes, None)),
         false => {
-            std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+            InputFile::read(Path::new(path), MAX_BYTES).map(|input| (input.bytes, Some(input.data)))
         }
     };
     let shown = printable(name);
     let problem = match result {
-        Ok(_) if bytes.len() as u64 <= MAX_BYTES => return Ok(bytes),
-        Ok(_) => "it is larger than 1 GiB".to_string(),
+        Ok(read) => return Ok(read),
         Err(e) if is_absent(&e) => {
             let here = std::env::current_dir().ok();
             let here = here.filter(|_| Path::new(name).is_relative());

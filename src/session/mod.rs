@@ -37,7 +37,6 @@ pub mod load;
 pub mod mail_once;
 pub mod opening;
 pub mod origins;
-pub mod ownership;
 pub mod plan_options;
 pub mod preflight;
 pub mod prepared;

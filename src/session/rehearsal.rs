@@ -117,7 +117,8 @@ impl Rehearsal<'_> {
 
     /// The hosts of a node set, each of which the task must have.
     fn hosts(&self, task: Ix, set: &str) -> Result<HashSet<String>, String> {
-        let expanded = nodeset::expand(set, std::path::Path::new(".")).map_err(|e| e.message)?;
+        let files = &self.loaded.workflow.host_files;
+        let expanded = nodeset::expand(set, files).map_err(|e| e.message)?;
         if expanded.hosts.is_empty() {
             return Err("expected a host or node set after `:`, found nothing".into());
         }

@@ -9,13 +9,15 @@ use crate::plan::flow::Policy;
 use crate::plan::reach::Beginning;
 use crate::plan::start::Start;
 use crate::report::print::complain;
+use crate::run::sys;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::session::start_point;
+use crate::task::host_files::HostFiles;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Members, TaskKind};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// What of the file a run covers.
@@ -148,7 +150,14 @@ fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
         let log_dir = loaded.log_directory(SystemTime::now())?;
         return log_dir.last_hosts(work, chosen.outcomes()).map_err(usage);
     }
-    let expanded = nodeset::expand(set, Path::new(".")).map_err(|bad| usage(bad.message))?;
+    let files = HostFiles::new(PathBuf::from("."), sys::user_ids().1);
+    let expanded = nodeset::expand(set, &files).map_err(|bad| usage(bad.message))?;
+    for (path, doubt) in files.take_doubts() {
+        let doubt = doubt.sentence();
+        complain(format_args!(
+            "tasker: warning: the host file `{path}`: {doubt}"
+        ));
+    }
     Ok(expanded.hosts.into_iter().collect())
 }
 
@@ -163,7 +172,7 @@ fn block_hosts(loaded: &Loaded) -> Option<HashSet<String>> {
         let Members::Hosts { set, .. } = &parallel.members else {
             continue;
         };
-        let hosts = nodeset::expand(&set.known_text()?, &workflow.directory)
+        let hosts = nodeset::expand(&set.known_text()?, &workflow.host_files)
             .map(|s| s.hosts)
             .unwrap_or_default();
         all.extend(hosts);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::globals::GlobalTable;
+use super::host_files::HostFiles;
 use super::model::{Ix, Task};
 use super::raw::{self, RawTask};
 use super::reader::read_task;
@@ -9,7 +10,6 @@ use super::resolve::Resolver;
 use crate::text::diagnostic::DiagnosticList;
 use crate::text::scanner::Line;
 use crate::text::source::{SourceMap, Span};
-use std::path::{Path, PathBuf};
 
 /// The tasks of a file in id order, and its globals.
 pub struct TaskFile {
@@ -18,8 +18,7 @@ pub struct TaskFile {
     /// before: only their mistakes matter.
     pub rejected: Vec<Task>,
     pub globals: GlobalTable,
-    /// What relative `file:` paths are relative to.
-    pub directory: PathBuf,
+    pub host_files: HostFiles,
 }
 
 /// How many rejected tasks are read: each comes from an error of its own, and not more
@@ -38,7 +37,7 @@ pub fn build(
     lines: &[Line],
     settings: &[GlobalOverride],
     strict: bool,
-    directory: &Path,
+    host_files: HostFiles,
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
 ) -> TaskFile {
@@ -66,7 +65,7 @@ pub fn build(
     let mut read = |raw: Vec<RawTask>| {
         let tasks = raw.iter();
         tasks
-            .map(|raw| read_task(&mut resolver, raw, directory))
+            .map(|raw| read_task(&mut resolver, raw, &host_files))
             .collect()
     };
     let (mut tasks, rejected): (Vec<Task>, Vec<Task>) = (read(raw), read(rejected));
@@ -77,7 +76,7 @@ pub fn build(
         tasks,
         rejected,
         globals,
-        directory: directory.to_path_buf(),
+        host_files,
     }
 }
 

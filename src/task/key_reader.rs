@@ -2,6 +2,7 @@
 //! Knows nothing of what the keys mean together.
 #![forbid(unsafe_code)]
 
+use super::host_files::HostFiles;
 use super::keys::{self, KindSet};
 use super::model::{Criterion, Deferrable, Ix};
 use super::raw::RawTask;
@@ -12,7 +13,6 @@ use crate::text::scanner::Pair;
 use crate::text::source::Span;
 use crate::text::template::{self, Template};
 use std::collections::HashSet;
-use std::path::Path;
 
 /// The results that a condition can test.
 #[derive(Clone, Copy, PartialEq)]
@@ -31,8 +31,7 @@ pub enum ResultScope {
 pub struct KeyReader<'r, 'a> {
     pub resolver: &'r mut Resolver<'a>,
     pub raw: &'r RawTask,
-    /// What relative `file:` paths are relative to.
-    pub directory: &'r Path,
+    pub host_files: &'r HostFiles,
     /// The kind of the task; keys that do not apply to it are not read.
     pub kind: KindSet,
 }
@@ -41,12 +40,12 @@ impl<'r, 'a> KeyReader<'r, 'a> {
     pub fn new(
         resolver: &'r mut Resolver<'a>,
         raw: &'r RawTask,
-        directory: &'r Path,
+        host_files: &'r HostFiles,
     ) -> KeyReader<'r, 'a> {
         KeyReader {
             resolver,
             raw,
-            directory,
+            host_files,
             kind: KindSet::MAX,
         }
     }

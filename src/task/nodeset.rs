@@ -9,11 +9,9 @@
 #![forbid(unsafe_code)]
 
 use super::host;
+use super::host_files::HostFiles;
 use crate::text::decimal::parse_digits;
-use crate::text::diagnostic::reason;
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
-use std::path::Path;
 
 /// The most hosts a set may have.
 pub const MOST: usize = 100_000;
@@ -21,8 +19,6 @@ pub const MOST: usize = 100_000;
 const MOST_WRITTEN: usize = 10 * MOST;
 /// How many repeated hosts are kept, for a warning.
 const MOST_REPEATED: usize = 100;
-/// The largest host file, in bytes.
-const LARGEST_FILE: u64 = 64 << 20;
 
 /// Why a set cannot be used; `at` and `length` are in bytes of the text.
 #[derive(Debug, PartialEq)]
@@ -53,17 +49,19 @@ impl HostFilter {
     }
 }
 
-/// Expands a node set. A relative `file:` path is relative to `directory`.
+/// Expands a node set with the host files that it names.
 ///
 /// # Errors
 /// A malformed range, a bad host name, a file that cannot be read, more than
 /// 100,000 hosts. An empty set is not an error here; the caller decides.
-pub fn expand(text: &str, directory: &Path) -> Result<NodeSet, BadNodeSet> {
+pub fn expand(text: &str, files: &HostFiles) -> Result<NodeSet, BadNodeSet> {
     let mut builder = NodeSetBuilder::default();
     for (at, entry) in entries(text) {
         let (exclude, name) = split_exclusion(entry);
         let added = match name.strip_prefix("file:") {
-            Some(path) => read_file(path, directory).and_then(|hosts| builder.add(exclude, hosts)),
+            Some(path) => {
+                read_file(path, false, files).and_then(|hosts| builder.add(exclude, hosts))
+            }
             None => expand_entry(name).and_then(|hosts| builder.add(exclude, hosts)),
         };
         added.map_err(|message| BadNodeSet {
@@ -146,17 +144,12 @@ fn entries(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The hosts of a file, which is a set of its own: each line is a host or a set.
-pub(super) fn read_file(shown: &str, directory: &Path) -> Result<Vec<String>, String> {
-    let unreadable = |e| format!("cannot read the host file `{shown}`: {}", reason(&e));
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(directory.join(shown)).map_err(unreadable)?;
-    let read = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
-    read.map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(format!("the host file `{shown}` is larger than 64 MiB"));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| format!("the host file `{shown}` is not UTF-8 text"))?;
+pub(super) fn read_file(
+    shown: &str,
+    plain: bool,
+    files: &HostFiles,
+) -> Result<Vec<String>, String> {
+    let text = files.lines(shown, plain)?;
     let mut builder = NodeSetBuilder::default();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = super::keys::without_comment(line.trim());
@@ -408,7 +401,7 @@ mod tests {
     use crate::text::chance::Chance;
 
     fn hosts(text: &str) -> Vec<String> {
-        expand(text, Path::new("."))
+        expand(text, &HostFiles::new(".".into(), 1))
             .unwrap_or_else(|e| panic!("{text}: {}", e.message))
             .hosts
     }
@@ -430,7 +423,7 @@ mod tests {
 
     #[test]
     fn repeated_hosts_run_once() {
-        let set = expand("a,b,a", Path::new(".")).unwrap_or_default();
+        let set = expand("a,b,a", &HostFiles::new(".".into(), 1)).unwrap_or_default();
         assert_eq!(
             (set.hosts, set.repeated),
             (vec!["a".into(), "b".into()], vec!["a".to_string()])
@@ -445,7 +438,8 @@ mod tests {
             .and_then(|()| write("a", "# all\r\nweb[1-4] # four\r\n!web2\n\ndb,web3\n"))
             .and_then(|()| write("b", "file:a\n"));
         assert!(written.is_ok());
-        let found = |text: &str| expand(text, &directory).map(|s| s.hosts);
+        let found =
+            |text: &str| expand(text, &HostFiles::new(directory.clone(), 1)).map(|s| s.hosts);
         assert_eq!(
             found("file:a"),
             Ok(["web1", "web3", "web4", "db"].map(String::from).to_vec())
@@ -463,14 +457,14 @@ mod tests {
             format!("a{}", "[1]".repeat(1_000_000)),
             (0..1000).map(|i| format!("!a{i}x[1-99999],")).collect(),
         ] {
-            assert!(expand(&bad, Path::new(".")).is_err());
+            assert!(expand(&bad, &HostFiles::new(".".into(), 1)).is_err());
         }
     }
 
     #[test]
     fn mistakes_are_located() {
         let wrong = |text: &str| {
-            expand(text, Path::new("."))
+            expand(text, &HostFiles::new(".".into(), 1))
                 .map(|s| s.hosts)
                 .expect_err(text)
         };
@@ -546,7 +540,7 @@ mod tests {
         ];
         for _ in 0..5000 {
             let text = chance.text(&pieces, 8);
-            match expand(&text, Path::new("/nowhere")) {
+            match expand(&text, &HostFiles::new("/nowhere".into(), 1)) {
                 Ok(set) => {
                     let (mut before, mut after) = (set.hosts.clone(), hosts(&fold(&set.hosts)));
                     before.sort();

@@ -1,6 +1,7 @@
 //! Reads a task from its keys: which kind it is, and what the keys mean together.
 #![forbid(unsafe_code)]
 
+use super::host_files::HostFiles;
 use super::key_reader::{KeyReader, ResultScope, without_secret};
 use super::keys::{self, KindSet};
 use super::model::{
@@ -18,11 +19,10 @@ use crate::text::nearest::{did_you_mean, nearest};
 use crate::text::source::Span;
 use crate::text::template::{Piece, Template};
 use std::borrow::Cow;
-use std::path::Path;
 
 /// Reads the task that the lines describe.
-pub fn read_task(resolver: &mut Resolver, raw: &RawTask, directory: &Path) -> Task {
-    KeyReader::new(resolver, raw, directory).task()
+pub fn read_task(resolver: &mut Resolver, raw: &RawTask, files: &HostFiles) -> Task {
+    KeyReader::new(resolver, raw, files).task()
 }
 
 const NO_MEMBERS: &str = "a parallel block needs `tasks=` or `hostnames=`";
@@ -299,7 +299,9 @@ impl KeyReader<'_, '_> {
         let (Some(text), Some(at)) = (value.known_text(), self.value_span("hostnames")) else {
             return value;
         };
-        match nodeset::expand(&text, self.directory) {
+        let expanded = nodeset::expand(&text, self.host_files);
+        self.warn_of_owners(at);
+        match expanded {
             Ok(set) if set.hosts.is_empty() && !text.trim().is_empty() => {
                 self.error(at, "this node set is empty");
             }
@@ -323,6 +325,13 @@ impl KeyReader<'_, '_> {
             }
         }
         value
+    }
+
+    fn warn_of_owners(&mut self, at: Span) {
+        for (path, doubt) in self.host_files.take_doubts() {
+            let message = format!("the host file `{path}`: {}", doubt.message);
+            self.warning(at, message).help(doubt.help);
+        }
     }
 
     /// A default in a node set is hosts and ranges: it removes no host and reads no file.

@@ -3,6 +3,7 @@
 //! author's own `!` and `file:` nor extends them.
 #![forbid(unsafe_code)]
 
+use super::host_files::HostFiles;
 use super::nodeset::{self, NodeSet, NodeSetBuilder};
 use std::path::Path;
 
@@ -40,11 +41,11 @@ impl From<String> for BadResult {
     }
 }
 
-/// Expands a set. A relative `file:` path is relative to `directory`.
+/// Expands a set with the host files that it names.
 ///
 /// # Errors
 /// As for `nodeset::expand`; a result that is not a list of hosts.
-pub fn expand(parts: &[SetPart], directory: &Path) -> Result<NodeSet, BadResult> {
+pub fn expand(parts: &[SetPart], files: &HostFiles) -> Result<NodeSet, BadResult> {
     let mut builder = NodeSetBuilder::default();
     let mut of_results = 0;
     for entry in entries(parts) {
@@ -58,7 +59,10 @@ pub fn expand(parts: &[SetPart], directory: &Path) -> Result<NodeSet, BadResult>
             _ => false,
         };
         let hosts = match result {
-            _ if path => nodeset::read_file(&path_of(&entry, directory)?, directory)?,
+            _ if path => {
+                let path = path_of(&entry, &files.directory)?;
+                nodeset::read_file(&path, result.is_some(), files)?
+            }
             None => nodeset::expand_entry(&author_text(&entry))?,
             Some(written) => {
                 let hosts = hosts_of(&entry, written)?;
@@ -334,7 +338,7 @@ mod tests {
                 SetPart::Author(" ,db,!web02,z"),
                 result(&second),
             ];
-            let Ok(set) = expand(&parts, Path::new(".")) else {
+            let Ok(set) = expand(&parts, &HostFiles::new(".".into(), 1)) else {
                 continue;
             };
             used += 1;
@@ -370,8 +374,12 @@ mod tests {
         ];
         for _ in 0..5000 {
             let set = chance.text(&pieces, 8);
-            let here = expand(&[SetPart::Author(&set)], Path::new("/nowhere")).ok();
-            let there = nodeset::expand(&set, Path::new("/nowhere")).ok();
+            let here = expand(
+                &[SetPart::Author(&set)],
+                &HostFiles::new("/nowhere".into(), 1),
+            )
+            .ok();
+            let there = nodeset::expand(&set, &HostFiles::new("/nowhere".into(), 1)).ok();
             assert_eq!(here, there, "{set}");
         }
     }

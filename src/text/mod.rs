@@ -15,6 +15,7 @@ pub mod duration;
 pub mod evaluate;
 pub mod glob;
 pub mod home;
+pub mod input_file;
 pub mod json;
 pub mod moment;
 pub mod nearest;

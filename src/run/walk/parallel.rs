@@ -23,6 +23,7 @@ use crate::run::replay::Redo;
 use crate::run::required;
 use crate::run::result::TaskResult;
 use crate::run::runner::{FinishedCommand, Time, Wake};
+use crate::task::host_files::HostFiles;
 use crate::task::nodeset::{self, HostFilter, NodeSet};
 use crate::task::result_hosts::{self, SetPart};
 use crate::task::values::{Unreachable, Wave};
@@ -30,7 +31,6 @@ use crate::task::{Ix, Members, Parallel, TaskKind, resolve_setting};
 use crate::text::template::{Piece, Template};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 impl Engine<'_> {
@@ -186,11 +186,16 @@ impl Engine<'_> {
     /// The hosts of a node set, which may come from results, within `--limit` and
     /// `--exclude`.
     fn hosts(&mut self, set: &Template, context: &TaskContext) -> Result<Vec<String>, String> {
-        let directory = &self.workflow.directory;
+        let files = &self.workflow.host_files;
         let expanded = self.evaluate_usable(context, |values| {
             values.purpose.set("a set of hosts");
-            expand_set(set, directory, values)
+            expand_set(set, files, values)
         })?;
+        // Of a file whose name was not known before.
+        for (path, doubt) in files.take_doubts() {
+            let text = format!("the host file `{path}`: {}", doubt.sentence());
+            self.warn(&context.label, &text);
+        }
         if set.known_text().is_none() && !expanded.repeated.is_empty() {
             // A set that is known before the run was checked with the file.
             let hosts = nodeset::fold(&expanded.repeated);
@@ -227,7 +232,7 @@ impl Engine<'_> {
                 let text = self.evaluate_quietly(&context, |values| required::fill(set, values));
                 let text = text.unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
-                let expanded = nodeset::expand(&text, &self.workflow.directory);
+                let expanded = nodeset::expand(&text, &self.workflow.host_files);
                 let mut hosts = expanded.map_or(Vec::new(), |set| set.hosts);
                 hosts.retain(|host| !selection.allows(host));
                 beyond.insert(ix, hosts);
@@ -584,7 +589,7 @@ impl Engine<'_> {
 /// The hosts of a set with its values filled in.
 fn expand_set(
     set: &Template,
-    directory: &Path,
+    files: &HostFiles,
     evaluation: &Evaluation,
 ) -> Result<NodeSet, String> {
     required::check(set, evaluation)?;
@@ -615,7 +620,7 @@ fn expand_set(
         None => SetPart::Author(value),
     });
     let parts: Vec<SetPart> = parts.collect();
-    result_hosts::expand(&parts, directory).map_err(|bad| match bad.value {
+    result_hosts::expand(&parts, files).map_err(|bad| match bad.value {
         Some(value) => format!(
             "{}: `{}`",
             bad.message,
