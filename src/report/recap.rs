@@ -50,7 +50,7 @@ impl Recap<'_> {
         let _ = writeln!(
             text,
             "tasker: {}: {}; {}{left}; {}",
-            self.file,
+            safe_text::line(self.file),
             self.state(),
             end.results.counts(),
             duration::show(end.took)
@@ -58,7 +58,7 @@ impl Recap<'_> {
         for line in self.notable() {
             let _ = writeln!(text, "tasker: {line}");
         }
-        let _ = writeln!(text, "tasker: log: {}", self.log);
+        let _ = writeln!(text, "tasker: log: {}", safe_text::line(&self.log));
         if !self.advice.line.is_empty() {
             let _ = writeln!(text, "tasker: to continue from there: {}", self.advice.line);
         }
@@ -80,7 +80,8 @@ impl Recap<'_> {
             parts if parts.is_empty() => parts,
             parts => format!(
                 "tasker: {}: ended with 0, but not everything is ok: {parts}; log: {}\n",
-                self.file, self.log
+                safe_text::line(self.file),
+                safe_text::line(&self.log)
             ),
         }
     }
@@ -234,7 +235,7 @@ impl FailureText<'_> {
         let _ = writeln!(
             text,
             "{}: task {}{} {}",
-            self.recap.sources.location(task.at),
+            safe_text::line(&self.recap.sources.location(task.at)),
             safe_text::task_name(task),
             endings::on_host(result),
             endings::failure(result, task.repeat.is_some())

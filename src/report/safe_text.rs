@@ -7,6 +7,7 @@ use crate::run::event::About;
 use crate::task::Task;
 use crate::task::mask::Mask;
 use crate::text::decimal::decimal;
+use crate::text::invisible::is_invisible;
 
 /// Text as one line, with control characters escaped.
 pub fn line(text: &str) -> String {
@@ -17,13 +18,7 @@ pub fn line(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            // Characters that change the direction of text, or end a line according
-            // to Unicode.
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            c if is_invisible(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
             c => out.push(c),
         }
     }
@@ -128,6 +123,10 @@ mod tests {
         assert_eq!(
             line("a\x1b[31mb\r\u{7}\u{9b}c\nd\t\u{202e}e\u{61c}f\u{2028}"),
             "a\\x1b[31mb\\r\\x07\\x9bc\\nd\t\\u{202e}e\\u{61c}f\\u{2028}"
+        );
+        assert_eq!(
+            line("a\u{200b}\u{ad}\u{200d}\u{e0041}\u{feff}\u{2062}é\u{fe0f}中"),
+            "a\\u{200b}\\u{ad}\\u{200d}\\u{e0041}\\u{feff}\\u{2062}é\u{fe0f}中"
         );
     }
 

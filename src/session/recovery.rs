@@ -508,7 +508,7 @@ impl Resumption {
     fn draw_next(&self, loaded: &Loaded, out: &mut String) {
         let next = self.preview.started.iter().map(|(ix, host)| {
             let task = &loaded.workflow.tasks[*ix];
-            let title = task.title.shown(None);
+            let title = printable(&task.title.shown(None));
             let at = match host.as_str() {
                 "" | "localhost" => String::new(),
                 host => format!(" on {host}"),

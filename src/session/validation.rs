@@ -192,7 +192,7 @@ impl Validation {
         }
         let now = SystemTime::now();
         let change = self.change.as_ref();
-        let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
+        let change = change.map_or(String::new(), |c| format!("; CHANGE {}", printable(c)));
         let entry = format!(
             "[{}] Validation of {}\n{}{change}\n{}{}\n{}Exit code {code}\n\n",
             clock::stamp(now),

@@ -3,6 +3,7 @@
 //! Knows nothing of the rules, only how to show that one is broken.
 #![forbid(unsafe_code)]
 
+use super::invisible::is_invisible;
 use super::nearest::did_you_mean;
 use super::source::{MASK, Source, SourceMap, Span, char_count};
 use std::collections::HashMap;
@@ -441,13 +442,6 @@ fn plain(c: char) -> char {
         c if c.is_control() || is_invisible(c) => '\u{fffd}',
         c => c,
     }
-}
-
-/// Whether a character is invisible but can make a line read as something else:
-/// zero-width characters, and those that change the direction of text or end a line.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The text for use in a message: nothing in it can start a line or control a

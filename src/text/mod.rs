@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod glob;
 pub mod home;
 pub mod input_file;
+pub mod invisible;
 pub mod json;
 pub mod moment;
 pub mod nearest;

@@ -1,6 +1,8 @@
 //! Quotes words for a POSIX shell.
 #![forbid(unsafe_code)]
 
+use super::invisible::is_invisible;
+
 /// The word, quoted if a shell would change it.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
@@ -14,7 +16,8 @@ pub fn shell_word(word: &str) -> String {
 /// which loses only newlines at the end.
 pub fn shell_argument(word: &[u8]) -> String {
     let typed = std::str::from_utf8(word).ok();
-    if let Some(word) = typed.filter(|text| !text.chars().any(char::is_control)) {
+    let is_seen = |c: char| !c.is_control() && !is_invisible(c);
+    if let Some(word) = typed.filter(|text| text.chars().all(is_seen)) {
         return shell_word(word);
     }
     let mut octal = String::new();
@@ -54,6 +57,7 @@ mod tests {
             b"-n\n'x'",
             b"\xff%s\\ \"$(id)\"",
             b"\x1b[0m",
+            "x\u{202e}y\u{200b}".as_bytes(),
             b"",
         ] {
             let line = format!("printf %s {}", shell_argument(word));
