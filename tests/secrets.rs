@@ -248,3 +248,86 @@ fn a_secret_that_is_not_usable_where_it_stands_is_not_shown() {
         }
     }
 }
+
+/// A variable with the name of a secret hides what is written there, as a global does.
+#[test]
+fn a_secret_that_is_written_in_a_variable_is_masked_and_warned_of() {
+    for (written, value) in [
+        ("hunter2-literal", "hunter2-literal"),
+        ("pa@@ss-literal", "pa@ss-literal"),
+        ("x1@HOST@-literal", "x1web01-literal"),
+        ("two words-literal", "two words-literal"),
+    ] {
+        let sandbox = Sandbox::new();
+        let tasks = format!(
+            "HOST=web01\ntask=1\nexec=shell\nenv.DB_PASSWORD={written}\n\
+             command=echo \"$DB_PASSWORD\"; echo \"$DB_PASSWORD\" > got; exit 3\n"
+        );
+        let options = [
+            "--debug",
+            "--events=ev",
+            "--report=page",
+            "--output-json=json",
+            "--show-plan",
+            "-y",
+        ];
+        let ran = sandbox.run(&tasks, &options);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert_eq!(sandbox.read("got"), format!("{value}\n"));
+        let message = "tasks.txt:4:17: warning: the secret `env.DB_PASSWORD` is written in the \
+                       task file\n   4 | env.DB_PASSWORD=***\n";
+        assert!(ran.stderr.contains(message), "{ran:?}");
+        let mut all = everything(&sandbox, &ran);
+        for name in ["ev", "page", "json"] {
+            let text = sandbox.read(name);
+            assert!(!text.is_empty(), "{name}");
+            all += &text;
+        }
+        for part in [value, "-literal", "pa@"] {
+            assert!(!all.contains(part), "{part} in {all}");
+        }
+        let resumed = sandbox.output(&["-r", "-q", "--resume", "tasks.txt"]);
+        assert_eq!(resumed.code, 3, "{resumed:?}");
+    }
+}
+
+/// The form that the warning recommends, and a mistake in a secret.
+#[test]
+fn a_variable_that_refers_to_a_secret_is_fine_and_a_mistake_shows_no_part() {
+    let sandbox = Sandbox::new();
+    let tasks = "DB_PASSWORD=${UNSET:-from-global}\ntask=1\nexec=shell\n\
+                 env.DB_PASSWORD=@DB_PASSWORD@\ncommand=[ \"$DB_PASSWORD\" = from-global ]\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(
+        (ran.code, ran.stderr.contains("warning")),
+        (0, false),
+        "{ran:?}"
+    );
+    for written in [
+        "pa@Super1Secret@x",
+        "@Super1Secret@Super2Secret",
+        "x@Super1Secret_stdout:-Super2Secret@",
+    ] {
+        let tasks = format!("task=1\nexec=local\ncommand=true\nenv.A_TOKEN={written}\n");
+        let ran = sandbox.run(&tasks, &[]);
+        assert_eq!(ran.code, 20, "{ran:?}");
+        let all = ran.stdout + &ran.stderr;
+        assert!(!all.contains("Super"), "{all}");
+        assert!(all.contains("write `@@` for a literal `@`"), "{all}");
+    }
+}
+
+/// Everyone sees the command line in `ps`.
+#[test]
+fn a_secret_on_the_command_line_is_warned_of() {
+    let sandbox = Sandbox::new();
+    let tasks = "DB_PASSWORD=x\ntask=1\nexec=local\nenv.P=@DB_PASSWORD@\ncommand=true\n";
+    let ran = sandbox.run(tasks, &["--set", "DB_PASSWORD=visible-in-ps"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let message = "--set DB_PASSWORD:1:1: warning: everyone on this machine can see this secret in \
+                   `ps`\n   1 | ***\n";
+    assert!(ran.stderr.contains(message), "{ran:?}");
+    assert!(!ran.stderr.contains("visible-in-ps"), "{ran:?}");
+    let ran = sandbox.run(tasks, &["--set", "P=harmless", "-q"]);
+    assert!(!ran.stderr.contains("`ps`"), "{ran:?}");
+}

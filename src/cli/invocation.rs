@@ -482,6 +482,12 @@ fn setting_name(value: &[u8]) -> Option<&str> {
 }
 
 impl Typed {
+    /// The name in a `--set NAME=VALUE`.
+    pub fn setting_name(&self) -> Option<&str> {
+        let value = self.value.as_ref()?;
+        setting_name(value.as_encoded_bytes())
+    }
+
     /// The option as the journal keeps it, if it does.
     fn journal_option(&self) -> Option<(String, String)> {
         let (long, value) = (self.option.long, self.value.as_ref()?.to_str()?);

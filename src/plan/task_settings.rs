@@ -2,6 +2,7 @@
 //! the plan shows them (SPEC §6.1). A key that says what holds without it is left out.
 #![forbid(unsafe_code)]
 
+use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::value_text::list_waves;
 use crate::task::values::{self, Delay, RetryOn, Unreachable};
 use crate::task::{Command, Deferrable, NextRule, Parallel, Task, TaskKind};
@@ -155,9 +156,12 @@ impl SettingCollector<'_> {
         let places: Vec<_> = places.map(|(_, at)| *at).collect();
         for (at, (name, value)) in command.env.iter().enumerate() {
             let shown = value.shown(None);
-            let text = match places.get(at).filter(|_| is_ambiguous(value)) {
-                Some(at) => format!("{shown} (written: {})", self.sources.snippet(*at)),
-                None => shown,
+            let written = places.get(at).map_or("", |at| self.sources.snippet(*at));
+            // A secret that is written there is shown in no form.
+            let is_known = !is_secret(name) || is_only_reference(written);
+            let text = match is_ambiguous(value) && is_known {
+                true => format!("{shown} (written: {written})"),
+                false => shown,
             };
             self.add_text(&format!("env.{name}"), text);
         }

@@ -4,7 +4,7 @@
 
 use super::replace_file::{self, WriteFile};
 use super::{clock, invoker};
-use crate::task::global_value::is_secret;
+use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::cannot;
@@ -214,8 +214,13 @@ pub fn mask_definitions(text: &str, mask: &Mask) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let end = if line.ends_with('\n') { "\n" } else { "" };
+        let value = line.split_once('=').map_or("", |(_, value)| value.trim());
         let name = line.split_once('=').map(|(name, _)| name.trim());
-        match name.filter(|n| is_secret(n) && is_identifier(n)) {
+        let is_hidden = |key: &&str| match key.strip_prefix("env.") {
+            Some(name) => is_secret(name) && !is_only_reference(value),
+            None => is_secret(key) && is_identifier(key),
+        };
+        match name.filter(is_hidden) {
             Some(name) => out.push_str(&format!("{name}={}{end}", MASK)),
             None => out.push_str(line),
         }
@@ -229,10 +234,12 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_where_they_are_defined() {
-        let text = "SECRET_A=x\nB=y\ntask=1\ncommand=echo SECRET_A=x\n";
+        let text = "SECRET_A=x\nB=y\ntask=1\nenv.A_KEY=x\nenv.B_KEY=@SECRET_A@\n\
+                    command=echo SECRET_A=x\n";
         assert_eq!(
             mask_definitions(text, &Mask::default()),
-            "SECRET_A=***\nB=y\ntask=1\ncommand=echo SECRET_A=x\n"
+            "SECRET_A=***\nB=y\ntask=1\nenv.A_KEY=***\nenv.B_KEY=@SECRET_A@\n\
+             command=echo SECRET_A=x\n"
         );
     }
 }

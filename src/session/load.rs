@@ -16,7 +16,7 @@ use crate::session::identity::{self, Identity};
 use crate::session::refusal::Refusal;
 use crate::session::validation::Validation;
 use crate::task::build::{self, GlobalOverride};
-use crate::task::global_value::{end_of_secret_name, is_secret};
+use crate::task::global_value::{end_of_secret_name, is_only_reference, is_secret};
 use crate::task::host_files::HostFiles;
 use crate::task::keys;
 use crate::task::mask::Mask;
@@ -99,6 +99,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let options = option_lines(&lines, &sources, &mut diagnostics);
     let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
+    warn_of_visible_secrets(&settings, typed, &mut diagnostics);
     let mut config = config::read(&invocation, &mut sources, &mut diagnostics)
         .map_err(|why| refuse(Refusal::new(exit::USAGE, why)))?;
     let defaults = config
@@ -130,7 +131,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     }
     let mut validation = Validation::of_unread(&name, &invocation, &config);
     validation.take_findings(
-        &workflow.globals,
+        &workflow,
         &mut diagnostics,
         &sources,
         &invocation,
@@ -313,8 +314,12 @@ fn hide_secrets(lines: &[Line], sources: &mut SourceMap) {
     for line in lines {
         let value = match line {
             Line::Pair(pair) => {
-                let name = sources.snippet(pair.key);
-                (is_secret(name) && keys::is_identifier(name)).then_some(pair.value)
+                let (key, value) = (sources.snippet(pair.key), sources.snippet(pair.value));
+                let variable = key.strip_prefix(keys::ENV.name);
+                let name = variable.unwrap_or(key);
+                let is_literal = variable.is_none() || !is_only_reference(value);
+                let is_hidden = is_secret(name) && keys::is_identifier(name) && is_literal;
+                is_hidden.then_some(pair.value)
             }
             Line::Option(at) => {
                 invocation::secret_value_start(sources.snippet(*at)).map(|from| Span {
@@ -372,6 +377,31 @@ fn settings(invocation: &Invocation, sources: &mut SourceMap) -> Vec<GlobalOverr
         }
     };
     invocation.settings.iter().map(add).collect()
+}
+
+/// Warns of secrets in the words of the command line, which everyone can see.
+fn warn_of_visible_secrets(
+    settings: &[GlobalOverride],
+    typed: &[Typed],
+    diagnostics: &mut DiagnosticList,
+) {
+    let is_typed = |name: &str| {
+        let mut words = typed.iter().filter(|t| t.option.long == "set");
+        words.any(|t| t.setting_name() == Some(name))
+    };
+    for setting in settings.iter().filter(|s| is_secret(&s.name)) {
+        if is_typed(&setting.name) {
+            let name = &setting.name;
+            diagnostics
+                .warning(
+                    setting.at,
+                    "everyone on this machine can see this secret in `ps`",
+                )
+                .help(format!(
+                    "write `{name}=${name}` in the task file and set it in the environment"
+                ));
+        }
+    }
 }
 
 /// What `file:` paths in the task file are relative to.

@@ -4,6 +4,7 @@
 
 use crate::cli::invocation::Invocation;
 use crate::exit;
+use crate::plan::workflow::Workflow;
 use crate::report::clock;
 use crate::report::color::{self, Color};
 use crate::report::invoker;
@@ -14,7 +15,6 @@ use crate::run::sys;
 use crate::session::config::{ChosenDirectory, Config};
 use crate::session::identity;
 use crate::session::refusal::{self, Refusal};
-use crate::task::globals::GlobalTable;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
 use crate::text::source::SourceMap;
@@ -98,7 +98,7 @@ impl Validation {
     /// that matters.
     pub fn take_findings(
         &mut self,
-        globals: &GlobalTable,
+        workflow: &Workflow,
         diagnostics: &mut DiagnosticList,
         sources: &SourceMap,
         invocation: &Invocation,
@@ -108,8 +108,8 @@ impl Validation {
         if is_empty || invocation.skip_task_validation {
             diagnostics.drop_warnings();
         }
-        self.mask = Mask::new(globals);
-        self.change = globals.get("CHANGE").map(|g| g.shown());
+        self.mask = Mask::new(&workflow.globals, &workflow.tasks);
+        self.change = workflow.globals.get("CHANGE").map(|g| g.shown());
         self.summary = match is_empty {
             true => ValidationSummary::for_empty_file(),
             false => ValidationSummary::for_file(diagnostics, invocation.skip_task_validation),

@@ -26,6 +26,12 @@ pub fn is_secret(name: &str) -> bool {
     name.contains('_') && (HEADS.iter().any(head) || TAILS.iter().any(tail))
 }
 
+/// Whether the text is one reference and nothing else, which holds no part of a secret.
+pub fn is_only_reference(text: &str) -> bool {
+    let name = text.strip_prefix('@').and_then(|t| t.strip_suffix('@'));
+    name.is_some_and(is_identifier)
+}
+
 /// Where the name of a secret ends in what should be a name; what follows could be a
 /// part of the secret.
 pub fn end_of_secret_name(key: &str) -> Option<usize> {

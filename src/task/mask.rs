@@ -1,9 +1,12 @@
 //! Masks secrets in everything that is shown (SPEC §2.2).
 #![forbid(unsafe_code)]
 
+use super::Task;
+use super::global_value::is_secret;
 use super::globals::GlobalTable;
 use super::secret_index::{Secret, SecretIndex};
 use crate::text::source::MASK;
+use crate::text::template::Piece;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,11 +19,14 @@ pub struct Mask {
 }
 
 impl Mask {
-    pub fn new(globals: &GlobalTable) -> Mask {
-        let named = globals
+    /// The secrets among the globals, and those that tasks hand to their commands in a
+    /// variable with the name of one.
+    pub fn new(globals: &GlobalTable, tasks: &[Task]) -> Mask {
+        let of_globals = globals
             .values()
             .flat_map(|(name, global, _)| name_values(name, global.secret_values()));
-        Mask::of_secrets(named.collect())
+        let of_variables = tasks.iter().flat_map(secret_variables);
+        Mask::of_secrets(of_globals.chain(of_variables).collect())
     }
 
     fn of_secrets(mut named: Vec<Secret>) -> Mask {
@@ -112,6 +118,19 @@ impl Mask {
     pub fn apply(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.apply_bytes(text.as_bytes())).into_owned()
     }
+}
+
+/// The secrets that are written in the variables of a task. One that refers to a global has
+/// the secret of that.
+fn secret_variables(task: &Task) -> Vec<Secret> {
+    let is_written = |piece: &Piece| matches!(piece, Piece::Text { direct: true, .. });
+    let variables = task.command().into_iter().flat_map(|command| &command.env);
+    let secrets = variables
+        .filter(|(name, value)| is_secret(name) && value.pieces.iter().any(is_written))
+        .filter_map(|(name, value)| Some((format!("{}.env.{name}", task.id), value.known()?)));
+    secrets
+        .flat_map(|(name, value)| name_values(&name, vec![value]))
+        .collect()
 }
 
 /// The secret values of one global, each whole and line by line, as a value can be

@@ -1,6 +1,7 @@
 //! Reads a task from its keys: which kind it is, and what the keys mean together.
 #![forbid(unsafe_code)]
 
+use super::global_value::{is_only_reference, is_secret};
 use super::host_files::HostFiles;
 use super::key_reader::{KeyReader, ResultScope, without_secret};
 use super::keys::{self, KindSet};
@@ -233,9 +234,48 @@ impl KeyReader<'_, '_> {
                 };
                 self.resolver.diagnostics.error(pair.key, message);
             }
-            out.push((name.to_string(), self.resolver.parse_template(pair.value)));
+            let value = match is_secret(name) {
+                true => self.secret_variable(name, pair.value),
+                false => self.resolver.parse_template(pair.value),
+            };
+            out.push((name.to_string(), value));
         }
         out
+    }
+
+    /// The value of a variable whose name is that of a secret. What is written there is
+    /// masked as the value of a global of that name would be (SPEC §2.2).
+    fn secret_variable(&mut self, name: &str, at: Span) -> Template {
+        if is_only_reference(self.snippet(at)) {
+            return self.resolver.parse_template(at);
+        }
+        let before = std::mem::take(self.resolver.diagnostics);
+        let mut value = self.resolver.parse_template(at);
+        let found = std::mem::replace(self.resolver.diagnostics, before);
+        if found.has_errors() {
+            self.error(at, "a reference in this secret is not known")
+                .help("write `@@` for a literal `@`");
+        }
+        let is_written = |piece: &Piece| matches!(piece, Piece::Text { direct: true, .. });
+        if value.pieces.iter().any(is_written) {
+            let message = format!("the secret `env.{name}` is written in the task file");
+            self.warning(at, message).help(format!(
+                "define `{name}=${name}` before the first task and write `env.{name}=@{name}@`"
+            ));
+        }
+        value.pieces.iter_mut().for_each(Piece::mark_secret);
+        // As one piece, so that one mask stands for it.
+        match value.known_text().map(Cow::into_owned) {
+            Some(text) if value.pieces.len() > 1 => Template {
+                pieces: vec![Piece::Text {
+                    text,
+                    at,
+                    direct: true,
+                    secret: true,
+                }],
+            },
+            _ => value,
+        }
     }
 
     fn parallel(&mut self) -> Parallel {

@@ -367,6 +367,13 @@ impl Piece {
         }
     }
 
+    /// Marks what is known of it as a secret.
+    pub fn mark_secret(&mut self) {
+        if let Piece::Text { secret, .. } | Piece::Data { secret, .. } = self {
+            *secret = true;
+        }
+    }
+
     /// Data that is referred to at `at`.
     pub fn data(bytes: impl Into<Vec<u8>>, at: Span) -> Piece {
         Piece::Data {
