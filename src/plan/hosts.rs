@@ -1,8 +1,9 @@
-//! Which hosts the tasks run on, as far as that is known before the run.
+//! Which hosts the tasks run on, and how, as far as that is known before the run.
 #![forbid(unsafe_code)]
 
 use super::coverage::Coverage;
-use super::recipe::Defaults;
+use super::exec::ExecType;
+use super::recipe::{self, Defaults, Recipe};
 use super::workflow::Workflow;
 use crate::task::host::is_this_machine;
 use crate::task::nodeset;
@@ -10,6 +11,7 @@ use crate::task::{Ix, Members, Task, TaskKind};
 use crate::text::template::Template;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The distinct hosts of a run, without this machine.
 #[derive(Default)]
@@ -52,6 +54,23 @@ pub fn has_late_hosts(task: &Task) -> bool {
             Members::Tasks(_) => false,
         },
         _ => false,
+    }
+}
+
+/// How the task's command runs on the host, if that is known before the run.
+pub fn exec_type(
+    workflow: &Workflow,
+    defaults: &Defaults,
+    ix: Ix,
+    host: Option<&str>,
+) -> Option<Arc<ExecType>> {
+    let command = || workflow.tasks[ix].command();
+    match &workflow.recipes[ix] {
+        Recipe::Ready { exec, .. } => Some(exec.clone()),
+        Recipe::Late if command().is_some_and(|c| c.exec.is_none()) => {
+            recipe::default_exec(host, defaults)
+        }
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod coverage;
 pub mod diagram;
 mod dominators;
 pub mod durations;
+pub mod environment_hosts;
 pub mod exec;
 mod fall_throughs;
 pub mod fingerprints;

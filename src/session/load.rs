@@ -2,9 +2,10 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::invocation::{self, Invocation, Typed};
+use crate::cli::invocation::{self, Invocation, Mode, Typed};
 use crate::exit;
 use crate::plan::check;
+use crate::plan::environment_hosts;
 use crate::plan::recipe::{self, Defaults};
 use crate::plan::workflow::Workflow;
 use crate::report::log_directory::LogDirectory;
@@ -128,6 +129,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         let late = invocation.deadline_task.as_ref();
         let late = late.and_then(|task| workflow.find(task));
         check::check(&workflow, late, &mut diagnostics);
+    }
+    if invocation.mode() == Mode::DryRun && !invocation.skip_host_validation {
+        environment_hosts::check(&workflow, &defaults, &sources, &mut diagnostics);
     }
     let mut validation = Validation::of_unread(&name, &invocation, &config);
     validation.take_findings(

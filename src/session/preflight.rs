@@ -5,10 +5,12 @@
 //! checked at all.
 #![forbid(unsafe_code)]
 
+use crate::cli::invocation::Mode;
 use crate::exit;
 use crate::plan::coverage::Coverage;
+use crate::plan::environment_hosts::EnvironmentHosts;
 use crate::plan::exec::ExecType;
-use crate::plan::hosts::hosts_of_task;
+use crate::plan::hosts::{self, hosts_of_task};
 use crate::plan::programs;
 use crate::plan::recipe::{self, Recipe};
 use crate::report::log::{Log, LogLevel};
@@ -25,7 +27,6 @@ use crate::run::sys;
 use crate::session::left_out_hosts::LeftOutHosts;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
-use crate::task::Ix;
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
@@ -182,18 +183,23 @@ pub fn process_context(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<Proc
 /// reported once.
 pub fn check(check: &Check) -> ValidationSummary {
     let loaded = check.loaded;
-    let (targets, counts) = targets(loaded, check.coverage);
+    let targets = Targets::find(loaded, check.coverage);
     let mut findings = ValidationSummary {
-        hosts: targets.len(),
+        hosts: targets.hosts.len(),
         ..ValidationSummary::default()
     };
     if loaded.invocation.skip_host_validation {
         findings.skip("Host DNS resolution", "--skip-host-validation");
     } else {
-        let hosts = targets.into_iter().map(Arc::new).collect();
+        let hosts = targets.hosts.into_iter().map(Arc::new).collect();
         contact_hosts(check, hosts, &mut findings);
+        if targets.unasked > 0 {
+            let what = format!("Host DNS resolution of {}", Plural(targets.unasked, "host"));
+            findings.skip(&what, "named by the environment; -r resolves it");
+        }
     }
-    let counts: Vec<String> = counts
+    let counts: Vec<String> = targets
+        .counts
         .iter()
         .map(|(exec, count)| format!("{}: {count}", exec.name()))
         .collect();
@@ -253,7 +259,8 @@ fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut 
     let (patience, stop) = (patience(), check.stop);
     let loaded = check.loaded;
     let optional = LeftOutHosts::new(&loaded.workflow, check.coverage, |ix, host| {
-        exec_type(loaded, ix, Some(host)).is_some_and(|exec| !exec.is_local())
+        let exec = hosts::exec_type(&loaded.workflow, &loaded.defaults, ix, Some(host));
+        exec.is_some_and(|exec| !exec.is_local())
     });
     let mut add = |what: &str, unit: &str, report: ContactReport, code: i32| {
         if report.checked > 0 {
@@ -309,57 +316,79 @@ fn patience() -> Duration {
     set.filter(|t| !t.is_zero()).unwrap_or(PATIENCE)
 }
 
-/// How the task's command runs on the host, if that is known before the run.
-fn exec_type(loaded: &Loaded, ix: Ix, host: Option<&str>) -> Option<Arc<ExecType>> {
-    let command = || loaded.workflow.tasks[ix].command();
-    match &loaded.workflow.recipes[ix] {
-        Recipe::Ready { exec, .. } => Some(exec.clone()),
-        Recipe::Late if command().is_some_and(|c| c.exec.is_none()) => {
-            recipe::default_exec(host, &loaded.defaults)
-        }
-        _ => None,
-    }
+/// What is to be contacted, as far as it is known before the run.
+#[derive(Default)]
+struct Targets {
+    /// The distinct hosts that are not this machine.
+    hosts: Vec<ContactHost>,
+    /// How many commands use each exec type, by its name.
+    counts: Vec<(Arc<ExecType>, usize)>,
+    /// How many more hosts there are that a dry run does not ask for: the query would
+    /// tell others a value from the environment of whoever looks at the file.
+    unasked: usize,
 }
 
-/// The distinct hosts that are known before the run, and how many commands use
-/// each exec type, by its name.
-fn targets(
-    loaded: &Loaded,
-    coverage: &Coverage,
-) -> (Vec<ContactHost>, Vec<(Arc<ExecType>, usize)>) {
-    let mut order: Vec<ContactHost> = Vec::new();
-    let mut places: HashMap<Cow<str>, usize> = HashMap::new();
-    let mut counts: Vec<(Arc<ExecType>, usize)> = Vec::new();
-    for ix in 0..loaded.workflow.tasks.len() {
-        for host in hosts_of_task(&loaded.workflow, coverage, ix) {
-            let Some(exec) = exec_type(loaded, ix, host.as_deref()) else {
-                continue;
+impl Targets {
+    fn find(loaded: &Loaded, coverage: &Coverage) -> Targets {
+        let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
+        let is_dry = loaded.invocation.mode() != Mode::Run;
+        let mut targets = Targets::default();
+        let (mut places, mut unasked) = (HashMap::new(), HashSet::new());
+        for ix in 0..workflow.tasks.len() {
+            let private = match is_dry {
+                true => EnvironmentHosts::of_task(workflow, &loaded.sources, ix),
+                false => EnvironmentHosts::default(),
             };
-            match counts.iter_mut().find(|(e, _)| e.name() == exec.name()) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((exec.clone(), 1)),
-            }
-            let Some(host) = host.filter(|_| !exec.is_local()) else {
-                continue;
-            };
-            let place = *places.entry(host).or_insert_with_key(|host| {
-                order.push(ContactHost {
-                    name: host.to_string(),
-                    exec_types: Vec::new(),
-                });
-                order.len() - 1
-            });
-            if !order[place]
-                .exec_types
-                .iter()
-                .any(|t| Arc::ptr_eq(t, &exec))
-            {
-                order[place].exec_types.push(exec);
+            for host in hosts_of_task(workflow, coverage, ix) {
+                let exec = hosts::exec_type(workflow, defaults, ix, host.as_deref());
+                let Some(exec) = exec else { continue };
+                targets.count(&exec);
+                match host.filter(|_| !exec.is_local()) {
+                    Some(host) if private.contains(&host) && exec.resolves => {
+                        unasked.insert(host);
+                    }
+                    Some(host) => targets.add(host, exec, &mut places),
+                    None => {}
+                }
             }
         }
+        unasked.retain(|host| !places.contains_key(host));
+        targets.unasked = unasked.len();
+        let counts = &mut targets.counts;
+        counts.sort_unstable_by(|(a, _), (b, _)| a.name().cmp(b.name()));
+        targets
     }
-    counts.sort_unstable_by(|(a, _), (b, _)| a.name().cmp(b.name()));
-    (order, counts)
+
+    fn count(&mut self, exec: &Arc<ExecType>) {
+        match self
+            .counts
+            .iter_mut()
+            .find(|(e, _)| e.name() == exec.name())
+        {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((exec.clone(), 1)),
+        }
+    }
+
+    /// Adds a host, and a way in which commands run on it.
+    fn add<'a>(
+        &mut self,
+        host: Cow<'a, str>,
+        exec: Arc<ExecType>,
+        places: &mut HashMap<Cow<'a, str>, usize>,
+    ) {
+        let place = *places.entry(host).or_insert_with_key(|host| {
+            self.hosts.push(ContactHost {
+                name: host.to_string(),
+                exec_types: Vec::new(),
+            });
+            self.hosts.len() - 1
+        });
+        let types = &mut self.hosts[place].exec_types;
+        if !types.iter().any(|t| Arc::ptr_eq(t, &exec)) {
+            types.push(exec);
+        }
+    }
 }
 
 /// The hosts that commands run on, as far as they are known; folded.
@@ -377,7 +406,7 @@ pub fn named_targets(loaded: &Loaded, coverage: &Coverage) -> String {
 
 /// The programs that carry commands to their hosts and are not in PATH.
 pub fn missing_programs(loaded: &Loaded, coverage: &Coverage) -> Vec<String> {
-    let used = targets(loaded, coverage).1;
+    let used = Targets::find(loaded, coverage).counts;
     // Also those of a block that has no hosts left.
     let recipes = loaded.workflow.recipes.iter().enumerate();
     let covered = recipes.filter(|(ix, _)| coverage.has_task(*ix));

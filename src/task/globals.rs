@@ -365,6 +365,12 @@ impl Global {
         sources.snippet(self.value)
     }
 
+    /// Whether something in the value comes from the environment.
+    pub fn is_from_environment(&self) -> bool {
+        let mut pieces = self.expanded.pieces.iter();
+        pieces.any(|piece| matches!(piece, Piece::Data { bytes, .. } if !bytes.is_empty()))
+    }
+
     pub fn has_secret(&self) -> bool {
         self.secret || self.expanded.has_secret()
     }

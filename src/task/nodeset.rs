@@ -12,6 +12,7 @@ use super::host;
 use super::host_files::HostFiles;
 use crate::text::decimal::parse_digits;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// The most hosts a set may have.
 pub const MOST: usize = 100_000;
@@ -111,6 +112,28 @@ impl NodeSetBuilder {
         self.set.repeated.retain(|h| !self.excluded.contains(h));
         self.set
     }
+}
+
+/// The hosts whose names are written, at least partly, in one of these ranges of the
+/// text, and nowhere else in it. The path of a `file:` is no name.
+pub fn hosts_written_in(text: &str, ranges: &[Range<usize>]) -> HashSet<String> {
+    let (mut inside, mut outside) = (HashSet::new(), HashSet::new());
+    // Mostly there are none, and a set can be large.
+    let entries = Some(entries(text)).filter(|_| !ranges.is_empty());
+    for (at, entry) in entries.unwrap_or_default() {
+        let (exclude, name) = split_exclusion(entry);
+        if exclude || name.starts_with("file:") {
+            continue;
+        }
+        let touches = |r: &Range<usize>| r.start < at + entry.len() && at < r.end;
+        let hosts = expand_entry(name).unwrap_or_default();
+        match ranges.iter().any(touches) {
+            true => inside.extend(hosts),
+            false => outside.extend(hosts),
+        }
+    }
+    inside.retain(|host| !outside.contains(host));
+    inside
 }
 
 /// Whether the entry excludes hosts, and the entry without its `!`.
