@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             // Never freed: the process ends with it, and a long file has many pieces.
             Ok(Prepared { loaded, earlier }) => carry_out(Box::leak(Box::new(loaded)), earlier),
             Err(bad) => {
-                if bad.is_accepted {
+                if bad.is_valid {
                     bad.validation.show_warnings(&bad.invocation);
                 }
                 rejection::report(&bad.invocation, &bad.validation, &bad.refusal)

@@ -590,6 +590,89 @@ fn what_the_command_line_adds_is_shown_but_changes_no_id() {
     }
 }
 
+/// Each key of `tasker.conf` with two values.
+const CONF_KEYS: &[(&str, &str, &str)] = &[
+    ("default_exec", "one", "two"),
+    ("timeout", "100", "101"),
+    ("kill_after", "9", "8"),
+    ("log_dir", "~/a", "~/b"),
+    ("max_parallel", "3", "4"),
+    ("max_connecting", "7", "8"),
+    ("keep_free", "3G", "2G"),
+    ("max_output", "2G", "1G"),
+    (
+        "argv",
+        "run {command} {arguments}",
+        "rum {command} {arguments}",
+    ),
+    ("script", "run {script}", "rum {script}"),
+    ("probe", "true", "false"),
+    ("probe_expect_exit", "3", "4"),
+    ("probe_expect_output", "up", "down"),
+];
+
+/// What a key of `tasker.conf` says that only asks a question.
+const ASKING: [&str; 1] = ["confirm_above"];
+
+/// A new key must get its values, and a place in the plan.
+#[test]
+fn every_key_of_the_configuration_changes_the_id_and_the_plan() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/conf.rs");
+    let source = std::fs::read_to_string(source).expect("the keys");
+    let lists = source.split("&[&str] = &[").skip(1);
+    let keys = lists.flat_map(|list| {
+        list.split("];")
+            .next()
+            .unwrap_or("")
+            .split('"')
+            .skip(1)
+            .step_by(2)
+    });
+    for key in keys.filter(|key| !ASKING.contains(key)) {
+        let known = CONF_KEYS.iter().find(|(name, ..)| *name == key);
+        let (_, one, other) = known.unwrap_or_else(|| panic!("no values of {key}"));
+        let is_script = key == "script";
+        let with = |value: &str| {
+            let sandbox = Sandbox::new();
+            let is_default = [
+                "argv",
+                "script",
+                "probe",
+                "probe_expect_exit",
+                "probe_expect_output",
+            ];
+            let (before, inside) = match is_default.contains(&key) {
+                true => (String::new(), format!("{key}={value}\n")),
+                false => (format!("{key}={value}\n"), String::new()),
+            };
+            let default = match key {
+                "default_exec" => "",
+                _ => "default_exec=one\n",
+            };
+            let argv = if is_script || key == "argv" {
+                ""
+            } else {
+                "argv=run {command} {arguments}\n"
+            };
+            let probe = match key {
+                "probe_expect_exit" | "probe_expect_output" => "probe=true\n",
+                _ => "",
+            };
+            let two = "exec=two\nargv=two {command} {arguments}\n";
+            let conf = format!("{before}{default}exec=one\n{argv}{probe}{inside}{two}");
+            sandbox.file("tasker.conf", conf);
+            let tasks = "task=1\ntype=parallel\nhostnames=h[1-9]\ncommand=true\n";
+            sandbox.file("tasks.txt", tasks);
+            forms(&sandbox, &[], &[])
+        };
+        let ((before, id), (after, other_id)) = (with(one), with(other));
+        assert_ne!(id, other_id, "{key}");
+        for (before, after) in before.iter().zip(&after) {
+            assert_ne!(before, after, "{key}");
+        }
+    }
+}
+
 #[test]
 fn what_only_a_handler_leads_to_is_listed_with_the_handlers() {
     let sandbox = every_key();

@@ -1,10 +1,12 @@
 //! What was asked: the options of the task file, then those of the command line,
 //! which win (SPEC §1, §6).
 //!
-//! What was typed (`Typed`) is kept apart from what it means (`Invocation`).
+//! What was typed (`Typed`) is kept apart from what it means (`Invocation`), and what a
+//! task file asks for that does something (`HeldBack`) is no part of that before the
+//! file is accepted: until then nothing can go by it, whatever it is.
 #![forbid(unsafe_code)]
 
-use super::options::{self, CliOption, KeptIn, PlanForm, choose};
+use super::options::{self, CliOption, InFile, KeptIn, PlanForm, choose};
 use crate::plan::flow::Policy;
 use crate::plan::plan_id;
 use crate::report::color::Color;
@@ -21,7 +23,7 @@ use crate::text::quote;
 use crate::text::source::{SourceMap, Span};
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What stands for the value of a secret in a printed command line.
@@ -55,13 +57,25 @@ pub struct KeptOption {
     pub is_in_journal: bool,
 }
 
-/// Everything that the command line and the file's options say.
+/// The options of a task file that write, run a program, contact a host or send
+/// something. They hold once the file is accepted; `session::acceptance` decides that.
+#[derive(Default)]
+pub struct HeldBack(Vec<Typed>);
+
+impl HeldBack {
+    /// Where the file says that its runs are recorded: they are looked for there, which
+    /// changes nothing.
+    pub fn records(&self) -> Option<&Path> {
+        let named = self.0.iter().rfind(|typed| typed.option.long == "log-dir");
+        named.and_then(|typed| typed.value.as_deref().map(Path::new))
+    }
+}
+
+/// Everything that the command line says, and the file's options as far as they hold.
 #[derive(Default)]
 pub struct Invocation {
     pub run: bool,
     pub log_dir: Option<PathBuf>,
-    /// `-l` of the command line alone.
-    pub typed_log_dir: Option<PathBuf>,
     pub log_level: LogLevel,
     /// The name of an exec type, with its place if the file gives it; it is checked
     /// when all types are known.
@@ -148,7 +162,8 @@ pub enum Mode {
 }
 
 impl Invocation {
-    /// Applies the file's option lines, then the command line's options.
+    /// Applies the file's option lines, but for those that are held back, then the
+    /// command line's options.
     ///
     /// # Errors
     /// What is wrong with the command line; mistakes in the file are reported.
@@ -157,19 +172,12 @@ impl Invocation {
         lines: &[Span],
         sources: &SourceMap,
         diagnostics: &mut DiagnosticList,
-    ) -> Result<Invocation, String> {
+    ) -> Result<(Invocation, HeldBack), String> {
         let mut invocation = Invocation::default();
+        let mut held_back = HeldBack::default();
         for at in lines {
             let line = sources.snippet(*at);
-            let applied = Typed::from_line(line).and_then(|typed| {
-                invocation.given.push(GivenOption {
-                    long: typed.option.long,
-                    value: written_value(line).to_string(),
-                    in_file: true,
-                });
-                invocation.apply(&typed)
-            });
-            if let Err(message) = applied {
+            if let Err(message) = invocation.apply_line(line, &mut held_back) {
                 diagnostics.error_with_suggestion(*at, &message);
             }
             if let Some((_, place @ None)) = &mut invocation.exec {
@@ -177,7 +185,6 @@ impl Invocation {
             }
         }
         invocation.settings_in_file = invocation.settings.len();
-        let log_dir_of_file = invocation.log_dir.take();
         // The command line wins over the file. What the file excludes stays excluded.
         if typed.iter().any(|t| t.option.long == "limit") {
             invocation.limit.clear();
@@ -199,14 +206,56 @@ impl Invocation {
                     None => e,
                 })?;
         }
-        invocation.typed_log_dir.clone_from(&invocation.log_dir);
-        invocation.log_dir = invocation.log_dir.or(log_dir_of_file);
         let typed_mail_once = typed.iter().any(|t| t.option.long == "mail-once");
         if let Some(why) = invocation.contradiction(typed_mail_once) {
             return Err(why.into());
         }
         invocation.rule_out_run();
-        Ok(invocation)
+        Ok((invocation, held_back))
+    }
+
+    /// What the command line alone says.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_command_line(typed: &[Typed]) -> Result<Invocation, String> {
+        let (sources, mut unseen) = (SourceMap::default(), DiagnosticList::default());
+        Invocation::new(typed, &[], &sources, &mut unseen).map(|(invocation, _)| invocation)
+    }
+
+    /// Applies a line of the file, or holds it back.
+    fn apply_line(&mut self, line: &str, held_back: &mut HeldBack) -> Result<(), String> {
+        let typed = Typed::from_line(line)?;
+        self.given.push(GivenOption {
+            long: typed.option.long,
+            value: written_value(line).to_string(),
+            in_file: true,
+        });
+        match typed.option.in_file {
+            InFile::OnceAccepted => {
+                // Its mistakes are found now.
+                Invocation::default().apply(&typed)?;
+                held_back.0.push(typed);
+                Ok(())
+            }
+            InFile::AtOnce | InFile::Refused => self.apply(&typed),
+        }
+    }
+
+    /// Applies what was held back: the file is accepted. The command line wins.
+    pub fn let_hold(&mut self, held_back: &mut HeldBack) {
+        for typed in std::mem::take(&mut held_back.0) {
+            if !self.is_typed(typed.option.long) {
+                // It was applied before, to look for mistakes.
+                let _ = self.apply(&typed);
+            }
+        }
+    }
+
+    /// Whether the command line gives this option.
+    pub fn is_typed(&self, long: &str) -> bool {
+        let mut typed = self.given.iter().filter(|given| !given.in_file);
+        typed.any(|given| given.long == long)
     }
 
     /// The globals that `--set` gives on the command line.
@@ -283,6 +332,15 @@ impl Invocation {
         } else {
             Mode::DryRun
         }
+    }
+
+    /// Whether the command line asks for a run, whatever the file says.
+    pub fn asks_to_run(&self) -> bool {
+        let overrules = |long| self.is_typed(long);
+        self.is_typed("run")
+            && !["validate-only", "show-recovery-info"]
+                .into_iter()
+                .any(overrules)
     }
 
     /// Whether `-o` is given.
@@ -424,7 +482,7 @@ impl Typed {
                 (options::find_short(letter)?, value)
             }
         };
-        if !option.in_file {
+        if option.in_file == InFile::Refused {
             return Err(format!(
                 "`--{}` is not allowed in a task file, only on the command line",
                 option.long

@@ -103,16 +103,29 @@ pub fn draw(loaded: &Loaded, plan: &Plan, form: PlanForm) -> String {
     loaded.mask().apply(&text)
 }
 
+/// Checks that the plan is the one that the command line names, if it names one.
+///
+/// # Errors
+/// It is another (12).
+pub fn check_id(
+    loaded: &Loaded,
+    plan: &Plan,
+    log_dir: Option<&LogDirectory>,
+) -> Result<(), Refusal> {
+    match &loaded.invocation.plan {
+        Some(digits) if !plan.id.starts_with(digits.as_str()) => {
+            Err(other_plan(plan, digits, log_dir))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks the plan against what the command line expects.
 ///
 /// # Errors
 /// It is not the reviewed plan (12), or has another number of hosts (13).
 pub fn check(loaded: &Loaded, plan: &Plan, log_dir: Option<&LogDirectory>) -> Result<(), Refusal> {
-    if let Some(digits) = &loaded.invocation.plan
-        && !plan.id.starts_with(digits.as_str())
-    {
-        return Err(other_plan(plan, digits, log_dir));
-    }
+    check_id(loaded, plan, log_dir)?;
     let Some(expected) = &loaded.invocation.expect_hosts else {
         return Ok(());
     };

@@ -11,7 +11,7 @@ use crate::run::capture::OutputLimits;
 use crate::run::sys;
 use crate::session::refusal::Refusal;
 use crate::task::ownership;
-use crate::text::diagnostic::{DiagnosticList, printable, reason};
+use crate::text::diagnostic::{DiagnosticList, Severity, printable, reason};
 use crate::text::input_file::InputFile;
 use crate::text::scanner;
 use crate::text::source::{Source, SourceMap, Span};
@@ -21,10 +21,14 @@ use std::time::Duration;
 
 /// What `tasker.conf` says, and the exec types with it.
 pub struct Config {
+    /// What a refused configuration says counts for the check of the task file alone;
+    /// see `is_refused`.
     pub conf: Conf,
     pub types: ExecTypes,
     /// The configuration's number among the sources.
     pub file: Option<u32>,
+    /// It has a mistake, or others could change it: nothing that it names is written.
+    is_refused: bool,
 }
 
 /// Where logs go, and whether the user named the directory; nothing if there is no
@@ -89,8 +93,11 @@ pub fn read(
     config.file = Some(file);
     if let Some(bad) = bad {
         diagnostics.error(Span::new(file, bad.at, bad.at), bad.what);
+        config.is_refused = true;
         return Ok(config);
     }
+    let errors = |diagnostics: &DiagnosticList| diagnostics.count(Severity::Error);
+    let before = errors(diagnostics);
     let user = sys::user_ids().1;
     if let Some(doubt) = ownership::doubt(&path, &input.data, user) {
         let by_name = invocation.config.is_some() || std::env::var_os("TASKER_CONFIG").is_some();
@@ -98,6 +105,7 @@ pub fn read(
     }
     let lines = scanner::scan(file, sources.get(file), diagnostics);
     config.conf = conf::read(&lines, &mut config.types, sources, diagnostics);
+    config.is_refused = errors(diagnostics) > before;
     Ok(config)
 }
 
@@ -109,7 +117,7 @@ pub fn read(
 pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
     let mut sources = SourceMap::default();
     let mut diagnostics = DiagnosticList::default();
-    let asked = Invocation::new(typed, &[], &sources, &mut diagnostics);
+    let asked = Invocation::of_command_line(typed);
     let found = asked.and_then(|invocation| {
         let config = read(&invocation, &mut sources, &mut diagnostics)?;
         Ok(config.log_directory(invocation.log_dir.as_deref()))
@@ -135,16 +143,18 @@ impl Config {
             conf: Conf::default(),
             types: ExecTypes::built_in(),
             file: None,
+            is_refused: false,
         }
     }
 
     /// The named directory (`-l`), else what the environment or `tasker.conf` says,
     /// else `~/TASKER`.
     pub fn log_directory(&self, named: Option<&Path>) -> ChosenDirectory {
+        let of_conf = self.conf.log_dir.as_ref().filter(|_| !self.is_refused);
         let named = named
             .map(Path::to_path_buf)
             .or_else(log_directory::directory_of_environment)
-            .or_else(|| self.conf.log_dir.as_ref().map(|(path, _)| path.clone()));
+            .or_else(|| of_conf.map(|(path, _)| path.clone()));
         let default = || log_directory::default_directory().map(|d| (d, false));
         named.map(|d| (d, true)).or_else(default)
     }

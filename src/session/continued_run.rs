@@ -10,6 +10,7 @@ use crate::run::header::Header;
 use crate::run::journal::{Continuation, Journal};
 use crate::run::record::JournalError;
 use crate::run::sys;
+use crate::session::acceptance::{self, AcceptedPlan};
 use crate::session::choice::Wanted;
 use crate::session::command_line;
 use crate::session::earlier_runs::{EarlierRun, EarlierRuns};
@@ -31,29 +32,75 @@ use std::time::{Instant, SystemTime};
 /// # Errors
 /// The file cannot be run, or the run cannot be continued.
 pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Prepared, Box<Rejected>> {
-    let first = load::load(path, typed);
+    let first = load_checked(path, typed);
     let invocation = match &first {
         Ok(loaded) => &loaded.invocation,
         Err(rejected) => &rejected.invocation,
     };
+    let depends_on_plan = acceptance::depends_on_plan(invocation);
     // A rehearsal and a mere check of the file need no earlier run.
     let needs_none = invocation.mode() == Mode::Rehearse || invocation.validate_only;
     let wanted = Wanted::by(invocation).filter(|_| !needs_none);
     let Some(wanted) = wanted else {
-        return first.map(Prepared::fresh);
+        let prepared = first.map(Prepared::fresh)?;
+        return match depends_on_plan {
+            true => accept_plan(prepared).map(|(prepared, _)| prepared),
+            false => Ok(prepared),
+        };
     };
     if path == "-" {
         let option = wanted.option();
         let why = format!("{option}: a run from standard input cannot be resumed");
         return Err(refused(first, Refusal::new(exit::USAGE, why)));
     }
-    let search = Search {
+    let mut search = Search {
         path,
         typed,
         wanted,
         began: Instant::now(),
+        only_looks: depends_on_plan,
+        accepted: None,
     };
-    search.load(first)
+    if !depends_on_plan {
+        return search.load(first);
+    }
+    // The plan depends on the run that is chosen, and a lock is a file.
+    let found = search.load(first)?;
+    if found.earlier.is_left_to_another {
+        return Ok(found);
+    }
+    search.accepted = Some(accept_plan(found)?.1);
+    search.only_looks = false;
+    search.load(search.load_file(path, typed))
+}
+
+/// Loads a task file that is accepted if it can be run, unless that depends on its plan.
+fn load_checked(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
+    let mut loaded = load::load(path, typed)?;
+    acceptance::accept_checked(&mut loaded);
+    Ok(loaded)
+}
+
+/// Accepts the file if its plan is the named one, and leaves the surroundings of the
+/// earlier run.
+fn accept_plan(prepared: Prepared) -> Result<(Prepared, AcceptedPlan), Box<Rejected>> {
+    let Prepared {
+        mut loaded,
+        mut earlier,
+    } = prepared;
+    let accepted = AcceptedPlan::compare(&loaded, earlier.run.as_ref()).and_then(|accepted| {
+        accepted.accept(&mut loaded)?;
+        Ok(accepted)
+    });
+    let left = match earlier.entered.take() {
+        Some(entered) => entered.leave(),
+        None => Ok(()),
+    };
+    let left = left.map_err(|why| Refusal::new(exit::POSITION, why));
+    match accepted.and_then(|accepted| left.map(|()| accepted)) {
+        Ok(accepted) => Ok((Prepared { loaded, earlier }, accepted)),
+        Err(refusal) => Err(Box::new(Rejected::for_reason(loaded, refusal))),
+    }
 }
 
 /// The refusal, with what is known of the file. A mistake in the file comes first.
@@ -72,9 +119,28 @@ struct Search<'a> {
     wanted: Wanted,
     /// All of `--lock-wait` counts from here.
     began: Instant,
+    /// Nothing is locked and no journal is taken: the file is not accepted yet.
+    only_looks: bool,
+    /// The plan that was compared in a look before.
+    accepted: Option<AcceptedPlan>,
 }
 
 impl Search<'_> {
+    /// Loads the task file. What was accepted in a look before is accepted again.
+    fn load_file(&self, path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
+        let mut loaded = load_checked(path, typed)?;
+        let accepted = self.accepted.as_ref();
+        match accepted.map_or(Ok(()), |accepted| accepted.accept(&mut loaded)) {
+            Ok(()) => Ok(loaded),
+            Err(refusal) => Err(Box::new(Rejected::for_reason(loaded, refusal))),
+        }
+    }
+
+    /// Whether the call takes what it finds, to run something.
+    fn takes(&self, loaded: &Loaded) -> bool {
+        loaded.invocation.mode() == Mode::Run && !self.only_looks
+    }
+
     /// Chooses a run, and continues it. With `--auto-recovery` it begins afresh if there
     /// is none that can be continued.
     fn load(&self, first: Result<Loaded, Box<Rejected>>) -> Result<Prepared, Box<Rejected>> {
@@ -148,7 +214,7 @@ impl Search<'_> {
         identity: &Identity,
         earlier: &mut Earlier,
     ) -> Result<Option<EarlierRun>, Refusal> {
-        let log_dir = validation.log_directory_at(SystemTime::now())?;
+        let log_dir = validation.records_at(SystemTime::now())?;
         let mut runs = EarlierRuns::of_file(&log_dir, &identity.file.to_string_lossy());
         earlier.warnings = std::mem::take(&mut runs.warnings);
         let run = self.wanted.choose(&runs, identity, &validation.name)?;
@@ -177,7 +243,7 @@ impl Search<'_> {
             },
         };
         // What surrounded the run has been left again.
-        let loaded = load::load(self.path, self.typed)?;
+        let loaded = self.load_file(self.path, self.typed)?;
         let earlier = Earlier {
             locks,
             warnings,
@@ -191,7 +257,7 @@ impl Search<'_> {
     fn why_afresh(&self, run: &EarlierRun, loaded: &Loaded) -> Option<String> {
         let id = &run.header.run_id;
         let work = loaded.identity.work.as_deref().unwrap_or_default();
-        let log_dir = loaded.log_directory(SystemTime::now()).ok()?;
+        let log_dir = loaded.records(SystemTime::now()).ok()?;
         let newest = log_dir.newest_run(work);
         if newest.is_some_and(|number| number > run.header.number) {
             return Some(format!("a run after {id} has ended"));
@@ -239,6 +305,7 @@ impl Search<'_> {
         match taken {
             Ok((loaded, taken)) => {
                 earlier.run = taken;
+                earlier.entered = Some(entered);
                 Ok(Prepared { loaded, earlier })
             }
             // A call that refuses, and one that begins afresh, are where they began.
@@ -268,11 +335,11 @@ impl Search<'_> {
         let is_same = !entered.differ() && typed.len() == self.typed.len();
         let loaded = match first {
             Ok(loaded) if is_same => Ok(loaded),
-            _ => load::load(path, &typed),
+            _ => self.load_file(path, &typed),
         };
         let loaded = match loaded {
             Ok(loaded) if entered.unset_new(then, &command_line::used_variables(&loaded)) => {
-                load::load(path, &typed)
+                self.load_file(path, &typed)
             }
             loaded => loaded,
         };
@@ -311,7 +378,7 @@ impl Search<'_> {
     /// Takes the locks of a call that is to run something, before the run is chosen that
     /// it continues. Until there is a pool, a signal ends tasker like any program.
     fn take_locks(&self, loaded: &Loaded, earlier: &mut Earlier) -> Result<(), Refusal> {
-        if loaded.invocation.mode() != Mode::Run {
+        if !self.takes(loaded) {
             return Ok(());
         }
         let log_dir = loaded.log_directory(SystemTime::now())?;
@@ -332,12 +399,12 @@ impl Search<'_> {
         let stopped_at = run.snapshot.flow.as_ref().map(|flow| flow.task);
         let is_resumed = matches!(way, Way::Same(_));
         journal_header::check(&run.header, loaded, is_resumed, stopped_at)?;
-        let log_dir = loaded.log_directory(SystemTime::now())?;
+        let log_dir = loaded.records(SystemTime::now())?;
         let spool = Spool::new(log_dir.private(id));
         let secrets = loaded.mask().named_secrets();
-        let journal = match loaded.invocation.mode() {
-            Mode::Run => Journal::open(&run.path, secrets, &spool),
-            _ => Journal::look(&run.path, secrets, &spool),
+        let journal = match self.takes(loaded) {
+            true => Journal::open(&run.path, secrets, &spool),
+            false => Journal::look(&run.path, secrets, &spool),
         };
         let journal = journal.map_err(|problem| explain(id, &problem))?;
         if journal.recorded.misses_outputs() {

@@ -2,7 +2,7 @@
 //! is refused here, before the first process starts.
 #![forbid(unsafe_code)]
 
-use crate::cli::invocation::{self, Invocation, Mode, Typed};
+use crate::cli::invocation::{self, HeldBack, Invocation, Mode, Typed};
 use crate::exit;
 use crate::plan::check;
 use crate::plan::environment_hosts;
@@ -42,6 +42,8 @@ pub struct Loaded {
     /// The task file's number among the sources.
     pub file: u32,
     pub invocation: Invocation,
+    /// What the file asks for beyond that; see `acceptance`.
+    pub held_back: HeldBack,
     pub defaults: Defaults,
     pub config: Config,
     pub workflow: Workflow,
@@ -49,7 +51,8 @@ pub struct Loaded {
     pub identity: Identity,
 }
 
-/// A file that cannot be run, and the options by which that is reported.
+/// A file that is not run, and the options by which that is reported: those of the file
+/// are among them only if it was accepted.
 pub struct Rejected {
     pub invocation: Invocation,
     pub validation: Validation,
@@ -57,18 +60,26 @@ pub struct Rejected {
     /// Nothing for a file that could not be read.
     pub identity: Option<Identity>,
     /// The file can be run, only not as the command line asks for.
-    pub is_accepted: bool,
+    pub is_valid: bool,
     /// The globals that cannot be expanded, if these are its only mistakes.
     pub not_set: Vec<String>,
 }
 
 impl Loaded {
-    /// The log directory, for what is written or read at this time.
+    /// The log directory, for what is written at this time.
     ///
     /// # Errors
     /// There is no home directory (32).
     pub fn log_directory(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
         self.validation.log_directory_at(now)
+    }
+
+    /// The log directory of the file's earlier runs; see `Validation::records_at`.
+    ///
+    /// # Errors
+    /// There is no home directory (32).
+    pub fn records(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
+        self.validation.records_at(now)
     }
 
     /// Hides secrets in what is shown.
@@ -98,7 +109,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     let file = sources.add(source);
     let lines = lines(file, bad, &mut sources, &mut diagnostics);
     let options = option_lines(&lines, &sources, &mut diagnostics);
-    let invocation = Invocation::new(typed, &options, &sources, &mut diagnostics).map_err(usage)?;
+    let asked = Invocation::new(typed, &options, &sources, &mut diagnostics);
+    let (invocation, held_back) = asked.map_err(usage)?;
     let settings = settings(&invocation, &mut sources);
     warn_of_visible_secrets(&settings, typed, &mut diagnostics);
     let mut config = config::read(&invocation, &mut sources, &mut diagnostics)
@@ -134,6 +146,9 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         environment_hosts::check(&workflow, &defaults, &sources, &mut diagnostics);
     }
     let mut validation = Validation::of_unread(&name, &invocation, &config);
+    if let Some(records) = held_back.records().filter(|_| invocation.log_dir.is_none()) {
+        validation.records = config.log_directory(Some(records));
+    }
     validation.take_findings(
         &workflow,
         &mut diagnostics,
@@ -162,6 +177,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
             sources,
             file,
             invocation,
+            held_back,
             defaults,
             config,
             workflow,
@@ -177,7 +193,7 @@ impl Rejected {
     fn unread(typed: &[Typed], name: &str, text: Option<String>, refusal: Refusal) -> Rejected {
         let mut sources = SourceMap::default();
         let mut unseen = DiagnosticList::default();
-        let invocation = Invocation::new(typed, &[], &sources, &mut unseen).unwrap_or_default();
+        let invocation = Invocation::of_command_line(typed).unwrap_or_default();
         let config = config::read(&invocation, &mut sources, &mut unseen);
         let config = config.unwrap_or_else(|_| Config::without_file());
         let mut validation = Validation::of_unread(name, &invocation, &config);
@@ -189,7 +205,7 @@ impl Rejected {
             invocation,
             refusal,
             identity: None,
-            is_accepted: false,
+            is_valid: false,
             not_set: Vec::new(),
         }
     }
@@ -208,12 +224,12 @@ impl Rejected {
             validation: loaded.validation,
             refusal,
             identity: Some(loaded.identity),
-            is_accepted: true,
+            is_valid: true,
             not_set: Vec::new(),
         }
     }
 
-    /// A file with errors or without tasks: its own options count as well.
+    /// A file with errors or without tasks.
     fn invalid(invocation: Invocation, validation: Validation, why: String) -> Rejected {
         let refusal = Refusal {
             findings: validation.findings().to_string(),
@@ -224,7 +240,7 @@ impl Rejected {
             validation,
             refusal,
             identity: None,
-            is_accepted: false,
+            is_valid: false,
             not_set: Vec::new(),
         }
     }

@@ -17,6 +17,7 @@
 //! | `advice`, `command_line` | how to go on after a failure |
 #![forbid(unsafe_code)]
 
+pub mod acceptance;
 pub mod advice;
 pub mod alert;
 pub mod approval;

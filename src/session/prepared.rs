@@ -6,6 +6,7 @@ use crate::run::header::Header;
 use crate::run::journal::{Continuation, Journal};
 use crate::session::instance::InstanceLocks;
 use crate::session::load::Loaded;
+use crate::session::surroundings::Surroundings;
 use std::path::PathBuf;
 
 /// An earlier run that this call goes on with.
@@ -47,6 +48,8 @@ pub struct Earlier {
     pub warnings: Vec<String>,
     /// Why `--auto-recovery` begins afresh.
     pub fresh_because: Option<String>,
+    /// What surrounds the call now, if that is what surrounded the run.
+    pub entered: Option<Surroundings>,
 }
 
 impl Prepared {

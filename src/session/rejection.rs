@@ -26,7 +26,12 @@ pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusa
         validation::show_skipped(invocation);
     }
     let show = || show(invocation, validation, refusal);
-    if invocation.mode() == Mode::Run {
+    // A file that is not even valid does not say what the call is for.
+    let is_run = match has_errors {
+        true => invocation.asks_to_run(),
+        false => invocation.mode() == Mode::Run,
+    };
+    if is_run {
         let failure = Failure::of_refusal(refusal);
         mail_once::report(invocation, validation, &failure, show);
     } else {
@@ -35,7 +40,7 @@ pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusa
     if has_errors {
         validation.keep(&validation.summary, refusal.code);
     }
-    if invocation.mode() == Mode::Run {
+    if is_run {
         alert(invocation, validation, refusal);
         write_files(invocation, validation, refusal);
     }

@@ -35,7 +35,7 @@ impl RunScope {
     pub fn read(loaded: &Loaded) -> Result<RunScope, Refusal> {
         let scope = RunScope {
             start: start_point::read(loaded)?,
-            selection: selection(loaded)?,
+            selection: selection_with_warning(loaded)?,
         };
         let coverage = scope.coverage(loaded, loaded.invocation.policy());
         start_point::check_results(loaded, &coverage)?;
@@ -55,30 +55,50 @@ impl RunScope {
     }
 }
 
-/// The hosts that `--limit` and `--exclude` leave. Warns of a host of a `--limit` that
-/// no block has.
+/// The hosts that `--limit` and `--exclude` leave.
 ///
 /// # Errors
 /// A set that cannot be read, or one that leaves no host of the file (2); no log
 /// directory for `last:` (32).
 pub fn selection(loaded: &Loaded) -> Result<HostFilter, Refusal> {
+    read_selection(loaded).map(|(selection, _)| selection)
+}
+
+/// The same. Warns of a host of a `--limit` that no block has.
+fn selection_with_warning(loaded: &Loaded) -> Result<HostFilter, Refusal> {
+    let (selection, unknown) = read_selection(loaded)?;
+    let is_quiet = loaded.invocation.run && loaded.invocation.quiet;
+    if !unknown.is_empty() && !is_quiet {
+        complain(format_args!(
+            "tasker: warning: --limit: no block has {}",
+            nodeset::fold(&unknown)
+        ));
+    }
+    Ok(selection)
+}
+
+/// The hosts that are left, and those of a `--limit` that no block has: probably
+/// mistyped.
+fn read_selection(loaded: &Loaded) -> Result<(HostFilter, Vec<String>), Refusal> {
     let (limit, exclude) = (&loaded.invocation.limit, &loaded.invocation.exclude);
     if limit.is_empty() && exclude.is_empty() {
-        return Ok(HostFilter::default());
+        return Ok(Default::default());
     }
-    let (limited, named) = option_hosts("limit", limit, loaded)?;
+    let (limited, mut named) = option_hosts("limit", limit, loaded)?;
     let selection = HostFilter {
         limit: (!limit.is_empty()).then_some(limited),
         exclude: option_hosts("exclude", exclude, loaded)?.0,
     };
-    if let Some(hosts) = block_hosts(loaded) {
-        if !hosts.iter().any(|h| selection.allows(h)) {
-            let why = "--limit and --exclude leave no host of any block";
-            return Err(Refusal::new(exit::USAGE, why));
-        }
-        warn_of_unknown(&named, &hosts, loaded);
+    let Some(hosts) = block_hosts(loaded) else {
+        return Ok((selection, Vec::new()));
+    };
+    if !hosts.iter().any(|h| selection.allows(h)) {
+        let why = "--limit and --exclude leave no host of any block";
+        return Err(Refusal::new(exit::USAGE, why));
     }
-    Ok(selection)
+    named.retain(|host| !hosts.contains(host));
+    named.sort_unstable();
+    Ok((selection, named))
 }
 
 /// The hosts of all sets of an option, and those that node sets name. Only the sum
@@ -114,19 +134,6 @@ fn option_hosts(
     Ok((hosts, named))
 }
 
-/// Warns of hosts that no block has: probably mistyped. Not in a quiet run.
-fn warn_of_unknown(named: &[String], hosts: &HashSet<String>, loaded: &Loaded) {
-    let mut unknown: Vec<&String> = named.iter().filter(|h| !hosts.contains(*h)).collect();
-    unknown.sort_unstable();
-    let is_quiet = loaded.invocation.run && loaded.invocation.quiet;
-    if !unknown.is_empty() && !is_quiet {
-        complain(format_args!(
-            "tasker: warning: --limit: no block has {}",
-            nodeset::fold(&unknown)
-        ));
-    }
-}
-
 /// The hosts of a node set, or of the last run (`last:failed`).
 fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
     let usage = |why: String| Refusal::new(exit::USAGE, why);
@@ -147,7 +154,7 @@ fn hosts_in(set: &str, loaded: &Loaded) -> Result<HashSet<String>, Refusal> {
                 "`{set}`: the last run from standard input is not remembered"
             )));
         };
-        let log_dir = loaded.log_directory(SystemTime::now())?;
+        let log_dir = loaded.records(SystemTime::now())?;
         return log_dir.last_hosts(work, chosen.outcomes()).map_err(usage);
     }
     let files = HostFiles::new(PathBuf::from("."), sys::user_ids().1);

@@ -36,7 +36,10 @@ pub struct Validation {
     pub who: String,
     /// The global `CHANGE`.
     pub change: Option<String>,
+    /// Where this call writes. The file's own `-l` counts once it is accepted.
     pub log_directory: ChosenDirectory,
+    /// Where earlier runs of the file are looked for: its own `-l` counts at once.
+    pub records: ChosenDirectory,
     /// The log directory without regard to the options in the file, which are not
     /// always known: for what has to be found again after any kind of end.
     pub memory_directory: Option<PathBuf>,
@@ -60,10 +63,6 @@ impl Validation {
         let named = identity::named_path(Path::new(name));
         let real = std::fs::canonicalize(&named).unwrap_or_else(|_| named.clone());
         let log_directory = config.log_directory(invocation.log_dir.as_deref());
-        let typed = config.log_directory(invocation.typed_log_dir.as_deref());
-        let memory_directory = typed
-            .or_else(|| log_directory.clone())
-            .map(|(path, _)| path);
         Validation {
             name: name.to_string(),
             job: identity::job_of_file(&named, invocation),
@@ -71,27 +70,34 @@ impl Validation {
             real,
             who: invoker::describe_user(&sys::own_name()),
             change: None,
+            memory_directory: log_directory.as_ref().map(|(path, _)| path.clone()),
+            records: log_directory.clone(),
             log_directory,
-            memory_directory,
             summary: ValidationSummary::default(),
             findings: String::new(),
             all_findings: String::new(),
             counts: String::new(),
-            always_kept: invocation.run || invocation.validate_only,
+            always_kept: invocation.is_typed("run") || invocation.is_typed("validate-only"),
             mask: Mask::default(),
             color: invocation.color,
         }
     }
 
-    /// The log directory, for what is written or read at this time.
+    /// The log directory, for what is written at this time.
     ///
     /// # Errors
     /// There is no home directory (32).
     pub fn log_directory_at(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
-        let directory = self.log_directory.as_ref();
-        let path = directory.map(|(path, _)| path.clone());
-        path.map(|path| LogDirectory::new(path, now))
-            .ok_or_else(refusal::homeless)
+        directory_at(&self.log_directory, now)
+    }
+
+    /// The log directory of the file's earlier runs. It is only to be read before the
+    /// file is accepted, when it becomes the one that is written.
+    ///
+    /// # Errors
+    /// There is no home directory (32).
+    pub fn records_at(&self, now: SystemTime) -> Result<LogDirectory, Refusal> {
+        directory_at(&self.records, now)
     }
 
     /// Takes in what was found in the file. One without any task has nothing else
@@ -209,6 +215,12 @@ impl Validation {
             ));
         }
     }
+}
+
+fn directory_at(chosen: &ChosenDirectory, now: SystemTime) -> Result<LogDirectory, Refusal> {
+    let path = chosen.as_ref().map(|(path, _)| path.clone());
+    path.map(|path| LogDirectory::new(path, now))
+        .ok_or_else(refusal::homeless)
 }
 
 /// Says what is not checked.
