@@ -1,6 +1,6 @@
-//! Host names that hold a value from the environment (SPEC §6.2). To look a name up tells
-//! it to others, so that it is done only for a file that is to be run, not for one that
-//! somebody looks at.
+//! Host names that hold a value from the environment, or a secret (SPEC §6.2). To look a
+//! name up tells it to others, so that it is done only for a file that is to be run, not
+//! for one that somebody looks at.
 #![forbid(unsafe_code)]
 
 use super::hosts::exec_type;
@@ -14,7 +14,7 @@ use crate::text::template::{Field, Piece, Template};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// The hosts of a task that the environment names.
+/// The hosts of a task that the environment or a secret names.
 #[derive(Default)]
 pub struct EnvironmentHosts(HashSet<String>);
 
@@ -44,10 +44,12 @@ impl EnvironmentHosts {
     }
 }
 
-/// Warns of such hosts, where a run would look their names up.
+/// Warns of such hosts, where a run would look their names up, or all of them if hosts
+/// are to be contacted.
 pub fn check(
     workflow: &Workflow,
     defaults: &Defaults,
+    contacts: bool,
     sources: &SourceMap,
     diagnostics: &mut DiagnosticList,
 ) {
@@ -56,26 +58,26 @@ pub fn check(
         if private.0.is_empty() {
             continue;
         }
-        let is_resolved = |host: &str| {
+        let is_asked = |host: &str| {
             let exec = exec_type(workflow, defaults, ix, Some(host));
-            exec.is_some_and(|exec| !exec.is_local() && exec.resolves)
+            exec.is_some_and(|exec| !exec.is_local() && (exec.resolves || contacts))
         };
-        if !private.0.iter().any(|host| is_resolved(host)) {
+        if !private.0.iter().any(|host| is_asked(host)) {
             continue;
         }
         let key = match task.is_over_hosts() {
             true => "hostnames",
             false => "hostname",
         };
-        let message = "a host name holds a value from the environment; a dry run does not ask DNS for it, since that would tell it to others";
+        let message = "a host name holds a value from the environment or a secret; a dry run does not ask DNS for it, since that would tell it to others";
         diagnostics
             .warning(task.key_span(key), message)
             .help("with -r it is resolved; a name that `--set` gives is resolved at once");
     }
 }
 
-/// The text of a value that does not depend on the run, and where in it values from the
-/// environment are.
+/// The text of a value that does not depend on the run, and where in it secrets and
+/// values from the environment are.
 fn data_ranges(
     value: &Template,
     globals: &GlobalTable,
@@ -89,10 +91,10 @@ fn data_ranges(
                 text: more,
                 at,
                 direct,
-                ..
+                secret,
             } => {
                 text.push_str(more);
-                !direct && is_number_from_environment(sources.snippet(*at), globals)
+                *secret || !direct && is_number_from_environment(sources.snippet(*at), globals)
             }
             Piece::Data { bytes, .. } => {
                 text.push_str(&String::from_utf8_lossy(bytes));

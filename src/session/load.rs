@@ -143,7 +143,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         check::check(&workflow, late, &mut diagnostics);
     }
     if invocation.mode() == Mode::DryRun && !invocation.skip_host_validation {
-        environment_hosts::check(&workflow, &defaults, &sources, &mut diagnostics);
+        let contacts = invocation.connection_test;
+        environment_hosts::check(&workflow, &defaults, contacts, &sources, &mut diagnostics);
     }
     let mut validation = Validation::of_unread(&name, &invocation, &config);
     if let Some(records) = held_back.records().filter(|_| invocation.log_dir.is_none()) {

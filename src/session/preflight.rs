@@ -194,8 +194,9 @@ pub fn check(check: &Check) -> ValidationSummary {
         let hosts = targets.hosts.into_iter().map(Arc::new).collect();
         contact_hosts(check, hosts, &mut findings);
         if targets.unasked > 0 {
-            let what = format!("Host DNS resolution of {}", Plural(targets.unasked, "host"));
-            findings.skip(&what, "named by the environment; -r resolves it");
+            let what = format!("Validation of {}", Plural(targets.unasked, "host"));
+            let why = "only with -r: named by the environment or a secret";
+            findings.skip(&what, why);
         }
     }
     let counts: Vec<String> = targets
@@ -324,7 +325,7 @@ struct Targets {
     /// How many commands use each exec type, by its name.
     counts: Vec<(Arc<ExecType>, usize)>,
     /// How many more hosts there are that a dry run does not ask for: the query would
-    /// tell others a value from the environment of whoever looks at the file.
+    /// tell others a secret, or a value from the environment of whoever looks at the file.
     unasked: usize,
 }
 
@@ -332,6 +333,7 @@ impl Targets {
     fn find(loaded: &Loaded, coverage: &Coverage) -> Targets {
         let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
         let is_dry = loaded.invocation.mode() != Mode::Run;
+        let contacts = loaded.invocation.connection_test;
         let mut targets = Targets::default();
         let (mut places, mut unasked) = (HashMap::new(), HashSet::new());
         for ix in 0..workflow.tasks.len() {
@@ -344,7 +346,7 @@ impl Targets {
                 let Some(exec) = exec else { continue };
                 targets.count(&exec);
                 match host.filter(|_| !exec.is_local()) {
-                    Some(host) if private.contains(&host) && exec.resolves => {
+                    Some(host) if private.contains(&host) && (exec.resolves || contacts) => {
                         unasked.insert(host);
                     }
                     Some(host) => targets.add(host, exec, &mut places),
