@@ -249,7 +249,11 @@ fn an_alert_program_is_checked_before_the_run_and_again_before_it_runs() {
         );
         assert!(sandbox.log().contains("was not run: "), "{}", sandbox.log());
         std::fs::remove_file(sandbox.path.join("ran")).expect("the mark");
-        // Before it.
+        // Before it, also where the file names it.
+        let in_file = format!("{option}\n{}", tasks("true"));
+        let ran = sandbox.run(&in_file, &[]);
+        assert_eq!(ran.code, 20, "{ran:?}");
+        assert!(!sandbox.exists("ran") && !sandbox.exists("alerted"), "{ran:?}");
         let ran = sandbox.run(&tasks("true"), &[&option]);
         assert_eq!(ran.code, 20, "{ran:?}");
         assert!(ran.stderr.contains("error: the alert program `"), "{ran:?}");

@@ -66,7 +66,16 @@ impl HeldBack {
     /// Where the file says that its runs are recorded: they are looked for there, which
     /// changes nothing.
     pub fn records(&self) -> Option<&Path> {
-        let named = self.0.iter().rfind(|typed| typed.option.long == "log-dir");
+        self.path_of("log-dir")
+    }
+
+    /// The program that the file would run after a failure: it is looked at before.
+    pub fn alert_program(&self) -> Option<&Path> {
+        self.path_of("alert-on-failure")
+    }
+
+    fn path_of(&self, long: &str) -> Option<&Path> {
+        let named = self.0.iter().rfind(|typed| typed.option.long == long);
         named.and_then(|typed| typed.value.as_deref().map(Path::new))
     }
 }

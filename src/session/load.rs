@@ -132,7 +132,8 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
     if let Some(doubt) = data.and_then(|data| ownership::doubt(Path::new(path), &data, user)) {
         doubt.report(user, true, Span::whole(file), &mut diagnostics);
     }
-    if let Some(program) = &invocation.alert_on_failure {
+    let typed_alert = invocation.alert_on_failure.as_deref();
+    if let Some(program) = typed_alert.or(held_back.alert_program()) {
         alert::check(program, Span::whole(file), &mut diagnostics);
     }
     let workflow = Workflow::new(tasks, recipes, &mut diagnostics);
