@@ -253,7 +253,10 @@ fn an_alert_program_is_checked_before_the_run_and_again_before_it_runs() {
         let in_file = format!("{option}\n{}", tasks("true"));
         let ran = sandbox.run(&in_file, &[]);
         assert_eq!(ran.code, 20, "{ran:?}");
-        assert!(!sandbox.exists("ran") && !sandbox.exists("alerted"), "{ran:?}");
+        assert!(
+            !sandbox.exists("ran") && !sandbox.exists("alerted"),
+            "{ran:?}"
+        );
         let ran = sandbox.run(&tasks("true"), &[&option]);
         assert_eq!(ran.code, 20, "{ran:?}");
         assert!(ran.stderr.contains("error: the alert program `"), "{ran:?}");

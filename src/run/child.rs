@@ -8,8 +8,9 @@
 use super::capture::{Capture, Captured};
 use super::connection_limit::ConnectionSlot;
 use super::launch;
+use super::orphans;
 use super::process_context::ProcessContext;
-use super::process_group;
+use super::process_group::CommandProcesses;
 use super::remote::{StderrFilter, is_connection_refused};
 use super::runner::{CommandEnd, FinishedCommand, Job};
 use super::stdin_pipe::StdinPipe;
@@ -124,6 +125,7 @@ fn without_process(ending: CommandEnd, reason: &str) -> FinishedCommand {
         cpu: Duration::ZERO,
         peak_kib: 0,
         warnings: Vec::new(),
+        left: None,
     }
 }
 
@@ -139,6 +141,7 @@ enum Phase {
 /// A running command. The thread that has this follows it.
 pub struct RunningChild<'a> {
     pid: i32,
+    processes: CommandProcesses,
     pidfd: Option<OwnedFd>,
     stdout: ChildStream,
     stderr: ChildStream,
@@ -234,6 +237,7 @@ impl<'a> RunningChild<'a> {
         };
         Ok(RunningChild {
             pid: started.pid,
+            processes: CommandProcesses::new(started.pid, &job.settings),
             pidfd: started.pidfd,
             stdout: stream(started.stdout),
             stderr: stream(started.stderr),
@@ -354,9 +358,7 @@ impl<'a> RunningChild<'a> {
     /// Whether a terminated command has no process left in its group.
     fn group_is_gone(&self) -> bool {
         match self.exited {
-            Some(at) if !matches!(self.phase, Phase::Running) => {
-                !process_group::is_alive(self.pid, at)
-            }
+            Some(at) if !matches!(self.phase, Phase::Running) => !self.processes.is_alive(at),
             _ => false,
         }
     }
@@ -418,7 +420,7 @@ impl<'a> RunningChild<'a> {
             (Phase::Terminating(at), _) if now >= at => self.kill_group(),
             (Phase::Killed(at), _) if now >= at => self.given_up = true,
             // A process that was just being started may have been missed.
-            (Phase::Killed(_), _) => process_group::signal(self.pid, &[sys::SIGKILL]),
+            (Phase::Killed(_), _) => self.processes.signal(&[sys::SIGKILL]),
             _ => {}
         }
     }
@@ -434,17 +436,18 @@ impl<'a> RunningChild<'a> {
             }
         }
         // A stopped process handles SIGTERM only once it continues.
-        process_group::signal(self.pid, &[sys::SIGTERM, sys::SIGCONT]);
+        self.processes.signal(&[sys::SIGTERM, sys::SIGCONT]);
         self.phase = Phase::Terminating(Instant::now() + context.kill_after);
     }
 
     fn kill_group(&mut self) {
-        process_group::signal(self.pid, &[sys::SIGKILL]);
-        // Processes outside the group that hold the pipes are not waited for.
-        let patience = if self.exited.is_some() {
-            PIPES_AFTER_EXIT
-        } else {
-            AFTER_KILL
+        self.processes.signal(&[sys::SIGKILL]);
+        // Processes outside the group that hold the pipes are not waited for, nor what
+        // may not be signalled.
+        let may_signal = sys::signal_process(self.pid, 0).is_ok();
+        let patience = match self.exited.is_none() && may_signal {
+            true => AFTER_KILL,
+            false => PIPES_AFTER_EXIT,
         };
         self.phase = Phase::Killed(Instant::now() + patience);
     }
@@ -452,12 +455,24 @@ impl<'a> RunningChild<'a> {
     /// Reaps the process, and collects its output.
     pub fn finish(mut self, context: &ProcessContext) -> FinishedCommand {
         let took = self.began.elapsed();
+        // Before its id is free.
+        let left = match self.given_up {
+            true => self.processes.left(),
+            false => Vec::new(),
+        };
+        let left = (!left.is_empty()).then(|| {
+            let left = left.join(", ");
+            format!("could not be ended, and may go on: {left}")
+        });
         context.guardian.unregister(self.pid);
         let reaped = self.exited.and_then(|_| sys::reap(self.pid).ok());
+        orphans::forget(self.pid);
         if let Some(rest) = self.filter.as_mut().map(StderrFilter::rest) {
             self.stderr.capture.push(&rest);
         }
-        let mut warnings = self.warnings(reaped.is_some());
+        let mut warnings = self.warnings();
+        warnings.extend(left.clone());
+        warnings.extend(context.guardian.take_notice());
         let natural = self.natural_end(reaped, &mut warnings);
         FinishedCommand {
             ending: self.cut_short.unwrap_or(natural),
@@ -467,10 +482,11 @@ impl<'a> RunningChild<'a> {
             cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),
             peak_kib: reaped.map_or(0, |r| r.peak_kib),
             warnings,
+            left: left.filter(|_| self.cut_short.is_some()),
         }
     }
 
-    fn warnings(&self, is_reaped: bool) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
         if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
             warnings.push("a background process held the output open after the command ended; its process group was terminated".into());
@@ -478,10 +494,14 @@ impl<'a> RunningChild<'a> {
         if self.carried && self.cut_short.is_some() {
             warnings.push("the command may still be running on the host".into());
         }
-        if !is_reaped {
-            let pid = self.pid;
+        let suspects = match self.cut_short {
+            Some(_) => self.processes.suspects(),
+            None => Vec::new(),
+        };
+        if !suspects.is_empty() {
+            let suspects = suspects.join(", ");
             warnings.push(format!(
-                "process {pid} survived SIGKILL; no longer waiting for it"
+                "left the session of this command or of another one, and was not ended: {suspects}"
             ));
         }
         warnings

@@ -10,9 +10,12 @@
 //! cleared when a set-uid program is executed.
 #![forbid(unsafe_code)]
 
-use super::{process_group, sys};
+use super::interrupt::lock;
+use super::{orphans, process_group, process_table, sys};
+use crate::text::diagnostic::reason;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long it sleeps after it has read everything. If it woke up for each message,
@@ -20,9 +23,21 @@ use std::time::{Duration, Instant};
 /// 8000 tasks.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How many messages fit into a pipe that nobody reads, with room to spare.
+const FIRST_MESSAGES: usize = 4000;
+
 pub struct Guardian {
     pipe: PipeWriter,
-    pid: i32,
+    kill_after: Duration,
+    state: Mutex<GuardianState>,
+}
+
+struct GuardianState {
+    /// `None` if it was killed and no other could be started, and at the end.
+    pid: Option<i32>,
+    finished: bool,
+    /// What is to be told of it.
+    notice: Option<String>,
 }
 
 impl Guardian {
@@ -31,17 +46,67 @@ impl Guardian {
     /// # Errors
     /// That there can be no pipe or no process.
     pub fn start(kill_after: Duration) -> io::Result<Guardian> {
-        let (reader, writer) = io::pipe()?;
-        let mut writer = Some(writer);
-        let pid = sys::fork(|| {
-            // Otherwise the guardian itself would keep the pipe open.
-            drop(writer.take());
-            guard(reader, kill_after);
-        })?;
-        match writer {
-            Some(pipe) => Ok(Guardian { pipe, pid }),
-            None => Err(io::Error::other("the guardian did not start")),
+        let (reader, pipe) = io::pipe()?;
+        let pid = start_process(reader, kill_after)?;
+        sys::become_subreaper();
+        Ok(Guardian {
+            pipe,
+            kill_after,
+            state: Mutex::new(GuardianState {
+                pid: Some(pid),
+                finished: false,
+                notice: None,
+            }),
+        })
+    }
+
+    /// Starts another guardian if somebody has killed this one.
+    pub fn check(&self) {
+        // Nothing starts meanwhile, so that all that runs is registered anew.
+        let _held = orphans::hold_starts();
+        let mut state = lock(&self.state);
+        let is_there = |pid| !sys::has_ended(pid, false).unwrap_or(true);
+        if state.finished || state.pid.is_some_and(is_there) {
+            return;
         }
+        if let Some(pid) = state.pid.take() {
+            let _ = sys::reap(pid);
+            orphans::forget(pid);
+        }
+        match self.replace() {
+            Ok(pid) => {
+                state.pid = Some(pid);
+                state.notice = Some("the guardian process, which ends all commands if tasker is killed, was killed itself; another one was started".into());
+            }
+            Err(e) => {
+                let reason = reason(&e);
+                state.notice = Some(format!(
+                    "the guardian process was killed, and no other can be started: {reason}; commands would go on if tasker is killed"
+                ));
+            }
+        }
+    }
+
+    fn replace(&self) -> io::Result<i32> {
+        let groups = orphans::commands();
+        let (reader, writer) = io::pipe()?;
+        // As many as fit before there is a reader, so that it knows them from the start.
+        let (first, rest) = groups.split_at(groups.len().min(FIRST_MESSAGES));
+        for group in first {
+            sys::write_message(writer.as_fd(), *group)?;
+        }
+        sys::replace_descriptor(writer.as_fd(), self.pipe.as_fd())?;
+        drop(writer);
+        let pid = start_process(reader, self.kill_after)?;
+        for group in rest {
+            sys::write_message(self.pipe.as_fd(), *group)?;
+        }
+        Ok(pid)
+    }
+
+    /// What is to be told of the guardian, once.
+    pub fn take_notice(&self) -> Option<String> {
+        lock(&self.state).notice.take()
     }
 
     /// Where a new process writes its id.
@@ -58,10 +123,23 @@ impl Guardian {
 
     /// Ends the guardian. To be called when no group is registered any more.
     pub fn finish(&self) {
+        let mut state = lock(&self.state);
+        state.finished = true;
         // It has nothing left to do, and SIGKILL works even if it is stopped.
-        sys::signal_child(self.pid, sys::SIGKILL);
-        let _ = sys::reap(self.pid);
+        if let Some(pid) = state.pid.take() {
+            sys::signal_child(pid, sys::SIGKILL);
+            let _ = sys::reap(pid);
+            orphans::forget(pid);
+        }
     }
+}
+
+/// Starts the process that reads this pipe. Its own copies of the other end are closed
+/// with everything else.
+fn start_process(reader: PipeReader, kill_after: Duration) -> io::Result<i32> {
+    let pid = sys::fork(|| guard(reader, kill_after))?;
+    orphans::note(pid);
+    Ok(pid)
 }
 
 /// Runs in the guardian.
@@ -96,19 +174,22 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
 
 /// Sends SIGTERM, then SIGKILL to the groups that are left.
 fn end_groups(mut groups: Vec<i32>, kill_after: Duration) {
-    for group in &groups {
-        process_group::signal(*group, &[sys::SIGTERM, sys::SIGCONT]);
-    }
+    let signal = |groups: &[i32], signals: &[i32]| {
+        let all = process_table::living().unwrap_or_default();
+        for group in groups {
+            process_group::signal_groups(*group, &all, signals);
+        }
+    };
+    signal(&groups, &[sys::SIGTERM, sys::SIGCONT]);
     let deadline = Instant::now() + kill_after;
     while !groups.is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
-        match process_group::living() {
+        match process_table::living() {
             Some(all) => groups.retain(|g| all.iter().any(|p| p.belongs_to(*g))),
             None => groups.retain(|g| sys::group_exists(*g)),
         }
     }
     // Twice: a process that was just being started may have been missed.
-    for group in groups.iter().chain(&groups) {
-        process_group::signal(*group, &[sys::SIGKILL]);
-    }
+    signal(&groups, &[sys::SIGKILL]);
+    signal(&groups, &[sys::SIGKILL]);
 }

@@ -5,7 +5,7 @@ use super::capture::{Captured, Held};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, Job, Stdin};
 use super::stdin_pipe::{self, StdinPipe};
-use super::sys;
+use super::{orphans, sys};
 use crate::exit;
 use crate::text::diagnostic::reason;
 use std::ffi::OsStr;
@@ -158,7 +158,8 @@ impl<'a> Launch<'a> {
             stderr: stderr_end.as_fd(),
             register: Some(context.guardian.registry()),
         };
-        let mut spawned = sys::spawn(&program);
+        let start = |program: &sys::Program| orphans::start_own(|| sys::spawn(program), |s| s.0);
+        let mut spawned = start(&program);
         let refused = spawned.as_ref().err().and_then(io::Error::raw_os_error);
         if refused == Some(libc::ENOEXEC) && self.is_text() {
             // A script without `#!`: a shell would run it, so tasker does.
@@ -168,7 +169,7 @@ impl<'a> Launch<'a> {
                 .collect();
             program.path = c"/bin/sh";
             program.argv = &argv;
-            spawned = sys::spawn(&program);
+            spawned = start(&program);
         }
         let (pid, pidfd) = spawned?;
         Ok(SpawnedProcess {

@@ -23,13 +23,15 @@ use super::child::{self, Pause, RunningChild};
 use super::interrupt::{SignalLevel, lock, wait_on};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, FinishedCommand, Job, Runner, Time, Wake};
-use super::sys;
+use super::{orphans, sys};
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+/// How often the signal thread reaps orphans, and looks whether the guardian lives.
+const LOOK_AROUND: Duration = Duration::from_secs(2);
 /// A worker's stack in bytes; its buffers are on the heap.
 const STACK: usize = 128 << 10;
 
@@ -353,7 +355,11 @@ fn run_worker(shared: &PoolShared) {
 /// Runs in the signal thread, until the process ends.
 fn watch_signals(shared: &PoolShared, bell: &PipeWriter) {
     loop {
-        let signal = sys::next_signal();
+        let Some(signal) = sys::next_signal(LOOK_AROUND) else {
+            orphans::reap_ended();
+            shared.context.guardian.check();
+            continue;
+        };
         // Locked, so that `rearm` sees a signal either completely or not at all.
         let mut state = lock(&shared.state);
         let ends = signal != sys::SIGUSR1 && signal != sys::SIGWINCH;

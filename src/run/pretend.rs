@@ -126,6 +126,7 @@ impl Runner for PretendedRunner<'_> {
         } = self.running.remove(index);
         self.now = self.now.max(ends);
         let finished = FinishedCommand {
+            left: None,
             ending: answer.ending,
             stdout: Captured::in_memory(answer.stdout),
             stderr: Captured::in_memory(answer.stderr),

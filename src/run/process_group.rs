@@ -1,97 +1,191 @@
-//! Signals all processes of a command: its process group, and the other groups of
-//! its session.
+//! Signals all processes of a command: its process group, the other groups of its
+//! session, and what has left the session.
 //!
 //! A command leads its own session, and most of what it starts stays in its group.
 //! But `timeout`, or a shell with `set -m`, creates further groups in the session,
-//! which a signal to the first group does not reach. They are found in /proc; if
-//! that is not possible, only the first group is signalled.
+//! which a signal to the first group does not reach; and `setsid` leaves the session.
+//! They are found in /proc; if that is not possible, only the first group is signalled.
+//!
+//! What has left the session is known by its parents, or, once these have ended and it
+//! is tasker's child, by the variables that tasker gave its command.
 //!
 //! The first group's id stays in use while its leader is not reaped. The ids of the
 //! others are read just before they are signalled: to hit another process, an id
 //! would have to be freed and reused within that moment.
 #![forbid(unsafe_code)]
 
-use super::interrupt::lock;
-use super::sys;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use super::process_table::{LiveProcess, SCAN_MAX_AGE, living, living_since, of_pid};
+use super::{orphans, sys};
+use crate::text::diagnostic::{printable, reason};
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::CString;
+use std::io;
+use std::time::Instant;
 
-/// A process that is not a zombie.
-pub struct LiveProcess {
-    group: i32,
-    session: i32,
+/// How many characters of a command line are shown.
+const SHOWN: usize = 200;
+
+/// The processes of one command.
+pub struct CommandProcesses {
+    leader: i32,
+    /// The variables that tell its processes apart from all others.
+    tag: Vec<CString>,
+    /// What has left its session, as far as that was seen.
+    escaped: BTreeSet<(i32, u64)>,
+    /// Orphans that can be of this command or of another one that runs.
+    suspects: BTreeSet<(i32, u64)>,
 }
 
-impl LiveProcess {
-    /// Whether it belongs to the command with this process id.
-    pub fn belongs_to(&self, leader: i32) -> bool {
-        self.session == leader || self.group == leader
+/// Of which command an orphan is.
+#[derive(PartialEq)]
+enum OrphanOf {
+    This,
+    Another,
+    Unknown,
+}
+
+impl CommandProcesses {
+    /// `settings` are the variables that its leader got.
+    pub fn new(leader: i32, settings: &[CString]) -> CommandProcesses {
+        let is_tag = |v: &&CString| v.as_bytes().starts_with(b"TASKER_");
+        let tag: Vec<CString> = settings.iter().filter(is_tag).cloned().collect();
+        let names_run = |v: &CString| v.as_bytes().starts_with(b"TASKER_RUN_ID=");
+        CommandProcesses {
+            leader,
+            tag: match tag.iter().any(names_run) {
+                true => tag,
+                false => Vec::new(),
+            },
+            escaped: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+        }
     }
-}
 
-/// How long one scan of /proc is reused.
-const SCAN_MAX_AGE: Duration = Duration::from_millis(50);
+    /// Sends the signals to every process of the command.
+    pub fn signal(&mut self, signals: &[i32]) {
+        let recently = Instant::now()
+            .checked_sub(SCAN_MAX_AGE)
+            .unwrap_or_else(Instant::now);
+        let all = living_since(recently).unwrap_or_default();
+        self.note_escaped(&all);
+        signal_groups(self.leader, &all, signals);
+        for process in all.iter().filter(|p| self.has_escaped(p)) {
+            for signal in signals {
+                let _ = sys::signal_process(process.pid, *signal);
+            }
+        }
+    }
 
-/// The last scan of /proc, and when it began.
-static LAST_SCAN: Mutex<Option<(Instant, Arc<Vec<LiveProcess>>)>> = Mutex::new(None);
+    /// Whether any process of the command was alive after `since`, the time at which its
+    /// leader had ended: after that, none can appear. True if it is not known.
+    pub fn is_alive(&self, since: Instant) -> bool {
+        let is_one = |p: &LiveProcess| p.belongs_to(self.leader) || self.has_escaped(p);
+        living_since(since).is_none_or(|all| all.iter().any(is_one))
+    }
 
-/// The processes that were alive at some time after `since`. Hundreds of commands
-/// that are terminated at once share one scan, instead of each reading all of /proc.
-fn living_since(since: Instant) -> Option<Arc<Vec<LiveProcess>>> {
-    let mut last = lock(&LAST_SCAN);
-    match &*last {
-        Some((at, all)) if *at >= since && at.elapsed() < SCAN_MAX_AGE => Some(all.clone()),
-        _ => {
-            let began = Instant::now();
-            let all = Arc::new(living()?);
-            *last = Some((began, all.clone()));
-            Some(all)
+    /// Those that are left after SIGKILL, each as `process 12 (sleep 60): REASON`.
+    pub fn left(&self) -> Vec<String> {
+        let all = living().unwrap_or_default();
+        let is_one = |p: &&LiveProcess| p.belongs_to(self.leader) || self.has_escaped(p);
+        all.iter().filter(is_one).map(describe).collect()
+    }
+
+    /// Those that left a session, and of which it is not known whether they are of this
+    /// command: they were not ended.
+    pub fn suspects(&self) -> Vec<String> {
+        if self.suspects.is_empty() {
+            return Vec::new();
+        }
+        let all = living().unwrap_or_default();
+        let is_one = |p: &&LiveProcess| self.suspects.contains(&(p.pid, p.began));
+        all.iter().filter(is_one).map(shown_process).collect()
+    }
+
+    fn has_escaped(&self, process: &LiveProcess) -> bool {
+        self.escaped.contains(&(process.pid, process.began))
+    }
+
+    /// Finds what has left the session: the children of its processes, theirs, and the
+    /// orphans that began after it and have its variables. One without any is of the only
+    /// command that runs.
+    fn note_escaped(&mut self, all: &[LiveProcess]) {
+        let own = std::process::id() as i32;
+        let began = of_pid(self.leader).map_or(u64::MAX, |(leader, _)| leader.began);
+        let is_orphan = |p: &&LiveProcess| {
+            p.parent == own && p.began >= began && p.pid != self.leader && !orphans::is_own(p.pid)
+        };
+        let is_only = orphans::commands().len() == 1;
+        let known = |p: &&LiveProcess| p.belongs_to(self.leader) || self.has_escaped(p);
+        let mut members: HashSet<i32> = all.iter().filter(known).map(|p| p.pid).collect();
+        members.insert(self.leader);
+        for orphan in all.iter().filter(is_orphan) {
+            match self.origin(orphan.pid) {
+                OrphanOf::This => drop(members.insert(orphan.pid)),
+                OrphanOf::Unknown if is_only => drop(members.insert(orphan.pid)),
+                OrphanOf::Unknown => drop(self.suspects.insert((orphan.pid, orphan.began))),
+                OrphanOf::Another => {}
+            }
+        }
+        loop {
+            let before = members.len();
+            for process in all {
+                if members.contains(&process.parent) {
+                    members.insert(process.pid);
+                }
+            }
+            if members.len() == before {
+                break;
+            }
+        }
+        let found = all
+            .iter()
+            .filter(|p| members.contains(&p.pid) && !p.belongs_to(self.leader));
+        self.escaped.extend(found.map(|p| (p.pid, p.began)));
+    }
+
+    fn origin(&self, orphan: i32) -> OrphanOf {
+        let environment = std::fs::read(format!("/proc/{orphan}/environ")).unwrap_or_default();
+        let variables: HashSet<&[u8]> = environment.split(|b| *b == 0).collect();
+        let has_tag = variables.iter().any(|v| v.starts_with(b"TASKER_RUN_ID="));
+        match has_tag {
+            true if self.tag.is_empty() => OrphanOf::Another,
+            true if self.tag.iter().all(|v| variables.contains(v.as_bytes())) => OrphanOf::This,
+            true => OrphanOf::Another,
+            false => OrphanOf::Unknown,
         }
     }
 }
 
-/// All processes that are not zombies; `None` if /proc cannot be read.
-pub fn living() -> Option<Vec<LiveProcess>> {
-    let entries = std::fs::read_dir("/proc").ok()?;
-    let pids = entries.flatten().filter(|entry| {
-        let name = entry.file_name();
-        name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
-    });
-    let mut known = false;
-    let mut found = Vec::new();
-    for entry in pids {
-        known = true;
-        let stat = std::fs::read(entry.path().join("stat"));
-        found.extend(
-            stat.ok()
-                .and_then(|s| parse_stat(&String::from_utf8_lossy(&s))),
-        );
-    }
-    known.then_some(found)
+/// `process 12 (sleep 60)`
+fn shown_process(process: &LiveProcess) -> String {
+    let pid = process.pid;
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<u8> = words
+        .iter()
+        .map(|b| if *b == 0 { b' ' } else { *b })
+        .collect();
+    let text = printable(String::from_utf8_lossy(&words).trim_end());
+    let shown = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text,
+    };
+    format!("process {pid} (`{shown}`)")
 }
 
-/// Parses `pid (name) state parent group session ...`; the name can contain anything.
-fn parse_stat(stat: &str) -> Option<LiveProcess> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?;
-    let mut number = |skip| fields.nth(skip)?.parse().ok();
-    let (group, session) = (number(1)?, number(0)?);
-    (!matches!(state, "Z" | "X")).then_some(LiveProcess { group, session })
+/// The same with the reason why it is still there.
+fn describe(process: &LiveProcess) -> String {
+    let why = match sys::signal_process(process.pid, 0) {
+        Ok(()) => "it goes on after SIGKILL".to_string(),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            format!("it may not be signalled: {}", reason(&e))
+        }
+        Err(e) => reason(&e),
+    };
+    format!("{}: {why}", shown_process(process))
 }
 
-/// Whether any process of the command was alive after `since`, the time at which its
-/// leader had ended: after that, none can appear. True if it is not known.
-pub fn is_alive(leader: i32, since: Instant) -> bool {
-    living_since(since).is_none_or(|all| all.iter().any(|p| p.belongs_to(leader)))
-}
-
-/// Sends the signals to every process of the command.
-pub fn signal(leader: i32, signals: &[i32]) {
-    let recently = Instant::now()
-        .checked_sub(SCAN_MAX_AGE)
-        .unwrap_or_else(Instant::now);
-    let all = living_since(recently).unwrap_or_default();
+/// Signals the groups of the command's session.
+pub fn signal_groups(leader: i32, all: &[LiveProcess], signals: &[i32]) {
     let mut groups: Vec<i32> = all
         .iter()
         .filter(|p| p.belongs_to(leader) && p.group > 1)
@@ -104,19 +198,5 @@ pub fn signal(leader: i32, signals: &[i32]) {
         for signal in signals {
             sys::signal_group(group, *signal);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_forge_the_fields() {
-        let belongs = |stat: &str, leader| parse_stat(stat).is_some_and(|p| p.belongs_to(leader));
-        assert!(belongs("7 (a) b) S 1 7 9 0", 7) && belongs("7 (a) b) S 1 7 9 0", 9));
-        assert!(
-            !belongs("7 (x) S 1 7 9 0", 1) && !belongs("7 (x) Z 1 7 9 0", 7) && !belongs("7 (x", 7)
-        );
     }
 }

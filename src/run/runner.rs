@@ -79,6 +79,8 @@ pub struct FinishedCommand {
     pub peak_kib: u64,
     /// What went wrong apart from the command itself.
     pub warnings: Vec<String>,
+    /// It was cut short, and this of it could not be ended.
+    pub left: Option<String>,
 }
 
 /// Why a wait ended.

@@ -311,15 +311,17 @@ fn is_ignored(signal: libc::c_int) -> bool {
     }
 }
 
-/// Waits for the next handled signal.
-pub fn next_signal() -> i32 {
+/// Waits for the next handled signal, at most for `patience`.
+pub fn next_signal(patience: Duration) -> Option<i32> {
     let set = handled_set();
-    loop {
-        let mut signal = 0;
-        // SAFETY: both pointers are valid for the call.
-        if unsafe { libc::sigwait(&set, &mut signal) } == 0 {
-            return signal;
-        }
+    let time = libc::timespec {
+        tv_sec: patience.as_secs() as libc::time_t,
+        tv_nsec: patience.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the set and the time are valid for the call, and nothing else is filled.
+    match unsafe { libc::sigtimedwait(&set, ptr::null_mut(), &time) } {
+        -1 => None,
+        signal => Some(signal),
     }
 }
 
@@ -626,6 +628,32 @@ pub fn signal_child(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// Sends a signal to a process that need not be a child. With signal 0 it only checks.
+///
+/// # Errors
+/// There is no such process, or it may not be signalled.
+pub fn signal_process(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved. That the id is still that of the process is the
+    // caller's concern.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// From now on, what the children of this process leave behind becomes its children.
+pub fn become_subreaper() {
+    // SAFETY: no memory is involved. A kernel that lacks it leaves orphans to init.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}
+
+/// Makes the descriptor `target` refer to what `source` refers to, at once.
+///
+/// # Errors
+/// That of `dup3`.
+pub fn replace_descriptor(source: BorrowedFd, target: BorrowedFd) -> io::Result<()> {
+    let (source, target) = (source.as_raw_fd(), target.as_raw_fd());
+    // SAFETY: the owner of `target` keeps it, and only what it refers to changes.
+    check(unsafe { libc::dup3(source, target, libc::O_CLOEXEC) }).map(drop)
+}
+
 /// Whether this process, with its effective user id, can execute the file.
 pub fn can_execute(path: &CStr) -> bool {
     // SAFETY: the path is a valid C string.
@@ -646,11 +674,12 @@ pub fn group_exists(group: i32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-/// Starts a copy of this process that runs `body` and then exits with 0. To be called
-/// only while the process has one thread: the copy has no other.
+/// Starts a copy of this process that runs `body` and then exits with 0. The copy has
+/// only the calling thread: `body` must take no lock that another one can hold. (The
+/// allocator's are put right by the C library.)
 pub fn fork(body: impl FnOnce()) -> io::Result<i32> {
-    // SAFETY: there is only one thread (the caller's promise), so no lock is held by a
-    // thread that the copy does not have. The copy never returns.
+    // SAFETY: no lock is waited for that a thread holds which the copy does not have
+    // (the caller's promise). The copy never returns.
     let pid = check(unsafe { libc::fork() })?;
     if pid == 0 {
         body();

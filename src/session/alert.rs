@@ -4,7 +4,7 @@
 
 use crate::plan::programs::{find_program, is_executable};
 use crate::report::clock;
-use crate::run::sys;
+use crate::run::{orphans, sys};
 use crate::task::ownership::{self, Doubt};
 use crate::text::diagnostic::{DiagnosticList, printable, reason};
 use crate::text::duration;
@@ -84,9 +84,7 @@ impl Alert {
             let doubt = doubt.sentence();
             return Err(format!("the alert program `{name}` was not run: {doubt}"));
         }
-        let mut child = self
-            .command()
-            .spawn()
+        let mut child = orphans::start_own(|| self.command().spawn(), |child| child.id() as i32)
             .map_err(|e| format!("the alert program `{name}` cannot be run: {}", reason(&e)))?;
         let deadline = Instant::now() + limit;
         loop {

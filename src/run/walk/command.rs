@@ -130,6 +130,11 @@ impl Engine<'_> {
         if result.cause.is_empty() {
             result.cause = result.lost().unwrap_or_default().to_string();
         }
+        if let Some(left) = finished.left {
+            // It may still be doing what it was to do (SPEC §4.3).
+            result.outcome = Outcome::Unknown;
+            result.cause = left;
+        }
         if result.outcome == Outcome::Timeout && result.lost().is_some() {
             // That it took too long says less than that there is no result.
             result.outcome = Outcome::Failed;
