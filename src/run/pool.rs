@@ -14,7 +14,7 @@
 //! Locks: those of `PoolState` and of the connection limit are never held together.
 //! Under either, the level of `Interrupt` can be read or raised, which takes only its
 //! own lock. The locks of the spool and of the last scan of `/proc` are always held
-//! alone. Only the engine uses the beat; SIGUSR1 and SIGWINCH only set a flag in
+//! alone. Those of `orphans` and of the guardian are taken in this order, under no other. Only the engine uses the beat; SIGUSR1 and SIGWINCH only set a flag in
 //! `PoolState`. So there can be no deadlock, and no thread that holds a lock waits
 //! for anything but that lock's condition variable.
 #![forbid(unsafe_code)]
