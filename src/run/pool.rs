@@ -24,6 +24,7 @@ use super::interrupt::{SignalLevel, lock, wait_on};
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, FinishedCommand, Job, Runner, Time, Wake};
 use super::{orphans, sys};
+use crate::exit;
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
@@ -32,6 +33,9 @@ use std::time::{Duration, Instant};
 
 /// How often the signal thread reaps orphans, and looks whether the guardian lives.
 const LOOK_AROUND: Duration = Duration::from_secs(2);
+/// How long tasker has to write its records after the last signal, whatever they wait
+/// for: a full pipe, a lock, a file system that hangs.
+const TO_RECORD: Duration = Duration::from_secs(1);
 /// A worker's stack in bytes; its buffers are on the heap.
 const STACK: usize = 128 << 10;
 
@@ -354,8 +358,19 @@ fn run_worker(shared: &PoolShared) {
 
 /// Runs in the signal thread, until the process ends.
 fn watch_signals(shared: &PoolShared, bell: &PipeWriter) {
+    // The signal that ends tasker at once.
+    let mut killed = None;
     loop {
-        let Some(signal) = sys::next_signal(LOOK_AROUND) else {
+        let patience = match killed {
+            Some(_) => TO_RECORD,
+            None => LOOK_AROUND,
+        };
+        let signal = sys::next_signal(patience);
+        // The time is over, or somebody cannot wait for it.
+        if let Some(by) = killed {
+            give_up(by);
+        }
+        let Some(signal) = signal else {
             orphans::reap_ended();
             shared.context.guardian.check();
             continue;
@@ -366,6 +381,9 @@ fn watch_signals(shared: &PoolShared, bell: &PipeWriter) {
         if ends {
             let level = shared.context.interrupt.raise(signal);
             state.signals.push_back((signal, level));
+            if level == SignalLevel::Kill {
+                killed = Some(signal);
+            }
         }
         state.asked |= signal == sys::SIGUSR1;
         state.resized |= signal == sys::SIGWINCH;
@@ -379,4 +397,12 @@ fn watch_signals(shared: &PoolShared, bell: &PipeWriter) {
             shared.context.connection_limit.wake();
         }
     }
+}
+
+/// Ends tasker where it stands. The journal has what was done, and the guardian ends what
+/// is left.
+fn give_up(signal: i32) -> ! {
+    let text = "tasker: ended by a signal before its records were complete; --status says how far it came\n";
+    sys::write_if_ready(2, text);
+    sys::exit_now(exit::SIGNAL + signal)
 }
