@@ -1011,6 +1011,7 @@ impl ScriptChecker<'_, '_> {
     fn env(&mut self, rest: &[ShellWord]) {
         for (n, word) in rest.iter().enumerate() {
             let text = word.beginning();
+            self.no_split_words("env", std::slice::from_ref(word));
             if text.starts_with("-S") || text.starts_with("--split-string") {
                 self.codes(&rest[n..], "the words of `env -S`");
             } else if text.starts_with('-') {
