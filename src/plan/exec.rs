@@ -2,11 +2,14 @@
 //! types; `tasker.conf` adds types and overrides them (`conf`).
 #![forbid(unsafe_code)]
 
+use crate::text::bash::checker::ScriptShell;
+use crate::text::bash::places::is_shell;
 use crate::text::nearest::{did_you_mean, suggestion};
 use crate::text::source::Span;
 use crate::text::template::Template;
 use crate::text::words;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +90,32 @@ impl ExecType {
         }
     }
 
+    /// The shell that runs its scripts, as far as that is known here.
+    pub fn script_shell(&self) -> ScriptShell {
+        match &self.way {
+            ExecMethod::Words | ExecMethod::Script => match local_shell() {
+                BASH => ScriptShell::Bash,
+                _ => local_sh(),
+            },
+            ExecMethod::Ssh { .. } => ScriptShell::Any,
+            ExecMethod::Argv(args) => {
+                let mut words = args.iter().filter_map(|arg| match arg {
+                    Arg::Word(parts) => parts.first()?.as_deref(),
+                    _ => None,
+                });
+                let shell = words.rfind(|word| is_shell(word));
+                shell.map_or(ScriptShell::Any, |name| {
+                    ScriptShell::of_program(name, ScriptShell::Any)
+                })
+            }
+        }
+    }
+
+    /// Whether its scripts that only bash may run are run by bash, or not at all.
+    pub fn finds_bash(&self) -> bool {
+        matches!(self.way, ExecMethod::Ssh { .. })
+    }
+
     /// The program that it needs; `None` for types that run the words themselves.
     pub fn program(&self) -> Option<&str> {
         match &self.way {
@@ -97,6 +126,26 @@ impl ExecType {
                 _ => None,
             },
         }
+    }
+}
+
+const BASH: &str = "/bin/bash";
+
+/// The shell for scripts on this machine.
+pub fn local_shell() -> &'static str {
+    match Path::new(BASH).exists() {
+        true => BASH,
+        false => "/bin/sh",
+    }
+}
+
+/// What `sh` is on this machine.
+pub fn local_sh() -> ScriptShell {
+    let program = std::fs::canonicalize("/bin/sh").unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    match name.as_ref() {
+        "sh" => ScriptShell::Any,
+        name => ScriptShell::of_program(name, ScriptShell::Any),
     }
 }
 

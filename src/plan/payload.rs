@@ -1,10 +1,10 @@
 //! A task's command as words or as a script (SPEC §4.1), whichever its exec type takes.
 #![forbid(unsafe_code)]
 
-use super::exec::{ExecMethod, ExecType};
+use super::exec::{ExecMethod, ExecType, local_sh};
 use crate::task::Command;
 use crate::task::global_value::environment;
-use crate::text::bash::checker::ScriptSetting;
+use crate::text::bash::checker::{ScriptFinding, ScriptSetting, ScriptShell};
 use crate::text::bash::program::{self, ProgramRisk};
 use crate::text::bash::reader::is_number;
 use crate::text::diagnostic::DiagnosticList;
@@ -126,19 +126,19 @@ impl CommandReader<'_> {
     pub fn payload(&mut self, command: &Command, exec: &ExecType) -> Option<Payload> {
         self.shell = ShellAccess::of_type(exec);
         if exec.takes_script() {
-            self.script(command)
+            self.script(command, Some(exec))
         } else {
             let payload = self.words(command)?;
             if let Payload::Words { words, .. } = &payload {
-                self.warn_of_code(words, command);
+                self.warn_of_code(words, command, exec);
             }
             Some(payload)
         }
     }
 
     /// Warns of a result that the command could run.
-    fn warn_of_code(&mut self, words: &[Template], command: &Command) {
-        let (at, message, help) = match program::check(words, &self.setting(command)) {
+    fn warn_of_code(&mut self, words: &[Template], command: &Command, exec: &ExecType) {
+        let (at, message, help) = match program::check(words, &self.setting(command, Some(exec))) {
             None => return,
             Some(ProgramRisk::IsName(at)) => (
                 at,
@@ -154,7 +154,8 @@ impl CommandReader<'_> {
         self.diagnostics.warning(at, message).help(help);
     }
 
-    pub fn script(&mut self, command: &Command) -> Option<Payload> {
+    /// The script for this type; without one, for bash.
+    pub fn script(&mut self, command: &Command, exec: Option<&ExecType>) -> Option<Payload> {
         let mut line = command.command.clone();
         if let Some(arguments) = &command.arguments {
             let at = arguments.pieces.first().map_or(Span::whole(0), Piece::at);
@@ -166,7 +167,11 @@ impl CommandReader<'_> {
             self.diagnostics.error(at, "this script is empty");
             return None;
         }
-        match script::scan(&line, &self.setting(command)) {
+        match script::scan(&line, &self.setting(command, exec)) {
+            Ok(script) if script.bash_only.is_some() && !exec.is_some_and(ExecType::finds_bash) => {
+                self.refuse_without_bash(script.bash_only);
+                None
+            }
             Ok(script) => {
                 for warning in &script.warnings {
                     let message = warning.message.clone();
@@ -188,8 +193,21 @@ impl CommandReader<'_> {
         }
     }
 
+    /// Refuses a script that another shell than bash would read otherwise.
+    fn refuse_without_bash(&mut self, finding: Option<ScriptFinding>) {
+        if let Some(found) = finding {
+            let message = format!(
+                "another shell than bash reads this script otherwise: {}",
+                found.message
+            );
+            self.diagnostics.error(found.at, message).help(
+                "use bash, or what every shell reads alike: `[ ... ]`, `$((...))`, `export x=\"$n\"`",
+            );
+        }
+    }
+
     /// Where else results get into the script than by its text.
-    fn setting(&self, command: &Command) -> ScriptSetting {
+    fn setting(&self, command: &Command, exec: Option<&ExecType>) -> ScriptSetting {
         let holds = |value: &Template| value.pieces.iter().any(can_be_code);
         let is_sharp = |value: &Template| {
             let sharp = |piece: &Piece| matches!(piece, Piece::Text { text, .. } if text.contains(['$', '`', '\\']));
@@ -204,7 +222,11 @@ impl CommandReader<'_> {
                 })
                 .collect(),
             stdin: command.stdin.as_ref().is_some_and(holds),
-            remote: self.shell != ShellAccess::OnThisMachine,
+            shell: exec.map_or(ScriptShell::Bash, ExecType::script_shell),
+            sh: match exec.map(|exec| &exec.way) {
+                None | Some(ExecMethod::Words | ExecMethod::Script) => local_sh(),
+                _ => ScriptShell::Any,
+            },
         }
     }
 

@@ -218,7 +218,7 @@ fn check_late(command: &Command, defaults: &Defaults, diagnostics: &mut Diagnost
     let strict = defaults.strict_env;
     let mut scratch = DiagnosticList::default();
     let mut trial = CommandReader::new(&mut scratch, strict);
-    if trial.words(command).is_none() && trial.script(command).is_none() {
+    if trial.words(command).is_none() && trial.script(command, None).is_none() {
         CommandReader::new(diagnostics, strict).words(command);
     }
 }

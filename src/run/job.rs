@@ -6,7 +6,7 @@ use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
 use super::required;
 use super::runner::{Job, Stdin};
-use crate::plan::exec::{Arg, ExecMethod, ExecType};
+use crate::plan::exec::{Arg, ExecMethod, ExecType, local_shell};
 use crate::plan::payload::{self, Payload};
 use crate::plan::recipe::{self, Defaults, Recipe};
 use crate::task::mask::Mask;
@@ -16,7 +16,6 @@ use crate::text::script::{Script, variable};
 use crate::text::template::{Field, Lookup, Piece, Reference, Template};
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -479,7 +478,12 @@ impl Filler<'_> {
                 shown.extend(["ssh".into(), quote::shell_word(host), shown_text]);
                 FilledCommand {
                     words: ssh_words(host),
-                    remote: Some(RemoteCommand::from_script(&text, &values, variables)),
+                    remote: Some(RemoteCommand::from_script(
+                        &text,
+                        &values,
+                        variables,
+                        script.bash_only.is_some(),
+                    )),
                     shown,
                     script_values,
                     ..FilledCommand::default()
@@ -502,10 +506,7 @@ impl Filler<'_> {
                 }
             }
             ExecMethod::Words | ExecMethod::Script => {
-                let shell = match Path::new("/bin/bash").exists() {
-                    true => "/bin/bash",
-                    false => "/bin/sh",
-                };
+                let shell = local_shell();
                 shown.extend([shell.to_string(), "-c".into(), shown_text]);
                 FilledCommand {
                     words: vec![shell.into(), b"-c".to_vec(), text],

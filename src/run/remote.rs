@@ -50,19 +50,26 @@ impl RemoteCommand {
     }
 
     /// A script with the values it uses. It is run by bash, or by sh if the host has no
-    /// bash.
+    /// bash and it is not for bash only.
     pub fn from_script(
         text: &[u8],
         values: &[(String, Vec<u8>)],
         variables: &[(String, Vec<u8>)],
+        bash_only: bool,
     ) -> RemoteCommand {
+        const NO_BASH: &[u8] = b"echo 'there is no bash on this host, and another shell would read the script otherwise; a result could run in it' >&2; exit 127";
         let mut setup = exports(variables);
         setup.extend(exports(values));
-        setup.extend_from_slice(b"set -- sh -c ");
+        setup.extend_from_slice(b"set -- bash -c ");
         setup.extend(quoted(text));
-        setup.extend_from_slice(
-            b"; if command -v bash >/dev/null 2>&1; then shift; set -- bash \"$@\"; fi",
-        );
+        setup.extend_from_slice(b"; command -v bash >/dev/null 2>&1 || ");
+        match bash_only {
+            true => {
+                setup.extend_from_slice(b"set -- sh -c ");
+                setup.extend(quoted(NO_BASH));
+            }
+            false => setup.extend_from_slice(b"{ shift; set -- sh \"$@\"; }"),
+        }
         RemoteCommand {
             nonce: nonce(),
             setup,

@@ -10,8 +10,8 @@
 //! would then execute the data; with a variable it is split at worst.
 #![forbid(unsafe_code)]
 
-use super::bash::checker::{ScriptChecker, ScriptFinding, ScriptSetting};
-use super::bash::reader::{Quoting, ScriptReader, Unreadable};
+use super::bash::checker::{ScriptChecker, ScriptFinding, ScriptSetting, ScriptShell};
+use super::bash::reader::{Quoting, ScriptReader, Unreadable, is_number};
 use super::bash::tree::{PartKind, ShellPart, ShellWord};
 use super::diagnostic::SyntaxError;
 use super::source::Span;
@@ -32,6 +32,8 @@ pub struct Script {
     pub evaluates: bool,
     /// Whether it can look for files by a pattern in them before that.
     pub expands: bool,
+    /// Why only bash may run it.
+    pub bash_only: Option<ScriptFinding>,
 }
 
 /// A word of a script, to see what is left of it when a result is empty.
@@ -81,6 +83,9 @@ pub fn scan(value: &Template, setting: &ScriptSetting) -> Result<Script, SyntaxE
             script.evaluates = checker.evaluates;
             script.expands = checker.expands;
             script.warnings = checker.findings;
+            if setting.shell != ScriptShell::Bash {
+                script.bash_only = other_reading(&symbols, setting, &script, &reader.quoting);
+            }
         }
         Ok(_) => {}
         Err(error) if error.open || error.value.is_some() => return Err(unreadable(error)),
@@ -99,6 +104,45 @@ pub fn scan(value: &Template, setting: &ScriptSetting) -> Result<Script, SyntaxE
         script.add(symbol, how)?;
     }
     Ok(script)
+}
+
+/// What other shells than bash would make of results in the script: the first thing that
+/// bash does not. Some of bash's syntax is other syntax to them; `(( $n > 5 ))` runs `$n`.
+fn other_reading(
+    symbols: &[Symbol],
+    setting: &ScriptSetting,
+    script: &Script,
+    quoting: &[(usize, Quoting)],
+) -> Option<ScriptFinding> {
+    let mut reader = ScriptReader::new(symbols);
+    reader.portable = true;
+    let unlike = |at, message| ScriptFinding {
+        at,
+        message,
+        help: "",
+        refused: true,
+    };
+    let commands = match reader.script() {
+        Ok(commands) => commands,
+        Err(error) => return Some(unlike(error.at, error.message)),
+    };
+    let is_text =
+        |symbol: usize| !matches!(symbols.get(symbol), Some(Symbol::Atom(p)) if is_number(p));
+    let other = quoting
+        .iter()
+        .find(|pair| is_text(pair.0) && !reader.quoting.contains(pair));
+    if let Some(Symbol::Atom(piece)) = other.and_then(|(symbol, _)| symbols.get(*symbol)) {
+        return Some(unlike(
+            piece.at(),
+            "a result is quoted otherwise there".into(),
+        ));
+    }
+    let has_data = symbols.iter().any(is_data);
+    let mut checker = ScriptChecker::new(symbols, &reader.documents, setting, has_data);
+    checker.portable = true;
+    checker.check(&commands);
+    let mut found = checker.findings.into_iter();
+    found.find(|finding| !script.warnings.contains(finding))
 }
 
 fn unreadable(error: Unreadable) -> SyntaxError {
@@ -415,7 +459,8 @@ mod tests {
     #[test]
     fn a_shell_on_another_host_can_evaluate_in_brackets() {
         let remote = ScriptSetting {
-            remote: true,
+            shell: ScriptShell::Any,
+            sh: ScriptShell::Any,
             ..ScriptSetting::default()
         };
         let mut resolve =
@@ -436,6 +481,131 @@ mod tests {
             text.contains("$((${TASKER_VALUE_2} + 1)) ${s:0:${TASKER_VALUE_3}}"),
             "{text}"
         );
+    }
+
+    /// Whether only bash may run the line.
+    fn is_for_bash(line: &str, shell: ScriptShell) -> bool {
+        let setting = ScriptSetting {
+            shell,
+            sh: shell,
+            ..ScriptSetting::default()
+        };
+        let mut resolve =
+            |WrittenReference { at, .. }: WrittenReference| vec![Piece::data(b"data", at)];
+        let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
+        match scan(&value, &setting) {
+            Ok(script) => script.bash_only.is_some(),
+            Err(error) => panic!("{line}: {}", error.message),
+        }
+    }
+
+    #[test]
+    fn what_other_shells_read_otherwise_is_for_bash_only() {
+        for line in [
+            "n=@D@; (( $n > 0 ))",
+            "n=@D@; if (($n)); then x; fi",
+            "f() { (( $1 > 0 )); }; f @D@",
+            "n=@D@; while (( 1 && $n )); do x; done",
+            "n=@D@; x=$( (( $n )) )",
+            "n=@D@; [[ -z $n || $n ]]",
+            "n=@D@; [[ -n $n && \"$n\" == x ]]",
+            "n=@D@; [[ x > $n ]]",
+            "n=@D@; [[ $n =~ a|b ]]",
+            "n=@D@; export x=$n",
+            "f() { local x=$1; }; f @D@",
+            "readonly x=$(echo @D@)",
+            "echo $'it\\'s' @D@ 'x'",
+            "n=@D@; eval $'n\\n'",
+            "n=@D@; echo \"${x:-'}'; $n }\"",
+            "n=@D@; trap '(( $n ))' EXIT",
+            "echo x &> out @D@",
+            "n=@D@; true &>> out $n",
+            "n=@D@; x=$[ $n + 1 ]",
+            "n=@D@; a[ 1 || $n ]=1",
+        ] {
+            for shell in [ScriptShell::Posix, ScriptShell::Any] {
+                assert!(is_for_bash(line, shell), "{line}");
+            }
+            assert!(!is_for_bash(line, ScriptShell::Bash), "{line}");
+        }
+        for line in [
+            "echo @D@; i=1; ((i < 3)); (( $i > 1 ))",
+            "n=@D@; [[ $n == x* ]]; [[ -n $n ]] && echo \"$n\"",
+            "n=@D@; export x=\"$n\" y; export x=$((1 + 2))",
+            "f() { local x; x=$1; }; f @D@",
+            "n=@D@; IFS=$'\\n'; echo $n $\"x\"",
+            "a=(@D@ b); f() { echo \"${a[0]}\"; }; cat <<< @D@",
+            "function f { echo \"$1\"; }; f @D@ &> out",
+        ] {
+            assert!(!is_for_bash(line, ScriptShell::Posix), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_shell_of_a_script_in_a_script_counts() {
+        let refused = |line: &str, sh| {
+            let setting = ScriptSetting {
+                sh,
+                ..ScriptSetting::default()
+            };
+            let mut resolve =
+                |WrittenReference { at, .. }: WrittenReference| vec![Piece::data(b"data", at)];
+            let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
+            scan(&value, &setting).map_or(true, |script| script.evaluates)
+        };
+        for line in [
+            "sh -c '(( $1 > 0 ))' _ @D@",
+            "sudo -n sh -c 'f() { local x=$1; }; f \"$1\"' _ @D@",
+            "/bin/dash -c '[[ -n $1 && $1 ]]' _ @D@",
+            "mksh -c '[ \"$1\" -gt 5 ]' _ @D@",
+            "ksh -c 'shift \"$1\"' _ @D@",
+        ] {
+            assert!(refused(line, ScriptShell::Posix), "{line}");
+        }
+        for line in [
+            "busybox sh -c '(( $1 > 0 ))' _ @D@",
+            "export n=@D@; su bob -c '(( $n > 0 ))'",
+            "docker exec web sh -c '(( $1 > 0 ))' _ @D@",
+            "chroot / sh -c '[ \"$1\" -gt 5 ]' _ @D@",
+        ] {
+            assert!(refused(line, ScriptShell::Bash), "{line}");
+        }
+        let line = "sh -c '[ \"$1\" -gt 5 ]' _ @D@";
+        assert!(refused(line, ScriptShell::Any));
+        assert!(!refused(line, ScriptShell::Posix));
+        assert!(!refused(
+            "bash -c 'f() { local x=$1; }; f \"$1\"' _ @D@",
+            ScriptShell::Any
+        ));
+    }
+
+    #[test]
+    fn what_ksh_evaluates_is_checked_for_any_shell() {
+        for line in [
+            "n=@D@; [ \"$n\" -gt 5 ]",
+            "n=@D@; o=-gt; [ \"$n\" $o 5 ]",
+            "n=@D@; shift \"$n\"",
+            "n=@D@; ulimit -n \"$n\"",
+            "n=@D@; integer x; x=\"$n\"",
+            "n=@D@; COLUMNS=$n",
+            "n=@D@; set -A x -- \"$n\"; echo $((x))",
+        ] {
+            let mut resolve =
+                |WrittenReference { at, .. }: WrittenReference| vec![Piece::data(b"data", at)];
+            let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
+            for (shell, expected) in [(ScriptShell::Any, true), (ScriptShell::Posix, false)] {
+                let setting = ScriptSetting {
+                    shell,
+                    ..ScriptSetting::default()
+                };
+                let evaluates = scan(&value, &setting).map(|script| script.evaluates);
+                let other = line.contains("$((x))");
+                assert!(
+                    evaluates.as_ref().is_ok_and(|e| *e == expected || other),
+                    "{line}: {evaluates:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,30 @@ use crate::text::source::Span;
 use crate::text::template::{Piece, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The shell that runs a script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScriptShell {
+    #[default]
+    Bash,
+    /// One that knows no arrays, such as dash and busybox: what it does arithmetic with
+    /// is a number.
+    Posix,
+    /// Any, such as ksh, which also evaluates the numbers of `[` and of some builtins.
+    Any,
+}
+
+impl ScriptShell {
+    /// The shell with this name; `sh` is that of the machine.
+    pub fn of_program(name: &str, sh: ScriptShell) -> ScriptShell {
+        match name.rsplit('/').next().unwrap_or(name) {
+            "bash" | "rbash" => ScriptShell::Bash,
+            "dash" | "ash" | "busybox" => ScriptShell::Posix,
+            "sh" => sh,
+            _ => ScriptShell::Any,
+        }
+    }
+}
+
 /// What a script is run with, as far as it can hold results.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptSetting {
@@ -20,8 +44,10 @@ pub struct ScriptSetting {
     pub environment: Vec<(String, bool, Span)>,
     /// Whether `stdin=` holds a result.
     pub stdin: bool,
-    /// Whether a shell on another host runs it, which need not be bash.
-    pub remote: bool,
+    /// What runs it.
+    pub shell: ScriptShell,
+    /// What `sh` is there.
+    pub sh: ScriptShell,
 }
 
 /// Something to say about a script.
@@ -45,6 +71,12 @@ pub struct ScriptChecker<'s, 'a> {
     symbols: &'s [Symbol<'a>],
     pub documents: &'s [ShellWord],
     pub setting: &'s ScriptSetting,
+    /// What runs the commands that are looked at.
+    pub shell: ScriptShell,
+    /// What `sh` is for them.
+    pub sh: ScriptShell,
+    /// Whether they are read as shells other than bash read them.
+    pub portable: bool,
     pub variables: BTreeMap<String, Carried>,
     /// The words that are assigned to a variable; `None` if it is also set otherwise.
     pub written: BTreeMap<String, Option<Vec<ShellWord>>>,
@@ -92,6 +124,9 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             symbols,
             documents,
             setting,
+            shell: setting.shell,
+            sh: setting.sh,
+            portable: false,
             variables: BTreeMap::new(),
             written: BTreeMap::new(),
             functions: BTreeSet::new(),
@@ -168,24 +203,23 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
     }
 
     pub fn refuse(&mut self, at: Span, message: String, help: &'static str) {
-        if self.reporting {
-            self.findings.push(ScriptFinding {
-                at: self.inside.unwrap_or(at),
-                message,
-                help,
-                refused: true,
-            });
-        }
+        self.find(at, message, help, true);
     }
 
     pub fn warn(&mut self, at: Span, message: String, help: &'static str) {
-        if self.reporting {
-            self.findings.push(ScriptFinding {
-                at: self.inside.unwrap_or(at),
-                message,
-                help,
-                refused: false,
-            });
+        self.find(at, message, help, false);
+    }
+
+    fn find(&mut self, at: Span, message: String, help: &'static str, refused: bool) {
+        let finding = ScriptFinding {
+            at: self.inside.unwrap_or(at),
+            message,
+            help,
+            refused,
+        };
+        // What other shells read too is looked at twice.
+        if self.reporting && !self.findings.contains(&finding) {
+            self.findings.push(finding);
         }
     }
 
@@ -383,6 +417,7 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             }
             "BASH_ENV"
             | "ENV"
+            | "FPATH"
             | "PATH"
             | "PS4"
             | "PS0"
@@ -403,6 +438,10 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             }
             "RANDOM" | "SRANDOM" | "OPTIND" | "HISTCMD" | "SECONDS" | "LINENO" | "EPOCHSECONDS" => {
                 self.number(value, at, &format!("the value of `{name}`"), None);
+            }
+            "TMOUT" | "COLUMNS" | "LINES" | "HISTSIZE" if self.shell == ScriptShell::Any => {
+                let what = format!("the value of `{name}`, which ksh evaluates");
+                self.number(value, at, &what, None);
             }
             "IFS" if !self.odd_separator && (value.sharp || !value.is_safe()) => {
                 self.odd_separator = true;
@@ -826,6 +865,7 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             })
             .collect();
         let mut reader = ScriptReader::new(&symbols);
+        reader.portable = self.portable;
         match reader.script() {
             Ok(commands) => {
                 let documents = std::mem::take(&mut reader.documents);

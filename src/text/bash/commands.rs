@@ -81,10 +81,7 @@ impl ScriptReader<'_, '_> {
     fn reserved(&self) -> String {
         let mut word = String::new();
         while let Some(c) = self.peek(word.len()) {
-            if matches!(
-                c,
-                ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>'
-            ) {
+            if ends_word(c) {
                 return word;
             }
             if !c.is_ascii() || word.len() > 8 || matches!(c, '\\' | '\'' | '"' | '$' | '`') {
@@ -200,7 +197,7 @@ impl ScriptReader<'_, '_> {
                 self.function(name)
             }
             "coproc" => self.coproc(),
-            "" if self.follows("((") => match self.arithmetic_or_not(2)? {
+            "" if self.follows("((") && !self.portable => match self.arithmetic_or_not(2)? {
                 Some(text) => Ok(ShellCommand::Arithmetic(text, self.redirections()?)),
                 None => self.subshell(),
             },
@@ -352,6 +349,9 @@ impl ScriptReader<'_, '_> {
             if word.parts.is_empty() {
                 return self.unknown("the checker cannot read this `[[`");
             }
+            if self.portable && has_operator(&word) {
+                return self.unknown("`&&`, `||`, `<`, `>` and brackets in `[[` are bash's");
+            }
             words.push(word);
         }
     }
@@ -485,8 +485,12 @@ impl ScriptReader<'_, '_> {
         let name = self.name();
         let mut subscript = None;
         if self.accept("[") {
-            subscript = Some(self.subscript()?);
+            let inside = self.subscript()?;
             self.next += 1;
+            if self.portable && inside.parts.iter().any(has_end) {
+                return self.unknown("other shells do not know such arrays");
+            }
+            subscript = Some(inside);
         }
         let append = self.follows("+=");
         if !self.accept("+=") && !self.accept("=") {
@@ -565,7 +569,9 @@ impl ScriptReader<'_, '_> {
             }
         }
         let is_process = self.follows("<(") || self.follows(">(");
-        let operator = OPERATORS.iter().find(|o| self.follows(o));
+        // To other shells `&>` is a `&` and a redirection of the next command.
+        let known = |o: &&&str| !(self.portable && o.starts_with('&'));
+        let operator = OPERATORS.iter().filter(known).find(|o| self.follows(o));
         let Some(operator) = operator.filter(|_| !is_process) else {
             self.next = from;
             return Ok(None);
@@ -614,15 +620,29 @@ impl ScriptReader<'_, '_> {
     }
 }
 
+/// Whether an unquoted character ends a word.
+fn ends_word(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>'
+    )
+}
+
 fn is_break(symbol: &crate::text::template::Symbol) -> bool {
     use crate::text::template::Symbol;
     match symbol {
-        Symbol::Char { c, .. } => matches!(
-            c,
-            ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>'
-        ),
+        Symbol::Char { c, .. } => ends_word(*c),
         Symbol::Atom(_) => false,
     }
+}
+
+/// Whether an unquoted character in it ends a word where `[[` is a command.
+fn has_operator(word: &ShellWord) -> bool {
+    word.parts.iter().any(|part| !part.quoted && has_end(part))
+}
+
+fn has_end(part: &ShellPart) -> bool {
+    matches!(&part.kind, PartKind::Text(text) if text.contains(ends_word))
 }
 
 fn is_compound(word: &str) -> bool {

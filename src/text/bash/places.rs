@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::carried::Carried;
-use super::checker::ScriptChecker;
+use super::checker::{ScriptChecker, ScriptShell};
 use super::reader::is_name;
 use super::tree::{PartKind, ShellPart, ShellWord};
 use crate::text::source::Span;
@@ -304,6 +304,12 @@ impl ScriptChecker<'_, '_> {
                 self.codes(rest, &format!("the words of `{name}`"));
             }
             "let" => self.numbers(rest, "`let`"),
+            "shift" | "ulimit" if self.shell == ScriptShell::Any => {
+                self.numbers(rest, &format!("`{name}`, whose number ksh evaluates"));
+            }
+            "integer" | "float" | "nameref" | "global" if self.shell == ScriptShell::Any => {
+                self.declare(name, rest);
+            }
             "declare" | "typeset" | "local" | "export" | "readonly" => self.declare(name, rest),
             "unset" => self.unset(rest),
             "read" => self.read(rest),
@@ -413,7 +419,11 @@ impl ScriptChecker<'_, '_> {
 
     /// The name in a word that assigns, such as `b[1]=x` for `declare`.
     fn declare(&mut self, name: &str, rest: &[ShellWord]) {
-        let mut flags = String::new();
+        let mut flags = match name {
+            "integer" | "float" => "i".to_string(),
+            "nameref" => "n".to_string(),
+            _ => String::new(),
+        };
         for word in rest {
             let text = word.beginning();
             if text.starts_with(['-', '+']) && word.written().is_some() {
@@ -452,6 +462,7 @@ impl ScriptChecker<'_, '_> {
         }
         let what = format!("the name for `{command}`");
         self.code_word(&name, &what);
+        self.value_is_one_word(command, value.as_ref());
         let Some(written) = written else {
             let Some(value) = value else {
                 return;
@@ -487,6 +498,16 @@ impl ScriptChecker<'_, '_> {
         if let Some(value) = value {
             self.prompt(&base, &value, at);
             self.declared_value(&base, &written, &value, at);
+        }
+    }
+
+    /// Some shells split the value of `export x=$n` into words that assign too.
+    fn value_is_one_word(&mut self, command: &str, value: Option<&ShellWord>) {
+        let Some(value) = value.filter(|_| self.portable) else {
+            return;
+        };
+        if can_be_split(value) && !self.value(value, true).is_safe() {
+            self.code_word(value, &format!("the value for `{command}`; quote it"));
         }
     }
 
@@ -606,6 +627,15 @@ impl ScriptChecker<'_, '_> {
             if text.starts_with('-') && text.contains('u') {
                 let everything = self.everything();
                 self.assign("REPLY", everything.made(), Span::whole(0));
+                if self.shell == ScriptShell::Any {
+                    self.code_word(&pair[1], "`read -u`, which ksh can take for a name");
+                }
+            }
+            // In ksh `-p` reads from the coprocess.
+            let is_name = pair[1].written().is_some_and(|name| is_name(&name));
+            if text.starts_with('-') && text.ends_with('p') && is_name {
+                let input = self.everything().made();
+                self.name(&pair[1], input, "read -p");
             }
         }
         let all: Vec<&ShellWord> = self.operands(rest, "adinNptu", "read");
@@ -750,15 +780,20 @@ impl ScriptChecker<'_, '_> {
             }
             let own = word.written().unwrap_or_default();
             let compares = matches!(own.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge");
-            if compares && self.setting.remote {
+            if self.shell == ScriptShell::Any && (compares || self.can_be_option(word)) {
                 let next = rest.get(n + 1);
                 for operand in before.into_iter().chain(next) {
-                    self.number_word(
-                        operand,
-                        "the numeric tests of `[`, which some shells on other hosts evaluate",
-                    );
+                    self.compared(operand);
                 }
             }
+        }
+    }
+
+    /// A word beside what can be `-gt` and the like.
+    fn compared(&mut self, operand: &ShellWord) {
+        if !self.value(operand, true).is_safe() {
+            let what = "the numeric tests of `[`, which some shells evaluate";
+            self.number_word(operand, what);
         }
     }
 
@@ -791,6 +826,9 @@ impl ScriptChecker<'_, '_> {
                     if flags.contains('a') || named == "allexport" {
                         self.mark(|c| &mut c.exported);
                     }
+                    if flags.contains('A') && self.shell == ScriptShell::Any {
+                        return self.set_array(&rest[n + 1..]);
+                    }
                 }
                 Some(_) if n > 0 && rest[n - 1].written().is_some_and(|f| f.ends_with('o')) => {}
                 Some(_) => {
@@ -806,6 +844,15 @@ impl ScriptChecker<'_, '_> {
                     self.set_argument(word);
                 }
             }
+        }
+    }
+
+    /// `set -A NAME WORD …`
+    fn set_array(&mut self, rest: &[ShellWord]) {
+        if let Some((name, words)) = rest.split_first() {
+            let values = words.iter().map(|word| self.value(word, true));
+            let all = values.fold(Carried::NUMBER, Carried::or);
+            self.name(name, all, "set -A");
         }
     }
 
@@ -831,7 +878,7 @@ impl ScriptChecker<'_, '_> {
             _ if is_shell(&base) => self.shell(&base, rest),
             "ssh" | "slogin" | "autossh" | "rsh" | "remsh" => self.ssh(&base, rest),
             "at" | "batch" | "crontab" => self.program_on_stdin(&base),
-            "watch" => self.script_words(rest, "the words of `watch`"),
+            "watch" => self.script_for(self.sh, rest, "the words of `watch`"),
             "parallel" => {
                 self.codes(rest, "the words of `parallel`");
                 self.program_on_stdin("parallel");
@@ -849,6 +896,29 @@ impl ScriptChecker<'_, '_> {
     /// A command in the words of another one, such as that of `timeout`.
     fn tail(&mut self, wrapper: &str, rest: &[ShellWord]) {
         self.no_split_words(wrapper, rest);
+        let sh = self.sh;
+        match wrapper {
+            "busybox" | "toybox" => self.sh = ScriptShell::Posix,
+            "docker" | "podman" | "kubectl" | "chroot" | "nsenter" => self.sh = ScriptShell::Any,
+            _ => {}
+        }
+        self.commands_in(rest);
+        self.sh = sh;
+        if matches!(wrapper, "flock" | "su") {
+            self.shell_in_words(rest);
+        }
+        if wrapper == "sudo"
+            && rest
+                .first()
+                .and_then(ShellWord::written)
+                .is_some_and(|w| matches!(w.as_str(), "-s" | "-i" | "--shell" | "--login"))
+        {
+            self.codes(&rest[1..], "the word that `sudo` gives to a shell");
+        }
+    }
+
+    /// Every word that could be the command of those after it.
+    fn commands_in(&mut self, rest: &[ShellWord]) {
         for (n, word) in rest.iter().enumerate() {
             let Some(name) = word.written() else {
                 continue;
@@ -865,17 +935,6 @@ impl ScriptChecker<'_, '_> {
                 let after = &rest[n + 1..];
                 self.program(&base, after);
             }
-        }
-        if matches!(wrapper, "flock" | "su") {
-            self.shell_in_words(rest);
-        }
-        if wrapper == "sudo"
-            && rest
-                .first()
-                .and_then(ShellWord::written)
-                .is_some_and(|w| matches!(w.as_str(), "-s" | "-i" | "--shell" | "--login"))
-        {
-            self.codes(&rest[1..], "the word that `sudo` gives to a shell");
         }
     }
 
@@ -936,8 +995,9 @@ impl ScriptChecker<'_, '_> {
         match rest.get(n) {
             Some(word) if has_script => {
                 self.positional(&rest[n + 1..]);
+                let shell = ScriptShell::of_program(name, self.sh);
                 let what = format!("the script of `{name} -c`");
-                self.script_words(std::slice::from_ref(word), &what);
+                self.script_for(shell, std::slice::from_ref(word), &what);
             }
             Some(_) => {
                 // With `-s` the words are parameters of what is on standard input.
@@ -949,6 +1009,19 @@ impl ScriptChecker<'_, '_> {
             }
             None => self.program_on_stdin(name),
         }
+    }
+
+    /// A script in words for another shell, as each that it can be reads it.
+    fn script_for(&mut self, shell: ScriptShell, words: &[ShellWord], what: &str) {
+        let before = (self.shell, self.portable);
+        (self.shell, self.portable) = (shell, false);
+        self.script_words(words, what);
+        let gets_results = self.exported || !self.variable("@").is_safe() || !self.stdin.is_safe();
+        if shell != ScriptShell::Bash && gets_results {
+            self.portable = true;
+            self.script_words(words, what);
+        }
+        (self.shell, self.portable) = before;
     }
 
     /// A file that is read as a script.
@@ -1045,7 +1118,7 @@ impl ScriptChecker<'_, '_> {
                 is_command_option(word) || text == "--command" || text == "--session-command";
             if is_c && let Some(script) = rest.get(n + 1) {
                 let what = format!("the word after `{name} -c`");
-                self.script_words(std::slice::from_ref(script), &what);
+                self.script_for(ScriptShell::Any, std::slice::from_ref(script), &what);
             } else if text.starts_with("--command=")
                 || text.starts_with("-c")
                 || text.starts_with("--session-command=")

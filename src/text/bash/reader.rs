@@ -61,6 +61,9 @@ pub struct ScriptReader<'s, 'a> {
     /// The texts of the here-documents, by their number.
     pub documents: Vec<ShellWord>,
     pub depth: usize,
+    /// Read what bash and other shells read differently as the others do: `((` is two
+    /// subshells, `$'…'` and `$[` begin with a character, and `&>` is two operators.
+    pub portable: bool,
 }
 
 /// Whether the character ends an unquoted word.
@@ -92,6 +95,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             pending: Vec::new(),
             documents: Vec::new(),
             depth: 0,
+            portable: false,
         }
     }
 
@@ -409,6 +413,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                     let body = self.deeper(|reader| {
                         let mut nested = ScriptReader::new(&inner);
                         nested.depth = reader.depth;
+                        nested.portable = reader.portable;
                         nested.documents = std::mem::take(&mut reader.documents);
                         let body = nested.script();
                         reader.documents = nested.documents;
@@ -450,14 +455,19 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 self.next += 2;
                 PartKind::Substitution(self.substituted(from)?)
             }
-            (Some('['), _) => {
+            (Some('['), _) if !self.portable => {
                 self.next += 2;
                 let text = self.arithmetic_until(']', at)?;
                 self.next += 1;
                 PartKind::Arithmetic(text)
             }
             (Some('{'), _) => self.deeper(|reader| reader.braced(quoted, at))?,
+            (Some('\''), _) if !quoted && self.portable => return self.dollar_quoted(word, at),
             (Some('\''), _) if !quoted => self.ansi_c(at)?,
+            (Some('"'), _) if !quoted && self.portable => {
+                self.take_text(word, true);
+                return self.double_quoted(word);
+            }
             (Some('"'), _) if !quoted => {
                 self.next += 1;
                 return self.double_quoted(word);
@@ -507,6 +517,19 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 false => reader.unknown("the checker cannot read the script from here on"),
             }
         })
+    }
+
+    /// `$'…'` where the `$` is a character; a `\'` in it must not decide where it ends.
+    fn dollar_quoted(&mut self, word: &mut ShellWord, at: Span) -> Read<()> {
+        let from = self.next;
+        self.ansi_c(at)?;
+        let end = std::mem::replace(&mut self.next, from);
+        self.take_text(word, true);
+        self.single_quoted(word)?;
+        match self.next == end {
+            true => Ok(()),
+            false => self.unknown("shells do not agree where this `$'...'` ends"),
+        }
     }
 
     fn ansi_c(&mut self, at: Span) -> Read<PartKind> {
@@ -670,6 +693,9 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 Some('}') if !in_ticks => {
                     self.next += 1;
                     return Ok(());
+                }
+                Some('}') if self.portable => {
+                    return self.unknown("shells do not agree where this `${...}` ends");
                 }
                 Some('\'') if is_text => {
                     in_ticks = !in_ticks;
