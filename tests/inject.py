@@ -19,8 +19,8 @@ import sys
 import tempfile
 import time
 
-CALLS = """openat write read pipe2 poll ppoll clone clone3 vfork mkdir rename fdatasync fsync
-flock fcntl unlink rmdir memfd_create wait4 waitid statx fstat newfstatat lseek ftruncate
+CALLS = """openat write read pipe2 poll ppoll clone clone3 vfork mkdirat renameat renameat2 fchmod getdents64 fdatasync fsync
+flock fcntl unlinkat readlinkat memfd_create wait4 waitid statx fstat newfstatat lseek ftruncate
 getdents64 link ioctl socket connect sendto recvfrom pidfd_open prctl eventfd2 fstatfs sync_file_range""".split()
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EAGAIN", "EINTR"]
 LIMIT = 20

@@ -128,7 +128,7 @@ fn a_log_directory_that_cannot_be_written_is_reported_once() {
     for options in [&["-l", "plain", "--output-json"][..], &["-l", "plain"]] {
         let ran = sandbox.run(text, options);
         assert_eq!(ran.code, 32, "{ran:?}");
-        let about = ran.stderr.lines().filter(|l| l.contains("plain/"));
+        let about = ran.stderr.lines().filter(|l| l.contains("`plain`"));
         assert_eq!(about.count(), 1, "{ran:?}");
         assert!(
             ran.stderr.contains("Not a directory; nothing was run"),

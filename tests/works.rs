@@ -567,7 +567,7 @@ fn a_count_that_is_no_file_refuses_the_run() {
     assert!(made.expect("mkfifo").success());
     let ran = run(&sandbox, "eu", &[]);
     assert_eq!(ran.code, 32, "{ran:?}");
-    assert!(ran.stderr.contains("it is not a file"), "{ran:?}");
+    assert!(ran.stderr.contains("it is not a plain file"), "{ran:?}");
 }
 
 /// The names and times of the journals say that the newer run is the older one.

@@ -2,7 +2,7 @@
 //! per line, each in one write. Outputs are not included; they are in the log.
 #![forbid(unsafe_code)]
 
-use super::{clock, endings};
+use super::{clock, destination, endings};
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::run::event::{About, Event};
@@ -13,10 +13,9 @@ use crate::run::sys;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{cannot, reason};
 use crate::text::json::Json;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,7 +62,7 @@ impl EventStream {
     /// # Errors
     /// It cannot be opened, or is a FIFO without a reader.
     pub fn open(path: &Path, mask: Mask) -> io::Result<EventStream> {
-        let file = open(path).map_err(|e| {
+        let file = destination::open_to_append(path).map_err(|e| {
             let e = match e.raw_os_error() {
                 Some(sys::ENXIO) => io::Error::other("no process reads it; start its reader first"),
                 _ => e,
@@ -277,26 +276,6 @@ impl EventStream {
             }
         }
         Ok(())
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    // Duplicate our own descriptor. Opening the file again would give it a separate
-    // position, and overwrite what tasker prints.
-    let own = match path.to_str() {
-        Some("/dev/stderr") => Some(io::stderr().as_fd().try_clone_to_owned()),
-        Some("/dev/stdout") => Some(io::stdout().as_fd().try_clone_to_owned()),
-        _ => None,
-    };
-    match own {
-        Some(fd) => fd.map(File::from),
-        // Neither opening nor a stalled reader may block the run.
-        None => OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(sys::O_NONBLOCK)
-            .open(path),
     }
 }
 

@@ -10,15 +10,13 @@
 //! A file of another version counts as none.
 #![forbid(unsafe_code)]
 
-use super::log_directory::LogDirectory;
-use super::replace_file;
+use super::log_directory::{self, LogDirectory};
 use crate::outcome::Outcome;
+use crate::run::directory::NamedFile;
 use crate::text::diagnostic::reason;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 const VERSION: &str = "hosts 2";
 
@@ -99,8 +97,12 @@ fn parse_end(line: &str) -> Option<(u64, HostEnd<'_>)> {
 }
 
 impl LogDirectory {
-    fn last_hosts_file(&self, work: &str) -> PathBuf {
-        self.path().join(format!("state/last_{work}.hosts"))
+    fn last_hosts_file(&self, work: &str) -> io::Result<NamedFile> {
+        self.state.file(format!("last_{work}.hosts"))
+    }
+
+    fn last_hosts_text(&self, work: &str) -> io::Result<String> {
+        log_directory::read_text(&self.last_hosts_file(work)?)
     }
 
     /// Remembers how the hosts of a run ended, and that it was, if it had none. The run
@@ -109,14 +111,15 @@ impl LogDirectory {
     /// # Errors
     /// The file cannot be written.
     pub fn save_last_hosts(&self, work: &str, number: u64, ends: &[HostEnd]) -> io::Result<()> {
-        let file = self.last_hosts_file(work);
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let file = self.last_hosts_file(work)?;
+        let text = log_directory::read_text(&file).unwrap_or_default();
         let mut last = LastHosts::parse(&text).unwrap_or(LastHosts {
             newest: number,
             ends: Vec::new(),
         });
         last.add(number, ends);
-        replace_file::replace(&file, last.draw().as_bytes())
+        let text = last.draw();
+        log_directory::replace(&file, &|out| out.write_all(text.as_bytes()))
     }
 
     /// The hosts that ended in one of these outcomes in the last run that touched them.
@@ -125,7 +128,7 @@ impl LogDirectory {
     /// The work has not run yet, or its last hosts cannot be read.
     pub fn last_hosts(&self, work: &str, outcomes: &[Outcome]) -> Result<HashSet<String>, String> {
         let none = || "this file has not run yet with these globals".to_string();
-        match fs::read_to_string(self.last_hosts_file(work)) {
+        match self.last_hosts_text(work) {
             Ok(text) => LastHosts::parse(&text)
                 .map(|last| last.hosts(outcomes))
                 .ok_or_else(none),
@@ -140,7 +143,7 @@ impl LogDirectory {
     /// The blocks and hosts that ended well in runs after this one; none if nothing is
     /// known.
     pub fn ok_since(&self, work: &str, number: u64) -> HashSet<(u32, String)> {
-        let text = fs::read_to_string(self.last_hosts_file(work)).unwrap_or_default();
+        let text = self.last_hosts_text(work).unwrap_or_default();
         let ends = LastHosts::parse(&text).map(|last| last.ends);
         let later = ends.into_iter().flatten().filter(|(run, _)| *run > number);
         let well = later.filter(|(_, e)| !e.outcome.is_failure());
@@ -149,16 +152,14 @@ impl LogDirectory {
 
     /// The number of the newest run of the work that has ended.
     pub fn newest_run(&self, work: &str) -> Option<u64> {
-        let text = fs::read_to_string(self.last_hosts_file(work)).ok()?;
+        let text = self.last_hosts_text(work).ok()?;
         LastHosts::parse(&text).map(|last| last.newest)
     }
 
     /// The number of the newest run of any work that has ended.
     pub fn newest_run_of_all(&self) -> Option<u64> {
-        let files = fs::read_dir(self.path().join("state")).ok()?;
-        let files = files.flatten().map(|file| file.path());
-        let files = files.filter(|path| path.extension().is_some_and(|e| e == "hosts"));
-        let texts = files.filter_map(|path| fs::read_to_string(path).ok());
+        let files = self.state_files("hosts").ok()?.into_iter();
+        let texts = files.filter_map(|file| log_directory::read_text(&file).ok());
         let newest = texts.filter_map(|text| Some(LastHosts::parse(&text)?.newest));
         newest.max()
     }
@@ -167,6 +168,7 @@ impl LogDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use std::time::SystemTime;
 
     /// A directory of its own that is removed at the end.
@@ -174,7 +176,7 @@ mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
@@ -183,7 +185,7 @@ mod tests {
         let name = format!("tasker-{name}-{}", std::process::id());
         let scratch = Scratch(std::env::temp_dir().join(name));
         let log_dir = LogDirectory::new(scratch.0.clone(), SystemTime::now());
-        log_dir.create("state").expect("a directory");
+        log_dir.state.made().expect("a directory");
         (scratch, log_dir)
     }
 
@@ -268,7 +270,7 @@ mod tests {
                 scope.spawn(move || run(count));
             }
         });
-        let state = fs::read_dir(scratch.0.join("state")).expect("state");
+        let state = std::fs::read_dir(scratch.0.join("state")).expect("state");
         assert_eq!(state.count(), 1, "temporary files are left");
     }
 }

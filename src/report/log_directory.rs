@@ -2,23 +2,30 @@
 //! have mode 0700, files 0600.
 #![forbid(unsafe_code)]
 
-use super::replace_file::{self, WriteFile};
-use super::{clock, invoker};
+use super::{clock, invoker, print};
+use crate::run::capture::PrivateFiles;
+use crate::run::directory::{NamedFile, OpenMode, Trust, WriteFile};
+use crate::run::place::Place;
 use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
-use crate::text::diagnostic::cannot;
+use crate::text::diagnostic::{cannot, printable};
 use crate::text::source::MASK;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The log directory as this invocation uses it.
+/// The log directory as this invocation uses it. Its directories are opened when they
+/// are first needed, and everything in them is reached from there.
 #[derive(Clone)]
 pub struct LogDirectory {
-    path: PathBuf,
+    base: Place,
+    pub(super) logs: Place,
+    tasks: Place,
+    pub(super) state: Place,
+    locks: Place,
+    output: Place,
     /// When tasker began: file names hold the time.
     began: SystemTime,
 }
@@ -35,44 +42,68 @@ pub fn default_directory() -> Option<PathBuf> {
 }
 
 impl LogDirectory {
+    /// For what is written, and read by runs.
     pub fn new(path: PathBuf, began: SystemTime) -> LogDirectory {
-        LogDirectory { path, began }
+        LogDirectory::with_trust(path, began, Trust::Own)
+    }
+
+    /// To look at, also another user's.
+    pub fn to_look_at(path: PathBuf, now: SystemTime) -> LogDirectory {
+        LogDirectory::with_trust(path, now, Trust::Look)
+    }
+
+    fn with_trust(path: PathBuf, began: SystemTime, trust: Trust) -> LogDirectory {
+        let base = Place::at(path, warn_of_rights);
+        let place = |name| base.child(name, trust);
+        LogDirectory {
+            logs: place("logs"),
+            tasks: place("tasks"),
+            state: place("state"),
+            locks: place("locks"),
+            output: place("output"),
+            base,
+            began,
+        }
+    }
+
+    /// The same by its absolute path, for one that is used from another directory.
+    pub fn made_absolute(self) -> LogDirectory {
+        match std::path::absolute(self.path()) {
+            Ok(path) => LogDirectory::new(path, self.began),
+            Err(_) => self,
+        }
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        self.base.path()
     }
 
     pub fn exists(&self) -> bool {
-        self.path.is_dir()
+        self.path().is_dir()
     }
 
-    /// Creates a directory in it, unless it exists.
-    ///
-    /// # Errors
-    /// `cannot create the directory PATH: REASON`.
-    pub fn create(&self, name: &str) -> io::Result<PathBuf> {
-        let path = self.path.join(name);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(cannot("create the directory", &path))?;
-        Ok(path)
-    }
-
-    /// Creates a file in one of its directories. That usually exists, so it is
-    /// created only if the file cannot be.
-    fn create_in<T>(&self, name: &str, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
-        create(&self.path.join(name)).or_else(|_| create(&self.create(name)?))
+    /// What was changed in it so that it can be trusted, a line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let places = [
+            &self.logs,
+            &self.tasks,
+            &self.state,
+            &self.locks,
+            &self.output,
+        ];
+        let changed = places.into_iter().filter(|place| place.was_tightened());
+        changed.map(|place| rights_taken(place.path())).collect()
     }
 
     /// A new log file, named by the time; a number is added if the name is taken.
     pub fn create_log(&self) -> io::Result<(File, PathBuf)> {
         let name = format!("tasker_{}", clock::compact(self.began));
-        self.create_in("logs", |directory| create_numbered(directory, &name, "log"))
+        create_numbered(&self.logs, &name, "log")
     }
 
     /// The lock file of one instance for this kind of identity and this id.
-    pub fn lock_file(&self, kind: &str, id: &str) -> io::Result<PathBuf> {
-        Ok(self.create("locks")?.join(format!("{kind}_{id}.lock")))
+    pub fn lock_file(&self, kind: &str, id: &str) -> io::Result<NamedFile> {
+        self.locks.file_to_make(format!("{kind}_{id}.lock"))
     }
 
     /// The id of a run that begins now.
@@ -81,22 +112,17 @@ impl LogDirectory {
     }
 
     /// The directory of a run's private files.
-    pub fn private(&self, run_id: &str) -> PathBuf {
-        self.path.join("state").join(run_id)
+    pub fn private(&self, run_id: &str) -> PrivateFiles {
+        PrivateFiles::new(self.state.clone(), run_id)
     }
 
-    /// Creates a run's journal.
-    pub fn create_journal<T>(
-        &self,
-        run_id: &str,
-        create: impl Fn(&Path) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let name = format!("{run_id}.journal");
-        self.create_in("state", |directory| create(&directory.join(&name)))
+    /// The journal of a new run.
+    pub fn new_journal(&self, run_id: &str) -> io::Result<NamedFile> {
+        self.state.file_to_make(format!("{run_id}.journal"))
     }
 
     /// The journals in it, sorted by name; none if they cannot be read.
-    pub fn journals(&self) -> Vec<PathBuf> {
+    pub fn journals(&self) -> Vec<NamedFile> {
         self.try_journals().unwrap_or_default()
     }
 
@@ -104,24 +130,34 @@ impl LogDirectory {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn try_journals(&self) -> io::Result<Vec<PathBuf>> {
-        let mut paths: Vec<PathBuf> = match fs::read_dir(self.path.join("state")) {
-            Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e),
+    pub fn try_journals(&self) -> io::Result<Vec<NamedFile>> {
+        self.state_files("journal")
+    }
+
+    /// What has this ending in `state`, sorted by name.
+    ///
+    /// # Errors
+    /// As `try_journals`.
+    pub(super) fn state_files(&self, extension: &str) -> io::Result<Vec<NamedFile>> {
+        let directory = match self.state.existing() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            directory => directory?,
         };
-        paths.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-        // All are in one directory, so comparing bytes compares names, and is fast.
-        paths.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
-        Ok(paths)
+        let mut names = directory.names()?;
+        names.retain(|name| Path::new(name).extension().is_some_and(|e| e == extension));
+        names.sort_unstable();
+        let directory = &directory;
+        let files = names.into_iter().map(|name| NamedFile {
+            directory: directory.clone(),
+            name,
+        });
+        Ok(files.collect())
     }
 
     /// Keeps a copy of the task file, secrets masked.
     pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
         let stem = self.dated_stem(name);
-        let (mut file, path) = self.create_in("tasks", |directory| {
-            create_numbered(directory, &stem, "txt")
-        })?;
+        let (mut file, path) = create_numbered(&self.tasks, &stem, "txt")?;
         file.write_all(mask_definitions(text, mask).as_bytes())
             .map_err(cannot("write", &path))?;
         Ok(path)
@@ -134,22 +170,22 @@ impl LogDirectory {
         format!("{stem}_{}", clock::compact(self.began))
     }
 
-    /// The directory of the JSON results that are written to no named file.
-    pub fn output_directory(&self) -> io::Result<PathBuf> {
-        self.create("output")
+    /// Makes the directory of the JSON results that are written to no named file.
+    pub fn make_output_directory(&self) -> io::Result<()> {
+        self.output.made().map(drop)
     }
 
     /// Writes the JSON results of a run of this task file.
     pub fn write_output(&self, task_file: &str, write: &WriteFile) -> io::Result<()> {
-        let directory = self.output_directory()?;
-        let (_, path) = create_numbered(&directory, &self.dated_stem(task_file), "json")?;
-        let written = replace_file::replace_by(&path, write);
-        written.inspect_err(|_| drop(fs::remove_file(&path)))
+        let (_, path) = create_numbered(&self.output, &self.dated_stem(task_file), "json")?;
+        let name = path.file_name().unwrap_or_default();
+        let file = self.output.file(name)?;
+        replace(&file, write).inspect_err(|_| drop(file.remove()))
     }
 
     /// The file in which `--mail-once` remembers how a job failed.
-    pub fn mail_file(&self, job: &str) -> io::Result<PathBuf> {
-        Ok(self.create("state")?.join(format!("mail_{job}.txt")))
+    pub fn mail_file(&self, job: &str) -> io::Result<NamedFile> {
+        self.state.file_to_make(format!("mail_{job}.txt"))
     }
 
     /// Appends an entry to the day's validation report.
@@ -171,39 +207,59 @@ impl LogDirectory {
         name: &str,
         text: impl FnOnce(&File) -> io::Result<String>,
     ) -> io::Result<()> {
-        let path = self.path.join("logs").join(name);
-        let file = self.create_in("logs", |directory| {
-            let path = directory.join(name);
-            let mut options = OpenOptions::new();
-            let options = options.read(true).append(true).create(true);
-            let open = options.mode(0o600).open(&path);
-            open.map_err(cannot("append to", &path))
-        })?;
+        let named = self.logs.file_to_make(name)?;
         let append = |mut file: File| {
             file.lock()?;
             let text = text(&file)?;
             file.write_all(text.as_bytes())
         };
-        append(file).map_err(cannot("append to", &path))
+        let opened = named.open(OpenMode::Append);
+        opened
+            .and_then(append)
+            .map_err(cannot("append to", &named.path()))
     }
 }
 
-fn create_numbered(directory: &Path, name: &str, extension: &str) -> io::Result<(File, PathBuf)> {
+/// Replaces a file of the log directory as a whole.
+///
+/// # Errors
+/// `cannot write PATH: REASON`; the old contents are kept.
+pub fn replace(file: &NamedFile, write: &WriteFile) -> io::Result<()> {
+    let replaced = file.directory.replace(&file.name, write, &|_| Ok(()));
+    replaced.map_err(cannot("write", &file.path()))
+}
+
+/// The text of a file of the log directory.
+///
+/// # Errors
+/// Among others that it is not a plain file of the user.
+pub fn read_text(file: &NamedFile) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.open(OpenMode::Read)?.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Others could write in one of its directories, and no longer can.
+fn rights_taken(path: &Path) -> String {
+    let path = printable(&path.display().to_string());
+    format!("others could write to `{path}`; it is now open to you only (mode 0700)")
+}
+
+fn warn_of_rights(path: &Path) {
+    print::complain(format_args!("tasker: warning: {}", rights_taken(path)));
+}
+
+fn create_numbered(place: &Place, name: &str, extension: &str) -> io::Result<(File, PathBuf)> {
     let mut number = 1;
     loop {
-        let path = directory.join(match number {
+        let named = place.file_to_make(match number {
             1 => format!("{name}.{extension}"),
             n => format!("{name}_{n}.{extension}"),
-        });
-        let created = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        match created {
-            Ok(file) => return Ok((file, path)),
+        })?;
+        match named.open(OpenMode::NewToAppend) {
+            Ok(file) => return Ok((file, named.path())),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(e) => return Err(cannot("create", &path)(e)),
+            Err(e) => return Err(cannot("create", &named.path())(e)),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod color;
 pub mod console;
+pub mod destination;
 pub mod display_width;
 pub mod endings;
 pub mod event_stream;
@@ -23,7 +24,6 @@ pub mod progress;
 pub mod project_summary;
 pub mod recap;
 pub mod rehearsal_text;
-pub mod replace_file;
 pub mod reporter;
 pub mod result_groups;
 pub mod results_json;

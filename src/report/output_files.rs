@@ -2,18 +2,18 @@
 //! host and stream (SPEC §6).
 #![forbid(unsafe_code)]
 
-use super::replace_file;
+use super::destination;
 use crate::run::capture::Captured;
+use crate::run::directory::Directory;
 use crate::run::event::{About, Event};
 use crate::task::mask::Mask;
 use crate::text::diagnostic::cannot;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub struct OutputFiles {
-    directory: PathBuf,
+    directory: Directory,
     mask: Mask,
     /// Whether a failed write was already reported.
     reported: bool,
@@ -25,16 +25,13 @@ impl OutputFiles {
     /// # Errors
     /// No file can be created in it.
     pub fn new(directory: &Path, mask: Mask) -> io::Result<OutputFiles> {
-        let made = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory);
-        let probe = directory.join("probe");
-        made.and_then(|()| replace_file::create_temporary(&probe))
-            .and_then(|(_, probe)| fs::remove_file(probe))
-            .map_err(cannot("keep outputs in", directory))?;
+        let open = || {
+            let opened = destination::open_directory(directory)?;
+            let (_, probe) = opened.create_temporary()?;
+            opened.remove(&probe).map(|()| opened)
+        };
         Ok(OutputFiles {
-            directory: directory.to_path_buf(),
+            directory: open().map_err(cannot("keep outputs in", directory))?,
             mask,
             reported: false,
         })
@@ -50,10 +47,11 @@ impl OutputFiles {
         }
         let name = file_name(about);
         for (stream, output) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-            let path = self.directory.join(format!("{name}.{stream}"));
-            let Err(e) = self.write(&path, output) else {
+            let name = format!("{name}.{stream}");
+            let Err(e) = self.write(&name, output) else {
                 continue;
             };
+            let path = self.directory.path_of(name.as_ref());
             if !std::mem::replace(&mut self.reported, true) {
                 return Some(cannot("write", &path)(e).to_string());
             }
@@ -61,8 +59,8 @@ impl OutputFiles {
         None
     }
 
-    fn write(&self, path: &Path, output: &Captured) -> io::Result<()> {
-        let mut file = create(path)?;
+    fn write(&self, name: &str, output: &Captured) -> io::Result<()> {
+        let mut file = self.create(name)?;
         let mut window = Vec::new();
         let mut written = Ok(());
         output.chunks(&mut |chunk| {
@@ -73,16 +71,15 @@ impl OutputFiles {
         written?;
         file.write_all(&self.mask.drain_masked(&mut window, true))
     }
-}
 
-/// An empty file with mode 0600, whether or not it existed.
-fn create(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    /// An empty file with mode 0600, whether or not it existed.
+    fn create(&self, name: &str) -> io::Result<File> {
+        let file = destination::open_to_append_in(&self.directory, name.as_ref())?;
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
+        Ok(file)
+    }
 }
 
 /// `5`, `5.2` (an iteration), `10.web03`. Characters of a host name that are unsafe

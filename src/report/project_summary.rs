@@ -7,9 +7,10 @@
 
 use super::log_directory::LogDirectory;
 use super::safe_text;
+use crate::run::directory::OpenMode;
 use crate::text::diagnostic::Plural;
-use std::fs::{self, DirEntry};
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 /// How many unreadable lines are shown.
@@ -150,19 +151,22 @@ impl LogDirectory {
 
     /// The bytes of the project's summary.
     pub fn project_summary(&self, project: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path().join("logs").join(summary_file(project)))
+        let file = self.logs.file(summary_file(project))?;
+        let mut bytes = Vec::new();
+        file.open(OpenMode::Read)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The names of the projects that have a summary, sorted.
     pub fn projects(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path().join("logs"));
-        let named = |entry: DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
+        let found = self.logs.existing().and_then(|logs| logs.names());
+        let named = |name: OsString| {
+            let name = name.into_string().ok()?;
             let name = name.strip_prefix("project_")?;
             Some(name.strip_suffix("_summary.log")?.to_string())
         };
-        let mut names: Vec<String> = entries
-            .map(|e| e.flatten().filter_map(named).collect())
+        let mut names: Vec<String> = found
+            .map(|found| found.into_iter().filter_map(named).collect())
             .unwrap_or_default();
         names.sort_unstable();
         names

@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::log_directory::LogDirectory;
+use crate::run::directory::OpenMode;
 use crate::run::journal;
 use crate::text::diagnostic::cannot;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// How long the lock of the file is waited for. It is held for a moment only, so that
@@ -22,17 +23,10 @@ impl LogDirectory {
     /// # Errors
     /// `cannot write ... PATH: REASON`.
     pub fn next_run_number(&self) -> io::Result<(u64, File)> {
-        let path = self.path().join("state/number");
+        let named = self.state.file_to_make("number")?;
+        let path = named.path();
         let failed = cannot("write", &path);
-        let options = &mut OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let mut open = || options.mode(0o600).open(&path);
-        // Its directory usually exists.
-        let opened = open().or_else(|_| self.create("state").and_then(|_| open()));
-        let mut file = opened.map_err(&failed)?;
-        if !file.metadata().map_err(&failed)?.is_file() {
-            return Err(failed(io::Error::other("it is not a file")));
-        }
+        let mut file = named.open(OpenMode::Keep).map_err(&failed)?;
         wait_for_lock(&file).map_err(&failed)?;
         let mut text = String::new();
         // What cannot be read is no number.
@@ -58,7 +52,7 @@ impl LogDirectory {
         let journals = self.journals();
         let numbers = journals
             .iter()
-            .filter_map(|path| journal::header(path).ok());
+            .filter_map(|place| journal::header(place).ok());
         let numbers = numbers.map(|header| header.number);
         numbers.chain(self.newest_run_of_all()).max().unwrap_or(0)
     }

@@ -21,6 +21,8 @@ const RUNNING_WHEN_IT_DIED: &str = "running when it died (outcome not known):";
 /// A run that left a journal.
 pub struct FoundRun {
     pub id: String,
+    /// The user whose journal it is, if that is another.
+    pub owner: Option<u32>,
     /// Whether a process holds its journal.
     pub live: bool,
     /// Whether its process is not visible on this machine.
@@ -81,8 +83,13 @@ pub fn detail(run: &FoundRun, now: SystemTime) -> String {
             "  log: {}\n",
             safe_text::line(&String::from_utf8_lossy(&process.log))
         ));
-        if !run.live {
-            out.push_str(&how_to_continue(snapshot, process));
+        match run.owner {
+            _ if run.live => {}
+            // A command line of another user is nothing to copy.
+            Some(owner) => out.push_str(&format!(
+                "  how to continue it: --status says so to its user (id {owner})\n"
+            )),
+            None => out.push_str(&how_to_continue(snapshot, process)),
         }
     }
     out

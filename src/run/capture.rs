@@ -5,17 +5,19 @@
 //! number of running commands nor with the number of results.
 #![forbid(unsafe_code)]
 
+use super::directory::{Directory, NamedFile, OpenMode, Trust};
 use super::interrupt::lock;
+use super::place::Place;
 use super::sys;
 use crate::text::diagnostic::{cannot, reason};
 use crate::text::search::StreamSearch;
 use crate::text::size;
 use std::borrow::Cow;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -41,12 +43,47 @@ pub struct OutputLimits {
     pub max_output: Option<u64>,
 }
 
+/// Where a run keeps its private files: a directory of its own in `state`.
+#[derive(Clone)]
+pub struct PrivateFiles {
+    state: Place,
+    name: OsString,
+}
+
+impl PrivateFiles {
+    pub fn new(state: Place, run_id: &str) -> PrivateFiles {
+        PrivateFiles {
+            state,
+            name: run_id.into(),
+        }
+    }
+
+    fn existing(&self) -> io::Result<Directory> {
+        let entered = self.state.existing()?.enter(&self.name, Trust::Own)?;
+        Ok(entered.directory)
+    }
+
+    fn made(&self) -> io::Result<Directory> {
+        match self.state.made()?.make(&self.name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self.existing(),
+            made => made,
+        }
+    }
+
+    fn remove(&self, how: impl Fn(&Directory, &OsStr) -> io::Result<()>) {
+        // What stays does no harm.
+        if let Ok(state) = self.state.existing() {
+            let _ = how(&state, &self.name);
+        }
+    }
+}
+
 /// The run's private directory. It exists while it holds a file.
 ///
 /// Rejected: removing it when this value is dropped. The threads that share it live
 /// as long as the process, which does not wait for them.
 pub struct Spool {
-    directory: PathBuf,
+    private: PrivateFiles,
     limits: OutputLimits,
     in_memory: AtomicUsize,
     files: Mutex<SpoolFiles>,
@@ -56,24 +93,38 @@ pub struct Spool {
 
 #[derive(Default)]
 struct SpoolFiles {
+    directory: Option<Directory>,
     made: u64,
     left: u64,
 }
 
 impl Spool {
     /// For outputs that are read, or that nothing bounds.
-    pub fn new(directory: PathBuf) -> Arc<Spool> {
-        Spool::bounded(directory, OutputLimits::default())
+    pub fn new(private: PrivateFiles) -> Arc<Spool> {
+        Spool::bounded(private, OutputLimits::default())
     }
 
-    pub fn bounded(directory: PathBuf, limits: OutputLimits) -> Arc<Spool> {
+    /// In this directory, wherever that is.
+    #[cfg(test)]
+    pub fn in_directory(path: &str) -> Arc<Spool> {
+        let path = Path::new(path);
+        let state = Place::at(path.parent().unwrap_or(path).into(), |_| {});
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Spool::new(PrivateFiles::new(state, &name))
+    }
+
+    pub fn bounded(private: PrivateFiles, limits: OutputLimits) -> Arc<Spool> {
         Arc::new(Spool {
-            directory,
+            private,
             limits,
             in_memory: AtomicUsize::new(0),
             files: Mutex::default(),
             keep: AtomicBool::new(false),
         })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.private.state.path().join(&self.private.name)
     }
 
     /// From now on no file is removed with its result, only by `clear`.
@@ -83,28 +134,40 @@ impl Spool {
 
     /// Removes the directory with everything in it.
     pub fn clear(&self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
+        lock(&self.files).directory = None;
+        self.private.remove(Directory::remove_tree);
+    }
+
+    /// The directory as it was when it was opened, until `clear`.
+    fn directory(&self) -> io::Result<Directory> {
+        let mut files = lock(&self.files);
+        match &files.directory {
+            Some(opened) => Ok(opened.clone()),
+            None => Ok(files.directory.insert(self.private.existing()?).clone()),
+        }
+    }
+
+    fn open(&self, name: &OsStr) -> io::Result<File> {
+        self.directory()?.open_own(name, OpenMode::Read)
     }
 
     /// Creates a file that only its owner can read.
     fn create(self: &Arc<Spool>) -> io::Result<(File, SpooledFile)> {
         // Locked, so that removing another file does not remove the directory now.
         let mut files = lock(&self.files);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
-        let (file, path) = loop {
-            let path = self.directory.join(format!("output-{}", files.made));
-            let made = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path);
+        let directory = match &files.directory {
+            Some(opened) => opened.clone(),
+            None => files.directory.insert(self.private.made()?).clone(),
+        };
+        let (file, place) = loop {
+            let place = NamedFile {
+                directory: directory.clone(),
+                name: format!("output-{}", files.made).into(),
+            };
+            let made = place.open(OpenMode::New);
             files.made += 1;
             match made {
-                Ok(file) => break (file, path),
+                Ok(file) => break (file, place),
                 // From the run that this one resumes.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
@@ -112,7 +175,8 @@ impl Spool {
         };
         files.left += 1;
         let spooled = SpooledFile {
-            path,
+            path: place.path(),
+            name: place.name,
             length: 0,
             spool: self.clone(),
         };
@@ -133,15 +197,18 @@ impl Spool {
         file.write_all(bytes)
     }
 
-    fn remove(&self, path: &Path) {
+    fn remove(&self, name: &OsStr) {
         if self.keep.load(Relaxed) {
             return;
         }
         let mut files = lock(&self.files);
-        let _ = std::fs::remove_file(path);
+        if let Some(directory) = &files.directory {
+            let _ = directory.remove(name);
+        }
         files.left -= 1;
         if files.left == 0 {
-            let _ = std::fs::remove_dir(&self.directory);
+            files.directory = None;
+            self.private.remove(Directory::remove_empty);
         }
     }
 }
@@ -301,7 +368,7 @@ impl Kept {
 /// Where the bytes of a stream are.
 pub enum Held<'a> {
     Memory(&'a [u8]),
-    File(&'a Path),
+    File(&'a SpooledFile),
 }
 
 /// The beginning of a stream, without trailing newlines if it is all of it.
@@ -333,6 +400,9 @@ impl Drop for MemoryBytes {
 
 /// A file in the private directory, removed when nothing refers to it any more.
 pub struct SpooledFile {
+    /// In the private directory.
+    name: OsString,
+    /// For a command that is to read it.
     path: PathBuf,
     length: u64,
     spool: Arc<Spool>,
@@ -340,7 +410,7 @@ pub struct SpooledFile {
 
 impl Drop for SpooledFile {
     fn drop(&mut self) {
-        self.spool.remove(&self.path);
+        self.spool.remove(&self.name);
     }
 }
 
@@ -356,13 +426,14 @@ impl Captured {
         }
     }
 
-    /// A stream that an earlier process spooled; `None` if its file is gone or has
-    /// another length.
-    pub fn spooled(path: PathBuf, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
-        let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == length);
-        same.then(|| Captured {
+    /// A stream that an earlier process spooled; `None` if its file is gone, is not the
+    /// user's or has another length.
+    pub fn spooled(name: OsString, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
+        let about = spool.open(&name).and_then(|file| file.metadata());
+        about.is_ok_and(|m| m.len() == length).then(|| Captured {
             kept: Kept::File(Arc::new(SpooledFile {
-                path,
+                path: spool.path().join(&name),
+                name,
                 length,
                 spool: spool.clone(),
             })),
@@ -383,24 +454,21 @@ impl Captured {
         self.lost.as_deref()
     }
 
-    /// The same bytes for another run, whose directory gets its own name for a spooled
-    /// file.
+    /// The same bytes for another run, whose directory gets a copy of a spooled file.
     ///
     /// # Errors
-    /// That the file cannot be linked or copied; the message names it.
+    /// That the file cannot be copied; the message names it.
     pub fn adopt(&self, spool: &Arc<Spool>) -> io::Result<Captured> {
         let Kept::File(file) = &self.kept else {
             return Ok(self.clone());
         };
         let failed = cannot("keep the output", &file.path);
-        let (created, mut spooled) = spool.create().map_err(&failed)?;
-        drop(created);
-        let linked = std::fs::remove_file(&spooled.path)
-            .and_then(|()| std::fs::hard_link(&file.path, &spooled.path));
-        // Another file system, or one without links.
-        linked
-            .or_else(|_| std::fs::copy(&file.path, &spooled.path).map(drop))
-            .map_err(&failed)?;
+        let (mut copy, mut spooled) = spool.create().map_err(&failed)?;
+        // Not a second name of the same file: such a one is not trusted.
+        let copied = file
+            .open()
+            .and_then(|mut from| io::copy(&mut from, &mut copy));
+        copied.map_err(&failed)?;
         spooled.length = file.length;
         Ok(Captured {
             kept: Kept::File(Arc::new(spooled)),
@@ -415,7 +483,7 @@ impl Captured {
     pub fn sync(&self) -> io::Result<()> {
         match &self.kept {
             Kept::Memory(_) => Ok(()),
-            Kept::File(file) => File::open(&file.path)
+            Kept::File(file) => (file.spool.open(&file.name))
                 .and_then(|f| f.sync_data())
                 .map_err(cannot("sync the output", &file.path)),
         }
@@ -433,7 +501,7 @@ impl Captured {
     pub fn held(&self) -> Held<'_> {
         match &self.kept {
             Kept::Memory(kept) => Held::Memory(&kept.bytes),
-            Kept::File(file) => Held::File(&file.path),
+            Kept::File(file) => Held::File(file),
         }
     }
 
@@ -441,19 +509,7 @@ impl Captured {
     pub fn path(&self) -> Option<&Path> {
         match self.held() {
             Held::Memory(_) => None,
-            Held::File(path) => Some(path),
-        }
-    }
-
-    /// Opens a spooled stream, to be read to its end by another process.
-    ///
-    /// # Errors
-    /// That it cannot be opened, or is not as long as it was.
-    pub fn open(path: &Path, length: u64) -> io::Result<File> {
-        let file = File::open(path)?;
-        match file.metadata()?.len() < length {
-            true => Err(too_short()),
-            false => Ok(file),
+            Held::File(file) => Some(&file.path),
         }
     }
 
@@ -483,7 +539,7 @@ impl Captured {
     pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
         match &self.kept {
             Kept::Memory(kept) => Cow::Borrowed(&kept.bytes[..limit.min(kept.bytes.len())]),
-            Kept::File(file) => Cow::Owned(read_part(&file.path, 0, limit)),
+            Kept::File(file) => Cow::Owned(read_part(file, 0, limit)),
         }
     }
 
@@ -492,7 +548,7 @@ impl Captured {
         let from = self.len().saturating_sub(limit as u64);
         match &self.kept {
             Kept::Memory(kept) => Cow::Borrowed(&kept.bytes[from as usize..]),
-            Kept::File(file) => Cow::Owned(read_part(&file.path, from, limit)),
+            Kept::File(file) => Cow::Owned(read_part(file, from, limit)),
         }
     }
 
@@ -573,9 +629,25 @@ impl Captured {
 }
 
 impl SpooledFile {
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// Opens it, to be read to its end.
+    ///
+    /// # Errors
+    /// That it cannot be opened, or is not as long as it was.
+    pub fn open(&self) -> io::Result<File> {
+        let file = self.spool.open(&self.name)?;
+        match file.metadata()?.len() < self.length {
+            true => Err(too_short()),
+            false => Ok(file),
+        }
+    }
+
     /// Passes its first `length` bytes to `take`, as long as it returns true.
     fn chunks(&self, length: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
-        let mut file = File::open(&self.path)?.take(length);
+        let mut file = self.spool.open(&self.name)?.take(length);
         let mut buffer = vec![0; BLOCK];
         loop {
             match file.read(&mut buffer) {
@@ -603,7 +675,7 @@ impl SpooledFile {
 
     /// How long it is without trailing newlines.
     fn trimmed_length(&self) -> io::Result<u64> {
-        let mut file = File::open(&self.path)?;
+        let mut file = self.spool.open(&self.name)?;
         let mut end = self.length;
         let mut buffer = vec![0; BLOCK];
         while end > 0 {
@@ -627,9 +699,9 @@ fn too_short() -> io::Error {
     io::Error::other("its file is shorter than it was")
 }
 
-fn read_part(path: &Path, from: u64, limit: usize) -> Vec<u8> {
+fn read_part(from_file: &SpooledFile, from: u64, limit: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    if let Ok(mut file) = File::open(path)
+    if let Ok(mut file) = from_file.spool.open(&from_file.name)
         && file.seek(SeekFrom::Start(from)).is_ok()
     {
         // If the rest cannot be read, what was read so far is returned.
@@ -651,9 +723,16 @@ mod tests {
     use super::*;
 
     fn spool(name: &str) -> Arc<Spool> {
-        Spool::new(
-            std::env::temp_dir().join(format!("tasker-capture-{}-{name}", std::process::id())),
-        )
+        let directory =
+            std::env::temp_dir().join(format!("tasker-capture-{}-{name}", std::process::id()));
+        Spool::in_directory(&directory.to_string_lossy())
+    }
+
+    fn spooled(captured: &Captured) -> &SpooledFile {
+        match captured.held() {
+            Held::File(file) => file,
+            Held::Memory(_) => panic!("it is in memory"),
+        }
     }
 
     #[test]
@@ -728,13 +807,13 @@ mod tests {
         let captured = capture.finish();
         assert_eq!(captured.beginning(9).expect("a file").whole, 0);
         let path = captured.path().expect("spooled").to_path_buf();
-        let file = OpenOptions::new().write(true).open(&path);
+        let file = File::options().write(true).open(&path);
         file.and_then(|f| f.set_len(100)).expect("a shorter file");
         let failures = [
             captured.beginning(9).err(),
             captured.lines().err(),
             captured.contains(b"x").err(),
-            Captured::open(&path, captured.len()).err(),
+            spooled(&captured).open().err(),
         ];
         for failure in failures {
             let why = failure.map(|e| e.to_string());
@@ -748,8 +827,8 @@ mod tests {
             keep_free: 0,
             max_output: Some(3_000_000),
         };
-        let directory = std::env::temp_dir().join(format!("tasker-bound-{}", std::process::id()));
-        let spool = Spool::bounded(directory, limits);
+        let private = spool("bound").private.clone();
+        let spool = Spool::bounded(private, limits);
         let mut capture = Capture::new(&spool);
         (0..60).for_each(|_| capture.push(&[b'x'; 65_536]));
         let captured = capture.finish();

@@ -539,7 +539,7 @@ mod tests {
         let directory = File::open("/").expect("the root directory");
         let mut stream = ChildStream {
             pipe: Some(PipeReader::from(OwnedFd::from(directory))),
-            capture: Capture::new(&Spool::new("/nowhere".into())),
+            capture: Capture::new(&Spool::in_directory("/nowhere")),
         };
         stream.read(&mut vec![0; 16], None);
         assert!(stream.pipe.is_none());

@@ -362,11 +362,10 @@ fn why_unusable(stream: &Captured, name: &str) -> Option<String> {
     if let Some(lost) = stream.lost() {
         return Some(lost_output(name, lost));
     }
-    let Held::File(path) = stream.held() else {
+    let Held::File(file) = stream.held() else {
         return None;
     };
-    let opened = Captured::open(path, stream.len());
-    opened.err().map(|e| unreadable(name, &e))
+    file.open().err().map(|e| unreadable(name, &e))
 }
 
 fn lost_output(name: &str, lost: &str) -> String {

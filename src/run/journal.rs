@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::Spool;
+use super::directory::{NamedFile, OpenMode};
 use super::event::About;
 use super::frame;
 use super::header::Header;
@@ -37,9 +38,9 @@ use crate::plan::flow::Position;
 use crate::task::secret_index::{Secret, SecretIndex};
 use crate::text::diagnostic::{cannot, reason};
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,6 +60,8 @@ pub enum Continuation {
 }
 
 pub struct Journal {
+    /// Where it is; nowhere if it is only pretended.
+    place: Option<NamedFile>,
     path: PathBuf,
     file: File,
     secrets: SecretIndex,
@@ -84,28 +87,20 @@ pub struct Journal {
     pretends: bool,
 }
 
-/// Opens what is named like a journal, to read it. What is no file has no end, or is
-/// waited for.
-pub fn open_to_read(path: &Path) -> io::Result<File> {
-    match std::fs::symlink_metadata(path)?.is_file() {
-        true => File::open(path),
-        false => Err(io::Error::other("it is not a file")),
-    }
-}
-
 /// Reads the header of a journal, without taking its lock.
 ///
 /// # Errors
 /// That the journal is empty, damaged, or of another version.
-pub fn header(path: &Path) -> Result<Header, JournalError> {
-    header_of(&mut open_to_read(path).map_err(unusable)?, &mut Vec::new())
+pub fn header(place: &NamedFile) -> Result<Header, JournalError> {
+    let mut file = place.open(OpenMode::Read).map_err(unusable)?;
+    header_of(&mut file, &mut Vec::new())
 }
 
 /// Reads the header of an opened journal. `bytes` gets what was read, which is rarely
 /// more than that: the outputs that follow can be large.
 ///
 /// # Errors
-/// As `header`.
+/// That the journal is empty, damaged, or of another version.
 pub fn header_of(file: &mut File, bytes: &mut Vec<u8>) -> Result<Header, JournalError> {
     const USUALLY_ENOUGH: u64 = 64 << 10;
     let beginning = file.take(USUALLY_ENOUGH).read_to_end(bytes);
@@ -129,7 +124,7 @@ impl Journal {
     /// # Errors
     /// That it cannot be written, or as `add_earlier`.
     pub fn create(
-        path: &Path,
+        place: &NamedFile,
         header: &Header,
         number: File,
         secrets: &[Secret],
@@ -138,26 +133,25 @@ impl Journal {
     ) -> io::Result<Journal> {
         // It gets its name once it says whose it is and has all that the run begins with:
         // whoever resumes it could not tell that something is missing.
-        let unnamed = path.with_extension("journal.new");
+        let mut unnamed = place.clone();
+        unnamed.name.push(".new");
         // Two machines or containers that share a log directory can give one id twice.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unnamed)
-            .map_err(cannot("write the journal", &unnamed))?;
-        let mut journal = Journal::new(path, file, secrets, spool);
+        let file = unnamed.open(OpenMode::New);
+        let file = file.map_err(cannot("write the journal", &unnamed.path()))?;
+        let mut journal = Journal::new(place.path(), file, secrets, spool);
+        journal.place = Some(place.clone());
         journal.fresh = Some(number);
-        let failed = cannot("write the journal", path);
+        let path = place.path();
+        let failed = cannot("write the journal", &path);
         let begun = journal.begin(header).map_err(&failed);
         let whole = begun
             .and_then(|()| add_earlier(&mut journal))
             .and_then(|()| journal.sync_earlier());
-        let named = whole.and_then(|()| match path.exists() {
-            true => Err(failed(io::ErrorKind::AlreadyExists.into())),
-            false => std::fs::rename(&unnamed, path).map_err(&failed),
+        let named = whole.and_then(|()| {
+            let renamed = place.directory.rename_new(&unnamed.name, &place.name);
+            renamed.map_err(&failed)
         });
-        named.inspect_err(|_| drop(std::fs::remove_file(&unnamed)))?;
+        named.inspect_err(|_| drop(unnamed.remove()))?;
         spool.keep();
         Ok(journal)
     }
@@ -182,9 +176,10 @@ impl Journal {
         }
     }
 
-    fn new(path: &Path, file: File, secrets: &[Secret], spool: &Arc<Spool>) -> Journal {
+    fn new(path: PathBuf, file: File, secrets: &[Secret], spool: &Arc<Spool>) -> Journal {
         Journal {
-            path: path.to_path_buf(),
+            place: None,
+            path,
             file,
             secrets: SecretIndex::new(secrets),
             spool: spool.clone(),
@@ -207,12 +202,11 @@ impl Journal {
     /// # Errors
     /// That it is in use or damaged. It is unchanged then.
     pub fn open(
-        path: &Path,
+        place: &NamedFile,
         secrets: &[Secret],
         spool: &Arc<Spool>,
     ) -> Result<Journal, JournalError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.map_err(unusable)?;
+        let file = place.open(OpenMode::Change).map_err(unusable)?;
         take_lock(&file).map_err(|e| match e {
             TryLockError::WouldBlock => JournalError::Active,
             TryLockError::Error(e) => unusable(e),
@@ -221,7 +215,7 @@ impl Journal {
         if file.metadata().map_err(unusable)?.nlink() == 0 {
             return Err(unusable(io::ErrorKind::NotFound.into()));
         }
-        Journal::read(path, file, secrets, spool)
+        Journal::read(place, file, secrets, spool)
     }
 
     /// Reads the journal for a walk that only finds out what is left to do: nothing is
@@ -230,12 +224,12 @@ impl Journal {
     /// # Errors
     /// That it is damaged.
     pub fn look(
-        path: &Path,
+        place: &NamedFile,
         secrets: &[Secret],
         spool: &Arc<Spool>,
     ) -> Result<Journal, JournalError> {
-        let file = File::open(path).map_err(unusable)?;
-        let mut journal = Journal::read(path, file, secrets, spool)?;
+        let file = place.open(OpenMode::Read).map_err(unusable)?;
+        let mut journal = Journal::read(place, file, secrets, spool)?;
         journal.pretends = true;
         Ok(journal)
     }
@@ -246,14 +240,15 @@ impl Journal {
     /// # Errors
     /// That `/dev/null` cannot be opened.
     pub fn pretended(spool: &Arc<Spool>) -> io::Result<Journal> {
-        let path = Path::new("/dev/null");
-        let mut journal = Journal::new(path, File::open(path)?, &[], spool);
+        let path = PathBuf::from("/dev/null");
+        let file = File::open(&path)?;
+        let mut journal = Journal::new(path, file, &[], spool);
         journal.pretends = true;
         Ok(journal)
     }
 
     fn read(
-        path: &Path,
+        place: &NamedFile,
         mut file: File,
         secrets: &[Secret],
         spool: &Arc<Spool>,
@@ -270,7 +265,8 @@ impl Journal {
         bytes.truncate(scanned.length);
         recorded.bytes = bytes;
         recorded.remember();
-        let mut journal = Journal::new(path, file, secrets, spool);
+        let mut journal = Journal::new(place.path(), file, secrets, spool);
+        journal.place = Some(place.clone());
         journal.checksum = scanned.checksum;
         journal.length = scanned.length as u64;
         journal.torn = scanned.torn;
@@ -525,10 +521,10 @@ impl Journal {
     /// Its name must survive a power cut as well.
     fn sync_name(&mut self) -> io::Result<()> {
         if let Some(number) = self.fresh.take()
-            && let Some(directory) = self.path.parent()
+            && let Some(place) = &self.place
         {
             number.sync_data()?;
-            File::open(directory)?.sync_all()?;
+            place.directory.sync()?;
         }
         Ok(())
     }
@@ -616,7 +612,9 @@ impl Journal {
     /// Removes the file: the run does not need it any more. `release_outputs` comes
     /// afterwards; a journal without its outputs could not be resumed.
     pub fn remove(&mut self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)?;
+        if let Some(place) = &self.place {
+            place.remove()?;
+        }
         // A file without a name can keep its space; to cut it off costs a sync.
         self.allocated = self.length;
         Ok(())
@@ -651,12 +649,17 @@ fn take_lock(file: &File) -> Result<(), TryLockError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::directory::Directory;
 
     #[test]
     fn no_journal_takes_the_place_of_another() {
         let directory = std::env::temp_dir().join(format!("tasker-id-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
-        let (path, spool) = (directory.join("R.journal"), Spool::new("/nowhere".into()));
+        let place = NamedFile {
+            directory: Directory::at(&directory).expect("a directory"),
+            name: "R.journal".into(),
+        };
+        let spool = Spool::in_directory("/nowhere");
         let create = |machine: &str| {
             let header = Header {
                 run_id: "R".into(),
@@ -664,12 +667,12 @@ mod tests {
                 ..Header::default()
             };
             let number = File::open("/dev/null").expect("a file");
-            Journal::create(&path, &header, number, &[], &spool, &|_| Ok(()))
+            Journal::create(&place, &header, number, &[], &spool, &|_| Ok(()))
         };
         let first = create("one").map(drop);
         let second = create("other").map(drop);
         let left = std::fs::read_dir(&directory).map(Iterator::count);
-        let kept = header(&path).map(|header| header.machine);
+        let kept = header(&place).map(|header| header.machine);
         std::fs::remove_dir_all(&directory).expect("it can be removed");
         assert!(first.is_ok() && second.is_err(), "{first:?} {second:?}");
         assert_eq!((kept, left.ok()), (Ok("one".into()), Some(1)));

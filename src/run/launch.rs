@@ -1,7 +1,7 @@
 //! Starts one command: finds its program, makes its pipes, prepares its memory.
 #![forbid(unsafe_code)]
 
-use super::capture::{Captured, Held};
+use super::capture::Held;
 use super::process_context::ProcessContext;
 use super::runner::{CommandEnd, Job, Stdin};
 use super::stdin_pipe::{self, StdinPipe};
@@ -300,7 +300,7 @@ fn open_stdin(from: &Stdin) -> io::Result<File> {
         Stdin::Null => sys::null_file(),
         Stdin::Bytes(bytes) => sys::memory_file(bytes),
         Stdin::Stream(stream) => match stream.held() {
-            Held::File(path) => Captured::open(path, stream.len()),
+            Held::File(file) => file.open(),
             Held::Memory(bytes) => sys::memory_file(bytes),
         },
     }

@@ -55,7 +55,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a journal, with the version of the format.
-pub const MAGIC: &[u8] = b"tasker journal 3\n";
+pub const MAGIC: &[u8] = b"tasker journal 4\n";
 
 /// How the flow of a run ended, as far as resuming is concerned.
 #[derive(Clone, Debug, PartialEq)]
@@ -472,14 +472,14 @@ impl FieldWriter<'_> {
             .stream(&result.stderr)
     }
 
-    /// An output: its bytes, or the length and path of the file that holds them. Before
+    /// An output: its bytes, or the length and name of the file that holds them. Before
     /// them stands why it is not all of the output, if it is not.
     fn stream(&mut self, stream: &Captured) -> &mut Self {
         let (kind, bytes) = match stream.held() {
             Held::Memory(bytes) => ("memory".to_string(), bytes),
-            Held::File(path) => {
-                let path = path.as_os_str().as_encoded_bytes();
-                (format!("file {}", stream.len()), path)
+            Held::File(file) => {
+                let name = file.name().as_encoded_bytes();
+                (format!("file {}", stream.len()), name)
             }
         };
         match stream.lost() {
@@ -547,8 +547,8 @@ impl<'a> FieldReader<'a> {
         let stream = match kind.strip_prefix("file ") {
             None => Captured::in_memory(bytes),
             Some(length) => {
-                let path = std::ffi::OsString::from_vec(bytes).into();
-                match (Captured::spooled(path, length.parse().ok()?, spool), lost) {
+                let name = std::ffi::OsString::from_vec(bytes);
+                match (Captured::spooled(name, length.parse().ok()?, spool), lost) {
                     (Some(stream), _) => stream,
                     // Nobody would have got the part that was there.
                     (None, Some(_)) => Captured::in_memory(""),
@@ -591,7 +591,11 @@ pub fn read_header(bytes: &[u8]) -> Result<(Header, usize, u32), JournalError> {
     if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
         return Err(JournalError::Empty);
     }
-    let earlier: [&[u8]; 2] = [b"tasker journal 1\n", b"tasker journal 2\n"];
+    let earlier: [&[u8]; 3] = [
+        b"tasker journal 1\n",
+        b"tasker journal 2\n",
+        b"tasker journal 3\n",
+    ];
     if earlier.iter().any(|magic| bytes.starts_with(magic)) {
         return unusable("it was written by an earlier version of tasker");
     }
@@ -677,7 +681,7 @@ mod tests {
             "true",
             "7",
         ];
-        let spool = Spool::new("/nowhere".into());
+        let spool = Spool::in_directory("/nowhere");
         for _ in 0..5000 {
             let bytes = chance.bytes(&pieces, 40);
             let result = FieldReader::new(&bytes, None).result();
@@ -726,7 +730,7 @@ mod tests {
 
     /// Decodes the record, and writes what was decoded.
     fn encode_again(bytes: &[u8]) -> Option<String> {
-        let spool = Spool::new("/nowhere".into());
+        let spool = Spool::in_directory("/nowhere");
         let decode = |encoded: EncodedResult| encoded.decode(&spool, &mut false);
         let result;
         let record = match Record::decode(bytes, Some(&[]))? {

@@ -684,7 +684,7 @@ mod tests {
             "x",
         ];
         let mut chance = Chance::new(17);
-        let (mut read, spool) = (0, Spool::new("/nowhere".into()));
+        let (mut read, spool) = (0, Spool::in_directory("/nowhere"));
         for _ in 0..4000 {
             let records: Vec<String> = (0..1 + chance.below(8))
                 .map(|_| {
@@ -726,7 +726,7 @@ mod tests {
             format!("sub\t1\tgood\t10\t{}", result("ok")),
             format!("block\t1\t10\t1\t{}\t{names}", result("ok")),
         ];
-        let spool = Arc::new(Spool::new("/nowhere".into()));
+        let spool = Arc::new(Spool::in_directory("/nowhere"));
         let mut run = RecordedRun::new(&[], &spool);
         for record in &records {
             let from = run.bytes.len();

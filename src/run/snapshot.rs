@@ -280,7 +280,7 @@ mod tests {
     /// A journal of these records, given as words.
     fn journal(records: &[&str]) -> Vec<u8> {
         let begin = "begin 0 R 1 1 m /f /d s 1 whole  stop - - - 0 0 0 0 0";
-        let mut bytes = b"tasker journal 3\n".to_vec();
+        let mut bytes = b"tasker journal 4\n".to_vec();
         let mut checksum = 0;
         for words in [&begin].into_iter().chain(records) {
             let fields = words.replace("REST", REST).replace(' ', "\t");

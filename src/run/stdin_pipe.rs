@@ -2,7 +2,7 @@
 //! the control channel to the remote wrapper.
 #![forbid(unsafe_code)]
 
-use super::capture::{Captured, Held};
+use super::capture::Held;
 use super::runner::Stdin;
 use super::sys;
 use std::fs::File;
@@ -44,7 +44,7 @@ impl StdinPipe {
             Stdin::Null => {}
             Stdin::Bytes(bytes) => feed.pending.extend_from_slice(bytes),
             Stdin::Stream(stream) => match stream.held() {
-                Held::File(path) => feed.file = Some(Captured::open(path, stream.len())?),
+                Held::File(file) => feed.file = Some(file.open()?),
                 Held::Memory(bytes) => feed.pending.extend_from_slice(bytes),
             },
         }

@@ -4,15 +4,19 @@
 //! can fail returns the `io::Error` of its call.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use libc::{ENXIO, O_NONBLOCK};
+pub use libc::{EISDIR, ELOOP, ENXIO, EPERM};
+pub use libc::{O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
+pub use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};
 
 /// Turns -1 into the error in `errno`.
@@ -66,10 +70,11 @@ pub fn own_name() -> String {
         .unwrap_or_default()
 }
 
-/// The real and the effective user id.
+/// The real and the effective user id, which tasker never changes.
 pub fn user_ids() -> (u32, u32) {
+    static IDS: OnceLock<(u32, u32)> = OnceLock::new();
     // SAFETY: neither call has arguments or can fail.
-    unsafe { (libc::getuid(), libc::geteuid()) }
+    *IDS.get_or_init(|| unsafe { (libc::getuid(), libc::geteuid()) })
 }
 
 /// Sets a variable of the environment, or removes it. To be called before there are
@@ -400,6 +405,163 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file)
+}
+
+/// A path for a system call.
+fn c_path(path: &OsStr) -> io::Result<CString> {
+    CString::new(path.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Opens a file by its path from a directory, or from the working directory. No command
+/// inherits it. The mode is that of a file that is made, less the umask.
+pub fn open_at(
+    directory: Option<BorrowedFd>,
+    path: &OsStr,
+    flags: i32,
+    mode: u32,
+) -> io::Result<File> {
+    let path = c_path(path)?;
+    let from = directory.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: the path is a valid C string; the descriptor is new and owned here.
+    retry(|| unsafe {
+        check(libc::openat(from, path.as_ptr(), flags, mode)).map(|fd| File::from_raw_fd(fd))
+    })
+}
+
+/// Makes a directory of mode 0700, whatever the umask, and opens it.
+///
+/// # Errors
+/// Among others that the name is taken.
+pub fn make_directory(parent: BorrowedFd, name: &OsStr) -> io::Result<File> {
+    const MODE: u32 = 0o700;
+    let c_name = c_path(name)?;
+    // SAFETY: the name is a valid C string.
+    check(unsafe { libc::mkdirat(parent.as_raw_fd(), c_name.as_ptr(), MODE) })?;
+    let flags = O_DIRECTORY | O_NOFOLLOW;
+    let open = || open_at(Some(parent), name, O_RDONLY | flags, 0);
+    let made = match open() {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            // The umask took even the owner's right to read it. Nothing else than this
+            // handle names it, so that no link can take its place.
+            let handle = open_at(Some(parent), name, O_PATH | flags, 0)?;
+            let mode = std::fs::Permissions::from_mode(MODE);
+            std::fs::set_permissions(format!("/proc/self/fd/{}", handle.as_raw_fd()), mode)?;
+            open()
+        }
+        made => made,
+    }?;
+    if made.metadata()?.mode() & 0o777 != MODE {
+        made.set_permissions(std::fs::Permissions::from_mode(MODE))?;
+    }
+    Ok(made)
+}
+
+/// Removes a name from a directory: of an empty directory, or of anything else.
+pub fn remove_at(directory: BorrowedFd, name: &OsStr, is_directory: bool) -> io::Result<()> {
+    let name = c_path(name)?;
+    let flags = if is_directory { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: the name is a valid C string.
+    check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop)
+}
+
+/// Gives a file of a directory another name in it, in place of what had that name.
+pub fn rename_at(directory: BorrowedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let (from, to) = (c_path(from)?, c_path(to)?);
+    let directory = directory.as_raw_fd();
+    // SAFETY: both names are valid C strings.
+    check(unsafe { libc::renameat(directory, from.as_ptr(), directory, to.as_ptr()) }).map(drop)
+}
+
+/// The same, unless that name is taken.
+pub fn rename_new_at(directory: BorrowedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let (c_from, c_to) = (c_path(from)?, c_path(to)?);
+    let fd = directory.as_raw_fd();
+    // SAFETY: both names are valid C strings.
+    let renamed = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            fd,
+            c_from.as_ptr(),
+            fd,
+            c_to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if renamed == 0 {
+        return Ok(());
+    }
+    let failed = io::Error::last_os_error();
+    // Old kernels and some file systems lack it.
+    let is_missing = matches!(failed.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL));
+    match is_missing.then(|| open_at(Some(directory), to, O_PATH | O_NOFOLLOW, 0)) {
+        Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => rename_at(directory, from, to),
+        Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        None => Err(failed),
+    }
+}
+
+/// Where a symbolic link leads that was opened with `O_PATH | O_NOFOLLOW`.
+pub fn read_link(link: BorrowedFd) -> io::Result<OsString> {
+    let mut target = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is writable for its length; the empty path is a C string.
+    let length = unsafe {
+        let buffer = target.as_mut_ptr().cast();
+        libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), buffer, target.len())
+    };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    target.truncate(length);
+    Ok(OsString::from_vec(target))
+}
+
+/// The names in a directory, in no order, without `.` and `..`.
+pub fn names_in(directory: BorrowedFd) -> io::Result<Vec<OsString>> {
+    // A handle with a position of its own: it can be listed again.
+    let own = open_at(Some(directory), OsStr::new("."), O_RDONLY | O_DIRECTORY, 0)?;
+    let fd = own.into_raw_fd();
+    // SAFETY: the descriptor is open and owned here; the stream takes it over, or it is
+    // closed.
+    let stream = unsafe {
+        let stream = libc::fdopendir(fd);
+        if stream.is_null() {
+            let failed = io::Error::last_os_error();
+            libc::close(fd);
+            return Err(failed);
+        }
+        stream
+    };
+    let mut names = Vec::new();
+    let ended = loop {
+        // SAFETY: the stream is open, and used by this thread only; an entry is valid
+        // until the next call, and its name ends with NUL.
+        let name = unsafe {
+            *libc::__errno_location() = 0;
+            let entry = libc::readdir(stream);
+            if entry.is_null() {
+                let why = io::Error::last_os_error();
+                break match why.raw_os_error() {
+                    Some(0) => Ok(()),
+                    _ => Err(why),
+                };
+            }
+            CStr::from_ptr((*entry).d_name.as_ptr()).to_bytes()
+        };
+        if !matches!(name, b"." | b"..") {
+            names.push(OsStr::from_bytes(name).to_os_string());
+        }
+    };
+    // SAFETY: the stream is open, and not used afterwards.
+    unsafe { libc::closedir(stream) };
+    ended.map(|()| names)
+}
+
+/// A second descriptor of what this process has open under this number.
+pub fn duplicate(number: RawFd) -> io::Result<File> {
+    // SAFETY: a wrong number only fails; the new descriptor is owned here.
+    unsafe {
+        let fd = check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?;
+        Ok(File::from_raw_fd(fd))
+    }
 }
 
 /// `/dev/null`, or an empty private file in a root file system without it.

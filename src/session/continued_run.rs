@@ -215,6 +215,8 @@ impl Search<'_> {
         earlier: &mut Earlier,
     ) -> Result<Option<EarlierRun>, Refusal> {
         let log_dir = validation.records_at(SystemTime::now())?;
+        // tasker enters the directory of the run that it goes on with.
+        let log_dir = log_dir.made_absolute();
         let mut runs = EarlierRuns::of_file(&log_dir, &identity.file.to_string_lossy());
         earlier.warnings = std::mem::take(&mut runs.warnings);
         let run = self.wanted.choose(&runs, identity, &validation.name)?;
@@ -399,12 +401,11 @@ impl Search<'_> {
         let stopped_at = run.snapshot.flow.as_ref().map(|flow| flow.task);
         let is_resumed = matches!(way, Way::Same(_));
         journal_header::check(&run.header, loaded, is_resumed, stopped_at)?;
-        let log_dir = loaded.records(SystemTime::now())?;
-        let spool = Spool::new(log_dir.private(id));
+        let spool = Spool::new(run.private.clone());
         let secrets = loaded.mask().named_secrets();
         let journal = match self.takes(loaded) {
-            true => Journal::open(&run.path, secrets, &spool),
-            false => Journal::look(&run.path, secrets, &spool),
+            true => Journal::open(&run.place, secrets, &spool),
+            false => Journal::look(&run.place, secrets, &spool),
         };
         let journal = journal.map_err(|problem| explain(id, &problem))?;
         if journal.recorded.misses_outputs() {
@@ -417,7 +418,8 @@ impl Search<'_> {
         }
         let taken = ContinuedRun {
             in_flight: run.in_flight(),
-            path: run.path,
+            place: run.place,
+            private: run.private,
             header: run.header,
             way,
             journal,

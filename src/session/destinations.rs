@@ -6,9 +6,8 @@ use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
 use crate::report::run_summary::RunSummary;
-use crate::report::{replace_file, results_json};
+use crate::report::{destination, results_json};
 use crate::session::refusal::Refusal;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -25,7 +24,7 @@ pub fn check(
         match json.named {
             Some(path) => check_file("--output-json", path, task_file)?,
             None => {
-                let made = log_dir.output_directory();
+                let made = log_dir.make_output_directory();
                 made.map_err(|e| Refusal::of_destination("--output-json", json.path(), &e))?;
             }
         }
@@ -41,7 +40,7 @@ pub fn check(
 
 fn check_file(option: &str, path: &Path, task_file: &str) -> Result<(), Refusal> {
     refuse_task_file(option, path, task_file)?;
-    replace_file::check(path).map_err(|e| Refusal::of_destination(option, path, &e))
+    destination::check(path).map_err(|e| Refusal::of_destination(option, path, &e))
 }
 
 /// Keeps what an option writes from replacing the task file.
@@ -82,14 +81,20 @@ impl<'a> JsonFile<'a> {
         self.named.unwrap_or(Path::new(""))
     }
 
-    /// Writes all of it, or leaves what was there.
+    /// Writes all of it, or leaves what was there. `stop` says when to wait no longer
+    /// for the reader of a FIFO.
     ///
     /// # Errors
     /// That it cannot be written; the file is named.
-    pub fn write(&self, log_dir: &LogDirectory, summary: &RunSummary) -> io::Result<()> {
-        let write = |file: &mut File| results_json::write(summary, file);
+    pub fn write(
+        &self,
+        log_dir: &LogDirectory,
+        summary: &RunSummary,
+        stop: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let write = |out: &mut dyn io::Write| results_json::write(summary, out);
         match self.named {
-            Some(path) => replace_file::replace_by(path, &write),
+            Some(path) => destination::write(path, &write, stop),
             None => log_dir.write_output(self.task_file, &write),
         }
     }

@@ -3,22 +3,22 @@
 #![forbid(unsafe_code)]
 
 use crate::report::log_directory::LogDirectory;
+use crate::run::capture::PrivateFiles;
+use crate::run::directory::{NamedFile, OpenMode};
 use crate::run::header::{Header, RunBeginning};
 use crate::run::journal;
 use crate::run::record::{FlowStop, JournalError};
 use crate::run::snapshot::{self, Snapshot};
-use crate::run::sys;
 use crate::session::identity::{self, Identity};
 use crate::text::diagnostic::{printable, reason};
 use std::fs::TryLockError;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 /// A run of the task file that left a journal.
 pub struct EarlierRun {
-    /// Absolute: tasker enters the directory of the run that it goes on with.
-    pub path: PathBuf,
+    /// Its journal, and its outputs.
+    pub place: NamedFile,
+    pub private: PrivateFiles,
     pub header: Header,
     /// A process holds the journal.
     pub is_live: bool,
@@ -38,12 +38,19 @@ impl EarlierRuns {
     /// left out, with a warning: it may be of this file, or of any other.
     pub fn of_file(log_dir: &LogDirectory, file: &str) -> EarlierRuns {
         let mut found = EarlierRuns::default();
-        for path in log_dir.journals() {
-            match read(&path, file) {
+        let journals = log_dir.try_journals().unwrap_or_else(|e| {
+            found
+                .warnings
+                .push(format!("{}; no earlier run is known", reason(&e)));
+            Vec::new()
+        });
+        for place in journals {
+            match read(log_dir, &place, file) {
                 Ok(run) => found.runs.extend(run),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
-                    let (name, why) = (printable(&path.display().to_string()), reason(&e));
+                    let name = printable(&place.path().display().to_string());
+                    let why = reason(&e);
                     found
                         .warnings
                         .push(format!("the journal `{name}` is ignored: {why}"));
@@ -82,25 +89,9 @@ impl EarlierRuns {
     }
 }
 
-/// Refuses a journal that is not the user's.
-///
-/// # Errors
-/// Whose it is.
-fn check_owner(path: &Path) -> io::Result<()> {
-    let owner = std::fs::symlink_metadata(path)?.uid();
-    match owner == sys::user_ids().1 {
-        true => Ok(()),
-        false => {
-            let why = format!("it belongs to another user (id {owner})");
-            Err(io::Error::other(why))
-        }
-    }
-}
-
 /// The run that left the journal, if it is of this file and had begun.
-fn read(path: &Path, file: &str) -> io::Result<Option<EarlierRun>> {
-    check_owner(path)?;
-    let mut opened = journal::open_to_read(path)?;
+fn read(log_dir: &LogDirectory, place: &NamedFile, file: &str) -> io::Result<Option<EarlierRun>> {
+    let mut opened = place.open(OpenMode::Read)?;
     let is_live = match opened.try_lock_shared() {
         Ok(()) => opened.unlock().map(|()| false)?,
         Err(TryLockError::WouldBlock) => true,
@@ -114,8 +105,12 @@ fn read(path: &Path, file: &str) -> io::Result<Option<EarlierRun>> {
     opened.read_to_end(&mut bytes)?;
     let found = header.and_then(|header| Ok((header, snapshot::read(&bytes)?)));
     match found {
+        Ok((header, _)) if place.name != *format!("{}.journal", header.run_id) => {
+            Err(io::Error::other("it is the journal of another run"))
+        }
         Ok((header, snapshot)) => Ok(Some(EarlierRun {
-            path: std::path::absolute(path)?,
+            place: place.clone(),
+            private: log_dir.private(&header.run_id),
             header,
             is_live,
             snapshot,

@@ -4,17 +4,17 @@
 
 use crate::exit;
 use crate::plan::flow::Policy;
+use crate::report::destination;
 use crate::report::history::History;
 use crate::report::html_report::{HtmlReport, RunDetails};
 use crate::report::last_hosts::HostEnd;
 use crate::report::log::LogLevel;
 use crate::report::log_directory::{self, LogDirectory};
 use crate::report::recap::Recap;
-use crate::report::replace_file;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{Advice, RunSummary, TaskSummary};
 use crate::report::{clock, endings, print, safe_text};
-use crate::run::interrupt::Interrupt;
+use crate::run::interrupt::{Interrupt, SignalLevel};
 use crate::run::journal::Journal;
 use crate::run::run_end::RunEnd;
 use crate::session::advice::EndToAdvise;
@@ -40,6 +40,8 @@ pub struct EndedRun<'a> {
     /// Where it began, and the hosts it was limited to.
     pub scope: &'a RunScope,
     pub policy: Policy,
+    /// What a signal to tasker ends: the waits of this end.
+    pub interrupt: &'a Interrupt,
 }
 
 impl EndedRun<'_> {
@@ -125,7 +127,10 @@ impl EndedRun<'_> {
             return;
         };
         let log = report.log.path();
-        let written = self.with_summary(log, advice, &|summary| place.write(self.log_dir, summary));
+        let stop = self.end_of_patience();
+        let written = self.with_summary(log, advice, &|summary| {
+            place.write(self.log_dir, summary, &stop)
+        });
         if let Err(e) = written {
             self.lost(report, &format!("--output-json: {e}"));
         }
@@ -139,9 +144,10 @@ impl EndedRun<'_> {
         };
         history.close_all();
         let log = report.log.path();
+        let stop = self.end_of_patience();
         let written = self.with_summary(log, advice, &|summary| {
             let page = self.draw_page(summary, &history);
-            replace_file::replace(path, page.as_bytes())
+            destination::write(path, &|out| out.write_all(page.as_bytes()), &stop)
         });
         if let Err(e) = written {
             self.lost(report, &format!("--report: {e}"));
@@ -215,7 +221,7 @@ impl EndedRun<'_> {
     }
 
     /// Runs the alert program for a run that failed; how that went is only logged.
-    pub fn alert(&self, report: &mut Reporter, state_file: PathBuf, interrupt: &Interrupt) {
+    pub fn alert(&self, report: &mut Reporter, state_file: PathBuf) {
         let Some(program) = &self.loaded.invocation.alert_on_failure else {
             return;
         };
@@ -237,14 +243,25 @@ impl EndedRun<'_> {
                 &endings::run_error(&self.loaded.workflow.tasks, self.end),
             )
         };
-        // A further signal ends the alert.
-        let before = interrupt.level();
-        match alert.send(&|| interrupt.level() > before) {
+        match alert.send(&self.further_signal()) {
             Ok(()) => report
                 .log
                 .write(LogLevel::Info, "The alert program was run"),
             Err(why) => report.log.write(LogLevel::Warn, &why),
         }
+    }
+
+    /// Whether nothing is to be waited for: a signal has come from here on, or the one
+    /// that ends everything at once.
+    fn end_of_patience(&self) -> impl Fn() -> bool {
+        let further_signal = self.further_signal();
+        move || further_signal() || self.interrupt.level() == SignalLevel::Kill
+    }
+
+    /// Whether a signal has come from here on.
+    fn further_signal(&self) -> impl Fn() -> bool {
+        let before = self.interrupt.level();
+        move || self.interrupt.level() > before
     }
 
     /// Keeps the outcome of each host of a block, for `--limit last:…`.

@@ -15,15 +15,15 @@ use crate::cli::invocation::Invocation;
 use crate::exit;
 use crate::report::clock;
 use crate::report::log_directory::LogDirectory;
+use crate::run::directory::{NamedFile, OpenMode};
 use crate::run::sys;
 use crate::session::identity::Identity;
 use crate::session::load::Loaded;
 use crate::session::refusal::{Refusal, unwritable};
 use crate::text::diagnostic::cannot;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a lock that is held is tried again.
@@ -125,8 +125,8 @@ impl InstanceLocks {
     ) -> Result<Option<InstanceLocks>, Refusal> {
         let mut locks = InstanceLocks::default();
         for NeededLock { kind, id, mode } in needed(&loaded.identity, &loaded.invocation) {
-            let path = log_dir.lock_file(kind, id).map_err(unwritable)?;
-            match try_long_enough(&path, mode, began, wait)? {
+            let place = log_dir.lock_file(kind, id).map_err(unwritable)?;
+            match try_long_enough(&place, mode, began, wait)? {
                 TakenLock::Held(lock) => locks.held.push(lock),
                 TakenLock::Busy(_) if mode == LockMode::Skip => return Ok(None),
                 TakenLock::Busy(holder) => locks.other = Some(locks.other.unwrap_or(holder)),
@@ -144,13 +144,13 @@ impl InstanceLocks {
 /// Tries to take the lock as long as the mode says. A busy one is no refusal if it is
 /// forced or skipped.
 fn try_long_enough(
-    path: &Path,
+    place: &NamedFile,
     mode: LockMode,
     began: Instant,
     wait: &mut dyn FnMut(Duration) -> Result<(), Refusal>,
 ) -> Result<TakenLock, Refusal> {
     loop {
-        match (try_lock(path).map_err(unwritable)?, mode) {
+        match (try_lock(place).map_err(unwritable)?, mode) {
             (TakenLock::Busy(_), LockMode::Wait(time)) if began.elapsed() < time => wait(RETRY)?,
             (TakenLock::Busy(holder), LockMode::Check | LockMode::Wait(_)) => {
                 return Err(active(&holder));
@@ -168,17 +168,16 @@ fn active(holder: &str) -> Refusal {
 /// A lock that this process holds.
 struct HeldLock {
     file: File,
-    /// Absolute, as in `EarlierRun`.
-    path: PathBuf,
+    place: NamedFile,
 }
 
 impl HeldLock {
     /// Whether others find this lock: the file can have been removed, or replaced,
     /// between its opening and its locking.
     fn is_in_place(&self) -> bool {
-        let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
-        let own = self.file.metadata().map(place);
-        let found = fs::symlink_metadata(&self.path).map(place);
+        let inode = |meta: Metadata| (meta.dev(), meta.ino());
+        let own = self.file.metadata().map(inode);
+        let found = self.place.directory.look_at(&self.place.name).map(inode);
         own.is_ok_and(|own| found.is_ok_and(|found| own == found))
     }
 
@@ -202,7 +201,7 @@ impl Drop for HeldLock {
     /// Removes the file before the lock is free, so that nobody else can hold it.
     fn drop(&mut self) {
         if self.is_in_place() {
-            let _ = fs::remove_file(&self.path);
+            let _ = self.place.remove();
         }
         let _ = self.file.unlock();
     }
@@ -219,24 +218,18 @@ enum TakenLock {
 ///
 /// # Errors
 /// That its file cannot be made or locked.
-fn try_lock(path: &Path) -> io::Result<TakenLock> {
+fn try_lock(place: &NamedFile) -> io::Result<TakenLock> {
     loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(cannot("open the lock", path))?;
+        let file = place.open(OpenMode::Keep);
+        let file = file.map_err(cannot("open the lock", &place.path()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(TakenLock::Busy(holder_of(file))),
-            Err(TryLockError::Error(e)) => return Err(cannot("lock", path)(e)),
+            Err(TryLockError::Error(e)) => return Err(cannot("lock", &place.path())(e)),
         }
         let lock = HeldLock {
             file,
-            path: std::path::absolute(path)?,
+            place: place.clone(),
         };
         if lock.is_in_place() {
             lock.sign();
@@ -262,18 +255,24 @@ fn holder_of(mut file: File) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::directory::Directory;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     /// A lock belongs to the opened file, so threads compete like processes.
     #[test]
     fn one_that_takes_the_lock_while_its_file_is_removed_is_not_alone() {
         let name = format!("tasker-lock-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let directory = std::env::temp_dir();
+        let path = directory.join(&name);
+        let place = NamedFile {
+            directory: Directory::at(&directory).expect("a directory"),
+            name: name.into(),
+        };
         let is_held = AtomicBool::new(false);
         let take_often = || {
             let mut taken = 0;
             while taken < 250 {
-                if let TakenLock::Held(lock) = try_lock(&path).expect("a lock") {
+                if let TakenLock::Held(lock) = try_lock(&place).expect("a lock") {
                     assert!(!is_held.swap(true, SeqCst), "two hold the lock");
                     (0..10).for_each(|_| std::thread::yield_now());
                     is_held.store(false, SeqCst);

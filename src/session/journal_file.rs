@@ -30,17 +30,17 @@ pub fn create(
     loaded: &Loaded,
     log_dir: &LogDirectory,
     header: &Header,
-    number: &File,
+    number: File,
     spool: &Arc<Spool>,
     at: Option<&ResumedAt>,
 ) -> Result<Journal, Refusal> {
     let secrets = loaded.mask().named_secrets();
     let add_earlier = |journal: &mut Journal| at.map_or(Ok(()), |at| at.write(journal, spool));
-    let made = log_dir.create_journal(&header.run_id, |path| {
-        let number = number.try_clone()?;
-        Journal::create(path, header, number, secrets, spool, &add_earlier)
-    });
-    made.map_err(unwritable)
+    let create = || {
+        let place = log_dir.new_journal(&header.run_id)?;
+        Journal::create(&place, header, number, secrets, spool, &add_earlier)
+    };
+    create().map_err(unwritable)
 }
 
 /// A journal after its run.
@@ -106,7 +106,8 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
         return;
     }
     let runs = EarlierRuns::of_file(log_dir, &loaded.identity.file.to_string_lossy());
-    let is_own = |run: &&EarlierRun| run.path.file_name() == own.path().file_name();
+    let own_name = own.path().file_name();
+    let is_own = |run: &&EarlierRun| Some(run.place.name.as_os_str()) == own_name;
     let Some(header) = runs.runs.iter().find(is_own).map(|run| &run.header) else {
         return;
     };
@@ -121,9 +122,9 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
     }
     let is_limited = header.limit != "-" || !header.exclude.is_empty();
     for older in older {
-        let spool = Spool::new(log_dir.private(&older.header.run_id));
+        let spool = Spool::new(older.private.clone());
         // A live run's is locked.
-        let opened = Journal::open(&older.path, loaded.mask().named_secrets(), &spool);
+        let opened = Journal::open(&older.place, loaded.mask().named_secrets(), &spool);
         if let Ok(mut journal) = opened
             && !(is_limited && leaves_undone(loaded, log_dir, &older.header, &journal, end))
         {

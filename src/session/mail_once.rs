@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
-use crate::report::log_directory::LogDirectory;
-use crate::report::replace_file;
+use crate::report::log_directory::{self, LogDirectory};
 use crate::report::{clock, endings, print, safe_text};
+use crate::run::directory::NamedFile;
 use crate::run::interrupt::signal_name;
 use crate::run::run_end::RunEnd;
 use crate::session::identity::short_hash;
@@ -14,9 +14,8 @@ use crate::session::load::Loaded;
 use crate::session::refusal::{self, Refusal};
 use crate::session::validation::Validation;
 use crate::text::diagnostic::{Plural, reason};
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A failure, as it is compared with the last one and reported in one line.
@@ -154,8 +153,8 @@ struct Memory {
 
 /// Remembers the failure; returns what is remembered if it is the same as last time.
 fn note(validation: &Validation, key: &str, now: SystemTime) -> Result<Option<Memory>, String> {
-    let path = memory_file(validation)?;
-    let (earlier, trouble) = match Memory::read(&path) {
+    let file = memory_file(validation)?;
+    let (earlier, trouble) = match Memory::read(&file) {
         Ok(earlier) => (earlier, None),
         Err(why) => (None, Some(why)),
     };
@@ -170,7 +169,7 @@ fn note(validation: &Validation, key: &str, now: SystemTime) -> Result<Option<Me
             count: 1,
         },
     };
-    memory.write(&path)?;
+    memory.write(&file)?;
     match trouble {
         Some(why) => Err(why),
         None => Ok(Some(memory).filter(|m| m.count > 1)),
@@ -178,9 +177,9 @@ fn note(validation: &Validation, key: &str, now: SystemTime) -> Result<Option<Me
 }
 
 fn forget(validation: &Validation) -> Result<(), String> {
-    let path = memory_file(validation)?;
+    let file = memory_file(validation)?;
     let now = SystemTime::now();
-    let how = match Memory::read(&path) {
+    let how = match Memory::read(&file) {
         Ok(None) => return Ok(()),
         Ok(Some(memory)) => format!(
             "after {} since {}",
@@ -198,18 +197,18 @@ fn forget(validation: &Validation) -> Result<(), String> {
         safe_text::line(&validation.name),
         &at[11..16]
     ));
-    fs::remove_file(&path).map_err(|e| about(&path, &e))
+    file.remove().map_err(|e| about(&file, &e))
 }
 
 impl Memory {
     /// Nothing if the job did not fail last time.
-    fn read(path: &Path) -> Result<Option<Memory>, String> {
-        let text = match fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    fn read(file: &NamedFile) -> Result<Option<Memory>, String> {
+        let text = match log_directory::read_text(file) {
+            Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(about(path, &e)),
+            Err(e) => return Err(about(file, &e)),
         };
-        let damaged = || format!("`{}` is damaged and is replaced", path.display());
+        let damaged = || format!("`{}` is damaged and is replaced", file.path().display());
         Memory::parse(&text).map(Some).ok_or_else(damaged)
     }
 
@@ -227,21 +226,22 @@ impl Memory {
         })
     }
 
-    fn write(&self, path: &Path) -> Result<(), String> {
+    fn write(&self, file: &NamedFile) -> Result<(), String> {
         let since = self.since.duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |d| d.as_secs());
         let text = format!("1 {} {since} {}\n", self.key, self.count);
-        replace_file::replace(path, text.as_bytes()).map_err(|e| e.to_string())
+        let written = log_directory::replace(file, &|out| out.write_all(text.as_bytes()));
+        written.map_err(|e| e.to_string())
     }
 }
 
-fn about(path: &Path, error: &io::Error) -> String {
-    format!("`{}`: {}", path.display(), reason(error))
+fn about(file: &NamedFile, error: &io::Error) -> String {
+    format!("`{}`: {}", file.path().display(), reason(error))
 }
 
 /// The memory of the job, which stays the same when the file is corrected after a
 /// failure.
-fn memory_file(validation: &Validation) -> Result<PathBuf, String> {
+fn memory_file(validation: &Validation) -> Result<NamedFile, String> {
     let directory = validation.memory_directory.clone();
     let directory = directory.ok_or_else(|| refusal::homeless().why)?;
     let log_dir = LogDirectory::new(directory, SystemTime::now());

@@ -16,7 +16,7 @@ use crate::plan::recipe::{self, Recipe};
 use crate::report::log::{Log, LogLevel};
 use crate::report::print::complain;
 use crate::report::validation_summary::{self, CheckResult, ValidationSummary};
-use crate::run::capture::Spool;
+use crate::run::capture::{PrivateFiles, Spool};
 use crate::run::connection_limit::ConnectionLimit;
 use crate::run::contact::{self, ContactHost, ContactReport};
 use crate::run::guardian::Guardian;
@@ -32,7 +32,6 @@ use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -163,7 +162,7 @@ fn check_until_signal(
 ///
 /// # Errors
 /// That the guardian cannot be started.
-pub fn process_context(loaded: &Loaded, private: PathBuf) -> io::Result<Arc<ProcessContext>> {
+pub fn process_context(loaded: &Loaded, private: PrivateFiles) -> io::Result<Arc<ProcessContext>> {
     sys::share_heap();
     sys::close_on_exec_above_2();
     sys::block_signals();

@@ -2,16 +2,18 @@
 //! earlier run that it goes on with (SPEC §6.4).
 #![forbid(unsafe_code)]
 
+use crate::run::capture::PrivateFiles;
+use crate::run::directory::NamedFile;
 use crate::run::header::Header;
 use crate::run::journal::{Continuation, Journal};
 use crate::session::instance::InstanceLocks;
 use crate::session::load::Loaded;
 use crate::session::surroundings::Surroundings;
-use std::path::PathBuf;
 
 /// An earlier run that this call goes on with.
 pub struct ContinuedRun {
-    pub path: PathBuf,
+    pub place: NamedFile,
+    pub private: PrivateFiles,
     pub header: Header,
     pub way: Way,
     /// Its journal, locked if this call is to run something, else only read.

@@ -215,6 +215,10 @@ impl RealRun<'_> {
         for warning in &self.earlier.warnings {
             warn(report, warning);
         }
+        // The console has them already.
+        for warning in self.log_dir.warnings() {
+            report.log.write(LogLevel::Warn, &warning);
+        }
         if let Some(why) = &self.earlier.fresh_because {
             let line = format!("--auto-recovery begins afresh: {why}");
             report.log.write(LogLevel::Info, &line);
@@ -301,7 +305,7 @@ impl RealRun<'_> {
         let header = journal_header::new(self.loaded, name, settings, beginning, &self.plan);
         let spool = &self.context.spool;
         let at = self.resumption.as_ref().and_then(|r| r.at.as_ref());
-        journal_file::create(self.loaded, &self.log_dir, &header, &file, spool, at)
+        journal_file::create(self.loaded, &self.log_dir, &header, file, spool, at)
     }
 
     /// The last two that can refuse the run: its hosts, and its journal.
@@ -345,10 +349,11 @@ impl RealRun<'_> {
             drawn_plan: &self.drawn_plan,
             scope: &self.scope,
             policy: settings.policy,
+            interrupt: &self.context.interrupt,
         };
         ended.close(report, closed.kept.as_mut());
         report.follow(|events| events.end(&end));
-        ended.alert(report, state_file, &self.context.interrupt);
+        ended.alert(report, state_file);
         if let Some(journal) = closed.done_with {
             journal.release_outputs();
         }

@@ -262,8 +262,7 @@ fn pretended_journal(
     run: &ContinuedRun,
     at: Option<&ResumedAt>,
 ) -> Result<(Journal, bool), Refusal> {
-    let directory = run.path.with_extension("");
-    let spool = Spool::new(directory);
+    let spool = Spool::new(run.private.clone());
     spool.keep();
     let Way::Same(way) = run.way else {
         let mut journal = Journal::pretended(&spool).map_err(unwritable)?;
@@ -279,7 +278,7 @@ fn pretended_journal(
             run.header.run_id
         ))
     };
-    let mut journal = Journal::look(&run.path, secrets, &spool).map_err(unusable)?;
+    let mut journal = Journal::look(&run.place, secrets, &spool).map_err(unusable)?;
     journal.prepare(way).map_err(unwritable)?;
     Ok((journal, way == Continuation::FinishOnly))
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::exit;
+use crate::run::directory;
 use crate::run::interrupt;
 use std::io;
 use std::path::Path;
@@ -66,6 +67,7 @@ impl Refusal {
     pub fn of_destination(option: &str, path: &Path, e: &io::Error) -> Refusal {
         Refusal {
             unwritable: Some(path.into()),
+            help: remedy(e),
             ..Refusal::new(exit::LOG_DIR, format!("{option}: {e}"))
         }
     }
@@ -81,7 +83,21 @@ impl Refusal {
 
 /// Something in the log directory cannot be written.
 pub fn unwritable(e: io::Error) -> Refusal {
-    Refusal::new(exit::LOG_DIR, e.to_string())
+    Refusal {
+        help: remedy(&e),
+        ..Refusal::new(exit::LOG_DIR, e.to_string())
+    }
+}
+
+/// What helps where a directory of the log directory is not the user's alone.
+fn remedy(e: &io::Error) -> Option<Box<str>> {
+    let is_sudo = std::env::var_os("SUDO_USER").is_some_and(|user| !user.is_empty());
+    let sudo = match is_sudo {
+        true => ", or use sudo -H for the home directory of the user that runs it",
+        false => "",
+    };
+    directory::is_about_trust(e)
+        .then(|| format!("name another directory with -l DIR{sudo}").into_boxed_str())
 }
 
 /// There is nowhere to keep records.

@@ -8,7 +8,7 @@ use crate::report::html_report::HtmlReport;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw, print};
 use crate::report::run_summary::RunSummary;
-use crate::report::{replace_file, validation_summary};
+use crate::report::{destination, validation_summary};
 use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
 use crate::session::mail_once::{self, Failure};
@@ -136,7 +136,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         let directory = validation.log_directory.as_ref();
         let directory = directory.map_or(Path::new("."), |(path, _)| path);
         let log_dir = LogDirectory::new(directory.to_path_buf(), now);
-        if let Err(e) = place.write(&log_dir, &summary) {
+        if let Err(e) = place.write(&log_dir, &summary, &|| false) {
             complain(format_args!("tasker: --output-json: {e}"));
         }
     }
@@ -149,7 +149,9 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
             findings: &format!("{}{}", refusal.findings, refusal.detail),
             details: None,
         };
-        if let Err(e) = replace_file::replace(path, page.draw().as_bytes()) {
+        let page = page.draw();
+        let written = destination::write(path, &|out| out.write_all(page.as_bytes()), &|| false);
+        if let Err(e) = written {
             complain(format_args!("tasker: --report: {e}"));
         }
     }

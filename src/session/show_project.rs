@@ -20,7 +20,7 @@ use std::time::SystemTime;
 /// That there is no such project, or its summary cannot be read.
 pub fn show(name: &str, typed: &[Typed]) -> Result<i32, Refusal> {
     let directory = config::log_directory_of(typed)?;
-    let log_dir = LogDirectory::new(directory.clone(), SystemTime::now());
+    let log_dir = LogDirectory::to_look_at(directory.clone(), SystemTime::now());
     match log_dir.project_summary(name) {
         Ok(bytes) => print(&project_summary::table(&bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

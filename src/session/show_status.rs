@@ -7,9 +7,9 @@
 use crate::cli::invocation::Typed;
 use crate::exit;
 use crate::report::log_directory::LogDirectory;
-use crate::report::print::print;
+use crate::report::print::{complain, print};
 use crate::report::run_status::{self, FoundRun};
-use crate::run::journal;
+use crate::run::directory::{self, NamedFile, OpenMode};
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
@@ -21,7 +21,7 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How many times, and how long apart, a run whose process does not exist is looked
@@ -37,7 +37,7 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> Result<i32, Refusal> {
     let directory = config::log_directory_of(typed)?;
     let now = SystemTime::now();
     let name = printable(&directory.display().to_string());
-    let journals = LogDirectory::new(directory, now).try_journals();
+    let journals = LogDirectory::to_look_at(directory, now).try_journals();
     let runs = look_at(&journals.map_err(|e| {
         let why = format!("cannot look for runs in `{name}`: {}", reason(&e));
         Refusal::new(exit::LOG_DIR, why)
@@ -52,27 +52,38 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> Result<i32, Refusal> {
 }
 
 /// The runs, the newest first.
-fn look_at(journals: &[PathBuf]) -> Vec<FoundRun> {
-    let mut runs: Vec<FoundRun> = journals.iter().filter_map(|path| look(path)).collect();
+fn look_at(journals: &[NamedFile]) -> Vec<FoundRun> {
+    let mut runs: Vec<FoundRun> = journals.iter().filter_map(look).collect();
     runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.began()));
     runs
 }
 
-/// The run of a journal; nothing if it has meanwhile ended well.
-fn look(path: &Path) -> Option<FoundRun> {
-    let stem = path.file_stem().unwrap_or_default();
+/// The run of a journal; nothing if it has meanwhile ended well, or if others may have
+/// put the journal there.
+fn look(place: &NamedFile) -> Option<FoundRun> {
+    let stem = Path::new(&place.name).file_stem().unwrap_or_default();
+    let owner = place.directory.owner();
     let mut run = FoundRun {
         id: stem.to_string_lossy().into_owned(),
+        owner: Some(owner).filter(|owner| *owner != directory::own_id()),
         live: false,
         hidden: false,
         last_write: SystemTime::UNIX_EPOCH,
         snapshot: Err(String::new()),
     };
     for _ in 0..LOOKS {
-        match read(path, &mut run) {
+        match read(place, &mut run) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(e) if directory::is_about_trust(&e) => {
+                let name = printable(&place.path().display().to_string());
+                let why = reason(&e);
+                complain(format_args!(
+                    "tasker: warning: the journal `{name}` is ignored: {why}"
+                ));
+                return None;
+            }
             Err(e) => run.snapshot = Err(reason(&e)),
         }
         run.hidden = run.live && run.snapshot.as_ref().is_ok_and(is_gone);
@@ -91,8 +102,8 @@ fn is_gone(snapshot: &Snapshot) -> bool {
 }
 
 /// Whether the run still exists.
-fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
-    let mut file = journal::open_to_read(path)?;
+fn read(place: &NamedFile, run: &mut FoundRun) -> io::Result<bool> {
+    let mut file = place.open(OpenMode::Read)?;
     run.live = is_held(&file)?;
     let about = file.metadata()?;
     run.last_write = about.modified()?;
@@ -105,6 +116,13 @@ fn read(path: &Path, run: &mut FoundRun) -> io::Result<bool> {
         bytes.clear();
         file.read_to_end(&mut bytes)?;
         run.snapshot = tell(&bytes);
+    }
+    if run
+        .snapshot
+        .as_ref()
+        .is_ok_and(|s| s.header.run_id != run.id)
+    {
+        run.snapshot = Err("it is the journal of another run".into());
     }
     Ok(file.metadata()?.nlink() > 0)
 }
