@@ -19,9 +19,9 @@ import sys
 import tempfile
 import time
 
-CALLS = """openat write read pipe2 poll ppoll clone clone3 vfork mkdirat renameat renameat2 fchmod getdents64 fdatasync fsync
+CALLS = """openat write read pipe2 poll ppoll clone clone3 vfork mkdirat renameat renameat2 fchmod fdatasync fsync
 flock fcntl unlinkat readlinkat memfd_create wait4 waitid statx fstat newfstatat lseek ftruncate
-getdents64 link ioctl socket connect sendto recvfrom pidfd_open prctl eventfd2 fstatfs sync_file_range""".split()
+getdents64 ioctl socket connect sendto recvfrom pidfd_open prctl eventfd2 fstatfs sync_file_range""".split()
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EAGAIN", "EINTR"]
 LIMIT = 20
 # How many occurrences of a call are tried: on a busy machine an output comes in many

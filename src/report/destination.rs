@@ -3,7 +3,7 @@
 //! followed, and nothing is waited for without a bound.
 #![forbid(unsafe_code)]
 
-use crate::run::directory::{Directory, PRIVATE, Trust, WriteFile};
+use crate::run::directory::{self, Directory, Trust, WriteFile};
 use crate::run::sys;
 use crate::text::diagnostic::cannot;
 use std::ffi::{OsStr, OsString};
@@ -100,9 +100,9 @@ pub fn open_to_append_in(directory: &Directory, name: &OsStr) -> io::Result<File
 /// Among others that it is a link of another user.
 pub fn open_directory(path: &Path) -> io::Result<Directory> {
     let Some(name) = path.file_name() else {
-        return Directory::at(path);
+        return Directory::reached(path);
     };
-    let parent = Directory::at(parent_of(path));
+    let parent = Directory::reached(parent_of(path));
     let entered = parent.and_then(|parent| parent.enter(name, Trust::Anyones));
     match entered {
         Err(e) if e.kind() == ErrorKind::NotFound => Directory::made_at(path),
@@ -118,7 +118,7 @@ fn find(path: &Path) -> io::Result<Outlet> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::from_raw_os_error(sys::EISDIR));
     };
-    find_from(Directory::at(parent_of(path))?, name.to_os_string())
+    find_from(Directory::reached(parent_of(path))?, name.to_os_string())
 }
 
 fn find_from(directory: Directory, name: OsString) -> io::Result<Outlet> {
@@ -183,8 +183,7 @@ fn append(outlet: Outlet) -> io::Result<File> {
             old: None,
         }) => {
             let file = directory.open_any(&name, flags | sys::O_CREAT)?;
-            // Whatever the umask; a file system without modes is no obstacle.
-            let _ = file.set_permissions(Permissions::from_mode(PRIVATE));
+            directory::make_private(&file);
             Ok(file)
         }
         Outlet::Plain(PlainFile {

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::sys;
-use crate::text::diagnostic::cannot;
+use crate::text::diagnostic::{cannot, printable};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
@@ -15,14 +15,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// The mode of what is made for its user only.
-pub const PRIVATE: u32 = 0o600;
+const PRIVATE: u32 = 0o600;
 
 /// How many links are followed one after the other.
 const LINKS_MOST: usize = 8;
+/// How many are followed among the directories of a path.
+const LINKS_ON_THE_WAY: usize = 40;
 
 /// Writes the contents of a file.
 pub type WriteFile<'a> = dyn Fn(&mut dyn io::Write) -> io::Result<()> + 'a;
@@ -209,11 +211,15 @@ impl Directory {
             _ => e,
         })?;
         match mode {
-            OpenMode::New | OpenMode::NewToAppend => {
-                // Whatever the umask; a file system without modes is no obstacle.
-                let _ = file.set_permissions(Permissions::from_mode(PRIVATE));
+            OpenMode::New | OpenMode::NewToAppend => make_private(&file),
+            OpenMode::Read | OpenMode::Change => self.check_plain(&file.metadata()?)?,
+            OpenMode::Keep | OpenMode::Append => {
+                let about = file.metadata()?;
+                self.check_plain(&about)?;
+                if about.mode() & PRIVATE != PRIVATE {
+                    make_private(&file);
+                }
             }
-            _ => self.check_plain(&file.metadata()?)?,
         }
         Ok(file)
     }
@@ -283,17 +289,59 @@ impl Directory {
             let Some(next) = target.file_name() else {
                 return Err(io::Error::from_raw_os_error(sys::EISDIR));
             };
-            directory = directory.descend(target.parent().unwrap_or(Path::new("")))?;
+            let parent = target.parent().unwrap_or(Path::new(""));
+            directory = directory.descend(parent, &mut { LINKS_ON_THE_WAY })?;
             name = next.to_os_string();
         }
         Err(io::Error::from_raw_os_error(sys::ELOOP))
     }
 
-    /// The directory at a path from here.
-    fn descend(&self, path: &Path) -> io::Result<Directory> {
-        let flags = sys::O_PATH | sys::O_DIRECTORY;
-        let handle = sys::open_at(Some(self.handle.as_fd()), path_or_here(path), flags, 0)?;
-        Ok(Directory::new(handle, self.path.join(path)))
+    /// Opens a directory by its path, as `descend` does.
+    pub fn reached(path: &Path) -> io::Result<Directory> {
+        Directory::at(Path::new(""))?.descend(path, &mut { LINKS_ON_THE_WAY })
+    }
+
+    /// The directory at a path from here. A link on the way is followed where it belongs
+    /// to the user, to root, or to whoever owns the directory that it is in: it is not
+    /// where everyone can put one. `links` counts down.
+    fn descend(&self, path: &Path, links: &mut usize) -> io::Result<Directory> {
+        let mut here = self.clone();
+        for part in path.components() {
+            here = match part {
+                Component::Normal(name) => here.step(name, links)?,
+                Component::CurDir => here,
+                Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                    let flags = sys::O_PATH | sys::O_DIRECTORY;
+                    let from = Some(here.handle.as_fd());
+                    let handle = sys::open_at(from, part.as_os_str(), flags, 0)?;
+                    Directory::new(handle, here.path.join(part))
+                }
+            };
+        }
+        Ok(here)
+    }
+
+    fn step(&self, name: &OsStr, links: &mut usize) -> io::Result<Directory> {
+        let handle = self.open(name, sys::O_PATH, 0)?;
+        let about = handle.metadata()?;
+        if about.is_symlink() {
+            let owner = self.about()?.uid();
+            if ![0, own_id(), owner].contains(&about.uid()) {
+                return Err(not_trusted(format!(
+                    "`{}` is a link of another user (id {})",
+                    printable(&self.path_of(name).display().to_string()),
+                    about.uid()
+                )));
+            }
+            *links = links
+                .checked_sub(1)
+                .ok_or_else(|| io::Error::from_raw_os_error(sys::ELOOP))?;
+            return self.descend(Path::new(&sys::read_link(handle.as_fd())?), links);
+        }
+        match about.is_dir() {
+            true => Ok(Directory::new(handle, self.path_of(name))),
+            false => Err(io::Error::from_raw_os_error(sys::ENOTDIR)),
+        }
     }
 
     /// Opens a directory in it. A link of the user's or root's is followed.
@@ -401,6 +449,12 @@ impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
+}
+
+/// Gives a file that was made its mode, whatever the umask. A file system without modes
+/// is no obstacle.
+pub fn make_private(file: &File) {
+    let _ = file.set_permissions(Permissions::from_mode(PRIVATE));
 }
 
 fn path_or_here(path: &Path) -> &OsStr {

@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use libc::{EISDIR, ELOOP, ENXIO, EPERM};
+pub use libc::{EISDIR, ELOOP, ENOTDIR, ENXIO, EPERM};
 pub use libc::{O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 pub use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};

@@ -50,6 +50,9 @@ pub struct ClosedJournal {
     pub kept: Option<Journal>,
     /// The journal whose outputs nobody needs once the end has been reported.
     pub done_with: Option<Journal>,
+    /// A line for each journal of an earlier run that could not be read or is not to be
+    /// trusted.
+    pub ignored: Vec<String>,
 }
 
 /// Closes the journal of a run that has ended: removes it if there is nothing left to
@@ -72,17 +75,19 @@ pub fn close(
         }
         return ClosedJournal {
             kept: Some(journal),
-            done_with: None,
+            ..ClosedJournal::default()
         };
     }
     let is_good = end.exit == exit::OK && end.complete;
-    if is_good && !loaded.from_stdin {
-        end_older(loaded, log_dir, &journal, end);
-    }
+    let ignored = match is_good && !loaded.from_stdin {
+        true => end_older(loaded, log_dir, &journal, end),
+        false => Vec::new(),
+    };
     if !(loaded.from_stdin || is_good && end.is_all_ok()) {
         return ClosedJournal {
             kept: Some(journal),
-            done_with: None,
+            ignored,
+            ..ClosedJournal::default()
         };
     }
     if let Err(e) = journal.remove() {
@@ -93,23 +98,26 @@ pub fn close(
         ));
     }
     ClosedJournal {
-        kept: None,
         done_with: Some(journal),
+        ignored,
+        ..ClosedJournal::default()
     }
 }
 
 /// Removes the journals of older runs of the same work: a run that ended well makes up
-/// for them, on the hosts that it was limited to (SPEC §6.4).
-fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEnd) {
+/// for them, on the hosts that it was limited to (SPEC §6.4). Returns a line for each that
+/// is ignored.
+fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEnd) -> Vec<String> {
     // Read only if there are others to compare it with.
     if log_dir.journals().len() < 2 {
-        return;
+        return Vec::new();
     }
-    let runs = EarlierRuns::of_file(log_dir, &loaded.identity.file.to_string_lossy());
+    let mut runs = EarlierRuns::of_file(log_dir, &loaded.identity.file.to_string_lossy());
     let own_name = own.path().file_name();
     let is_own = |run: &&EarlierRun| Some(run.place.name.as_os_str()) == own_name;
+    let ignored = std::mem::take(&mut runs.warnings);
     let Some(header) = runs.runs.iter().find(is_own).map(|run| &run.header) else {
-        return;
+        return ignored;
     };
     let is_older = |run: &&EarlierRun| {
         let age = |header: &Header| (header.number, header.began);
@@ -132,6 +140,7 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
             let _ = journal.remove().map(|()| journal.release_outputs());
         }
     }
+    ignored
 }
 
 /// The runs that this one continues back to one of `--start-from`, which did only the

@@ -215,10 +215,6 @@ impl RealRun<'_> {
         for warning in &self.earlier.warnings {
             warn(report, warning);
         }
-        // The console has them already.
-        for warning in self.log_dir.warnings() {
-            report.log.write(LogLevel::Warn, &warning);
-        }
         if let Some(why) = &self.earlier.fresh_because {
             let line = format!("--auto-recovery begins afresh: {why}");
             report.log.write(LogLevel::Info, &line);
@@ -319,6 +315,10 @@ impl RealRun<'_> {
         let coverage = &self.coverage;
         preflight::check_hosts(loaded, coverage, &self.context, pool, &mut report.log)?;
         let mut journal = self.open_journal(settings)?;
+        // The console has them already.
+        for warning in self.log_dir.warnings() {
+            report.log.write(LogLevel::Warn, &warning);
+        }
         let line = CommandLine::new(loaded);
         let line = (line.before_option(), line.after_option());
         let tasks = loaded.workflow.tasks.len();
@@ -391,6 +391,9 @@ impl RealRun<'_> {
             report.log.write(LogLevel::Error, &line);
             let line = self.loaded.mask().apply(&line);
             print::complain(format_args!("tasker: {line}"));
+        }
+        for line in &closed.ignored {
+            report.log.write(LogLevel::Warn, line);
         }
         closed
     }

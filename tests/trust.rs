@@ -1,0 +1,803 @@
+//! What belongs to another user, or could have been put there by one: journals, log
+//! directories, links, FIFOs, devices (SPEC §6.3, §6.4); and that honest set-ups go on
+//! working. Tests with two users need root.
+
+mod support;
+
+#[path = "support/sshd.rs"]
+#[allow(dead_code)]
+mod sshd;
+
+use sshd::{is_root, skipped};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Ran, Sandbox, finish, signal, wait_for};
+
+/// The user who runs tasker, where that is not root, and the one who wants to harm.
+const ANN: u32 = 61_001;
+const EVE: u32 = 61_002;
+
+const RIGHT: &str = "task=1\nexec=shell\ncommand=echo x >>effects\n";
+const WRONG: &str = "task=1\nexec=shell\ncommand=echo x >>effects; test -e fine\n";
+
+/// Whether there can be two users.
+fn two_users(test: &str) -> bool {
+    let setpriv = Command::new("setpriv").arg("--version").output();
+    let are_possible = is_root() && setpriv.is_ok();
+    if !are_possible {
+        skipped(test, "only root can become other users, with setpriv");
+    }
+    are_possible
+}
+
+/// The same command as another user, with this umask.
+fn as_user(command: &Command, user: u32, umask: &str) -> Command {
+    let mut other = Command::new("setpriv");
+    other.args(["--clear-groups", &format!("--reuid={user}")]);
+    other.arg(format!("--regid={user}"));
+    other.args(["sh", "-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+    other.arg(command.get_program()).args(command.get_args());
+    other.env_clear();
+    other.envs(command.get_envs().filter_map(|(n, v)| Some((n, v?))));
+    other.current_dir(command.get_current_dir().expect("a directory"));
+    other.stdin(Stdio::null());
+    other.stdout(Stdio::piped()).stderr(Stdio::piped());
+    other
+}
+
+/// A sandbox that belongs to the user, and tasker run in it as that one.
+fn sandbox_of(user: u32) -> Sandbox {
+    let sandbox = Sandbox::new();
+    chown(&sandbox.path, Some(user), Some(user)).expect("chown");
+    sandbox
+}
+
+fn run_as(user: u32, sandbox: &Sandbox, options: &[&str]) -> Ran {
+    let command = sandbox.tasker(&[&["-r"], options, &["tasks.txt"]].concat());
+    let output = as_user(&command, user, "022").output();
+    Ran::from(output.expect("tasker runs"))
+}
+
+fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    fs::metadata(path).expect("it is there").mode() & 0o7777
+}
+
+fn directory(path: PathBuf, user: u32, mode: u32) -> PathBuf {
+    fs::create_dir_all(&path).expect("a directory");
+    chown(&path, Some(user), Some(user)).expect("chown");
+    set_mode(&path, mode);
+    path
+}
+
+/// A link that belongs to the user.
+fn link_of(user: u32, target: impl AsRef<Path>, at: &Path) {
+    symlink(target, at).expect("a link");
+    std::os::unix::fs::lchown(at, Some(user), Some(user)).expect("chown");
+}
+
+fn fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo").success());
+}
+
+fn assert_ok(ran: &Ran) {
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// Waits until the flow has ended.
+fn wait_for_end(sandbox: &Sandbox) {
+    let has_ended = || sandbox.log().contains("Run ended");
+    wait_for("the end", || sandbox.exists("TASKER/logs") && has_ended());
+}
+
+/// What is left of temporary files.
+fn temporary_files(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).expect("a directory").flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names
+        .filter(|name| name.contains(".tmp") || name.contains(".new"))
+        .collect()
+}
+
+// The log directory
+
+#[test]
+fn rights_of_others_in_an_own_directory_are_taken_away_and_that_is_said_once() {
+    let sandbox = Sandbox::new();
+    let logs = sandbox.path.join("TASKER/logs");
+    let state = sandbox.path.join("TASKER/state");
+    for directory in [&logs, &state] {
+        fs::create_dir_all(directory).expect("a directory");
+    }
+    set_mode(sandbox.path.join("TASKER"), 0o775);
+    set_mode(&logs, 0o775);
+    set_mode(&state, 0o1777);
+    let ran = sandbox.run(RIGHT, &["-q"]);
+    assert_ok(&ran);
+    for directory in [&logs, &state] {
+        assert_eq!(mode(directory), 0o700);
+        let said = format!("others could write to `{}`", directory.display());
+        assert_eq!(ran.stderr.matches(&said).count(), 1, "{ran:?}");
+        assert!(sandbox.log().contains(&format!("[WARN] {said}")));
+    }
+    // What is above them can be anyone's.
+    assert_eq!(mode(sandbox.path.join("TASKER")), 0o775);
+    let again = sandbox.run(RIGHT, &["-q"]);
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn rights_to_read_an_own_directory_stay() {
+    let sandbox = Sandbox::new();
+    let logs = sandbox.path.join("TASKER/logs");
+    fs::create_dir_all(&logs).expect("a directory");
+    set_mode(&logs, 0o750);
+    let ran = sandbox.run(RIGHT, &["-q"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(mode(&logs), 0o750);
+}
+
+#[test]
+fn a_directory_of_another_user_refuses_the_run() {
+    if !two_users("a directory of another user") {
+        return;
+    }
+    for name in ["logs", "tasks", "state", "locks", "output"] {
+        let sandbox = sandbox_of(ANN);
+        sandbox.file("tasks.txt", RIGHT);
+        directory(sandbox.path.join("TASKER"), ANN, 0o755);
+        directory(sandbox.path.join("TASKER").join(name), EVE, 0o777);
+        let options = ["--output-json", "--instance-check"];
+        let ran = run_as(ANN, &sandbox, &options);
+        assert_eq!(ran.code, 32, "{ran:?}");
+        let why = format!("TASKER/{name}`: it belongs to another user (id {EVE})");
+        assert!(ran.stderr.contains(&why), "{ran:?}");
+        let help = "     = help: name another directory with -l DIR\n";
+        assert!(ran.stderr.contains(help), "{ran:?}");
+        assert!(!sandbox.exists("effects"));
+        let with_l = run_as(ANN, &sandbox, &["-l", "mine", "--output-json"]);
+        assert_ok(&with_l);
+    }
+    // As with `sudo -E`: the home directory is another's.
+    let sandbox = sandbox_of(ANN);
+    sandbox.file("tasks.txt", RIGHT);
+    directory(sandbox.path.join("TASKER"), ANN, 0o755);
+    directory(sandbox.path.join("TASKER/logs"), ANN, 0o700);
+    let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
+    let ran = Ran::from(
+        command
+            .env("SUDO_USER", "ann")
+            .output()
+            .expect("tasker runs"),
+    );
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(ran.stderr.contains("or use sudo -H"), "{ran:?}");
+}
+
+#[test]
+fn a_link_to_a_bigger_disk_is_followed_and_one_of_another_user_is_not() {
+    if !two_users("links in the log directory") {
+        return;
+    }
+    for (owner, code) in [(ANN, 0), (0, 0), (EVE, 32)] {
+        let sandbox = sandbox_of(ANN);
+        sandbox.file("tasks.txt", RIGHT);
+        let top = directory(sandbox.path.join("TASKER"), 0, 0o777);
+        let disk = directory(sandbox.path.join("disk"), ANN, 0o700);
+        link_of(owner, "../disk/", &top.join("logs"));
+        let ran = run_as(ANN, &sandbox, &[]);
+        assert_eq!(ran.code, code, "{ran:?}");
+        let written = fs::read_dir(&disk).expect("readable").count();
+        assert_eq!(written > 0, code == 0);
+        if code != 0 {
+            let why = format!("it is a link of another user (id {EVE})");
+            assert!(ran.stderr.contains(&why), "{ran:?}");
+        }
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("TASKER/x", "");
+    symlink("/no/such/disk", sandbox.path.join("TASKER/logs")).expect("a link");
+    let ran = sandbox.run(RIGHT, &[]);
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(
+        ran.stderr.contains("it is a link that leads nowhere"),
+        "{ran:?}"
+    );
+}
+
+/// A volume of a container, `/tmp`, `/var/log`: anyone's directories.
+#[test]
+fn the_directory_above_can_be_anyones() {
+    if !two_users("directories of others") {
+        return;
+    }
+    for mode in [0o777, 0o1777] {
+        let sandbox = sandbox_of(ANN);
+        sandbox.file("tasks.txt", RIGHT);
+        let volume = directory(sandbox.path.join("volume"), 0, mode);
+        let ran = run_as(ANN, &sandbox, &["-l", "volume", "--output-json"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        let ran = run_as(ANN, &sandbox, &["-l", "volume/deeper/down"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        assert_eq!(fs::metadata(volume.join("state")).expect("made").uid(), ANN);
+    }
+}
+
+/// As systemd's DynamicUser has it: a link of root's, to a directory of a user that no
+/// database lists.
+#[test]
+fn a_service_with_a_user_of_its_own_has_its_log_directory() {
+    if !two_users("a service account") {
+        return;
+    }
+    let sandbox = sandbox_of(ANN);
+    sandbox.file("tasks.txt", RIGHT);
+    directory(sandbox.path.join("private"), 0, 0o755);
+    directory(sandbox.path.join("private/service"), ANN, 0o755);
+    link_of(0, "private/service", &sandbox.path.join("service"));
+    for _ in 0..2 {
+        let ran = run_as(ANN, &sandbox, &["-l", "service"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+}
+
+#[test]
+fn directories_have_their_mode_whatever_the_umask() {
+    for umask in ["0177", "0002", "0777", "0277"] {
+        let sandbox = match is_root() {
+            true => sandbox_of(ANN),
+            false => Sandbox::new(),
+        };
+        let text = "task=1\nexec=shell\ncommand=umask 022; head -c 1500000 /dev/zero; echo x >>effects; test -e fine\n";
+        sandbox.file("tasks.txt", text);
+        let command = sandbox.tasker(&["-r", "-l", "deep/down", "--output-json", "tasks.txt"]);
+        let output = match is_root() {
+            true => as_user(&command, ANN, umask).output(),
+            false => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+                shell.arg(command.get_program()).args(command.get_args());
+                shell.current_dir(&sandbox.path).output()
+            }
+        };
+        let ran = Ran::from(output.expect("tasker runs"));
+        assert_eq!(ran.code, 1, "{umask}: {ran:?}");
+        assert_eq!(sandbox.read("effects"), "x\n", "{umask}: {ran:?}");
+        let mut directories = vec![sandbox.path.join("deep")];
+        let mut seen = 0;
+        while let Some(directory) = directories.pop() {
+            assert_eq!(mode(&directory), 0o700, "{umask}: {directory:?}");
+            for entry in fs::read_dir(&directory).expect("a directory").flatten() {
+                match entry.path().is_dir() {
+                    true => directories.push(entry.path()),
+                    false => assert_eq!(mode(entry.path()), 0o600, "{umask}: {entry:?}"),
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen >= 8, "{umask}: {seen}");
+    }
+}
+
+// Journals
+
+/// The id of the only run that has left a journal.
+fn run_id(sandbox: &Sandbox) -> String {
+    let journals = sandbox.journals();
+    assert_eq!(journals.len(), 1, "{journals:?}");
+    let stem = journals[0].file_stem().expect("a name");
+    stem.to_string_lossy().into_owned()
+}
+
+#[test]
+fn what_another_user_has_put_among_the_journals_is_ignored_and_named() {
+    if !two_users("forged journals") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(WRONG, &[]).code, 1);
+    let state = sandbox.path.join("TASKER/state");
+    let real = sandbox.journals().remove(0);
+    let secret = sandbox.file("secret", "root's");
+    // In a directory that was open once.
+    let forged = state.join("forged.journal");
+    fs::copy(&real, &forged).expect("a copy");
+    chown(&forged, Some(EVE), Some(EVE)).expect("chown");
+    link_of(EVE, &secret, &state.join("link.journal"));
+    fifo(&state.join("fifo.journal"));
+    fs::create_dir(state.join("directory.journal")).expect("a directory");
+    fs::rename(&real, state.join("moved.journal")).expect("renamed");
+    let reasons = [
+        ("forged", "it belongs to another user"),
+        ("link", "it is a link"),
+        ("fifo", "it is not a plain file"),
+        ("directory", "it is not a plain file"),
+        ("moved", "it is the journal of another run"),
+    ];
+    let resumed = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+    assert_eq!(resumed.code, 12, "{resumed:?}");
+    for (name, why) in reasons {
+        let line = format!("{name}.journal` is ignored: {why}");
+        assert!(resumed.stderr.contains(&line), "{line}: {resumed:?}");
+    }
+    let status = sandbox.output(&["--status"]);
+    assert!(!status.stdout.contains("to resume"), "{status:?}");
+    assert!(!status.stdout.contains("forged"), "{status:?}");
+    assert!(
+        status.stderr.contains("forged.journal` is ignored"),
+        "{status:?}"
+    );
+    sandbox.file("fine", "");
+    let fresh = sandbox.run(WRONG, &[]);
+    assert_ok(&fresh);
+    for (name, why) in reasons {
+        let line = format!("{name}.journal` is ignored: {why}");
+        assert!(sandbox.log().contains(&line), "{line}");
+        assert!(fs::symlink_metadata(state.join(format!("{name}.journal"))).is_ok());
+    }
+    assert_eq!(sandbox.read("secret"), "root's");
+}
+
+#[test]
+fn a_journal_with_a_second_name_is_ignored() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(WRONG, &[]).code, 1);
+    let real = sandbox.journals().remove(0);
+    fs::hard_link(&real, sandbox.path.join("second")).expect("a link");
+    let resumed = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+    assert_eq!(resumed.code, 12, "{resumed:?}");
+    assert!(
+        resumed.stderr.contains("is ignored: it has 2 names"),
+        "{resumed:?}"
+    );
+}
+
+/// The file of a large output is read by its name in the run's directory, and only if it
+/// is a plain one of the user.
+#[test]
+fn an_output_that_was_replaced_is_not_read() {
+    let text = "task=1\nexec=shell\ncommand=head -c 1500000 /dev/zero\n\
+                task=2\nexec=shell\ncommand=test -e fine\n";
+    type Replace = fn(&Path, &Path);
+    let ways: [(&str, Replace); 3] = [
+        ("a link", |secret, output| {
+            symlink(secret, output).expect("a link");
+        }),
+        ("a second name", |secret, output| {
+            fs::hard_link(secret, output).expect("a link");
+        }),
+        ("a FIFO", |_, output| fifo(output)),
+    ];
+    for (what, replace) in ways {
+        let sandbox = Sandbox::new();
+        assert_eq!(sandbox.run(text, &[]).code, 1);
+        let output = sandbox
+            .path
+            .join("TASKER/state")
+            .join(run_id(&sandbox))
+            .join("output-0");
+        let secret = sandbox.file("secret", vec![b'x'; 1_500_000]);
+        fs::remove_file(&output).expect("an output");
+        replace(&secret, &output);
+        let ran = sandbox.output(&["-r", "--resume", "tasks.txt"]);
+        assert_eq!(ran.code, 12, "{what}: {ran:?}");
+        assert!(
+            ran.stderr.contains("is missing or has changed"),
+            "{what}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn links_in_place_of_records_are_not_followed() {
+    if !two_users("links in place of records") {
+        return;
+    }
+    for (place, options) in [
+        ("logs/project_P_summary.log", &["-p", "P"][..]),
+        ("state/number", &[]),
+    ] {
+        let sandbox = Sandbox::new();
+        let victim = sandbox.file("victim", "precious\n");
+        let path = sandbox.path.join("TASKER").join(place);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        link_of(EVE, &victim, &path);
+        let ran = sandbox.run(RIGHT, options);
+        assert!(ran.stderr.contains("it is a link"), "{ran:?}");
+        assert_eq!(sandbox.read("victim"), "precious\n");
+    }
+}
+
+#[test]
+fn root_sees_the_runs_of_another_user_without_a_line_to_copy() {
+    if !two_users("--status of another user") {
+        return;
+    }
+    let sandbox = sandbox_of(ANN);
+    sandbox.file("tasks.txt", WRONG);
+    let ran = run_as(ANN, &sandbox, &["-p", "P"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let id = run_id(&sandbox);
+    let status = sandbox.output(&["--status", &id]);
+    assert_ok(&status);
+    assert!(status.stdout.contains("stopped at task 1"), "{status:?}");
+    assert!(!status.stdout.contains("tasker -r"), "{status:?}");
+    let words = format!("--status says so to its user (id {ANN})");
+    assert!(status.stdout.contains(&words), "{status:?}");
+    let summary = sandbox.output(&["--project-summary=P"]);
+    assert!(summary.stdout.contains("FAILED"), "{summary:?}");
+    // Its user has the line.
+    let command = sandbox.tasker(&["--status", &id]);
+    let own = Ran::from(as_user(&command, ANN, "022").output().expect("tasker runs"));
+    assert!(own.stdout.contains("to continue from there: "), "{own:?}");
+    assert_eq!(mode(sandbox.path.join("TASKER/state")), 0o700);
+}
+
+// Destinations
+
+#[test]
+fn a_replaced_file_keeps_its_mode_and_group_and_a_link_stays() {
+    let sandbox = Sandbox::new();
+    let target = sandbox.file("target/results.json", "old");
+    set_mode(&target, 0o664);
+    let group = if is_root() {
+        4711
+    } else {
+        fs::metadata(&target).expect("there").gid()
+    };
+    chown(&target, None, Some(group)).expect("chgrp");
+    symlink("target/results.json", sandbox.path.join("latest")).expect("a link");
+    symlink("latest", sandbox.path.join("again")).expect("a link");
+    for name in ["latest", "again", "target/results.json"] {
+        sandbox.file("target/results.json", "old");
+        assert_ok(&sandbox.run(RIGHT, &[&format!("--output-json={name}")]));
+        assert!(
+            sandbox
+                .read("target/results.json")
+                .contains("schema_version")
+        );
+        let about = fs::symlink_metadata(&target).expect("there");
+        assert_eq!((about.mode() & 0o7777, about.gid()), (0o664, group));
+    }
+    assert!(
+        fs::symlink_metadata(sandbox.path.join("latest"))
+            .expect("there")
+            .is_symlink()
+    );
+    assert_ok(&sandbox.run(RIGHT, &["--output-json=new.json", "--report=new.html"]));
+    assert_eq!(
+        (
+            mode(sandbox.path.join("new.json")),
+            mode(sandbox.path.join("new.html"))
+        ),
+        (0o600, 0o600)
+    );
+    assert!(temporary_files(&sandbox.path).is_empty());
+}
+
+/// A group that the user cannot give gets no more than everyone has.
+#[test]
+fn a_group_that_cannot_be_kept_loses_its_rights() {
+    if !two_users("groups of others") {
+        return;
+    }
+    for (before, after) in [(0o660, 0o600), (0o664, 0o644)] {
+        let sandbox = sandbox_of(ANN);
+        sandbox.file("tasks.txt", RIGHT);
+        let target = sandbox.file("results.json", "old");
+        chown(&target, Some(ANN), Some(4711)).expect("chown");
+        set_mode(&target, before);
+        assert_ok(&run_as(ANN, &sandbox, &["--output-json=results.json"]));
+        let about = fs::metadata(&target).expect("there");
+        assert_eq!((about.mode() & 0o7777, about.gid()), (after, ANN));
+    }
+}
+
+#[test]
+fn a_link_of_another_user_is_refused_as_a_destination() {
+    if !two_users("links as destinations") {
+        return;
+    }
+    for mode in [0o777, 0o1777] {
+        for option in ["--output-json", "--report", "--events", "--keep-output"] {
+            let sandbox = Sandbox::new();
+            sandbox.file("victim", "precious");
+            let open = directory(sandbox.path.join("open"), EVE, mode);
+            let target = match option {
+                "--keep-output" => directory(sandbox.path.join("etc"), 0, 0o755),
+                _ => sandbox.path.join("victim"),
+            };
+            link_of(EVE, target, &open.join("x"));
+            let ran = sandbox.run(RIGHT, &[&format!("{option}=open/x")]);
+            assert_eq!(ran.code, 32, "{option}: {ran:?}");
+            let why = format!("it is a link of another user (id {EVE})");
+            assert!(ran.stderr.contains(&why), "{option}: {ran:?}");
+            assert!(!sandbox.exists("effects"));
+            assert_eq!(sandbox.read("victim"), "precious");
+            // Also one that leads nowhere yet.
+            fs::remove_file(open.join("x")).expect("a link");
+            link_of(EVE, "../new", &open.join("x"));
+            let ran = sandbox.run(RIGHT, &[&format!("{option}=open/x")]);
+            assert_eq!(ran.code, 32, "{option}: {ran:?}");
+            assert!(!sandbox.exists("new"));
+        }
+    }
+}
+
+/// A link to a directory, where everyone can put one.
+#[test]
+fn a_link_on_the_way_to_a_destination_is_followed_where_not_everyone_can_put_it() {
+    if !two_users("links on the way") {
+        return;
+    }
+    for (owner, code) in [(EVE, 32), (ANN, 0), (0, 0)] {
+        let sandbox = Sandbox::new();
+        let open = directory(sandbox.path.join("open"), ANN, 0o1777);
+        directory(sandbox.path.join("etc"), 0, 0o755);
+        link_of(owner, "../etc", &open.join("way"));
+        let ran = sandbox.run(RIGHT, &["--output-json=open/way/../etc/./results.json"]);
+        assert_eq!(ran.code, code, "{owner}: {ran:?}");
+        assert_eq!(sandbox.exists("etc/results.json"), code == 0);
+        let ran = sandbox.run(RIGHT, &["--keep-output=open/way/new"]);
+        assert_eq!(ran.code, code, "{owner}: {ran:?}");
+        assert_eq!(sandbox.exists("etc/new"), code == 0);
+    }
+    let sandbox = Sandbox::new();
+    symlink("loop", sandbox.path.join("loop")).expect("a link");
+    for path in ["loop", "loop/x"] {
+        let ran = sandbox.run(RIGHT, &[&format!("--report={path}")]);
+        assert_eq!(ran.code, 32, "{ran:?}");
+        assert!(ran.stderr.contains("symbolic links"), "{ran:?}");
+    }
+}
+
+/// The link comes after the check, and before the write.
+#[test]
+fn a_link_that_is_put_there_during_the_run_is_not_followed() {
+    if !two_users("links that come late") {
+        return;
+    }
+    for option in ["--output-json", "--report"] {
+        let sandbox = Sandbox::new();
+        sandbox.file("victim", "precious");
+        let open = directory(sandbox.path.join("open"), EVE, 0o777);
+        let text =
+            format!("task=1\nexec=shell\ncommand=ln -sf ../victim open/x; chown -h {EVE} open/x\n");
+        let ran = sandbox.run(&text, &[&format!("{option}=open/x")]);
+        assert_ok(&ran);
+        assert!(
+            ran.stderr.contains("it is a link of another user"),
+            "{ran:?}"
+        );
+        assert_eq!(sandbox.read("victim"), "precious");
+        assert!(temporary_files(&open).is_empty());
+    }
+    // The file of an output, in a directory of another user.
+    let sandbox = Sandbox::new();
+    sandbox.file("victim", "precious");
+    let open = directory(sandbox.path.join("open"), EVE, 0o777);
+    link_of(EVE, "../victim", &open.join("1.stdout"));
+    let ran = sandbox.run(
+        "task=1\nexec=local\ncommand=echo x\n",
+        &["--keep-output=open"],
+    );
+    assert!(
+        ran.stderr.contains("it is a link of another user"),
+        "{ran:?}"
+    );
+    assert_eq!(sandbox.read("victim"), "precious");
+}
+
+#[test]
+fn a_second_name_that_anyone_can_give_does_not_grow() {
+    if !two_users("second names") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let victim = sandbox.file("victim", "precious\n");
+    directory(sandbox.path.join("open"), 0, 0o777);
+    fs::hard_link(&victim, sandbox.path.join("open/x")).expect("a second name");
+    let ran = sandbox.run(RIGHT, &["--events=open/x"]);
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(ran.stderr.contains("it has 2 names"), "{ran:?}");
+    assert_eq!(sandbox.read("victim"), "precious\n");
+    // In a directory of one's own it is one's own choice.
+    fs::hard_link(&victim, sandbox.path.join("x")).expect("a second name");
+    assert_ok(&sandbox.run(RIGHT, &["--events=x"]));
+}
+
+#[test]
+fn an_own_link_to_events_is_followed() {
+    let sandbox = Sandbox::new();
+    sandbox.file("events", "");
+    symlink("events", sandbox.path.join("link")).expect("a link");
+    assert_ok(&sandbox.run(RIGHT, &["--events=link"]));
+    assert!(sandbox.read("events").contains("run_ended"));
+    assert!(
+        fs::symlink_metadata(sandbox.path.join("link"))
+            .expect("there")
+            .is_symlink()
+    );
+}
+
+/// tasker in a shell of bash, which has `>(...)`.
+fn in_bash(sandbox: &Sandbox, script: &str) -> Ran {
+    let tasker = sandbox.tasker::<&str>(&[]);
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script, "bash"]).arg(tasker.get_program());
+    bash.env_clear().current_dir(&sandbox.path);
+    bash.envs(tasker.get_envs().filter_map(|(n, v)| Some((n, v?))));
+    Ran::from(bash.stdin(Stdio::null()).output().expect("bash runs"))
+}
+
+#[test]
+fn what_is_open_already_is_written_to_as_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", RIGHT);
+    // A pipe, and one with a name that bash gives it.
+    let ran = in_bash(
+        &sandbox,
+        "\"$1\" -r -q --output-json=/dev/stdout tasks.txt | cat >piped",
+    );
+    assert_ok(&ran);
+    assert!(sandbox.read("piped").contains("schema_version"), "{ran:?}");
+    let script =
+        "\"$1\" -r -q --output-json=>(cat >substituted) --report >(gzip >page.gz) tasks.txt; wait";
+    assert_ok(&in_bash(&sandbox, script));
+    wait_for("the readers", || {
+        let page = Command::new("gzip")
+            .args(["-dc", "page.gz"])
+            .current_dir(&sandbox.path)
+            .output();
+        let page = page.expect("gzip runs").stdout;
+        sandbox.read("substituted").ends_with("}\n") && page.ends_with(b"</html>\n")
+    });
+    // A file that others write to as well: nothing is cut off or renamed.
+    let script =
+        "{ echo before; \"$1\" -r -q --output-json=/dev/fd/5 tasks.txt 5>&1; echo after; } >all";
+    assert_ok(&in_bash(&sandbox, script));
+    let all = sandbox.read("all");
+    assert!(
+        all.starts_with("before\n{") && all.ends_with("}\nafter\n"),
+        "{all}"
+    );
+    // Also behind a link.
+    symlink("/dev/stdout", sandbox.path.join("out")).expect("a link");
+    let ran = in_bash(&sandbox, "\"$1\" -r -q --output-json=out tasks.txt | cat");
+    assert!(ran.stdout.contains("schema_version"), "{ran:?}");
+    // A number that is not open.
+    let ran = in_bash(&sandbox, "\"$1\" -r -q --output-json=/dev/fd/77 tasks.txt");
+    assert_eq!(ran.code, 32, "{ran:?}");
+}
+
+#[test]
+fn a_device_is_written_to_and_stays_one() {
+    let sandbox = Sandbox::new();
+    let options = [
+        "--output-json=/dev/null",
+        "--report=/dev/null",
+        "--events=/dev/null",
+    ];
+    assert_ok(&sandbox.run(RIGHT, &options));
+    let null = fs::metadata("/dev/null").expect("there");
+    assert!(null.file_type().is_char_device());
+    let ran = sandbox.run(RIGHT, &["--output-json=/dev/full"]);
+    assert_ok(&ran);
+    assert!(ran.stderr.contains("No space left on device"), "{ran:?}");
+}
+
+#[test]
+fn a_fifo_gets_the_results_also_if_its_reader_comes_late() {
+    let sandbox = Sandbox::new();
+    let text =
+        format!("{RIGHT}task=2\nexec=shell\ncommand=head -c 300000 /dev/zero | tr '\\0' x\n");
+    for option in ["--output-json", "--report"] {
+        let path = sandbox.path.join(format!("fifo{option}"));
+        fifo(&path);
+        let run = sandbox.start(&text, &[&format!("{option}={}", path.display())]);
+        wait_for_end(&sandbox);
+        let mut read = String::new();
+        let opened = File::open(&path).and_then(|mut f| f.read_to_string(&mut read));
+        opened.expect("readable");
+        assert_ok(&finish(run));
+        let end = if option == "--report" {
+            "</html>\n"
+        } else {
+            "}\n"
+        };
+        assert!(read.ends_with(end), "{option}: {}", read.len());
+        assert!(fs::metadata(&path).expect("there").file_type().is_fifo());
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_reader() {
+    let text = "task=1\nexec=shell\ncommand=head -c 300000 /dev/zero | tr '\\0' x\n";
+    for option in ["--output-json", "--report"] {
+        // A page fits into the pipe.
+        for has_reader in [false, option == "--output-json"] {
+            let sandbox = Sandbox::new();
+            let path = sandbox.path.join("fifo");
+            fifo(&path);
+            // One that opens it and reads nothing.
+            let mut flags = File::options();
+            flags.read(true).custom_flags(0o4000);
+            let reader = has_reader.then(|| flags.open(&path).expect("a reader"));
+            let run = sandbox.start(text, &[&format!("{option}=fifo")]);
+            wait_for_end(&sandbox);
+            std::thread::sleep(Duration::from_millis(200));
+            let began = Instant::now();
+            signal(run.id(), "TERM");
+            let ran = finish(run);
+            assert!(began.elapsed() < Duration::from_secs(5), "{ran:?}");
+            assert!(ran.stderr.contains("a signal ended the wait"), "{ran:?}");
+            drop(reader);
+        }
+    }
+}
+
+#[test]
+fn nobody_is_waited_for_without_a_bound() {
+    let sandbox = Sandbox::new();
+    fifo(&sandbox.path.join("fifo"));
+    let began = Instant::now();
+    let ran = sandbox.run(RIGHT, &["--output-json=fifo"]);
+    assert_ok(&ran);
+    assert!(
+        ran.stderr.contains("no process reads it (waited 10 s)"),
+        "{ran:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn simultaneous_runs_share_no_temporary_file() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "tasks.txt",
+        "task=1\ntype=parallel\nhostnames=h[1-40]\nexec=local\ncommand=true\n",
+    );
+    let options = [
+        "-r",
+        "-q",
+        "--output-json=results.json",
+        "--report=page.html",
+        "tasks.txt",
+    ];
+    let start = |_| sandbox.tasker(&options).spawn().expect("tasker starts");
+    let runs: Vec<_> = (0..12).map(start).collect();
+    for run in runs {
+        let ran = finish(run);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+    assert!(sandbox.read("results.json").ends_with("}\n"));
+    assert!(sandbox.read("page.html").ends_with("</html>\n"));
+    for directory in ["", "TASKER/state"] {
+        let left = temporary_files(&sandbox.path.join(directory));
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// What runs may do to their own destinations.
+#[test]
+fn a_directory_that_the_run_makes_anew_gets_the_results() {
+    let sandbox = Sandbox::new();
+    sandbox.file("build/old", "");
+    let text = "task=1\nexec=shell\ncommand=rm -r build; mkdir build\n";
+    assert_ok(&sandbox.run(text, &["--output-json=build/results.json"]));
+    assert!(
+        sandbox
+            .read("build/results.json")
+            .contains("schema_version")
+    );
+    let mut file = File::create(sandbox.path.join("build/more")).expect("a file");
+    file.write_all(b"x").expect("written");
+}
