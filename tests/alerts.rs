@@ -84,7 +84,7 @@ fn a_refused_run_alerts_too() {
             FAILS,
             &["--log-dir=/dev/null/x"],
             32,
-            "cannot create the directory",
+            "cannot use the directory",
         ),
     ] {
         let (_, found, lines) = run_with_alert(text, options);

@@ -286,7 +286,7 @@ fn an_unwritable_page_is_found_before_anything_runs() {
     for (path, why) in [
         ("gone/report.html", "No such file or directory"),
         ("file/report.html", "Not a directory"),
-        (".", "is a directory"),
+        (".", "Is a directory"),
     ] {
         let ran = sandbox.run(tasks, &["--report", path]);
         assert_eq!(ran.code, 32, "{path}: {ran:?}");
