@@ -32,11 +32,12 @@ lint:
 test-engines: all
 	tests/engines.sh $(BUILD)/release/tasker
 
-# Kills a long run at every point, damages its journal in every way, makes each
-# system call of a small run fail; tries random scripts with results in them: 100,000
-# in bash, 30,000 in each other shell, 1,000 by ssh; takes about 25 minutes.
+# Kills a long run at every point, damages its journal in every way, replaces each of
+# its files by links, FIFOs and the like, makes each system call of a small run fail;
+# tries random scripts with results in them: 100,000 in bash, 30,000 in each other
+# shell, 1,000 by ssh; takes about 25 minutes.
 test-crash:
-	TASKER_CRASH=all $(CARGO) test --locked --test crash -- --nocapture
+	TASKER_CRASH=all $(CARGO) test --locked --test crash --test trust -- --nocapture
 	TASKER_BASH_SCRIPTS=100000 $(CARGO) test --locked --test bash -- --nocapture
 	TASKER_BASH_SCRIPTS=30000 TASKER_SSH_SCRIPTS=1000 \
 		$(CARGO) test --locked --test shells -- --nocapture

@@ -801,3 +801,183 @@ fn a_directory_that_the_run_makes_anew_gets_the_results() {
     let mut file = File::create(sandbox.path.join("build/more")).expect("a file");
     file.write_all(b"x").expect("written");
 }
+
+// Everything at once
+
+/// Commands that together open all that a log directory holds.
+fn broad_use(sandbox: &Sandbox) -> Vec<Ran> {
+    let calls: [&[&str]; 9] = [
+        &["tasks.txt"],
+        &["--plan=0123456789ab", "tasks.txt"],
+        &["--status"],
+        &["--project-summary=P"],
+        &["-r", "--resume", "--instance-check", "tasks.txt"],
+        &["-r", "--limit=last:failed", "tasks.txt"],
+        &[
+            "-r",
+            "-q",
+            "--mail-once",
+            "-p",
+            "P",
+            "--instance-check",
+            "tasks.txt",
+        ],
+        &["-r", "--auto-recovery", "--output-json", "tasks.txt"],
+        &["-r", "--resume-at=2", "tasks.txt"],
+    ];
+    let run = |call: &&[&str]| {
+        let mut command = Command::new("timeout");
+        let tasker = sandbox.tasker::<&str>(&[]);
+        command
+            .args(["-s", "KILL", "60"])
+            .arg(tasker.get_program())
+            .args(*call);
+        command
+            .env_clear()
+            .current_dir(&sandbox.path)
+            .stdin(Stdio::null());
+        command.envs(tasker.get_envs().filter_map(|(n, v)| Some((n, v?))));
+        Ran::from(command.output().expect("timeout runs"))
+    };
+    calls.iter().map(run).collect()
+}
+
+/// The files and directories of the log directory, by their paths in it.
+fn found_in(directory: &Path, prefix: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found_in(&entry.path(), &format!("{name}/"), found);
+        }
+        found.push(name);
+    }
+}
+
+const BROAD: &str = "task=1\nexec=shell\ncommand=head -c 1500000 /dev/zero\n\
+     task=2\ntype=parallel\nhostnames=h[1-2]\nexec=shell\ncommand=test @hostname@ = h1\n";
+
+/// Each thing in a log directory is replaced, by each kind of thing.
+#[test]
+fn whatever_replaces_a_record_nothing_hangs_and_nothing_outside_changes() {
+    if !two_users("records that are replaced") {
+        return;
+    }
+    type Replace = fn(&Path, &Path);
+    let kinds: [(&str, Replace); 7] = [
+        ("a link of another", |at, victim| link_of(EVE, victim, at)),
+        ("an own link", |at, victim| link_of(0, victim, at)),
+        ("a link to a directory", |at, victim| {
+            link_of(EVE, victim.parent().expect("a parent"), at);
+        }),
+        ("a FIFO", |at, _| fifo(at)),
+        ("a directory", |at, _| {
+            fs::create_dir(at).expect("a directory")
+        }),
+        ("a file of another", |at, victim| {
+            fs::copy(victim, at).expect("a copy");
+            chown(at, Some(EVE), Some(EVE)).expect("chown");
+        }),
+        ("a huge file", |at, _| {
+            let huge = File::create(at).expect("a file");
+            huge.set_len(100 << 20).expect("sparse");
+        }),
+    ];
+    let used = Sandbox::new();
+    used.file("tasks.txt", BROAD);
+    broad_use(&used);
+    let mut places = Vec::new();
+    found_in(&used.path.join("TASKER"), "", &mut places);
+    assert!(places.len() > 20, "{places:?}");
+    // One of a kind: names that differ only in numbers.
+    let shape = |place: &str| support::neutral::without_numbers(place);
+    places.sort_by_key(|place| shape(place));
+    places.dedup_by_key(|place| shape(place));
+    // All pairs take a minute: `make test-crash` tries them.
+    let tries_all = std::env::var_os("TASKER_CRASH").is_some();
+    let copy = |to: &Path| {
+        let mut command = Command::new("cp");
+        command.arg("-a").arg(used.path.join("TASKER")).arg(to);
+        assert!(command.status().expect("cp runs").success());
+    };
+    for (number, place) in places.iter().enumerate() {
+        for (kind, (what, replace)) in kinds.iter().enumerate() {
+            if !tries_all && number % kinds.len() != kind {
+                continue;
+            }
+            let sandbox = Sandbox::new();
+            sandbox.file("tasks.txt", BROAD);
+            let victim = sandbox.file("outside/victim", "precious");
+            copy(&sandbox.path);
+            let at = sandbox.path.join("TASKER").join(place);
+            match at.is_dir() {
+                true => fs::remove_dir_all(&at).expect("removed"),
+                false => fs::remove_file(&at).expect("removed"),
+            }
+            replace(&at, &victim);
+            for ran in broad_use(&sandbox) {
+                let words = format!("{place} as {what}: {ran:?}");
+                assert!((0..128).contains(&ran.code), "{words}");
+                assert!(!ran.stderr.contains("panicked"), "{words}");
+            }
+            assert_eq!(
+                sandbox.read("outside/victim"),
+                "precious",
+                "{place} as {what}"
+            );
+            let outside = fs::read_dir(sandbox.path.join("outside")).expect("readable");
+            assert_eq!(outside.count(), 1, "{place} as {what}");
+        }
+    }
+}
+
+/// Another user exchanges what is there, again and again, while tasker runs.
+#[test]
+fn no_moment_is_right_for_a_link() {
+    if !two_users("races") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", RIGHT);
+    sandbox.file("victim", "precious");
+    directory(sandbox.path.join("outside"), 0, 0o755);
+    let open = directory(sandbox.path.join("open"), EVE, 0o777);
+    directory(open.join("volume"), EVE, 0o777);
+    let script = "while :; do
+        for x in json html events 1.stdout; do
+            ln -s ../victim link; mv -fT link $x
+        done
+        for x in logs state tasks locks output; do
+            ln -sfT ../../outside away; mv volume/$x kept; mv -T away volume/$x
+            rm -f volume/$x; mv -T kept volume/$x
+        done
+        for x in json html events 1.stdout; do echo x >plain; mv -fT plain $x; done
+        sleep 0.0$(($$ % 3 + 1))
+    done 2>/dev/null";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(&open);
+    let mut eve = as_user(&shell, EVE, "000").spawn().expect("setpriv runs");
+    let options: [&[&str]; 5] = [
+        &["--output-json=open/json"],
+        &["--report=open/html"],
+        &["--events=open/events"],
+        &["--keep-output=open"],
+        &["-l", "open/volume", "--output-json", "--instance-check"],
+    ];
+    let rounds = match std::env::var_os("TASKER_CRASH") {
+        Some(_) => 200,
+        None => 20,
+    };
+    let mut codes = Vec::new();
+    for options in options.iter().cycle().take(rounds * options.len()) {
+        let ran = sandbox.run(RIGHT, options);
+        assert!([0, 32].contains(&ran.code), "{ran:?}");
+        codes.push(ran.code);
+    }
+    eve.kill().expect("it runs");
+    eve.wait().expect("it ends");
+    assert_eq!(sandbox.read("victim"), "precious");
+    let outside = fs::read_dir(sandbox.path.join("outside")).expect("readable");
+    assert_eq!(outside.count(), 0, "{codes:?}");
+    // It was neither too slow nor too fast.
+    assert!([0, 32].iter().all(|code| codes.contains(code)), "{codes:?}");
+}
