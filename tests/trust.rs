@@ -287,6 +287,37 @@ fn directories_have_their_mode_whatever_the_umask() {
     }
 }
 
+/// `sudo tasker -r ~/tasks.txt`, with the home directory of root: file, destinations and
+/// their directory are the caller's.
+#[test]
+fn root_runs_the_file_of_another_user_and_writes_where_that_one_says() {
+    if !two_users("root in the directory of another user") {
+        return;
+    }
+    let sandbox = sandbox_of(ANN);
+    let tasks = sandbox.file("tasks.txt", RIGHT);
+    chown(&tasks, Some(ANN), Some(ANN)).expect("chown");
+    let page = sandbox.file("page.html", "old");
+    chown(&page, Some(ANN), Some(ANN)).expect("chown");
+    set_mode(&page, 0o640);
+    directory(sandbox.path.join("root"), 0, 0o700);
+    let mut command = sandbox.tasker(&[
+        "-r",
+        "--report=page.html",
+        "--output-json=new.json",
+        "tasks.txt",
+    ]);
+    command
+        .env("HOME", sandbox.path.join("root"))
+        .env("SUDO_USER", "ann");
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    assert_ok(&ran);
+    let about = fs::metadata(&page).expect("there");
+    assert_eq!((about.mode() & 0o7777, about.gid()), (0o640, ANN));
+    assert!(sandbox.read("new.json").contains("schema_version"));
+    assert!(sandbox.exists("root/TASKER/logs"));
+}
+
 // Journals
 
 /// The id of the only run that has left a journal.
@@ -930,6 +961,22 @@ fn whatever_replaces_a_record_nothing_hangs_and_nothing_outside_changes() {
     }
 }
 
+/// A process of another user, which ends with the test.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(command: &Command, user: u32) -> Running {
+        Running(as_user(command, user, "000").spawn().expect("setpriv runs"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Another user exchanges what is there, again and again, while tasker runs.
 #[test]
 fn no_moment_is_right_for_a_link() {
@@ -947,15 +994,18 @@ fn no_moment_is_right_for_a_link() {
             ln -s ../victim link; mv -fT link $x
         done
         for x in logs state tasks locks output; do
-            ln -sfT ../../outside away; mv volume/$x kept; mv -T away volume/$x
-            rm -f volume/$x; mv -T kept volume/$x
+            ln -sfT ../../outside away; mv -T volume/$x volume/kept; mv -T away volume/$x
+            rm -f volume/$x; mkdir -m 777 volume/hers; mv -T volume/hers volume/$x
+            [ -O volume/$x ] && [ \"$(ls -A volume/$x)\" ] && ls -ld volume/$x volume/$x/* >>leaked
+            rmdir volume/$x || mv -T volume/$x volume/made.$x
+            mv -T volume/kept volume/$x
         done
         for x in json html events 1.stdout; do echo x >plain; mv -fT plain $x; done
         sleep 0.0$(($$ % 3 + 1))
     done 2>/dev/null";
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).current_dir(&open);
-    let mut eve = as_user(&shell, EVE, "000").spawn().expect("setpriv runs");
+    let eve = Running::start(&shell, EVE);
     let options: [&[&str]; 5] = [
         &["--output-json=open/json"],
         &["--report=open/html"],
@@ -973,11 +1023,44 @@ fn no_moment_is_right_for_a_link() {
         assert!([0, 32].contains(&ran.code), "{ran:?}");
         codes.push(ran.code);
     }
-    eve.kill().expect("it runs");
-    eve.wait().expect("it ends");
+    drop(eve);
     assert_eq!(sandbox.read("victim"), "precious");
     let outside = fs::read_dir(sandbox.path.join("outside")).expect("readable");
     assert_eq!(outside.count(), 0, "{codes:?}");
+    // Nor is anything in a directory of hers.
+    assert_eq!(sandbox.read("open/leaked"), "");
     // It was neither too slow nor too fast.
     assert!([0, 32].iter().all(|code| codes.contains(code)), "{codes:?}");
+}
+
+/// A directory that was just made is exchanged for one of another user.
+#[test]
+fn a_new_directory_that_is_taken_away_is_missed() {
+    let has_strace = Command::new("strace").arg("-V").output().is_ok();
+    if !two_users("a directory that is exchanged") || !has_strace {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", RIGHT);
+    let volume = directory(sandbox.path.join("volume"), EVE, 0o777);
+    directory(volume.join("hers"), EVE, 0o777);
+    let mut shell = Command::new("sh");
+    // Not to another directory: that would need rights in what is moved.
+    let script = "until mv -T logs kept 2>/dev/null; do :; done; mv -T hers logs";
+    shell.args(["-c", script]).current_dir(&volume);
+    let mut eve = Running::start(&shell, EVE);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat"]);
+    command.args(["-e", "inject=mkdirat:delay_exit=1000000:when=1"]);
+    command.arg(env!("CARGO_BIN_EXE_tasker"));
+    command.args(["-r", "-q", "-l", "volume", "tasks.txt"]);
+    command.current_dir(&sandbox.path).stdin(Stdio::null());
+    let ran = Ran::from(command.output().expect("strace runs"));
+    assert_eq!(ran.code, 32, "{ran:?}");
+    assert!(eve.0.wait().expect("it ends").success());
+    let why = format!("it belongs to another user (id {EVE})");
+    assert!(ran.stderr.contains(&why), "{ran:?}");
+    assert_eq!(mode(volume.join("logs")), 0o777);
+    let logs = fs::read_dir(volume.join("logs")).expect("readable");
+    assert_eq!(logs.count(), 0);
 }

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// The mode of what is made for its user only.
 const PRIVATE: u32 = 0o600;
+/// The mode of a directory of which the same is true.
+const OWN_RIGHTS: u32 = 0o700;
 
 /// How many links are followed one after the other.
 const LINKS_MOST: usize = 8;
@@ -128,7 +130,7 @@ fn belongs_to(owner: u32) -> String {
 }
 
 /// Whether it is the name of something in a directory, and leads nowhere else.
-pub fn is_plain_name(name: &OsStr) -> bool {
+fn is_plain_name(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/') && !bytes.contains(&0)
 }
@@ -298,7 +300,8 @@ impl Directory {
 
     /// Opens a directory by its path, as `descend` does.
     pub fn reached(path: &Path) -> io::Result<Directory> {
-        Directory::at(Path::new(""))?.descend(path, &mut { LINKS_ON_THE_WAY })
+        let start = if path.is_absolute() { "/" } else { "" };
+        Directory::at(Path::new(start))?.descend(path, &mut { LINKS_ON_THE_WAY })
     }
 
     /// The directory at a path from here. A link on the way is followed where it belongs
@@ -322,26 +325,26 @@ impl Directory {
     }
 
     fn step(&self, name: &OsStr, links: &mut usize) -> io::Result<Directory> {
-        let handle = self.open(name, sys::O_PATH, 0)?;
-        let about = handle.metadata()?;
-        if about.is_symlink() {
-            let owner = self.about()?.uid();
-            if ![0, own_id(), owner].contains(&about.uid()) {
-                return Err(not_trusted(format!(
-                    "`{}` is a link of another user (id {})",
-                    printable(&self.path_of(name).display().to_string()),
-                    about.uid()
-                )));
-            }
-            *links = links
-                .checked_sub(1)
-                .ok_or_else(|| io::Error::from_raw_os_error(sys::ELOOP))?;
-            return self.descend(Path::new(&sys::read_link(handle.as_fd())?), links);
+        // Not first as what it is: that would not mount what is mounted on demand.
+        let not_directory = match self.open(name, sys::O_PATH | sys::O_DIRECTORY, 0) {
+            Err(e) if matches!(e.raw_os_error(), Some(sys::ENOTDIR | sys::ELOOP)) => e,
+            opened => return Ok(Directory::new(opened?, self.path_of(name))),
+        };
+        let link = self.open(name, sys::O_PATH, 0)?;
+        let about = link.metadata()?;
+        if !about.is_symlink() {
+            return Err(not_directory);
         }
-        match about.is_dir() {
-            true => Ok(Directory::new(handle, self.path_of(name))),
-            false => Err(io::Error::from_raw_os_error(sys::ENOTDIR)),
+        if ![0, own_id(), self.about()?.uid()].contains(&about.uid()) {
+            return Err(not_trusted(format!(
+                "`{}` is a link of another user (id {})",
+                printable(&self.path_of(name).display().to_string()),
+                about.uid()
+            )));
         }
+        let left = links.checked_sub(1);
+        *links = left.ok_or_else(|| io::Error::from_raw_os_error(sys::ELOOP))?;
+        self.descend(Path::new(&sys::read_link(link.as_fd())?), links)
     }
 
     /// Opens a directory in it. A link of the user's or root's is followed.
@@ -369,9 +372,30 @@ impl Directory {
         })
     }
 
-    /// Makes a directory in it, of mode 0700.
+    /// Makes a directory in it, of mode 0700 whatever the umask.
+    ///
+    /// # Errors
+    /// Among others that the name is taken, or that another user was quick to take it.
     pub fn make(&self, name: &OsStr) -> io::Result<Directory> {
-        let handle = sys::make_directory(self.handle.as_fd(), name)?;
+        sys::make_directory(self.handle.as_fd(), name, OWN_RIGHTS)?;
+        let open = |flags| self.open(name, flags | sys::O_DIRECTORY, 0);
+        let own = |handle: File| match handle.metadata()?.uid() {
+            uid if uid == own_id() => Ok(handle),
+            uid => Err(not_trusted(belongs_to(uid))),
+        };
+        let handle = match open(sys::O_RDONLY).and_then(own) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                // The umask took even the owner's right to read it.
+                let handle = own(open(sys::O_PATH)?)?;
+                let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                std::fs::set_permissions(path, Permissions::from_mode(OWN_RIGHTS))?;
+                own(open(sys::O_RDONLY)?)?
+            }
+            opened => opened?,
+        };
+        if handle.metadata()?.mode() & 0o777 != OWN_RIGHTS {
+            handle.set_permissions(Permissions::from_mode(OWN_RIGHTS))?;
+        }
         Ok(Directory::new(handle, self.path.join(name)))
     }
 
@@ -471,7 +495,6 @@ fn path_or_here(path: &Path) -> &OsStr {
 /// That it is another user's, or that they keep their rights.
 fn tighten(handle: &File, about: &Metadata) -> io::Result<bool> {
     const OTHERS_WRITE: u32 = 0o022;
-    const OWN_RIGHTS: u32 = 0o700;
     if about.uid() != own_id() {
         return Err(not_trusted(belongs_to(about.uid())));
     }

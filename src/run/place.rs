@@ -102,6 +102,7 @@ impl Place {
                 }
                 found => found,
             },
+            Err(e) if directory::is_about_trust(&e) => Err(self.failed(e)),
             made => made.map(|made| self.keep(made)).map_err(failed),
         }
     }

@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -429,32 +428,11 @@ pub fn open_at(
     })
 }
 
-/// Makes a directory of mode 0700, whatever the umask, and opens it.
-///
-/// # Errors
-/// Among others that the name is taken.
-pub fn make_directory(parent: BorrowedFd, name: &OsStr) -> io::Result<File> {
-    const MODE: u32 = 0o700;
-    let c_name = c_path(name)?;
+/// Makes a directory. Its mode is this, less the umask.
+pub fn make_directory(parent: BorrowedFd, name: &OsStr, mode: u32) -> io::Result<()> {
+    let name = c_path(name)?;
     // SAFETY: the name is a valid C string.
-    check(unsafe { libc::mkdirat(parent.as_raw_fd(), c_name.as_ptr(), MODE) })?;
-    let flags = O_DIRECTORY | O_NOFOLLOW;
-    let open = || open_at(Some(parent), name, O_RDONLY | flags, 0);
-    let made = match open() {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            // The umask took even the owner's right to read it. Nothing else than this
-            // handle names it, so that no link can take its place.
-            let handle = open_at(Some(parent), name, O_PATH | flags, 0)?;
-            let mode = std::fs::Permissions::from_mode(MODE);
-            std::fs::set_permissions(format!("/proc/self/fd/{}", handle.as_raw_fd()), mode)?;
-            open()
-        }
-        made => made,
-    }?;
-    if made.metadata()?.mode() & 0o777 != MODE {
-        made.set_permissions(std::fs::Permissions::from_mode(MODE))?;
-    }
-    Ok(made)
+    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
 }
 
 /// Removes a name from a directory: of an empty directory, or of anything else.
