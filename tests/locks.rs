@@ -407,3 +407,62 @@ fn no_lock_outlives_tasker_in_its_guardian() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("Resuming run"), "{ran:?}");
 }
+
+/// Takes the lock of a record as any process can, and keeps it.
+fn hold_record(sandbox: &Sandbox, name: &str) -> File {
+    let path = sandbox.file(name, "");
+    for directory in [path.parent(), path.parent().and_then(Path::parent)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(directory.expect("a parent"), mode).expect("the mode");
+    }
+    let file = File::options().append(true).open(path).expect("the record");
+    file.lock().expect("the lock");
+    file
+}
+
+/// The lock of a record is waited for with a bound, and a signal ends the wait.
+#[test]
+fn a_record_that_stays_locked_is_written_without_its_lock() {
+    for signalled in [false, true] {
+        let sandbox = Sandbox::new();
+        let record = "TASKER/logs/project_night_summary.log";
+        let held = hold_record(&sandbox, record);
+        let child = sandbox.start(
+            "task=1\nexec=local\ncommand=touch ran\n",
+            &["--project=night"],
+        );
+        wait_for("the command", || sandbox.exists("ran"));
+        if signalled {
+            // It ended, or waits for its turn at the end: the signal changes no outcome.
+            wait_for("the end", || sandbox.log().contains("Run ended: "));
+            signal(child.id(), "TERM");
+        }
+        let ran = finish(child);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let message = "project_night_summary.log` stays locked by another process; it is written \
+                       without the lock";
+        assert!(ran.stderr.contains(message), "{ran:?}");
+        assert!(sandbox.read(record).contains("tasks.txt"), "{ran:?}");
+        drop(held);
+    }
+}
+
+/// Whatever tasker waits for, the third signal is the end.
+#[test]
+fn the_third_signal_ends_tasker_though_nobody_reads_what_it_prints() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=touch began; seq 100000; sleep 0.1\n\
+                 task=2\nexec=shell\ncommand=seq 100000\n";
+    let mut child = sandbox.start(tasks, &["--debug"]);
+    wait_for("the command", || sandbox.exists("began"));
+    let mut ended = None;
+    for _ in 0..50 {
+        ended = child.try_wait().expect("its state");
+        if ended.is_some() {
+            break;
+        }
+        signal(child.id(), "INT");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+}

@@ -6,6 +6,7 @@ use super::{clock, invoker, print};
 use crate::run::capture::PrivateFiles;
 use crate::run::directory::{NamedFile, OpenMode, Trust, WriteFile};
 use crate::run::place::Place;
+use crate::run::record_lock;
 use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
@@ -209,7 +210,7 @@ impl LogDirectory {
     ) -> io::Result<()> {
         let named = self.logs.file_to_make(name)?;
         let append = |mut file: File| {
-            file.lock()?;
+            wait_for_turn(&file, &named.path())?;
             let text = text(&file)?;
             file.write_all(text.as_bytes())
         };
@@ -227,6 +228,20 @@ impl LogDirectory {
 pub fn replace(file: &NamedFile, write: &WriteFile) -> io::Result<()> {
     let replaced = file.directory.replace(&file.name, write, &|_| Ok(()));
     replaced.map_err(cannot("write", &file.path()))
+}
+
+/// Takes the lock of a record, or says that it is written without.
+///
+/// # Errors
+/// The file system has no locks.
+pub fn wait_for_turn(file: &File, path: &Path) -> io::Result<()> {
+    if !record_lock::take(file)? {
+        let path = printable(&path.display().to_string());
+        print::complain(format_args!(
+            "tasker: warning: `{path}` stays locked by another process; it is written without the lock"
+        ));
+    }
+    Ok(())
 }
 
 /// The text of a file of the log directory.

@@ -2,23 +2,18 @@
 //! two runs is newer depends on no clock.
 #![forbid(unsafe_code)]
 
-use super::log_directory::LogDirectory;
+use super::log_directory::{LogDirectory, wait_for_turn};
 use crate::run::directory::OpenMode;
 use crate::run::journal;
 use crate::text::diagnostic::cannot;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
-
-/// How long the lock of the file is waited for. It is held for a moment only, so that
-/// someone else holds it then; without it two runs can get the same number, and the
-/// time they began decides.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 impl LogDirectory {
     /// The number of a run that begins now, and the file that keeps it: it must reach the
-    /// disk no later than the run's journal.
+    /// disk no later than the run's journal. If the file stays locked, two runs can get the
+    /// same number, and the time they began decides.
     ///
     /// # Errors
     /// `cannot write ... PATH: REASON`.
@@ -27,7 +22,7 @@ impl LogDirectory {
         let path = named.path();
         let failed = cannot("write", &path);
         let mut file = named.open(OpenMode::Keep).map_err(&failed)?;
-        wait_for_lock(&file).map_err(&failed)?;
+        wait_for_turn(&file, &path).map_err(&failed)?;
         let mut text = String::new();
         // What cannot be read is no number.
         let _ = (&mut file).take(100).read_to_string(&mut text);
@@ -55,17 +50,5 @@ impl LogDirectory {
             .filter_map(|place| journal::header(place).ok());
         let numbers = numbers.map(|header| header.number);
         numbers.chain(self.newest_run_of_all()).max().unwrap_or(0)
-    }
-}
-
-fn wait_for_lock(file: &File) -> io::Result<()> {
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
     }
 }

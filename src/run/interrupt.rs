@@ -8,7 +8,7 @@
 use super::sys;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,14 @@ impl OnInterrupt {
         [("drain", OnInterrupt::Drain), ("kill", OnInterrupt::Kill)];
 }
 
+/// How many signals came, for whoever waits without an `Interrupt` at hand.
+static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+/// How many signals came so far.
+pub fn signals() -> u32 {
+    SIGNALS.load(Relaxed)
+}
+
 /// The level, shared by all threads. Its lock is never held across a call that waits.
 pub struct Interrupt {
     level: Mutex<SignalLevel>,
@@ -61,6 +69,7 @@ impl Interrupt {
 
     /// Raises the level according to the signal, and returns it.
     pub fn raise(&self, signal: i32) -> SignalLevel {
+        SIGNALS.fetch_add(1, Relaxed);
         let mut level = lock(&self.level);
         let before = *level;
         let drains = self.on_interrupt == OnInterrupt::Drain && !self.rearmed.load(Relaxed);

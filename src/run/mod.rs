@@ -33,6 +33,7 @@ pub mod process_context;
 pub mod process_group;
 pub mod process_table;
 pub mod record;
+pub mod record_lock;
 pub mod recorded_run;
 pub mod remote;
 pub mod replay;

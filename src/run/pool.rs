@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 const LOOK_AROUND: Duration = Duration::from_secs(2);
 /// How long tasker has to write its records after the last signal, whatever they wait
 /// for: a full pipe, a lock, a file system that hangs.
-const TO_RECORD: Duration = Duration::from_secs(1);
+const TO_RECORD: Duration = Duration::from_secs(2);
 /// A worker's stack in bytes; its buffers are on the heap.
 const STACK: usize = 128 << 10;
 
