@@ -656,3 +656,52 @@ fn the_night_is_kept_while_something_of_it_is_undone() {
     assert_eq!(counts_of_last(&sandbox), ITEMS.len(), "{night:?}");
     assert!(sandbox.journals().is_empty(), "{night:?}");
 }
+
+/// Containers share a directory and a process number: their runs have ids of their own.
+#[test]
+fn runs_of_one_second_in_two_containers_do_not_meet() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=echo $PPID >> pids; seq 300000\n\
+                 task=2\nexec=shell\nstdin=@1_stdout@\ncommand=[ $(wc -l) = 300000 ] && echo x >> ok; exit 1\n";
+    sandbox.file("tasks.txt", tasks);
+    let start = || {
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--mount-proc", "--"])
+            .arg(env!("CARGO_BIN_EXE_tasker"))
+            .args(["-r", "-q", "tasks.txt"])
+            .env("HOME", &sandbox.path)
+            .current_dir(&sandbox.path)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        command.spawn()
+    };
+    let children: Vec<_> = (0..8).filter_map(|_| start().ok()).collect();
+    let ended: Vec<Ran> = children
+        .into_iter()
+        .map(|child| Ran::from(child.wait_with_output().expect("tasker ends")))
+        .collect();
+    if ended.iter().any(|ran| ran.stderr.contains("unshare: ")) {
+        // Only root can have a container here.
+        return;
+    }
+    for ran in &ended {
+        assert_eq!(ran.code, 1, "{ran:?}");
+    }
+    assert_eq!(sandbox.read("pids"), "1\n".repeat(8));
+    assert_eq!(sandbox.read("ok"), "x\n".repeat(8));
+    assert_eq!(sandbox.journals().len(), 8, "each has its journal");
+    // Each is known by its own id, and its outputs are there.
+    for journal in sandbox.journals() {
+        let name = journal
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let (_, letters) = name.split_once('-').expect("letters");
+        assert_eq!(letters.len(), 8, "{name}");
+        let ran = sandbox.output(&["-r", "-q", &format!("--resume={name}"), "tasks.txt"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+    }
+    assert_eq!(sandbox.read("ok"), "x\n".repeat(16));
+}

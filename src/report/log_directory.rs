@@ -6,7 +6,7 @@ use super::{clock, invoker, print};
 use crate::run::capture::PrivateFiles;
 use crate::run::directory::{NamedFile, OpenMode, Trust, WriteFile};
 use crate::run::place::Place;
-use crate::run::record_lock;
+use crate::run::{record_lock, run_id};
 use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
@@ -15,6 +15,7 @@ use crate::text::source::MASK;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// The log directory as this invocation uses it. Its directories are opened when they
@@ -29,6 +30,8 @@ pub struct LogDirectory {
     output: Place,
     /// When tasker began: file names hold the time.
     began: SystemTime,
+    /// The letters of this run's id, once they are needed.
+    letters: OnceLock<String>,
 }
 
 /// The log directory that the environment names: `TASK_EXECUTOR_LOG`.
@@ -64,6 +67,7 @@ impl LogDirectory {
             output: place("output"),
             base,
             began,
+            letters: OnceLock::new(),
         }
     }
 
@@ -96,10 +100,38 @@ impl LogDirectory {
         changed.map(|place| rights_taken(place.path())).collect()
     }
 
-    /// A new log file, named by the time; a number is added if the name is taken.
+    /// A new log file, named by the time.
     pub fn create_log(&self) -> io::Result<(File, PathBuf)> {
         let name = format!("tasker_{}", clock::compact(self.began));
-        create_numbered(&self.logs, &name, "log")
+        self.create_named(&self.logs, &name, "log")
+    }
+
+    /// A new file; if its name is taken, with the letters of the run's id.
+    ///
+    /// # Errors
+    /// `cannot create PATH: REASON`.
+    fn create_named(
+        &self,
+        place: &Place,
+        name: &str,
+        extension: &str,
+    ) -> io::Result<(File, PathBuf)> {
+        let mut full_name = format!("{name}.{extension}");
+        let mut letters = self.letters().to_string();
+        loop {
+            let named = place.file_to_make(&full_name)?;
+            match named.open(OpenMode::NewToAppend) {
+                Ok(file) => return Ok((file, named.path())),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(cannot("create", &named.path())(e)),
+            }
+            full_name = format!("{name}_{letters}.{extension}");
+            letters = run_id::letters();
+        }
+    }
+
+    fn letters(&self) -> &str {
+        self.letters.get_or_init(run_id::letters)
     }
 
     /// The lock file of one instance for this kind of identity and this id.
@@ -109,7 +141,7 @@ impl LogDirectory {
 
     /// The id of a run that begins now.
     pub fn new_run_id(&self) -> String {
-        format!("{}-{}", clock::compact(self.began), std::process::id())
+        format!("{}-{}", clock::compact(self.began), self.letters())
     }
 
     /// The directory of a run's private files.
@@ -158,7 +190,7 @@ impl LogDirectory {
     /// Keeps a copy of the task file, secrets masked.
     pub fn copy_task_file(&self, name: &str, text: &str, mask: &Mask) -> io::Result<PathBuf> {
         let stem = self.dated_stem(name);
-        let (mut file, path) = create_numbered(&self.tasks, &stem, "txt")?;
+        let (mut file, path) = self.create_named(&self.tasks, &stem, "txt")?;
         file.write_all(mask_definitions(text, mask).as_bytes())
             .map_err(cannot("write", &path))?;
         Ok(path)
@@ -178,7 +210,7 @@ impl LogDirectory {
 
     /// Writes the JSON results of a run of this task file.
     pub fn write_output(&self, task_file: &str, write: &WriteFile) -> io::Result<()> {
-        let (_, path) = create_numbered(&self.output, &self.dated_stem(task_file), "json")?;
+        let (_, path) = self.create_named(&self.output, &self.dated_stem(task_file), "json")?;
         let name = path.file_name().unwrap_or_default();
         let file = self.output.file(name)?;
         replace(&file, write).inspect_err(|_| drop(file.remove()))
@@ -262,21 +294,6 @@ fn rights_taken(path: &Path) -> String {
 
 fn warn_of_rights(path: &Path) {
     print::complain(format_args!("tasker: warning: {}", rights_taken(path)));
-}
-
-fn create_numbered(place: &Place, name: &str, extension: &str) -> io::Result<(File, PathBuf)> {
-    let mut number = 1;
-    loop {
-        let named = place.file_to_make(match number {
-            1 => format!("{name}.{extension}"),
-            n => format!("{name}_{n}.{extension}"),
-        })?;
-        match named.open(OpenMode::NewToAppend) {
-            Ok(file) => return Ok((file, named.path())),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(e) => return Err(cannot("create", &named.path())(e)),
-        }
-    }
 }
 
 /// The text of a task file without the values of secrets: in definitions, however

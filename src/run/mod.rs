@@ -40,6 +40,7 @@ pub mod replay;
 pub mod required;
 pub mod result;
 pub mod run_end;
+pub mod run_id;
 pub mod runner;
 pub mod snapshot;
 pub mod stdin_pipe;
