@@ -172,6 +172,9 @@ enum Point {
     After(Duration),
 }
 
+/// The guardian of a killed run holds its locks until its last command has ended.
+const RECOVER: &[&str] = &["--auto-recovery", "--lock-wait=30s"];
+
 /// Kills a run at the point, resumes it, and checks everything it did.
 fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
     let sandbox = Sandbox::new();
@@ -189,7 +192,7 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
     {
         // The resumed run is killed as well, unless it ends first.
         let second = Point::Call(call, 25 + n % 50);
-        over = !run_killed_at(&sandbox, second, &["--auto-recovery"]);
+        over = !run_killed_at(&sandbox, second, RECOVER);
     }
     let before = count_effects(&sandbox);
     let journal = sandbox
@@ -198,7 +201,7 @@ fn crash(text: &str, point: Point, expected: &Undisturbed) -> bool {
         .map(|p| std::fs::read(p).unwrap_or_default());
     let recorded = recorded_effects(&journal.unwrap_or_default());
     if !over {
-        let ran = tasker(&sandbox, &["--auto-recovery"]);
+        let ran = tasker(&sandbox, RECOVER);
         assert_eq!(ran.code, 0, "{point:?}: {ran:?}");
     }
     compare(
@@ -366,7 +369,7 @@ fn a_journal_cut_off_anywhere_resumes_what_it_holds() {
         forget_runs(&journal);
         std::fs::write(&journal, part).expect("a journal");
         let known = recorded_effects(part);
-        let ran = tasker(&sandbox, &["--auto-recovery"]);
+        let ran = tasker(&sandbox, RECOVER);
         assert_eq!(ran.code, 0, "{length}: {ran:?}");
         let after = count_effects(&sandbox);
         for label in expected.effects.keys() {
@@ -406,7 +409,7 @@ fn a_damaged_journal_is_ignored_and_named() {
     // Nothing is left of it in a run that begins afresh.
     let expected = run_undisturbed(&short());
     let _ = std::fs::remove_file(sandbox.path.join("effects"));
-    let ran = tasker(&sandbox, &["--auto-recovery"]);
+    let ran = tasker(&sandbox, RECOVER);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(sandbox.log().contains("is ignored: "), "{}", sandbox.log());
     assert_eq!(count_effects(&sandbox), expected.effects);

@@ -150,7 +150,8 @@ fn the_lock_is_free_after_sigkill_and_no_command_holds_it() {
     child.kill().expect("it runs");
     child.wait().expect("it ended");
     sandbox.file("go", "");
-    let ran = tasker(&sandbox, &["--instance-check"]);
+    // The guardian lets go of it once the command has ended.
+    let ran = tasker(&sandbox, &["--lock-wait=15s"]);
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
@@ -393,19 +394,42 @@ fn two_never_hold_the_lock_of_a_work_at_once() {
     assert_eq!(locks(&sandbox), [""; 0]);
 }
 
+/// The guardian holds the lock until the last command of a killed run has ended.
 #[test]
-fn no_lock_outlives_tasker_in_its_guardian() {
+fn the_lock_outlives_tasker_until_its_commands_have_ended() {
     let sandbox = Sandbox::new();
-    // The guardian waits for the first process, which ignores its SIGTERM, before it
-    // ends it.
-    let text = "task=1\nexec=shell\ncommand=trap '' TERM; echo x >> began; [ $(wc -l < began) -gt 1 ] || exec sleep 300\n";
-    let mut first = sandbox.start(text, &["--auto-recovery", "--instance-check"]);
+    sandbox.file("tasker.conf", "kill_after=3\n");
+    // It ignores SIGTERM, and is killed only after that time.
+    let text = "task=1\nexec=shell\n\
+                command=trap '' TERM; echo x >> began; [ $(wc -l < began) -gt 1 ] || exec sleep 7600.5\n";
+    let options = [
+        "--config=tasker.conf",
+        "--auto-recovery",
+        "--instance-check",
+    ];
+    let mut first = sandbox.start(text, &options);
     wait_for("the run", || sandbox.exists("began"));
     first.kill().expect("it runs");
     first.wait().expect("it ended");
-    let ran = tasker(&sandbox, &["--auto-recovery", "--instance-check"]);
+    let lock = format!("TASKER/locks/{}", locks(&sandbox).remove(0));
+    wait_for("the guardian", || {
+        sandbox.read(&lock).contains("it was killed")
+    });
+    let ran = tasker(&sandbox, &options);
+    assert_eq!(ran.code, 25, "{ran:?}");
+    let message = format!(
+        "another instance of this run is active: process {} on ",
+        first.id()
+    );
+    assert!(ran.stderr.contains(&message), "{ran:?}");
+    let message = "; it was killed, and of its commands still run: process ";
+    assert!(ran.stderr.contains(message), "{ran:?}");
+    assert!(ran.stderr.contains("(`sleep 7600.5`)"), "{ran:?}");
+    let ran = tasker(&sandbox, &[&options[..], &["--lock-wait=20s"]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("Resuming run"), "{ran:?}");
+    assert!(support::processes_with("7600.5").is_empty());
+    assert_eq!(sandbox.read("began"), "x\nx\n");
 }
 
 /// Takes the lock of a record as any process can, and keeps it.

@@ -11,11 +11,13 @@
 #![forbid(unsafe_code)]
 
 use super::interrupt::lock;
-use super::{orphans, process_group, process_table, sys};
+use super::process_table::{self, LiveProcess};
+use super::{orphans, process_group, sys};
 use crate::text::diagnostic::reason;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long it sleeps after it has read everything. If it woke up for each message,
@@ -27,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const FIRST_MESSAGES: usize = 4000;
 
 pub struct Guardian {
+    /// What the process holds as well, until no command is left.
+    locks: Mutex<Vec<Arc<File>>>,
     pipe: PipeWriter,
     kill_after: Duration,
     state: Mutex<GuardianState>,
@@ -47,9 +51,10 @@ impl Guardian {
     /// That there can be no pipe or no process.
     pub fn start(kill_after: Duration) -> io::Result<Guardian> {
         let (reader, pipe) = io::pipe()?;
-        let pid = start_process(reader, kill_after)?;
+        let pid = start_process(reader, kill_after, &[])?;
         sys::become_subreaper();
         Ok(Guardian {
+            locks: Mutex::default(),
             pipe,
             kill_after,
             state: Mutex::new(GuardianState {
@@ -58,6 +63,22 @@ impl Guardian {
                 notice: None,
             }),
         })
+    }
+
+    /// Lets the guardian hold these locks too: if tasker dies, they are free once all
+    /// commands have ended. To be called before any command starts.
+    ///
+    /// # Errors
+    /// There can be no further process.
+    pub fn hold(&self, locks: Vec<Arc<File>>) -> io::Result<()> {
+        let _held = orphans::hold_starts();
+        *lock(&self.locks) = locks;
+        let mut state = lock(&self.state);
+        let before = state.pid.replace(self.replace()?);
+        if let Some(pid) = before {
+            end_process(pid);
+        }
+        Ok(())
     }
 
     /// Starts another guardian if somebody has killed this one.
@@ -97,7 +118,7 @@ impl Guardian {
         }
         sys::replace_descriptor(writer.as_fd(), self.pipe.as_fd())?;
         drop(writer);
-        let pid = start_process(reader, self.kill_after)?;
+        let pid = start_process(reader, self.kill_after, &lock(&self.locks))?;
         for group in rest {
             sys::write_message(self.pipe.as_fd(), *group)?;
         }
@@ -127,26 +148,32 @@ impl Guardian {
         state.finished = true;
         // It has nothing left to do, and SIGKILL works even if it is stopped.
         if let Some(pid) = state.pid.take() {
-            sys::signal_child(pid, sys::SIGKILL);
-            let _ = sys::reap(pid);
-            orphans::forget(pid);
+            end_process(pid);
         }
     }
 }
 
+fn end_process(pid: i32) {
+    sys::signal_child(pid, sys::SIGKILL);
+    let _ = sys::reap(pid);
+    orphans::forget(pid);
+}
+
 /// Starts the process that reads this pipe. Its own copies of the other end are closed
 /// with everything else.
-fn start_process(reader: PipeReader, kill_after: Duration) -> io::Result<i32> {
-    let pid = sys::fork(|| guard(reader, kill_after))?;
+fn start_process(reader: PipeReader, kill_after: Duration, locks: &[Arc<File>]) -> io::Result<i32> {
+    let pid = sys::fork(|| guard(reader, kill_after, locks))?;
     orphans::note(pid);
     Ok(pid)
 }
 
 /// Runs in the guardian.
-fn guard(mut reader: PipeReader, kill_after: Duration) {
+fn guard(mut reader: PipeReader, kill_after: Duration, locks: &[Arc<File>]) {
     sys::detach(c"tasker-guardian");
-    // What tasker had open is closed when tasker ends: locks are free then.
-    sys::close_above_2_except(reader.as_fd());
+    // What tasker had open is closed when tasker ends: other locks are free then.
+    let mut kept = vec![reader.as_fd()];
+    kept.extend(locks.iter().map(|lock| lock.as_fd()));
+    sys::close_above_2_except(&kept);
     let mut groups = Vec::new();
     // Each message is written as a whole, so a read never ends within one.
     let mut messages = [0u8; 4096];
@@ -169,18 +196,62 @@ fn guard(mut reader: PipeReader, kill_after: Duration) {
             Err(_) => break,
         }
     }
-    end_groups(groups, kill_after);
+    sign(locks, &groups);
+    end_groups(&mut groups, kill_after);
+    if !locks.is_empty() {
+        wait_for_end(groups);
+    }
+}
+
+/// Says in the files of the locks who holds them now.
+fn sign(locks: &[Arc<File>], groups: &[i32]) {
+    let all = process_table::living().unwrap_or_default();
+    let is_left = |p: &&LiveProcess| groups.iter().any(|group| p.belongs_to(*group));
+    let left: Vec<String> = all
+        .iter()
+        .filter(is_left)
+        .map(process_group::shown_process)
+        .collect();
+    if left.is_empty() {
+        return;
+    }
+    let left = left.join(", ");
+    for file in locks {
+        let mut holder = String::new();
+        let mut file = file.as_ref();
+        let signed = file
+            .rewind()
+            .and_then(|()| file.read_to_string(&mut holder))
+            .and_then(|_| file.rewind());
+        let holder = holder.trim_end();
+        let text = format!("{holder}; it was killed, and of its commands still run: {left}\n");
+        // Another instance learns less if that fails; the lock holds all the same.
+        let _ = signed.and_then(|()| file.write_all(text.as_bytes()));
+    }
+}
+
+/// Waits until nothing is left of the groups.
+fn wait_for_end(mut groups: Vec<i32>) {
+    let mut nap = Duration::from_millis(20);
+    while !groups.is_empty() {
+        std::thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_secs(1));
+        match process_table::living() {
+            Some(all) => groups.retain(|g| all.iter().any(|p| p.belongs_to(*g))),
+            None => groups.retain(|g| sys::group_exists(*g)),
+        }
+    }
 }
 
 /// Sends SIGTERM, then SIGKILL to the groups that are left.
-fn end_groups(mut groups: Vec<i32>, kill_after: Duration) {
+fn end_groups(groups: &mut Vec<i32>, kill_after: Duration) {
     let signal = |groups: &[i32], signals: &[i32]| {
         let all = process_table::living().unwrap_or_default();
         for group in groups {
             process_group::signal_groups(*group, &all, signals);
         }
     };
-    signal(&groups, &[sys::SIGTERM, sys::SIGCONT]);
+    signal(groups, &[sys::SIGTERM, sys::SIGCONT]);
     let deadline = Instant::now() + kill_after;
     while !groups.is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
@@ -190,6 +261,6 @@ fn end_groups(mut groups: Vec<i32>, kill_after: Duration) {
         }
     }
     // Twice: a process that was just being started may have been missed.
-    signal(&groups, &[sys::SIGKILL]);
-    signal(&groups, &[sys::SIGKILL]);
+    signal(groups, &[sys::SIGKILL]);
+    signal(groups, &[sys::SIGKILL]);
 }

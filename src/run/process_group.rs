@@ -157,7 +157,7 @@ impl CommandProcesses {
 }
 
 /// `process 12 (sleep 60)`
-fn shown_process(process: &LiveProcess) -> String {
+pub fn shown_process(process: &LiveProcess) -> String {
     let pid = process.pid;
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<u8> = words

@@ -170,17 +170,23 @@ pub fn close_on_exec_above_2() {
 
 /// Closes every file descriptor above 2 but this one. To be called in a copy of tasker
 /// that uses none of the others and never returns.
-pub fn close_above_2_except(kept: BorrowedFd) {
-    let kept = kept.as_raw_fd();
-    let number = kept as libc::c_uint;
+pub fn close_above_2_except(kept: &[BorrowedFd]) {
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let last = kept.last().map_or(2, |fd| *fd as libc::c_uint);
     // Kernels before 5.9 lack it.
-    if close_range(number + 1, libc::c_uint::MAX, 0) {
-        if number > 3 {
-            close_range(3, number - 1, 0);
+    if close_range(last + 1, libc::c_uint::MAX, 0) {
+        let mut from = 3;
+        for fd in kept {
+            let fd = fd as libc::c_uint;
+            if fd > from {
+                close_range(from, fd - 1, 0);
+            }
+            from = from.max(fd + 1);
         }
         return;
     }
-    for fd in open_above_2().into_iter().filter(|fd| *fd != kept) {
+    for fd in open_above_2().into_iter().filter(|fd| !kept.contains(fd)) {
         // SAFETY: whoever owns it never uses it again (the caller's promise).
         unsafe { libc::close(fd) };
     }

@@ -24,6 +24,7 @@ use crate::text::diagnostic::cannot;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a lock that is held is tried again.
@@ -135,6 +136,11 @@ impl InstanceLocks {
         Ok(Some(locks))
     }
 
+    /// The files of the locks, for the guardian.
+    pub fn files(&self) -> Vec<Arc<File>> {
+        self.held.iter().map(|lock| lock.file.clone()).collect()
+    }
+
     /// The instance that is active as well, if this one was forced.
     pub fn other_instance(&self) -> Option<&str> {
         self.other.as_deref()
@@ -167,7 +173,7 @@ fn active(holder: &str) -> Refusal {
 
 /// A lock that this process holds.
 struct HeldLock {
-    file: File,
+    file: Arc<File>,
     place: NamedFile,
 }
 
@@ -190,9 +196,10 @@ impl HeldLock {
             sys::own_name(),
             clock::stamp(SystemTime::now())
         );
-        let mut file = &self.file;
+        let mut file = self.file.as_ref();
         let _ = file
             .set_len(0)
+            .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()));
     }
 }
@@ -228,7 +235,7 @@ fn try_lock(place: &NamedFile) -> io::Result<TakenLock> {
             Err(TryLockError::Error(e)) => return Err(cannot("lock", &place.path())(e)),
         }
         let lock = HeldLock {
-            file,
+            file: Arc::new(file),
             place: place.clone(),
         };
         if lock.is_in_place() {

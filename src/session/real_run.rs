@@ -160,6 +160,10 @@ impl RealRun<'_> {
         let Some(locks) = taken else {
             return Ok(exit::OK);
         };
+        let files = locks.files();
+        if !files.is_empty() {
+            self.context.guardian.hold(files).map_err(unwritable)?;
+        }
         let mut report = opening::open(loaded, &self.log_dir).map_err(unwritable)?;
         let opening = Opening {
             loaded,

@@ -139,18 +139,18 @@ impl Sandbox {
         });
     }
 
-    /// The journals in the log directory, sorted; none if there is no directory.
+    /// The journals in the log directory, the oldest first; none if there is no directory.
     pub fn journals(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path.join("TASKER/state"));
         let mut found: Vec<PathBuf> = entries
             .map(|e| e.flatten().map(|e| e.path()).collect())
             .unwrap_or_default();
         found.retain(|p| p.extension().is_some_and(|e| e == "journal"));
-        found.sort();
+        found.sort_by_key(|p| (begun(p), p.clone()));
         found
     }
 
-    /// The log of the only run in this sandbox.
+    /// The log of the only or the last run in this sandbox.
     pub fn log(&self) -> String {
         let logs = std::fs::read_dir(self.path.join("TASKER/logs")).expect("a log directory");
         let mut found: Vec<PathBuf> = logs
@@ -158,7 +158,7 @@ impl Sandbox {
             .map(|e| e.path())
             .filter(|p| name_of(p).starts_with("tasker_"))
             .collect();
-        found.sort();
+        found.sort_by_key(|p| (begun(p), p.clone()));
         // There is none while only the validation has been recorded.
         let log = found
             .last()
@@ -175,6 +175,12 @@ impl Sandbox {
             .expect("a path in the log");
         line.1.to_string()
     }
+}
+
+/// When the file was made: names of one second tell nothing of that.
+fn begun(path: &Path) -> Option<std::time::SystemTime> {
+    let data = path.metadata().ok()?;
+    data.created().or_else(|_| data.modified()).ok()
 }
 
 fn name_of(path: &Path) -> String {
