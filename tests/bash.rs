@@ -85,6 +85,139 @@ fn a_plain_variable_is_warned_of_and_checked_before_the_run() {
     assert!(!sandbox.exists("X"));
 }
 
+/// The run of a script in which a result is evaluated.
+fn evaluated(data: &str, script: &str, environment: &[(&str, &str)]) -> (Ran, bool) {
+    let sandbox = Sandbox::new();
+    let file = producers(&sandbox, &[data]) + &format!("task=1000\nexec=shell\n{script}\n");
+    sandbox.file("tasks.txt", file);
+    let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
+    let ran = command.envs(environment.iter().copied()).output();
+    (Ran::from(ran.expect("tasker")), sandbox.exists("X"))
+}
+
+#[test]
+fn a_result_assigns_nothing_and_names_no_code() {
+    let chain = [("A", "B"), ("B", "a[$(touch X)]")];
+    for (data, script, environment, what) in [
+        (
+            "PATH=7",
+            "n=@100_stdout@; ((n > 5))",
+            &[][..],
+            "(`=`) at byte 4",
+        ),
+        (
+            "i=-1,9",
+            "n=@100_stdout@; ((n > 5))",
+            &[],
+            "(`=`) at byte 1",
+        ),
+        (
+            "dir++",
+            "n=@100_stdout@; ((n > 5))",
+            &[],
+            "`++` or `--` at byte 3",
+        ),
+        (
+            "x <<= 2",
+            "n=@100_stdout@; ((n > 5))",
+            &[],
+            "(`=`) at byte 4",
+        ),
+        (
+            "_",
+            "echo x@100_stdout@; n=@100_stdout@; ((n))",
+            &[],
+            "last word",
+        ),
+        ("A", "n=@100_stdout@; ((n > 5))", &chain, "`A`, the name of"),
+        (
+            "xB",
+            "n=@100_stdout@; n=${n#x}; ((n))",
+            &chain,
+            "`B`, the name of",
+        ),
+        ("%n", "f=@100_stdout@; ((f)); echo $((1))", &[], ""),
+    ] {
+        let (ran, executed) = evaluated(data, &format!("command={script}"), environment);
+        assert!(!executed, "{data}: {ran:?}");
+        if !what.is_empty() {
+            assert_eq!(ran.code, 126, "{data}: {ran:?}");
+            assert!(ran.stderr.contains(what), "{data}: {ran:?}");
+        }
+    }
+    for data in ["5", "-5", "5 == 5", "2 <= 3", "2 - 1"] {
+        let script = "command=n=@100_stdout@; echo $((n))";
+        let (ran, _) = evaluated(data, script, &chain);
+        assert_eq!(ran.code, 0, "{data}: {ran:?}");
+    }
+}
+
+#[test]
+fn of_a_secret_that_is_evaluated_nothing_is_said() {
+    let script = "env.DB_PASSWORD=@100_stdout@\ncommand=echo $((DB_PASSWORD))";
+    let (ran, executed) = evaluated("pa$(touch X)", script, &[]);
+    assert_eq!((ran.code, executed), (126, false), "{ran:?}");
+    assert!(ran.stderr.contains("it is a secret"), "{ran:?}");
+    let told = ran.stderr.contains("at byte") || ran.stderr.contains("`$` at");
+    assert!(!told, "{ran:?}");
+}
+
+#[test]
+fn a_negative_number_is_subtracted() {
+    let script = "command=x=1; echo \"is $((x-@100_number@))\" $((-@100_number@))";
+    for (data, shown) in [("-5", "is 6 5"), ("+5", "is -4 -5")] {
+        let (ran, _) = evaluated(data, script, &[]);
+        assert!(ran.stdout.contains(shown), "{data}: {ran:?}");
+    }
+}
+
+#[test]
+fn deeply_nested_scripts_are_checked() {
+    let nested = |before: &str, after: &str, depth: usize| {
+        format!("{}echo 1{}", before.repeat(depth), after.repeat(depth))
+    };
+    let mut scripts = Vec::new();
+    for (before, after) in [
+        ("echo $((", ") )"),
+        ("echo $(( $(", " | cat) + 1 ))"),
+        ("[[ $(", ") -gt 1 ]]"),
+        ("let \"x=$(", ")\""),
+        ("a[$(", ")]"),
+        ("a[$(", ")]=1"),
+        ("eval \"$(", ")\""),
+        ("echo ${x:-$(", ")}"),
+        ("declare -i x=$(", ")"),
+        ("cat <(", ")"),
+        ("{ ", " | cat; }"),
+    ] {
+        for depth in [10, 30, 200] {
+            scripts.push(format!(
+                "{}; echo @100_stdout@",
+                nested(before, after, depth)
+            ));
+        }
+    }
+    let chain = |first: &str, next: &dyn Fn(usize) -> String, last: &str| {
+        let middle: Vec<String> = (0..12).map(next).collect();
+        format!("n=@100_stdout@; {first}; {}; {last}", middle.join("; "))
+    };
+    let names = |n: usize| format!("x{n}='{}'", vec![format!("x{}", n + 1); 8].join(" + "));
+    scripts.push(chain(":", &names, "((x0))"));
+    for first in ["a0=x", "a0="] {
+        let join = |n: usize| format!("a{}=\"{}\"", n + 1, format!("$a{n}").repeat(11));
+        scripts.push(chain(first, &join, "eval \"$a7\""));
+    }
+    let again = |n: usize| format!("v='eval \"$v\" {n}'");
+    scripts.push(chain(":", &again, "eval \"$v\""));
+    let sandbox = Sandbox::new();
+    let before = producers(&sandbox, &["42"]);
+    // That it ends at all is what counts.
+    let texts: Vec<&String> = scripts.iter().collect();
+    let (file, _) = task_file("exec=shell", &before, &texts);
+    let ran = sandbox.run(&file, &["--validate-only"]);
+    assert!(matches!(ran.code, 0 | 20), "{ran:?}");
+}
+
 #[test]
 fn scripts_that_people_write_are_accepted() {
     let sandbox = Sandbox::new();

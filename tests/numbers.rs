@@ -14,7 +14,7 @@ const NUMBERS: [(&str, &str); 14] = [
     ("000", "0"),
     ("08", "8"),
     ("-08", "-8"),
-    ("+7", "+7"),
+    ("+7", "7"),
     ("-0", "-0"),
     ("00.50", "0.50"),
     ("-12.25", "-12.25"),
@@ -88,9 +88,6 @@ fn a_number_arrives_without_blanks_and_leading_zeros() {
                 format!("h{number}x"),
             ),
         ] {
-            if task.contains("hostnames") && number.contains('+') {
-                continue;
-            }
             let ran = run(&sandbox, output, &format!("task=2\n{task}\n"), &["-q"]);
             assert_eq!(ran.code, 0, "{output:?}: {task}: {}", ran.stderr);
             assert_eq!(sandbox.read("ran"), expected, "{output:?}: {task}");

@@ -1,7 +1,7 @@
 //! Makes the job for a runner: a task's command with its current values filled in.
 #![forbid(unsafe_code)]
 
-use super::evaluated::CodeSearch;
+use super::evaluated::{Checked, CodeSearch};
 use super::evaluation::Evaluation;
 use super::remote::{self, RemoteCommand};
 use super::required;
@@ -9,6 +9,7 @@ use super::runner::{Job, Stdin};
 use crate::plan::exec::{Arg, ExecMethod, ExecType, local_shell};
 use crate::plan::payload::{self, Payload};
 use crate::plan::recipe::{self, Defaults, Recipe};
+use crate::task::global_value::is_secret;
 use crate::task::mask::Mask;
 use crate::task::{Command, host};
 use crate::text::quote;
@@ -168,7 +169,7 @@ pub fn prepare(
         .transpose()?;
     let stdin = stdin(command, evaluation)?;
     if let Payload::Script(script) = payload
-        && (script.evaluates && !common.pretended)
+        && (script.guard.needed && !common.pretended)
     {
         check_evaluated(command, script, &variables, &filled, &stdin, common)?;
     }
@@ -235,25 +236,55 @@ fn check_evaluated(
 ) -> Result<(), String> {
     let own = variables.iter().map(|(name, value)| setting(name, value));
     let environment: Vec<CString> = common.environment.iter().cloned().chain(own).collect();
-    let search = CodeSearch::new(&environment, script.expands);
+    let search = CodeSearch::new(&environment, script.guard);
+    let is_masked = |value: &[u8]| common.mask.apply_bytes(value) != value;
     for (template, value) in script.values.iter().zip(&filled.script_values) {
-        let what = match template.pieces.as_slice() {
-            [Piece::Reference { written, .. }] => format!("`{written}`"),
-            _ => "a value from the environment".into(),
+        let (what, help) = evaluated_value(template);
+        let checked = Checked {
+            what: &what,
+            help: &help,
+            secret: template.has_secret() || is_masked(value),
         };
-        search.check(&what, value)?;
+        search.check(value, &checked)?;
     }
     for (name, value) in variables {
         let of_task = command.env.iter().find(|(own, _)| own == name);
-        match of_task {
-            Some((_, template)) if template.known().is_some() && !holds_data(template) => {}
-            _ => search.check(&format!("`{name}`"), value)?,
+        if of_task.is_some_and(|(_, template)| template.known().is_some() && !holds_data(template))
+        {
+            continue;
         }
+        let of_template = of_task.is_some_and(|(_, template)| template.has_secret());
+        let checked = Checked {
+            what: &format!("`{name}`"),
+            help: &format!("write `env.{name}=@N_number@`"),
+            secret: of_template || is_secret(name) || is_masked(value),
+        };
+        search.check(value, &checked)?;
     }
-    if command.stdin.as_ref().is_some_and(holds_data) {
-        search.check_stdin(stdin)?;
+    if let Some(template) = command.stdin.as_ref().filter(|t| holds_data(t)) {
+        let checked = Checked {
+            what: "the standard input",
+            help: "let the script make numbers of it with `| tr -dc 0-9`",
+            secret: template.has_secret() || !common.mask.named_secrets().is_empty(),
+        };
+        search.check_stdin(stdin, &checked)?;
     }
     Ok(())
+}
+
+/// How a value of a script is called, and what to use in its place.
+fn evaluated_value(template: &Template) -> (String, String) {
+    let [Piece::Reference { written, .. }] = template.pieces.as_slice() else {
+        return (
+            "a value from the environment".into(),
+            "use `@NAME_number@` of the global that holds it".into(),
+        );
+    };
+    let help = match written.strip_suffix("_stdout@") {
+        Some(start) => format!("use `{start}_number@`"),
+        None => "make a number of it with `| tr -dc 0-9`".into(),
+    };
+    (format!("`{written}`"), help)
 }
 
 fn holds_data(template: &Template) -> bool {
@@ -469,7 +500,7 @@ impl Filler<'_> {
             let value = self.limited(value, name.len() + 1, "a value in the script")?;
             values.push((name, value));
         }
-        let checked = values.iter().filter(|_| script.evaluates);
+        let checked = values.iter().filter(|_| script.guard.needed);
         let script_values = checked.map(|(_, value)| value.clone()).collect();
         let text = self.word_bytes(&script.text)?;
         let shown_text = self.shown(&script.text);

@@ -8,12 +8,13 @@ pub fn is_number(text: &[u8]) -> bool {
     Number::parse(text).is_some()
 }
 
-/// The number that the text is but for blanks around it, without leading zeros, which
-/// would make it octal in a shell; `None` if the text is anything else (SPEC §2.1).
+/// The number that the text is but for blanks around it, without a `+` and without leading
+/// zeros, which would make it octal in a shell; `None` if the text is anything else (SPEC §2.1).
 pub fn plain_number(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
     Number::parse(text)?;
-    let sign = usize::from(matches!(text[0], b'+' | b'-'));
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let sign = usize::from(text[0] == b'-');
     let (sign, digits) = text.split_at(sign);
     let whole = digits.iter().take_while(|b| b.is_ascii_digit()).count();
     let zeros = digits.iter().take_while(|b| **b == b'0').count();

@@ -10,6 +10,7 @@
 //! would then execute the data; with a variable it is split at worst.
 #![forbid(unsafe_code)]
 
+use super::bash::carried::Guard;
 use super::bash::checker::{ScriptChecker, ScriptFinding, ScriptSetting, ScriptShell};
 use super::bash::reader::{Quoting, ScriptReader, Unreadable, is_number};
 use super::bash::tree::{PartKind, ShellPart, ShellWord};
@@ -28,10 +29,8 @@ pub struct Script {
     pub words: Vec<ScriptWord>,
     /// What to warn of.
     pub warnings: Vec<ScriptFinding>,
-    /// Whether the shell does arithmetic with results, which must then hold no code.
-    pub evaluates: bool,
-    /// Whether it can look for files by a pattern in them before that.
-    pub expands: bool,
+    /// What the results must be checked for, where the shell does arithmetic with them.
+    pub guard: Guard,
     /// Why only bash may run it.
     pub bash_only: Option<ScriptFinding>,
 }
@@ -61,7 +60,10 @@ pub fn scan(value: &Template, setting: &ScriptSetting) -> Result<Script, SyntaxE
     let symbols: Vec<Symbol> = symbols(value).collect();
     let mut reader = ScriptReader::new(&symbols);
     let commands = reader.script();
-    let has_data = symbols.iter().any(is_data);
+    // A number cannot become code.
+    let is_more =
+        |symbol: &Symbol| is_data(symbol) && !matches!(symbol, Symbol::Atom(p) if is_number(p));
+    let has_data = symbols.iter().any(is_more);
     let follows = has_data || setting.stdin || !setting.environment.is_empty();
     let mut script = Script {
         words: reader
@@ -80,8 +82,7 @@ pub fn scan(value: &Template, setting: &ScriptSetting) -> Result<Script, SyntaxE
                     SyntaxError::new(refused.at, refused.message.clone()).with_help(refused.help)
                 );
             }
-            script.evaluates = checker.evaluates;
-            script.expands = checker.expands;
+            script.guard = checker.guard;
             script.warnings = checker.findings;
             if setting.shell != ScriptShell::Bash {
                 script.bash_only = other_reading(&symbols, setting, &script, &reader.quoting);
@@ -184,9 +185,10 @@ impl Script {
         }
         let name = variable(self.number_of(piece));
         let text = match how {
-            Some(Quoting::Double | Quoting::Bare | Quoting::Arithmetic | Quoting::Comment) => {
-                format!("${{{name}}}")
-            }
+            Some(Quoting::Double | Quoting::Bare | Quoting::Comment) => format!("${{{name}}}"),
+            // `x-` and a negative number would be `x--`.
+            Some(Quoting::Arithmetic) if self.text.ends_with('-') => format!(" ${{{name}}}"),
+            Some(Quoting::Arithmetic) => format!("${{{name}}}"),
             Some(Quoting::Single) => format!("'\"${{{name}}}\"'"),
             Some(Quoting::Unquoted) => format!("\"${{{name}}}\""),
             Some(Quoting::Escaped) | None => {
@@ -551,7 +553,7 @@ mod tests {
             let mut resolve =
                 |WrittenReference { at, .. }: WrittenReference| vec![Piece::data(b"data", at)];
             let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
-            scan(&value, &setting).map_or(true, |script| script.evaluates)
+            scan(&value, &setting).map_or(true, |script| script.guard.needed)
         };
         for line in [
             "sh -c '(( $1 > 0 ))' _ @D@",
@@ -598,13 +600,97 @@ mod tests {
                     shell,
                     ..ScriptSetting::default()
                 };
-                let evaluates = scan(&value, &setting).map(|script| script.evaluates);
+                let evaluates = scan(&value, &setting).map(|script| script.guard.needed);
                 let other = line.contains("$((x))");
                 assert!(
                     evaluates.as_ref().is_ok_and(|e| *e == expected || other),
                     "{line}: {evaluates:?}"
                 );
             }
+        }
+    }
+
+    fn number_scanned(line: &str) -> Result<String, String> {
+        let mut resolve =
+            |WrittenReference { at, .. }: WrittenReference| vec![Piece::data(b"-5", at)];
+        let value = parse(line, Span::new(0, 0, line.len()), &mut resolve);
+        let script = scan(&value, &ScriptSetting::default()).map_err(|e| e.message)?;
+        let text = script.text.known_text().unwrap_or_default();
+        Ok(text.replace("TASKER_VALUE_", "V"))
+    }
+
+    #[test]
+    fn a_negative_number_is_no_decrement() {
+        for (line, expected) in [
+            ("echo $((x-@D@))", "echo $((x- ${V1}))"),
+            ("echo $((x - @D@))", "echo $((x - ${V1}))"),
+            ("echo $((10#@D@))", "echo $((10#${V1}))"),
+            ("a[n-@D@]=1", "a[n- ${V1}]=1"),
+            ("echo ${s:n-@D@}", "echo ${s:n- ${V1}}"),
+            ("echo ${s:-@D@}", "echo ${s:-${V1}}"),
+        ] {
+            assert_eq!(number_scanned(line).as_deref(), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_bash_reads_in_another_way_is_refused() {
+        for line in [
+            "(( 1' )) '1 )); echo @D@",
+            "echo $((1 + '1')) @D@",
+            "echo $[1 + '1'] @D@",
+            "(( $'1' )); echo @D@",
+            "{a[n]}<f cat @D@",
+            "x+() { :; }; echo @D@",
+            "function a*b { :; }; echo @D@",
+            "a=([n + 0]=x); echo @D@",
+            "a=([b[n] + 0]=x); echo @D@",
+            "echo ${x:-<(ls)} @D@",
+            "[[ x == @(<(ls)) ]]; echo @D@",
+            "[[ x =~ <(ls) ]]; echo @D@",
+            "a[<(ls)]=1; echo @D@",
+            "echo $'\\cx' @D@",
+            "echo $'\\0' @D@",
+            "@(ls) @D@",
+            "n=@D@; x=$(cat <<'E'\na[$(eval \"$n\")]\nE\n); ((x))",
+            "n=@D@; x=$(sed 1p <<E\na[\\$(eval \"\\$n\")]\nE\n); ((x))",
+        ] {
+            assert!(scanned(line).is_err(), "{line}: {:?}", scanned(line));
+        }
+        for line in [
+            "((echo 'a'; echo b) | cat); echo @D@",
+            "echo $((echo 'a'; echo b) | cat) @D@",
+            "echo \"${m['a b']}\" @D@",
+            "{a[1]}<f cat @D@",
+            "exec {fd}<f; echo @D@",
+            "echo {a,b}>f @D@",
+            "my-f.x:y() { :; }; echo @D@",
+            "a=([0]=x [1+2]=y \"[n + 0]=z\"); echo @D@",
+            "true &>f; true & echo @D@",
+            "[[ $x =~ ^(a|b)$ ]]; echo @D@",
+            "echo $'a\\x41\\n\\'' @D@",
+            "cat <<E 3</dev/null\n@D@\nE",
+        ] {
+            assert!(scanned(line).is_ok(), "{line}: {:?}", scanned(line));
+        }
+    }
+
+    #[test]
+    fn what_is_in_brackets_is_read_once() {
+        for (before, after) in [
+            ("echo $((", ") )"),
+            ("((", "; ) )"),
+            ("a[$(", ")]"),
+            ("echo $(( $(", ") + 1 ))"),
+        ] {
+            let line = format!("{}ls{}; echo @D@", before.repeat(30), after.repeat(30));
+            let _ = scanned(&line);
+            let line = format!("{}ls{}; echo @D@", before.repeat(300), after.repeat(300));
+            let found = scanned(&line);
+            assert!(
+                found.is_err_and(|e| e.contains("nested too deeply")),
+                "{line}"
+            );
         }
     }
 

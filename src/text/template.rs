@@ -325,6 +325,11 @@ impl Template {
         self.references().next().is_some()
     }
 
+    /// Whether its last piece is text that ends so.
+    pub fn ends_with(&self, c: char) -> bool {
+        matches!(self.pieces.last(), Some(Piece::Text { text, .. }) if text.ends_with(c))
+    }
+
     /// Appends a character of the author's text.
     pub fn push_char(&mut self, c: char, at: Span, secret: bool) {
         self.push_text(c.encode_utf8(&mut [0; 4]), at, secret);

@@ -1,7 +1,7 @@
 //! The commands of a script: bash's grammar, as far as it says where a word stands.
 #![forbid(unsafe_code)]
 
-use super::reader::{PendingDocument, Read, ScriptReader, is_name, is_name_char};
+use super::reader::{MARKS, PendingDocument, Read, ScriptReader, is_name, is_name_char};
 use super::tree::{PartKind, Redirection, ShellAssignment, ShellCommand, ShellPart, ShellWord};
 
 /// Words that end a list of commands.
@@ -17,7 +17,10 @@ impl ScriptReader<'_, '_> {
             return self.unknown("the checker cannot read the script from here on");
         }
         self.here_documents()?;
-        Ok(all)
+        match self.torn {
+            true => self.fatal("the checker cannot see a name in this script"),
+            false => Ok(all),
+        }
     }
 
     /// Blanks, line continuations and comments; with `lines` also line ends.
@@ -361,6 +364,7 @@ impl ScriptReader<'_, '_> {
         let mut word = ShellWord::default();
         let mut depth = 0;
         loop {
+            self.no_process()?;
             match self.peek(0) {
                 Some(' ' | '\t' | '\n') if depth == 0 => break,
                 Some(c @ ('(' | ')' | '|' | '<' | '>' | '&' | ';' | ' ' | '\t')) => {
@@ -383,6 +387,10 @@ impl ScriptReader<'_, '_> {
     }
 
     fn function(&mut self, name: ShellWord) -> Read<ShellCommand> {
+        let known = |c: char| is_name_char(c) || "-.:".contains(c);
+        if !name.plain().is_some_and(|name| name.chars().all(known)) {
+            return self.fatal("the checker does not know this name of a function");
+        }
         self.blanks(true)?;
         let body = Box::new(self.deeper(|reader| reader.command())?);
         Ok(ShellCommand::Function { name, body })
@@ -424,6 +432,10 @@ impl ScriptReader<'_, '_> {
             let word = self.argument()?;
             if self.next == before {
                 break;
+            }
+            let has_bracket = |p: &ShellPart| matches!(&p.kind, PartKind::Text(t) if !p.quoted && t.contains('('));
+            if words.is_empty() && word.parts.iter().any(has_bracket) {
+                return self.fatal("the checker does not know which command this is");
             }
             let first = words.is_empty() && assignments.is_empty();
             if first && self.follows("(") {
@@ -474,14 +486,11 @@ impl ScriptReader<'_, '_> {
 
     /// `NAME=VALUE`, `NAME+=VALUE`, `NAME[…]=VALUE` or `NAME=(…)`.
     fn assignment(&mut self) -> Read<Option<ShellAssignment>> {
-        let (from, at) = (self.next, self.at());
-        let (quoting, noted) = (self.quoting.len(), self.words.len());
-        if !self
-            .peek(0)
-            .is_some_and(|c| is_name_char(c) && !c.is_ascii_digit())
-        {
+        let starts = |c: char| is_name_char(c) && !c.is_ascii_digit();
+        if !self.peek(0).is_some_and(starts) || self.was_tried() {
             return Ok(None);
         }
+        let (mark, at) = (self.mark(), self.at());
         let name = self.name();
         let mut subscript = None;
         if self.accept("[") {
@@ -494,9 +503,7 @@ impl ScriptReader<'_, '_> {
         }
         let append = self.follows("+=");
         if !self.accept("+=") && !self.accept("=") {
-            self.next = from;
-            self.quoting.truncate(quoting);
-            self.words.truncate(noted);
+            self.go_back(mark);
             return Ok(None);
         }
         let value = match self.peek(0) {
@@ -526,10 +533,11 @@ impl ScriptReader<'_, '_> {
                 return self.never_closed(at, "bracket");
             }
             let before = self.next;
-            elements.push(self.read_word()?);
-            if self.next == before {
-                return self.unknown("the checker cannot read this list");
+            let element = self.read_word()?;
+            if self.next == before || has_open_subscript(&element) {
+                return self.fatal("the checker cannot read this list");
             }
+            elements.push(element);
         }
         Ok(ShellWord {
             parts: vec![ShellPart {
@@ -553,21 +561,20 @@ impl ScriptReader<'_, '_> {
     }
 
     fn redirection(&mut self) -> Read<Option<Redirection>> {
-        const OPERATORS: [&str; 13] = [
-            "&>>", "<<<", "<<-", "&>", "<<", "<>", ">>", ">|", ">&", "<&", "<", ">", "&<",
+        const OPERATORS: [&str; 12] = [
+            "&>>", "<<<", "<<-", "&>", "<<", "<>", ">>", ">|", ">&", "<&", "<", ">",
         ];
         let from = self.next;
-        let mut variable = None;
-        while self.peek(0).is_some_and(|c| c.is_ascii_digit()) {
+        let mut descriptor = String::new();
+        let in_number = |c: &char| c.is_ascii_digit() || *c == MARKS[0];
+        while let Some(digit) = self.peek(0).filter(in_number) {
+            descriptor.push(digit);
             self.next += 1;
         }
-        if self.next == from && self.accept("{") {
-            let name = self.name();
-            match is_name(&name) && self.accept("}") {
-                true => variable = Some(name),
-                false => self.next = from,
-            }
-        }
+        let variable = match self.next == from {
+            true => self.descriptor_variable(),
+            false => None,
+        };
         let is_process = self.follows("<(") || self.follows(">(");
         // To other shells `&>` is a `&` and a redirection of the next command.
         let known = |o: &&&str| !(self.portable && o.starts_with('&'));
@@ -605,8 +612,29 @@ impl ScriptReader<'_, '_> {
             operator: (*operator).to_string(),
             target,
             document,
+            descriptor: Some(descriptor).filter(|digits| !digits.is_empty()),
             variable,
         }))
+    }
+
+    /// The NAME of `{NAME}>file`, also with a written number as its subscript.
+    fn descriptor_variable(&mut self) -> Option<String> {
+        let from = self.next;
+        if self.accept("{") {
+            let name = self.name();
+            if self.accept("[") {
+                let digits = self.name();
+                if digits.parse::<u32>().is_err() || !self.accept("]") {
+                    self.next = from;
+                    return None;
+                }
+            }
+            if is_name(&name) && self.accept("}") {
+                return Some(name);
+            }
+        }
+        self.next = from;
+        None
     }
 
     /// The value that is next, as a word without what follows.
@@ -643,6 +671,20 @@ fn has_operator(word: &ShellWord) -> bool {
 
 fn has_end(part: &ShellPart) -> bool {
     matches!(&part.kind, PartKind::Text(text) if text.contains(ends_word))
+}
+
+/// Whether an element begins with a subscript that does not end in it: bash reads on.
+fn has_open_subscript(element: &ShellWord) -> bool {
+    let begins = |part: &ShellPart| matches!(&part.kind, PartKind::Text(t) if !part.quoted && t.starts_with('['));
+    let unquoted = element.parts.iter().filter(|part| !part.quoted);
+    let count = |bracket: char| -> usize {
+        let texts = unquoted.clone().map(|part| match &part.kind {
+            PartKind::Text(text) => text.matches(bracket).count(),
+            _ => 0,
+        });
+        texts.sum()
+    };
+    element.parts.first().is_some_and(begins) && count('[') > count(']')
 }
 
 fn is_compound(word: &str) -> bool {

@@ -1,9 +1,15 @@
 //! The characters of a script, and the words in them, by the quoting rules of bash.
 #![forbid(unsafe_code)]
 
-use super::tree::{PartKind, ShellCommand, ShellParameter, ShellPart, ShellWord};
+use super::ansi_c;
+use super::tree::{Body, PartKind, ShellParameter, ShellPart, ShellWord};
 use crate::text::source::Span;
 use crate::text::template::{Field, Piece, Reference, Symbol};
+use std::collections::BTreeSet;
+
+/// Characters that stand for a number or a word that is not known, in a script that is
+/// put together from variables.
+pub const MARKS: [char; 2] = ['\u{f8fe}', '\u{f8ff}'];
 
 /// How a value stands in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +34,15 @@ pub struct Unreadable {
     pub open: bool,
     /// Whether a value stands where it would be code.
     pub value: Option<&'static str>,
+    /// Whether it cannot be read in another way either.
+    pub fatal: bool,
 }
 
 /// What most functions here give.
 pub type Read<T> = Result<T, Unreadable>;
 
 /// A here-document whose text begins after this line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PendingDocument {
     pub number: usize,
     pub delimiter: String,
@@ -42,6 +50,8 @@ pub struct PendingDocument {
     /// Whether the tabs before a line are dropped.
     pub tabs: bool,
 }
+
+const TICKS: &str = "the checker does not know a `'` in arithmetic";
 
 /// How deep brackets may be nested.
 const DEPTH: usize = 100;
@@ -64,6 +74,21 @@ pub struct ScriptReader<'s, 'a> {
     /// Read what bash and other shells read differently as the others do: `((` is two
     /// subshells, `$'…'` and `$[` begin with a character, and `&>` is two operators.
     pub portable: bool,
+    /// Where something was tried that it turned out not to be, with `limit`: what is in
+    /// brackets would else be read twice as often with each level.
+    pub tried: BTreeSet<(usize, usize)>,
+    /// Whether a `'` was in the arithmetic that is read.
+    ticks: bool,
+    /// Whether what is not known touches a name.
+    pub torn: bool,
+}
+
+/// A place to go back to when what was tried is not there.
+pub struct ReadMark {
+    next: usize,
+    quoting: usize,
+    words: usize,
+    pending: Vec<PendingDocument>,
 }
 
 /// Whether the character ends an unquoted word.
@@ -96,7 +121,33 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             documents: Vec::new(),
             depth: 0,
             portable: false,
+            tried: BTreeSet::new(),
+            ticks: false,
+            torn: false,
         }
+    }
+
+    pub fn mark(&self) -> ReadMark {
+        ReadMark {
+            next: self.next,
+            quoting: self.quoting.len(),
+            words: self.words.len(),
+            pending: self.pending.clone(),
+        }
+    }
+
+    /// Goes back, and remembers that it is not what was tried.
+    pub fn go_back(&mut self, to: ReadMark) {
+        self.tried.insert((to.next, self.limit));
+        self.next = to.next;
+        self.quoting.truncate(to.quoting);
+        self.words.truncate(to.words);
+        self.pending = to.pending;
+    }
+
+    /// Whether what is tried here is known not to be here.
+    pub fn was_tried(&self) -> bool {
+        self.tried.contains(&(self.next, self.limit))
     }
 
     /// The character `ahead` of the next one; `None` at the end and for a value.
@@ -146,6 +197,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             message: format!("this {what} is never closed"),
             open: true,
             value: None,
+            fatal: false,
         })
     }
 
@@ -155,7 +207,24 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             message: what.to_string(),
             open: false,
             value: None,
+            fatal: false,
         })
+    }
+
+    /// The same where no other way to read it must be tried.
+    pub fn fatal<T>(&self, what: &str) -> Read<T> {
+        self.unknown(what).map_err(|error| Unreadable {
+            fatal: true,
+            ..error
+        })
+    }
+
+    /// Fails at a `<(…)` where the checker does not follow it.
+    pub fn no_process(&self) -> Read<()> {
+        match self.follows("<(") || self.follows(">(") {
+            true => self.fatal("the checker does not follow `<(...)` here"),
+            false => Ok(()),
+        }
     }
 
     /// Fails if the next symbol is data, which must not stand in `what`.
@@ -166,6 +235,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 message: String::new(),
                 open: false,
                 value: Some(what),
+                fatal: true,
             });
         }
         Ok(())
@@ -186,7 +256,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
 
     pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         if self.depth >= DEPTH {
-            return self.unknown("the brackets are nested too deeply to be checked");
+            return self.fatal("the brackets are nested too deeply to be checked");
         }
         self.depth += 1;
         let result = read(self);
@@ -246,6 +316,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
     /// A word up to the next blank or operator; empty if there is none.
     pub fn read_word(&mut self) -> Read<ShellWord> {
         let mut word = ShellWord::default();
+        let from = self.next;
         while !self.is_at_end() {
             if self.peek(0).is_none() {
                 self.take_value(&mut word, Quoting::Unquoted);
@@ -253,8 +324,25 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 break;
             }
         }
+        if self.names_descriptor(from) {
+            return self
+                .fatal("the checker does not know what is in the braces before this redirection");
+        }
         self.note(&word);
         Ok(word)
+    }
+
+    /// Whether what was read from here is the `{NAME[…]}` of a redirection, whose
+    /// subscript bash evaluates.
+    fn names_descriptor(&self, from: usize) -> bool {
+        let char_at = |n: usize| match self.symbols.get(n) {
+            Some(Symbol::Char { c, .. }) => Some(*c),
+            _ => None,
+        };
+        matches!(self.peek(0), Some('<' | '>'))
+            && char_at(from) == Some('{')
+            && char_at(self.next - 1) == Some('}')
+            && (from..self.next).any(|n| char_at(n) == Some('['))
     }
 
     /// Notes a word that holds a reference.
@@ -302,6 +390,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
         self.take_text(word, false);
         self.deeper(|reader| {
             while !reader.is_at_end() {
+                reader.no_process()?;
                 match reader.peek(0) {
                     None => reader.take_value(word, Quoting::Unquoted),
                     Some(')') => {
@@ -419,7 +508,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                         reader.documents = nested.documents;
                         body
                     })?;
-                    let part = self.part(from, PartKind::Substitution(body), quoted);
+                    let part = self.part(from, PartKind::Substitution(body.into()), quoted);
                     word.parts.push(part);
                     return Ok(());
                 }
@@ -457,8 +546,12 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             }
             (Some('['), _) if !self.portable => {
                 self.next += 2;
+                let ticks = std::mem::replace(&mut self.ticks, false);
                 let text = self.arithmetic_until(']', at)?;
                 self.next += 1;
+                if std::mem::replace(&mut self.ticks, ticks) {
+                    return self.fatal(TICKS);
+                }
                 PartKind::Arithmetic(text)
             }
             (Some('{'), _) => self.deeper(|reader| reader.braced(quoted, at))?,
@@ -475,6 +568,9 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             (Some(c), _) if "@*#?-$!".contains(c) || c.is_ascii_digit() => {
                 self.next += 2;
                 parameter(c.to_string())
+            }
+            (Some(c), _) if MARKS.contains(&c) => {
+                return self.fatal("the checker cannot see the name of this variable");
             }
             (Some(c), _) if is_name_char(c) => {
                 self.next += 1;
@@ -495,11 +591,17 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             name.push(c);
             self.next += 1;
         }
+        self.torn |= self.is_mark();
         name
     }
 
+    /// Whether what is next is not known.
+    fn is_mark(&self) -> bool {
+        self.peek(0).is_some_and(|c| MARKS.contains(&c))
+    }
+
     /// The commands of `$(…)` or `<(…)`, whose bracket was read.
-    fn substituted(&mut self, from: usize) -> Read<Vec<ShellCommand>> {
+    fn substituted(&mut self, from: usize) -> Read<Body> {
         let at = self.part(from, PartKind::Text(String::new()), true).at;
         self.deeper(|reader| {
             let from = reader.next;
@@ -512,7 +614,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             }
             reader.pending = waiting;
             match reader.accept(")") {
-                true => Ok(body),
+                true => Ok(body.into()),
                 false if reader.is_at_end() => reader.never_closed(at, "bracket"),
                 false => reader.unknown("the checker cannot read the script from here on"),
             }
@@ -534,26 +636,26 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
 
     fn ansi_c(&mut self, at: Span) -> Read<PartKind> {
         self.next += 2;
-        let mut text = String::new();
+        let mut written = String::new();
         while !self.is_at_end() {
             self.no_value("`$'...'`")?;
             let c = self.peek(0).unwrap_or('0');
             self.next += 1;
+            written.push(c);
             match c {
-                '\'' => return Ok(PartKind::AnsiC(text)),
-                '\\' => {
-                    let escaped = self.peek(0).unwrap_or('\\');
-                    self.next += 1;
-                    match escaped {
-                        'n' => text.push('\n'),
-                        't' => text.push('\t'),
-                        'r' => text.push('\r'),
-                        '\'' | '"' => text.push(escaped),
-                        // An escape can be any character.
-                        _ => text.extend(['\\', escaped]),
-                    }
+                '\'' => {
+                    written.pop();
+                    let Some(text) = ansi_c::decoded(&written) else {
+                        return self.fatal("the checker does not know this `$'...'`");
+                    };
+                    return Ok(PartKind::AnsiC(text));
                 }
-                c => text.push(c),
+                '\\' => {
+                    self.no_value("`$'...'`")?;
+                    written.extend(self.peek(0));
+                    self.next += 1;
+                }
+                _ => {}
             }
         }
         self.never_closed(at, "quote")
@@ -562,18 +664,20 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
     /// `((…))` whose first bracket is `ahead - 1` before what is read as its text; `None`
     /// if it turns out to be a subshell in brackets.
     pub fn arithmetic_or_not(&mut self, ahead: usize) -> Read<Option<ShellWord>> {
-        let (from, at) = (self.next, self.at());
-        let (quoting, words) = (self.quoting.len(), self.words.len());
+        if self.was_tried() {
+            return Ok(None);
+        }
+        let (mark, at) = (self.mark(), self.at());
         self.next += ahead;
+        let ticks = std::mem::replace(&mut self.ticks, false);
         let text = self.arithmetic_until(')', at);
+        let has_ticks = std::mem::replace(&mut self.ticks, ticks);
         match text {
+            Ok(_) if has_ticks && self.follows("))") => self.fatal(TICKS),
             Ok(text) if self.accept("))") => Ok(Some(text)),
-            Err(error) if error.open && self.next >= self.limit => Err(error),
-            Err(error) if error.value.is_some() => Err(error),
+            Err(error) if error.fatal || (error.open && self.next >= self.limit) => Err(error),
             _ => {
-                self.next = from;
-                self.quoting.truncate(quoting);
-                self.words.truncate(words);
+                self.go_back(mark);
                 Ok(None)
             }
         }
@@ -597,14 +701,49 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                         }
                         reader.take_text(&mut word, false);
                     }
-                    Some('\'') => reader.take_text(&mut word, false),
-                    Some('"') => reader.next += 1,
-                    Some('`') => reader.backquoted(&mut word, true)?,
-                    Some(_) => reader.double_char(&mut word, true)?,
+                    Some('<' | '>') if close == ']' => {
+                        reader.no_process()?;
+                        reader.take_text(&mut word, false);
+                    }
+                    Some(_) => reader.arithmetic_char(&mut word)?,
                 }
             }
             reader.never_closed(at, "bracket")
         })
+    }
+
+    /// What in arithmetic is no bracket. Bash looks for the end with the rules of quoting,
+    /// though it evaluates the text without them.
+    fn arithmetic_char(&mut self, word: &mut ShellWord) -> Read<()> {
+        match self.peek(0) {
+            Some('$') if self.peek(1) == Some('\'') => self.fatal(TICKS),
+            Some('\'') => {
+                self.ticks = true;
+                self.single_quoted(word)
+            }
+            Some('"') => {
+                let at = self.at();
+                self.next += 1;
+                while !self.is_at_end() {
+                    match self.peek(0) {
+                        Some('"') => {
+                            self.next += 1;
+                            return Ok(());
+                        }
+                        Some(_) => self.double_char(word, true)?,
+                        None => self.take_value(word, Quoting::Arithmetic),
+                    }
+                }
+                self.never_closed(at, "quote")
+            }
+            Some('`') => self.backquoted(word, true),
+            Some('\\') if self.peek(1).is_some_and(|c| !"$`\\\n".contains(c)) => {
+                self.take_text(word, true);
+                self.take_text(word, true);
+                Ok(())
+            }
+            _ => self.double_char(word, true),
+        }
     }
 
     /// `${…}`
@@ -638,7 +777,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             _ => return self.unknown("the checker does not know this form of `${...}`"),
         }
         if self.accept("[") {
-            found.subscript = Some(self.arithmetic_until(']', at)?);
+            found.subscript = Some(self.subscript()?);
             self.next += 1;
         }
         self.operator(&mut found)?;
@@ -689,6 +828,9 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
             if !self.is_number(self.next) {
                 self.no_value("`${...}`")?;
             }
+            if !quoted {
+                self.no_process()?;
+            }
             match self.peek(0) {
                 Some('}') if !in_ticks => {
                     self.next += 1;
@@ -710,6 +852,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 Some('`') => self.backquoted(word, quoted)?,
                 Some('$') => self.dollar(word, quoted)?,
                 Some(_) => self.take_text(word, quoted),
+                None if found.operator == ":" => self.take_value(word, Quoting::Arithmetic),
                 None => self.take_value(word, Quoting::Bare),
             }
         }
@@ -719,8 +862,11 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
 
     /// The array subscript after a `[` that was read.
     pub fn subscript(&mut self) -> Read<ShellWord> {
-        let at = self.at();
-        self.arithmetic_until(']', at)
+        let (at, ticks) = (self.at(), self.ticks);
+        let text = self.arithmetic_until(']', at);
+        // In a key they are quotes.
+        self.ticks = ticks;
+        text
     }
 
     /// Reads the here-documents that this line began, after its end.

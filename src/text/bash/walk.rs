@@ -3,8 +3,12 @@
 
 use super::carried::{Carried, Origin};
 use super::checker::ScriptChecker;
-use super::tree::{PartKind, Redirection, ShellCommand, ShellParameter, ShellPart, ShellWord};
+use super::reader::is_name;
+use super::tree::{
+    Body, PartKind, Redirection, ShellCommand, ShellParameter, ShellPart, ShellWord,
+};
 use crate::text::source::Span;
+use std::rc::Rc;
 
 impl ScriptChecker<'_, '_> {
     pub fn walk(&mut self, commands: &[ShellCommand]) {
@@ -23,6 +27,7 @@ impl ScriptChecker<'_, '_> {
                 assignments.iter().for_each(|a| self.assignment(a));
                 words.iter().for_each(|word| self.walk_word(word));
                 let stdin = self.begin(redirections, words);
+                self.unknown_name(words);
                 self.run(words);
                 self.stdin = stdin;
             }
@@ -93,8 +98,8 @@ impl ScriptChecker<'_, '_> {
             None => self.code_word(name, "the name of a function"),
         }
         // It can be called with any input.
-        let everything = self.everything();
-        let stdin = std::mem::replace(&mut self.stdin, everything.or(Carried::OUTPUT));
+        let everything = self.everything().made();
+        let stdin = std::mem::replace(&mut self.stdin, everything);
         self.walk_command(body);
         self.stdin = stdin;
     }
@@ -124,17 +129,11 @@ impl ScriptChecker<'_, '_> {
     pub fn walk_word(&mut self, word: &ShellWord) {
         for part in &word.parts {
             match &part.kind {
-                PartKind::Substitution(body) => {
-                    let stdin = self.stdin;
-                    self.walk(body);
-                    self.stdin = stdin;
-                }
+                PartKind::Substitution(body) => self.walk_body(body, self.stdin),
                 PartKind::Process(body) => {
                     // With `>(…)` it reads what is written to it.
                     let input = self.everything().made().or(self.stdin);
-                    let stdin = std::mem::replace(&mut self.stdin, input);
-                    self.walk(body);
-                    self.stdin = stdin;
+                    self.walk_body(body, input);
                 }
                 PartKind::Arithmetic(text) => self.number_word(text, "arithmetic"),
                 PartKind::Elements(words) => words.iter().for_each(|word| self.walk_word(word)),
@@ -144,9 +143,21 @@ impl ScriptChecker<'_, '_> {
         }
     }
 
+    /// Goes through commands in a word, but not again while nothing changes: several places
+    /// look at the same word.
+    fn walk_body(&mut self, body: &Body, input: Carried) {
+        let key = (Rc::as_ptr(body) as usize, input);
+        if self.walked.insert(key) {
+            let stdin = std::mem::replace(&mut self.stdin, input);
+            self.walk(body);
+            self.stdin = stdin;
+        }
+    }
+
     fn parameter(&mut self, parameter: &ShellParameter, part: &ShellPart) {
         if let Some(subscript) = &parameter.subscript
-            && !matches!(subscript.written().as_deref(), Some("@" | "*"))
+            && !parameter.has_subscript("@")
+            && !parameter.has_subscript("*")
         {
             self.number_word(subscript, "an array subscript");
         }
@@ -157,6 +168,12 @@ impl ScriptChecker<'_, '_> {
         }
         if operator == "@P" {
             let value = self.variable(&parameter.name);
+            let runs = value.is_safe() && (value.dollar || value.unknown);
+            if runs && !self.everything().is_safe() {
+                let message =
+                    "the checker cannot see what `${...@P}` runs, and results could be used in it";
+                self.refuse(part.at, message.into(), "use `$(...)`");
+            }
             self.number(value, part.at, "`${...@P}`", Some(&parameter.name));
         }
         if matches!(operator, "=" | ":=") {
@@ -164,18 +181,54 @@ impl ScriptChecker<'_, '_> {
             self.set_otherwise(&parameter.name);
             self.assign(&parameter.name, value, part.at);
         }
-        let is_list = parameter.subscript.is_some() || parameter.operator.starts_with(['*', '@']);
-        if parameter.indirect && !is_list {
-            let value = self.variable(&parameter.name);
-            self.code(value, part.at, "the name of a variable in `${!...}`");
+        if parameter.indirect && !parameter.is_keys() && !parameter.is_prefix() {
+            self.indirection(parameter, part.at);
+        }
+    }
+
+    /// `${!NAME}`: what the variable holds is a name, or one with a subscript.
+    fn indirection(&mut self, parameter: &ShellParameter, at: Span) {
+        const WHAT: &str = "the name of a variable in `${!...}`";
+        let value = self.variable(&parameter.name);
+        if !value.is_safe() {
+            return self.code(value, at, WHAT);
+        }
+        let named = ShellParameter {
+            name: parameter.name.clone(),
+            ..ShellParameter::default()
+        };
+        let word = ShellWord {
+            parts: vec![ShellPart {
+                kind: PartKind::Parameter(Box::new(named)),
+                quoted: true,
+                at,
+                secret: false,
+            }],
+        };
+        if !value.wordy && !value.unknown {
+            // A number is that of an argument.
+            return;
+        }
+        let plain = parameter.subscript.is_none() && self.written.contains_key(&parameter.name);
+        let is_known = |text: &Option<String>| text.as_deref().is_some_and(is_plain_name);
+        let known = plain && self.texts(&[word]).iter().all(is_known);
+        if !known && !self.everything().is_safe() {
+            let message = format!("the checker cannot see {WHAT}, and results could be used in it");
+            self.refuse(at, message, "write the names out, or use `declare -A`");
         }
     }
 
     // Input and output.
 
-    /// Goes through redirections; the standard input before them.
+    /// Goes through redirections; the standard input before them. What one command can
+    /// read is all together, whatever descriptor it comes from.
     fn begin(&mut self, redirections: &[Redirection], words: &[ShellWord]) -> Carried {
         let before = self.stdin;
+        let replaced = redirections.iter().any(Redirection::replaces_stdin);
+        let mut input = match replaced {
+            true => Carried::NUMBER,
+            false => before,
+        };
         for redirection in redirections {
             self.walk_word(&redirection.target);
             let at = redirection.target.at().unwrap_or(Span::whole(0));
@@ -183,23 +236,53 @@ impl ScriptChecker<'_, '_> {
                 self.set_otherwise(variable);
                 self.assign(variable, Carried::NUMBER, at);
             }
-            match redirection.operator.as_str() {
-                "<" | "<>" => self.stdin = self.file(&redirection.target),
-                "<&" => self.stdin = self.everything().made(),
-                "<<<" => self.stdin = self.value(&redirection.target, false),
-                "<<" | "<<-" => {
-                    if let Some(body) = redirection.document.and_then(|n| self.documents.get(n)) {
-                        self.walk_word(body);
-                        self.stdin = self.value(body, false);
-                    }
-                }
-                _ => self.writes(&redirection.target, words),
+            if redirection.is_input() {
+                input = input.or(self.input_of(redirection));
+            }
+            if !redirection.is_input() || redirection.operator == "<>" {
+                self.writes(&redirection.target, words);
             }
         }
-        let is_exec = words.first().and_then(|w| w.written()).as_deref() == Some("exec");
-        match is_exec && !redirections.is_empty() {
-            true => before.or(self.stdin).or(self.everything().made()),
-            false => before,
+        let takes = redirections.iter().any(Redirection::is_input);
+        if takes && self.can_be_exec(words) {
+            // From here on anything can be read, also by commands that stand before.
+            self.mark(|c| &mut c.moved_input);
+        }
+        if self.moved_input {
+            input = input.or(self.everything().made());
+        }
+        self.stdin = input;
+        before
+    }
+
+    fn can_be_exec(&self, words: &[ShellWord]) -> bool {
+        let is_exec = |text: &Option<String>| {
+            text.as_deref()
+                .is_none_or(|text| text == "x" || text.contains("exec"))
+        };
+        let Some(first) = words.first() else {
+            return false;
+        };
+        match first.written().as_deref() {
+            Some("command" | "builtin") => words.iter().any(|word| is_exec(&word.written())),
+            Some(name) => name == "exec",
+            None => self.texts(&words[..1]).iter().any(is_exec),
+        }
+    }
+
+    /// What can be read through a redirection.
+    fn input_of(&mut self, redirection: &Redirection) -> Carried {
+        match redirection.operator.as_str() {
+            "<" | "<>" => self.file(&redirection.target),
+            "<<<" => self.value(&redirection.target, false),
+            "<<" | "<<-" => match redirection.document.and_then(|n| self.documents.get(n)) {
+                Some(body) => {
+                    self.walk_word(body);
+                    self.value(body, false)
+                }
+                None => Carried::NUMBER,
+            },
+            _ => self.everything().made(),
         }
     }
 
@@ -212,7 +295,7 @@ impl ScriptChecker<'_, '_> {
             },
         ] = target.parts.as_slice()
         {
-            return self.output(body);
+            return self.output_of(body);
         }
         match self.is_own_file(target) || self.names_own_file(target) {
             true => self.everything().made(),
@@ -225,8 +308,11 @@ impl ScriptChecker<'_, '_> {
         let written = words
             .iter()
             .fold(self.stdin, |all, w| all.or(self.value(w, false)));
-        let unsafe_group = words.is_empty() && !self.everything().is_safe();
-        if !written.is_safe() || unsafe_group || self.calls_function(words) {
+        let is_any = words.is_empty() || self.calls_function(words) || self.can_be_exec(words);
+        let is_unsafe = !written.is_safe()
+            || (is_any && !self.everything().is_safe())
+            || self.command_touches(words) != Origin::Safe;
+        if is_unsafe {
             let name = key_of(target);
             if name != "/dev/null" && !name.starts_with("/dev/std") && !is_descriptor(&name) {
                 self.insert(|c| &mut c.files, &name);
@@ -243,10 +329,7 @@ impl ScriptChecker<'_, '_> {
     fn names_own_file(&self, word: &ShellWord) -> bool {
         let name = key_of(word);
         // What a descriptor gives is not followed.
-        if ["/dev/fd", "/dev/stdin", "/proc/"]
-            .iter()
-            .any(|start| name.starts_with(start))
-        {
+        if is_of_process(&name) {
             return !self.everything().is_safe();
         }
         self.files.iter().any(|file| name.contains(file.as_str()))
@@ -260,7 +343,20 @@ impl ScriptChecker<'_, '_> {
         }
     }
 
-    /// What `$(…)` gives.
+    /// What `$(…)` gives, remembered as long as nothing changes.
+    pub fn output_of(&self, body: &Body) -> Carried {
+        let key = (Rc::as_ptr(body) as usize, self.stdin);
+        if let Some((_, known)) = self.outputs.borrow().get(&key) {
+            return *known;
+        }
+        let value = self.output(body);
+        // It holds the commands, so that no others come to be at the same place.
+        let kept = (body.clone(), value);
+        self.outputs.borrow_mut().insert(key, kept);
+        value
+    }
+
+    /// What commands print.
     pub fn output(&self, body: &[ShellCommand]) -> Carried {
         if let [only] = body {
             if self.prints_number(only) {
@@ -272,7 +368,10 @@ impl ScriptChecker<'_, '_> {
         }
         match body.iter().map(|c| self.touches(c)).max() {
             Some(Origin::Result | Origin::Made) => Carried::MADE,
-            _ => Carried::OUTPUT,
+            _ => Carried {
+                code: body.iter().any(|c| self.prints_command(c)),
+                ..Carried::OUTPUT
+            },
         }
     }
 
@@ -291,44 +390,46 @@ impl ScriptChecker<'_, '_> {
         if self.functions.contains(&name) || !assignments.is_empty() || !redirections.is_empty() {
             return None;
         }
-        let mut words = rest;
-        let mut all = Carried::NUMBER;
         match name.as_str() {
-            "echo" => {
-                if words
-                    .first()
-                    .and_then(ShellWord::plain)
-                    .is_some_and(|w| w == "-n")
-                {
-                    words = &words[1..];
-                } else if words
-                    .first()
-                    .is_some_and(|w| w.beginning().starts_with('-'))
-                {
-                    return None;
-                }
-            }
-            "printf" => {
-                let (format, rest) = words.split_first()?;
-                let format = format.written()?;
-                let plain = format.replace("\\n", "").replace("\\t", "");
-                if format.starts_with('-') || plain.contains('\\') {
-                    return None;
-                }
-                let conversions = plain.replace("%%", "").replace("%s", "").replace("%d", "");
-                if conversions.contains('%') {
-                    return None;
-                }
-                all = Carried::of_text(&plain.replace("%s", "").replace("%d", ""));
-                words = rest;
-            }
-            _ => return None,
+            "echo" => self.echoed(rest),
+            "printf" => self.formatted(rest),
+            _ => None,
         }
-        Some(
-            words
-                .iter()
-                .fold(all, |all, word| all.joined(self.value(word, true))),
-        )
+    }
+
+    fn echoed(&self, words: &[ShellWord]) -> Option<Carried> {
+        let mut words = words;
+        if words.first().and_then(ShellWord::plain) == Some("-n") {
+            words = &words[1..];
+        } else if words
+            .first()
+            .is_some_and(|w| w.beginning().starts_with('-'))
+        {
+            return None;
+        }
+        let values = words.iter().map(|word| self.value(word, true));
+        Some(values.fold(Carried::NUMBER, Carried::apart))
+    }
+
+    pub fn formatted(&self, words: &[ShellWord]) -> Option<Carried> {
+        let (format, words) = words.split_first()?;
+        let format = format.written()?;
+        let plain = format.replace("\\n", "").replace("\\t", "");
+        if format.starts_with('-') || plain.contains('\\') {
+            return None;
+        }
+        let (text, texts) = without_conversions(&plain)?;
+        if texts == 0 {
+            // Only numbers.
+            return Some(Carried::of_text(&text));
+        }
+        let values = words.iter().map(|word| self.value(word, true));
+        let all = values.fold(Carried::of_text(&text), Carried::joined);
+        let is_one = words.len() == 1 && text.is_empty();
+        Some(Carried {
+            glued: all.glued || (!is_one && !all.is_safe()),
+            ..all
+        })
     }
 
     /// Whether all that the command prints is a number.
@@ -358,6 +459,69 @@ impl ScriptChecker<'_, '_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether the command prints the text of a command that arithmetic would run, as far
+    /// as it is no program in another language.
+    fn prints_command(&self, command: &ShellCommand) -> bool {
+        match command {
+            ShellCommand::Pipeline(all) | ShellCommand::Group(all, _) => {
+                all.iter().any(|command| self.prints_command(command))
+            }
+            ShellCommand::Simple {
+                words,
+                redirections,
+                ..
+            } => {
+                let name = words.first().and_then(ShellWord::written);
+                let other = |name: &str| OTHER_LANGUAGES.iter().any(|o| name.ends_with(o));
+                let body = |r: &Redirection| r.document.and_then(|n| self.documents.get(n));
+                let read = redirections.iter().filter_map(body);
+                // The program text of another language is none of the shell.
+                let words = match name.is_some_and(|name| other(&name)) {
+                    true => &[],
+                    false => &words[..],
+                };
+                let given = words.iter().chain(redirections.iter().map(|r| &r.target));
+                given.chain(read).any(|word| self.value(word, false).code)
+            }
+            ShellCommand::For { body, .. } | ShellCommand::Case { body, .. } => {
+                body.iter().any(|command| self.prints_command(command))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a command that got no result prints a name, such as that of a file.
+    pub fn prints_name(&self, body: &[ShellCommand]) -> bool {
+        self.is_one_of(body, &NAME_PRINTERS)
+    }
+
+    /// Whether it prints settings that no result is in.
+    pub fn gives_settings(&self, body: &[ShellCommand]) -> bool {
+        self.output(body).is_safe() && self.is_one_of(body, &SETTINGS_PRINTERS)
+    }
+
+    fn is_one_of(&self, body: &[ShellCommand], names: &[&str]) -> bool {
+        let [ShellCommand::Simple { words, .. }] = body else {
+            return false;
+        };
+        let name = words.first().and_then(ShellWord::written);
+        name.is_some_and(|name| names.contains(&name.as_str()) && !self.functions.contains(&name))
+            && words.iter().all(|word| self.is_plain_word(word))
+    }
+
+    /// Whether a word holds no character of the shell's language, as far as the script
+    /// decides: what comes from its surroundings is the author's concern.
+    fn is_plain_word(&self, word: &ShellWord) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./%+:-=@,".contains(c);
+        word.parts.iter().all(|part| match &part.kind {
+            PartKind::Text(text) => text.chars().all(is_plain),
+            PartKind::Parameter(p) => {
+                p.operator.is_empty() && !p.indirect && !self.variables.contains_key(&p.name)
+            }
+            _ => false,
+        })
     }
 
     /// Where what a command works on comes from.
@@ -422,16 +586,15 @@ impl ScriptChecker<'_, '_> {
         for part in &word.parts {
             let one = match &part.kind {
                 PartKind::Text(_) | PartKind::AnsiC(_) => Origin::Safe,
-                PartKind::Process(body) | PartKind::Substitution(body) => self.output(body).origin,
+                PartKind::Process(body) | PartKind::Substitution(body) => {
+                    self.output_of(body).origin
+                }
                 PartKind::Elements(words) => words
                     .iter()
                     .map(|w| self.word_touches(w))
                     .max()
                     .unwrap_or_default(),
-                _ => {
-                    let parts = vec![part.clone()];
-                    self.value(&ShellWord { parts }, false).origin
-                }
+                _ => self.part_value(part, false, false).origin,
             };
             found = found.max(one);
         }
@@ -502,6 +665,20 @@ impl ScriptChecker<'_, '_> {
     }
 }
 
+/// Programs whose program text can look like that of a shell.
+const OTHER_LANGUAGES: [&str; 12] = [
+    "awk", "sed", "perl", "python", "python3", "ruby", "jq", "grep", "node", "php", "sh", "tr",
+];
+
+/// Programs that print a name or a date.
+const NAME_PRINTERS: [&str; 13] = [
+    "mktemp", "pwd", "date", "hostname", "whoami", "uname", "basename", "dirname", "realpath",
+    "readlink", "nproc", "id", "tty",
+];
+
+/// Programs that print settings for a shell to run.
+const SETTINGS_PRINTERS: [&str; 6] = ["ssh-agent", "dircolors", "resize", "tset", "locale", "opam"];
+
 /// A word as a key: the same text names the same file.
 fn key_of(word: &ShellWord) -> String {
     let mut key = String::new();
@@ -514,6 +691,32 @@ fn key_of(word: &ShellWord) -> String {
         }
     }
     key
+}
+
+/// Whether the file is what a process has open or was given.
+fn is_of_process(name: &str) -> bool {
+    let below = |start: &str| name.strip_prefix(start);
+    if below("/dev/fd").is_some() || below("/dev/std").is_some() {
+        return true;
+    }
+    // `/proc/uptime` and the like are of the system.
+    let is_system = |rest: &str| {
+        rest.starts_with(|c: char| c.is_ascii_lowercase())
+            && !rest.starts_with("self")
+            && !rest.starts_with("thread-self")
+            && !rest.contains("..")
+    };
+    below("/proc").is_some_and(|rest| !rest.strip_prefix('/').is_some_and(is_system))
+}
+
+/// Whether the text is a name, also one with a number as its subscript.
+fn is_plain_name(text: &str) -> bool {
+    let (name, subscript) = match text.strip_suffix(']').and_then(|t| t.split_once('[')) {
+        Some((name, subscript)) => (name, subscript),
+        None => (text, "0"),
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_digits(subscript) && (is_name(name) || is_digits(name))
 }
 
 fn is_descriptor(name: &str) -> bool {
@@ -566,9 +769,62 @@ fn is_counter(words: &[&str]) -> bool {
                     .iter()
                     .any(|w| w.contains(['*', '?', '[', '{']))
         }
+        "nproc" => rest.is_empty() || rest == ["--all"],
+        "id" => matches!(rest, ["-u" | "-g"]),
+        "seq" => rest.iter().all(|w| w.parse::<i64>().is_ok()),
+        "date" => is_date_number(rest),
+        "stat" => is_size_number(rest),
         "tr" => {
             let digits = matches!(rest.last(), Some(&("0-9" | "[:digit:]" | "0123456789")));
             rest.len() == 2 && digits && matches!(rest[0], "-dc" | "-cd")
+        }
+        _ => false,
+    }
+}
+
+/// The text of a format of `printf` without its conversions, and how many of these put in
+/// a text; `None` with other ones than `%s` and those of a number.
+fn without_conversions(format: &str) -> Option<(String, usize)> {
+    let (mut text, mut texts) = (String::new(), 0);
+    let mut rest = format;
+    while let Some((before, conversion)) = rest.split_once('%') {
+        text += before;
+        let is_width = |c: char| c.is_ascii_digit() || c == '-';
+        let conversion = conversion.trim_start_matches(is_width);
+        match conversion.chars().next()? {
+            's' => texts += 1,
+            'd' | 'i' | 'u' | '%' => {}
+            _ => return None,
+        }
+        rest = &conversion[1..];
+    }
+    Some((text + rest, texts))
+}
+
+/// Whether `date` with these words prints nothing but digits.
+fn is_date_number(words: &[&str]) -> bool {
+    let words = words.strip_prefix(&["-u"]).unwrap_or(words);
+    let format = match words {
+        [format] => format,
+        ["-d" | "-r", _, format] => format,
+        _ => return false,
+    };
+    let known = |c: char| "sNYmdHMSjuVGgyCUWw".contains(c);
+    let parts = format.strip_prefix("+%").map(|rest| rest.split('%'));
+    parts.is_some_and(|mut parts| parts.all(|part| part.len() == 1 && part.starts_with(known)))
+}
+
+/// Whether `stat` with these words prints nothing but digits.
+fn is_size_number(words: &[&str]) -> bool {
+    let formats = [
+        "%s", "%X", "%Y", "%Z", "%W", "%u", "%g", "%h", "%b", "%B", "%i", "%a",
+    ];
+    match words {
+        ["-c", format, "--", ..] => formats.contains(format),
+        ["-c", format, file] => {
+            let is_file =
+                |w: &str| w != "\"" && !w.starts_with('-') && !w.contains(['*', '?', '[', '{']);
+            formats.contains(format) && is_file(file)
         }
         _ => false,
     }
