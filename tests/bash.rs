@@ -13,8 +13,8 @@ mod places;
 mod scripts;
 mod support;
 
-use places::{FOUND, HARMLESS, MORE, TEMPLATES};
-use scripts::{Place, producers, task_file, with_values};
+use places::{ACCEPTED, FOUND, HARMLESS, MORE, REFUSED, TEMPLATES};
+use scripts::{Place, named, producers, task_file, with_values};
 use support::{Ran, Sandbox};
 
 /// With the bash of this machine.
@@ -31,7 +31,7 @@ fn what_was_found_to_run_data_runs_none() {
     let sandbox = Sandbox::new();
     for (number, pair) in places::PAIRS.iter().enumerate() {
         let before = producers(&sandbox, &[pair.0, pair.1]);
-        let found = FOUND.iter().chain(MORE);
+        let found = FOUND.iter().chain(MORE).chain(REFUSED);
         let scripts: Vec<String> = found.map(|t| with_values(t, 0, 1)).collect();
         for scripts in scripts.chunks(25) {
             here(&sandbox, |place| place.run_accepted(&before, scripts));
@@ -244,6 +244,86 @@ fn scripts_that_people_write_are_accepted() {
         "{accepted} of {}: {out:#?}",
         HARMLESS.len()
     );
+}
+
+/// The templates that are accepted; none is run.
+fn accepted(templates: &[&'static str]) -> Vec<&'static str> {
+    let sandbox = Sandbox::new();
+    let before = producers(&sandbox, &["42", "web01"]);
+    let mut kept = Vec::new();
+    // Only so many errors are shown.
+    for templates in templates.chunks(15) {
+        let scripts: Vec<String> = templates.iter().map(|t| with_values(t, 0, 1)).collect();
+        let texts: Vec<&String> = scripts.iter().collect();
+        let (file, lines) = task_file("exec=shell", &before, &texts);
+        let ran = sandbox.run(&file, &["--validate-only"]);
+        let out = named(&ran.stderr, ": error: ", &lines);
+        assert!(ran.code == 0 || !out.is_empty(), "{ran:?}");
+        let is_kept = |n: &usize| !out.contains(n);
+        kept.extend((0..templates.len()).filter(is_kept).map(|n| templates[n]));
+    }
+    kept
+}
+
+#[test]
+fn what_hides_its_commands_is_refused() {
+    let kept = accepted(REFUSED);
+    assert!(kept.is_empty(), "{kept:#?}");
+}
+
+#[test]
+fn commands_that_people_write_are_accepted() {
+    let kept = accepted(ACCEPTED);
+    let out = ACCEPTED.iter().filter(|t| !kept.contains(t));
+    let out: Vec<&&str> = out.collect();
+    assert!(out.is_empty(), "{out:#?}");
+}
+
+#[test]
+fn a_result_as_the_command_of_a_program_is_warned_of() {
+    let sandbox = Sandbox::new();
+    for script in [
+        "sudo \"$x\"",
+        "timeout 5 \"$x\"",
+        "xargs \"$x\"",
+        "env A=1 \"$x\" y",
+    ] {
+        let script = format!("x=@100_stdout@; {script}");
+        let before = producers(&sandbox, &["ls"]);
+        let ran = sandbox.run(
+            &task_file("exec=shell", &before, &[&script]).0,
+            &["--validate-only"],
+        );
+        let told = ran
+            .stderr
+            .contains("warning: a result is the name of the command");
+        assert!(ran.code == 0 && told, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_command_of_many_forms_is_refused_soon() {
+    let sandbox = Sandbox::new();
+    let choices = "s=sudo; s=env; s=nice; s=nohup; s=setsid; s=doas; ";
+    let arguments = "f(){ \"$@\"; shift; }; f ";
+    let scripts = [
+        format!("{choices}{} ls @100_stdout@", "$s ".repeat(12)),
+        format!("{arguments}{} @100_stdout@", "f sudo env ".repeat(30)),
+        format!(
+            "{arguments}{} @100_stdout@",
+            "bash -c 'f bash -c ls' ".repeat(15)
+        ),
+        format!(
+            "find . {} {{}} \\; @100_stdout@",
+            "-exec find . ".repeat(40)
+        ),
+    ];
+    let before = producers(&sandbox, &["ls"]);
+    let texts: Vec<&String> = scripts.iter().collect();
+    let file = task_file("exec=shell", &before, &texts).0;
+    // That it ends at all is what counts.
+    let ran = sandbox.run(&file, &["--validate-only"]);
+    assert!(ran.stderr.contains("has too many forms"), "{ran:?}");
 }
 
 #[test]

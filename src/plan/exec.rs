@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::text::bash::checker::ScriptShell;
-use crate::text::bash::places::is_shell;
+use crate::text::bash::words::is_shell;
 use crate::text::nearest::{did_you_mean, suggestion};
 use crate::text::source::Span;
 use crate::text::template::Template;

@@ -2,7 +2,7 @@
 //! Each result tries to create the file `X`.
 
 use crate::chance::Chance;
-use crate::places::{AROUND, COMMANDS, FOUND, MORE, PAYLOADS, SHELLS, TEMPLATES};
+use crate::places::{AROUND, COMMANDS, FOUND, MORE, PAYLOADS, REFUSED, SHELLS, TEMPLATES};
 use crate::support::{Ran, Sandbox};
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub fn task_file(exec: &str, before: &str, scripts: &[&String]) -> (String, Vec<
 }
 
 /// The scripts that are named in these lines of a report, by their number.
-fn named(report: &str, what: &str, lines: &[usize]) -> BTreeSet<usize> {
+pub fn named(report: &str, what: &str, lines: &[usize]) -> BTreeSet<usize> {
     let found = report.lines().filter(|line| line.contains(what));
     let places = found.filter_map(|line| line.split(':').nth(1)?.parse::<usize>().ok());
     places
@@ -172,9 +172,10 @@ fn random(chance: &mut Chance) -> String {
 }
 
 fn one_place(chance: &mut Chance) -> &'static str {
-    match chance.below(6) {
+    match chance.below(7) {
         0 => chance.one_of(MORE),
         1 => chance.one_of(FOUND),
+        6 => chance.one_of(REFUSED),
         2 | 3 => chance.one_of(SHELLS),
         _ => chance.one_of(TEMPLATES),
     }

@@ -126,6 +126,14 @@ pub struct ScriptChecker<'s, 'a> {
     pub inside: Option<Span>,
     /// Where the command begins that is looked at.
     pub command_at: Span,
+    /// Whether arguments of functions move, as by `shift`.
+    pub shifts: bool,
+    /// Whether results are assigned before the command that is looked at.
+    pub prefixed: bool,
+    /// What the command reads, where all of it is written in the script.
+    pub inputs: Option<Vec<ShellWord>>,
+    /// How many forms of the command were looked at.
+    pub steps: usize,
 }
 
 impl<'s, 'a> ScriptChecker<'s, 'a> {
@@ -173,6 +181,10 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             depth: 0,
             inside: None,
             command_at: symbols.first().map_or(Span::whole(0), symbol_span),
+            shifts: false,
+            prefixed: false,
+            inputs: None,
+            steps: 0,
         };
         for (name, sharp, _) in &setting.environment {
             let value = match sharp {
@@ -242,14 +254,14 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
     }
 
     pub fn refuse(&mut self, at: Span, message: String, help: &'static str) {
-        self.find(at, message, help, true);
+        self.found(at, message, help, true);
     }
 
     pub fn warn(&mut self, at: Span, message: String, help: &'static str) {
-        self.find(at, message, help, false);
+        self.found(at, message, help, false);
     }
 
-    fn find(&mut self, at: Span, message: String, help: &'static str, refused: bool) {
+    fn found(&mut self, at: Span, message: String, help: &'static str, refused: bool) {
         let finding = ScriptFinding {
             at: self.inside.unwrap_or(at),
             message,
@@ -277,6 +289,7 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
 
     /// Notes that the variable can get this value.
     pub fn assign(&mut self, name: &str, value: Carried, at: Span) {
+        self.special_variable(name, value, at);
         if name.contains(MARKS) {
             // It is put together from what is not known.
             return self.assign_any(value);
@@ -369,7 +382,6 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
         {
             self.insert(|c| &mut c.arrays, name);
             words.iter().for_each(|word| self.element(word));
-            self.set_otherwise(name);
         }
         if assignment.append {
             let is_list = matches!(

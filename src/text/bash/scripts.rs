@@ -261,6 +261,7 @@ impl ScriptChecker<'_, '_> {
             findings: std::mem::take(&mut self.findings),
             depth: self.depth + 1,
             inside: Some(self.inside.unwrap_or(at)),
+            inputs: None,
             ..*self
         };
         inner.walk(commands);
@@ -268,6 +269,7 @@ impl ScriptChecker<'_, '_> {
             (inner.any, inner.aliased, inner.all_integers);
         self.runs_arguments = inner.runs_arguments;
         self.sets_arguments = inner.sets_arguments;
+        (self.shifts, self.steps) = (inner.shifts, inner.steps);
         (self.exported, self.odd_separator) = (inner.exported, inner.odd_separator);
         self.moved_input = inner.moved_input;
         (self.changed, self.guard) = (inner.changed, inner.guard);

@@ -5,6 +5,7 @@ use super::carried::{Carried, Origin, is_pattern};
 use super::checker::ScriptChecker;
 use super::reader::{is_name_char, is_number};
 use super::tree::{PartKind, ShellParameter, ShellPart, ShellWord};
+use super::words::READ_BY_PROGRAM;
 use crate::text::template::{Piece, Symbol};
 
 impl ScriptChecker<'_, '_> {
@@ -100,6 +101,7 @@ impl ScriptChecker<'_, '_> {
 
     pub fn symbol_value(&self, symbol: usize) -> Carried {
         match self.symbols.get(symbol) {
+            _ if symbol == READ_BY_PROGRAM => Carried::MADE,
             Some(Symbol::Atom(piece)) if is_number(piece) => Carried::NUMBER,
             Some(Symbol::Atom(Piece::Reference { to, .. })) if !to.is_data() => Carried::NUMBER,
             _ => Carried::RESULT,
@@ -210,7 +212,7 @@ impl ScriptChecker<'_, '_> {
         if NUMBERS.contains(&name) {
             return known(name).or(any);
         }
-        if matches!(name, "@" | "*") || name.parse::<u32>().is_ok() {
+        if matches!(name, "@" | "*") || name.parse::<u32>().is_ok_and(|n| n > 0) {
             return known("@").or(known(name)).or(any);
         }
         let is_own = name.starts_with("BASH_")

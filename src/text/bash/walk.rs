@@ -28,6 +28,7 @@ impl ScriptChecker<'_, '_> {
                 words.iter().for_each(|word| self.walk_word(word));
                 let stdin = self.begin(redirections, words);
                 self.unknown_name(words);
+                self.note_inputs(assignments, redirections);
                 self.run(words);
                 self.stdin = stdin;
             }
@@ -84,6 +85,7 @@ impl ScriptChecker<'_, '_> {
             ShellCommand::Function { name, body } => self.function(name, body),
             ShellCommand::Coproc { name, body } => {
                 self.assign(name, Carried::NUMBER, Span::whole(0));
+                self.insert(|c| &mut c.arrays, name);
                 let input = self.everything().made();
                 let stdin = std::mem::replace(&mut self.stdin, input);
                 self.walk_command(body);

@@ -1,0 +1,1004 @@
+//! Programs that read their words or their input as code, or run a command in their
+//! words (SPEC §2.4).
+#![forbid(unsafe_code)]
+
+use super::carried::Carried;
+use super::checker::{ScriptChecker, ScriptShell};
+use super::options::{CommandOption, OptionKind, OptionList, read_options};
+use super::places::CommandPlace;
+use super::reader::is_name;
+use super::tree::{PartKind, Redirection, ShellAssignment, ShellPart, ShellWord};
+use super::words::{
+    READ_BY_PROGRAM, as_word, base_name, can_be_split, is_command_option, is_shell,
+    split_assignment,
+};
+use crate::text::source::Span;
+
+/// A program that runs the command in its words.
+struct Wrapper {
+    names: &'static str,
+    options: &'static str,
+    /// How many words stand before the command, such as the time of `timeout`.
+    operands: usize,
+}
+
+const WRAPPERS: &[Wrapper] = &[
+    Wrapper {
+        names: "env",
+        options: "i 0 v u: C: S! a: --ignore-environment --null --unset: --chdir: \
+            --split-string! --argv0: --debug --block-signal? --default-signal? --ignore-signal? \
+            --list-signal-handling",
+        operands: 0,
+    },
+    Wrapper {
+        names: "sudo",
+        options: "A b B E H K k n N P S s i l v V e u: U: g: C: D: p: R: r: t: T: c: a: --askpass \
+            --background --bell --preserve-env? --set-home --remove-timestamp \
+            --reset-timestamp --non-interactive --no-update --preserve-groups --stdin --shell \
+            --login --list --validate --version --edit --user: --other-user: --group: \
+            --close-from: --chdir: --prompt: --chroot: --role: --type: --command-timeout: --host:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "doas",
+        options: "C: L n s u: a:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "timeout gtimeout",
+        options: "f p v k: s: --foreground --preserve-status --verbose --kill-after: --signal:",
+        operands: 1,
+    },
+    Wrapper {
+        names: "nice",
+        options: "n: --adjustment: 0# 1# 2# 3# 4# 5# 6# 7# 8# 9#",
+        operands: 0,
+    },
+    Wrapper {
+        names: "nohup busybox toybox",
+        options: "",
+        operands: 0,
+    },
+    Wrapper {
+        names: "setsid",
+        options: "c f w --ctty --fork --wait",
+        operands: 0,
+    },
+    Wrapper {
+        names: "stdbuf",
+        options: "i: o: e: --input: --output: --error:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "ionice",
+        options: "c: n: p: P: u: t --class: --classdata: --pid: --ignore",
+        operands: 0,
+    },
+    Wrapper {
+        names: "chroot",
+        options: "--userspec: --groups: --skip-chdir",
+        operands: 1,
+    },
+    Wrapper {
+        names: "flock",
+        options: "s x e u n w: o c! E: F --shared --exclusive --unlock --nonblock --nb --wait: \
+            --timeout: --close --command! --conflict-exit-code: --no-fork --verbose",
+        operands: 1,
+    },
+    Wrapper {
+        names: "strace",
+        options: "c C d D f F h i k n q r t T v V w x y z Z A a: b: e: E: I: o: O: p: P: s: S: u: \
+            U: X:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "ltrace",
+        options: "c C f h i L r S t T V a: A: D: e: F: l: n: o: p: s: u: w: x: X:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "unshare",
+        options: "m u i n p U C T f r c R: w: S: G: --mount? --uts? --ipc? --net? --pid? --user? \
+            --cgroup? --time? --fork --map-root-user --map-current-user --mount-proc? \
+            --propagation: --setgroups: --root: --wd: --setuid: --setgid: --kill-child?",
+        operands: 0,
+    },
+    Wrapper {
+        names: "nsenter",
+        options: "a t: m? u? i? n? p? U? C? T? S: G: r? w? W: F Z e --all --target: --mount? \
+            --uts? --ipc? --net? --pid? --user? --cgroup? --time? --setuid: --setgid: --root? \
+            --wd? --no-fork --env --preserve-credentials --follow-context",
+        operands: 0,
+    },
+    Wrapper {
+        names: "systemd-run",
+        options: "r t P q G d S u: p: E: H: M: --user --system --scope --remain-after-exit --pty \
+            --pipe --quiet --wait --collect --same-dir --shell --no-block --no-ask-password \
+            --send-sighup --slice-inherit *:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "chrt",
+        options: "a b f i m o r R v p d T: P: D: --all-tasks --batch --fifo --idle --max --other \
+            --rr --deadline --reset-on-fork --verbose --sched-runtime: --sched-period: \
+            --sched-deadline:",
+        operands: 1,
+    },
+    Wrapper {
+        names: "taskset",
+        options: "a c p --all-tasks --cpu-list --pid",
+        operands: 1,
+    },
+    Wrapper {
+        names: "runuser",
+        options: "u: l f m p P T c! s: g: G: w: --user: --login --fast --preserve-environment \
+            --pty --command! --session-command! --shell: --group: --supp-group: \
+            --whitelist-environment:",
+        operands: 0,
+    },
+];
+
+const SU: &str = "l f m p P T c! s: g: G: w: --login --fast --preserve-environment --pty --no-pty \
+    --command! --session-command! --shell: --group: --supp-group: --whitelist-environment:";
+
+/// `docker exec`, and `docker run`, in which most options take a value.
+const CONTAINER: &str = "d i t P q T a: c: e: h: l: m: p: u: v: w: --detach --interactive --tty \
+    --privileged --rm --init --read-only --publish-all --no-healthcheck --oom-kill-disable \
+    --sig-proxy --quiet --latest --help *:";
+
+const XARGS: &str = "0 r t x p o e? E: i? I: l? L: n: P: s: d: a: --null --no-run-if-empty \
+    --verbose --exit --interactive --open-tty --show-limits --eof? --replace? --max-lines? \
+    --max-args: --max-procs: --max-chars: --delimiter: --arg-file: --process-slot-var:";
+
+const SHELL: &str = "a b e f h i l m n p r s t u v x B C D E H I P T c o; O; --rcfile@ \
+    --init-file@ --norc --noprofile --login --posix --restricted --verbose --version --help \
+    --noediting --no-rcs";
+
+const SSH: &str = "4 6 A a C f G g K k M N n q s T t V v X x Y y B: b: c: D: E: e: F@ I: i: J: L: \
+    l: m: O: o% p: Q: R: S: W: w:";
+
+/// A program whose program text is in a word or on standard input.
+struct Interpreter {
+    names: &'static str,
+    options: &'static str,
+    /// What its first operand is, where no option gave the program.
+    operand: ProgramOperand,
+    /// Whether options can stand behind operands.
+    permutes: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ProgramOperand {
+    /// The text of the program.
+    Text,
+    /// A file with it; without one it is read from standard input.
+    File,
+}
+
+const INTERPRETERS: &[Interpreter] = &[
+    Interpreter {
+        names: "sed gsed",
+        options: "n E r s u z b i? l: e! f@ --quiet --silent --regexp-extended --separate \
+            --unbuffered --null-data --zero-terminated --posix --debug --sandbox \
+            --follow-symlinks --in-place? --line-length: --expression! --file@ --help --version",
+        operand: ProgramOperand::Text,
+        permutes: true,
+    },
+    Interpreter {
+        names: "awk gawk mawk nawk original-awk",
+        options: "b c C g h I k M n N O r s S t V P F% v: f@ e! E@ i% l% W% d? D? o? p? L? \
+            --field-separator% --assign: --file@ --source! --exec@ --include% --load% \
+            --re-interval --posix --traditional --characters-as-bytes --csv --sandbox --version \
+            --lint? --non-decimal-data --bignum --optimize --use-lc-numeric",
+        operand: ProgramOperand::Text,
+        permutes: false,
+    },
+    Interpreter {
+        names: "python pypy",
+        options: "b B d E h i I O P q s S u v V x ? W: X: c. m. --check-hash-based-pycs: --help \
+            --version",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "perl",
+        options: "a c f n p s S t T u U w W X v h g l# 0# i? F~ I% M% m% d~ D? V? x? C? e! E!",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "ruby",
+        options: "a c l n p s S v w h d y U W? 0# i? F~ I% r% e! E: K? T? x? C: X: --verbose \
+            --version --disable: --enable: --yjit --jit",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "node nodejs",
+        options: "e! p r% i c v h C: --eval! --print! --require% --import% --loader% \
+            --experimental-loader% --check --interactive --version --help --test --watch \
+            --inspect --no-warnings --trace-warnings --input-type:",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "php",
+        options: "r! f@ B! R! E! F@ n q s w v i m l a c% d% z% S: t:",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "lua luajit",
+        options: "e! l% i v E W",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "tclsh wish",
+        options: "",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+    Interpreter {
+        names: "expect",
+        options: "c! f@ b@ d D: i n N v",
+        operand: ProgramOperand::File,
+        permutes: false,
+    },
+];
+
+/// Programs in which any word or line can be a command.
+const ALL_CODE: &str = "ed ex vi vim view nvim emacs gdb dc m4";
+
+/// Programs for which `-c` is no command.
+const TAKES_C: &str = "grep egrep fgrep zgrep rg head tail cut stat ping tr uniq tar gzip sort wc \
+    df du cp echo curl git";
+
+const CODE_INPUT: &str = "pass the result as a word: `bash -c '... \"$1\"' _ \"$n\"`";
+const REMOTE_HELP: &str =
+    "send the result as input: `ssh web1 'read -r n; ls -- \"$n\"' <<< \"$n\"`";
+
+fn is_in(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|one| one == name)
+}
+
+fn wrapper(name: &str) -> Option<&'static Wrapper> {
+    WRAPPERS.iter().find(|w| is_in(w.names, name))
+}
+
+fn interpreter(name: &str) -> Option<&'static Interpreter> {
+    // `python3.11`, `perl5`
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
+    INTERPRETERS.iter().find(|i| is_in(i.names, base))
+}
+
+impl ScriptChecker<'_, '_> {
+    /// Notes what the next command reads and is given.
+    pub fn note_inputs(&mut self, assignments: &[ShellAssignment], redirections: &[Redirection]) {
+        let gives = |a: &ShellAssignment| !self.value(&a.value, false).is_safe();
+        self.prefixed = assignments.iter().any(gives);
+        let is_input = |r: &&Redirection| r.operator.starts_with('<');
+        let mut texts = Vec::new();
+        for redirection in redirections.iter().filter(is_input) {
+            match redirection.operator.as_str() {
+                "<<<" => texts.push(redirection.target.clone()),
+                "<<" | "<<-" => {
+                    let body = redirection.document.and_then(|n| self.documents.get(n));
+                    texts.extend(body.cloned());
+                }
+                _ => {
+                    self.inputs = None;
+                    return;
+                }
+            }
+        }
+        self.inputs = Some(texts).filter(|texts| !texts.is_empty());
+    }
+
+    pub fn program(&mut self, name: &str, rest: &[ShellWord]) {
+        let base = base_name(name).to_string();
+        let rest = &self.spelled_out(rest);
+        match base.as_str() {
+            _ if is_shell(&base) => self.shell(&base, rest),
+            "ssh" | "slogin" | "autossh" | "rsh" | "remsh" => self.ssh(&base, rest),
+            "at" | "batch" | "crontab" => {
+                rest.iter().for_each(|word| self.program_file(word, &base));
+                self.program_on_stdin(&base, false);
+            }
+            "watch" => self.watch(rest),
+            "parallel" => {
+                self.codes(rest, "the words of `parallel`");
+                self.program_on_stdin("parallel", false);
+            }
+            "su" | "runuser" if base == "su" || !names_user(rest) => self.switch_user(&base, rest),
+            "sg" | "newgrp" | "script" => self.shell_word(&base, rest),
+            "xargs" => self.xargs(rest),
+            "find" => self.find(rest),
+            "docker" | "podman" | "nerdctl" => self.container(&base, rest),
+            "kubectl" | "oc" => self.kubectl(&base, rest),
+            _ if is_in(ALL_CODE, &base) => {
+                rest.iter().for_each(|word| self.program_file(word, &base));
+                self.program_on_stdin(&base, false);
+            }
+            _ => match (interpreter(&base), wrapper(&base)) {
+                (Some(known), _) => self.interpreter(&base, known, rest),
+                (None, Some(known)) => self.wrapper(&base, known, rest),
+                (None, None) if is_in(TAKES_C, &base) => {}
+                (None, None) => self.shell_in_words(rest),
+            },
+        }
+    }
+
+    // Options.
+
+    /// Checks the values of options; whether one of them gave the program.
+    fn option_values(&mut self, given: &[CommandOption], name: &str, what: &str) -> bool {
+        let mut has_program = false;
+        for option in given {
+            let Some(value) = &option.value else {
+                continue;
+            };
+            match option.kind {
+                OptionKind::Program | OptionKind::LastProgram => {
+                    self.code_word(value, what);
+                    has_program = true;
+                }
+                OptionKind::Code | OptionKind::AttachedCode => self.code_word(value, what),
+                OptionKind::File => {
+                    self.program_file(value, name);
+                    has_program |= !option.name.contains("rcfile") && option.name != "--init-file";
+                }
+                _ => self.single_value(value, name),
+            }
+        }
+        has_program
+    }
+
+    /// A word that must not move the ones after it.
+    fn single_value(&mut self, word: &ShellWord, name: &str) {
+        if !can_be_split(word) || self.is_single(word) {
+            return;
+        }
+        if !self.value(word, true).is_safe() {
+            self.code_word(word, &format!("the words of `{name}`; quote it"));
+        } else if self.is_unsafe_anywhere() {
+            let at = word.at().unwrap_or(self.command_at);
+            let message = format!("this can become several words of `{name}`");
+            self.refuse(at, message, "quote it");
+        }
+    }
+
+    /// Refuses a word that can be an option and give the words after it another meaning.
+    fn hidden_option(&mut self, name: &str, list: &OptionList) {
+        let Some((first, rest)) = list.rest.split_first() else {
+            return;
+        };
+        if !list.ended && self.can_be_option(first) && self.gives(rest) {
+            let at = first.at().unwrap_or(self.command_at);
+            let message =
+                format!("this can be an option of `{name}`, and a result could be code behind it");
+            self.refuse(at, message, "write `--` before it");
+        }
+    }
+
+    /// An option that is not known: what follows could be anything.
+    fn unknown_option(&mut self, name: &str, words: &[ShellWord]) {
+        if let Some(word) = words.first().filter(|_| self.reaches(words)) {
+            let at = word.at().unwrap_or(self.command_at);
+            let option = word.written().unwrap_or_else(|| "this".into());
+            let message = format!(
+                "the checker does not know the option `{option}` of `{name}`, and a result could be code behind it"
+            );
+            let help = "leave the option out, or write its value with it: `--option=value`";
+            self.refuse(at, message, help);
+        }
+    }
+
+    // Wrappers.
+
+    fn wrapper(&mut self, name: &str, known: &Wrapper, rest: &[ShellWord]) {
+        let list = read_options(known.options, rest);
+        let what = format!("the words of `{name}`");
+        let has_program = self.option_values(&list.given, name, &what);
+        if list.unknown {
+            return self.unknown_option(name, list.rest);
+        }
+        if has_program {
+            return self.codes(list.rest, &what);
+        }
+        let mut words = list.rest;
+        if matches!(name, "env" | "sudo" | "doas") {
+            if words.first().and_then(ShellWord::written).as_deref() == Some("-") {
+                words = &words[1..];
+            }
+            words = self.given_variables(name, words);
+        }
+        for _ in 0..known.operands {
+            let Some((word, after)) = words.split_first() else {
+                return;
+            };
+            self.single_value(word, name);
+            words = after;
+        }
+        self.behind(name, &list, words);
+    }
+
+    /// The command behind the options and operands.
+    fn behind(&mut self, name: &str, list: &OptionList, words: &[ShellWord]) {
+        let option = words.first().and_then(ShellWord::written);
+        if name == "flock" && matches!(option.as_deref(), Some("-c" | "--command")) {
+            return self.script_for(ScriptShell::Any, &words[1..], "the word after `flock -c`");
+        }
+        if matches!(name, "sudo" | "doas") && list.has(&["s", "i", "--shell", "--login"]) {
+            self.codes(words, &format!("the word that `{name}` gives to a shell"));
+            if words.is_empty() {
+                return self.program_on_stdin(name, false);
+            }
+        }
+        if words.is_empty() && matches!(name, "chroot" | "unshare" | "nsenter") {
+            return self.program_on_stdin(name, false);
+        }
+        let is_edit = list.has(&["e", "--edit", "l", "--list"]) && name == "sudo";
+        if !is_edit {
+            let sh = match name {
+                "busybox" | "toybox" => ScriptShell::Posix,
+                "chroot" | "nsenter" => ScriptShell::Any,
+                _ => self.sh,
+            };
+            self.command_with(sh, words);
+        }
+    }
+
+    /// A command for which `sh` is this shell.
+    fn command_with(&mut self, sh: ScriptShell, words: &[ShellWord]) {
+        let before = std::mem::replace(&mut self.sh, sh);
+        self.command(words, CommandPlace::Program);
+        self.sh = before;
+    }
+
+    /// `NAME=VALUE` before the command of `env`; the words after them.
+    fn given_variables<'w>(&mut self, name: &str, words: &'w [ShellWord]) -> &'w [ShellWord] {
+        for (n, word) in words.iter().enumerate() {
+            if !word.beginning().contains('=') {
+                return &words[n..];
+            }
+            self.given_variable(name, word);
+        }
+        &[]
+    }
+
+    fn given_variable(&mut self, command: &str, word: &ShellWord) {
+        let (name, value) = split_assignment(word);
+        self.single_value(word, command);
+        self.code_word(&name, &format!("the name of a variable for `{command}`"));
+        let (Some(name), Some(value)) = (name.written(), value) else {
+            return;
+        };
+        let carried = self.value(&value, true);
+        if is_name(&name) {
+            self.set_to(&name, &value);
+        }
+        self.assign(&name, carried, word.at().unwrap_or(self.command_at));
+        if !carried.is_safe() {
+            self.mark(|c| &mut c.exported);
+        }
+    }
+
+    fn container(&mut self, name: &str, rest: &[ShellWord]) {
+        let is_run = |word: &ShellWord| {
+            let text = word.written();
+            text.is_some_and(|t| matches!(t.as_str(), "run" | "exec" | "create"))
+        };
+        let Some(position) = rest.iter().position(is_run) else {
+            return;
+        };
+        let list = read_options(CONTAINER, &rest[position + 1..]);
+        for option in &list.given {
+            let variable = option
+                .value
+                .as_ref()
+                .filter(|v| v.beginning().contains('='));
+            match variable.filter(|_| matches!(option.name.as_str(), "e" | "--env")) {
+                Some(word) => self.given_variable(name, word),
+                None if option.name == "--entrypoint" => {
+                    let words: Vec<ShellWord> = option.value.iter().cloned().collect();
+                    let after = list.rest.get(1..).unwrap_or_default();
+                    self.command_with(ScriptShell::Any, &[&words, after].concat());
+                }
+                None => option
+                    .value
+                    .iter()
+                    .for_each(|word| self.single_value(word, name)),
+            }
+        }
+        match list.rest.split_first() {
+            _ if list.unknown => self.unknown_option(name, list.rest),
+            Some((image, words)) => {
+                self.single_value(image, name);
+                self.command_with(ScriptShell::Any, words);
+            }
+            None => {}
+        }
+    }
+
+    fn kubectl(&mut self, name: &str, rest: &[ShellWord]) {
+        let written =
+            |text: &'static str| move |word: &ShellWord| word.written().as_deref() == Some(text);
+        if !rest.iter().any(written("exec")) && !rest.iter().any(written("run")) {
+            return;
+        }
+        match rest.iter().position(written("--")) {
+            Some(position) => self.command_with(ScriptShell::Any, &rest[position + 1..]),
+            None => self.unknown_option(name, rest),
+        }
+    }
+
+    /// `su`, which gives a word and all that follows to a shell.
+    fn switch_user(&mut self, name: &str, rest: &[ShellWord]) {
+        let what = format!("the word after `{name} -c`");
+        let mut operands: Vec<&ShellWord> = Vec::new();
+        let mut rest = rest;
+        let mut has_script = false;
+        loop {
+            let list = read_options(SU, rest);
+            if list.unknown {
+                return self.unknown_option(name, list.rest);
+            }
+            for option in &list.given {
+                match &option.value {
+                    Some(word) if option.kind == OptionKind::Program => {
+                        has_script = true;
+                        self.script_for(ScriptShell::Any, std::slice::from_ref(word), &what);
+                    }
+                    Some(word) => self.single_value(word, name),
+                    None => {}
+                }
+            }
+            let Some((word, after)) = list.rest.split_first() else {
+                break;
+            };
+            if word.written().as_deref() != Some("-") {
+                operands.push(word);
+            }
+            rest = after;
+        }
+        let words: Vec<ShellWord> = operands.into_iter().skip(1).cloned().collect();
+        if has_script {
+            self.script_arguments(&words);
+        } else {
+            self.codes(&words, &format!("the words that `{name}` gives to a shell"));
+            self.program_on_stdin(name, false);
+        }
+    }
+
+    /// `sg`, `newgrp` and `script`, of which any word can be for a shell.
+    fn shell_word(&mut self, name: &str, rest: &[ShellWord]) {
+        let is_script =
+            |w: &ShellWord| is_command_option(w) || w.beginning().starts_with("--command");
+        let position = rest.iter().position(is_script);
+        let what = format!("the word after `{name} -c`");
+        match position.map(|n| &rest[n..]) {
+            Some([option, script, after @ ..]) if option.beginning().find('=').is_none() => {
+                self.script_for(ScriptShell::Any, std::slice::from_ref(script), &what);
+                if name != "script" {
+                    self.codes(after, &what);
+                }
+            }
+            Some(words) => self.codes(words, &what),
+            None if name == "script" => self.program_on_stdin(name, false),
+            None => {
+                let words = rest.get(1..).unwrap_or_default();
+                self.script_for(ScriptShell::Any, words, &what);
+                self.program_on_stdin(name, false);
+            }
+        }
+    }
+
+    fn watch(&mut self, rest: &[ShellWord]) {
+        let table = "b c C d? e f g p r t w x n: q: --beep --color --differences? --errexit \
+            --chgexit --precise --no-title --no-wrap --exec --interval: --equexit:";
+        let list = read_options(table, rest);
+        match list.unknown {
+            true => self.unknown_option("watch", list.rest),
+            false => self.script_for(self.sh, list.rest, "the words of `watch`"),
+        }
+    }
+
+    /// A shell with `-c` in the words of a program that is not known.
+    fn shell_in_words(&mut self, rest: &[ShellWord]) {
+        for (n, word) in rest.iter().enumerate() {
+            let is_one = word.written().is_some_and(|name| is_shell(&name));
+            let after = &rest[n + 1..];
+            if is_one && after.iter().any(is_command_option) {
+                self.shell("sh", after);
+            }
+        }
+        let position = rest.iter().position(is_command_option);
+        if let Some(position) = position
+            && let Some(word) = rest.get(position + 1)
+            && let Some(at) = word.at()
+            && !self.value(word, true).is_safe()
+        {
+            let message = "a result after `-c` is parsed again by the program that gets it; it could run what the result says";
+            self.warn(at, message.into(), "");
+        }
+    }
+
+    // Shells.
+
+    fn shell(&mut self, name: &str, rest: &[ShellWord]) {
+        let mut rest = rest;
+        let mut given = Vec::new();
+        loop {
+            let list = read_options(SHELL, rest);
+            self.hidden_option(name, &list);
+            given.extend(list.given);
+            rest = list.rest;
+            if list.unknown {
+                return self.unknown_option(name, rest);
+            }
+            // `+x` switches off, `+o name` too.
+            let Some(plus) = rest.first().and_then(ShellWord::written) else {
+                break;
+            };
+            if !plus.starts_with('+') {
+                break;
+            }
+            let takes = usize::from(plus.ends_with(['o', 'O']));
+            rest = rest.get(1 + takes..).unwrap_or_default();
+        }
+        self.option_values(&given, name, &format!("the options of `{name}`"));
+        let has = |letter: &str| given.iter().any(|o| o.name == letter);
+        let (first, arguments) = match rest.split_first() {
+            Some((first, arguments)) => (Some(first), arguments),
+            None => (None, rest),
+        };
+        match first {
+            Some(word) if has("c") => {
+                if self.prefixed {
+                    self.mark(|c| &mut c.exported);
+                }
+                self.script_arguments(arguments);
+                let what = format!("the script of `{name} -c`");
+                let shell = ScriptShell::of_program(name, self.sh);
+                self.script_for(shell, std::slice::from_ref(word), &what);
+            }
+            Some(file) if !has("s") => {
+                self.program_file(file, name);
+                self.script_arguments(arguments);
+                self.assign_name(file);
+            }
+            _ => {
+                self.positional(rest);
+                self.arguments_of_script(rest);
+                let gets = self.any_unsafe(rest);
+                self.program_on_stdin(name, gets);
+            }
+        }
+    }
+
+    /// The words after a script: the first one is `$0`.
+    fn script_arguments(&mut self, words: &[ShellWord]) {
+        if let Some((first, rest)) = words.split_first() {
+            self.assign_name(first);
+            let is_list = !self.is_single(first);
+            self.positional(if is_list { words } else { rest });
+            self.arguments_of_script(rest);
+        }
+    }
+
+    fn assign_name(&mut self, word: &ShellWord) {
+        let value = self.value(word, true);
+        self.assign("0", value, word.at().unwrap_or(self.command_at));
+    }
+
+    /// What a script gets is like the arguments of a function.
+    pub fn arguments_of_script(&mut self, words: &[ShellWord]) {
+        if self.runs_arguments {
+            self.command_in_arguments(words);
+        }
+    }
+
+    /// A file that `source` reads.
+    pub fn sourced_file(&mut self, file: &ShellWord) {
+        self.file_of_code(file, "source", true);
+    }
+
+    /// A file that a program reads as its program.
+    fn program_file(&mut self, file: &ShellWord, name: &str) {
+        self.file_of_code(file, name, false);
+    }
+
+    fn file_of_code(&mut self, file: &ShellWord, name: &str, is_sourced: bool) {
+        let what = format!("the file of `{name}`");
+        self.code_word(file, &what);
+        let at = file.at().unwrap_or(Span::whole(0));
+        for part in &file.parts {
+            if let PartKind::Process(body) = &part.kind {
+                let value = self.output(body).or(self.everything());
+                self.code(value, at, &what);
+            }
+        }
+        if self.is_own_file(file) {
+            self.code(Carried::MADE, at, &what);
+        }
+        let path = file.beginning();
+        if path.contains("/fd/") {
+            // What a descriptor gives is not followed.
+            self.code(self.everything(), at, &what);
+        } else if path.starts_with("/dev/") || path.starts_with("/proc/") || path == "-" {
+            self.program_on_stdin(name, is_sourced);
+        }
+    }
+
+    /// A program that is read from standard input; `gets` says that it can get at
+    /// results.
+    fn program_on_stdin(&mut self, name: &str, gets: bool) {
+        let at = self.command_at;
+        if !self.stdin.is_safe() {
+            let message = format!("a result is in what `{name}` reads as its program");
+            return self.refuse(at, message, CODE_INPUT);
+        }
+        if !self.is_unsafe_anywhere() {
+            return;
+        }
+        let sees = gets || self.exported || self.prefixed;
+        match self.inputs.clone() {
+            Some(words) if is_shell(name) || name == "source" => {
+                for word in &words {
+                    let what = format!("what `{name}` reads as its program");
+                    let shell = match name {
+                        "source" => self.shell,
+                        _ => ScriptShell::of_program(name, self.sh),
+                    };
+                    self.script_for(shell, std::slice::from_ref(word), &what);
+                }
+            }
+            Some(_) if interpreter(name).is_some() => {}
+            _ if sees => {
+                let message = format!(
+                    "the checker cannot see what `{name}` reads as its program, and results are there for it"
+                );
+                self.refuse(at, message, CODE_INPUT);
+            }
+            _ => {}
+        }
+    }
+
+    // On other hosts.
+
+    fn ssh(&mut self, name: &str, rest: &[ShellWord]) {
+        let what = format!("the options of `{name}`");
+        let table = match name {
+            "autossh" => SSH.replace("M ", "M: "),
+            _ => SSH.to_string(),
+        };
+        let list = read_options(&table, rest);
+        self.option_values(&list.given, name, &what);
+        if list.unknown {
+            return self.unknown_option(name, list.rest);
+        }
+        let reads = !list.has(&["n", "f"]);
+        let Some((host, after)) = list.rest.split_first() else {
+            return;
+        };
+        self.single_value(host, name);
+        // Options can follow the host.
+        let list = read_options(&table, after);
+        self.option_values(&list.given, name, &what);
+        match list.rest {
+            words if list.unknown => self.unknown_option(name, words),
+            [] => self.program_on_stdin(name, false),
+            words => self.remote_script(words, reads && !list.has(&["n", "f"])),
+        }
+    }
+
+    /// What the shell there runs; `reads` says that it gets the input of this one.
+    fn remote_script(&mut self, words: &[ShellWord], reads: bool) {
+        let what = "the words after the host of `ssh`";
+        let unsafe_word = words.iter().find(|word| !self.value(word, true).is_safe());
+        if let Some(word) = unsafe_word {
+            let at = self.data_in(word).or(word.at()).unwrap_or(self.command_at);
+            let message =
+                format!("a result cannot be used in {what}; the shell there would read it as code");
+            return self.refuse(at, message, REMOTE_HELP);
+        }
+        // The shell there has no variable of this one: only its input is a result.
+        let gets = self.exported || self.prefixed || (reads && !self.stdin.is_safe());
+        let texts = self.texts(words);
+        if gets || texts.iter().all(Option::is_some) {
+            self.script_words(words, what);
+        }
+    }
+
+    // Programs that put what they read into words.
+
+    fn xargs(&mut self, rest: &[ShellWord]) {
+        let list = read_options(XARGS, rest);
+        let mut input = self.stdin;
+        let mut mark = None;
+        for option in &list.given {
+            let value = option.value.clone().unwrap_or_default();
+            match option.name.as_str() {
+                "I" => mark = value.written(),
+                "i" | "--replace" => {
+                    mark = value
+                        .written()
+                        .filter(|text| !text.is_empty())
+                        .or(Some("{}".into()));
+                }
+                "a" | "--arg-file" => input = input.or(self.input_of_file(&value)),
+                _ => self.single_value(&value, "xargs"),
+            }
+            let is_marked = matches!(option.name.as_str(), "I" | "i" | "--replace");
+            if is_marked && mark.as_deref().is_none_or(str::is_empty) {
+                return self.unknown_option("xargs", rest);
+            }
+        }
+        if list.unknown {
+            return self.unknown_option("xargs", list.rest);
+        }
+        // What it runs reads nothing, but for where the words come from a file.
+        let stdin = self.stdin;
+        if !list.has(&["a", "--arg-file", "o", "--open-tty"]) {
+            self.stdin = Carried::OUTPUT;
+        }
+        self.with_input("xargs", list.rest, input, mark.as_deref());
+        self.stdin = stdin;
+    }
+
+    fn input_of_file(&self, file: &ShellWord) -> Carried {
+        let mut found = match self.is_own_file(file) {
+            true => Carried::MADE,
+            false => Carried::OUTPUT,
+        };
+        for part in &file.parts {
+            if let PartKind::Process(body) = &part.kind {
+                found = found.or(self.output(body));
+            }
+        }
+        let path = file.beginning();
+        match path.starts_with("/dev/") || path.starts_with("/proc/") {
+            true => found.or(self.everything()),
+            false => found,
+        }
+    }
+
+    /// The command with what the program reads in its words: instead of the mark, or
+    /// after them.
+    fn with_input(&mut self, name: &str, words: &[ShellWord], input: Carried, mark: Option<&str>) {
+        let at = words
+            .first()
+            .and_then(ShellWord::at)
+            .unwrap_or(self.command_at);
+        let read = match input.is_safe() {
+            true => as_word("x", Some(at)),
+            false => ShellWord {
+                parts: vec![ShellPart {
+                    kind: PartKind::Value(READ_BY_PROGRAM),
+                    quoted: true,
+                    at,
+                    secret: false,
+                }],
+            },
+        };
+        let mut all: Vec<ShellWord> = Vec::new();
+        for word in words {
+            match mark {
+                Some(mark) => all.push(replaced(word, mark, &read)),
+                None => all.push(word.clone()),
+            }
+        }
+        if mark.is_none() {
+            all.push(read);
+        }
+        if words.is_empty() {
+            return;
+        }
+        if let Some(word) = words
+            .iter()
+            .find(|w| can_be_split(w) && !self.value(w, true).is_safe())
+        {
+            self.code_word(word, &format!("the words of `{name}`; quote it"));
+        }
+        self.command(&all, CommandPlace::Program);
+    }
+
+    fn find(&mut self, rest: &[ShellWord]) {
+        for word in rest {
+            self.single_value(word, "find");
+        }
+        let runs = |word: &ShellWord| {
+            let text = word.written();
+            text.is_some_and(|t| matches!(t.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir"))
+        };
+        // The names of files can be results where the script makes such files.
+        let input = match self.is_unsafe_anywhere() {
+            true => Carried::MADE,
+            false => Carried::OUTPUT,
+        };
+        let mut rest = rest;
+        while let Some(position) = rest.iter().position(runs) {
+            let words = &rest[position + 1..];
+            let ends = |word: &ShellWord| matches!(word.written().as_deref(), Some(";" | "+"));
+            let end = words.iter().position(ends).unwrap_or(words.len());
+            self.with_input("find", &words[..end], input, Some("{}"));
+            rest = &words[end..];
+        }
+    }
+
+    // Interpreters.
+
+    /// A program whose text is its first operand, or after `-e` or `-c`.
+    fn interpreter(&mut self, name: &str, known: &Interpreter, rest: &[ShellWord]) {
+        let what = format!("the program text of `{name}`");
+        let mut operands: Vec<&ShellWord> = Vec::new();
+        let mut has_program = false;
+        let mut rest = rest;
+        loop {
+            let list = read_options(known.options, rest);
+            if operands.is_empty() {
+                self.hidden_option(name, &list);
+            }
+            has_program |= self.option_values(&list.given, name, &what);
+            if list.unknown {
+                return self.unknown_option(name, list.rest);
+            }
+            if list.given.iter().any(|o| o.kind == OptionKind::LastProgram) {
+                return;
+            }
+            let Some((word, after)) = list.rest.split_first() else {
+                break;
+            };
+            operands.push(word);
+            rest = after;
+            if !known.permutes {
+                break;
+            }
+        }
+        match operands.first() {
+            _ if has_program => {}
+            Some(word) if known.operand == ProgramOperand::Text => {
+                self.single_value(word, name);
+                self.code_word(word, &what);
+            }
+            Some(word) => self.program_file(word, name),
+            None if known.operand == ProgramOperand::File => self.program_on_stdin(name, false),
+            None => {}
+        }
+    }
+}
+
+/// The word with what was read in place of the mark.
+fn replaced(word: &ShellWord, mark: &str, read: &ShellWord) -> ShellWord {
+    let mut parts = Vec::new();
+    for part in &word.parts {
+        let (PartKind::Text(text) | PartKind::AnsiC(text)) = &part.kind else {
+            parts.push(part.clone());
+            // The mark can be in what a variable holds too.
+            if !matches!(part.kind, PartKind::Value(_)) {
+                parts.extend(read.parts.iter().cloned());
+            }
+            continue;
+        };
+        for (n, piece) in text.split(mark).enumerate() {
+            if n > 0 {
+                parts.extend(read.parts.iter().cloned());
+            }
+            parts.push(ShellPart {
+                kind: PartKind::Text(piece.to_string()),
+                ..part.clone()
+            });
+        }
+    }
+    ShellWord { parts }
+}
+
+/// Whether `runuser` runs a command itself, and no shell.
+fn names_user(rest: &[ShellWord]) -> bool {
+    let is_user = |w: &ShellWord| {
+        let text = w.beginning();
+        text.starts_with("--user") || (text.starts_with('-') && text.ends_with('u'))
+    };
+    rest.first().is_some_and(is_user)
+}
