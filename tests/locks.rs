@@ -490,3 +490,32 @@ fn the_third_signal_ends_tasker_though_nobody_reads_what_it_prints() {
     }
     assert_eq!(ended.and_then(|status| status.code()), Some(130));
 }
+
+/// One signal is enough, as from `timeout` or systemd: after it nobody is waited for who
+/// does not read.
+#[test]
+fn one_signal_ends_tasker_though_nobody_reads_what_it_prints() {
+    for (name, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let sandbox = Sandbox::new();
+        let tasks = "task=1\nexec=local\ncommand=touch began\n\
+                     task=2\nexec=shell\ncommand=touch second\n\
+                     task=3\nfinally=true\nexec=local\ncommand=touch final\n";
+        sandbox.file("tasks.txt", tasks);
+        let (unread, mut full) = std::io::pipe().expect("a pipe");
+        std::io::Write::write_all(&mut full, &[b'x'; 1 << 16]).expect("room");
+        let mut command = sandbox.tasker(&["-r", "tasks.txt"]);
+        let mut child = command.stdout(full).spawn().expect("tasker starts");
+        wait_for("the log", || sandbox.exists("TASKER/logs"));
+        wait_for("the task", || sandbox.log().contains("Executing Task 1"));
+        signal(child.id(), name);
+        let ended = child.wait().expect("it ends");
+        assert_eq!(ended.code(), Some(code), "{name}");
+        let log = sandbox.log();
+        assert!(
+            log.contains("Run ended: ") && sandbox.exists("final"),
+            "{log}"
+        );
+        assert!(!sandbox.exists("second"), "{log}");
+        drop(unread);
+    }
+}

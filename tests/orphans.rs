@@ -27,8 +27,6 @@ fn what_left_its_session_is_ended_at_a_timeout() {
         "setsid sleep 71NN.5 & setsid sleep 71NN.25 >/dev/null 2>&1 & sleep 0.2;",
         // Its parent has ended, so that it is nobody's child but tasker's.
         "(setsid sleep 71NN.5 >/dev/null 2>&1 &); sleep 0.2;",
-        // Without the variables by which it would be known.
-        "(setsid env -i sleep 71NN.5 >/dev/null 2>&1 &); sleep 0.2;",
         // It does not want to end.
         "(setsid sh -c 'trap \"\" TERM; sleep 71NN.5; sleep 71NN.5' >/dev/null 2>&1 &); sleep 0.2;",
         // Its child left the session once more.
@@ -45,6 +43,31 @@ fn what_left_its_session_is_ended_at_a_timeout() {
         assert!(ran.stdout.contains("timeout"), "{escape}: {ran:?}");
         assert!(!is_left(&format!("71{number:02}.")), "{escape}");
     }
+}
+
+/// What cannot be told from somebody else's process, as of one who entered the container,
+/// is not ended.
+#[test]
+fn what_has_no_mark_of_its_command_is_named_and_lives_on() {
+    let sandbox = Sandbox::new();
+    let escape = "sleep 0.1; (setsid env -i sleep 7150.5 >/dev/null 2>&1 &); sleep 0.2;";
+    let ran = sandbox.run(&escaping(escape), &[]);
+    assert_eq!(ran.code, 124, "{ran:?}");
+    let message = "warning: task 1: began during the command and may be of it, but was not ended: \
+                   process ";
+    assert!(
+        ran.stdout.contains(message) && ran.stdout.contains("(`sleep 7150.5`)"),
+        "{ran:?}"
+    );
+    assert!(is_left("7150.5"));
+    // A daemon that was there before is not even named, nor what it starts.
+    let tasks = "task=0\nexec=shell\ncommand=setsid env -i sh -c 'sleep 1; (sleep 7151.5 &); sleep 7152.5' >/dev/null 2>&1 & sleep 0.2\n\
+                 task=1\nexec=shell\ntimeout=2\ncommand=sleep 60\n";
+    let ran = sandbox.run(tasks, &[]);
+    assert_eq!(ran.code, 124, "{ran:?}");
+    assert!(!ran.stdout.contains("may be of it"), "{ran:?}");
+    assert!(is_left("7151.5"));
+    assert!(is_left("7152.5"));
 }
 
 #[test]

@@ -157,8 +157,9 @@ fn cycles(workflow: &Workflow, graph: &Graph, reached: &[bool], diagnostics: &mu
 
 /// The last node of the cycle that jumps to itself or to an earlier one.
 fn jump_back(graph: &Graph, cycle: &[Node]) -> Option<Node> {
+    let members: HashSet<Node> = cycle.iter().copied().collect();
     let back = |from: Node| {
-        graph.edges_from(from).iter().any(|e| e.jump && matches!(e.to, To::Node(to) if task_of(to) <= task_of(from) && cycle.contains(&to)))
+        graph.edges_from(from).iter().any(|e| e.jump && matches!(e.to, To::Node(to) if task_of(to) <= task_of(from) && members.contains(&to)))
     };
     cycle.iter().rev().copied().find(|n| back(*n))
 }

@@ -8,6 +8,7 @@ use super::task_ends::{self, BlockEnds, Case};
 use super::workflow::Workflow;
 use crate::exit;
 use crate::task::Ix;
+use std::collections::HashSet;
 
 /// A task, and whether the flow falls through handlers when it gets there. One after all
 /// tasks stands for the first visit of a block that the flow begins in the middle of.
@@ -159,7 +160,8 @@ impl Graph {
 
     /// Whether the flow can leave the cycle, or the run can end in it.
     pub fn can_end(&self, cycle: &[Node]) -> bool {
-        let inside = |to: To| matches!(to, To::Node(n) if cycle.contains(&n));
+        let members: HashSet<Node> = cycle.iter().copied().collect();
+        let inside = |to: To| matches!(to, To::Node(n) if members.contains(&n));
         cycle
             .iter()
             .any(|n| self.edges_from(*n).iter().any(|e| !inside(e.to)))

@@ -16,7 +16,6 @@ use crate::task::mask::Mask;
 use crate::text::diagnostic::Plural;
 use crate::text::duration;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Instant;
 
 /// How much of each stream of a task is printed, in bytes. The log has more.
@@ -79,7 +78,6 @@ impl Console {
         if let Some(live) = &mut self.live {
             live.clear();
         }
-        let _ = std::io::stdout().flush();
         print::complain_raw(format_args!("{}", self.mask.apply(text)));
     }
 

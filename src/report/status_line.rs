@@ -6,11 +6,11 @@
 //! clearing from there to the end of the screen is right.
 #![forbid(unsafe_code)]
 
-use super::display_width;
 use super::progress::Progress;
+use super::{display_width, print};
 use crate::run::sys;
 use crate::task::mask::Mask;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Events redraw it at most this often.
@@ -109,7 +109,6 @@ impl StatusLine {
 
     /// Ignores errors: a closed terminal does not fail the run.
     fn write(&self, text: &str) {
-        let mut out = std::io::stdout();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        print::print(text);
     }
 }

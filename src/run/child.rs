@@ -501,7 +501,7 @@ impl<'a> RunningChild<'a> {
         if !suspects.is_empty() {
             let suspects = suspects.join(", ");
             warnings.push(format!(
-                "left the session of this command or of another one, and was not ended: {suspects}"
+                "began during the command and may be of it, but was not ended: {suspects}"
             ));
         }
         warnings

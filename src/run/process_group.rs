@@ -106,24 +106,26 @@ impl CommandProcesses {
     }
 
     /// Finds what has left the session: the children of its processes, theirs, and the
-    /// orphans that began after it and have its variables. One without any is of the only
-    /// command that runs.
+    /// orphans that began after it and have its variables. One without any can be of a
+    /// daemon, or of somebody who entered the container: it is only named.
     fn note_escaped(&mut self, all: &[LiveProcess]) {
         let own = std::process::id() as i32;
         let began = of_pid(self.leader).map_or(u64::MAX, |(leader, _)| leader.began);
         let is_orphan = |p: &&LiveProcess| {
             p.parent == own && p.began >= began && p.pid != self.leader && !orphans::is_own(p.pid)
         };
-        let is_only = orphans::commands().len() == 1;
         let known = |p: &&LiveProcess| p.belongs_to(self.leader) || self.has_escaped(p);
         let mut members: HashSet<i32> = all.iter().filter(known).map(|p| p.pid).collect();
         members.insert(self.leader);
+        // What is in the session of an older process is that one's.
+        let is_old = |pid: i32| all.iter().any(|p| p.pid == pid && p.began <= began);
         for orphan in all.iter().filter(is_orphan) {
             match self.origin(orphan.pid) {
                 OrphanOf::This => drop(members.insert(orphan.pid)),
-                OrphanOf::Unknown if is_only => drop(members.insert(orphan.pid)),
-                OrphanOf::Unknown => drop(self.suspects.insert((orphan.pid, orphan.began))),
-                OrphanOf::Another => {}
+                OrphanOf::Unknown if orphan.began > began && !is_old(orphan.session) => {
+                    self.suspects.insert((orphan.pid, orphan.began));
+                }
+                OrphanOf::Unknown | OrphanOf::Another => {}
             }
         }
         loop {

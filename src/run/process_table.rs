@@ -11,7 +11,7 @@ pub struct LiveProcess {
     pub pid: i32,
     pub parent: i32,
     pub group: i32,
-    session: i32,
+    pub session: i32,
     /// When it began, in ticks since the machine started: with the id, no other
     /// process is taken for it.
     pub began: u64,

@@ -796,6 +796,16 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Writes some of the bytes to the descriptor; how many.
+///
+/// # Errors
+/// That of `write`.
+pub fn write_some(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the bytes are valid for the call.
+    let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
 /// Writes a short text to the descriptor if that can be done without waiting.
 pub fn write_if_ready(fd: RawFd, text: &str) {
     if poll(&[], fd, Some(Duration::ZERO)).unwrap_or(0) != 0 {
