@@ -1064,3 +1064,117 @@ fn a_new_directory_that_is_taken_away_is_missed() {
     let logs = fs::read_dir(volume.join("logs")).expect("readable");
     assert_eq!(logs.count(), 0);
 }
+
+/// In a directory that everyone can write, whoever made the file decides who reads it.
+#[test]
+fn no_file_that_another_user_has_put_there_gets_results() {
+    if !two_users("no_file_that_another_user_has_put_there_gets_results") {
+        return;
+    }
+    let sandbox = sandbox_of(0);
+    let shared = directory(sandbox.path.join("shared"), 0, 0o1777);
+    sandbox.file("tasks.txt", RIGHT);
+    let put = |name: &str| {
+        let path = shared.join(name);
+        fs::write(&path, "").expect("a file");
+        chown(&path, Some(EVE), Some(EVE)).expect("chown");
+        set_mode(&path, 0o666);
+        path
+    };
+    // One that is replaced is private.
+    let json = put("o.json");
+    let option = format!("--output-json={}", json.display());
+    assert_ok(&sandbox.output(&["-r", "-q", &option, "tasks.txt"]));
+    assert_eq!(
+        (mode(&json), fs::metadata(&json).expect("it").gid()),
+        (0o600, 0)
+    );
+    // One that grows, and a FIFO, are refused.
+    put("events");
+    let pipe = shared.join("pipe");
+    fifo(&pipe);
+    chown(&pipe, Some(EVE), Some(EVE)).expect("chown");
+    for option in [
+        "--events=shared/events",
+        "--events=shared/pipe",
+        "--output-json=shared/pipe",
+        "--report=shared/pipe",
+    ] {
+        let ran = sandbox.output(&["-r", "-q", option, "tasks.txt"]);
+        assert_eq!(ran.code, 32, "{option}: {ran:?}");
+        let told = ["belongs to another user", "no process reads it"];
+        assert!(
+            told.iter().any(|text| ran.stderr.contains(text)),
+            "{option}: {ran:?}"
+        );
+    }
+    assert_eq!(sandbox.read("effects"), "x\n", "nothing ran");
+    // In a directory of its own a user says who reads.
+    let theirs = directory(sandbox.path.join("theirs"), ANN, 0o755);
+    let json = theirs.join("o.json");
+    fs::write(&json, "").expect("a file");
+    chown(&json, Some(ANN), Some(ANN)).expect("chown");
+    set_mode(&json, 0o640);
+    let option = format!("--output-json={}", json.display());
+    assert_ok(&sandbox.output(&["-r", "-q", &option, "tasks.txt"]));
+    assert_eq!(
+        (mode(&json), fs::metadata(&json).expect("it").gid()),
+        (0o640, ANN)
+    );
+}
+
+/// A journal that somebody made huge is read no further than it was written.
+#[test]
+fn a_huge_journal_holds_nobody_up() {
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", WRONG);
+    assert_eq!(sandbox.output(&["-r", "-q", "tasks.txt"]).code, 1);
+    for name in ["d.journal", &format!("{}.journal", run_id(&sandbox))] {
+        let path = sandbox.path.join("TASKER/state").join(name);
+        let file = File::options().append(true).create(true).open(path);
+        let file = file.expect("the journal");
+        // Of a size that no memory and no patience has.
+        if file.set_len(1 << 42).is_err() {
+            return skipped(
+                "a_huge_journal_holds_nobody_up",
+                "the file system has a limit",
+            );
+        }
+    }
+    for options in [&["--status"][..], &["--show-recovery-info", "tasks.txt"]] {
+        let ran = sandbox.output(options);
+        assert!(ran.code == 0 || ran.code == 12, "{ran:?}");
+    }
+    sandbox.file("fine", "");
+    let ran = sandbox.output(&["-r", "-q", "--auto-recovery", "tasks.txt"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(sandbox.read("effects"), "x\nx\n");
+}
+
+/// What root reads is told to nobody because somebody else's file names it.
+#[test]
+fn a_look_at_anothers_file_asks_dns_for_nothing_that_stands_in_a_file() {
+    if !two_users("a_look_at_anothers_file_asks_dns_for_nothing_that_stands_in_a_file") {
+        return;
+    }
+    let sandbox = sandbox_of(0);
+    sandbox.file("token", "hvs-token-of-root\n");
+    set_mode(sandbox.path.join("token"), 0o600);
+    let tasks = "task=1\ntype=parallel\nhostnames=file:token,web.invalid\nexec=ssh\ncommand=true\n";
+    let path = sandbox.file("tasks.txt", tasks);
+    let asked =
+        |ran: &Ran| ran.stdout.contains("hvs-token-of-root") || ran.stderr.contains("resolv");
+    let own = sandbox.output(&["tasks.txt"]);
+    assert!(asked(&own), "{own:?}");
+    chown(&path, Some(EVE), Some(EVE)).expect("chown");
+    let ran = sandbox.output(&["tasks.txt"]);
+    let message = "stands in a host file that somebody else's task file names";
+    assert!(ran.stderr.contains(message), "{ran:?}");
+    let summary: Vec<&str> = ran.stdout.lines().filter(|l| l.contains("DNS")).collect();
+    assert!(
+        !summary
+            .iter()
+            .any(|line| line.contains("hvs-token-of-root")),
+        "{ran:?}"
+    );
+}

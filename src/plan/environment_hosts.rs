@@ -1,6 +1,7 @@
-//! Host names that hold a value from the environment, or a secret (SPEC §6.2). To look a
-//! name up tells it to others, so that it is done only for a file that is to be run, not
-//! for one that somebody looks at.
+//! Host names that hold a value from the environment, or a secret, or stand in a host file
+//! that somebody else's task file names (SPEC §6.2). To look a name up tells it to others,
+//! so that it is done only for a file that is to be run, not for one that somebody looks
+//! at.
 #![forbid(unsafe_code)]
 
 use super::hosts::exec_type;
@@ -30,7 +31,11 @@ impl EnvironmentHosts {
             TaskKind::Parallel(parallel) => match &parallel.members {
                 Members::Hosts { set, .. } => {
                     let (text, ranges) = ranges(set);
-                    nodeset::hosts_written_in(&text, &ranges)
+                    let mut found = nodeset::hosts_written_in(&text, &ranges);
+                    if workflow.host_files.named_by_another {
+                        found.extend(nodeset::hosts_of_files(&text, &workflow.host_files));
+                    }
+                    found
                 }
                 Members::Tasks(_) => HashSet::new(),
             },
@@ -69,7 +74,14 @@ pub fn check(
             true => "hostnames",
             false => "hostname",
         };
-        let message = "a host name holds a value from the environment or a secret; a dry run does not ask DNS for it, since that would tell it to others";
+        let message = match workflow.host_files.named_by_another {
+            true => {
+                "a host name holds a value from the environment or a secret, or stands in a host file that somebody else's task file names; a dry run does not ask DNS for it, since that would tell it to others"
+            }
+            false => {
+                "a host name holds a value from the environment or a secret; a dry run does not ask DNS for it, since that would tell it to others"
+            }
+        };
         diagnostics
             .warning(task.key_span(key), message)
             .help("with -r it is resolved; a name that `--set` gives is resolved at once");

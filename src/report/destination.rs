@@ -49,7 +49,8 @@ pub fn check(path: &Path) -> io::Result<()> {
             let (_, temporary) = plain.directory.create_temporary()?;
             plain.directory.remove(&temporary)
         }
-        Outlet::Open(_) | Outlet::Special(..) => Ok(()),
+        Outlet::Special(directory, name) => refuse_anothers(&directory.look_at(&name)?, &directory),
+        Outlet::Open(_) => Ok(()),
     };
     check().map_err(cannot("write", path))
 }
@@ -66,7 +67,10 @@ pub fn write(path: &Path, contents: &WriteFile, stop: &dyn Fn() -> bool) -> io::
             name,
             old,
         }) => {
-            let prepare = |file: &File| old.as_ref().map_or(Ok(()), |old| keep_rights(file, old));
+            // Who may read it is for its owner or that of the directory to say.
+            let trusted = |old: &&Metadata| !is_anothers(old, &directory).unwrap_or(true);
+            let kept = old.as_ref().filter(trusted);
+            let prepare = |file: &File| kept.map_or(Ok(()), |old| keep_rights(file, old));
             directory.replace(&name, contents, &prepare)
         }
         Outlet::Open(file) => contents(&mut PatientWriter { file, stop }),
@@ -176,7 +180,11 @@ fn append(outlet: Outlet) -> io::Result<File> {
     let flags = sys::O_WRONLY | sys::O_APPEND;
     match outlet {
         Outlet::Open(file) => Ok(file),
-        Outlet::Special(directory, name) => directory.open_any(&name, flags),
+        Outlet::Special(directory, name) => {
+            let file = directory.open_any(&name, flags)?;
+            refuse_anothers(&file.metadata()?, &directory)?;
+            Ok(file)
+        }
         Outlet::Plain(PlainFile {
             directory,
             name,
@@ -191,8 +199,28 @@ fn append(outlet: Outlet) -> io::Result<File> {
         }) => {
             let file = directory.open_any(&name, flags)?;
             refuse_second_name(&file, &directory)?;
+            refuse_anothers(&file.metadata()?, &directory)?;
             Ok(file)
         }
+    }
+}
+
+/// Whether somebody has put it into a directory that is not his: neither the user, nor
+/// root, nor the directory's owner.
+fn is_anothers(about: &Metadata, directory: &Directory) -> io::Result<bool> {
+    let place = directory.about()?;
+    Ok(![0, directory.owner(), place.uid()].contains(&about.uid()))
+}
+
+/// What grows or is passed on can be read by whoever it belongs to.
+fn refuse_anothers(about: &Metadata, directory: &Directory) -> io::Result<()> {
+    let kind = about.file_type();
+    let is_kept = kind.is_file() || kind.is_fifo();
+    match is_kept && is_anothers(about, directory)? {
+        true => Err(io::Error::other(
+            "it belongs to another user, who could read what is written",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -233,6 +261,7 @@ fn open_in_time(directory: &Directory, name: &OsStr, stop: &dyn Fn() -> bool) ->
             }
             opened => opened?,
         };
+        refuse_anothers(&file.metadata()?, directory)?;
         let kind = file.metadata()?.file_type();
         return match kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
             true => Ok(file),

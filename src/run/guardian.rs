@@ -86,8 +86,14 @@ impl Guardian {
         // Nothing starts meanwhile, so that all that runs is registered anew.
         let _held = orphans::hold_starts();
         let mut state = lock(&self.state);
-        let is_there = |pid| !sys::has_ended(pid, false).unwrap_or(true);
-        if state.finished || state.pid.is_some_and(is_there) {
+        // What cannot be asked is taken to be there: waiting for it could take for ever.
+        let is_there = |pid| !sys::has_ended(pid, false).unwrap_or(false);
+        if let Some(pid) = state.pid.filter(|pid| is_there(*pid)) {
+            // One that somebody has stopped would end nothing.
+            sys::signal_child(pid, sys::SIGCONT);
+            return;
+        }
+        if state.finished {
             return;
         }
         if let Some(pid) = state.pid.take() {

@@ -107,12 +107,38 @@ pub fn header_of(file: &mut File, bytes: &mut Vec<u8>) -> Result<Header, Journal
     beginning.map_err(unusable)?;
     let found = match read_header(frame::written(bytes)) {
         Err(JournalError::Empty) => {
-            file.read_to_end(bytes).map_err(unusable)?;
+            read_rest(file, bytes).map_err(unusable)?;
             read_header(frame::written(bytes))
         }
         found => found,
     };
     found.map(|(header, ..)| header)
+}
+
+/// Reads a journal to its end, or to where nothing has been written: a file that somebody
+/// made as large as he liked is not read for ever.
+///
+/// # Errors
+/// It cannot be read, or is larger than 4 GiB.
+pub fn read_rest(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    const AT_ONCE: u64 = 1 << 20;
+    // More than any record holds.
+    const UNWRITTEN: usize = 64 << 20;
+    const MOST: usize = 4 << 30;
+    let mut zeros = 0;
+    while zeros < UNWRITTEN {
+        let before = bytes.len();
+        let length = Read::by_ref(file).take(AT_ONCE).read_to_end(bytes)?;
+        if length == 0 {
+            break;
+        }
+        let is_zero = bytes[before..].iter().all(|byte| *byte == 0);
+        zeros = if is_zero { zeros + length } else { 0 };
+        if bytes.len() > MOST {
+            return Err(io::Error::other("it is larger than 4 GiB"));
+        }
+    }
+    Ok(())
 }
 
 impl Journal {
@@ -254,7 +280,7 @@ impl Journal {
         spool: &Arc<Spool>,
     ) -> Result<Journal, JournalError> {
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unusable)?;
+        read_rest(&mut file, &mut bytes).map_err(unusable)?;
         bytes.truncate(frame::written(&bytes).len());
         // Before a result is decoded: dropping it would remove its output's file.
         spool.keep();

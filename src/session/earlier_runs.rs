@@ -12,7 +12,7 @@ use crate::run::snapshot::{self, Snapshot};
 use crate::session::identity::{self, Identity};
 use crate::text::diagnostic::{printable, reason};
 use std::fs::TryLockError;
-use std::io::{self, Read};
+use std::io;
 
 /// A run of the task file that left a journal.
 pub struct EarlierRun {
@@ -102,7 +102,7 @@ fn read(log_dir: &LogDirectory, place: &NamedFile, file: &str) -> io::Result<Opt
         Ok(header) if header.file != file => return Ok(None),
         header => header,
     };
-    opened.read_to_end(&mut bytes)?;
+    journal::read_rest(&mut opened, &mut bytes)?;
     let found = header.and_then(|header| Ok((header, snapshot::read(&bytes)?)));
     match found {
         Ok((header, _)) if place.name != *format!("{}.journal", header.run_id) => {

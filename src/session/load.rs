@@ -119,17 +119,20 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         .defaults(&invocation, &mut diagnostics)
         .map_err(usage)?;
     let user = sys::user_ids().1;
+    let doubt = data.and_then(|data| ownership::doubt(Path::new(path), &data, user));
+    let mut host_files = HostFiles::new(directory(path, from_stdin), user);
+    host_files.named_by_another = doubt.is_some();
     let tasks = build::build(
         &lines,
         &settings,
         invocation.strict_env,
-        HostFiles::new(directory(path, from_stdin), user),
+        host_files,
         &sources,
         &mut diagnostics,
     );
     let has_tasks = !tasks.tasks.is_empty();
     let recipes = recipe::prepare(&tasks, &defaults, &mut diagnostics);
-    if let Some(doubt) = data.and_then(|data| ownership::doubt(Path::new(path), &data, user)) {
+    if let Some(doubt) = doubt {
         doubt.report(user, true, Span::whole(file), &mut diagnostics);
     }
     let typed_alert = invocation.alert_on_failure.as_deref();

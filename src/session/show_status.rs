@@ -10,6 +10,7 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, print};
 use crate::report::run_status::{self, FoundRun};
 use crate::run::directory::{self, NamedFile, OpenMode};
+use crate::run::journal;
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
@@ -19,7 +20,7 @@ use crate::session::refusal::Refusal;
 use crate::text::diagnostic::{Plural, printable, reason};
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -108,13 +109,13 @@ fn read(place: &NamedFile, run: &mut FoundRun) -> io::Result<bool> {
     let about = file.metadata()?;
     run.last_write = about.modified()?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    journal::read_rest(&mut file, &mut bytes)?;
     run.snapshot = tell(&bytes);
     if run.live && run.snapshot.is_err() {
         // A resumed run begins by cutting off an incomplete record.
         file.rewind()?;
         bytes.clear();
-        file.read_to_end(&mut bytes)?;
+        journal::read_rest(&mut file, &mut bytes)?;
         run.snapshot = tell(&bytes);
     }
     if run

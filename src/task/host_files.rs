@@ -21,6 +21,9 @@ pub struct HostFiles {
     pub directory: PathBuf,
     /// For whom the hosts are.
     user: u32,
+    /// Whether somebody else decides which files are named: what is in them is not told
+    /// to others by a look.
+    pub named_by_another: bool,
     read: Mutex<FilesRead>,
 }
 
@@ -36,6 +39,7 @@ impl HostFiles {
         HostFiles {
             directory,
             user,
+            named_by_another: false,
             read: Mutex::default(),
         }
     }

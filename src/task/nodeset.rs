@@ -74,6 +74,18 @@ pub fn expand(text: &str, files: &HostFiles) -> Result<NodeSet, BadNodeSet> {
     Ok(builder.finish())
 }
 
+/// The hosts that a set takes from host files.
+pub fn hosts_of_files(text: &str, files: &HostFiles) -> HashSet<String> {
+    let names = entries(text)
+        .into_iter()
+        .map(|(_, entry)| split_exclusion(entry).1);
+    let paths = names.filter_map(|name| name.strip_prefix("file:"));
+    paths
+        .filter_map(|path| read_file(path, false, files).ok())
+        .flatten()
+        .collect()
+}
+
 /// A node set being built from its entries.
 #[derive(Default)]
 pub(super) struct NodeSetBuilder {
