@@ -239,6 +239,7 @@ const EVERY_KEY: &str = "\
 --alert-on-failure=~/bin/page
 --deadline=+9h
 --report=out.html
+--metrics=out.prom
 --max-steps=500
 # Keys
 SECRET_KEY=hunter22
@@ -380,7 +381,7 @@ fn every_key() -> Sandbox {
     sandbox.program("bin/page", "#!/bin/sh\n");
     sandbox.file(
         "tasker.conf",
-        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
     );
     sandbox
 }
@@ -390,6 +391,8 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasks.txt", "~/bin/page", "~/bin/../bin/page"),
     ("tasks.txt", "+9h", "+8h"),
     ("tasks.txt", "out.html", "off.html"),
+    ("tasks.txt", "out.prom", "off.prom"),
+    ("tasks.txt", "--report", "--syslog\n--report"),
     ("tasks.txt", "max-steps=500", "max-steps=501"),
     ("tasks.txt", "--report", "--keep-going\n--report"),
     ("tasks.txt", "SECRET_KEY=hunter22", "SECRET_KEY=$ROTATED"),
@@ -465,6 +468,8 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasker.conf", "max_connecting=7", "max_connecting=8"),
     ("tasker.conf", "keep_free=3G", "keep_free=2G"),
     ("tasker.conf", "max_output=2G", "max_output=1G"),
+    ("tasker.conf", "~/prom", "~/prom2"),
+    ("tasker.conf", "syslog=cron", "syslog=user"),
     ("tasker.conf", "argv=run", "argv=rum"),
 ];
 
@@ -600,6 +605,8 @@ const CONF_KEYS: &[(&str, &str, &str)] = &[
     ("max_connecting", "7", "8"),
     ("keep_free", "3G", "2G"),
     ("max_output", "2G", "1G"),
+    ("metrics", "~/a", "~/b"),
+    ("syslog", "user", "local0"),
     (
         "argv",
         "run {command} {arguments}",

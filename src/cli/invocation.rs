@@ -142,6 +142,9 @@ pub struct Invocation {
     pub output_json: Option<Option<PathBuf>>,
     pub keep_output: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    /// The run's end for Prometheus.
+    pub metrics: Option<PathBuf>,
+    pub syslog: bool,
     pub quiet: bool,
     pub color: Color,
     pub no_task_backup: bool,
@@ -449,6 +452,8 @@ impl Invocation {
             }
             "keep-output" => self.keep_output = Some(PathBuf::from(value)),
             "report" => self.report = Some(PathBuf::from(value)),
+            "metrics" => self.metrics = Some(PathBuf::from(value)),
+            "syslog" => self.syslog = true,
             "quiet" => self.quiet = true,
             "color" => self.color = choose(text()?, &Color::NAMES)?,
             "no-task-backup" => self.no_task_backup = true,

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
+use super::facility::Facility;
 use crate::task::{keys, values};
 use crate::text::diagnostic::{DiagnosticList, expected};
 use crate::text::duration;
@@ -34,6 +35,10 @@ pub struct Conf {
     pub keep_free: Option<u64>,
     /// The longest output of a stream that is kept, in bytes.
     pub max_output: Option<u64>,
+    /// Where each job has its metrics, and the place in the file.
+    pub metrics: Option<(PathBuf, Span)>,
+    /// Every run tells syslog.
+    pub syslog: Option<Facility>,
 }
 
 /// The keys before the first section.
@@ -47,6 +52,8 @@ pub const SETTINGS: &[&str] = &[
     "confirm_above",
     "keep_free",
     "max_output",
+    "metrics",
+    "syslog",
 ];
 /// The keys of an `exec=NAME` section.
 pub const SECTION: &[&str] = &[
@@ -155,7 +162,7 @@ impl ConfReader<'_> {
             self.setting(&key, pair)
         };
         if let Err(message) = result {
-            self.diagnostics.error(pair.value, message);
+            self.diagnostics.error_with_suggestion(pair.value, &message);
         }
     }
 
@@ -178,6 +185,11 @@ impl ConfReader<'_> {
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
             "keep_free" => self.conf.keep_free = Some(size::parse(&text)?),
             "max_output" => self.conf.max_output = Some(max_output(&text)?),
+            "metrics" => {
+                let path = directory(self.sources.snippet(pair.value))?;
+                self.conf.metrics = Some((path, pair.value));
+            }
+            "syslog" => self.conf.syslog = Some(Facility::parse(&text)?),
             _ => self.conf.confirm_above = Some(confirm_above(&text)?),
         }
         Ok(())

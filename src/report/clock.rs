@@ -45,6 +45,20 @@ pub fn rfc3339(at: SystemTime) -> String {
     )
 }
 
+/// `Jan  5 14:30:15` (RFC 3164), for syslog.
+pub fn rfc3164(at: SystemTime) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let t = local_time(at);
+    let month = usize::try_from(t.month - 1).ok();
+    let month = month.and_then(|m| MONTHS.get(m)).unwrap_or(&MONTHS[0]);
+    format!(
+        "{month} {:2} {:02}:{:02}:{:02}",
+        t.day, t.hour, t.minute, t.second
+    )
+}
+
 /// `0:41`, `12:04`, `1:02:03`
 pub fn elapsed(time: Duration) -> String {
     let seconds = time.as_secs();

@@ -243,6 +243,13 @@ impl Console {
         self.complain(&text);
     }
 
+    /// Prints a warning to standard error, unless quiet.
+    pub fn warn(&mut self, text: &str) {
+        if !self.quiet {
+            self.complain(&format!("tasker: warning: {text}\n"));
+        }
+    }
+
     /// Prints the recap. A failure's goes to standard error, even when quiet; and when
     /// quiet, a line about a run that ended with 0 though not everything is ok.
     pub fn end(&mut self, recap: &Recap) {

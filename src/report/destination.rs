@@ -8,7 +8,7 @@ use crate::run::sys;
 use crate::text::diagnostic::cannot;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
@@ -61,6 +61,49 @@ pub fn check(path: &Path) -> io::Result<()> {
 /// # Errors
 /// `cannot write PATH: REASON`; the old contents of a plain file are kept.
 pub fn write(path: &Path, contents: &WriteFile, stop: &dyn Fn() -> bool) -> io::Result<()> {
+    write_with(path, contents, &|_| Ok(()), stop)
+}
+
+/// The same for a file that other users read: everyone can if it is new, whatever the
+/// umask.
+///
+/// # Errors
+/// As `write`.
+pub fn write_for_all(path: &Path, contents: &WriteFile, stop: &dyn Fn() -> bool) -> io::Result<()> {
+    const FOR_ALL: u32 = 0o644;
+    let open_up = |file: &File| file.set_permissions(Permissions::from_mode(FOR_ALL));
+    write_with(path, contents, &open_up, stop)
+}
+
+/// The beginning of the plain file that is there, at most so many bytes; nothing of
+/// anything else.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let Outlet::Plain(PlainFile {
+        directory,
+        name,
+        old: Some(_),
+    }) = find(path)?
+    else {
+        return Ok(None);
+    };
+    let file = directory.open_any(&name, sys::O_RDONLY)?;
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn write_with(
+    path: &Path,
+    contents: &WriteFile,
+    prepare_new: &dyn Fn(&File) -> io::Result<()>,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let write = || match find(path)? {
         Outlet::Plain(PlainFile {
             directory,
@@ -69,8 +112,11 @@ pub fn write(path: &Path, contents: &WriteFile, stop: &dyn Fn() -> bool) -> io::
         }) => {
             // Who may read it is for its owner or that of the directory to say.
             let trusted = |old: &&Metadata| !is_anothers(old, &directory).unwrap_or(true);
-            let kept = old.as_ref().filter(trusted);
-            let prepare = |file: &File| kept.map_or(Ok(()), |old| keep_rights(file, old));
+            let prepare = |file: &File| match old.as_ref() {
+                None => prepare_new(file),
+                Some(old) if trusted(&old) => keep_rights(file, old),
+                Some(_) => Ok(()),
+            };
             directory.replace(&name, contents, &prepare)
         }
         Outlet::Open(file) => contents(&mut PatientWriter { file, stop }),

@@ -6,6 +6,7 @@ use super::event_stream::EventStream;
 use super::history::History;
 use super::log::{Log, LogLevel};
 use super::output_files::OutputFiles;
+use super::syslog::Syslog;
 use crate::run::event::Event;
 
 /// The reports of one run.
@@ -16,6 +17,8 @@ pub struct Reporter {
     pub events: Option<EventStream>,
     /// With `--keep-output`.
     pub outputs: Option<OutputFiles>,
+    /// With `--syslog`.
+    pub syslog: Option<Syslog>,
     /// With `--report`.
     pub history: Option<History>,
 }
@@ -27,6 +30,7 @@ impl Reporter {
             self.log.write(LogLevel::Warn, &slow);
         }
         self.follow(|events| events.event(event));
+        self.tell_syslog(|syslog| syslog.event(event));
         if let Some(history) = &mut self.history {
             history.event(event);
         }
@@ -41,6 +45,23 @@ impl Reporter {
             events.take_failure()
         });
         self.report_failure(failure);
+    }
+
+    /// Tells syslog, if it is to hear of the run. A failure is reported once.
+    pub fn tell_syslog(&mut self, tell: impl FnOnce(&mut Syslog)) {
+        let failure = self.syslog.as_mut().and_then(|syslog| {
+            tell(syslog);
+            syslog.take_failure()
+        });
+        if let Some(text) = failure {
+            self.warn(&text);
+        }
+    }
+
+    /// A warning in the log, and on the console unless that is quiet.
+    pub fn warn(&mut self, text: &str) {
+        self.log.write(LogLevel::Warn, text);
+        self.console.warn(text);
     }
 
     fn report_failure(&mut self, failure: Option<String>) {

@@ -9,11 +9,13 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use libc::{EISDIR, ELOOP, ENOTDIR, ENXIO, EPERM};
+pub use libc::{EISDIR, ELOOP, ENOTDIR, ENXIO, EPERM, EPROTOTYPE};
 pub use libc::{O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 pub use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 pub use libc::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGWINCH};
@@ -842,6 +844,34 @@ pub fn group_exists(group: i32) -> bool {
     // SAFETY: signal 0 only checks.
     let result = unsafe { libc::kill(-group, 0) };
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// Connects to a stream socket. Neither this nor what is done with it waits, also where
+/// whoever listens accepts nobody: std's `UnixStream` connects with a wait.
+pub fn connect_stream(path: &Path) -> io::Result<UnixStream> {
+    // SAFETY: all fields of `sockaddr_un` are numbers, so zeros are a valid value.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    // The last one stays 0.
+    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the descriptor is new and owned here.
+    let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(libc::AF_UNIX, kind, 0))?) };
+    // SAFETY: the address is a valid one of the length that is given.
+    check(unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_un>() as libc::socklen_t,
+        )
+    })?;
+    Ok(socket.into())
 }
 
 /// Starts a copy of this process that runs `body` and then exits with 0. The copy has

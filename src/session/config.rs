@@ -5,6 +5,7 @@ use crate::cli::invocation::{Invocation, Typed};
 use crate::exit;
 use crate::plan::conf::{self, Conf};
 use crate::plan::exec::ExecTypes;
+use crate::plan::facility::Facility;
 use crate::plan::recipe::Defaults;
 use crate::report::log_directory;
 use crate::run::capture::OutputLimits;
@@ -157,6 +158,17 @@ impl Config {
             .or_else(|| of_conf.map(|(path, _)| path.clone()));
         let default = || log_directory::default_directory().map(|d| (d, false));
         named.map(|d| (d, true)).or_else(default)
+    }
+
+    /// Where each job has its metrics.
+    pub fn metrics_directory(&self) -> Option<&Path> {
+        let of_conf = self.conf.metrics.as_ref().filter(|_| !self.is_refused);
+        of_conf.map(|(path, _)| path.as_path())
+    }
+
+    /// Under what syslog hears of every run.
+    pub fn facility(&self) -> Option<Facility> {
+        self.conf.syslog.filter(|_| !self.is_refused)
     }
 
     /// What bounds the outputs of a run (SPEC §4.2).

@@ -1,5 +1,5 @@
 //! Where the command line has results written: `--output-json`, `--events`,
-//! `--report` (SPEC §6.6, §6.7). All are checked before anything runs.
+//! `--report`, `--metrics` (SPEC §6.6 to §6.8). All are checked before anything runs.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::Invocation;
@@ -34,6 +34,9 @@ pub fn check(
     }
     if let Some(path) = &invocation.report {
         check_file("--report", path, task_file)?;
+    }
+    if let Some(path) = &invocation.metrics {
+        check_file("--metrics", path, task_file)?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::session::alert::Alert;
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
+use crate::session::monitoring::{self, Problem};
 use crate::session::scope::RunScope;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -65,6 +66,8 @@ impl EndedRun<'_> {
         self.write_json(report, &advice);
         self.recap(report, advice.clone());
         self.write_page(report, &advice);
+        self.write_metrics(report, &advice);
+        self.tell_syslog(report);
     }
 
     fn status(&self) -> &'static str {
@@ -152,6 +155,28 @@ impl EndedRun<'_> {
         if let Err(e) = written {
             self.lost(report, &format!("--report: {e}"));
         }
+    }
+
+    /// Writes the metrics, if they are wanted.
+    fn write_metrics(&self, report: &mut Reporter, advice: &Advice) {
+        let loaded = self.loaded;
+        let stop = self.end_of_patience();
+        let files = monitoring::metrics_files(&loaded.invocation, &loaded.validation);
+        let log = report.log.path();
+        let written = self.with_summary(log, advice, &|summary| files.write(summary, &stop));
+        for problem in written {
+            match problem {
+                Problem::Unwritten(text) => self.lost(report, &text),
+                Problem::Replaced(text) => report.warn(&text),
+            }
+        }
+    }
+
+    fn tell_syslog(&self, report: &mut Reporter) {
+        let validation = &self.loaded.validation;
+        let file = validation.real.display().to_string();
+        let (change, log) = (validation.change_note(), report.log.path().to_path_buf());
+        report.tell_syslog(|syslog| syslog.end(self.end, &file, &change, &log));
     }
 
     fn draw_page(&self, summary: &RunSummary, history: &History) -> String {

@@ -106,9 +106,39 @@ fn hashed_globals(globals: &GlobalTable) -> Vec<(String, String)> {
     sorted(globals.values().map(|(n, g, v)| (n.into(), hash(g, &v))))
 }
 
-/// The globals that the command line gives, sorted by name. They are expanded without
-/// the file: one that refers to a global of the file counts as it was typed.
+/// The globals that the command line gives, as people read them: `REGION=eu,ZONE=b`; a
+/// secret only by its name. What tells two jobs of one file apart.
+pub fn shown_given_globals(invocation: &Invocation) -> String {
+    let (globals, sources) = given(invocation);
+    let show = |name: &str, global: &Global, value: &[u8]| {
+        let value = match (global.is_expanded(), global.has_secret()) {
+            (true, true) => global.shown(),
+            (true, false) => String::from_utf8_lossy(value).into_owned(),
+            (false, _) => global.written(&sources).to_string(),
+        };
+        match global.secret {
+            true => name.to_string(),
+            false => format!("{name}={value}"),
+        }
+    };
+    let mut shown: Vec<String> = globals.values().map(|(n, g, v)| show(n, g, &v)).collect();
+    shown.sort_unstable();
+    shown.join(",")
+}
+
+/// The globals that the command line gives, sorted by name.
 fn given_globals(invocation: &Invocation) -> Vec<(String, String)> {
+    let (globals, sources) = given(invocation);
+    let hash = |global: &Global, value: &[u8]| match global.is_expanded() || global.secret {
+        true => hash_global(global, value),
+        false => format!("typed {}", short_hash(global.written(&sources).as_bytes())),
+    };
+    sorted(globals.values().map(|(n, g, v)| (n.into(), hash(g, &v))))
+}
+
+/// The globals that the command line gives. They are expanded without the file: one that
+/// refers to a global of the file counts as it was typed.
+fn given(invocation: &Invocation) -> (GlobalTable, SourceMap) {
     let mut sources = SourceMap::default();
     let mut globals = GlobalTable::new(false);
     for (name, value) in invocation.typed_settings() {
@@ -116,11 +146,7 @@ fn given_globals(invocation: &Invocation) -> Vec<(String, String)> {
         globals.set(name, Span::whole(file), Span::new(file, 0, value.len()));
     }
     globals.expand_all(&sources, &mut DiagnosticList::default());
-    let hash = |global: &Global, value: &[u8]| match global.is_expanded() || global.secret {
-        true => hash_global(global, value),
-        false => format!("typed {}", short_hash(global.written(&sources).as_bytes())),
-    };
-    sorted(globals.values().map(|(n, g, v)| (n.into(), hash(g, &v))))
+    (globals, sources)
 }
 
 /// Stands for a global's value. A secret counts by its name, also within another.

@@ -170,6 +170,7 @@ pub fn load(path: &OsStr, typed: &[Typed]) -> Result<Loaded, Box<Rejected>> {
         None => Identity::of_file(&validation.named, &validation.real, globals, &invocation),
     };
     validation.job.clone_from(&identity.job);
+    validation.from_stdin = from_stdin;
     match validation.error() {
         Some(why) => Err(Box::new(Rejected {
             identity: Some(identity),
@@ -204,6 +205,7 @@ impl Rejected {
         let mut validation = Validation::of_unread(name, &invocation, &config);
         if let Some(text) = text {
             validation.job = identity::job_of_text(&text, &invocation);
+            validation.from_stdin = true;
         }
         Rejected {
             validation,

@@ -9,6 +9,7 @@ use crate::report::log::{Log, LogLevel};
 use crate::report::log_directory::LogDirectory;
 use crate::report::output_files::OutputFiles;
 use crate::report::reporter::Reporter;
+use crate::report::syslog::Beginning;
 use crate::session::load::Loaded;
 use crate::session::preflight;
 use crate::text::diagnostic::Plural;
@@ -37,6 +38,7 @@ pub fn open(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
     Ok(Reporter {
         outputs,
         history: None,
+        syslog: loaded.validation.monitoring.syslog(invocation, mask),
         console: Console::new(invocation.quiet, invocation.color, mask.clone(), tasks),
         log,
         events,
@@ -75,13 +77,21 @@ impl Opening<'_> {
             resumed: self.is_resumed,
         };
         report.follow(|events| events.begin(&head));
+        let beginning = Beginning {
+            run_id: self.run_id,
+            task_file: head.task_file,
+            who: &self.loaded.validation.who,
+            plan: self.plan_id,
+            hosts: &preflight::named_targets(self.loaded, self.coverage),
+            change: &self.loaded.validation.change_note(),
+        };
+        report.tell_syslog(|syslog| syslog.begin(&beginning));
     }
 
     /// Who runs what, from where.
     fn head(&self) -> Vec<String> {
         let loaded = self.loaded;
-        let change = loaded.validation.change.as_ref();
-        let change = change.map_or(String::new(), |c| format!("; CHANGE {c}"));
+        let change = loaded.validation.change_note();
         let config = loaded.config.file.map(|file| {
             let source = loaded.sources.get(file);
             let sha256 = sha256::hex(source.text.as_bytes());

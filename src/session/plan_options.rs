@@ -58,6 +58,8 @@ fn part_of(option: &str) -> PlanPart {
         | "output-json"
         | "keep-output"
         | "report"
+        | "metrics"
+        | "syslog"
         | "no-task-backup" => PlanPart::Listed,
         _ => PlanPart::Nothing,
     }
@@ -105,6 +107,12 @@ pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     }
     if let Some((_, at)) = &conf.log_dir {
         of_conf("log_dir", loaded.sources.snippet(*at).to_string());
+    }
+    if let Some((_, at)) = &conf.metrics {
+        of_conf("metrics", loaded.sources.snippet(*at).to_string());
+    }
+    if let Some(facility) = conf.syslog {
+        of_conf("syslog", facility.name().to_string());
     }
     settings
 }

@@ -12,6 +12,7 @@ use crate::report::{destination, validation_summary};
 use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
 use crate::session::mail_once::{self, Failure};
+use crate::session::monitoring;
 use crate::session::refusal::Refusal;
 use crate::session::validation::{self, Validation};
 use crate::text::diagnostic::printable;
@@ -43,6 +44,7 @@ pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusa
     if is_run {
         alert(invocation, validation, refusal);
         write_files(invocation, validation, refusal);
+        tell_syslog(invocation, validation, refusal);
     }
     refusal.code
 }
@@ -154,5 +156,21 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
         if let Err(e) = written {
             complain(format_args!("tasker: --report: {e}"));
         }
+    }
+    let files = monitoring::metrics_files(invocation, validation);
+    for problem in files.only(&is_wanted).write(&summary, &|| false) {
+        complain(format_args!("tasker: {problem}"));
+    }
+}
+
+fn tell_syslog(invocation: &Invocation, validation: &Validation, refusal: &Refusal) {
+    let mask = &validation.mask;
+    let Some(mut syslog) = validation.monitoring.syslog(invocation, mask) else {
+        return;
+    };
+    let file = validation.real.display().to_string();
+    syslog.refused(refusal.code, &file, &validation.who, &refusal.sentence());
+    if let Some(why) = syslog.take_failure() {
+        complain(format_args!("tasker: warning: {why}"));
     }
 }

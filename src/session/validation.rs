@@ -14,6 +14,7 @@ use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::sys;
 use crate::session::config::{ChosenDirectory, Config};
 use crate::session::identity;
+use crate::session::monitoring::Monitoring;
 use crate::session::refusal::{self, Refusal};
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{DiagnosticList, Plural, Severity, printable};
@@ -32,6 +33,8 @@ pub struct Validation {
     pub real: PathBuf,
     /// What tells this job from others; see `identity`.
     pub job: String,
+    /// It came from standard input.
+    pub from_stdin: bool,
     /// Who asked for it, from where: see `invoker::describe_user`.
     pub who: String,
     /// The global `CHANGE`.
@@ -43,6 +46,8 @@ pub struct Validation {
     /// The log directory without regard to the options in the file, which are not
     /// always known: for what has to be found again after any kind of end.
     pub memory_directory: Option<PathBuf>,
+    /// What `tasker.conf` says about who watches the runs.
+    pub monitoring: Monitoring,
     /// The checks of the file.
     pub summary: ValidationSummary,
     /// The findings as they are drawn, secrets masked.
@@ -68,11 +73,13 @@ impl Validation {
             job: identity::job_of_file(&named, invocation),
             named,
             real,
+            from_stdin: false,
             who: invoker::describe_user(&sys::own_name()),
             change: None,
             memory_directory: log_directory.as_ref().map(|(path, _)| path.clone()),
             records: log_directory.clone(),
             log_directory,
+            monitoring: Monitoring::of_site(config),
             summary: ValidationSummary::default(),
             findings: String::new(),
             all_findings: String::new(),
@@ -136,6 +143,12 @@ impl Validation {
             exit::NO_TASKS => Some("the file holds no tasks".into()),
             _ => Some(format!("the task file is invalid: {}", self.counts)),
         }
+    }
+
+    /// `; CHANGE x`, if there is one: the end of a line of a record.
+    pub fn change_note(&self) -> String {
+        let change = self.change.as_ref();
+        change.map_or(String::new(), |c| format!("; CHANGE {c}"))
     }
 
     /// The findings as they are drawn.

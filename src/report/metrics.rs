@@ -1,0 +1,245 @@
+//! The end of a run in the text format of Prometheus, as node_exporter's textfile
+//! collector reads it (SPEC §6.8). It does not know where the file is, nor whose.
+//!
+//! The file of a job is also the memory of its last success. No value has a timestamp:
+//! the collector refuses such a file.
+#![forbid(unsafe_code)]
+
+use super::run_summary::{RunSummary, TaskSummary};
+use super::safe_text;
+use crate::exit;
+use crate::outcome::{Counts, Outcome};
+use crate::task::host::is_this_machine;
+use crate::text::decimal::seconds;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// More than the longest file that tasker writes, but for very long paths.
+pub const LONGEST: u64 = 64 << 10;
+
+const LAST_SUCCESS: &str = "tasker_last_success_timestamp_seconds";
+
+/// Which job the metrics are about.
+pub struct Series {
+    /// `file="/srv/deploy.txt"`, and what else tells the job from others, as it is
+    /// written between braces.
+    labels: String,
+    project: String,
+}
+
+/// What an older file tells of the job.
+#[derive(Debug, PartialEq)]
+pub struct Earlier {
+    /// Seconds since 1970; 0 for never.
+    pub last_success: u64,
+    pub project: String,
+}
+
+impl Series {
+    /// `globals` are those of the command line, if the job has any.
+    pub fn new(file: &str, globals: &str, project: Option<&str>) -> Series {
+        let mut labels = format!("file=\"{}\"", label_value(file));
+        if !globals.is_empty() {
+            let _ = write!(labels, ",set=\"{}\"", label_value(globals));
+        }
+        Series {
+            labels,
+            project: project.unwrap_or_default().to_string(),
+        }
+    }
+
+    /// The same in this project, unless it has one.
+    pub fn or_in_project(self, project: &str) -> Series {
+        match self.project.is_empty() {
+            true => Series {
+                project: project.to_string(),
+                ..self
+            },
+            false => self,
+        }
+    }
+
+    fn begin(&self) -> String {
+        format!("{LAST_SUCCESS}{{{},project=\"", self.labels)
+    }
+
+    /// Reads an older file. An empty one tells nothing.
+    ///
+    /// # Errors
+    /// Why it is not one of this job.
+    pub fn read(&self, text: &str) -> Result<Option<Earlier>, &'static str> {
+        let begin = self.begin();
+        if let Some(rest) = text.lines().find_map(|line| line.strip_prefix(&begin)) {
+            return match earlier(rest) {
+                Some(earlier) => Ok(Some(earlier)),
+                None => Err("it is damaged"),
+            };
+        }
+        match (text.trim().is_empty(), text.contains(LAST_SUCCESS)) {
+            (true, _) => Ok(None),
+            (_, true) => Err("it is about another job"),
+            (_, false) => Err("tasker did not write it"),
+        }
+    }
+
+    /// All metrics of a run that has ended now.
+    pub fn draw(&self, run: &RunSummary, now: SystemTime, last_success: u64, own: &str) -> String {
+        let now = unix_seconds(now);
+        let last_success = match run.exit {
+            exit::OK => now,
+            _ => last_success,
+        };
+        let tasks = run.tasks.as_ref();
+        let outcomes = tasks.map(|t| t.end.results.counts()).unwrap_or_default();
+        let hosts = tasks.map(|t| hosts(t, own)).unwrap_or_default();
+        let mut out = String::new();
+        let mut one = |name: &str, help: &str, value: &str| {
+            self.describe(&mut out, name, help);
+            self.value(&mut out, name, "", value);
+        };
+        one(
+            "tasker_last_run_timestamp_seconds",
+            "When the last run of the job ended or was refused.",
+            &now.to_string(),
+        );
+        one(
+            LAST_SUCCESS,
+            "When the last run of the job that ended with 0 ended; 0 if none is known.",
+            &last_success.to_string(),
+        );
+        one(
+            "tasker_last_run_exit_code",
+            "The exit code of the last run.",
+            &run.exit.to_string(),
+        );
+        one(
+            "tasker_last_run_duration_seconds",
+            "How long the last run took.",
+            &seconds(run.took, 3),
+        );
+        for (name, help, counts) in [
+            (
+                "tasker_last_run_tasks",
+                "How many tasks of the last run ended in this outcome.",
+                outcomes,
+            ),
+            (
+                "tasker_last_run_hosts",
+                "How many other machines had this as the worst outcome in the last run.",
+                hosts,
+            ),
+        ] {
+            self.describe(&mut out, name, help);
+            for outcome in Outcome::ALL {
+                let label = format!(",outcome=\"{outcome}\"");
+                self.value(&mut out, name, &label, &counts.count(outcome).to_string());
+            }
+        }
+        out
+    }
+
+    fn describe(&self, out: &mut String, name: &str, help: &str) {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+    }
+
+    fn value(&self, out: &mut String, name: &str, more: &str, value: &str) {
+        let (labels, project) = (&self.labels, &self.project);
+        let _ = writeln!(
+            out,
+            "{name}{{{labels},project=\"{project}\"{more}}} {value}"
+        );
+    }
+}
+
+/// What follows `project="`.
+fn earlier(rest: &str) -> Option<Earlier> {
+    let (project, value) = rest.split_once("\"} ")?;
+    // A project's name has no characters that would be written otherwise.
+    let is_plain = !project.contains(['"', '\\', '{', ',']);
+    let project = Some(project).filter(|_| is_plain)?.to_string();
+    Some(Earlier {
+        last_success: value.parse().ok()?,
+        project,
+    })
+}
+
+/// The value of a label as it is written: on one line, and with nothing in it that a
+/// terminal obeys.
+fn label_value(text: &str) -> String {
+    let line = safe_text::line(text).replace('\t', "\\t");
+    line.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// How many hosts had each outcome as their worst one. This machine is none.
+fn hosts(tasks: &TaskSummary, own: &str) -> Counts {
+    let mut worst: HashMap<&str, Outcome> = HashMap::new();
+    let mut add = |host, outcome| {
+        let before = worst.entry(host).or_insert(outcome);
+        if badness(outcome) > badness(*before) {
+            *before = outcome;
+        }
+    };
+    for (ix, task) in tasks.workflow.tasks.iter().enumerate() {
+        let Some(result) = tasks.end.results.get(ix) else {
+            continue;
+        };
+        add(&result.hostname, result.outcome);
+        for member in &result.members {
+            match task.is_over_hosts() {
+                true => add(&member.name, member.result.outcome),
+                false => add(&member.result.hostname, member.result.outcome),
+            }
+        }
+    }
+    let mut counts = Counts::default();
+    let is_other = |host: &str| !host.is_empty() && !is_this_machine(host, own);
+    let others = worst.into_iter().filter(|(host, _)| is_other(host));
+    others.for_each(|(_, outcome)| counts.add(outcome));
+    counts
+}
+
+/// Which of two outcomes a host is counted by.
+fn badness(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Skipped => 0,
+        Outcome::Ok => 1,
+        Outcome::NotStarted => 2,
+        Outcome::Cancelled => 3,
+        Outcome::Unreachable => 4,
+        Outcome::Unknown => 5,
+        Outcome::Timeout => 6,
+        Outcome::Failed => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_read_if_it_is_of_the_job() {
+        let series = Series::new("/srv/a \"b\"\\c\n.txt", "REGION=eu", Some("nightly"));
+        let line = |value: &str| {
+            format!(
+                "{LAST_SUCCESS}{{file=\"/srv/a \\\"b\\\"\\\\c\\\\n.txt\",set=\"REGION=eu\",project=\"old\"}} {value}\n"
+            )
+        };
+        let known = Earlier {
+            last_success: 17,
+            project: "old".into(),
+        };
+        assert_eq!(series.read(&line("17")), Ok(Some(known)));
+        assert_eq!(series.read("\n"), Ok(None));
+        for damaged in ["", "x", "-1", "1e9", "17 1700000000"] {
+            assert_eq!(series.read(&line(damaged)), Err("it is damaged"));
+        }
+        let other = line("17").replace("eu", "us");
+        assert_eq!(series.read(&other), Err("it is about another job"));
+        assert_eq!(series.read("up 1\n"), Err("tasker did not write it"));
+    }
+}
