@@ -252,7 +252,7 @@ pub const OPTIONS: &[CliOption] = &[
         .in_file(OnceAccepted),
     valued("report", "FILE.html", Files, "write an HTML report: outcome, timeline, table, outputs")
         .in_file(OnceAccepted),
-    valued("metrics", "FILE", Files, "write the run's end for Prometheus, as a textfile of node_exporter")
+    valued("metrics", "FILE", Files, "write how the run ended for Prometheus (textfile collector)")
         .in_file(OnceAccepted),
     flag("syslog", "tell syslog of the run's begin, failures and end").in_file(OnceAccepted),
     flag("quiet", "print nothing unless the run fails").short('q').not_kept().in_file(AtOnce),

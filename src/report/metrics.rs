@@ -30,7 +30,7 @@ pub struct Series {
 
 /// What an older file tells of the job.
 #[derive(Debug, PartialEq)]
-pub struct Earlier {
+pub struct OlderMetrics {
     /// Seconds since 1970; 0 for never.
     pub last_success: u64,
     pub project: String,
@@ -68,7 +68,7 @@ impl Series {
     ///
     /// # Errors
     /// Why it is not one of this job.
-    pub fn read(&self, text: &str) -> Result<Option<Earlier>, &'static str> {
+    pub fn read(&self, text: &str) -> Result<Option<OlderMetrics>, &'static str> {
         let begin = self.begin();
         if let Some(rest) = text.lines().find_map(|line| line.strip_prefix(&begin)) {
             return match earlier(rest) {
@@ -153,12 +153,12 @@ impl Series {
 }
 
 /// What follows `project="`.
-fn earlier(rest: &str) -> Option<Earlier> {
+fn earlier(rest: &str) -> Option<OlderMetrics> {
     let (project, value) = rest.split_once("\"} ")?;
     // A project's name has no characters that would be written otherwise.
     let is_plain = !project.contains(['"', '\\', '{', ',']);
     let project = Some(project).filter(|_| is_plain)?.to_string();
-    Some(Earlier {
+    Some(OlderMetrics {
         last_success: value.parse().ok()?,
         project,
     })
@@ -229,7 +229,7 @@ mod tests {
                 "{LAST_SUCCESS}{{file=\"/srv/a \\\"b\\\"\\\\c\\\\n.txt\",set=\"REGION=eu\",project=\"old\"}} {value}\n"
             )
         };
-        let known = Earlier {
+        let known = OlderMetrics {
             last_success: 17,
             project: "old".into(),
         };

@@ -41,7 +41,7 @@ enum Urgency {
 }
 
 /// What the first message says of the run.
-pub struct Beginning<'a> {
+pub struct BeginMessage<'a> {
     pub run_id: &'a str,
     pub task_file: &'a str,
     pub who: &'a str,
@@ -82,7 +82,7 @@ impl Syslog {
         }
     }
 
-    pub fn begin(&mut self, run: &Beginning) {
+    pub fn begin(&mut self, run: &BeginMessage) {
         self.subject = format!("run {}: ", run.run_id);
         // The list of hosts can be long, and comes last.
         let text = format!(

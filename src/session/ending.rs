@@ -22,7 +22,7 @@ use crate::session::alert::Alert;
 use crate::session::destinations::JsonFile;
 use crate::session::load::Loaded;
 use crate::session::mail_once::{self, Failure};
-use crate::session::monitoring::{self, Problem};
+use crate::session::metrics_files::{self, Problem};
 use crate::session::scope::RunScope;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -161,7 +161,7 @@ impl EndedRun<'_> {
     fn write_metrics(&self, report: &mut Reporter, advice: &Advice) {
         let loaded = self.loaded;
         let stop = self.end_of_patience();
-        let files = monitoring::metrics_files(&loaded.invocation, &loaded.validation);
+        let files = metrics_files::of_job(&loaded.invocation, &loaded.validation);
         let log = report.log.path();
         let written = self.with_summary(log, advice, &|summary| files.write(summary, &stop));
         for problem in written {

@@ -36,6 +36,7 @@ pub mod journal_header;
 pub mod left_out_hosts;
 pub mod load;
 pub mod mail_once;
+pub mod metrics_files;
 pub mod monitoring;
 pub mod opening;
 pub mod origins;

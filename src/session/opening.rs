@@ -9,7 +9,7 @@ use crate::report::log::{Log, LogLevel};
 use crate::report::log_directory::LogDirectory;
 use crate::report::output_files::OutputFiles;
 use crate::report::reporter::Reporter;
-use crate::report::syslog::Beginning;
+use crate::report::syslog::BeginMessage;
 use crate::session::load::Loaded;
 use crate::session::preflight;
 use crate::text::diagnostic::Plural;
@@ -77,7 +77,7 @@ impl Opening<'_> {
             resumed: self.is_resumed,
         };
         report.follow(|events| events.begin(&head));
-        let beginning = Beginning {
+        let beginning = BeginMessage {
             run_id: self.run_id,
             task_file: head.task_file,
             who: &self.loaded.validation.who,

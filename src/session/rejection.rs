@@ -12,7 +12,7 @@ use crate::report::{destination, validation_summary};
 use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
 use crate::session::mail_once::{self, Failure};
-use crate::session::monitoring;
+use crate::session::metrics_files;
 use crate::session::refusal::Refusal;
 use crate::session::validation::{self, Validation};
 use crate::text::diagnostic::printable;
@@ -157,7 +157,7 @@ fn write_files(invocation: &Invocation, validation: &Validation, refusal: &Refus
             complain(format_args!("tasker: --report: {e}"));
         }
     }
-    let files = monitoring::metrics_files(invocation, validation);
+    let files = metrics_files::of_job(invocation, validation);
     for problem in files.only(&is_wanted).write(&summary, &|| false) {
         complain(format_args!("tasker: {problem}"));
     }
