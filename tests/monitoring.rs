@@ -178,6 +178,7 @@ fn a_refused_run_counts_as_a_run() {
     configure(&sandbox, "metrics=prom\n");
     sandbox.file("prom/.keep", "");
     let host = "task=1\nhostname=no-such-host.invalid\nexec=ssh\ncommand=true\n";
+    let pbrun = "task=1\nhostname=127.0.0.2\nexec=pbrun\ncommand=true\n";
     let remote = "task=1\ntype=parallel\nexec=local\nhostnames=a,b\ncommand=true @hostname@\n";
     for (code, tasks, options) in [
         (2, OK, &["--limit=nobody"][..]),
@@ -192,6 +193,7 @@ fn a_refused_run_counts_as_a_run() {
         (32, OK, &["-l", "/proc/nowhere"]),
         (32, OK, &["--report=nowhere/x.html"]),
         (60, host, &[]),
+        (61, pbrun, &[]),
     ] {
         let mut all = vec!["--metrics=out.prom", "-y"];
         all.extend(options);
@@ -250,6 +252,34 @@ fn an_active_instance_refuses_a_run_and_lock_skip_makes_none() {
     assert_eq!(value(&metrics(&sandbox, "out.prom"), EXIT, ""), 25.0);
     sandbox.file("go", "");
     assert_eq!(finish(child).code, 0);
+}
+
+#[test]
+fn a_run_that_a_signal_ends_has_metrics() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=echo > ready; exec sleep 60\n";
+    let child = sandbox.start(tasks, &["--metrics=out.prom"]);
+    wait_for("the task", || sandbox.exists("ready"));
+    signal(child.id(), "TERM");
+    assert_eq!(finish(child).code, 143);
+    let values = metrics(&sandbox, "out.prom");
+    assert_eq!(value(&values, EXIT, ""), 143.0);
+    assert_eq!(value(&values, TASKS, "outcome=\"cancelled\""), 1.0);
+}
+
+/// The file's own option holds for what refuses a run once the file is accepted.
+#[test]
+fn the_option_of_an_accepted_file_holds_for_a_refusal() {
+    let sandbox = Sandbox::new();
+    let tasks = format!("--metrics=out.prom\n{OK}");
+    assert_eq!(sandbox.run(&tasks, &["--expect-hosts=3"]).code, 13);
+    assert_eq!(value(&metrics(&sandbox, "out.prom"), EXIT, ""), 13.0);
+    assert_eq!(sandbox.run(&format!("{tasks}on_failure=7\n"), &[]).code, 20);
+    assert_eq!(
+        value(&metrics(&sandbox, "out.prom"), EXIT, ""),
+        13.0,
+        "as it was"
+    );
 }
 
 #[test]

@@ -96,7 +96,11 @@ fn twenty_simultaneous_runs_give_a_project_twenty_complete_lines() {
 #[test]
 fn a_destination_that_cannot_be_written_is_reported_once() {
     let text = "task=1\nexec=shell\ncommand=echo x >>effects\n";
-    for (broken, other) in [("--report", "--output-json"), ("--output-json", "--report")] {
+    for (broken, other) in [
+        ("--report", "--output-json"),
+        ("--output-json", "--report"),
+        ("--metrics", "--report"),
+    ] {
         let sandbox = Sandbox::new();
         let (broken_file, other_file) = (format!("{broken}=absent/x"), format!("{other}=there"));
         let ran = sandbox.run(text, &[&broken_file, &other_file]);

@@ -538,7 +538,13 @@ fn a_link_of_another_user_is_refused_as_a_destination() {
         return;
     }
     for mode in [0o777, 0o1777] {
-        for option in ["--output-json", "--report", "--events", "--keep-output"] {
+        for option in [
+            "--output-json",
+            "--report",
+            "--metrics",
+            "--events",
+            "--keep-output",
+        ] {
             let sandbox = Sandbox::new();
             sandbox.file("victim", "precious");
             let open = directory(sandbox.path.join("open"), EVE, mode);
@@ -596,7 +602,7 @@ fn a_link_that_is_put_there_during_the_run_is_not_followed() {
     if !two_users("links that come late") {
         return;
     }
-    for option in ["--output-json", "--report"] {
+    for option in ["--output-json", "--report", "--metrics"] {
         let sandbox = Sandbox::new();
         sandbox.file("victim", "precious");
         let open = directory(sandbox.path.join("open"), EVE, 0o777);
@@ -730,7 +736,7 @@ fn a_fifo_gets_the_results_also_if_its_reader_comes_late() {
     let sandbox = Sandbox::new();
     let text =
         format!("{RIGHT}task=2\nexec=shell\ncommand=head -c 300000 /dev/zero | tr '\\0' x\n");
-    for option in ["--output-json", "--report"] {
+    for option in ["--output-json", "--report", "--metrics"] {
         let path = sandbox.path.join(format!("fifo{option}"));
         fifo(&path);
         let run = sandbox.start(&text, &[&format!("{option}={}", path.display())]);
@@ -739,10 +745,10 @@ fn a_fifo_gets_the_results_also_if_its_reader_comes_late() {
         let opened = File::open(&path).and_then(|mut f| f.read_to_string(&mut read));
         opened.expect("readable");
         assert_ok(&finish(run));
-        let end = if option == "--report" {
-            "</html>\n"
-        } else {
-            "}\n"
+        let end = match option {
+            "--report" => "</html>\n",
+            "--metrics" => "outcome=\"unknown\"} 0\n",
+            _ => "}\n",
         };
         assert!(read.ends_with(end), "{option}: {}", read.len());
         assert!(fs::metadata(&path).expect("there").file_type().is_fifo());
@@ -752,7 +758,7 @@ fn a_fifo_gets_the_results_also_if_its_reader_comes_late() {
 #[test]
 fn a_signal_ends_the_wait_for_a_reader() {
     let text = "task=1\nexec=shell\ncommand=head -c 300000 /dev/zero | tr '\\0' x\n";
-    for option in ["--output-json", "--report"] {
+    for option in ["--output-json", "--report", "--metrics"] {
         // A page fits into the pipe.
         for has_reader in [false, option == "--output-json"] {
             let sandbox = Sandbox::new();
@@ -1006,9 +1012,10 @@ fn no_moment_is_right_for_a_link() {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).current_dir(&open);
     let eve = Running::start(&shell, EVE);
-    let options: [&[&str]; 5] = [
+    let options: [&[&str]; 6] = [
         &["--output-json=open/json"],
         &["--report=open/html"],
+        &["--metrics=open/json"],
         &["--events=open/events"],
         &["--keep-output=open"],
         &["-l", "open/volume", "--output-json", "--instance-check"],

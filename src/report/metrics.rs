@@ -12,13 +12,50 @@ use crate::outcome::{Counts, Outcome};
 use crate::task::host::is_this_machine;
 use crate::text::decimal::seconds;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// More than the longest file that tasker writes, but for very long paths.
 pub const LONGEST: u64 = 64 << 10;
 
-const LAST_SUCCESS: &str = "tasker_last_success_timestamp_seconds";
+/// A metric, with the text that describes it: the same in every file, because the
+/// collector refuses two texts for one name.
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+}
+
+const LAST_RUN: Gauge = Gauge {
+    name: "tasker_last_run_timestamp_seconds",
+    help: "When the last run of the job ended or was refused.",
+};
+const LAST_SUCCESS: Gauge = Gauge {
+    name: "tasker_last_success_timestamp_seconds",
+    help: "When the last run of the job that ended with 0 ended; 0 if none is known.",
+};
+const EXIT_CODE: Gauge = Gauge {
+    name: "tasker_last_run_exit_code",
+    help: "The exit code of the last run.",
+};
+const DURATION: Gauge = Gauge {
+    name: "tasker_last_run_duration_seconds",
+    help: "How long the last run took.",
+};
+const TASKS: Gauge = Gauge {
+    name: "tasker_last_run_tasks",
+    help: "How many tasks of the last run ended in this outcome.",
+};
+const HOSTS: Gauge = Gauge {
+    name: "tasker_last_run_hosts",
+    help: "How many other machines had this as the worst outcome in the last run.",
+};
+
+impl Display for Gauge {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let Gauge { name, help } = self;
+        write!(f, "# HELP {name} {help}\n# TYPE {name} gauge\n")
+    }
+}
 
 /// Which job the metrics are about.
 pub struct Series {
@@ -61,7 +98,7 @@ impl Series {
     }
 
     fn begin(&self) -> String {
-        format!("{LAST_SUCCESS}{{{},project=\"", self.labels)
+        format!("{}{{{},project=\"", LAST_SUCCESS.name, self.labels)
     }
 
     /// Reads an older file. An empty one tells nothing.
@@ -76,7 +113,7 @@ impl Series {
                 None => Err("it is damaged"),
             };
         }
-        match (text.trim().is_empty(), text.contains(LAST_SUCCESS)) {
+        match (text.trim().is_empty(), text.contains(LAST_SUCCESS.name)) {
             (true, _) => Ok(None),
             (_, true) => Err("it is about another job"),
             (_, false) => Err("tasker did not write it"),
@@ -93,62 +130,36 @@ impl Series {
         let tasks = run.tasks.as_ref();
         let outcomes = tasks.map(|t| t.end.results.counts()).unwrap_or_default();
         let hosts = tasks.map(|t| hosts(t, own)).unwrap_or_default();
-        let mut out = String::new();
-        let mut one = |name: &str, help: &str, value: &str| {
-            self.describe(&mut out, name, help);
-            self.value(&mut out, name, "", value);
-        };
-        one(
-            "tasker_last_run_timestamp_seconds",
-            "When the last run of the job ended or was refused.",
-            &now.to_string(),
-        );
-        one(
-            LAST_SUCCESS,
-            "When the last run of the job that ended with 0 ended; 0 if none is known.",
-            &last_success.to_string(),
-        );
-        one(
-            "tasker_last_run_exit_code",
-            "The exit code of the last run.",
-            &run.exit.to_string(),
-        );
-        one(
-            "tasker_last_run_duration_seconds",
-            "How long the last run took.",
-            &seconds(run.took, 3),
-        );
-        for (name, help, counts) in [
-            (
-                "tasker_last_run_tasks",
-                "How many tasks of the last run ended in this outcome.",
-                outcomes,
-            ),
-            (
-                "tasker_last_run_hosts",
-                "How many other machines had this as the worst outcome in the last run.",
-                hosts,
-            ),
-        ] {
-            self.describe(&mut out, name, help);
-            for outcome in Outcome::ALL {
-                let label = format!(",outcome=\"{outcome}\"");
-                self.value(&mut out, name, &label, &counts.count(outcome).to_string());
-            }
+        [
+            self.one(&LAST_RUN, now),
+            self.one(&LAST_SUCCESS, last_success),
+            self.one(&EXIT_CODE, run.exit),
+            self.one(&DURATION, seconds(run.took, 3)),
+            self.of_each_outcome(&TASKS, &outcomes),
+            self.of_each_outcome(&HOSTS, &hosts),
+        ]
+        .concat()
+    }
+
+    fn one(&self, gauge: &Gauge, value: impl Display) -> String {
+        let (labels, project) = (&self.labels, &self.project);
+        let name = gauge.name;
+        format!("{gauge}{name}{{{labels},project=\"{project}\"}} {value}\n")
+    }
+
+    /// All eight, so that none vanishes that was there before.
+    fn of_each_outcome(&self, gauge: &Gauge, counts: &Counts) -> String {
+        let (labels, project) = (&self.labels, &self.project);
+        let name = gauge.name;
+        let mut out = gauge.to_string();
+        for outcome in Outcome::ALL {
+            let count = counts.count(outcome);
+            let _ = writeln!(
+                out,
+                "{name}{{{labels},project=\"{project}\",outcome=\"{outcome}\"}} {count}"
+            );
         }
         out
-    }
-
-    fn describe(&self, out: &mut String, name: &str, help: &str) {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
-    }
-
-    fn value(&self, out: &mut String, name: &str, more: &str, value: &str) {
-        let (labels, project) = (&self.labels, &self.project);
-        let _ = writeln!(
-            out,
-            "{name}{{{labels},project=\"{project}\"{more}}} {value}"
-        );
     }
 }
 
@@ -224,9 +235,10 @@ mod tests {
     #[test]
     fn an_older_file_is_read_if_it_is_of_the_job() {
         let series = Series::new("/srv/a \"b\"\\c\n.txt", "REGION=eu", Some("nightly"));
+        let name = LAST_SUCCESS.name;
         let line = |value: &str| {
             format!(
-                "{LAST_SUCCESS}{{file=\"/srv/a \\\"b\\\"\\\\c\\\\n.txt\",set=\"REGION=eu\",project=\"old\"}} {value}\n"
+                "{name}{{file=\"/srv/a \\\"b\\\"\\\\c\\\\n.txt\",set=\"REGION=eu\",project=\"old\"}} {value}\n"
             )
         };
         let known = OlderMetrics {
