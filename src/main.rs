@@ -22,6 +22,7 @@ use report::print::print;
 use session::continued_run;
 use session::load::Loaded;
 use session::prepared::{Earlier, Prepared};
+use session::prune;
 use session::refusal::Refusal;
 use session::{dry_run, real_run, recovery, rehearsal, rejection, show_project, show_status};
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Request::Completions(shell)) => show(&completions::script(shell)),
         Ok(Request::Status { run, typed }) => show_status::show(run.as_deref(), &typed),
         Ok(Request::ProjectSummary { name, typed }) => show_project::show(&name, &typed),
+        Ok(Request::Prune { typed }) => prune::run(&typed),
         Ok(Request::TaskFile { file, typed }) => Ok(match continued_run::load(&file, &typed) {
             // Never freed: the process ends with it, and a long file has many pieces.
             Ok(Prepared { loaded, earlier }) => carry_out(Box::leak(Box::new(loaded)), earlier),

@@ -3,9 +3,8 @@
 
 mod support;
 
-use std::path::PathBuf;
 use support::neutral::neutral;
-use support::{Ran, Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, run_of, signal, wait_for};
 
 /// A shell task that records in `effects` that it ran, then does the rest.
 fn task(id: u32, rest: &str) -> String {
@@ -44,8 +43,7 @@ fn again(sandbox: &Sandbox, options: &[&str]) -> Ran {
 
 /// The ids of the runs that left a journal, the oldest first.
 fn runs(sandbox: &Sandbox) -> Vec<String> {
-    let name = |path: PathBuf| path.file_stem().map(|s| s.to_string_lossy().into_owned());
-    sandbox.journals().into_iter().filter_map(name).collect()
+    sandbox.journals().iter().map(|path| run_of(path)).collect()
 }
 
 /// The line that says this, neutral.
@@ -503,7 +501,9 @@ fn long_outputs_outlive_the_journal_that_they_come_from() {
     let second = sandbox.type_in(&first.advice());
     assert_eq!(second.code, 5, "{second:?}");
     let state = sandbox.path.join("TASKER/state");
-    std::fs::remove_file(state.join(format!("{old}.journal"))).expect("a journal");
+    let journal = sandbox.journals().remove(0);
+    assert_eq!(run_of(&journal), old);
+    std::fs::remove_file(journal).expect("a journal");
     std::fs::remove_dir_all(state.join(&old)).expect("its outputs");
     in_order(&sandbox);
     sandbox.file("fine", "");

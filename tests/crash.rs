@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use support::{Ran, Sandbox, processes_with, wait_for};
+use support::{Ran, Sandbox, processes_with, run_of, wait_for};
 
 fn try_every_point() -> bool {
     std::env::var("TASKER_CRASH").is_ok_and(|v| v == "all")
@@ -304,9 +304,9 @@ fn failed_mount(sandbox: &Sandbox) -> String {
     );
     assert_eq!(tasker(sandbox, &[]).code, 1);
     let journal = sandbox.journals().remove(0);
-    let id = journal.file_stem().expect("a name").to_string_lossy();
+    let id = run_of(&journal);
     sandbox.file("fine", "");
-    id.into_owned()
+    id
 }
 
 #[test]

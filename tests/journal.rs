@@ -4,7 +4,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 use support::neutral::neutral;
-use support::{Ran, Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, run_of, signal, wait_for};
 
 /// Runs `tasks.txt` again without changing it.
 fn run_again(sandbox: &Sandbox, options: &[&str]) -> Ran {
@@ -199,7 +199,7 @@ fn a_changed_file_or_global_is_refused_by_name_and_secrets_stay_out() {
     let others = "there is no interrupted or failed run of tasks.txt with these globals";
     assert!(ran.stderr.contains(others), "{ran:?}");
     let journal = sandbox.journals().remove(0);
-    let id = journal.file_stem().expect("a name").to_string_lossy();
+    let id = run_of(&journal);
     let which = format!("note: run {id} is one with other globals: A\n");
     assert!(ran.stderr.contains(&which), "{ran:?}");
     let this = format!("--resume={id}");

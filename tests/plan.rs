@@ -381,7 +381,7 @@ fn every_key() -> Sandbox {
     sandbox.program("bin/page", "#!/bin/sh\n");
     sandbox.file(
         "tasker.conf",
-        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nkeep_logs=90d\nkeep_state=31d\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
     );
     sandbox
 }
@@ -470,6 +470,8 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasker.conf", "max_output=2G", "max_output=1G"),
     ("tasker.conf", "~/prom", "~/prom2"),
     ("tasker.conf", "syslog=cron", "syslog=user"),
+    ("tasker.conf", "keep_logs=90d", "keep_logs=91d"),
+    ("tasker.conf", "keep_state=31d", "keep_state=32d"),
     ("tasker.conf", "argv=run", "argv=rum"),
 ];
 
@@ -607,6 +609,8 @@ const CONF_KEYS: &[(&str, &str, &str)] = &[
     ("max_output", "2G", "1G"),
     ("metrics", "~/a", "~/b"),
     ("syslog", "user", "local0"),
+    ("keep_logs", "90d", "91d"),
+    ("keep_state", "31d", "32d"),
     (
         "argv",
         "run {command} {arguments}",

@@ -8,7 +8,7 @@ mod support;
 
 use data::hostile;
 use std::process::Command;
-use support::{Ran, Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, run_of, signal, wait_for};
 
 /// The contents of the page, one line each: `row OUTCOME | TASK | …`, `bar CLASS |
 /// TITLE`, `text …`.
@@ -120,7 +120,7 @@ fn a_failure_is_at_the_top_with_the_command_to_continue() {
     page.assert_text("/bin/bash -c 'echo trying; echo no answer >&2; exit 7'");
     page.assert_text("stderr, last lines no answer");
     let journal = sandbox.journals().remove(0);
-    let id = journal.file_stem().expect("a name").to_string_lossy();
+    let id = run_of(&journal);
     page.assert_text(&format!(
         "tasker -r --resume={id} --report report.html tasks.txt"
     ));

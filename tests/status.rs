@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 use support::neutral::without_numbers;
-use support::{Ran, Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, run_of, signal, wait_for};
 
 fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
     sandbox.output(arguments)
@@ -195,8 +195,7 @@ fn status_with(sandbox: &Sandbox, words: &[&str], part: &str) -> String {
 /// The id of the only run.
 fn run_id(sandbox: &Sandbox) -> String {
     let journal = sandbox.journals().remove(0);
-    let stem = journal.file_stem().expect("a name");
-    stem.to_string_lossy().into_owned()
+    run_of(&journal)
 }
 
 /// A command that waits until something is written to `gate`.
@@ -307,7 +306,7 @@ fn a_single_task_is_shown_with_its_title_and_without_secrets() {
     sandbox.kill(child);
     let ran = status(&sandbox, &["tasks.txt"]);
     let journal = sandbox.journals().remove(0);
-    let id = journal.file_stem().expect("a name").to_string_lossy();
+    let id = run_of(&journal);
     for part in [
         "\n  was killed, or the machine went down\n",
         "\n  0 of 1 task done; 1 unknown, 0 left\n",
@@ -457,11 +456,7 @@ fn a_run_is_found_by_its_id_or_a_prefix() {
         sandbox.file(name, "task=5\nexec=shell\ncommand=exit 3\n");
         assert_eq!(tasker(&sandbox, &["-rq", name]).code, 3);
     }
-    let ids: Vec<String> = sandbox
-        .journals()
-        .iter()
-        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
+    let ids: Vec<String> = sandbox.journals().iter().map(|p| run_of(p)).collect();
     let of = |id: &str| status(&sandbox, &[id]).stdout;
     let whole = of(&ids[0]);
     assert!(whole.starts_with(&format!("run {} of ", ids[0])), "{whole}");

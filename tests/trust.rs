@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Ran, Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, run_of, signal, wait_for};
 
 /// The user who runs tasker, where that is not root, and the one who wants to harm.
 const ANN: u32 = 61_001;
@@ -324,8 +324,7 @@ fn root_runs_the_file_of_another_user_and_writes_where_that_one_says() {
 fn run_id(sandbox: &Sandbox) -> String {
     let journals = sandbox.journals();
     assert_eq!(journals.len(), 1, "{journals:?}");
-    let stem = journals[0].file_stem().expect("a name");
-    stem.to_string_lossy().into_owned()
+    run_of(&journals[0])
 }
 
 #[test]
@@ -421,7 +420,7 @@ fn an_output_that_was_replaced_is_not_read() {
         let ran = sandbox.output(&["-r", "--resume", "tasks.txt"]);
         assert_eq!(ran.code, 12, "{what}: {ran:?}");
         assert!(
-            ran.stderr.contains("is missing or has changed"),
+            ran.stderr.contains("/output-0` cannot be used: it "),
             "{what}: {ran:?}"
         );
     }

@@ -14,7 +14,7 @@ use chance::Chance;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
-use support::{Ran, Sandbox, finish};
+use support::{Ran, Sandbox, finish, run_of};
 
 const REGIONS: [&str; 3] = ["eu", "us", "jp"];
 
@@ -256,11 +256,11 @@ fn fail(
     let newest = journals
         .iter()
         .max_by_key(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok());
-    let name = newest.and_then(|path| path.file_stem()).expect("a journal");
+    let newest = newest.expect("a journal");
     Failed {
         region,
         line: line::advised(&ran.stderr),
-        run: name.to_string_lossy().into_owned(),
+        run: run_of(newest),
     }
 }
 
@@ -596,7 +596,7 @@ fn the_newer_of_two_runs_is_known_without_a_clock() {
         }
         let ran = run(&sandbox, "eu", &["--auto-recovery"]);
         assert_eq!(ran.code, 0, "{ran:?}");
-        let id = newer.file_stem().expect("a name").to_string_lossy();
+        let id = run_of(&newer);
         assert!(
             ran.stdout.contains(&format!("Resuming run {id}")),
             "{ran:?}"
@@ -693,11 +693,7 @@ fn runs_of_one_second_in_two_containers_do_not_meet() {
     assert_eq!(sandbox.journals().len(), 8, "each has its journal");
     // Each is known by its own id, and its outputs are there.
     for journal in sandbox.journals() {
-        let name = journal
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = run_of(&journal);
         let (_, letters) = name.split_once('-').expect("letters");
         assert_eq!(letters.len(), 8, "{name}");
         let ran = sandbox.output(&["-r", "-q", &format!("--resume={name}"), "tasks.txt"]);

@@ -23,6 +23,10 @@ pub enum Request {
         name: String,
         typed: Vec<Typed>,
     },
+    /// That what is no longer kept be removed.
+    Prune {
+        typed: Vec<Typed>,
+    },
     /// Everything that is asked of a task file.
     TaskFile {
         file: OsString,
@@ -113,8 +117,8 @@ fn second_file(second: OsString, apart: Option<(&CliOption, OsString)>) -> Strin
     )
 }
 
-/// Options that ask about earlier runs, and run nothing.
-const QUESTIONS: [&str; 2] = ["status", "project-summary"];
+/// Options that are about earlier runs, and run nothing.
+const QUESTIONS: [&str; 3] = ["status", "project-summary", "prune"];
 
 /// What may be given with one of them.
 const GO_WITH_QUESTIONS: [&str; 4] = ["log-dir", "config", "color", "quiet"];
@@ -143,6 +147,7 @@ fn question(file: Option<OsString>, typed: Vec<Typed>) -> Result<Request, String
             "`--{name}` reads no task file; leave `{}` out",
             file.to_string_lossy()
         )),
+        ("prune", ..) => Ok(Request::Prune { typed }),
         (_, value, None) => invocation::project(&value.unwrap_or_default().to_string_lossy())
             .map(|name| Request::ProjectSummary { name, typed })
             .map_err(|why| format!("--{name}: {why}")),

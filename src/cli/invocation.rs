@@ -445,7 +445,7 @@ impl Invocation {
             "lock-skip" => self.lock_skip = true,
             "splay" => self.splay = Some(duration::parse(text()?)?),
             // Requests of their own, not settings of a run.
-            "status" | "project-summary" => {}
+            "status" | "project-summary" | "prune" => {}
             "set" => self.settings.push(setting(text()?)?),
             "output-json" => {
                 self.output_json = Some((!value.is_empty()).then(|| PathBuf::from(value)));

@@ -243,6 +243,7 @@ pub const OPTIONS: &[CliOption] = &[
         .in_file(AtOnce),
     valued("status", "RUN", Files, "show what runs, or how a run ended: by run id or task file")
         .optional(),
+    flag("prune", "remove what keep_logs and keep_state no longer keep").not_kept(),
     valued("project-summary", "NAME", Nothing, "print the runs of this project as a table, with totals"),
     valued("set", "NAME=VALUE", Nothing, "set or override a global")
         .in_journal().adding_up().in_file(AtOnce),

@@ -39,6 +39,10 @@ pub struct Conf {
     pub metrics: Option<(PathBuf, Span)>,
     /// Every run tells syslog.
     pub syslog: Option<Facility>,
+    /// For how many days records of runs are kept.
+    pub keep_logs: Option<u32>,
+    /// ... and what is kept for going on with runs.
+    pub keep_state: Option<u32>,
 }
 
 /// The keys before the first section.
@@ -54,6 +58,8 @@ pub const SETTINGS: &[&str] = &[
     "max_output",
     "metrics",
     "syslog",
+    "keep_logs",
+    "keep_state",
 ];
 /// The keys of an `exec=NAME` section.
 pub const SECTION: &[&str] = &[
@@ -190,6 +196,8 @@ impl ConfReader<'_> {
                 self.conf.metrics = Some((path, pair.value));
             }
             "syslog" => self.conf.syslog = Some(Facility::parse(&text)?),
+            "keep_logs" => self.conf.keep_logs = Some(days(&text)?),
+            "keep_state" => self.conf.keep_state = Some(days(&text)?),
             _ => self.conf.confirm_above = Some(confirm_above(&text)?),
         }
         Ok(())
@@ -303,6 +311,22 @@ fn max_output(text: &str) -> Result<u64, String> {
         0 => Err("expected a size above 0; without `max_output` nothing bounds an output".into()),
         bytes => Ok(bytes),
     }
+}
+
+/// A number of days. Without its unit it would be one of seconds anywhere else.
+fn days(text: &str) -> Result<u32, String> {
+    /// A hundred years.
+    const MOST: u32 = 36_500;
+    let number = text.strip_suffix('d').filter(|number| is_number(number));
+    match number.map(|number| number.parse().unwrap_or(u32::MAX)) {
+        Some(days @ 1..=MOST) => Ok(days),
+        Some(_) => Err(format!("expected 1d to {MOST}d, found `{text}`")),
+        None => Err(expected("a number of days such as `90d`", text)),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn kill_after(text: &str) -> Result<Duration, String> {

@@ -43,10 +43,18 @@ pub fn task_fingerprints(outline: &Outline, workflow: &Workflow) -> Vec<(u32, St
 /// so that one which applies to none makes no difference.
 pub fn run_facts(outline: &Outline, workflow: &Workflow) -> Vec<(String, String)> {
     let of_conf = outline.settings.iter().filter(|s| is_of_conf(s));
-    // The log directory decides where a run is recorded, not what it does, and so does
-    // what watches it; and where an output did not fit, more room for it is what lets
-    // the run be resumed.
-    let recorded = ["log_dir", "keep_free", "max_output", "metrics", "syslog"];
+    // The log directory decides where a run is recorded, not what it does, and so do what
+    // watches it and how long that is kept; and where an output did not fit, more room
+    // for it is what lets the run be resumed.
+    let recorded = [
+        "log_dir",
+        "keep_free",
+        "max_output",
+        "keep_logs",
+        "keep_state",
+        "metrics",
+        "syslog",
+    ];
     let of_conf = of_conf.filter(|s| !recorded.contains(&s.name.as_str()));
     let mut facts: Vec<(String, String)> = of_conf
         .map(|s| (s.name.clone(), short_hash(&s.value)))

@@ -42,7 +42,7 @@ impl LogDirectory {
         log_directory::read_text(&NamedFile { directory, name }).ok()
     }
 
-    fn plans(&self) -> Place {
+    pub(super) fn plans(&self) -> Place {
         self.state.child("plans", Trust::Own)
     }
 }

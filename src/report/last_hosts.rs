@@ -158,7 +158,7 @@ impl LogDirectory {
 
     /// The number of the newest run of any work that has ended.
     pub fn newest_run_of_all(&self) -> Option<u64> {
-        let files = self.state_files("hosts").ok()?.into_iter();
+        let files = self.state_files("hosts", |_| true).ok()?.into_iter();
         let texts = files.filter_map(|file| log_directory::read_text(&file).ok());
         let newest = texts.filter_map(|text| Some(LastHosts::parse(&text)?.newest));
         newest.max()

@@ -6,12 +6,13 @@ use super::{clock, invoker, print};
 use crate::run::capture::PrivateFiles;
 use crate::run::directory::{NamedFile, OpenMode, Trust, WriteFile};
 use crate::run::place::Place;
-use crate::run::{record_lock, run_id};
+use crate::run::{journal_name, record_lock, run_id};
 use crate::task::global_value::{is_only_reference, is_secret};
 use crate::task::keys::is_identifier;
 use crate::task::mask::Mask;
 use crate::text::diagnostic::{cannot, printable};
 use crate::text::source::MASK;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,10 +25,10 @@ use std::time::SystemTime;
 pub struct LogDirectory {
     base: Place,
     pub(super) logs: Place,
-    tasks: Place,
+    pub(super) tasks: Place,
     pub(super) state: Place,
-    locks: Place,
-    output: Place,
+    pub(super) locks: Place,
+    pub(super) output: Place,
     /// When tasker began: file names hold the time.
     began: SystemTime,
     /// The letters of this run's id, once they are needed.
@@ -100,10 +101,13 @@ impl LogDirectory {
         changed.map(|place| rights_taken(place.path())).collect()
     }
 
-    /// A new log file, named by the time.
+    /// A new log file, named by the time. Its lock keeps it from being removed as too old
+    /// while the run lasts.
     pub fn create_log(&self) -> io::Result<(File, PathBuf)> {
         let name = format!("tasker_{}", clock::compact(self.began));
-        self.create_named(&self.logs, &name, "log")
+        let created = self.create_named(&self.logs, &name, "log");
+        // Where no file can be locked, none is removed.
+        created.inspect(|(file, _)| drop(file.try_lock_shared()))
     }
 
     /// A new file; if its name is taken, with the letters of the run's id.
@@ -149,9 +153,9 @@ impl LogDirectory {
         PrivateFiles::new(self.state.clone(), run_id)
     }
 
-    /// The journal of a new run.
-    pub fn new_journal(&self, run_id: &str) -> io::Result<NamedFile> {
-        self.state.file_to_make(format!("{run_id}.journal"))
+    /// The journal of a new run; for the mark see `run::journal_name`.
+    pub fn new_journal(&self, run_id: &str, mark: &str) -> io::Result<NamedFile> {
+        self.state.file_to_make(journal_name::of_run(run_id, mark))
     }
 
     /// The journals in it, sorted by name; none if they cannot be read.
@@ -164,20 +168,33 @@ impl LogDirectory {
     /// # Errors
     /// The directory cannot be read.
     pub fn try_journals(&self) -> io::Result<Vec<NamedFile>> {
-        self.state_files("journal")
+        self.journals_for("")
     }
 
-    /// What has this ending in `state`, sorted by name.
+    /// The journals that concern a task file or a work, by the beginning of their mark.
     ///
     /// # Errors
     /// As `try_journals`.
-    pub(super) fn state_files(&self, extension: &str) -> io::Result<Vec<NamedFile>> {
+    pub fn journals_for(&self, mark: &str) -> io::Result<Vec<NamedFile>> {
+        self.state_files("journal", |name| journal_name::concerns(name, mark))
+    }
+
+    /// What has this ending in `state`, as far as its name is wanted, sorted by name.
+    ///
+    /// # Errors
+    /// As `try_journals`.
+    pub(super) fn state_files(
+        &self,
+        extension: &str,
+        is_wanted: impl Fn(&OsStr) -> bool,
+    ) -> io::Result<Vec<NamedFile>> {
         let directory = match self.state.existing() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             directory => directory?,
         };
         let mut names = directory.names()?;
-        names.retain(|name| Path::new(name).extension().is_some_and(|e| e == extension));
+        let has_ending = |name: &OsStr| Path::new(name).extension().is_some_and(|e| e == extension);
+        names.retain(|name| has_ending(name) && is_wanted(name));
         names.sort_unstable();
         let directory = &directory;
         let files = names.into_iter().map(|name| NamedFile {

@@ -29,6 +29,7 @@ pub mod reporter;
 pub mod result_groups;
 pub mod results_json;
 pub mod results_table;
+pub mod retention;
 pub mod run_number;
 pub mod run_status;
 pub mod run_summary;

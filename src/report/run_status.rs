@@ -27,6 +27,8 @@ pub struct FoundRun {
     pub live: bool,
     /// Whether its process is not visible on this machine.
     pub hidden: bool,
+    /// Its log was removed.
+    pub log_is_gone: bool,
     /// When the journal was last written.
     pub last_write: SystemTime,
     /// What the journal says, or why it cannot be read.
@@ -79,8 +81,9 @@ pub fn detail(run: &FoundRun, now: SystemTime) -> String {
     out.push_str(&in_progress(run, snapshot, now));
     out.push_str(&cut_short(snapshot, now));
     if let Some(process) = &snapshot.process {
+        let gone = if run.log_is_gone { " (it is gone)" } else { "" };
         out.push_str(&format!(
-            "  log: {}\n",
+            "  log: {}{gone}\n",
             safe_text::line(&String::from_utf8_lossy(&process.log))
         ));
         match run.owner {

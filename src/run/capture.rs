@@ -9,7 +9,7 @@ use super::directory::{Directory, NamedFile, OpenMode, Trust};
 use super::interrupt::lock;
 use super::place::Place;
 use super::sys;
-use crate::text::diagnostic::{cannot, reason};
+use crate::text::diagnostic::{cannot, printable, reason};
 use crate::text::search::StreamSearch;
 use crate::text::size;
 use std::borrow::Cow;
@@ -426,13 +426,28 @@ impl Captured {
         }
     }
 
-    /// A stream that an earlier process spooled; `None` if its file is gone, is not the
-    /// user's or has another length.
-    pub fn spooled(name: OsString, length: u64, spool: &Arc<Spool>) -> Option<Captured> {
+    /// A stream that an earlier process spooled.
+    ///
+    /// # Errors
+    /// One sentence: its file is gone, is not the user's or has another length.
+    pub fn spooled(name: OsString, length: u64, spool: &Arc<Spool>) -> Result<Captured, String> {
+        let path = spool.path().join(&name);
         let about = spool.open(&name).and_then(|file| file.metadata());
-        about.is_ok_and(|m| m.len() == length).then(|| Captured {
+        let why = match about {
+            Ok(about) if about.len() == length => None,
+            Ok(_) => Some("has changed".into()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Some("is gone; tasker removes it only with the journal".into())
+            }
+            Err(e) => Some(format!("cannot be used: {}", reason(&e))),
+        };
+        if let Some(why) = why {
+            let path = printable(&path.display().to_string());
+            return Err(format!("the output that it keeps in `{path}` {why}"));
+        }
+        Ok(Captured {
             kept: Kept::File(Arc::new(SpooledFile {
-                path: spool.path().join(&name),
+                path,
                 name,
                 length,
                 spool: spool.clone(),

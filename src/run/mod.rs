@@ -24,6 +24,7 @@ pub mod header;
 pub mod interrupt;
 pub mod job;
 pub mod journal;
+pub mod journal_name;
 pub mod launch;
 pub mod orphans;
 pub mod place;

@@ -426,8 +426,8 @@ const RESULT_FIELDS: usize = 16;
 
 impl EncodedResult<'_> {
     /// The whole result. An output whose file is gone or has changed is empty, and
-    /// `missing` is set. `None` if it cannot be read.
-    pub fn decode(&self, spool: &Arc<Spool>, missing: &mut bool) -> Option<TaskResult> {
+    /// `missing` says why. `None` if it cannot be read.
+    pub fn decode(&self, spool: &Arc<Spool>, missing: &mut Option<String>) -> Option<TaskResult> {
         let mut from = self.fields;
         let (outcome, exit) = (from.outcome()?, from.number()?);
         let (success, timed_out) = (from.number()?, from.number()?);
@@ -536,7 +536,7 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    fn stream(&mut self, spool: &Arc<Spool>, missing: &mut bool) -> Option<Captured> {
+    fn stream(&mut self, spool: &Arc<Spool>, missing: &mut Option<String>) -> Option<Captured> {
         use std::os::unix::ffi::OsStringExt;
         let kind = self.next_text()?;
         let bytes = self.bytes()?;
@@ -549,11 +549,11 @@ impl<'a> FieldReader<'a> {
             Some(length) => {
                 let name = std::ffi::OsString::from_vec(bytes);
                 match (Captured::spooled(name, length.parse().ok()?, spool), lost) {
-                    (Some(stream), _) => stream,
+                    (Ok(stream), _) => stream,
                     // Nobody would have got the part that was there.
-                    (None, Some(_)) => Captured::in_memory(""),
-                    (None, None) => {
-                        *missing = true;
+                    (Err(_), Some(_)) => Captured::in_memory(""),
+                    (Err(why), None) => {
+                        missing.get_or_insert(why);
                         Captured::in_memory("").with_loss(GONE)
                     }
                 }
@@ -685,7 +685,7 @@ mod tests {
         for _ in 0..5000 {
             let bytes = chance.bytes(&pieces, 40);
             let result = FieldReader::new(&bytes, None).result();
-            result.and_then(|r| r.decode(&spool, &mut false));
+            result.and_then(|r| r.decode(&spool, &mut None));
             let mut reader = FieldReader::new(&bytes, Some(&[]));
             let fields = bytes.split(|b| *b == b'\t').count();
             assert!((0..=fields).any(|_| reader.bytes().is_none()), "{bytes:?}");
@@ -731,7 +731,7 @@ mod tests {
     /// Decodes the record, and writes what was decoded.
     fn encode_again(bytes: &[u8]) -> Option<String> {
         let spool = Spool::in_directory("/nowhere");
-        let decode = |encoded: EncodedResult| encoded.decode(&spool, &mut false);
+        let decode = |encoded: EncodedResult| encoded.decode(&spool, &mut None);
         let result;
         let record = match Record::decode(bytes, Some(&[]))? {
             Record::Begin(r) => Record::Begin(r),

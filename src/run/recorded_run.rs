@@ -69,8 +69,8 @@ pub struct RecordedRun {
     earlier: HashMap<u32, VecDeque<EarlierVisit>>,
     /// The last turn that has a record.
     last: u64,
-    /// An output that was kept in a file is gone or has changed.
-    missing: bool,
+    /// Why an output that was kept in a file is not there.
+    missing: Option<String>,
 }
 
 impl RecordedRun {
@@ -92,7 +92,7 @@ impl RecordedRun {
             walked: None,
             earlier: HashMap::new(),
             last: 0,
-            missing: false,
+            missing: None,
         }
     }
 
@@ -420,9 +420,9 @@ impl RecordedRun {
         self.over
     }
 
-    /// Whether an output that was kept in a file is gone or has changed.
-    pub fn misses_outputs(&self) -> bool {
-        self.missing
+    /// Why an output that was kept in a file is not there: a sentence, if one is not.
+    pub fn missing_output(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     /// The last turn that is recorded; 0 for a new journal.
@@ -571,7 +571,7 @@ impl RecordedRun {
     }
 
     fn decode(&self, result: &EncodedResult) -> Option<TaskResult> {
-        result.decode(&self.spool, &mut false)
+        result.decode(&self.spool, &mut None)
     }
 }
 

@@ -9,8 +9,8 @@
 use super::frame;
 use super::header::Header;
 use super::record::{
-    AdviceNote, BlockStart, CommandStart, EncodedResult, FlowEnd, JournalError, Record, RunProcess,
-    scan,
+    AdviceNote, BlockStart, CommandStart, EncodedResult, FlowEnd, FlowStop, JournalError, Record,
+    RunProcess, scan,
 };
 use crate::outcome::{Counts, Outcome};
 use std::collections::HashMap;
@@ -80,6 +80,12 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, JournalError> {
 }
 
 impl Snapshot {
+    /// Whether the run came to its end: then there is nothing to resume.
+    pub fn is_finished(&self) -> bool {
+        let flow = self.flow.as_ref();
+        flow.is_some_and(|f| f.how != FlowStop::Stopped) && self.over
+    }
+
     /// Applies the next record; `None` if no run writes such a one.
     fn apply(&mut self, record: Record<'static, EncodedResult>) -> Option<()> {
         match record {

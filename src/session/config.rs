@@ -8,6 +8,7 @@ use crate::plan::exec::ExecTypes;
 use crate::plan::facility::Facility;
 use crate::plan::recipe::Defaults;
 use crate::report::log_directory;
+use crate::report::retention::Retention;
 use crate::run::capture::OutputLimits;
 use crate::run::sys;
 use crate::session::refusal::Refusal;
@@ -46,6 +47,9 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default time between SIGTERM and SIGKILL (SPEC §4.3).
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// For how many days what belongs to runs that are not live is kept by default (SPEC
+/// §6.3).
+pub const KEEP_STATE: u32 = 30;
 /// How much of the disk stays free by default (SPEC §4.2).
 pub const KEEP_FREE: u64 = 64 << 20;
 
@@ -113,17 +117,25 @@ pub fn read(
 /// The log directory for a question about earlier runs, which has no task file.
 ///
 /// # Errors
+/// As `of_question`.
+pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
+    of_question(typed).map(|(directory, _)| directory)
+}
+
+/// The log directory and the configuration of a call without a task file.
+///
+/// # Errors
 /// What is wrong with the command line or the configuration, or that there is no
 /// home directory.
-pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
+pub fn of_question(typed: &[Typed]) -> Result<(PathBuf, Config), Refusal> {
     let mut sources = SourceMap::default();
     let mut diagnostics = DiagnosticList::default();
     let asked = Invocation::of_command_line(typed);
     let found = asked.and_then(|invocation| {
         let config = read(&invocation, &mut sources, &mut diagnostics)?;
-        Ok(config.log_directory(invocation.log_dir.as_deref()))
+        Ok((config.log_directory(invocation.log_dir.as_deref()), config))
     });
-    let directory = found.map_err(|why| Refusal::of_command_line(&why))?;
+    let (directory, config) = found.map_err(|why| Refusal::of_command_line(&why))?;
     // A file with errors cannot be trusted to say where the runs are.
     if diagnostics.has_errors() {
         return Err(Refusal {
@@ -131,10 +143,11 @@ pub fn log_directory_of(typed: &[Typed]) -> Result<PathBuf, Refusal> {
             ..Refusal::new(exit::INVALID, "the configuration is invalid")
         });
     }
-    directory.map(|(directory, _)| directory).ok_or_else(|| {
+    let Some((directory, _)) = directory else {
         let why = "no home directory to look for runs in; name a directory with -l DIR";
-        Refusal::new(exit::LOG_DIR, why)
-    })
+        return Err(Refusal::new(exit::LOG_DIR, why));
+    };
+    Ok((directory, config))
 }
 
 impl Config {
@@ -176,6 +189,14 @@ impl Config {
         OutputLimits {
             keep_free: self.conf.keep_free.unwrap_or(KEEP_FREE),
             max_output: self.conf.max_output,
+        }
+    }
+
+    /// How long records and state are kept (SPEC §6.3).
+    pub fn retention(&self) -> Retention {
+        Retention {
+            logs: self.conf.keep_logs,
+            state: self.conf.keep_state.unwrap_or(KEEP_STATE),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::session::acceptance::{self, AcceptedPlan};
 use crate::session::choice::Wanted;
 use crate::session::command_line;
 use crate::session::earlier_runs::{EarlierRun, EarlierRuns};
-use crate::session::identity::{Identity, named_path};
+use crate::session::identity::{Identity, file_mark, named_path};
 use crate::session::instance::{self, InstanceLocks};
 use crate::session::load::{self, Loaded, Rejected};
 use crate::session::prepared::{ContinuedRun, Earlier, Prepared, Way};
@@ -217,7 +217,13 @@ impl Search<'_> {
         let log_dir = validation.records_at(SystemTime::now())?;
         // tasker enters the directory of the run that it goes on with.
         let log_dir = log_dir.made_absolute();
-        let mut runs = EarlierRuns::of_file(&log_dir, &identity.file.to_string_lossy());
+        let file = identity.file.to_string_lossy();
+        // Runs of other works of the file are only listed where there is none of this one.
+        let mark = match self.wanted {
+            Wanted::AutoRecovery => identity.journal_mark(),
+            _ => file_mark(&file),
+        };
+        let mut runs = EarlierRuns::find(&log_dir, &file, &mark);
         earlier.warnings = std::mem::take(&mut runs.warnings);
         let run = self.wanted.choose(&runs, identity, &validation.name)?;
         let index = run.and_then(|run| runs.runs.iter().position(|r| std::ptr::eq(r, run)));
@@ -408,8 +414,7 @@ impl Search<'_> {
             false => Journal::look(&run.place, secrets, &spool),
         };
         let journal = journal.map_err(|problem| explain(id, &problem))?;
-        if journal.recorded.misses_outputs() {
-            let why = "an output that it keeps in a file is missing or has changed";
+        if let Some(why) = journal.recorded.missing_output() {
             return Err(explain(id, &JournalError::Unusable(why.into())));
         }
         if way == Way::Same(Continuation::FinishOnly) && journal.recorded.is_over() {

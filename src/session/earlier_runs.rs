@@ -7,6 +7,7 @@ use crate::run::capture::PrivateFiles;
 use crate::run::directory::{NamedFile, OpenMode};
 use crate::run::header::{Header, RunBeginning};
 use crate::run::journal;
+use crate::run::journal_name;
 use crate::run::record::{FlowStop, JournalError};
 use crate::run::snapshot::{self, Snapshot};
 use crate::session::identity::{self, Identity};
@@ -36,16 +37,22 @@ pub struct EarlierRuns {
 impl EarlierRuns {
     /// Reads the journals in the log directory. What is not a journal of this user is
     /// left out, with a warning: it may be of this file, or of any other.
-    pub fn of_file(log_dir: &LogDirectory, file: &str) -> EarlierRuns {
+    /// Only those whose journals have a mark that begins so are opened.
+    pub fn find(log_dir: &LogDirectory, file: &str, mark: &str) -> EarlierRuns {
+        match log_dir.journals_for(mark) {
+            Ok(journals) => EarlierRuns::read(log_dir, &journals, file),
+            Err(e) => EarlierRuns {
+                warnings: vec![format!("{}; no earlier run is known", reason(&e))],
+                ..EarlierRuns::default()
+            },
+        }
+    }
+
+    /// Reads these journals, as far as they are of the task file.
+    pub fn read(log_dir: &LogDirectory, journals: &[NamedFile], file: &str) -> EarlierRuns {
         let mut found = EarlierRuns::default();
-        let journals = log_dir.try_journals().unwrap_or_else(|e| {
-            found
-                .warnings
-                .push(format!("{}; no earlier run is known", reason(&e)));
-            Vec::new()
-        });
         for place in journals {
-            match read(log_dir, &place, file) {
+            match read(log_dir, place, file) {
                 Ok(run) => found.runs.extend(run),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
@@ -105,7 +112,7 @@ fn read(log_dir: &LogDirectory, place: &NamedFile, file: &str) -> io::Result<Opt
     journal::read_rest(&mut opened, &mut bytes)?;
     let found = header.and_then(|header| Ok((header, snapshot::read(&bytes)?)));
     match found {
-        Ok((header, _)) if place.name != *format!("{}.journal", header.run_id) => {
+        Ok((header, _)) if journal_name::run_id(&place.name) != header.run_id => {
             Err(io::Error::other("it is the journal of another run"))
         }
         Ok((header, snapshot)) => Ok(Some(EarlierRun {
@@ -146,8 +153,7 @@ pub fn differences(identity: &Identity, header: &Header) -> Vec<String> {
 impl EarlierRun {
     /// Whether it came to its end: then there is nothing to resume.
     pub fn is_finished(&self) -> bool {
-        let flow = self.snapshot.flow.as_ref();
-        flow.is_some_and(|f| f.how != FlowStop::Stopped) && self.snapshot.over
+        self.snapshot.is_finished()
     }
 
     /// Whether `--resume` takes it: it is unfinished, or `--keep-going` went past

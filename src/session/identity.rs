@@ -20,6 +20,11 @@ use std::path::{Component, Path, PathBuf};
 /// the ids it counts as a value, because a lock had better hold once too often.
 const UNKNOWN: &str = "?";
 
+/// How many digits stand for a task file, and for a work, in the name of a journal.
+const MARK: usize = 8;
+/// For standard input, which has none.
+const NO_WORK: &str = "00000000";
+
 /// What tells a run from runs of other files, and of the same file with other globals.
 pub struct Identity {
     /// The task file's absolute path as it was named; `-` for standard input.
@@ -64,6 +69,23 @@ impl Identity {
             globals: hashed_globals(globals),
         }
     }
+}
+
+impl Identity {
+    /// Stands for the file and the work in the name of a journal. It tells others apart; what
+    /// is the same work, the journal itself says.
+    pub fn journal_mark(&self) -> String {
+        let work = self.work.as_deref().unwrap_or_default();
+        let work = work.get(..MARK).unwrap_or(NO_WORK);
+        file_mark(&self.file.to_string_lossy()) + work
+    }
+}
+
+/// The beginning of the marks of a task file's journals.
+pub fn file_mark(file: &str) -> String {
+    let mut mark = short_hash(file.as_bytes());
+    mark.truncate(MARK);
+    mark
 }
 
 /// The job of the task file at this path, whether or not it can be read.

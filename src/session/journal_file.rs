@@ -37,7 +37,7 @@ pub fn create(
     let secrets = loaded.mask().named_secrets();
     let add_earlier = |journal: &mut Journal| at.map_or(Ok(()), |at| at.write(journal, spool));
     let create = || {
-        let place = log_dir.new_journal(&header.run_id)?;
+        let place = log_dir.new_journal(&header.run_id, &loaded.identity.journal_mark())?;
         Journal::create(&place, header, number, secrets, spool, &add_earlier)
     };
     create().map_err(unwritable)
@@ -108,12 +108,19 @@ pub fn close(
 /// for them, on the hosts that it was limited to (SPEC §6.4). Returns a line for each that
 /// is ignored.
 fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEnd) -> Vec<String> {
-    // Read only if there are others to compare it with.
-    if log_dir.journals().len() < 2 {
+    let own_name = own.path().file_name();
+    let identity = &loaded.identity;
+    // What cannot be listed now cannot be ended; the journals stay.
+    let journals = log_dir.journals_for(&identity.journal_mark());
+    let journals = journals.unwrap_or_default();
+    // Read only if there are others of the work to compare it with.
+    if journals
+        .iter()
+        .all(|place| Some(place.name.as_os_str()) == own_name)
+    {
         return Vec::new();
     }
-    let mut runs = EarlierRuns::of_file(log_dir, &loaded.identity.file.to_string_lossy());
-    let own_name = own.path().file_name();
+    let mut runs = EarlierRuns::read(log_dir, &journals, &identity.file.to_string_lossy());
     let is_own = |run: &&EarlierRun| Some(run.place.name.as_os_str()) == own_name;
     let ignored = std::mem::take(&mut runs.warnings);
     let Some(header) = runs.runs.iter().find(is_own).map(|run| &run.header) else {
@@ -123,7 +130,7 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
         let age = |header: &Header| (header.number, header.began);
         age(&run.header) < age(header)
     };
-    let older = runs.same_work(&loaded.identity).filter(is_older);
+    let older = runs.same_work(identity).filter(is_older);
     let mut older: Vec<&EarlierRun> = older.collect();
     if let Some(continued) = runs_from_start(header, &older) {
         older.retain(|run| continued.contains(&run.header.run_id.as_str()));

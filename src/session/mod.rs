@@ -43,6 +43,7 @@ pub mod origins;
 pub mod plan_options;
 pub mod preflight;
 pub mod prepared;
+pub mod prune;
 pub mod real_run;
 pub mod recovery;
 pub mod refusal;

@@ -4,7 +4,7 @@
 use crate::cli::invocation::GivenOption;
 use crate::plan::plan_settings::{PlanSetting, SettingSource};
 use crate::run::interrupt::OnInterrupt;
-use crate::session::config::{KEEP_FREE, KILL_AFTER};
+use crate::session::config::{KEEP_FREE, KEEP_STATE, KILL_AFTER};
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, HostFilter};
 use crate::text::{duration, size};
@@ -105,6 +105,12 @@ pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     if let Some(bytes) = conf.max_output {
         of_conf("max_output", size::show(bytes));
     }
+    if let Some(days) = conf.keep_logs {
+        of_conf("keep_logs", format!("{days} d"));
+    }
+    if let Some(days) = conf.keep_state.filter(|days| *days != KEEP_STATE) {
+        of_conf("keep_state", format!("{days} d"));
+    }
     if let Some((_, at)) = &conf.log_dir {
         of_conf("log_dir", loaded.sources.snippet(*at).to_string());
     }
@@ -176,6 +182,7 @@ mod tests {
             "skip-task-validation",
             "status",
             "project-summary",
+            "prune",
             "quiet",
             "color",
             "completions",

@@ -15,6 +15,7 @@ use crate::run::child;
 use crate::run::deadline::Deadline;
 use crate::run::event::Event;
 use crate::run::header::RunBeginning;
+use crate::run::interrupt::SignalLevel;
 use crate::run::job::JobEnvironment;
 use crate::run::journal::Journal;
 use crate::run::pool::Pool;
@@ -36,7 +37,7 @@ use crate::session::prepared::{ContinuedRun, Earlier, Way};
 use crate::session::recovery::{self, Resumption};
 use crate::session::refusal::{Refusal, unwritable};
 use crate::session::scope::RunScope;
-use crate::session::{destinations, journal_header, time_limit};
+use crate::session::{destinations, journal_header, prune, time_limit};
 use crate::text::diagnostic::reason;
 use crate::text::size;
 use std::fs::File;
@@ -361,6 +362,16 @@ impl RealRun<'_> {
         if let Some(journal) = closed.done_with {
             journal.release_outputs();
         }
+        let interrupt = &self.context.interrupt;
+        let level = interrupt.level();
+        let retention = self.loaded.config.retention();
+        prune::after_run(
+            &self.log_dir,
+            &retention,
+            self.number,
+            &mut report.log,
+            &|| interrupt.level() > level || interrupt.level() == SignalLevel::Kill,
+        );
         end.exit
     }
 

@@ -10,10 +10,10 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, print};
 use crate::report::run_status::{self, FoundRun};
 use crate::run::directory::{self, NamedFile, OpenMode};
-use crate::run::journal;
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
 use crate::run::sys;
+use crate::run::{journal, journal_name};
 use crate::session::config;
 use crate::session::identity::named_path;
 use crate::session::refusal::Refusal;
@@ -21,6 +21,7 @@ use crate::text::diagnostic::{Plural, printable, reason};
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -62,13 +63,13 @@ fn look_at(journals: &[NamedFile]) -> Vec<FoundRun> {
 /// The run of a journal; nothing if it has meanwhile ended well, or if others may have
 /// put the journal there.
 fn look(place: &NamedFile) -> Option<FoundRun> {
-    let stem = Path::new(&place.name).file_stem().unwrap_or_default();
     let owner = place.directory.owner();
     let mut run = FoundRun {
-        id: stem.to_string_lossy().into_owned(),
+        id: journal_name::run_id(&place.name).into_owned(),
         owner: Some(owner).filter(|owner| *owner != directory::own_id()),
         live: false,
         hidden: false,
+        log_is_gone: false,
         last_write: SystemTime::UNIX_EPOCH,
         snapshot: Err(String::new()),
     };
@@ -93,7 +94,15 @@ fn look(place: &NamedFile) -> Option<FoundRun> {
         }
         std::thread::sleep(PAUSE);
     }
+    // Where another user's journal says that it is, nobody looks.
+    run.log_is_gone = run.owner.is_none() && run.snapshot.as_ref().is_ok_and(lacks_log);
     Some(run)
+}
+
+fn lacks_log(snapshot: &Snapshot) -> bool {
+    let log = snapshot.process.as_ref().map(|process| &process.log);
+    let log = log.map(|log| Path::new(OsStr::from_bytes(log)));
+    log.is_some_and(|log| log.is_absolute() && log.try_exists().is_ok_and(|exists| !exists))
 }
 
 /// Whether the process in the journal does not exist.

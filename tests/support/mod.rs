@@ -12,6 +12,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// The id of the run that left this journal.
+pub fn run_of(journal: &Path) -> String {
+    let name = journal.file_name().expect("a name").to_string_lossy();
+    name.split('.').next().unwrap_or_default().into()
+}
+
 /// A directory that is removed on drop; it is HOME for what runs in it.
 pub struct Sandbox {
     pub path: PathBuf,
