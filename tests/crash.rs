@@ -324,7 +324,7 @@ fn a_run_killed_before_it_goes_on_forgets_nothing() {
                 break;
             }
             tried += 1;
-            let ran = tasker(&sandbox, &["--resume"]);
+            let ran = tasker(&sandbox, &["--resume", "--lock-wait=30s"]);
             assert_eq!(ran.code, 0, "{option}, killed at {n}: {ran:?}");
             assert_eq!(sandbox.read("sum"), "v1\n", "{option}, killed at {n}");
             let effects = sandbox.read("effects");
