@@ -182,3 +182,40 @@ fn an_echoed_secret_is_masked_at_every_cut() {
         }
     }
 }
+
+/// Whoever cleans up or compresses logs may not know that a run still writes.
+#[test]
+fn a_log_that_is_removed_during_the_run_goes_on_in_a_new_one() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=gzip TASKER/logs/tasker_*.log\n\
+                 task=2\nexec=shell\ncommand=echo after; echo \"$TASKER_RUN_ID\"; exit 3\n";
+    let ran = sandbox.run(tasks, &["-q"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("was removed during the run"), "{ran:?}");
+    // Its path is the one that is named.
+    let mut lines = ran.stderr.lines();
+    let path = lines.find_map(|line| line.strip_prefix("tasker: log: "));
+    let log = std::fs::read_to_string(path.expect("the path")).expect("the log");
+    let note = "was removed during the run; it goes on in";
+    assert!(
+        log.contains("[WARN] the log ") && log.contains(note),
+        "{log}"
+    );
+    assert!(
+        log.contains("Task 2 stdout| after") && log.contains("Run ended: FAILED"),
+        "{log}"
+    );
+}
+
+#[test]
+fn the_log_says_when_the_deadline_is() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=local\ntimeout=1\ncommand=true\n";
+    let ran = sandbox.run(tasks, &["-q", "--deadline=2099-01-15T04:00"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let log = sandbox.log();
+    assert!(
+        log.contains("[INFO] Deadline 2099-01-15 04:00:00\n"),
+        "{log}"
+    );
+}

@@ -13,7 +13,7 @@ use crate::text::diagnostic::{Plural, cannot};
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -42,7 +42,11 @@ impl LogLevel {
 /// How much of each stream of a task is logged, in bytes.
 const OUTPUT: usize = 64 << 10;
 
+/// Makes the log file: where it is, too.
+pub type MakeLog = Box<dyn Fn() -> io::Result<(File, PathBuf)>>;
+
 pub struct Log {
+    make: MakeLog,
     file: File,
     path: PathBuf,
     level: LogLevel,
@@ -52,14 +56,45 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn new(file: File, path: PathBuf, level: LogLevel, mask: Mask) -> Log {
-        Log {
+    /// Makes the log.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn new(make: MakeLog, level: LogLevel, mask: Mask) -> io::Result<Log> {
+        let (file, path) = make()?;
+        Ok(Log {
+            make,
             file,
             path,
             level,
             mask,
             reported: false,
+        })
+    }
+
+    /// Goes on in a new file if somebody has removed or compressed this one.
+    fn renew(&mut self) {
+        use std::os::unix::fs::MetadataExt;
+        if self.file.metadata().is_ok_and(|data| data.nlink() > 0) {
+            return;
         }
+        let before = self.path.display().to_string();
+        let Ok((file, path)) = (self.make)() else {
+            // What cannot be written is reported by the write.
+            return;
+        };
+        (self.file, self.path) = (file, path);
+        let text = format!(
+            "the log {} was removed during the run; it goes on in {}",
+            safe_text::line(&before),
+            safe_text::line(&self.path.display().to_string())
+        );
+        print::complain(format_args!("tasker: warning: {text}"));
+        let mut lines = LogLines::new(self.level);
+        lines.push(LogLevel::Warn, &text);
+        let _ = self
+            .file
+            .write_all(&self.mask.apply_bytes(lines.text.as_bytes()));
     }
 
     pub fn path(&self) -> &Path {
@@ -86,6 +121,7 @@ impl Log {
         if lines.text.is_empty() {
             return;
         }
+        self.renew();
         let masked = self.mask.apply_bytes(lines.text.as_bytes());
         if let Err(e) = self.file.write_all(&masked)
             && !std::mem::replace(&mut self.reported, true)

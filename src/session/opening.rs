@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::plan::coverage::Coverage;
+use crate::report::clock;
 use crate::report::console::Console;
 use crate::report::event_stream::{EventStream, StreamHead};
 use crate::report::log::{Log, LogLevel};
@@ -16,6 +17,7 @@ use crate::text::diagnostic::Plural;
 use crate::text::{duration, sha256};
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// Opens everything that follows the run.
 ///
@@ -23,8 +25,9 @@ use std::path::PathBuf;
 /// That something cannot be written; the file is named.
 pub fn open(loaded: &Loaded, log_dir: &LogDirectory) -> io::Result<Reporter> {
     let (invocation, mask) = (&loaded.invocation, loaded.mask());
-    let (file, path) = log_dir.create_log()?;
-    let mut log = Log::new(file, path, invocation.log_level, mask.clone());
+    let place = log_dir.clone();
+    let make = Box::new(move || place.create_log());
+    let mut log = Log::new(make, invocation.log_level, mask.clone())?;
     if !invocation.no_task_backup {
         log_dir.copy_task_file(&loaded.name, &loaded.sources.get(loaded.file).text, mask)?;
     }
@@ -52,6 +55,8 @@ pub struct Opening<'a> {
     /// The plan's id as people read it.
     pub plan_id: &'a str,
     pub coverage: &'a Coverage,
+    /// When the deadline is, as a clock shows it.
+    pub deadline: Option<SystemTime>,
     /// An earlier run is resumed.
     pub is_resumed: bool,
 }
@@ -119,8 +124,10 @@ impl Opening<'_> {
                 duration::setting(loaded.defaults.timeout),
                 preflight::named_targets(loaded, self.coverage)
             ),
-            format!("Task validation passed ({tasks})"),
         ]);
+        let deadline = self.deadline.map(clock::stamp);
+        lines.extend(deadline.map(|at| format!("Deadline {at}")));
+        lines.push(format!("Task validation passed ({tasks})"));
         lines
     }
 

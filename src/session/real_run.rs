@@ -171,6 +171,11 @@ impl RealRun<'_> {
             run_id: &self.run_id,
             plan_id: &self.plan.shown_id(),
             coverage: &self.coverage,
+            deadline: self.deadline.as_ref().map(|d| {
+                // Rounded to the second that was meant.
+                let left = d.at.saturating_sub(pool.now());
+                SystemTime::now() + left + Duration::from_millis(500)
+            }),
             is_resumed: self.resumption.is_some(),
         };
         opening.write(&mut report);
