@@ -139,6 +139,8 @@ struct Scan<'s> {
     /// The last byte that is no blank, and where a `++` or `--` is that has nothing yet
     /// after it.
     solid: Option<u8>,
+    /// The last one of all, and how many came before it.
+    edge: Option<(u8, usize)>,
     steps: Option<usize>,
     /// Whether a `%` that begins a conversion of `printf` is open.
     format: bool,
@@ -159,6 +161,7 @@ impl<'s> Scan<'s> {
             last: [0; 2],
             equals: None,
             solid: None,
+            edge: None,
             steps: None,
             format: false,
             parts: vec![0; search.names.len()],
@@ -169,10 +172,13 @@ impl<'s> Scan<'s> {
 
     fn take(&mut self, part: &[u8]) -> Result<(), CodeFound> {
         for byte in part {
-            self.byte(*byte)?;
+            // A shell drops it, and what stands around it stands together.
+            if *byte != 0 {
+                self.byte(*byte)?;
+            }
             self.read += 1;
         }
-        self.tail.extend_from_slice(part);
+        self.tail.extend(part.iter().filter(|byte| **byte != 0));
         self.names()?;
         let kept = self.search.longest.max(OWN_PREFIX.len()).max(2) - 1;
         let drop = self.tail.len().saturating_sub(kept);
@@ -207,6 +213,7 @@ impl<'s> Scan<'s> {
         if guard.cut && byte == b'=' {
             return found("an assignment (`=`)", at);
         }
+        self.edge(byte, at)?;
         self.step(byte, at)?;
         self.run(byte, at)?;
         if guard.formats {
@@ -236,6 +243,24 @@ impl<'s> Scan<'s> {
             true => [0, 0],
             false => [self.last[1], byte],
         };
+        Ok(())
+    }
+
+    /// Looks at the first character, and keeps the last: an operator there makes another
+    /// one with what stands before or after the value, such as `n-` before `-1`.
+    fn edge(&mut self, byte: u8, at: usize) -> Result<(), CodeFound> {
+        if byte.is_ascii_whitespace() {
+            return Ok(());
+        }
+        let is_sign = matches!(self.edge, Some((b'+' | b'-', 0)));
+        if is_sign && !byte.is_ascii_digit()
+            || self.edge.is_none() && matches!(byte, b'<' | b'>' | b'=')
+        {
+            let what = "an operator at its beginning".into();
+            return Err(CodeFound { what, at });
+        }
+        let before = self.edge.map_or(0, |(_, n)| n + 1);
+        self.edge = Some((byte, before));
         Ok(())
     }
 
@@ -340,6 +365,11 @@ impl<'s> Scan<'s> {
             let what = "an assignment (`=`)".into();
             return Err(CodeFound { what, at });
         }
+        if let Some((b'+' | b'-' | b'<' | b'>', _)) = self.edge {
+            let what = "an operator at its end".into();
+            let at = self.read.saturating_sub(1);
+            return Err(CodeFound { what, at });
+        }
         self.end_of_run(self.read)?;
         self.part_of_name(self.read)?;
         if let Some(at) = self.steps {
@@ -415,6 +445,12 @@ mod tests {
             "a == b = c",
             "a[$",
             "x >>=2",
+            "n-",
+            "n + ",
+            "n <",
+            "-n",
+            " - n",
+            ">1",
             "BASH_COMMAND",
             "_",
             "1 + _",

@@ -26,7 +26,7 @@ const SCRIPTS: &str = "GIT_SSH_COMMAND GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR 
     EDITOR VISUAL SUDO_EDITOR FCEDIT RSYNC_RSH CVS_RSH";
 
 /// Variables that name a program or code for one.
-const CODE: &str = "GIT_SSH GIT_ASKPASS GIT_EXEC_PATH SHELL LESSOPEN LESSCLOSE SUDO_ASKPASS \
+const CODE: &str = "GIT_SSH GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_ASKPASS GIT_EXEC_PATH SHELL LESSOPEN LESSCLOSE SUDO_ASKPASS \
     SSH_ASKPASS PYTHONSTARTUP PYTHONPATH PYTHONHOME PERL5OPT PERL5LIB PERL5DB RUBYOPT RUBYLIB \
     NODE_OPTIONS NODE_PATH MAKEFLAGS TAR_OPTIONS JAVA_TOOL_OPTIONS";
 
@@ -57,7 +57,10 @@ impl ScriptChecker<'_, '_> {
 
     /// A value that is expanded or run later: all of it must be seen.
     fn expanded_value(&mut self, name: &str, value: Carried, at: Span) {
-        if !self.is_unsafe_anywhere() {
+        let is_device = |words: &Vec<ShellWord>| words.iter().any(is_of_device);
+        let written = self.written.get(name).and_then(Option::as_ref);
+        let reads = matches!(name, "BASH_ENV" | "ENV") && written.is_some_and(is_device);
+        if !(self.is_unsafe_anywhere() || reads && self.has_data) {
             return;
         }
         let refused =
@@ -70,9 +73,11 @@ impl ScriptChecker<'_, '_> {
         };
         for word in words {
             let text = word.written();
-            let is_sharp = text.is_some_and(|t| t.contains(['$', '`']));
+            let is_sharp = text.is_some_and(|t| t.contains(['$', '`', '\\']));
             match name {
-                "BASH_ENV" | "ENV" if is_sharp || self.is_hidden_word(&word) => {
+                "BASH_ENV" | "ENV"
+                    if is_sharp || self.is_hidden_word(&word) || is_of_device(&word) =>
+                {
                     self.refuse(at, refused.clone(), "write it out");
                 }
                 _ if name.starts_with('P') && !is_in(SCRIPTS, name) => {
@@ -121,6 +126,9 @@ impl ScriptChecker<'_, '_> {
         match word.written() {
             Some(text) => {
                 let base = text.split('[').next().unwrap_or_default().to_string();
+                if text.contains('[') {
+                    self.insert(|c| &mut c.arrays, &base);
+                }
                 self.set_otherwise(&base);
                 self.assign(&base, value, at);
             }
@@ -200,7 +208,7 @@ impl ScriptChecker<'_, '_> {
             && given.is_empty()
         {
             let stdin = self.stdin;
-            self.stdin = self.everything().or(Carried::OUTPUT);
+            self.stdin = self.everything().made().or(self.stdin);
             self.script(std::slice::from_ref(action), "the words of `trap`");
             self.stdin = stdin;
         }
@@ -222,6 +230,9 @@ impl ScriptChecker<'_, '_> {
                 flags += &text;
                 if text.contains('n') && name != "export" {
                     self.not_followed(&format!("{name} -n"), std::slice::from_ref(word));
+                }
+                if text.contains(['l', 'u', 'c']) {
+                    self.not_followed(&format!("{name} {text}"), std::slice::from_ref(word));
                 }
                 continue;
             }
@@ -275,7 +286,7 @@ impl ScriptChecker<'_, '_> {
         if flags.contains('i') {
             self.insert(|c| &mut c.integers, &base);
         }
-        if flags.contains(['a', 'A']) {
+        if flags.contains(['a', 'A']) || own.contains('[') {
             self.insert(|c| &mut c.arrays, &base);
         }
         if let Some(value) = value {
@@ -697,6 +708,12 @@ impl ScriptChecker<'_, '_> {
             }
         }
     }
+}
+
+/// Whether the word names what a descriptor gives.
+fn is_of_device(word: &ShellWord) -> bool {
+    let text = word.beginning();
+    text.contains("/dev") || text.contains("/proc") || text.contains("stdin")
 }
 
 /// Whether a format holds `%n`, with any flags.

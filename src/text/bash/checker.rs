@@ -332,6 +332,10 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
             "IFS" => self.mark(|c| &mut c.odd_separator),
             _ => {}
         }
+        // `cd` sets PWD too, of which programs only see the directory itself.
+        if !value.is_safe() && is_inherited(name) && !matches!(name, "PWD" | "OLDPWD" | "_") {
+            self.mark(|c| &mut c.exported);
+        }
         let known = self.variables.get(name).copied().unwrap_or_default();
         let all = known.or(value);
         if all != known {
@@ -414,6 +418,12 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
         }
         match word.written() {
             Some(text) if name == "PROMPT_COMMAND" => self.script_text(&text, at),
+            Some(text) if has_octal(&text) && self.is_unsafe_anywhere() => {
+                let message = format!(
+                    "the checker does not read `\\NNN` in `{name}`, and results could be used in it"
+                );
+                self.refuse(at, message, "write the character");
+            }
             Some(text) => self.script_text(&format!(": \"{}\"", text.replace('"', "\\\"")), at),
             None if !self.everything().is_safe() => {
                 let message = format!(
@@ -439,6 +449,9 @@ impl<'s, 'a> ScriptChecker<'s, 'a> {
     pub fn set_to(&mut self, name: &str, word: &ShellWord) {
         if self.reporting {
             return;
+        }
+        if is_set_by_shell(name) {
+            return self.set_otherwise(name);
         }
         let known = self
             .written
@@ -570,6 +583,73 @@ fn subscript_of(word: &ShellWord) -> ShellWord {
         }
     }
     subscript
+}
+
+/// Whether the text holds `\\NNN`, which is a character of a prompt.
+pub fn has_octal(text: &str) -> bool {
+    text.as_bytes()
+        .windows(2)
+        .any(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit())
+}
+
+/// Whether the shell sets the variable too, so that no assignment says all of it.
+pub fn is_set_by_shell(name: &str) -> bool {
+    name.starts_with("BASH") && name != "BASH_ENV"
+        || name.starts_with("COMP")
+        || name.starts_with("READLINE")
+        || name.starts_with("TASKER_")
+        || matches!(
+            name,
+            "REPLY"
+                | "OPTARG"
+                | "OPTIND"
+                | "_"
+                | "MAPFILE"
+                | "PWD"
+                | "OLDPWD"
+                | "DIRSTACK"
+                | "FUNCNAME"
+                | "PIPESTATUS"
+                | "GROUPS"
+                | "RANDOM"
+                | "SRANDOM"
+                | "LINENO"
+                | "SECONDS"
+                | "HISTCMD"
+                | "COPROC"
+        )
+}
+
+/// Whether a variable of this name is usually in the environment already: what a script
+/// sets it to goes to every program.
+fn is_inherited(name: &str) -> bool {
+    let usual = matches!(
+        name,
+        "HOME"
+            | "USER"
+            | "LOGNAME"
+            | "SHELL"
+            | "TMPDIR"
+            | "TMP"
+            | "TEMP"
+            | "LANG"
+            | "LANGUAGE"
+            | "TZ"
+            | "TERM"
+            | "EDITOR"
+            | "VISUAL"
+            | "PAGER"
+            | "DISPLAY"
+            | "MAIL"
+            | "PWD"
+            | "OLDPWD"
+            | "HOSTNAME"
+            | "PATH"
+            | "MANPATH"
+            | "LS_COLORS"
+            | "SHLVL"
+    );
+    usual || name.starts_with("LC_") || std::env::var_os(name).is_some()
 }
 
 /// Whether blanks are joined with the word as `IFS`.

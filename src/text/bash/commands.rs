@@ -3,6 +3,7 @@
 
 use super::reader::{MARKS, PendingDocument, Read, ScriptReader, is_name, is_name_char};
 use super::tree::{PartKind, Redirection, ShellAssignment, ShellCommand, ShellPart, ShellWord};
+use super::words::as_word;
 
 /// Words that end a list of commands.
 const ENDS: [&str; 9] = [
@@ -122,7 +123,11 @@ impl ScriptReader<'_, '_> {
                 break;
             }
             self.next += 1;
-            self.accept("&");
+            if self.accept("&")
+                && let Some(command) = all.pop()
+            {
+                all.push(ShellCommand::Group(vec![command], vec![errors_too()]));
+            }
             self.blanks(true)?;
             all.push(self.command()?);
         }
@@ -692,4 +697,15 @@ fn is_compound(word: &str) -> bool {
         word,
         "{" | "if" | "while" | "until" | "for" | "select" | "case" | "[["
     )
+}
+
+/// What `|&` does to the command before it: `2>&1`.
+fn errors_too() -> Redirection {
+    Redirection {
+        operator: ">&".into(),
+        target: as_word("1", None),
+        document: None,
+        descriptor: Some("2".into()),
+        variable: None,
+    }
 }

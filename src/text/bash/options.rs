@@ -137,7 +137,9 @@ fn long_option(
     if attached.is_none() && word.written().is_none() {
         return None;
     }
-    let known = kind_in(table, name).or_else(|| kind_in(table, "*"));
+    let full = full_name(table, name);
+    let name = full.as_deref().unwrap_or(name);
+    let known = kind_in(table, name);
     // What is not known moves no other word if its value is attached.
     let kind = known.or(attached.is_some().then_some(OptionKind::Code))?;
     let takes_next = attached.is_none() && kind != OptionKind::Flag && !kind.is_attached();
@@ -206,6 +208,19 @@ fn kind_in(table: &str, name: &str) -> Option<OptionKind> {
             _ => None,
         }
     })
+}
+
+/// The long option that the beginning of its name stands for; one that matters rather
+/// than one that does not.
+fn full_name(table: &str, name: &str) -> Option<String> {
+    if kind_in(table, name).is_some() || name.len() < 3 {
+        return None;
+    }
+    let names = table.split_ascii_whitespace().filter_map(|entry| {
+        let full = entry.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        full.starts_with(name).then(|| full.to_string())
+    });
+    names.min_by_key(|full| matches!(kind_in(table, full), Some(OptionKind::Flag)))
 }
 
 /// The word without the first characters of its text.

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::carried::{Carried, Origin};
-use super::checker::{ScriptChecker, ScriptShell};
+use super::checker::{ScriptChecker, ScriptShell, is_set_by_shell};
 use super::reader::{MARKS, is_name};
 use super::tree::{PartKind, ShellCommand, ShellParameter, ShellPart, ShellWord};
 use super::words::{
@@ -89,8 +89,7 @@ impl ScriptChecker<'_, '_> {
             self.spelled(&all, place);
         }
         // A variable that is not set yet leaves the next word as the command.
-        let next = words.get(1).filter(|_| can_be_split(first));
-        if next.is_some_and(|word| self.spellings(word, 0).is_some()) {
+        if words.len() > 1 && can_be_split(first) {
             self.command(&words[1..], place);
         }
     }
@@ -220,6 +219,8 @@ impl ScriptChecker<'_, '_> {
         let split = |text: String| match quoted {
             true => Some(vec![as_word(&text, Some(at))]),
             false if self.odd_separator || text.contains(['*', '?', '[', '\\']) => None,
+            // Which blanks split it is not followed.
+            false if self.written.contains_key("IFS") && text.contains([' ', '\t', '\n']) => None,
             false => Some(
                 text.split_ascii_whitespace()
                     .map(|t| as_word(t, Some(at)))
@@ -260,7 +261,7 @@ impl ScriptChecker<'_, '_> {
     }
 
     /// The texts that a variable can hold.
-    fn variable_texts(&self, name: &str, depth: usize) -> Option<Vec<String>> {
+    pub fn variable_texts(&self, name: &str, depth: usize) -> Option<Vec<String>> {
         let Some(words) = self.written.get(name) else {
             // The shell that runs the script.
             let is_set = self.variables.contains_key(name);
@@ -293,8 +294,13 @@ impl ScriptChecker<'_, '_> {
                 let known = self.variables.get(&p.name).copied();
                 let texts = self.variable_texts(&p.name, 0).unwrap_or_default();
                 let plain = p.operator.is_empty() && p.subscript.is_none() && !p.indirect;
-                let is_text = !texts.is_empty() && !texts.iter().any(|t| t.contains([' ', '\t']));
-                let is_environment = known.is_none() && !is_positional(word);
+                let splits = |t: &String| {
+                    t.contains(|c: char| c.is_whitespace() || "*?[".contains(c))
+                        || self.odd_separator
+                };
+                let is_text = !texts.is_empty() && !texts.iter().any(splits);
+                let is_environment =
+                    known.is_none() && !is_positional(word) && !is_set_by_shell(&p.name);
                 p.length || plain && (is_environment || is_text || known == Some(Carried::NUMBER))
             }
             PartKind::Substitution(body) => self.output(body) == Carried::NUMBER,
@@ -339,7 +345,10 @@ impl ScriptChecker<'_, '_> {
     fn is_environment(&self, word: &ShellWord) -> bool {
         only_part(word).is_some_and(|part| match &part.kind {
             PartKind::Parameter(p) => {
-                !self.variables.contains_key(&p.name) && !is_positional(word) && !p.indirect
+                !self.variables.contains_key(&p.name)
+                    && !is_positional(word)
+                    && !p.indirect
+                    && !is_set_by_shell(&p.name)
             }
             _ => false,
         })
@@ -362,7 +371,7 @@ impl ScriptChecker<'_, '_> {
             let help = "name the command, and pass the result as a word";
             return self.warn(at, message.into(), help);
         }
-        if self.is_unsafe_anywhere() && (is_odd(first) || self.reaches(words)) {
+        if self.is_unsafe_anywhere() {
             let message = "the checker cannot see which command this is, and it can get a result";
             self.refuse(at, message.into(), "write the command out");
         }

@@ -9,7 +9,7 @@ use super::places::CommandPlace;
 use super::reader::is_name;
 use super::tree::{PartKind, Redirection, ShellAssignment, ShellPart, ShellWord};
 use super::words::{
-    READ_BY_PROGRAM, as_word, base_name, can_be_split, is_command_option, is_shell,
+    READ_BY_PROGRAM, as_word, base_name, can_be_split, has_braces, is_command_option, is_shell,
     split_assignment,
 };
 use crate::text::source::Span;
@@ -52,6 +52,21 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         names: "nice",
         options: "n: --adjustment: 0# 1# 2# 3# 4# 5# 6# 7# 8# 9#",
+        operands: 0,
+    },
+    Wrapper {
+        names: "time",
+        options: "a p q v V f: o: --append --portability --quiet --verbose --format: --output:",
+        operands: 0,
+    },
+    Wrapper {
+        names: "setarch linux32 linux64",
+        options: "B F I L R S T X Z v --uname-2.6 --addr-no-randomize --verbose",
+        operands: 0,
+    },
+    Wrapper {
+        names: "sshpass",
+        options: "f: d: p: P: e v",
         operands: 0,
     },
     Wrapper {
@@ -114,7 +129,10 @@ const WRAPPERS: &[Wrapper] = &[
         names: "systemd-run",
         options: "r t P q G d S u: p: E: H: M: --user --system --scope --remain-after-exit --pty \
             --pipe --quiet --wait --collect --same-dir --shell --no-block --no-ask-password \
-            --send-sighup --slice-inherit *:",
+            --send-sighup --slice-inherit --ignore-failure --unit: --description: --slice: \
+            --property: --setenv: --uid: --gid: --nice: --working-directory: --host: --machine: \
+            --service-type: --on-active: --on-boot: --on-calendar: --timer-property:",
+
         operands: 0,
     },
     Wrapper {
@@ -144,7 +162,13 @@ const SU: &str = "l f m p P T c! s: g: G: w: --login --fast --preserve-environme
 /// `docker exec`, and `docker run`, in which most options take a value.
 const CONTAINER: &str = "d i t P q T a: c: e: h: l: m: p: u: v: w: --detach --interactive --tty \
     --privileged --rm --init --read-only --publish-all --no-healthcheck --oom-kill-disable \
-    --sig-proxy --quiet --latest --help *:";
+    --sig-proxy --quiet --latest --help --no-deps --no-TTY --replace --build --service-ports \
+    --use-aliases --disable-content-trust --name: --env: --env-file: --workdir: --user: \
+    --entrypoint! --network: --net: --volume: --mount: --publish: --hostname: --add-host: \
+    --memory: --cpus: --label: --restart: --platform: --pull: --cap-add: --cap-drop: \
+    --security-opt: --device: --ulimit: --gpus: --log-driver: --log-opt: --tmpfs: --ipc: --pid: \
+    --shm-size: --dns: --stop-signal: --stop-timeout: --group-add: --userns: --cgroupns: --index: \
+    --detach-keys: --link: --cidfile: --runtime: --annotation: --expose: --domainname:";
 
 const XARGS: &str = "0 r t x p o e? E: i? I: l? L: n: P: s: d: a: --null --no-run-if-empty \
     --verbose --exit --interactive --open-tty --show-limits --eof? --replace? --max-lines? \
@@ -323,9 +347,46 @@ impl ScriptChecker<'_, '_> {
             _ => match (interpreter(&base), wrapper(&base)) {
                 (Some(known), _) => self.interpreter(&base, known, rest),
                 (None, Some(known)) => self.wrapper(&base, known, rest),
-                (None, None) if is_in(TAKES_C, &base) => {}
+                (None, None) if is_in(TAKES_C, &base) => self.command_options(&base, rest),
                 (None, None) => self.shell_in_words(rest),
             },
+        }
+    }
+
+    /// Options of a program whose words are no code otherwise: `tar --to-command`.
+    fn command_options(&mut self, name: &str, rest: &[ShellWord]) {
+        let options = match name {
+            "git" => "--exec --extcmd --upload-pack --receive-pack",
+            "tar" => {
+                "--to-command --checkpoint-action -I --use-compress-program -F --info-script \
+                    --new-volume-script --rsh-command"
+            }
+            "sort" => "--compress-program",
+            _ => return,
+        };
+        let what = format!("a command of `{name}`");
+        for (n, word) in rest.iter().enumerate() {
+            let text = word.beginning();
+            let begin = text.split('=').next().unwrap_or_default();
+            let is_one = options.split_ascii_whitespace().any(|option| {
+                let is_short = option.len() == 2 && text.starts_with(option);
+                is_short || begin.len() > 3 && option.starts_with(begin)
+            });
+            if is_one {
+                self.code_word(word, &what);
+            }
+            let before = n.checked_sub(1).map(|n| rest[n].beginning());
+            let next = &rest[n + 1..rest.len().min(n + 2)];
+            match (before.as_deref(), text.as_str()) {
+                (Some("submodule"), "foreach") | (Some("bisect"), "run") if name == "git" => {
+                    self.codes(&rest[n + 1..], &what);
+                }
+                (_, "-c") if name == "git" && next.iter().any(is_git_code) => {
+                    self.codes(next, &what);
+                }
+                _ if is_one && !text.contains('=') => self.codes(next, &what),
+                _ => {}
+            }
         }
     }
 
@@ -490,7 +551,7 @@ impl ScriptChecker<'_, '_> {
             text.is_some_and(|t| matches!(t.as_str(), "run" | "exec" | "create"))
         };
         let Some(position) = rest.iter().position(is_run) else {
-            return;
+            return self.hidden_command(name, rest);
         };
         let list = read_options(CONTAINER, &rest[position + 1..]);
         for option in &list.given {
@@ -521,11 +582,24 @@ impl ScriptChecker<'_, '_> {
         }
     }
 
+    /// What a program runs if one of its words, which is not written out, says so.
+    fn hidden_command(&mut self, name: &str, rest: &[ShellWord]) {
+        let is_hidden = |word: &&ShellWord| word.written().is_none();
+        let before = rest
+            .iter()
+            .take_while(|word| self.value(word, true).is_safe());
+        if before.clone().any(|word| is_hidden(&word)) && self.gives(rest) {
+            self.unknown_option(name, rest);
+        }
+        self.shell_in_words(rest);
+    }
+
     fn kubectl(&mut self, name: &str, rest: &[ShellWord]) {
         let written =
             |text: &'static str| move |word: &ShellWord| word.written().as_deref() == Some(text);
-        if !rest.iter().any(written("exec")) && !rest.iter().any(written("run")) {
-            return;
+        let runs = ["exec", "run", "rsh", "debug", "attach"];
+        if !runs.iter().any(|name| rest.iter().any(written(name))) {
+            return self.hidden_command(name, rest);
         }
         match rest.iter().position(written("--")) {
             Some(position) => self.command_with(ScriptShell::Any, &rest[position + 1..]),
@@ -573,6 +647,16 @@ impl ScriptChecker<'_, '_> {
 
     /// `sg`, `newgrp` and `script`, of which any word can be for a shell.
     fn shell_word(&mut self, name: &str, rest: &[ShellWord]) {
+        let is_odd = |w: &ShellWord| {
+            let text = w.beginning();
+            w.written().is_none()
+                || has_braces(w)
+                || text.starts_with("--com") && text != "--command"
+                || text.starts_with('-') && text.contains('c') && !text.ends_with('c')
+        };
+        if rest.iter().any(is_odd) && self.gives(rest) {
+            return self.unknown_option(name, rest);
+        }
         let is_script =
             |w: &ShellWord| is_command_option(w) || w.beginning().starts_with("--command");
         let position = rest.iter().position(is_script);
@@ -626,6 +710,21 @@ impl ScriptChecker<'_, '_> {
 
     // Shells.
 
+    /// A script for a shell that has commands of its own: `repeat` and `print -P` of `zsh`.
+    fn other_language(&mut self, name: &str, script: &ShellWord, arguments: &[ShellWord]) {
+        let base = base_name(name);
+        let is_other = ["zsh", "rzsh", "fish", "csh", "tcsh"]
+            .iter()
+            .any(|other| base.starts_with(other));
+        if is_other && (self.prefixed || self.reaches(arguments)) {
+            let at = script.at().unwrap_or(self.command_at);
+            let message = format!(
+                "the checker does not know the commands of `{name}`, and a result could be code there"
+            );
+            self.refuse(at, message, "use `bash -c`");
+        }
+    }
+
     fn shell(&mut self, name: &str, rest: &[ShellWord]) {
         let mut rest = rest;
         let mut given = Vec::new();
@@ -655,6 +754,7 @@ impl ScriptChecker<'_, '_> {
         };
         match first {
             Some(word) if has("c") => {
+                self.other_language(name, word, arguments);
                 if self.prefixed {
                     self.mark(|c| &mut c.exported);
                 }
@@ -722,7 +822,22 @@ impl ScriptChecker<'_, '_> {
         if self.is_own_file(file) {
             self.code(Carried::MADE, at, &what);
         }
-        let path = file.beginning();
+        let mut path = file.beginning();
+        if file.written().is_none() {
+            // What the variables in it give.
+            let texts = self.texts(std::slice::from_ref(file));
+            let odd = |text: &&Option<String>| {
+                text.as_ref()
+                    .is_none_or(|t| t.contains("stdin") || t.contains("/fd/"))
+            };
+            let is_odd = self.is_hidden_word(file) || texts.iter().any(|text| odd(&text));
+            if is_odd && !self.stdin.is_safe() {
+                self.code(self.stdin, at, &what);
+            }
+        }
+        if path.ends_with("/stdin") || path.starts_with("//") {
+            path = "/dev/stdin".into();
+        }
         if path.contains("/fd/") {
             // What a descriptor gives is not followed.
             self.code(self.everything(), at, &what);
@@ -907,6 +1022,10 @@ impl ScriptChecker<'_, '_> {
     fn find(&mut self, rest: &[ShellWord]) {
         for word in rest {
             self.single_value(word, "find");
+            let is_operator = word.written().is_none() && self.can_be_option(word);
+            if has_braces(word) || is_operator && self.value(word, true).is_safe() {
+                self.unknown_option("find", rest);
+            }
         }
         let runs = |word: &ShellWord| {
             let text = word.written();
@@ -934,6 +1053,7 @@ impl ScriptChecker<'_, '_> {
         let what = format!("the program text of `{name}`");
         let mut operands: Vec<&ShellWord> = Vec::new();
         let mut has_program = false;
+        let rest_of_all = rest;
         let mut rest = rest;
         loop {
             let list = read_options(known.options, rest);
@@ -945,6 +1065,9 @@ impl ScriptChecker<'_, '_> {
                 return self.unknown_option(name, list.rest);
             }
             if list.given.iter().any(|o| o.kind == OptionKind::LastProgram) {
+                if list.given.iter().any(runs_code) {
+                    self.codes(list.rest, &what);
+                }
                 return;
             }
             let Some((word, after)) = list.rest.split_first() else {
@@ -954,6 +1077,12 @@ impl ScriptChecker<'_, '_> {
             rest = after;
             if !known.permutes {
                 break;
+            }
+        }
+        if has_program && opens_pipes(name, rest_of_all) {
+            // `<>` opens a pipe where the name of a file ends in `|`.
+            for word in operands.iter().copied().chain(rest) {
+                self.code_word(word, "the files of `perl`; give them as input: `< \"$f\"`");
             }
         }
         match operands.first() {
@@ -967,6 +1096,43 @@ impl ScriptChecker<'_, '_> {
             None => {}
         }
     }
+}
+
+/// Whether the setting of `git -c` holds a command.
+fn is_git_code(word: &ShellWord) -> bool {
+    let text = word.beginning().to_ascii_lowercase();
+    let key = text.split_once('=').map(|(key, _)| key);
+    let holds = [
+        "alias.", "core.", "command", "cmd", "helper", "editor", "pager", "program", "textconv",
+        "driver", "external", "tool", "filter", "hook",
+    ];
+    key.is_some_and(|key| holds.iter().any(|part| key.contains(part)))
+}
+
+/// Whether the words of the module are code: `python3 -m timeit`.
+fn runs_code(option: &CommandOption) -> bool {
+    let module = option.value.as_ref().map(ShellWord::written);
+    option.name == "m"
+        && module.is_some_and(|name| {
+            name.is_none_or(|name| {
+                matches!(
+                    name.as_str(),
+                    "timeit" | "pdb" | "trace" | "cProfile" | "profile" | "code"
+                )
+            })
+        })
+}
+
+/// Whether `perl` reads the files that it is given with `<>`, which runs a name that ends
+/// in `|` as a command.
+fn opens_pipes(name: &str, words: &[ShellWord]) -> bool {
+    let reads = |word: &ShellWord| {
+        let text = word.beginning();
+        let is_hidden = text.starts_with('-') && word.written().is_none();
+        let is_loop = text.starts_with('-') && !text.starts_with("-M") && text.contains(['n', 'p']);
+        is_loop || text.contains("<>") || text.contains("ARGV") || is_hidden
+    };
+    name.starts_with("perl") && words.iter().any(reads)
 }
 
 /// The word with what was read in place of the mark.

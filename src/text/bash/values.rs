@@ -231,7 +231,8 @@ impl ScriptChecker<'_, '_> {
 
 /// Whether a replacement takes away all but digits.
 fn keeps_digits(operand: &ShellWord) -> bool {
-    let written = operand.written();
+    let is_quoted = operand.parts.iter().any(|part| part.quoted);
+    let written = operand.written().filter(|_| !is_quoted);
     let pattern = written.as_deref().map(|text| text.trim_end_matches('/'));
     matches!(
         pattern,

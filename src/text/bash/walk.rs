@@ -7,6 +7,7 @@ use super::reader::is_name;
 use super::tree::{
     Body, PartKind, Redirection, ShellCommand, ShellParameter, ShellPart, ShellWord,
 };
+use super::words::base_name;
 use crate::text::source::Span;
 use std::rc::Rc;
 
@@ -170,7 +171,10 @@ impl ScriptChecker<'_, '_> {
         }
         if operator == "@P" {
             let value = self.variable(&parameter.name);
-            let runs = value.is_safe() && (value.dollar || value.unknown);
+            let texts = self.variable_texts(&parameter.name, 0);
+            let has_escape = |text: &String| text.contains('\\');
+            let escapes = texts.is_none_or(|texts| texts.iter().any(has_escape));
+            let runs = value.is_safe() && (value.dollar || value.unknown || escapes);
             if runs && !self.everything().is_safe() {
                 let message =
                     "the checker cannot see what `${...@P}` runs, and results could be used in it";
@@ -179,6 +183,9 @@ impl ScriptChecker<'_, '_> {
             self.number(value, part.at, "`${...@P}`", Some(&parameter.name));
         }
         if matches!(operator, "=" | ":=") {
+            if parameter.subscript.is_some() {
+                self.insert(|c| &mut c.arrays, &parameter.name);
+            }
             let value = self.value(&parameter.operand, false);
             self.set_otherwise(&parameter.name);
             self.assign(&parameter.name, value, part.at);
@@ -211,7 +218,9 @@ impl ScriptChecker<'_, '_> {
             // A number is that of an argument.
             return;
         }
-        let plain = parameter.subscript.is_none() && self.written.contains_key(&parameter.name);
+        let plain = parameter.subscript.is_none()
+            && self.written.contains_key(&parameter.name)
+            && !self.is_hidden_word(&word);
         let is_known = |text: &Option<String>| text.as_deref().is_some_and(is_plain_name);
         let known = plain && self.texts(&[word]).iter().all(is_known);
         if !known && !self.everything().is_safe() {
@@ -318,6 +327,10 @@ impl ScriptChecker<'_, '_> {
             let name = key_of(target);
             if name != "/dev/null" && !name.starts_with("/dev/std") && !is_descriptor(&name) {
                 self.insert(|c| &mut c.files, &name);
+                let texts = self.texts(std::slice::from_ref(target));
+                for text in texts.into_iter().flatten() {
+                    self.insert(|c| &mut c.files, without_dots(&text));
+                }
             }
         }
     }
@@ -427,7 +440,10 @@ impl ScriptChecker<'_, '_> {
         }
         let values = words.iter().map(|word| self.value(word, true));
         let all = values.fold(Carried::of_text(&text), Carried::joined);
-        let is_one = words.len() == 1 && text.is_empty();
+        let is_one = words.len() == 1 && text.is_empty() && words[0].parts.iter().all(|p| p.quoted);
+        if !is_one && !all.is_safe() {
+            return Some(all.made());
+        }
         Some(Carried {
             glued: all.glued || (!is_one && !all.is_safe()),
             ..all
@@ -443,8 +459,11 @@ impl ScriptChecker<'_, '_> {
                 redirections,
                 ..
             } => {
-                let prints_itself =
-                    |r: &Redirection| matches!(r.operator.as_str(), ">&" | "<&" | "&>");
+                let to_nothing =
+                    |r: &Redirection| r.target.written().as_deref() == Some("/dev/null");
+                let prints_itself = |r: &Redirection| {
+                    !matches!(r.operator.as_str(), "<" | "<<<" | "<<" | "<<-") && !to_nothing(r)
+                };
                 let texts: Option<Vec<String>> = words
                     .iter()
                     .map(|w| w.written().or_else(|| quoted_word(w)))
@@ -576,6 +595,10 @@ impl ScriptChecker<'_, '_> {
                 .max(of_redirections(redirections))
                 .max(of_word(word))
                 .max(of_all(patterns)),
+            // What bash says about an error holds the text.
+            ShellCommand::Arithmetic(_, redirections) if !redirections.is_empty() => {
+                self.everything().origin
+            }
             ShellCommand::Arithmetic(_, _) => Origin::Safe,
             ShellCommand::Test(words, _) => of_all(words),
             ShellCommand::Function { .. } | ShellCommand::Coproc { .. } => self.everything().origin,
@@ -626,8 +649,12 @@ impl ScriptChecker<'_, '_> {
             "compgen", "alias", "history", "jobs", "trap", "fc", "caller", "eval", "source", ".",
             "exec", "ps",
         ];
-        let is_printer = name.as_deref().is_some_and(|n| prints_all.contains(&n));
-        let prints_directory = name.as_deref().is_some_and(|n| matches!(n, "pwd" | "dirs"));
+        let is_printer = name
+            .as_deref()
+            .is_some_and(|n| prints_all.contains(&base_name(n)));
+        let prints_directory = name
+            .as_deref()
+            .is_some_and(|n| matches!(base_name(n), "pwd" | "dirs" | "realpath" | "readlink"));
         if self.exported || is_printer || self.calls_function(words) || !self.stdin.is_safe() {
             return everything;
         }
@@ -692,7 +719,16 @@ fn key_of(word: &ShellWord) -> String {
             _ => key += "${}",
         }
     }
-    key
+    without_dots(&key).to_string()
+}
+
+/// The path without `./` before it.
+fn without_dots(path: &str) -> &str {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest.trim_start_matches('/');
+    }
+    path
 }
 
 /// Whether the file is what a process has open or was given.

@@ -82,7 +82,11 @@ pub fn after_dashes(words: &[ShellWord]) -> &[ShellWord] {
 
 /// Whether the word is an option such as `-c` or `-lc`.
 pub fn is_command_option(word: &ShellWord) -> bool {
-    (word.written()).is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.contains('c'))
+    let is_cluster = |w: String| {
+        // `-connect` is a word of another kind.
+        w.starts_with('-') && !w.starts_with("--") && w.contains('c') && w.len() <= 6
+    };
+    word.written().is_some_and(is_cluster)
 }
 
 /// The part of a word before its first `=`, and that after it.
