@@ -913,6 +913,9 @@ pub const REFUSED: &[&str] = &[
     "f(){ docker run i \"$@\"; }; f sh -c \"@D@\"",
     "f(){ docker \"$@\"; }; f run i sh -c \"@D@\"",
     "f(){ kubectl \"$@\"; }; f exec p -- sh -c \"@D@\"",
+    "n=@D@; x='$(eval \"$n\")'; x=$n; echo \"${x@P}\"",
+    "n=@D@; x='$(eval \"$n\")'; echo \"${x@P}\"; (export x=$n)",
+    "n=@D@; x='\\044(eval \"\\044n\")'; x=$n; echo \"${x@P}\"",
     // What the shell, a program or a descriptor sets or reads without an assignment.
     "OPTARG=ls; getopts a: o -a @D@; timeout 5 $OPTARG",
     "REPLY=true; read -r <<< @D@; bash -c \"$REPLY\"",

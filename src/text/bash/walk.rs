@@ -174,7 +174,15 @@ impl ScriptChecker<'_, '_> {
             let texts = self.variable_texts(&parameter.name, 0);
             let has_escape = |text: &String| text.contains('\\');
             let escapes = texts.is_none_or(|texts| texts.iter().any(has_escape));
-            let runs = value.is_safe() && (value.dollar || value.unknown || escapes);
+            // One assignment gives it a result, another the code that uses one.
+            let written = self.written.get(&parameter.name).and_then(Option::as_ref);
+            let is_code = |word: &ShellWord| {
+                let text = word.written().unwrap_or_default();
+                text.contains(['$', '`', '\\'])
+            };
+            let holds_code = written.is_some_and(|words| words.iter().any(is_code));
+            let hides = value.is_safe() && (value.unknown || escapes);
+            let runs = value.dollar || holds_code || hides;
             if runs && !self.everything().is_safe() {
                 let message =
                     "the checker cannot see what `${...@P}` runs, and results could be used in it";
