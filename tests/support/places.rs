@@ -916,6 +916,9 @@ pub const REFUSED: &[&str] = &[
     "n=@D@; x='$(eval \"$n\")'; x=$n; echo \"${x@P}\"",
     "n=@D@; x='$(eval \"$n\")'; echo \"${x@P}\"; (export x=$n)",
     "n=@D@; x='\\044(eval \"\\044n\")'; x=$n; echo \"${x@P}\"",
+    "q() { op=$(echo -exec); find . -maxdepth 0 \"$op\" bash -c \"echo @D@\" \\;; }; q",
+    "q() { find . -print \"$(echo -exec)\" bash -c \"echo @D@\" \\;; }; q",
+    "q() { op=$1; find . ! \"$op\" bash -c \"echo @D@\" \\;; }; q -exec",
     // What the shell, a program or a descriptor sets or reads without an assignment.
     "OPTARG=ls; getopts a: o -a @D@; timeout 5 $OPTARG",
     "REPLY=true; read -r <<< @D@; bash -c \"$REPLY\"",

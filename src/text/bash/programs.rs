@@ -1020,10 +1020,11 @@ impl ScriptChecker<'_, '_> {
     }
 
     fn find(&mut self, rest: &[ShellWord]) {
-        for word in rest {
+        for (n, word) in rest.iter().enumerate() {
             self.single_value(word, "find");
             let is_operator = word.written().is_none() && self.can_be_option(word);
-            if has_braces(word) || is_operator && self.value(word, true).is_safe() {
+            let can_be_operator = self.value(word, true).is_safe() || is_expression(&rest[..n]);
+            if has_braces(word) || is_operator && can_be_operator {
                 self.unknown_option("find", rest);
             }
         }
@@ -1096,6 +1097,45 @@ impl ScriptChecker<'_, '_> {
             None => {}
         }
     }
+}
+
+/// Whether what follows these words of `find` is a test or action: no path, and no value
+/// of the word before.
+fn is_expression(before: &[ShellWord]) -> bool {
+    let takes_none = [
+        "-print",
+        "-print0",
+        "-ls",
+        "-delete",
+        "-prune",
+        "-quit",
+        "-depth",
+        "-d",
+        "-xdev",
+        "-mount",
+        "-daystart",
+        "-follow",
+        "-empty",
+        "-true",
+        "-false",
+        "-nouser",
+        "-nogroup",
+        "-readable",
+        "-writable",
+        "-executable",
+        "-not",
+        "-o",
+        "-or",
+        "-a",
+        "-and",
+    ];
+    let has_begun = |word: &ShellWord| {
+        let text = word.beginning();
+        text.starts_with('-') && !matches!(text.as_str(), "-L" | "-H" | "-P" | "--")
+            || matches!(text.as_str(), "!" | "(" | ",")
+    };
+    let last = before.last().map(ShellWord::beginning).unwrap_or_default();
+    before.iter().any(has_begun) && (!last.starts_with('-') || takes_none.contains(&last.as_str()))
 }
 
 /// Whether the setting of `git -c` holds a command.
