@@ -176,7 +176,7 @@ impl ScriptChecker<'_, '_> {
                 self.guard.formats |= what.contains("`printf`");
                 self.warn(
                     at,
-                    format!("{who} {can} a result, and bash evaluates it in {what}; the task fails if a result that it uses holds `$`, a backquote, a backslash or an assignment"),
+                    format!("{who} {can} a result, and bash evaluates it in {what}; the task fails if a result that it uses holds `$`, a backquote, a backslash, an assignment, or an operator at its beginning or end"),
                     if value.is_safe() { DIGITS_HELP } else { NUMBER_HELP },
                 );
             }

@@ -8,8 +8,8 @@ use super::places::CommandPlace;
 use super::reader::is_name;
 use super::tree::{PartKind, ShellPart, ShellWord};
 use super::words::{
-    after_bracket, after_dashes, can_be_split, has_braces, has_list, is_marked, is_positional,
-    only_part, split_assignment,
+    after_bracket, after_dashes, can_be_split, has_braces, has_list, is_in, is_marked,
+    is_positional, only_part, split_assignment,
 };
 use crate::text::source::Span;
 
@@ -29,10 +29,6 @@ const SCRIPTS: &str = "GIT_SSH_COMMAND GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR 
 const CODE: &str = "GIT_SSH GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_ASKPASS GIT_EXEC_PATH SHELL LESSOPEN LESSCLOSE SUDO_ASKPASS \
     SSH_ASKPASS PYTHONSTARTUP PYTHONPATH PYTHONHOME PERL5OPT PERL5LIB PERL5DB RUBYOPT RUBYLIB \
     NODE_OPTIONS NODE_PATH MAKEFLAGS TAR_OPTIONS JAVA_TOOL_OPTIONS";
-
-fn is_in(list: &str, name: &str) -> bool {
-    list.split_ascii_whitespace().any(|one| one == name)
-}
 
 impl ScriptChecker<'_, '_> {
     // Variables that bash or programs run.

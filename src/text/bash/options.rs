@@ -4,8 +4,8 @@
 //! What follows its name says what it takes: `:` a harmless value, `!` code, `.` code
 //! after which no option follows, `%` code beside the program, `@` a file with code,
 //! `=` the name of a variable, `?` a value that can only be attached, `~` such code,
-//! `#` attached digits, `;` the next word (the letters after it go on). `*:` says that
-//! other long options take a value.
+//! `#` attached digits, `;` the next word (the letters after it go on). The
+//! beginning of a long option stands for all of it.
 #![forbid(unsafe_code)]
 
 use super::tree::{PartKind, ShellWord};

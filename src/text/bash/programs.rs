@@ -9,8 +9,8 @@ use super::places::CommandPlace;
 use super::reader::is_name;
 use super::tree::{PartKind, Redirection, ShellAssignment, ShellPart, ShellWord};
 use super::words::{
-    READ_BY_PROGRAM, as_word, base_name, can_be_split, has_braces, is_command_option, is_shell,
-    split_assignment,
+    READ_BY_PROGRAM, as_word, base_name, can_be_split, has_braces, is_command_option, is_in,
+    is_shell, split_assignment,
 };
 use crate::text::source::Span;
 
@@ -281,10 +281,6 @@ const TAKES_C: &str = "grep egrep fgrep zgrep rg head tail cut stat ping tr uniq
 const CODE_INPUT: &str = "pass the result as a word: `bash -c '... \"$1\"' _ \"$n\"`";
 const REMOTE_HELP: &str =
     "send the result as input: `ssh web1 'read -r n; ls -- \"$n\"' <<< \"$n\"`";
-
-fn is_in(list: &str, name: &str) -> bool {
-    list.split_ascii_whitespace().any(|one| one == name)
-}
 
 fn wrapper(name: &str) -> Option<&'static Wrapper> {
     WRAPPERS.iter().find(|w| is_in(w.names, name))

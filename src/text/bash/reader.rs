@@ -454,9 +454,14 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
     }
 
     fn double_quoted(&mut self, word: &mut ShellWord) -> Read<()> {
-        let at = self.at();
         word.parts
             .push(self.part(self.next, PartKind::Text(String::new()), true));
+        self.between_quotes(word, Quoting::Double)
+    }
+
+    /// What stands between double quotes, from the first one on.
+    fn between_quotes(&mut self, word: &mut ShellWord, quoting: Quoting) -> Read<()> {
+        let at = self.at();
         self.next += 1;
         while !self.is_at_end() {
             match self.peek(0) {
@@ -465,7 +470,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                     return Ok(());
                 }
                 Some(_) => self.double_char(word, true)?,
-                None => self.take_value(word, Quoting::Double),
+                None => self.take_value(word, quoting),
             }
         }
         self.never_closed(at, "quote")
@@ -721,21 +726,7 @@ impl<'s, 'a> ScriptReader<'s, 'a> {
                 self.ticks = true;
                 self.single_quoted(word)
             }
-            Some('"') => {
-                let at = self.at();
-                self.next += 1;
-                while !self.is_at_end() {
-                    match self.peek(0) {
-                        Some('"') => {
-                            self.next += 1;
-                            return Ok(());
-                        }
-                        Some(_) => self.double_char(word, true)?,
-                        None => self.take_value(word, Quoting::Arithmetic),
-                    }
-                }
-                self.never_closed(at, "quote")
-            }
+            Some('"') => self.between_quotes(word, Quoting::Arithmetic),
             Some('`') => self.backquoted(word, true),
             Some('\\') if self.peek(1).is_some_and(|c| !"$`\\\n".contains(c)) => {
                 self.take_text(word, true);

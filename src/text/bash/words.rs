@@ -34,6 +34,11 @@ pub fn is_shell(name: &str) -> bool {
     )
 }
 
+/// Whether the name is in the list, which blanks separate.
+pub fn is_in(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|one| one == name)
+}
+
 pub fn base_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
