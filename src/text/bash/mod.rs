@@ -7,6 +7,7 @@ pub mod builtins;
 pub mod carried;
 pub mod checker;
 pub mod commands;
+pub mod known_programs;
 pub mod options;
 pub mod places;
 pub mod program;
