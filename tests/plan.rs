@@ -381,7 +381,7 @@ fn every_key() -> Sandbox {
     sandbox.program("bin/page", "#!/bin/sh\n");
     sandbox.file(
         "tasker.conf",
-        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nkeep_free=3G\nmax_output=2G\nkeep_logs=90d\nkeep_state=31d\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nconnect_timeout=21\nkeep_free=3G\nmax_output=2G\nkeep_logs=90d\nkeep_state=31d\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
     );
     sandbox
 }
@@ -466,6 +466,7 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasker.conf", "kill_after=9", "kill_after=8"),
     ("tasker.conf", "~/TASKER", "~/TASKER2"),
     ("tasker.conf", "max_connecting=7", "max_connecting=8"),
+    ("tasker.conf", "connect_timeout=21", "connect_timeout=22"),
     ("tasker.conf", "keep_free=3G", "keep_free=2G"),
     ("tasker.conf", "max_output=2G", "max_output=1G"),
     ("tasker.conf", "~/prom", "~/prom2"),
@@ -605,6 +606,7 @@ const CONF_KEYS: &[(&str, &str, &str)] = &[
     ("log_dir", "~/a", "~/b"),
     ("max_parallel", "3", "4"),
     ("max_connecting", "7", "8"),
+    ("connect_timeout", "21", "22"),
     ("keep_free", "3G", "2G"),
     ("max_output", "2G", "1G"),
     ("metrics", "~/a", "~/b"),

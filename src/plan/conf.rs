@@ -29,6 +29,8 @@ pub struct Conf {
     pub log_dir: Option<(PathBuf, Span)>,
     pub max_parallel: Option<u32>,
     pub max_connecting: Option<u32>,
+    /// How long a host may take to answer.
+    pub connect_timeout: Option<Duration>,
     /// On a terminal, a run on more hosts than this asks for their number first.
     pub confirm_above: Option<u32>,
     /// How much of the disk with the outputs stays free, in bytes.
@@ -53,6 +55,7 @@ pub const SETTINGS: &[&str] = &[
     "log_dir",
     "max_parallel",
     "max_connecting",
+    "connect_timeout",
     "confirm_above",
     "keep_free",
     "max_output",
@@ -189,6 +192,7 @@ impl ConfReader<'_> {
             }
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
+            "connect_timeout" => self.conf.connect_timeout = Some(connect_timeout(&text)?),
             "keep_free" => self.conf.keep_free = Some(size::parse(&text)?),
             "max_output" => self.conf.max_output = Some(max_output(&text)?),
             "metrics" => {
@@ -334,6 +338,14 @@ fn kill_after(text: &str) -> Result<Duration, String> {
     match duration <= values::HOUR {
         true => Ok(duration),
         false => Err(format!("expected at most 1 h, found `{text}`")),
+    }
+}
+
+fn connect_timeout(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text)?;
+    match (Duration::from_secs(1)..=values::HOUR).contains(&duration) {
+        true => Ok(duration),
+        false => Err(format!("expected 1 s to 1 h, found `{text}`")),
     }
 }
 

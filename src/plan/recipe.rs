@@ -28,6 +28,8 @@ pub struct Defaults {
     pub final_timeout: Duration,
     /// How long a command has between SIGTERM and SIGKILL (SPEC §4.3).
     pub kill_after: Duration,
+    /// How long a host may take to answer (SPEC §5).
+    pub connect_timeout: Duration,
     /// How many subtasks of a block run at once without `max_parallel=`.
     pub max_parallel: u32,
     /// The name of this machine.

@@ -483,6 +483,7 @@ pub mod tests {
             timeout: Duration::from_secs(300),
             final_timeout: Duration::from_secs(60),
             kill_after: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(20),
             own_name: "here".into(),
             strict_env: false,
         }

@@ -122,6 +122,9 @@ fn without_process(ending: CommandEnd, reason: &str) -> FinishedCommand {
             format!("{reason}\n")
         }),
         took: Duration::ZERO,
+        connecting: Duration::ZERO,
+        reason: None,
+        preamble: String::new(),
         cpu: Duration::ZERO,
         peak_kib: 0,
         warnings: Vec::new(),
@@ -479,6 +482,9 @@ impl<'a> RunningChild<'a> {
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),
             took,
+            connecting: Duration::ZERO,
+            reason: None,
+            preamble: String::new(),
             cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),
             peak_kib: reaped.map_or(0, |r| r.peak_kib),
             warnings,
@@ -520,6 +526,7 @@ impl<'a> RunningChild<'a> {
                 }
                 CommandEnd::Unreachable(UNREACHABLE)
             }
+            Some(Ok(UNREACHABLE)) if self.filter.is_some() => CommandEnd::Lost(UNREACHABLE),
             Some(Ok(code)) => CommandEnd::Exited(code),
             Some(Err(signal)) => CommandEnd::Signaled(signal),
             None => CommandEnd::Signaled(sys::SIGKILL),

@@ -417,7 +417,9 @@ fn run_probe(probe: &ProbeRun, context: &ProcessContext) -> Result<(), String> {
             return Err(format!("its probe exited with {code}{}", last_line()));
         }
         CommandEnd::TimedOut => return Err("its probe timed out".into()),
-        CommandEnd::Unreachable(_) => return Err(format!("unreachable{}", last_line())),
+        CommandEnd::Unreachable(_) | CommandEnd::Lost(_) => {
+            return Err(format!("unreachable{}", last_line()));
+        }
         _ => return Err(format!("its probe did not run{}", last_line())),
     }
     match &probe.output {

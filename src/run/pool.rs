@@ -153,7 +153,7 @@ impl Pool {
             match self.wait(Some(until)) {
                 Wake::Interrupt { signal, .. } => return Err(signal),
                 Wake::Time => return Ok(()),
-                Wake::Done(..) | Wake::Beat | Wake::Asked => {}
+                Wake::Done(..) | Wake::Beat | Wake::Asked | Wake::Connected(_) => {}
             }
         }
     }

@@ -14,5 +14,7 @@ pub struct ProcessContext {
     pub spool: Arc<Spool>,
     /// The time between SIGTERM and SIGKILL (SPEC §4.3).
     pub kill_after: Duration,
+    /// How long a host may take to answer (SPEC §5).
+    pub connect_timeout: Duration,
     pub connection_limit: ConnectionLimit,
 }

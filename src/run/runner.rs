@@ -61,6 +61,9 @@ pub enum CommandEnd {
     Unstarted(i32),
     /// The host could not be reached; the exit code of the connecting program.
     Unreachable(i32),
+    /// The connection to the host was lost while the command ran there; the exit code
+    /// of the connecting program.
+    Lost(i32),
     /// A signal arrived, or the time of its block was over, before its turn to
     /// connect.
     NotStarted,
@@ -72,7 +75,15 @@ pub struct FinishedCommand {
     pub ending: CommandEnd,
     pub stdout: Captured,
     pub stderr: Captured,
+    /// Since the command began; for one on another host since it answered. Where it
+    /// never did, since the connecting program began.
     pub took: Duration,
+    /// How long it took to connect to its host before that; zero for a command here.
+    pub connecting: Duration,
+    /// Why the host was not reached or the connection was lost, in one line.
+    pub reason: Option<String>,
+    /// What was printed before the command began: banners, notices of ssh.
+    pub preamble: String,
     /// User and system time.
     pub cpu: Duration,
     /// Peak memory in KiB.
@@ -86,6 +97,8 @@ pub struct FinishedCommand {
 /// Why a wait ended.
 pub enum Wake {
     Done(u64, Box<FinishedCommand>),
+    /// The host of this job has answered, and its command begins.
+    Connected(u64),
     Time,
     /// What is shown of a live run may need an update.
     Beat,

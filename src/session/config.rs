@@ -47,6 +47,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const FINAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default time between SIGTERM and SIGKILL (SPEC §4.3).
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// How long a host may take to answer by default (SPEC §5).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// For how many days what belongs to runs that are not live is kept by default (SPEC
 /// §6.3).
 pub const KEEP_STATE: u32 = 30;
@@ -239,6 +241,7 @@ impl Config {
             timeout: timeout.unwrap_or(TIMEOUT),
             final_timeout: timeout.unwrap_or(FINAL_TIMEOUT),
             kill_after: self.conf.kill_after.unwrap_or(KILL_AFTER),
+            connect_timeout: self.conf.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             max_parallel: self.conf.max_parallel.unwrap_or(AT_ONCE),
             own_name: sys::own_name(),
             strict_env: invocation.strict_env,

@@ -4,7 +4,7 @@
 use crate::cli::invocation::GivenOption;
 use crate::plan::plan_settings::{PlanSetting, SettingSource};
 use crate::run::interrupt::OnInterrupt;
-use crate::session::config::{KEEP_FREE, KEEP_STATE, KILL_AFTER};
+use crate::session::config::{CONNECT_TIMEOUT, KEEP_FREE, KEEP_STATE, KILL_AFTER};
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, HostFilter};
 use crate::text::{duration, size};
@@ -95,6 +95,9 @@ pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     };
     if let Some(time) = conf.kill_after.filter(|t| *t != KILL_AFTER) {
         of_conf("kill_after", duration::setting(time));
+    }
+    if let Some(time) = conf.connect_timeout.filter(|t| *t != CONNECT_TIMEOUT) {
+        of_conf("connect_timeout", duration::setting(time));
     }
     if let Some(most) = conf.max_connecting {
         of_conf("max_connecting", most.to_string());

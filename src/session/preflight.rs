@@ -174,6 +174,7 @@ pub fn process_context(loaded: &Loaded, private: PrivateFiles) -> io::Result<Arc
         interrupt: Interrupt::new(loaded.invocation.on_interrupt)?,
         spool: Spool::bounded(private, loaded.config.output_limits()),
         kill_after,
+        connect_timeout: loaded.defaults.connect_timeout,
         connection_limit: ConnectionLimit::new(max_connecting),
     }))
 }

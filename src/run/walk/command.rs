@@ -100,6 +100,7 @@ impl Engine<'_> {
             CommandEnd::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
             CommandEnd::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
             CommandEnd::Unreachable(code) => (code, Outcome::Unreachable),
+            CommandEnd::Lost(code) => (code, Outcome::Unknown),
             // The block's time was over, or a signal came, before its turn to connect.
             CommandEnd::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
             CommandEnd::NotStarted | CommandEnd::Shortage => (-1, Outcome::NotStarted),

@@ -274,7 +274,7 @@ impl Engine<'_> {
             }
             match self.wait_for_block(block) {
                 Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
-                Wake::Time | Wake::Beat | Wake::Asked => {}
+                Wake::Time | Wake::Beat | Wake::Asked | Wake::Connected(_) => {}
                 Wake::Interrupt { signal, level } => {
                     self.interrupt(signal, level, &block.running_names());
                     block.halt(self.stop_cause(), -1);
