@@ -390,12 +390,13 @@ fn the_remote_wrapper_runs_under_any_sh() {
     let shells: Vec<String> = [
         "/bin/dash",
         "/bin/bash",
-        "/bin/ksh",
+        "/bin/ksh93",
         "/bin/mksh",
-        "/bin/zsh",
+        "/bin/yash",
+        "/bin/zsh --emulate sh",
     ]
     .iter()
-    .filter(|p| Path::new(p).exists())
+    .filter(|p| Path::new(p.split(' ').next().unwrap_or(p)).exists())
     .map(|p| p.to_string())
     .chain(
         busybox

@@ -7,17 +7,20 @@
 
 use super::capture::{Capture, Captured};
 use super::connection_limit::ConnectionSlot;
+use super::far_end::{Announce, FarEnd};
 use super::launch;
 use super::orphans;
 use super::process_context::ProcessContext;
-use super::process_group::CommandProcesses;
-use super::remote::{StderrFilter, is_connection_refused};
+use super::process_group::{self, CommandProcesses};
 use super::runner::{CommandEnd, FinishedCommand, Job};
-use super::stdin_pipe::StdinPipe;
+use super::ssh_report::SshReport;
 use super::sys::{self, ReapedChild};
+use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::{Plural, reason};
+use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 /// How much output is read at once, in bytes: a little at first, then as much as a
@@ -25,65 +28,75 @@ use std::time::{Duration, Instant};
 /// half as fast; a larger pipe, which gains nothing.
 const FIRST_READ: usize = 4 << 10;
 const FULL_READ: usize = 64 << 10;
+/// How much of what ssh printed is read for a reason, in bytes.
+const PREAMBLE: usize = 16 << 10;
 /// How long a background process can hold the pipes after its command has ended.
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How long to wait for a process to end after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
-/// How often a refused connection is tried again.
+/// How often a connection that was turned away is tried again.
 const CONNECTION_RETRIES: u32 = 3;
 /// ssh's exit code for its own failures.
 const UNREACHABLE: i32 = 255;
 /// How long ssh may take to end after the remote command has ended.
 const SSH_EXIT: Duration = Duration::from_secs(2);
+/// ... once the host has said that it could not end everything.
+const AFTER_LEFT: Duration = Duration::from_millis(500);
 
 /// Runs the job to its end. It ends by `deadline`, apart from the time that it
 /// takes to end a command. If the machine is short of processes, a `patient` call
-/// waits for a while and any other returns at once.
+/// waits for a while and any other returns at once. `announce` is called when the host
+/// of an `ssh` job has answered.
 pub fn run(
     job: &Job,
     deadline: Option<Instant>,
     patient: bool,
+    announce: Announce,
     context: &ProcessContext,
 ) -> FinishedCommand {
-    let mut refusals = 0;
-    let mut last = None;
-    loop {
-        let connecting = match job.remote {
-            Some(_) => match context
-                .connection_limit
-                .acquire(deadline, &context.interrupt)
-            {
-                Some(connecting) => Some(connecting),
-                // After a first attempt it is unreachable, not unstarted.
-                None => {
-                    return last.unwrap_or_else(|| without_process(CommandEnd::NotStarted, ""));
-                }
-            },
-            None => None,
-        };
-        // Waiting for a connection slot does not count as the command's time.
-        let started = RunningChild::start(job, deadline, patient, connecting, context);
-        let mut finished = match started {
-            Ok(mut running) => {
-                running.follow(context, &Pause::NEVER);
-                running.finish(context)
-            }
+    if job.remote.is_none() {
+        let started = RunningChild::start(job, deadline, patient, None, context);
+        return match started {
+            Ok(running) => running.run(context).0,
             Err(finished) => *finished,
         };
-        let refused = matches!(finished.ending, CommandEnd::Unreachable(_))
-            && is_connection_refused(&finished.stderr.head(4096));
-        refusals += u32::from(refused);
-        if refusals > 0 {
-            let times = Plural(refusals as usize, "time");
-            let warning = format!("the connection was refused {times}");
+    }
+    let limit = &context.connection_limit;
+    let mut times = 0;
+    let mut last = None;
+    loop {
+        // Waiting for a connection slot does not count as the command's time.
+        let Some(slot) = limit.acquire(deadline, &context.interrupt) else {
+            // After a first attempt it is unreachable, not unstarted.
+            return last.unwrap_or_else(|| without_process(CommandEnd::NotStarted, ""));
+        };
+        let far = Some((slot, announce));
+        let (mut finished, slot) = match RunningChild::start(job, deadline, patient, far, context) {
+            Ok(running) => running.run(context),
+            Err(finished) => return *finished,
+        };
+        let turned_away = finished.ending == CommandEnd::Unreachable(UNREACHABLE)
+            && SshReport::read(&finished.stderr.head(PREAMBLE)).turned_away;
+        times += u32::from(turned_away);
+        if times > 0 {
+            let mut warning = format!(
+                "the connection was turned away {}, as an overloaded server does",
+                Plural(times as usize, "time")
+            );
+            if turned_away && times > CONNECTION_RETRIES {
+                warning += "; `max_connecting` in tasker.conf bounds how many are made at once";
+            }
             finished.warnings.push(warning);
         }
-        if !refused || refusals > CONNECTION_RETRIES {
+        if !turned_away || times > CONNECTION_RETRIES {
             return finished;
         }
+        if let Some(slot) = slot {
+            slot.turned_away();
+        }
         // All at the same moment would overload the server again.
-        let pause = Duration::from_millis(200 * u64::from(refusals)).mul_f64(0.5 + random());
+        let pause = Duration::from_millis(200 * u64::from(times)).mul_f64(0.5 + random());
         if sys::poll(&[context.interrupt.end_fd()], -1, Some(pause)).unwrap_or(0) != 0 {
             return finished;
         }
@@ -148,14 +161,16 @@ pub struct RunningChild<'a> {
     pidfd: Option<OwnedFd>,
     stdout: ChildStream,
     stderr: ChildStream,
-    stdin: Option<StdinPipe>,
-    /// Takes the remote wrapper's own lines out of standard error.
-    filter: Option<StderrFilter>,
+    /// What an `ssh` job runs on another host.
+    far: Option<FarEnd<'a>>,
     carried: bool,
-    /// Held until the remote wrapper answers.
-    connecting: Option<ConnectionSlot<'a>>,
     began: Instant,
-    timeout_at: Instant,
+    /// The timeout; for an `ssh` job it counts from when its host answers.
+    timeout: Duration,
+    deadline: Option<Instant>,
+    /// When what it waits for must have come: that its host answers, that the command
+    /// ends, and then that nothing holds its output any more.
+    limit: Instant,
     /// When it was noticed that the process itself had ended.
     exited: Option<Instant>,
     phase: Phase,
@@ -178,19 +193,17 @@ impl ChildStream {
         self.pipe.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Reads what is available; at the end of the stream the pipe is closed.
-    fn read(&mut self, buffer: &mut Vec<u8>, filter: Option<&mut StderrFilter>) {
-        let Some(pipe) = &mut self.pipe else { return };
+    /// Reads what is available to the beginning of the buffer, and returns how much; at
+    /// the end of the stream the pipe is closed.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> usize {
+        let Some(pipe) = &mut self.pipe else { return 0 };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
             Ok(length) => {
-                match filter {
-                    Some(filter) => self.capture.push(&filter.pass(&buffer[..length])),
-                    None => self.capture.push(&buffer[..length]),
-                }
                 if length == buffer.len() {
                     buffer.resize(FULL_READ, 0);
                 }
+                return length;
             }
             Err(e)
                 if matches!(
@@ -203,6 +216,7 @@ impl ChildStream {
                 self.pipe = None;
             }
         }
+        0
     }
 }
 
@@ -215,7 +229,8 @@ const BELL: u32 = 16;
 const STDIN: u32 = 32;
 
 impl<'a> RunningChild<'a> {
-    /// Starts the job.
+    /// Starts the job; for an `ssh` job with its connection slot, and with what to call
+    /// when its host answers.
     ///
     /// # Errors
     /// The finished command, if it could not start.
@@ -223,7 +238,7 @@ impl<'a> RunningChild<'a> {
         job: &Job,
         deadline: Option<Instant>,
         patient: bool,
-        connecting: Option<ConnectionSlot<'a>>,
+        far: Option<(ConnectionSlot<'a>, Announce<'a>)>,
         context: &ProcessContext,
     ) -> Result<RunningChild<'a>, Box<FinishedCommand>> {
         let began = Instant::now();
@@ -233,7 +248,16 @@ impl<'a> RunningChild<'a> {
                 ..without_process(failure.ending, &failure.reason)
             })
         })?;
-        let timeout_at = Instant::now() + job.timeout;
+        let far = match (&job.remote, started.stdin, far) {
+            (Some(remote), Some(stdin), Some((slot, announce))) => {
+                Some(FarEnd::new(&remote.nonce, stdin, slot, announce))
+            }
+            _ => None,
+        };
+        let patience = match far {
+            Some(_) => context.connect_timeout,
+            None => job.timeout,
+        };
         let stream = |pipe| ChildStream {
             pipe: Some(pipe),
             capture: Capture::new(&context.spool),
@@ -244,15 +268,12 @@ impl<'a> RunningChild<'a> {
             pidfd: started.pidfd,
             stdout: stream(started.stdout),
             stderr: stream(started.stderr),
-            stdin: started.stdin,
-            filter: job
-                .remote
-                .as_ref()
-                .map(|remote| StderrFilter::new(&remote.nonce)),
+            far,
             carried: job.carried,
-            connecting,
             began,
-            timeout_at: deadline.map_or(timeout_at, |d| d.min(timeout_at)),
+            timeout: job.timeout,
+            deadline,
+            limit: earlier(Instant::now() + patience, deadline),
             exited: None,
             phase: Phase::Running,
             cut_short: None,
@@ -263,26 +284,33 @@ impl<'a> RunningChild<'a> {
         })
     }
 
+    /// Follows it to its end. Returns the connection slot of a host that never answered.
+    fn run(mut self, context: &ProcessContext) -> (FinishedCommand, Option<ConnectionSlot<'a>>) {
+        self.follow(context, &Pause::NEVER);
+        let slot = self.far.as_mut().and_then(FarEnd::take_slot);
+        (self.finish(context), slot)
+    }
+
     /// Reads output, feeds input, and handles the timeout and signals, until the
     /// command is over or it is time to pause. Returns whether the command is over.
     pub fn follow(&mut self, context: &ProcessContext, pause: &Pause) -> bool {
         while !self.is_over() {
-            let gone = self.group_is_gone();
+            let gone = self.is_gone();
             let ready = self.ready(gone, context, pause);
             if ready & STDOUT != 0 {
-                self.stdout.read(&mut self.buffer, None);
+                self.read_stdout();
             }
             if ready & STDERR != 0 {
                 self.read_stderr();
             }
             if ready & STDIN != 0
-                && let Some(stdin) = &mut self.stdin
+                && let Some(far) = &mut self.far
             {
-                stdin.write();
+                far.write_stdin();
             }
             if gone && ready & (STDOUT | STDERR) == 0 {
-                // Everything that the group wrote has been read. Processes outside
-                // the group that hold the pipes are not waited for.
+                // Everything that it wrote has been read. Other processes that hold the
+                // pipes are not waited for.
                 return true;
             }
             self.check_exit();
@@ -328,25 +356,57 @@ impl<'a> RunningChild<'a> {
             signal,
             pause.bell,
         ];
-        let stdin = self.stdin.as_ref().map_or(-1, StdinPipe::fd);
+        let stdin = self.far.as_ref().map_or(-1, FarEnd::stdin_fd);
         sys::poll(&fds, stdin, Some(patience)).unwrap_or_else(|_| {
             std::thread::sleep(Duration::from_millis(10));
             0
         })
     }
 
-    /// Reads standard error. The remote wrapper's first line on it means that the
-    /// connection is made.
-    fn read_stderr(&mut self) {
-        self.stderr.read(&mut self.buffer, self.filter.as_mut());
-        if self.is_connected() {
-            self.connecting = None;
+    fn read_stdout(&mut self) {
+        let length = self.stdout.read(&mut self.buffer);
+        let bytes = &self.buffer[..length];
+        match &mut self.far {
+            Some(far) => self.stdout.capture.push(&far.pass_stdout(bytes)),
+            None => self.stdout.capture.push(bytes),
         }
     }
 
-    /// Whether there is a remote wrapper and it has answered.
-    fn is_connected(&self) -> bool {
-        self.filter.as_ref().is_some_and(|f| f.connected)
+    /// Reads standard error, and follows what the remote wrapper says on it.
+    fn read_stderr(&mut self) {
+        let length = self.stderr.read(&mut self.buffer);
+        let bytes = &self.buffer[..length];
+        let Some(far) = &mut self.far else {
+            self.stderr.capture.push(bytes);
+            return;
+        };
+        let had_ended = far.ended_with().is_some();
+        self.stderr.capture.push(&far.pass_stderr(bytes));
+        let now = Instant::now();
+        match self.phase {
+            Phase::Running if far.is_ready() => {
+                far.begin();
+                self.limit = earlier(now + self.timeout, self.deadline);
+            }
+            // Then ssh has a moment to end, unless something holds the output.
+            Phase::Running if far.ended_with().is_some() && !had_ended => {
+                self.limit = now + PIPES_AFTER_EXIT;
+            }
+            Phase::Terminating(at) if far.has_left() => {
+                self.phase = Phase::Terminating(at.min(now + AFTER_LEFT));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the command has not begun, because its host has not answered.
+    fn is_connecting(&self) -> bool {
+        self.far.as_ref().is_some_and(|far| far.began.is_none())
+    }
+
+    /// Whether the command has ended by itself on another host.
+    fn has_ended_there(&self) -> bool {
+        self.far.as_ref().is_some_and(|far| far.ended_with().is_some())
     }
 
     fn pipes_closed(&self) -> bool {
@@ -358,9 +418,11 @@ impl<'a> RunningChild<'a> {
         self.given_up || matches!(self.phase, Phase::Running) && quiet
     }
 
-    /// Whether a terminated command has no process left in its group.
-    fn group_is_gone(&self) -> bool {
+    /// Whether nothing more can come: a terminated command has no process left in its
+    /// group, or ssh has ended after the command on its host.
+    fn is_gone(&self) -> bool {
         match self.exited {
+            Some(_) if self.has_ended_there() => true,
             Some(at) if !matches!(self.phase, Phase::Running) => !self.processes.is_alive(at),
             _ => false,
         }
@@ -369,7 +431,7 @@ impl<'a> RunningChild<'a> {
     /// How long to wait until something is due.
     fn patience(&mut self) -> Duration {
         let due = match (self.phase, self.exited) {
-            (Phase::Running, None) => self.timeout_at,
+            (Phase::Running, None) => self.limit,
             (Phase::Running, Some(at)) => at + PIPES_AFTER_EXIT,
             (Phase::Terminating(at) | Phase::Killed(at), _) => at,
         };
@@ -399,8 +461,11 @@ impl<'a> RunningChild<'a> {
         match self.phase {
             Phase::Running => {
                 // A command that has ended by itself was not cut short.
-                if self.exited.is_none() {
-                    self.cut_short = Some(CommandEnd::Cancelled);
+                if self.exited.is_none() && !self.has_ended_there() {
+                    self.cut_short = Some(match self.is_connecting() {
+                        true => CommandEnd::NotStarted,
+                        false => CommandEnd::Cancelled,
+                    });
                 }
                 self.end_group(context);
             }
@@ -412,8 +477,14 @@ impl<'a> RunningChild<'a> {
     fn check_time(&mut self, context: &ProcessContext) {
         let now = Instant::now();
         match (self.phase, self.exited) {
-            (Phase::Running, None) if now >= self.timeout_at => {
-                self.cut_short = Some(CommandEnd::TimedOut);
+            (Phase::Running, None) if now >= self.limit => {
+                let late = self.deadline.is_some_and(|deadline| now >= deadline);
+                match self.is_connecting() {
+                    _ if self.has_ended_there() => self.left_behind = true,
+                    true if late => self.cut_short = Some(CommandEnd::NotStarted),
+                    true => self.cut_short = Some(CommandEnd::Unreachable(UNREACHABLE)),
+                    false => self.cut_short = Some(CommandEnd::TimedOut),
+                }
                 self.end_group(context);
             }
             (Phase::Running, Some(at)) if now >= at + PIPES_AFTER_EXIT && !self.pipes_closed() => {
@@ -430,10 +501,10 @@ impl<'a> RunningChild<'a> {
 
     fn end_group(&mut self, context: &ProcessContext) {
         self.nap = Duration::from_millis(1);
-        if let Some(stdin) = &mut self.stdin {
-            // The remote wrapper ends its command, then ssh ends by itself.
-            stdin.close();
-            if self.is_connected() && self.exited.is_none() {
+        if let Some(far) = &mut self.far {
+            // The remote wrapper ends the command, then ssh ends by itself.
+            far.end_command();
+            if far.began.is_some() && self.exited.is_none() {
                 self.phase = Phase::Terminating(Instant::now() + context.kill_after + SSH_EXIT);
                 return;
             }
@@ -457,34 +528,27 @@ impl<'a> RunningChild<'a> {
 
     /// Reaps the process, and collects its output.
     pub fn finish(mut self, context: &ProcessContext) -> FinishedCommand {
-        let took = self.began.elapsed();
+        let far_began = self.far.as_ref().and_then(|far| far.began);
+        let took = far_began.unwrap_or(self.began).elapsed();
         // Before its id is free.
-        let left = match self.given_up {
-            true => self.processes.left(),
-            false => Vec::new(),
-        };
-        let left = (!left.is_empty()).then(|| {
-            let left = left.join(", ");
-            format!("could not be ended, and may go on: {left}")
-        });
+        let left = self.left();
         context.guardian.unregister(self.pid);
         let reaped = self.exited.and_then(|_| sys::reap(self.pid).ok());
         orphans::forget(self.pid);
-        if let Some(rest) = self.filter.as_mut().map(StderrFilter::rest) {
-            self.stderr.capture.push(&rest);
-        }
-        let mut warnings = self.warnings();
+        let preamble = self.close_far_outputs();
+        let ending = self.cut_short.unwrap_or_else(|| self.natural_end(reaped));
+        let mut warnings = self.warnings(left.is_some());
         warnings.extend(left.clone());
         warnings.extend(context.guardian.take_notice());
-        let natural = self.natural_end(reaped, &mut warnings);
+        let stderr = self.stderr.capture.finish();
         FinishedCommand {
-            ending: self.cut_short.unwrap_or(natural),
+            reason: reason_of_ssh(ending, self.cut_short.is_some(), reaped, &stderr, context),
+            ending,
             stdout: self.stdout.capture.finish(),
-            stderr: self.stderr.capture.finish(),
+            stderr,
             took,
-            connecting: Duration::ZERO,
-            reason: None,
-            preamble: String::new(),
+            connecting: far_began.map_or(Duration::ZERO, |at| at - self.began),
+            preamble,
             cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),
             peak_kib: reaped.map_or(0, |r| r.peak_kib),
             warnings,
@@ -492,10 +556,62 @@ impl<'a> RunningChild<'a> {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// Adds what was held back of the outputs of a remote command, and returns what was
+    /// printed before it began. Where it never did, that is its standard error: all that
+    /// there is to say about a host that was not reached.
+    fn close_far_outputs(&mut self) -> String {
+        let Some(far) = &mut self.far else {
+            return String::new();
+        };
+        self.stderr.capture.push(&far.close_outputs());
+        let mut preamble = far.preamble();
+        if far.began.is_none() {
+            self.stderr.capture.push(&std::mem::take(&mut preamble));
+        }
+        preamble.extend(far.stdout_preamble());
+        String::from_utf8_lossy(&preamble).into_owned()
+    }
+
+    /// What was to be ended, and may still run.
+    fn left(&self) -> Option<String> {
+        if let Some(far) = self.far.as_ref().filter(|far| far.began.is_some()) {
+            return self.cut_short.and_then(|_| far.unconfirmed());
+        }
+        let mut left = match self.given_up {
+            true => self.processes.left(),
+            false => Vec::new(),
+        };
+        let was_ended = !matches!(self.phase, Phase::Running);
+        if was_ended && !self.pipes_closed() {
+            left.extend(self.holders());
+        }
+        left.dedup();
+        let left = Some(left.join(", ")).filter(|left| !left.is_empty());
+        left.map(|left| format!("could not be ended, and may go on: {left}"))
+    }
+
+    /// The processes that still hold its output.
+    fn holders(&self) -> Vec<String> {
+        let pipes: Vec<u64> = [&self.stdout.pipe, &self.stderr.pipe]
+            .into_iter()
+            .flatten()
+            .filter_map(|pipe| File::from(pipe.as_fd().try_clone_to_owned().ok()?).metadata().ok())
+            .map(|about| about.ino())
+            .collect();
+        process_group::holders(&pipes)
+    }
+
+    fn warnings(&self, is_left: bool) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
-        if self.left_behind || self.filter.as_ref().is_some_and(|f| f.left_behind) {
-            warnings.push("a background process held the output open after the command ended; its process group was terminated".into());
+        if self.left_behind {
+            let is_held = match &self.far {
+                Some(_) => matches!(self.phase, Phase::Killed(_)),
+                None => is_left,
+            };
+            warnings.push(match is_held {
+                true => "a background process holds the output open after the command ended, and could not be ended".into(),
+                false => "a background process held the output open after the command ended; its process group was terminated".into(),
+            });
         }
         if self.carried && self.cut_short.is_some() {
             warnings.push("the command may still be running on the host".into());
@@ -514,19 +630,17 @@ impl<'a> RunningChild<'a> {
     }
 
     /// How the command ended, apart from being cut short.
-    fn natural_end(&self, reaped: Option<ReapedChild>, warnings: &mut Vec<String>) -> CommandEnd {
+    fn natural_end(&self, reaped: Option<ReapedChild>) -> CommandEnd {
+        if let Some(far) = &self.far {
+            return match (far.ended_with(), far.began) {
+                (Some(code), _) => CommandEnd::Exited(code),
+                (None, Some(_)) => CommandEnd::Lost(UNREACHABLE),
+                // Whatever exited, a login shell or a forced command: the task's command
+                // itself never ran.
+                (None, None) => CommandEnd::Unreachable(UNREACHABLE),
+            };
+        }
         match reaped.map(|r| r.status) {
-            // Whatever exited, a login shell or a forced command: the task's
-            // command itself never ran.
-            Some(Ok(code)) if self.filter.is_some() && !self.is_connected() => {
-                if code != UNREACHABLE {
-                    warnings.push(format!(
-                        "the host ended the session with exit code {code} before the command started"
-                    ));
-                }
-                CommandEnd::Unreachable(UNREACHABLE)
-            }
-            Some(Ok(UNREACHABLE)) if self.filter.is_some() => CommandEnd::Lost(UNREACHABLE),
             Some(Ok(code)) => CommandEnd::Exited(code),
             Some(Err(signal)) => CommandEnd::Signaled(signal),
             None => CommandEnd::Signaled(sys::SIGKILL),
@@ -534,11 +648,43 @@ impl<'a> RunningChild<'a> {
     }
 }
 
+fn earlier(limit: Instant, deadline: Option<Instant>) -> Instant {
+    deadline.map_or(limit, |deadline| deadline.min(limit))
+}
+
+/// Why an `ssh` job did not reach its host, or lost it. `late` if tasker gave it up.
+fn reason_of_ssh(
+    ending: CommandEnd,
+    late: bool,
+    reaped: Option<ReapedChild>,
+    stderr: &Captured,
+    context: &ProcessContext,
+) -> Option<String> {
+    let said = || SshReport::read(&stderr.tail(PREAMBLE)).reason;
+    let status = reaped.map(|r| r.status);
+    match (ending, status) {
+        (CommandEnd::Unreachable(_), _) if late => {
+            let within = short_seconds(context.connect_timeout);
+            let said = said().map_or(String::new(), |said| format!("; ssh: {said}"));
+            Some(format!("no answer within {within} s (connect_timeout){said}"))
+        }
+        (CommandEnd::Unreachable(_), Some(Ok(code))) if code != UNREACHABLE => Some(format!(
+            "the host ended the session with exit code {code} before the command started; if it runs a command of its own there, it needs an exec type of its own (`argv=ssh ...` in tasker.conf)"
+        )),
+        (CommandEnd::Unreachable(_) | CommandEnd::Lost(_), Some(Err(signal))) => {
+            Some(format!("ssh was ended by signal {signal}"))
+        }
+        (CommandEnd::Unreachable(_) | CommandEnd::Lost(_), _) => {
+            said().or(Some("ssh ended without a reason".into()))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::run::capture::Spool;
-    use std::fs::File;
 
     #[test]
     fn a_stream_that_cannot_be_read_is_reported() {
@@ -548,7 +694,7 @@ mod tests {
             pipe: Some(PipeReader::from(OwnedFd::from(directory))),
             capture: Capture::new(&Spool::in_directory("/nowhere")),
         };
-        stream.read(&mut vec![0; 16], None);
+        assert_eq!(stream.read(&mut vec![0; 16]), 0);
         assert!(stream.pipe.is_none());
         let lost = stream.capture.finish();
         assert_eq!(

@@ -158,6 +158,26 @@ impl CommandProcesses {
     }
 }
 
+/// The processes that hold the writing end of one of these pipes, as far as the system
+/// lets us look.
+pub fn holders(pipes: &[u64]) -> Vec<String> {
+    let own = std::process::id() as i32;
+    let targets: Vec<String> = pipes.iter().map(|inode| format!("pipe:[{inode}]")).collect();
+    let holds = |process: &&LiveProcess| {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+            return false;
+        };
+        let linked = |file: std::fs::DirEntry| std::fs::read_link(file.path()).ok();
+        let mut paths = files.flatten().filter_map(linked);
+        paths.any(|path| path.to_str().is_some_and(|p| targets.iter().any(|t| t == p)))
+    };
+    let all = living().unwrap_or_default();
+    let others = all.iter().filter(|p| p.pid != own).filter(holds);
+    others
+        .map(|p| format!("{}, which holds its output", shown_process(p)))
+        .collect()
+}
+
 /// `process 12 (sleep 60)`
 pub fn shown_process(process: &LiveProcess) -> String {
     let pid = process.pid;

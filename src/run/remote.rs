@@ -2,7 +2,8 @@
 //! the command on the host, and end it when the control channel closes.
 //!
 //! The channel is ssh's standard input. It carries one line that sets the words of
-//! the command, then the command's own standard input; then tasker keeps it open.
+//! the command; once the host has answered `go`, then the command's own standard
+//! input; then tasker keeps it open.
 //! So only `sh` parses the words, whatever the login shell is; the kernel's limit of
 //! a command line does not apply; and `ps` does not show them.
 //!
@@ -16,6 +17,12 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 const WRAPPER: &str = include_str!("remote.sh");
+/// What stands for a newline in a quoted word of the setup line.
+const NEWLINE: &[u8] = b"'\"$tk_nl\"'";
+/// The lines that the wrapper takes after the setup line: the command may begin; what it
+/// has left behind is to be ended.
+pub const GO: &[u8] = b"go\n";
+pub const CUT: &[u8] = b"cut\n";
 
 /// The command of an `ssh` job, as the wrapper gets it.
 pub struct RemoteCommand {
@@ -80,7 +87,12 @@ impl RemoteCommand {
     /// bytes.
     pub fn setup_line(&self, data: u64, kill_after: Duration) -> Vec<u8> {
         let seconds = short_seconds(kill_after);
-        let head = format!("tk_nonce={} tk_size={data} tk_kill={seconds}; ", self.nonce);
+        let newline = match search::contains(&self.setup, NEWLINE) {
+            true => r#"tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_}; "#,
+            false => "",
+        };
+        let nonce = &self.nonce;
+        let head = format!("tk_nonce={nonce} tk_size={data} tk_kill={seconds}; {newline}");
         [head.as_bytes(), &self.setup, b"\n"].concat()
     }
 }
@@ -98,7 +110,7 @@ fn exports(list: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// Quotes a word for `sh` on one line: a newline becomes the wrapper's variable that
 /// holds one, outside the quotes.
 fn quoted(word: &[u8]) -> Vec<u8> {
-    quote::shell_bytes(word, b"'\"$tk_nl\"'")
+    quote::shell_bytes(word, NEWLINE)
 }
 
 fn nonce() -> String {
@@ -106,81 +118,10 @@ fn nonce() -> String {
     format!("tasker-{:016x}{:016x}", random(), random())
 }
 
-/// Removes the wrapper's own lines from standard error.
-pub struct StderrFilter {
-    nonce: Vec<u8>,
-    /// What could be the beginning of one of the wrapper's lines.
-    held: Vec<u8>,
-    pub connected: bool,
-    /// The wrapper had to end a background process.
-    pub left_behind: bool,
-}
-
-impl StderrFilter {
-    pub fn new(nonce: &str) -> StderrFilter {
-        StderrFilter {
-            nonce: nonce.into(),
-            held: Vec::new(),
-            connected: false,
-            left_behind: false,
-        }
-    }
-
-    /// Takes the next bytes, and returns those that the command wrote.
-    pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.held.extend_from_slice(bytes);
-        let mut out = Vec::new();
-        while let Some(at) = search::find(&self.held, &self.nonce) {
-            let Some(end) = self.held[at..].iter().position(|b| *b == b'\n') else {
-                // The line is not complete yet.
-                self.pass_on(at, &mut out);
-                return out;
-            };
-            self.left_behind |= self.held[at..at + end].ends_with(b" left");
-            self.pass_on(at, &mut out);
-            self.connected = true;
-            self.held.drain(..=end);
-        }
-        // Hold back the longest suffix that could be the beginning of the nonce.
-        let keep = (1..self.nonce.len())
-            .rev()
-            .find(|n| self.held.ends_with(&self.nonce[..*n]))
-            .unwrap_or(0);
-        self.pass_on(self.held.len() - keep, &mut out);
-        out
-    }
-
-    /// Passes on so many of the bytes held. ssh ends its own lines with a carriage
-    /// return, which says nothing; the command has none of them before the nonce.
-    fn pass_on(&mut self, count: usize, out: &mut Vec<u8>) {
-        let connected = self.connected;
-        let passed = self.held.drain(..count);
-        out.extend(passed.filter(|byte| connected || *byte != b'\r'));
-    }
-
-    /// The bytes that are still held back, at the end of the stream.
-    pub fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
-    }
-}
-
-/// Whether ssh reports that the server refused the connection, as an overloaded one
-/// does.
-pub fn is_connection_refused(stderr: &[u8]) -> bool {
-    const SIGNS: [&str; 4] = [
-        "Connection refused",
-        "Connection reset",
-        "Connection closed by",
-        "kex_exchange_identification",
-    ];
-    SIGNS
-        .iter()
-        .any(|sign| search::contains(stderr, sign.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::marks::{MarkedStderr, MarkedStdout};
 
     #[test]
     fn the_wrapper_is_one_line_that_any_shell_accepts() {
@@ -225,10 +166,10 @@ mod tests {
             output.stdout,
             b"<a b><it's><><x\ny\n><$HOME `id` \\\\><\xff\xfe>"
         );
-        let mut filter = StderrFilter::new(&remote.nonce);
+        let marks = &mut MarkedStderr::new(&remote.nonce);
         assert_eq!(
-            (filter.pass(&output.stderr), filter.connected),
-            (Vec::new(), true)
+            (marks.pass(&output.stderr), marks.ended_with),
+            (Vec::new(), Some(0))
         );
     }
 
@@ -260,25 +201,12 @@ mod tests {
         stdin
             .write_all(&remote.setup_line(data.len() as u64, Duration::from_secs(1)))
             .expect("the line");
+        stdin.write_all(GO).expect("the word");
         stdin.write_all(data).expect("the data");
         // Kept open until the end, as tasker does.
-        let output = child.wait_with_output().expect("an end");
+        let mut output = child.wait_with_output().expect("an end");
         drop(stdin);
+        output.stdout = MarkedStdout::new(&remote.nonce).pass(&output.stdout);
         output
-    }
-
-    #[test]
-    fn the_filter_finds_lines_that_come_in_pieces() {
-        let text = b"banner\ntasker-abc\nerror tasker-ab\ntasker-abc left\nend tasker-a";
-        for size in 1..text.len() {
-            let mut filter = StderrFilter::new("tasker-abc");
-            let mut out = Vec::new();
-            for piece in text.chunks(size) {
-                out.extend(filter.pass(piece));
-            }
-            out.extend(filter.rest());
-            assert_eq!(out, b"banner\nerror tasker-ab\nend tasker-a", "{size}");
-            assert!(filter.connected && filter.left_behind);
-        }
     }
 }

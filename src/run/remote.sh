@@ -3,72 +3,124 @@
 # It is sent without these comments as one line, to be read by the `exec /bin/sh -c`
 # of any login shell. So: no single quotes, no double backslash, `!` only before a
 # space or `=` (elsewhere csh expands its history), and a command ends with its line.
+#
+# What it says to tasker are lines that begin with the nonce, on standard error:
+#   NONCE PID             it runs, with this process id, and waits for `go`
+#   NONCE end CODE        the command has ended by itself
+#   NONCE ended           the command was to be ended, and nothing of it is left
+#   NONCE left PID WORDS  a process that could not be ended
+# On standard output a line with the nonce comes before the command's own output.
 
-tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_};
 IFS= read -r tk_line || exit 255;
 eval "$tk_line"; unset tk_line;
+printf "%s\n" "$tk_nonce";
+printf "%s %s\n" "$tk_nonce" "$$" >&2;
 
-# From here on tasker treats the host as connected.
-printf "%s\n" "$tk_nonce" >&2;
+# Nothing runs before tasker has heard from this host: what a connection that was
+# given up leaves in the pipe must never start.
+IFS= read -r tk_word && [ "$tk_word" = go ] || exit 255;
+tk_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&2; exit "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
-# command starts.
-exec 3<&0;
+# command starts, and has no name while it is kept; a short one stays in memory.
+exec 3<&0 </dev/null;
 if [ "$tk_size" -gt 0 ]; then
-tk_data=$(mktemp) || exit 126;
-head -c "$tk_size" <&3 >"$tk_data";
-if [ "$(wc -c <"$tk_data")" -ne "$tk_size" ]; then rm -f "$tk_data"; exit 255; fi;
-exec <"$tk_data"; rm -f "$tk_data";
-else exec </dev/null; fi;
+tk_data=;
+if [ "$tk_size" -le 16777216 ]; then tk_data=$(mktemp /dev/shm/tasker.XXXXXX 2>/dev/null); fi;
+if [ -z "$tk_data" ]; then tk_data=$(mktemp) || tk_end 126; fi;
+exec 4>"$tk_data" <"$tk_data"; rm -f "$tk_data";
+head -c "$tk_size" <&3 >&4 || tk_end 126;
+[ "$(wc -c </proc/self/fd/0)" -eq "$tk_size" ] || exit 255;
+exec 4>&-;
+fi;
 
-# Sends the signal $2 to the other processes of this session ($1 = all), or only to
-# those that hold our output ($1 = holders); false if there are none.
-# A shell with `set -m`, or `timeout`, creates groups that `kill 0` does not reach.
-tk_others() {
-tk_found=1;
-for tk_proc in /proc/[0-9]*; do
-{ IFS= read -r tk_stat <"$tk_proc/stat"; } 2>/dev/null || continue;
-tk_pid=${tk_proc#/proc/};
-tk_which=$1; tk_signal=$2;
-tk_state=${tk_stat##*") "}; tk_parent=${tk_state#* }; tk_session=${tk_parent#* * };
-tk_state=${tk_state%% *}; tk_parent=${tk_parent%% *}; tk_session=${tk_session%% *};
-if [ "$tk_session" = "$$" ] && [ "$tk_pid" != "$$" ] && [ "$tk_pid" != "$tk_watch" ] && [ "$tk_parent" != "$tk_watch" ] && [ "$tk_state" != Z ]; then
-if [ "$tk_which" = holders ]; then
-case " $(readlink "/proc/$tk_pid/fd/1") $(readlink "/proc/$tk_pid/fd/2") " in
-*" $tk_out "*|*" $tk_err "*) ;;
-*) continue;;
-esac;
-fi;
-tk_found=0; kill -s "$tk_signal" "$tk_pid" 2>/dev/null;
-fi;
+# Writes to tk_found the processes of the command, but for this wrapper ($$) and the
+# watcher with its helpers: what is in the session, their children, and what has left it
+# and is known by its variables or holds the output; to tk_apart those in other process
+# groups. False if there are none. Runs in /proc, and only to end a command.
+tk_find() {
+tk_found=; tk_apart=;
+tk_new=$(grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat);
+case $? in 126|127) tk_blind=1;; esac;
+if [ "$TASKER_RUN_ID" ]; then
+for tk_file in $(grep -l -e "TASKER_RUN_ID=$TASKER_RUN_ID" [0-9]*/environ); do
+tk_same=$(tr "\0" "\n" <"$tk_file" | grep -c -x -e "TASKER_RUN_ID=$TASKER_RUN_ID" -e "TASKER_TASK=$TASKER_TASK" -e "TASKER_HOSTNAME=$TASKER_HOSTNAME");
+if [ "$tk_same" = 3 ]; then tk_new="$tk_new $tk_file"; fi;
 done;
-return "$tk_found"; };
-tk_out=$(readlink "/proc/$$/fd/1"); tk_err=$(readlink "/proc/$$/fd/2");
+fi;
+for tk_ino in $tk_inos; do
+for tk_file in $(ls -l [0-9]*/fd/[0-9]* | grep -e "^l.w.*:.$tk_ino.$"); do
+case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; esac;
+done;
+done;
+while [ "$tk_new" ]; do
+set --;
+for tk_file in $tk_new; do
+tk_pid=${tk_file%%/*};
+case " $tk_found $$ $tk_watch " in *" $tk_pid "*) continue;; esac;
+IFS= read -r tk_stat <"$tk_pid/stat" || continue;
+tk_stat=${tk_stat##*") "}; tk_state=${tk_stat%% *};
+tk_stat=${tk_stat#* }; tk_parent=${tk_stat%% *};
+tk_stat=${tk_stat#* }; tk_its=${tk_stat%% *};
+case $tk_state$tk_parent in Z*|X*|?"$tk_watch") continue;; esac;
+tk_found="$tk_found $tk_pid"; set -- "$@" -e ") [^ZX] $tk_pid ";
+if [ "$tk_its" != "$tk_group" ]; then tk_apart="$tk_apart $tk_pid"; fi;
+done;
+tk_new=;
+if [ "$#" -gt 0 ]; then tk_new=$(grep -l "$@" [0-9]*/stat); fi;
+done;
+[ "$tk_found" ]; };
 
-# Standard input ends when tasker closes it or dies, or when the connection is lost.
-(trap "" TERM HUP INT; read -r tk_end <&3;
-{ read -r tk_watch tk_end </proc/self/stat; } 2>/dev/null;
-kill -s TERM 0; tk_others all TERM; kill -s CONT 0; tk_others all CONT;
-sleep "$tk_kill"; tk_others all KILL; kill -s KILL 0) >/dev/null 2>&1 &
+# Sends the signal to everything that is left of the command.
+tk_signal() {
+kill -s "$1" 0;
+for tk_pid in $tk_apart; do kill -s "$1" "$tk_pid"; done; };
+
+# The watcher. Standard input ends when tasker closes it or dies, or when the connection
+# is lost; `cut` is to end what a command that has ended has left behind.
+# It must not hold the output, so it keeps only the numbers of its pipes.
+(trap "" TERM HUP INT USR1;
+exec 8>&1 9>&2 >/dev/null 2>&1;
+tk_inos=;
+for tk_fd in 8 9; do
+tk_ino=;
+while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_ino=$tk_value; fi; done <"/proc/self/fdinfo/$tk_fd";
+if [ -z "$tk_ino" ]; then tk_ino=$(readlink "/proc/self/fd/$tk_fd"); tk_ino=${tk_ino##*[}; tk_ino=${tk_ino%]}; fi;
+tk_inos="$tk_inos $tk_ino";
+done;
+exec 8>&- 9>&-;
+while tk_word=; IFS= read -r tk_word <&3; do if [ "$tk_word" = cut ]; then break; fi; done;
+
+# Without the wrapper the command has ended by itself, and may leave daemons.
+if [ "$tk_word" != cut ]; then kill -s 0 "$$" || exit 0; kill -s USR1 "$$"; fi;
+tk_blind=; cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
+tk_find; tk_signal TERM; tk_signal CONT;
+sleep "$tk_kill" & tk_timer=$! ;
+while kill -s 0 "$tk_timer" && { [ "$tk_blind" ] || tk_find; }; do sleep 0.1 || sleep 1; done;
+for tk_try in 1 2 3 4 5; do
+if tk_find; then :; else break; fi;
+for tk_pid in $tk_found; do kill -s KILL "$tk_pid"; done;
+sleep 0.1 || sleep 1;
+done;
+kill -s KILL "$tk_timer";
+for tk_pid in $tk_found; do
+if [ "$tk_word" != cut ]; then
+printf "%s left %s %s\n" "$tk_nonce" "$tk_pid" "$(tr "\0\n" "  " <"$tk_pid/cmdline" | head -c 200)" >>"/proc/$$/fd/2";
+fi;
+tk_blind=1;
+done;
+if [ "$tk_blind" ]; then kill -s KILL 0; fi) &
 tk_watch=$! ;
 exec 3<&-;
-tk_told=; trap "tk_told=1" TERM; trap : HUP INT;
-"$@"; tk_code=$?;
 
-# If terminated: wait until no process is left, or until the watcher kills the rest.
+# In a subshell, so that the words name a program and never one of this shell's
+# builtins.
+tk_told=; trap "tk_told=1" USR1; trap : TERM HUP INT;
+(exec "$@"); tk_code=$? ;
 if [ "$tk_told" ]; then
-while [ -r "/proc/$$/stat" ] && tk_others all 0; do sleep 0.1 2>/dev/null || sleep 1; done;
-[ -r "/proc/$$/stat" ] || wait "$tk_watch";
-kill -s KILL 0;
+tk_all=1;
+while kill -s 0 "$tk_watch" 2>/dev/null; do wait "$tk_watch"; tk_all=$? ; done;
+if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&2; fi;
+exit 255;
 fi;
-
-# A background process that still holds the output would keep the connection open.
-if tk_others holders 0; then
-sleep 1;
-if tk_others holders TERM; then
-printf "%s left\n" "$tk_nonce" >&2;
-sleep 1; tk_others holders KILL;
-fi;
-fi;
-kill -s KILL "$tk_watch" 2>/dev/null;
-exit "$tk_code"
+tk_end "$tk_code"

@@ -1,5 +1,5 @@
-//! Writes a command's standard input to a pipe, and keeps the pipe open: it is also
-//! the control channel to the remote wrapper.
+//! Writes a remote command's standard input to a pipe, and keeps the pipe open: it is
+//! also the control channel to the remote wrapper.
 #![forbid(unsafe_code)]
 
 use super::capture::Held;
@@ -18,6 +18,8 @@ pub struct StdinPipe {
     /// What to write next.
     pending: Vec<u8>,
     written: usize,
+    /// The standard input that is not yet to be sent: bytes, or a file.
+    input: Option<(Vec<u8>, Option<File>)>,
     /// Where the rest comes from.
     file: Option<File>,
 }
@@ -32,23 +34,40 @@ pub fn size(stdin: &Stdin) -> u64 {
 }
 
 impl StdinPipe {
+    /// A pipe that begins with this line. What follows waits for `send_input`.
+    ///
+    /// # Errors
+    /// That the pipe cannot be set up, or an output to read from is gone.
     pub fn new(pipe: PipeWriter, line: Vec<u8>, stdin: &Stdin) -> io::Result<StdinPipe> {
         sys::set_nonblocking(pipe.as_fd())?;
-        let mut feed = StdinPipe {
+        let (bytes, file) = match stdin {
+            Stdin::Null => (Vec::new(), None),
+            Stdin::Bytes(bytes) => (bytes.clone(), None),
+            Stdin::Stream(stream) => match stream.held() {
+                Held::File(file) => (Vec::new(), Some(file.open()?)),
+                Held::Memory(bytes) => (bytes.to_vec(), None),
+            },
+        };
+        Ok(StdinPipe {
             pipe: Some(pipe),
             pending: line,
             written: 0,
+            input: Some((bytes, file)),
             file: None,
-        };
-        match stdin {
-            Stdin::Null => {}
-            Stdin::Bytes(bytes) => feed.pending.extend_from_slice(bytes),
-            Stdin::Stream(stream) => match stream.held() {
-                Held::File(file) => feed.file = Some(file.open()?),
-                Held::Memory(bytes) => feed.pending.extend_from_slice(bytes),
-            },
-        }
-        Ok(feed)
+        })
+    }
+
+    /// Writes this line, and then the standard input.
+    pub fn send_input(&mut self, line: &[u8]) {
+        let (bytes, file) = self.input.take().unwrap_or_default();
+        self.pending.extend_from_slice(line);
+        self.pending.extend_from_slice(&bytes);
+        self.file = file;
+    }
+
+    /// Writes a line, once everything before it is written.
+    pub fn send(&mut self, line: &[u8]) {
+        self.pending.extend_from_slice(line);
     }
 
     /// The pipe, while there is something to write; otherwise -1.
