@@ -70,6 +70,28 @@ fn what_has_no_mark_of_its_command_is_named_and_lives_on() {
     assert!(is_left("7152.5"));
 }
 
+/// What holds the output of a command that has ended is of that command, whatever it did
+/// to its session and its environment.
+#[test]
+fn what_holds_the_output_of_a_command_is_ended_after_it() {
+    for (number, escape) in ["setsid", "env -i setsid", "env -i setsid setsid"]
+        .iter()
+        .enumerate()
+    {
+        let sandbox = Sandbox::new();
+        sandbox.file("tasker.conf", "kill_after=1\n");
+        let time = format!("716{number}.5");
+        let tasks = format!(
+            "task=1\nexec=shell\ncommand=({escape} sleep {time} &); echo on\nsuccess=stdout=on&exit_0\n"
+        );
+        let ran = sandbox.run(&tasks, &["--config=tasker.conf"]);
+        assert_eq!(ran.code, 0, "{escape}: {ran:?}");
+        let message = "a background process held the output open after the command ended";
+        assert!(ran.stdout.contains(message), "{escape}: {ran:?}");
+        assert!(!is_left(&time), "{escape}");
+    }
+}
+
 #[test]
 fn a_daemon_that_a_task_left_lives_on() {
     let sandbox = Sandbox::new();

@@ -11,7 +11,7 @@ use super::far_end::{Announce, FarEnd};
 use super::launch;
 use super::orphans;
 use super::process_context::ProcessContext;
-use super::process_group::{self, CommandProcesses};
+use super::process_group::CommandProcesses;
 use super::runner::{CommandEnd, FinishedCommand, Job};
 use super::ssh_report::SshReport;
 use super::sys::{self, ReapedChild};
@@ -39,8 +39,9 @@ const AFTER_KILL: Duration = Duration::from_secs(10);
 const CONNECTION_RETRIES: u32 = 3;
 /// ssh's exit code for its own failures.
 const UNREACHABLE: i32 = 255;
-/// How long ssh may take to end after the remote command has ended.
-const SSH_EXIT: Duration = Duration::from_secs(2);
+/// How long a host may take, beyond `kill_after`, to say that the command has ended and
+/// for ssh to end.
+const SSH_EXIT: Duration = Duration::from_secs(5);
 /// ... once the host has said that it could not end everything.
 const AFTER_LEFT: Duration = Duration::from_millis(500);
 
@@ -406,7 +407,9 @@ impl<'a> RunningChild<'a> {
 
     /// Whether the command has ended by itself on another host.
     fn has_ended_there(&self) -> bool {
-        self.far.as_ref().is_some_and(|far| far.ended_with().is_some())
+        self.far
+            .as_ref()
+            .is_some_and(|far| far.ended_with().is_some())
     }
 
     fn pipes_closed(&self) -> bool {
@@ -489,6 +492,7 @@ impl<'a> RunningChild<'a> {
             }
             (Phase::Running, Some(at)) if now >= at + PIPES_AFTER_EXIT && !self.pipes_closed() => {
                 self.left_behind = true;
+                self.processes.add_holders(&self.open_pipes());
                 self.end_group(context);
             }
             (Phase::Terminating(at), _) if now >= at => self.kill_group(),
@@ -582,23 +586,21 @@ impl<'a> RunningChild<'a> {
             false => Vec::new(),
         };
         let was_ended = !matches!(self.phase, Phase::Running);
-        if was_ended && !self.pipes_closed() {
-            left.extend(self.holders());
+        if was_ended && !self.pipes_closed() && left.is_empty() {
+            left = CommandProcesses::holders(&self.open_pipes());
         }
-        left.dedup();
         let left = Some(left.join(", ")).filter(|left| !left.is_empty());
         left.map(|left| format!("could not be ended, and may go on: {left}"))
     }
 
-    /// The processes that still hold its output.
-    fn holders(&self) -> Vec<String> {
-        let pipes: Vec<u64> = [&self.stdout.pipe, &self.stderr.pipe]
-            .into_iter()
-            .flatten()
-            .filter_map(|pipe| File::from(pipe.as_fd().try_clone_to_owned().ok()?).metadata().ok())
-            .map(|about| about.ino())
-            .collect();
-        process_group::holders(&pipes)
+    /// The numbers of its pipes that are still open.
+    fn open_pipes(&self) -> Vec<u64> {
+        let pipes = [&self.stdout.pipe, &self.stderr.pipe].into_iter().flatten();
+        let numbers = pipes.filter_map(|pipe| {
+            let file = File::from(pipe.as_fd().try_clone_to_owned().ok()?);
+            Some(file.metadata().ok()?.ino())
+        });
+        numbers.collect()
     }
 
     fn warnings(&self, is_left: bool) -> Vec<String> {
@@ -666,7 +668,9 @@ fn reason_of_ssh(
         (CommandEnd::Unreachable(_), _) if late => {
             let within = short_seconds(context.connect_timeout);
             let said = said().map_or(String::new(), |said| format!("; ssh: {said}"));
-            Some(format!("no answer within {within} s (connect_timeout){said}"))
+            Some(format!(
+                "no answer within {within} s (connect_timeout){said}"
+            ))
         }
         (CommandEnd::Unreachable(_), Some(Ok(code))) if code != UNREACHABLE => Some(format!(
             "the host ended the session with exit code {code} before the command started; if it runs a command of its own there, it needs an exec type of its own (`argv=ssh ...` in tasker.conf)"

@@ -5,15 +5,24 @@
 //! up, each host that connects raises it by one, which doubles it in the time that a
 //! connection takes. A connection that was turned away halves it; from then on it rises
 //! only by one each time that as many have connected.
+//!
+//! A host that does not answer soon is far away or hangs, and no sign of load: after a
+//! while it no longer counts, so that it does not keep the others from connecting. Only
+//! `max_connecting` bounds all that are connecting.
 #![forbid(unsafe_code)]
 
 use super::interrupt::{Interrupt, SignalLevel, lock, wait_on};
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many hosts are connecting at most when a run begins: what sshd's default
 /// `MaxStartups` always takes.
-const FIRST: u32 = 10;
+const FIRST: usize = 10;
+/// How long a connection counts.
+const COUNTS: Duration = Duration::from_millis(300);
+/// ... once one was turned away.
+const COUNTS_LONGER: Duration = Duration::from_secs(5);
 
 pub struct ConnectionLimit {
     state: Mutex<LimitState>,
@@ -21,19 +30,58 @@ pub struct ConnectionLimit {
 }
 
 struct LimitState {
-    max: u32,
-    connecting: u32,
-    /// How many may be connecting.
-    allowed: u32,
+    max: usize,
+    /// How many may be connecting that count.
+    allowed: usize,
+    /// When those that are connecting began, in the order in which they began.
+    connecting: BTreeMap<u64, Instant>,
+    /// How many have begun.
+    begun: u64,
     /// How many wait for their turn.
-    waiting: u32,
+    waiting: usize,
     /// How often it was halved.
     halvings: u32,
     /// How many have connected since the limit last changed.
-    connected: u32,
+    connected: usize,
 }
 
 impl LimitState {
+    fn new(max: u32) -> LimitState {
+        let max = max as usize;
+        LimitState {
+            max,
+            allowed: FIRST.min(max),
+            connecting: BTreeMap::new(),
+            begun: 0,
+            waiting: 0,
+            halvings: 0,
+            connected: 0,
+        }
+    }
+
+    /// Lets a connection begin.
+    ///
+    /// # Errors
+    /// Not now; at the latest at this time there is something new.
+    fn begin(&mut self, now: Instant) -> Result<u64, Option<Instant>> {
+        let counts = match self.halvings {
+            0 => COUNTS,
+            _ => COUNTS_LONGER,
+        };
+        let mut young = self.connecting.values().rev();
+        // The one that has to stop counting before the next can begin.
+        let last = young.nth(self.allowed - 1).map(|began| *began + counts);
+        if self.connecting.len() >= self.max {
+            return Err(None);
+        }
+        if last.is_some_and(|ends| ends > now) {
+            return Err(last);
+        }
+        self.begun += 1;
+        self.connecting.insert(self.begun, now);
+        Ok(self.begun)
+    }
+
     fn connected(&mut self) {
         self.connected += 1;
         // As long as it is not used up, nothing is learned about what is too much.
@@ -49,7 +97,7 @@ impl LimitState {
     /// were turned away together only the first counts.
     fn turned_away(&mut self, halvings: u32) {
         if self.halvings == halvings {
-            self.allowed = (self.allowed.min(self.connecting) / 2).max(1);
+            self.allowed = (self.allowed.min(self.connecting.len()) / 2).max(1);
             self.halvings += 1;
             self.connected = 0;
         }
@@ -60,6 +108,7 @@ impl LimitState {
 /// slot.
 pub struct ConnectionSlot<'a> {
     limit: &'a ConnectionLimit,
+    number: u64,
     /// How often the limit had been halved when this connection began.
     halvings: u32,
 }
@@ -80,22 +129,16 @@ impl ConnectionSlot<'_> {
 
 impl Drop for ConnectionSlot<'_> {
     fn drop(&mut self) {
-        lock(&self.limit.state).connecting -= 1;
+        lock(&self.limit.state).connecting.remove(&self.number);
         self.limit.free.notify_one();
     }
 }
 
 impl ConnectionLimit {
+    /// At most `max` hosts are connecting at once.
     pub fn new(max: u32) -> ConnectionLimit {
         ConnectionLimit {
-            state: Mutex::new(LimitState {
-                max,
-                connecting: 0,
-                allowed: FIRST.min(max),
-                waiting: 0,
-                halvings: 0,
-                connected: 0,
-            }),
+            state: Mutex::new(LimitState::new(max)),
             free: Condvar::new(),
         }
     }
@@ -108,20 +151,27 @@ impl ConnectionLimit {
     ) -> Option<ConnectionSlot<'_>> {
         let mut state = lock(&self.state);
         loop {
-            let late = until.is_some_and(|u| Instant::now() >= u);
-            if late || interrupt.level() > SignalLevel::None {
+            let now = Instant::now();
+            if until.is_some_and(|u| now >= u) || interrupt.level() > SignalLevel::None {
                 return None;
             }
-            if state.connecting < state.allowed {
-                state.connecting += 1;
-                return Some(ConnectionSlot {
-                    limit: self,
-                    halvings: state.halvings,
-                });
-            }
-            let left = until.map(|u| u.saturating_duration_since(Instant::now()));
+            let later = match state.begin(now) {
+                Ok(number) => {
+                    return Some(ConnectionSlot {
+                        limit: self,
+                        number,
+                        halvings: state.halvings,
+                    });
+                }
+                Err(later) => later,
+            };
+            let next = [until, later].into_iter().flatten().min();
             state.waiting += 1;
-            state = wait_on(&self.free, state, left);
+            state = wait_on(
+                &self.free,
+                state,
+                next.map(|at| at.saturating_duration_since(now)),
+            );
             state.waiting -= 1;
         }
     }
@@ -138,30 +188,31 @@ impl ConnectionLimit {
 mod tests {
     use super::*;
 
-    /// Hosts that always wait, against a server that takes so many at once: how many are
-    /// allowed after each round.
-    fn rounds(max: u32, takes: u32, rounds: usize) -> Vec<u32> {
-        let limit = ConnectionLimit::new(max);
-        let mut state = lock(&limit.state);
-        state.waiting = u32::MAX;
+    /// Hosts that always wait, against a server that takes so many at once: how many
+    /// begin together in each round.
+    fn rounds(max: u32, takes: usize, rounds: usize) -> Vec<usize> {
+        let mut state = LimitState::new(max);
+        state.waiting = usize::MAX;
+        let now = Instant::now();
         let round = |_| {
-            let (together, halvings) = (state.allowed, state.halvings);
-            state.connecting = together;
+            while state.begin(now).is_ok() {}
+            let (together, halvings) = (state.connecting.len(), state.halvings);
             for number in 0..together {
                 match number < takes {
                     true => state.connected(),
                     false => state.turned_away(halvings),
                 }
             }
-            state.allowed
+            state.connecting.clear();
+            together
         };
         (0..rounds).map(round).collect()
     }
 
     #[test]
     fn it_doubles_while_hosts_connect() {
-        assert_eq!(rounds(1000, 1000, 5), [20, 40, 80, 160, 320]);
-        assert_eq!(rounds(35, 1000, 3), [20, 35, 35]);
+        assert_eq!(rounds(1000, 1000, 5), [10, 20, 40, 80, 160]);
+        assert_eq!(rounds(35, 1000, 4), [10, 20, 35, 35]);
         assert_eq!(rounds(7, 1000, 2), [7, 7]);
     }
 
@@ -172,15 +223,40 @@ mod tests {
             let settled = &seen[10..];
             let most = settled.iter().max().copied().unwrap_or(0);
             assert!(most <= takes + 1, "{takes}: {seen:?}");
-            assert!(settled.iter().all(|n| *n >= takes.div_ceil(2)), "{takes}: {seen:?}");
+            let least = settled.iter().min().copied().unwrap_or(0);
+            assert!(least >= takes.div_ceil(2), "{takes}: {seen:?}");
         }
     }
 
     #[test]
     fn what_is_not_used_up_does_not_grow() {
-        let limit = ConnectionLimit::new(1000);
-        let mut state = lock(&limit.state);
+        let mut state = LimitState::new(1000);
         (0..100).for_each(|_| state.connected());
         assert_eq!(state.allowed, FIRST);
+    }
+
+    #[test]
+    fn hosts_that_hang_stop_counting_except_for_the_maximum() {
+        let mut state = LimitState::new(25);
+        let mut now = Instant::now();
+        let mut fill = |state: &mut LimitState, now| {
+            let before = state.connecting.len();
+            while state.begin(now).is_ok() {}
+            state.connecting.len() - before
+        };
+        assert_eq!(fill(&mut state, now), 10);
+        assert_eq!(fill(&mut state, now + COUNTS / 2), 0);
+        assert_eq!(state.begin(now + COUNTS / 2), Err(Some(now + COUNTS)));
+        now += COUNTS;
+        assert_eq!(fill(&mut state, now), 10);
+        now += COUNTS;
+        assert_eq!(fill(&mut state, now), 5);
+        assert_eq!(state.begin(now + COUNTS), Err(None));
+        // Where one was turned away they count for longer.
+        let mut state = LimitState::new(25);
+        fill(&mut state, now);
+        state.turned_away(0);
+        assert_eq!(fill(&mut state, now + COUNTS), 0);
+        assert_eq!(fill(&mut state, now + COUNTS_LONGER), 5);
     }
 }

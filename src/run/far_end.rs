@@ -140,5 +140,9 @@ impl<'a> FarEnd<'a> {
 
 /// ssh ends its own lines with a carriage return, which says nothing.
 fn without_returns(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().filter(|byte| *byte != b'\r').collect()
+    bytes
+        .iter()
+        .copied()
+        .filter(|byte| *byte != b'\r')
+        .collect()
 }

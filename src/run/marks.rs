@@ -112,7 +112,9 @@ impl MarkedStderr {
         let mark = String::from_utf8_lossy(mark);
         let mut words = mark.trim_start().splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
-            (Some("end"), Some(code), None) => self.ended_with = code.parse::<u8>().ok().map(i32::from),
+            (Some("end"), Some(code), None) => {
+                self.ended_with = code.parse::<u8>().ok().map(i32::from)
+            }
             (Some("ended"), None, None) => self.ended = true,
             (Some("left"), Some(pid), command) => {
                 let command = command.unwrap_or_default().trim_end();

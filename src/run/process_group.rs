@@ -20,6 +20,7 @@ use crate::text::diagnostic::{printable, reason};
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// How many characters of a command line are shown.
@@ -90,6 +91,25 @@ impl CommandProcesses {
         all.iter().filter(is_one).map(describe).collect()
     }
 
+    /// Those that hold one of the command's pipes, wherever they went.
+    pub fn holders(pipes: &[u64]) -> Vec<String> {
+        let found = holders(pipes);
+        let shown = found
+            .iter()
+            .map(|p| format!("{}, which holds its output", shown_process(p)));
+        shown.collect()
+    }
+
+    /// Takes the holders of the command's pipes for its processes.
+    pub fn add_holders(&mut self, pipes: &[u64]) {
+        // A process that tasker is just starting still has all of tasker's own files.
+        let exe = |id: &str| std::fs::read_link(format!("/proc/{id}/exe")).ok();
+        let own = exe("self");
+        let mut found = holders(pipes);
+        found.retain(|p| !orphans::is_own(p.pid) && exe(&p.pid.to_string()) != own);
+        self.escaped.extend(found.iter().map(|p| (p.pid, p.began)));
+    }
+
     /// Those that left a session, and of which it is not known whether they are of this
     /// command: they were not ended.
     pub fn suspects(&self) -> Vec<String> {
@@ -158,24 +178,24 @@ impl CommandProcesses {
     }
 }
 
-/// The processes that hold the writing end of one of these pipes, as far as the system
-/// lets us look.
-pub fn holders(pipes: &[u64]) -> Vec<String> {
+/// The processes but tasker that hold the writing end of one of these pipes, as far as
+/// the system lets us look. Looks at every open file of the machine.
+fn holders(pipes: &[u64]) -> Vec<LiveProcess> {
     let own = std::process::id() as i32;
-    let targets: Vec<String> = pipes.iter().map(|inode| format!("pipe:[{inode}]")).collect();
-    let holds = |process: &&LiveProcess| {
-        let Ok(files) = std::fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
-            return false;
-        };
-        let linked = |file: std::fs::DirEntry| std::fs::read_link(file.path()).ok();
-        let mut paths = files.flatten().filter_map(linked);
-        paths.any(|path| path.to_str().is_some_and(|p| targets.iter().any(|t| t == p)))
+    let targets: Vec<String> = pipes.iter().map(|pipe| format!("pipe:[{pipe}]")).collect();
+    let is_target = |path: PathBuf| {
+        targets
+            .iter()
+            .any(|target| path.as_os_str() == target.as_str())
     };
-    let all = living().unwrap_or_default();
-    let others = all.iter().filter(|p| p.pid != own).filter(holds);
-    others
-        .map(|p| format!("{}, which holds its output", shown_process(p)))
-        .collect()
+    let mut all = living().unwrap_or_default();
+    all.retain(|process| {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", process.pid));
+        let files = files.into_iter().flatten().flatten();
+        let mut paths = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        process.pid != own && paths.any(is_target)
+    });
+    all
 }
 
 /// `process 12 (sleep 60)`

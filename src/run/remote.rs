@@ -91,8 +91,10 @@ impl RemoteCommand {
             true => r#"tk_nl=$(printf "\n_"); tk_nl=${tk_nl%_}; "#,
             false => "",
         };
-        let nonce = &self.nonce;
-        let head = format!("tk_nonce={nonce} tk_size={data} tk_kill={seconds}; {newline}");
+        let (nonce, session) = (&self.nonce, random_name());
+        let head = format!(
+            "tk_nonce={nonce} tk_size={data} tk_kill={seconds}; export TASKER_SESSION={session}; {newline}"
+        );
         [head.as_bytes(), &self.setup, b"\n"].concat()
     }
 }
@@ -114,8 +116,11 @@ fn quoted(word: &[u8]) -> Vec<u8> {
 }
 
 fn nonce() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("tasker-{:016x}{:016x}", random(), random())
+    format!("tasker-{}{}", random_name(), random_name())
+}
+
+fn random_name() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 #[cfg(test)]

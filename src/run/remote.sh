@@ -19,7 +19,8 @@ printf "%s %s\n" "$tk_nonce" "$$" >&2;
 # Nothing runs before tasker has heard from this host: what a connection that was
 # given up leaves in the pipe must never start.
 IFS= read -r tk_word && [ "$tk_word" = go ] || exit 255;
-tk_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&2; exit "$1"; };
+exec 9>&2;
+tk_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; exit "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
 # command starts, and has no name while it is kept; a short one stays in memory.
@@ -36,24 +37,17 @@ fi;
 
 # Writes to tk_found the processes of the command, but for this wrapper ($$) and the
 # watcher with its helpers: what is in the session, their children, and what has left it
-# and is known by its variables or holds the output; to tk_apart those in other process
+# and is known by its variable or holds the output; to tk_apart those in other process
 # groups. False if there are none. Runs in /proc, and only to end a command.
 tk_find() {
 tk_found=; tk_apart=;
 tk_new=$(grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat);
 case $? in 126|127) tk_blind=1;; esac;
-if [ "$TASKER_RUN_ID" ]; then
-for tk_file in $(grep -l -e "TASKER_RUN_ID=$TASKER_RUN_ID" [0-9]*/environ); do
-tk_same=$(tr "\0" "\n" <"$tk_file" | grep -c -x -e "TASKER_RUN_ID=$TASKER_RUN_ID" -e "TASKER_TASK=$TASKER_TASK" -e "TASKER_HOSTNAME=$TASKER_HOSTNAME");
-if [ "$tk_same" = 3 ]; then tk_new="$tk_new $tk_file"; fi;
-done;
-fi;
-for tk_ino in $tk_inos; do
-for tk_file in $(ls -l [0-9]*/fd/[0-9]* | grep -e "^l.w.*:.$tk_ino.$"); do
+tk_new="$tk_new $(grep -l -e "TASKER_SESSION=$TASKER_SESSION" [0-9]*/environ)";
+for tk_file in $(ls -l [0-9]*/fd/[0-9]* | grep -e "^l.w.*:.$tk_out.$" -e "^l.w.*:.$tk_err.$"); do
 case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; esac;
 done;
-done;
-while [ "$tk_new" ]; do
+while :; do
 set --;
 for tk_file in $tk_new; do
 tk_pid=${tk_file%%/*};
@@ -66,10 +60,19 @@ case $tk_state$tk_parent in Z*|X*|?"$tk_watch") continue;; esac;
 tk_found="$tk_found $tk_pid"; set -- "$@" -e ") [^ZX] $tk_pid ";
 if [ "$tk_its" != "$tk_group" ]; then tk_apart="$tk_apart $tk_pid"; fi;
 done;
-tk_new=;
-if [ "$#" -gt 0 ]; then tk_new=$(grep -l "$@" [0-9]*/stat); fi;
+if [ "$#" -eq 0 ]; then break; fi;
+tk_new=$(grep -l "$@" [0-9]*/stat);
 done;
 [ "$tk_found" ]; };
+
+# Whether one of those that were found still runs. Costs little.
+tk_lives() {
+for tk_pid in $tk_found; do
+IFS= read -r tk_stat <"$tk_pid/stat" || continue;
+case ${tk_stat##*") "} in Z*|X*) continue;; esac;
+return 0;
+done;
+return 1; };
 
 # Sends the signal to everything that is left of the command.
 tk_signal() {
@@ -80,14 +83,13 @@ for tk_pid in $tk_apart; do kill -s "$1" "$tk_pid"; done; };
 # is lost; `cut` is to end what a command that has ended has left behind.
 # It must not hold the output, so it keeps only the numbers of its pipes.
 (trap "" TERM HUP INT USR1;
-exec 8>&1 9>&2 >/dev/null 2>&1;
-tk_inos=;
+exec 8>&1 >/dev/null 2>&1;
 for tk_fd in 8 9; do
-tk_ino=;
-while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_ino=$tk_value; fi; done <"/proc/self/fdinfo/$tk_fd";
-if [ -z "$tk_ino" ]; then tk_ino=$(readlink "/proc/self/fd/$tk_fd"); tk_ino=${tk_ino##*[}; tk_ino=${tk_ino%]}; fi;
-tk_inos="$tk_inos $tk_ino";
+tk_out=$tk_err; tk_err=;
+while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_err=$tk_value; fi; done <"/proc/self/fdinfo/$tk_fd";
+if [ -z "$tk_err" ]; then tk_err=$(readlink "/proc/self/fd/$tk_fd"); tk_err=${tk_err##*[}; tk_err=${tk_err%]}; fi;
 done;
+tk_out=${tk_out:-none}; tk_err=${tk_err:-none};
 exec 8>&- 9>&-;
 while tk_word=; IFS= read -r tk_word <&3; do if [ "$tk_word" = cut ]; then break; fi; done;
 
@@ -96,7 +98,7 @@ if [ "$tk_word" != cut ]; then kill -s 0 "$$" || exit 0; kill -s USR1 "$$"; fi;
 tk_blind=; cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
 tk_find; tk_signal TERM; tk_signal CONT;
 sleep "$tk_kill" & tk_timer=$! ;
-while kill -s 0 "$tk_timer" && { [ "$tk_blind" ] || tk_find; }; do sleep 0.1 || sleep 1; done;
+while kill -s 0 "$tk_timer" && { [ "$tk_blind" ] || tk_lives || tk_find; }; do sleep 0.05 || sleep 1; done;
 for tk_try in 1 2 3 4 5; do
 if tk_find; then :; else break; fi;
 for tk_pid in $tk_found; do kill -s KILL "$tk_pid"; done;
@@ -114,13 +116,18 @@ tk_watch=$! ;
 exec 3<&-;
 
 # In a subshell, so that the words name a program and never one of this shell's
-# builtins.
+# builtins. What the shell itself says, as `Terminated`, is not the command's.
+exec 2>/dev/null;
 tk_told=; trap "tk_told=1" USR1; trap : TERM HUP INT;
-(exec "$@"); tk_code=$? ;
+(exec "$@" 2>&9 9>&-); tk_code=$? ;
 if [ "$tk_told" ]; then
 tk_all=1;
 while kill -s 0 "$tk_watch" 2>/dev/null; do wait "$tk_watch"; tk_all=$? ; done;
-if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&2; fi;
+if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&9; fi;
 exit 255;
 fi;
+
+# A signal: yash adds it to 384, ksh93 to 256, any other to 128.
+if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
+if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 tk_end "$tk_code"

@@ -80,7 +80,11 @@ impl SshReport {
             .map(str::trim_end)
             .filter(|line| !line.is_empty())
             .collect();
-        let own = lines.iter().rev().take_while(|line| is_of_ssh(line)).count();
+        let own = lines
+            .iter()
+            .rev()
+            .take_while(|line| is_of_ssh(line))
+            .count();
         let last_words = &lines[lines.len() - own..];
         let telling = last_words.iter().find(|line| !is_end(line));
         SshReport {
@@ -180,7 +184,8 @@ mod tests {
 
     #[test]
     fn only_the_last_words_count() {
-        let banner = "Permission denied (to all others)\nConnection refused by policy\nMind the rules\n";
+        let banner =
+            "Permission denied (to all others)\nConnection refused by policy\nMind the rules\n";
         check(banner, "", false);
         let failed = "Host key verification failed.";
         check(&format!("{banner}{failed}\r\n"), failed, false);
@@ -203,6 +208,10 @@ mod tests {
         let refused = "ssh: connect to host web1 port 22: Connection refused";
         check(&format!("{refused}\r\n"), refused, false);
         let lost = "Timeout, server 10.0.0.1 not responding.";
-        check(&format!("some error of the command\n{lost}\r\n"), lost, false);
+        check(
+            &format!("some error of the command\n{lost}\r\n"),
+            lost,
+            false,
+        );
     }
 }

@@ -52,7 +52,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts it with further lines of configuration; None, with a message, if that
+    /// Starts it with further lines of configuration, in which `SANDBOX` is the path of
+    /// its sandbox; None, with a message, if that
     /// is not possible.
     pub fn start(settings: &str) -> Option<Server> {
         if !Path::new(SSHD).exists() || !Path::new("/usr/bin/ssh").exists() {
@@ -152,6 +153,7 @@ fn make_key(sandbox: &Sandbox, name: &str) {
 
 fn start(sandbox: &Sandbox, settings: &str) -> (Child, u16) {
     let path = sandbox.path.display().to_string();
+    let settings = settings.replace("SANDBOX", &path);
     for _ in 0..20 {
         let port = free_port();
         // Only this machine may connect, even though every loopback address
@@ -263,5 +265,61 @@ impl Server {
             .expect("ssh starts");
         wait_for("the shared connection", || socket.exists());
         Shared { master }
+    }
+}
+
+/// A user for the test with that login shell, removed on drop.
+pub struct User {
+    pub name: String,
+}
+
+impl User {
+    /// None unless root runs the tests, with a message.
+    pub fn new(name: &str, shell: &str, home: &Path) -> Option<User> {
+        if !is_root() {
+            skipped(
+                &format!("{name} as login shell"),
+                "only root can make users",
+            );
+            return None;
+        }
+        remove_stale_users();
+        let user = User {
+            name: format!("{USER}{name}-{}", std::process::id()),
+        };
+        let made = Command::new("/usr/sbin/useradd")
+            .args(["-M", "-N", "-p", "*", "-s", shell, "-d"])
+            .arg(home)
+            .arg(&user.name)
+            .output()
+            .expect("useradd runs");
+        assert!(made.status.success(), "{made:?}");
+        Some(user)
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        remove_user(&self.name);
+    }
+}
+
+/// The prefix of the names of test users; the process id follows.
+const USER: &str = "tasker-test-";
+
+fn remove_user(name: &str) {
+    let _ = Command::new("/usr/sbin/userdel")
+        .args(["-f", name])
+        .output();
+}
+
+/// Removes those of tests that were killed.
+fn remove_stale_users() {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    for name in users.lines().filter_map(|l| l.split(':').next()) {
+        let pid = name.strip_prefix(USER).and_then(|n| n.rsplit_once('-'));
+        if pid.is_some_and(|(_, pid)| !Path::new("/proc").join(pid).exists()) {
+            remove_user(name);
+        }
     }
 }
