@@ -68,7 +68,7 @@ fn hosts_that_are_left_out_vanish_nowhere() {
     }
     let log = sandbox.log();
     for host in ["0.1 bad1", "0.5 bad2"] {
-        let ended = format!("Task {host} ended: unreachable, exit code 255");
+        let ended = format!("Task {host} ended: unreachable (no route), exit code 255");
         assert!(log.contains(&ended), "{log}");
     }
     for line in [

@@ -233,7 +233,7 @@ impl Measure<'_> {
             (true, Some(_)) => timeout,
             (false, _) => timeout.map(|t| t.saturating_add(self.ending())),
         };
-        let connecting = self.defaults.connect_timeout(recipe);
+        let connecting = self.defaults.connect_timeout(command, recipe);
         Bounds {
             worst: worst.map(|worst| worst.saturating_add(connecting)),
             likely,

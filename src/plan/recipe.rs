@@ -57,12 +57,12 @@ impl Defaults {
     }
 
     /// How long an attempt may take to connect before its timeout counts (SPEC §6.5).
-    pub fn connect_timeout(&self, recipe: &Recipe) -> Duration {
+    pub fn connect_timeout(&self, command: &Command, recipe: &Recipe) -> Duration {
         match recipe {
             Recipe::Ready { exec, .. } if exec.connects() => self.connect_timeout,
-            // Its type is not known yet.
-            Recipe::Late => self.connect_timeout,
-            Recipe::Ready { .. } | Recipe::None => Duration::ZERO,
+            // Its type comes from a result. One that a host decides does not connect.
+            Recipe::Late if command.exec.is_some() => self.connect_timeout,
+            Recipe::Ready { .. } | Recipe::Late | Recipe::None => Duration::ZERO,
         }
     }
 

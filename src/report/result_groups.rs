@@ -150,10 +150,13 @@ fn lines(result: &TaskResult, mask: &Mask, show: ShowLine) -> Vec<String> {
     }
     if is_explained(result) {
         lines.retain(|line| !is_cause(line, result));
-    } else if result.outcome == Outcome::Unreachable && lines.len() > 1 {
-        // ssh prints the reason last, below banners and warnings.
-        lines.drain(..lines.len() - 1);
-        more += 1;
+    }
+    if result.outcome == Outcome::Unreachable {
+        // Only the reason: ssh prints it last, below banners and warnings.
+        let reason = usize::from(!is_explained(result));
+        let above = lines.len().saturating_sub(reason);
+        more += u64::from(above > 0);
+        lines.drain(..above);
     }
     if lines.len() > LINES || more > 0 {
         lines.truncate(LINES);

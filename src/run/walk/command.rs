@@ -124,6 +124,8 @@ impl Engine<'_> {
             self.emit(Event::Debug { label, text });
         }
         let (exit, outcome) = self.exit_and_outcome(finished.ending);
+        let reason_given = finished.reason.or_else(|| last_line(&finished.stderr));
+        let reason_given = reason_given.unwrap_or_default();
         let mut result = TaskResult {
             stdout: finished.stdout,
             stderr: finished.stderr,
@@ -140,7 +142,7 @@ impl Engine<'_> {
             cause: match outcome {
                 Outcome::NotStarted if exit == exit::TIMEOUT => "block_timeout".into(),
                 Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
-                Outcome::Unreachable | Outcome::Unknown => finished.reason.unwrap_or_default(),
+                Outcome::Unreachable | Outcome::Unknown => reason_given,
                 _ => String::new(),
             },
             ..TaskResult::without_process(outcome, exit, context.at.attempt)
@@ -217,6 +219,13 @@ impl Engine<'_> {
             ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.at.attempt)
         }
     }
+}
+
+/// Interim, until every command over ssh has a `reason`: ssh says it last.
+fn last_line(stderr: &Captured) -> Option<String> {
+    let text = String::from_utf8_lossy(&stderr.tail(4096)).into_owned();
+    let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(last.trim().to_string())
 }
 
 /// The point in time that long ago.

@@ -60,7 +60,8 @@ impl Engine<'_> {
         let task = self.task(context);
         let default = self.defaults.default_timeout(task);
         let recipe = &self.workflow.recipes[context.at.task];
-        let connecting = self.defaults.connect_timeout(recipe);
+        let command = task.command();
+        let connecting = command.map(|c| self.defaults.connect_timeout(c, recipe));
         // A task without a timeout is assumed to be quick; the deadline ends it.
         let default_max = self.time_left();
         let left = self
@@ -70,7 +71,6 @@ impl Engine<'_> {
             if let TaskKind::Command(command) = &task.kind {
                 job::host_of(command, values)?;
             }
-            let command = task.command();
             let timeout = command.and_then(|c| c.timeout.as_ref());
             let stdout_split = command.and_then(|c| c.stdout_split.as_ref());
             let stderr_split = command.and_then(|c| c.stderr_split.as_ref());
@@ -83,7 +83,7 @@ impl Engine<'_> {
                     default_max,
                     left,
                 },
-                connecting,
+                connecting: connecting.unwrap_or_default(),
                 retries: retries(task, values, inherited)?,
                 iterations: resolve_setting("loop", count, values)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),
