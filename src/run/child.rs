@@ -44,6 +44,7 @@ pub fn run(
     job: &Job,
     deadline: Option<Instant>,
     patient: bool,
+    announce: &(dyn Fn() + Sync),
     context: &ProcessContext,
 ) -> FinishedCommand {
     let mut refusals = 0;
@@ -66,6 +67,7 @@ pub fn run(
         let started = RunningChild::start(job, deadline, patient, connecting, context);
         let mut finished = match started {
             Ok(mut running) => {
+                running.announce = Some(announce);
                 running.follow(context, &Pause::NEVER);
                 running.finish(context)
             }
@@ -154,7 +156,11 @@ pub struct RunningChild<'a> {
     carried: bool,
     /// Held until the remote wrapper answers.
     connecting: Option<ConnectionSlot<'a>>,
+    /// Called when it answers.
+    announce: Option<&'a (dyn Fn() + Sync)>,
     began: Instant,
+    /// When it answered.
+    answered: Option<Instant>,
     timeout_at: Instant,
     /// When it was noticed that the process itself had ended.
     exited: Option<Instant>,
@@ -251,7 +257,9 @@ impl<'a> RunningChild<'a> {
                 .map(|remote| StderrFilter::new(&remote.nonce)),
             carried: job.carried,
             connecting,
+            announce: None,
             began,
+            answered: None,
             timeout_at: deadline.map_or(timeout_at, |d| d.min(timeout_at)),
             exited: None,
             phase: Phase::Running,
@@ -339,8 +347,12 @@ impl<'a> RunningChild<'a> {
     /// connection is made.
     fn read_stderr(&mut self) {
         self.stderr.read(&mut self.buffer, self.filter.as_mut());
-        if self.is_connected() {
+        if self.is_connected() && self.answered.is_none() {
             self.connecting = None;
+            self.answered = Some(Instant::now());
+            if let Some(announce) = self.announce {
+                announce();
+            }
         }
     }
 
@@ -457,7 +469,8 @@ impl<'a> RunningChild<'a> {
 
     /// Reaps the process, and collects its output.
     pub fn finish(mut self, context: &ProcessContext) -> FinishedCommand {
-        let took = self.began.elapsed();
+        let took = self.answered.unwrap_or(self.began).elapsed();
+        let connecting = self.answered.map(|at| at - self.began);
         // Before its id is free.
         let left = match self.given_up {
             true => self.processes.left(),
@@ -482,7 +495,7 @@ impl<'a> RunningChild<'a> {
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),
             took,
-            connecting: Duration::ZERO,
+            connecting: connecting.unwrap_or_default(),
             reason: None,
             preamble: String::new(),
             cpu: reaped.map_or(Duration::ZERO, |r| r.cpu),

@@ -405,7 +405,7 @@ fn probe_runs(
 }
 
 fn run_probe(probe: &ProbeRun, context: &ProcessContext) -> Result<(), String> {
-    let finished = child::run(&probe.job, None, true, context);
+    let finished = child::run(&probe.job, None, true, &|| {}, context);
     let last_line = || {
         let stderr = String::from_utf8_lossy(&finished.stderr.tail(300)).into_owned();
         let last = stderr.lines().last();

@@ -65,7 +65,9 @@ impl PoolShared {
     fn carry_out(&self, work: Work, patient: bool) -> Result<JobResult, Work> {
         match work {
             Work::Job(job) => {
-                let finished = child::run(&job, self.deadline(&job), patient, &self.context);
+                let announce = || self.announce(job.number);
+                let deadline = self.deadline(&job);
+                let finished = child::run(&job, deadline, patient, &announce, &self.context);
                 match finished.ending {
                     CommandEnd::Shortage => Err(Work::Job(job)),
                     _ => Ok((job.number, Box::new(finished))),
@@ -76,6 +78,12 @@ impl PoolShared {
                 Ok((number, Box::new(running.finish(&self.context))))
             }
         }
+    }
+
+    /// Tells the engine that the host of a job has answered.
+    fn announce(&self, number: u64) {
+        lock(&self.state).connected.push_back(number);
+        self.news.notify_one();
     }
 
     fn deadline(&self, job: &Job) -> Option<Instant> {
@@ -99,6 +107,8 @@ struct PoolState {
     /// How many worker threads there are, and how many are busy.
     workers: usize,
     busy_workers: usize,
+    /// The jobs whose hosts have answered.
+    connected: VecDeque<u64>,
     done: VecDeque<JobResult>,
     signals: VecDeque<(i32, SignalLevel)>,
     /// SIGUSR1 or SIGWINCH came.
@@ -216,6 +226,9 @@ impl Pool {
         }
         if let Some((signal, level)) = state.signals.pop_front() {
             return Ok(Wake::Interrupt { signal, level });
+        }
+        if let Some(number) = state.connected.pop_front() {
+            return Ok(Wake::Connected(number));
         }
         if let Some((number, finished)) = state.done.pop_front() {
             self.busy -= 1;
