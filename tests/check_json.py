@@ -26,7 +26,8 @@ KINDS = {
                "start_time": (str, type(None)), "duration": (*NUMBER, type(None)),
                "cpu_seconds": (*NUMBER, type(None)), "peak_memory_bytes": int,
                "cause": (str, type(None)), "stdout_lost": (str, type(None)),
-               "stderr_lost": (str, type(None)), "hosts": list, "members": list},
+               "stderr_lost": (str, type(None)), "connect_start_time": (str, type(None)),
+               "connect_seconds": (*NUMBER, type(None)), "hosts": list, "members": list},
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$")
 OUTCOMES = ["ok", "failed", "timeout", "unreachable", "cancelled", "not_started", "skipped",

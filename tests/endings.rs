@@ -204,7 +204,7 @@ fn the_members_of_a_final_block_have_the_timeout_of_a_final_task() {
             line.contains(r#""event":"task_started""#)
                 && line.contains(&format!(r#""task":{task},"#))
         });
-        let timeout = format!(r#""timeout_seconds":{timeout}}}"#);
+        let timeout = format!(r#""timeout_seconds":{timeout},"#);
         assert!(started.any(|line| line.contains(&timeout)), "{events}");
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::{Sandbox, finish, signal, wait_for};
+use support::{Ran, Sandbox, finish, signal, wait_for};
 
 /// Reads `ev` as a program would, and prints a line for each event with the fields
 /// named.
@@ -193,6 +193,18 @@ fn the_man_page_names_every_event_and_every_field() {
         lines.last().map(String::as_str),
         Some("run_ended status=success signal=None")
     );
+    // A host that answers.
+    let sandbox = Sandbox::new();
+    let ssh = "#!/bin/sh\nshift $(($# - 1)); exec setsid -w sh -c \"$1\"\n";
+    sandbox.program("bin/ssh", ssh);
+    let tasks = "task=1\nhostname=web1\nexec=ssh\ncommand=true\n";
+    sandbox.file("tasks.txt", tasks);
+    let options = ["-r", "-q", "--events=ev", "--skip-host-validation"];
+    let mut tasker = sandbox.tasker(&[&options[..], &["tasks.txt"]].concat());
+    let path = format!("{}/bin:/usr/bin:/bin", sandbox.path.display());
+    let output = tasker.env("PATH", path).output();
+    assert_eq!(Ran::from(output.expect("tasker runs")).code, 0);
+    found.extend(kinds(&sandbox));
     found.sort();
     found.dedup();
     assert_eq!(found, documented_events());

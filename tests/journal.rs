@@ -250,7 +250,7 @@ fn a_journal_of_an_earlier_version_is_ignored_and_named() {
     assert_eq!(sandbox.run(&recording_task(1, "false"), &[]).code, 1);
     let path = sandbox.journals().remove(0);
     let journal = std::fs::read_to_string(&path).expect("a journal");
-    let old = journal.replacen("tasker journal 4\n", "tasker journal 3\n", 1);
+    let old = journal.replacen("tasker journal 5\n", "tasker journal 4\n", 1);
     assert_ne!(journal, old);
     std::fs::write(&path, &old).expect("written");
     let ran = resume(&sandbox);

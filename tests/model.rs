@@ -23,12 +23,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use support::{Ran, Sandbox};
 
-const WORDS: [Word; 5] = [
+const WORDS: [Word; 6] = [
     Word::Ok,
     Word::Failed,
     Word::Unreachable,
     Word::NotStarted,
     Word::Skipped,
+    Word::Unknown,
 ];
 
 /// How often a difference is tried to be made smaller.

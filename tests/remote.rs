@@ -461,7 +461,7 @@ fn kinds_of_unreachable_hosts_are_distinguished() {
     .enumerate()
     {
         let task = format!("Task 1.{} {host}", number + 1);
-        let ended = format!("{task} ended: unreachable, exit code 255");
+        let ended = format!("{task} ended: unreachable");
         assert!(log.contains(&ended), "{ended}\n{log}");
         let reported = |l: &str| l.contains(&format!("{task} stderr|")) && l.contains(reason);
         assert!(log.lines().any(reported), "{task}: {reason}\n{log}");
@@ -497,11 +497,7 @@ fn a_command_that_never_began_did_not_succeed() {
     let ran = server.run(&tasks, &["-k"]);
     let log = sandbox.log();
     assert_eq!(ran.code, 1, "{log}");
-    assert_eq!(
-        log.matches(" ended: unreachable, exit code 255").count(),
-        3,
-        "{log}"
-    );
+    assert_eq!(log.matches(" ended: unreachable").count(), 3, "{log}");
     for line in [
         "Task 1: the host ended the session with exit code 1 before",
         "Task 2: the host ended the session with exit code 0 before",

@@ -356,8 +356,9 @@ fn a_dry_run_shows_the_plan_from_there() {
     for hidden in ["web", "db1", "db3", "95"] {
         assert!(!plan.contains(hidden), "{hidden:?}\n{plan}");
     }
-    // At worst 16, 20, 90 and 99, each with the time that its command takes to end.
-    let time = "\ntime: likely 30 s, at worst 5 m 32 s\n";
+    // At worst 16, 20, 90 and 99, each with the time that its command takes to connect and to
+    // end.
+    let time = "\ntime: likely 30 s, at worst 6 m 52 s\n";
     assert!(plan.contains(time), "{plan}");
     let json = plan_from(&sandbox, &["--show-plan=json"]).stdout;
     assert!(

@@ -10,7 +10,7 @@ use std::process::Command;
 use support::{Ran, Sandbox};
 
 const SSH: &str = "#!/bin/sh\n\
-    for a; do case $a in bad*) echo 'no route' >&2; exit 255;; good*) host=$a;; esac; done\n\
+    for a; do case $a in bad*) echo 'ssh: No route to host' >&2; exit 255;; good*) host=$a;; esac; done\n\
     shift $(($# - 1)); exec setsid -w sh -c \"$1\"\n";
 
 fn sandbox(tasks: &str) -> Sandbox {
@@ -59,7 +59,7 @@ fn hosts_that_are_left_out_vanish_nowhere() {
     assert_eq!(ran.code, 0, "{ran:?}");
     for text in [
         "task 0: ok (3 ok, 2 unreachable)",
-        "  bad[1-2] (2): unreachable: no route\n",
+        "  bad[1-2] (2): unreachable: ssh: No route to host\n",
         SEEN,
         "tasker: unreachable: 0 on bad[1-2]\n",
     ] {
@@ -68,12 +68,13 @@ fn hosts_that_are_left_out_vanish_nowhere() {
     }
     let log = sandbox.log();
     for host in ["0.1 bad1", "0.5 bad2"] {
-        let ended = format!("Task {host} ended: unreachable, exit code 255");
+        let ended =
+            format!("Task {host} ended: unreachable (ssh: No route to host), exit code 255");
         assert!(log.contains(&ended), "{log}");
     }
     for line in [
         "3 ok, 2 unreachable\n",
-        "bad[1-2] (2): unreachable: no route\n",
+        "bad[1-2] (2): unreachable: ssh: No route to host\n",
     ] {
         assert!(log.contains(&format!("Task 0: {line}")), "{log}");
     }
@@ -95,7 +96,7 @@ fn hosts_that_are_left_out_vanish_nowhere() {
         .output();
     let read = Ran::from(read.expect("python3 runs"));
     let good = "('good1', 'ok', 0, '') ('good2', 'ok', 0, '') ('good3', 'ok', 0, '')";
-    let bad = |host| format!("('{host}', 'unreachable', 255, 'no route')");
+    let bad = |host| format!("('{host}', 'unreachable', 255, 'ssh: No route to host')");
     assert_eq!(
         read.stdout.trim(),
         format!("{} {good} {}", bad("bad1"), bad("bad2"))

@@ -3,6 +3,7 @@
 //! refused elsewhere.
 #![forbid(unsafe_code)]
 
+use super::exit_255;
 use super::fall_throughs::FallThroughs;
 use super::graph::{Graph, Node, To, node, task_of};
 use super::keys_without_effect;
@@ -43,6 +44,7 @@ pub fn check(workflow: &Workflow, deadline_task: Option<Ix>, diagnostics: &mut D
         }
         jumps_into_a_branch(workflow, task, diagnostics);
         keys_without_effect::check(workflow, ix, diagnostics);
+        exit_255::check(workflow, ix, diagnostics);
         slots(workflow, task, diagnostics);
     }
     cycles(workflow, &graph, &reached, diagnostics);

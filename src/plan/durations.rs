@@ -1,7 +1,7 @@
 //! How long a run can take, and how long it probably takes (SPEC §6.1).
 //!
-//! Worst: every command uses up its timeout and all its attempts, is slow to end,
-//! and the flow takes its longest path. Likely: every command succeeds at its first
+//! Worst: every command uses up its timeout and all its attempts, is slow to connect
+//! and to end, and the flow takes its longest path. Likely: every command succeeds at its first
 //! attempt. How long commands took in earlier runs is not known here: a command
 //! likely takes `LIKELY`, or its timeout if that is shorter. Neither includes the
 //! time that ssh connections wait for each other.
@@ -233,7 +233,11 @@ impl Measure<'_> {
             (true, Some(_)) => timeout,
             (false, _) => timeout.map(|t| t.saturating_add(self.ending())),
         };
-        Bounds { worst, likely }
+        let connecting = self.defaults.connect_timeout(command, recipe);
+        Bounds {
+            worst: worst.map(|worst| worst.saturating_add(connecting)),
+            likely,
+        }
     }
 
     /// How long a command takes to end after its timeout.
@@ -497,16 +501,17 @@ mod tests {
     fn blocks_share_slots() {
         let block =
             "task=0;type=parallel;hostnames=h[1-5];exec=ssh;command=x;timeout=10;max_parallel=2";
-        assert_eq!(bounds(block), (Some(54), 25));
+        // Connecting can take 20 s before the timeout counts.
+        assert_eq!(bounds(block), (Some(3 * 38), 25));
         assert_eq!(bounds(&format!("{block};block_timeout=20")), (Some(28), 20));
         let waves = format!("{block};waves=1,2,rest;wave_pause=100;wave_check=1;task=1;{C}");
-        assert_eq!(bounds(&waves), (Some(3 * 18 + 2 * 118), 30 + 2 * 110));
+        assert_eq!(bounds(&waves), (Some(3 * 38 + 2 * 118), 30 + 2 * 110));
         // A delay holds no slot: 5 commands twice in 2 slots, and one delay.
         let retries = format!("{block};retry_count=1;retry_delay=100");
-        assert_eq!(bounds(&retries), (Some(5 * 36 / 2 + 136), 25));
+        assert_eq!(bounds(&retries), (Some(5 * 76 / 2 + 176), 25));
         // With `fail_fast`, nothing new starts during the delay of another.
         let braked = format!("{retries};fail_fast=true");
-        assert_eq!(bounds(&braked), (Some(5 * 136), 25));
+        assert_eq!(bounds(&braked), (Some(5 * 176), 25));
         assert_eq!(bounds(&format!("{retries};fail_fast=5")), bounds(&retries));
         assert_eq!(
             bounds(&format!("{block};fail_fast=true;retry_count=0")),

@@ -66,6 +66,11 @@ pub struct ExecType {
 }
 
 impl ExecType {
+    /// Whether tasker sees when the host has answered.
+    pub fn connects(&self) -> bool {
+        matches!(self.way, ExecMethod::Ssh { .. })
+    }
+
     pub fn name(&self) -> &str {
         &self.names[0]
     }

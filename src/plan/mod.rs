@@ -12,6 +12,7 @@ mod dominators;
 pub mod durations;
 pub mod environment_hosts;
 pub mod exec;
+mod exit_255;
 pub mod facility;
 mod fall_throughs;
 pub mod fingerprints;

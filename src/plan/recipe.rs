@@ -56,6 +56,16 @@ impl Defaults {
         Some(of_type.unwrap_or(self.default_timeout(task)))
     }
 
+    /// How long an attempt may take to connect before its timeout counts (SPEC §6.5).
+    pub fn connect_timeout(&self, command: &Command, recipe: &Recipe) -> Duration {
+        match recipe {
+            Recipe::Ready { exec, .. } if exec.connects() => self.connect_timeout,
+            // Its type comes from a result. One that a host decides does not connect.
+            Recipe::Late if command.exec.is_some() => self.connect_timeout,
+            Recipe::Ready { .. } | Recipe::Late | Recipe::None => Duration::ZERO,
+        }
+    }
+
     /// The timeout of a task that has none of its own or of its exec type.
     pub fn default_timeout(&self, task: &Task) -> Duration {
         match task.in_finals {

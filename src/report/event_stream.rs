@@ -131,11 +131,14 @@ impl EventStream {
                 exec,
                 command,
                 timeout,
+                connects,
             } => self.write_task_event("task_started", about, |line| {
                 line.string("exec", exec);
                 line.string("command", command);
                 line.json.seconds("timeout_seconds", Some(*timeout));
+                line.json.boolean("connects", *connects);
             }),
+            Event::Connected { about } => self.write_task_event("connected", about, |_| {}),
             Event::Block {
                 about,
                 total,
@@ -342,6 +345,7 @@ impl EventLine<'_, '_> {
             .optional_string("stdout_lost", result.stdout.lost());
         self.json
             .optional_string("stderr_lost", result.stderr.lost());
+        self.json.seconds("connect_seconds", result.connect_time());
     }
 
     fn counts(&mut self, counts: &Counts) {

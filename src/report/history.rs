@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub enum Spent {
     /// One attempt of a command, or a decision.
     Attempt,
+    /// Until its host answered.
+    Connecting,
     /// A whole parallel or conditional block.
     Block,
     /// Waiting for the next attempt.
@@ -93,6 +95,13 @@ impl History {
         match event {
             Event::Started { about, .. } => {
                 self.end_wait(about, now);
+                self.begin(about, Spent::Attempt, now);
+            }
+            Event::Connected { about } => {
+                if let Some(index) = self.open.get(about.label) {
+                    let stretch = &mut self.stretches[*index];
+                    (stretch.spent, stretch.ended) = (Spent::Connecting, Some(now));
+                }
                 self.begin(about, Spent::Attempt, now);
             }
             Event::Block { about, .. } | Event::Branch { about, .. } => {

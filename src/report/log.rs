@@ -144,6 +144,7 @@ impl Log {
                 self.finished(&mut lines, about, result);
                 self.groups(&mut lines, about, result);
             }
+            Event::Connected { .. } => lines.push(LogLevel::Debug, &describe(event)),
             Event::Debug { label, text } => lines.push(LogLevel::Debug, &labelled(label, text)),
             Event::Warning { label, text } => lines.push(LogLevel::Warn, &labelled(label, text)),
             Event::Retry { .. } | Event::Interrupted { .. } => {
@@ -165,12 +166,17 @@ impl Log {
         } else {
             LogLevel::Error
         };
+        let connecting = match result.connecting.is_zero() {
+            true => String::new(),
+            false => format!(" after connecting {}", duration::show(result.connecting)),
+        };
         let text = format!(
-            "Task {} ended: {}, exit code {}, {}, cpu {} s, peak memory {}, success {}",
+            "Task {} ended: {}, exit code {}, {}{}, cpu {} s, peak memory {}, success {}",
             label_and_host(about),
             endings::outcome_and_cause(result),
             result.exit,
             duration::show(result.took),
+            connecting,
             seconds(result.cpu, 3),
             safe_text::size(result.peak_kib << 10),
             result.success
@@ -233,12 +239,14 @@ fn describe(event: &Event) -> String {
             exec,
             command,
             timeout,
+            ..
         } => {
             let timeout = duration::setting(*timeout);
             let (titled, task) = (titled(about), task(about));
             let command = safe_text::line(command);
             format!("Executing {titled}\n{task}: {exec}, timeout {timeout}: {command}")
         }
+        Event::Connected { about } => format!("{}: its host has answered", task(about)),
         Event::Block {
             about,
             total,

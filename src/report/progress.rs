@@ -52,6 +52,20 @@ struct RunningCommand {
     /// `web07`, or `task 12`.
     name: String,
     since: Instant,
+    /// Its host has not answered: its own time has not begun.
+    connects: bool,
+}
+
+impl RunningCommand {
+    /// `web07 12:04`, `web07 connecting 0:12`
+    fn line(&self) -> String {
+        let name = safe_text::line(&self.name);
+        let connecting = if self.connects { " connecting" } else { "" };
+        format!(
+            "{name}{connecting} {}",
+            clock::elapsed(self.since.elapsed())
+        )
+    }
 }
 
 /// The running parallel block.
@@ -83,7 +97,14 @@ impl Progress {
     /// Updates the progress. Returns a line for each subtask that turns out to be slow.
     pub fn event(&mut self, event: &Event) -> Vec<String> {
         match event {
-            Event::Started { about, .. } => self.started(about),
+            Event::Started {
+                about, connects, ..
+            } => self.started(about, *connects),
+            Event::Connected { about } => {
+                if let Some(running) = self.running.get_mut(about.label) {
+                    (running.since, running.connects) = (Instant::now(), false);
+                }
+            }
             Event::Block {
                 about,
                 total,
@@ -137,7 +158,7 @@ impl Progress {
         self.at = Some((place, Instant::now()));
     }
 
-    fn started(&mut self, about: &About) {
+    fn started(&mut self, about: &About, connects: bool) {
         self.begin(about.task);
         if self.block.is_none() {
             self.arrive(about);
@@ -146,9 +167,12 @@ impl Progress {
             "" | "localhost" => format!("task {}", about.label),
             host => host.to_string(),
         };
-        let since = Instant::now();
-        self.running
-            .insert(about.label.to_string(), RunningCommand { name, since });
+        let running = RunningCommand {
+            name,
+            since: Instant::now(),
+            connects,
+        };
+        self.running.insert(about.label.to_string(), running);
     }
 
     fn finished(&mut self, about: &About, outcome: Outcome, took: Duration) {
@@ -185,7 +209,7 @@ impl Progress {
         let mut lines = Vec::new();
         for (label, running) in &self.running {
             let so_far = running.since.elapsed();
-            if so_far > limit && block.slow.insert(label.clone()) {
+            if so_far > limit && !running.connects && block.slow.insert(label.clone()) {
                 lines.push(format!(
                     "{} is slow: {} so far; the median of {others} others is {}",
                     safe_text::line(&running.name),
@@ -202,10 +226,13 @@ impl Progress {
         self.block.is_some()
     }
 
-    /// Running commands, the oldest first.
+    /// Running commands, the oldest first, those that still connect last.
     fn longest(&self) -> Vec<&RunningCommand> {
         let mut all: Vec<&RunningCommand> = self.running.values().collect();
-        all.sort_unstable_by(|a, b| a.since.cmp(&b.since).then_with(|| a.name.cmp(&b.name)));
+        all.sort_unstable_by(|a, b| {
+            let times = || a.since.cmp(&b.since).then_with(|| a.name.cmp(&b.name));
+            a.connects.cmp(&b.connects).then_with(times)
+        });
         all
     }
 
@@ -260,16 +287,8 @@ impl Progress {
     /// The running subtasks of the block, the oldest first: `web07 12:04`.
     pub fn slowest(&self) -> Vec<String> {
         let all = self.longest();
-        let named = all.iter().filter(|_| self.is_in_block());
-        named
-            .map(|r| {
-                format!(
-                    "{} {}",
-                    safe_text::line(&r.name),
-                    clock::elapsed(r.since.elapsed())
-                )
-            })
-            .collect()
+        let named = all.iter().filter(|r| self.is_in_block() && !r.connects);
+        named.map(|running| running.line()).collect()
     }
 
     /// The remaining time of the block, if the rest takes as long as the finished part.
@@ -283,7 +302,10 @@ impl Progress {
         let running: Duration = self
             .running
             .values()
-            .map(|r| mean.saturating_sub(r.since.elapsed()))
+            .map(|r| match r.connects {
+                true => mean,
+                false => mean.saturating_sub(r.since.elapsed()),
+            })
             .sum();
         let all = mean.checked_mul(u32::try_from(left).ok()?)? + running;
         let eta = all / u32::try_from(block.at_once.max(1)).ok()?;
@@ -300,13 +322,7 @@ impl Progress {
     pub fn minute(&self) -> String {
         let minutes = self.minutes();
         let longest = self.longest();
-        let slowest = longest.first().map(|r| {
-            format!(
-                "{} {}",
-                safe_text::line(&r.name),
-                clock::elapsed(r.since.elapsed())
-            )
-        });
+        let slowest = longest.first().filter(|r| !r.connects).map(|r| r.line());
         match (&self.block, &self.at) {
             (Some(block), _) => {
                 let slowest = slowest.map_or(String::new(), |s| format!(", slowest {s}"));
@@ -332,8 +348,7 @@ impl Progress {
         )];
         let longest = self.longest();
         for running in longest.iter().take(LISTED) {
-            let time = clock::elapsed(running.since.elapsed());
-            lines.push(format!("  {} {time}", safe_text::line(&running.name)));
+            lines.push(format!("  {}", running.line()));
         }
         if longest.len() > LISTED {
             lines.push(format!("  and {} more", longest.len() - LISTED));
@@ -424,6 +439,7 @@ mod tests {
             exec: "local",
             command: "true",
             timeout: Duration::ZERO,
+            connects: false,
         });
         assert_eq!(progress.status(80), "[1/1] 1 make ready 0:00");
     }
@@ -434,6 +450,7 @@ mod tests {
             exec: "ssh",
             command: "true",
             timeout: Duration::ZERO,
+            connects: false,
         });
     }
 

@@ -72,6 +72,7 @@ impl Story {
                 writeln!(out, "  warning: task {label}: {}", safe_text::line(text))
             }
             Event::Started { .. }
+            | Event::Connected { .. }
             | Event::Restored { .. }
             | Event::Block { .. }
             | Event::Debug { .. }

@@ -148,10 +148,15 @@ fn lines(result: &TaskResult, mask: &Mask, show: ShowLine) -> Vec<String> {
         lines.extend(head.iter().map(|l| safe_text::short(l)));
         more += rest;
     }
-    if result.outcome == Outcome::Unreachable && lines.len() > 1 {
-        // ssh prints the reason last, below banners and warnings.
-        lines.drain(..lines.len() - 1);
-        more += 1;
+    if is_explained(result) {
+        lines.retain(|line| !is_cause(line, result));
+    }
+    if result.outcome == Outcome::Unreachable {
+        // Only the reason: ssh prints it last, below banners and warnings.
+        let reason = usize::from(!is_explained(result));
+        let above = lines.len().saturating_sub(reason);
+        more += u64::from(above > 0);
+        lines.drain(..above);
     }
     if lines.len() > LINES || more > 0 {
         lines.truncate(LINES);
@@ -174,11 +179,34 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
         }
         lines.extend(tail.iter().map(|l| safe_text::short(l)));
     }
+    if is_explained(result) {
+        lines.retain(|line| !is_cause(line, result));
+    }
     with_end(result, lines)
+}
+
+/// Whether it is known why its host was not reached or how it ended: that comes before
+/// what it printed.
+fn is_explained(result: &TaskResult) -> bool {
+    let needs = matches!(result.outcome, Outcome::Unreachable | Outcome::Unknown);
+    needs && !result.cause.is_empty()
+}
+
+/// Whether the line says the same as the cause.
+fn is_cause(line: &str, result: &TaskResult) -> bool {
+    line == shown_cause(result)
+}
+
+fn shown_cause(result: &TaskResult) -> String {
+    safe_text::short(&safe_text::line(&result.cause))
 }
 
 /// The lines, with how the subtask ended before the first one.
 fn with_end(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
+    if is_explained(result) {
+        lines.insert(0, format!("{}: {}", result.outcome, shown_cause(result)));
+        return lines;
+    }
     let end = match result.outcome {
         Outcome::Failed if result.cause.is_empty() => {
             endings::failure_label(result.outcome, result.exit)

@@ -156,6 +156,9 @@ fn fields(json: &mut Json, result: &TaskResult, mask: &Mask) {
     json.optional_string("cause", non_empty(&result.cause));
     json.optional_string("stdout_lost", result.stdout.lost());
     json.optional_string("stderr_lost", result.stderr.lost());
+    let connecting = result.connect_started().map(clock::rfc3339);
+    json.optional_string("connect_start_time", connecting.as_deref());
+    json.seconds("connect_seconds", result.connect_time());
 }
 
 /// The beginning of an output, and its length.

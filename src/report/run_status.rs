@@ -274,8 +274,9 @@ fn rows(started: &[&CommandStart], indent: &str, live: bool, now: SystemTime, ou
             false => String::new(),
         };
         let since = time_of_day(started.since, now);
+        let connecting = if started.connects { " connecting" } else { "" };
         out.push_str(&format!(
-            "{indent}{} since {since}{age}\n",
+            "{indent}{}{connecting} since {since}{age}\n",
             subject(started)
         ));
     }

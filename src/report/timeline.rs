@@ -273,7 +273,7 @@ fn tail(html: &mut Html, row: &TimelineRow) {
 }
 
 fn class_of(outcome: Option<Outcome>) -> &'static str {
-    outcome.map_or("unknown", Outcome::as_str)
+    outcome.map_or("open", Outcome::as_str)
 }
 
 // Bars.
@@ -312,9 +312,10 @@ fn class(stretch: &Stretch) -> &'static str {
             "ok" => "block ok",
             "timeout" => "block timeout",
             "cancelled" => "block cancelled",
-            "unknown" => "block unknown",
+            "open" => "block open",
             _ => "block failed",
         },
+        Spent::Connecting => "connect",
         Spent::RetryDelay => "wait",
         Spent::Sleep => "sleep",
         Spent::Restored => "earlier",
@@ -326,6 +327,7 @@ fn title(stretch: &Stretch, ended: Duration) -> String {
     let mut text = match stretch.spent {
         Spent::Attempt if stretch.attempt > 1 => format!("attempt {}: ", stretch.attempt),
         Spent::Attempt | Spent::Skipped | Spent::Block => String::new(),
+        Spent::Connecting => return format!("connects to its host for {took}"),
         Spent::RetryDelay => return format!("waits {took} before the next attempt"),
         Spent::Sleep => return format!("sleeps {took}"),
         Spent::Restored => "an earlier run: ".into(),
@@ -426,7 +428,7 @@ fn legend(html: &mut Html, history: &History) {
     html.markup("</p>\n");
 }
 
-const LEGEND: [(&str, &str); 12] = [
+const LEGEND: [(&str, &str); 14] = [
     ("ok", "ok"),
     ("failed", "failed"),
     ("timeout", "timeout"),
@@ -434,8 +436,10 @@ const LEGEND: [(&str, &str); 12] = [
     ("cancelled", "cancelled"),
     ("not_started", "not started"),
     ("skipped", "skipped"),
-    ("unknown", "ended early"),
+    ("unknown", "unknown"),
+    ("open", "ended early"),
     ("block ok", "a block"),
+    ("connect", "connects to its host"),
     ("wait", "waits before the next attempt"),
     ("sleep", "sleeps"),
     ("earlier", "done by an earlier run"),

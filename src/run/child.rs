@@ -542,7 +542,9 @@ impl<'a> RunningChild<'a> {
         let preamble = self.close_far_outputs();
         let ending = self.cut_short.unwrap_or_else(|| self.natural_end(reaped));
         let mut warnings = self.warnings(left.is_some());
-        warnings.extend(left.clone());
+        if self.cut_short.is_none() {
+            warnings.extend(left.clone());
+        }
         warnings.extend(context.guardian.take_notice());
         let stderr = self.stderr.capture.finish();
         FinishedCommand {

@@ -27,6 +27,12 @@ pub enum Event<'a> {
         exec: &'a str,
         command: &'a str,
         timeout: Duration,
+        /// It first connects to its host; `Connected` follows if the host answers.
+        connects: bool,
+    },
+    /// The host has answered, and the command begins there.
+    Connected {
+        about: About<'a>,
     },
     /// A parallel block begins.
     Block {

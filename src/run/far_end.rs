@@ -119,10 +119,10 @@ impl<'a> FarEnd<'a> {
         Some(match self.has_left() {
             true => {
                 let left = self.stderr.left.join(", ");
-                format!("could not be ended on its host, and may go on: {left}")
+                format!("could not be ended, and may go on: {left}")
             }
             false => format!(
-                "its host has not confirmed that it ended: process {pid} there, and what it started, may go on"
+                "is not known to have ended: process {pid} there, and what it started, may go on"
             ),
         })
     }

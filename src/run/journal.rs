@@ -29,8 +29,8 @@ use super::frame;
 use super::header::Header;
 use super::record::{
     AdviceNote, BlockDone, BlockStart, CommandStart, FlowEnd, FlowStop, HostsBegun, JournalError,
-    KeptMember, KeptResult, MAGIC, Record, RepeatDue, RetryWait, RunProcess, SubtaskDone, TaskDone,
-    read_header, scan,
+    KeptMember, KeptResult, LeftCommand, MAGIC, Record, RepeatDue, RetryWait, RunProcess,
+    SubtaskDone, TaskDone, read_header, scan,
 };
 use super::recorded_run::RecordedRun;
 use super::result::TaskResult;
@@ -480,7 +480,7 @@ impl Journal {
     }
 
     /// A command is about to start.
-    pub fn note_start(&mut self, step: (u64, u32), about: &About) {
+    pub fn note_start(&mut self, step: (u64, u32), about: &About, connects: bool) {
         self.note(&Record::Start(CommandStart {
             turn: step.0,
             task: step.1,
@@ -488,7 +488,16 @@ impl Journal {
             host: about.host.into(),
             title: about.title.into(),
             is_member: about.in_block,
+            connects,
             since: SystemTime::now(),
+        }));
+    }
+
+    pub fn note_left(&mut self, step: (u64, u32), label: &str) {
+        self.note(&Record::Left(LeftCommand {
+            turn: step.0,
+            task: step.1,
+            label: label.into(),
         }));
     }
 

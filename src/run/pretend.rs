@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct Answer {
     pub ending: CommandEnd,
     pub took: Duration,
+    /// How long its host takes to answer before that, if it is on another one.
+    pub connecting: Duration,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
@@ -23,6 +25,7 @@ impl Answer {
         Answer {
             ending,
             took,
+            connecting: Duration::ZERO,
             stdout: Vec::new(),
             stderr: Vec::new(),
         }
@@ -51,9 +54,18 @@ enum Interruption {
 }
 
 struct PretendedCommand {
+    /// When its host answers; `None` if it has, and for a command without one.
+    connects: Option<Time>,
     ends: Time,
     number: u64,
     answer: Answer,
+}
+
+impl PretendedCommand {
+    /// When it has something to say.
+    fn due(&self) -> Time {
+        self.connects.unwrap_or(self.ends)
+    }
 }
 
 impl<'a> PretendedRunner<'a> {
@@ -76,11 +88,11 @@ impl<'a> PretendedRunner<'a> {
         }
     }
 
-    /// The index of the command that ends first, if it ends by `until`.
+    /// The index of the command that is due first, if it is by `until`.
     fn first(&self, until: Option<Time>) -> Option<usize> {
-        let by_end = |(_, r): &(usize, &PretendedCommand)| (r.ends, r.number);
-        let (index, first) = self.running.iter().enumerate().min_by_key(by_end)?;
-        until.is_none_or(|u| first.ends <= u).then_some(index)
+        let by_time = |(_, r): &(usize, &PretendedCommand)| (r.due(), r.number);
+        let (index, first) = self.running.iter().enumerate().min_by_key(by_time)?;
+        until.is_none_or(|u| first.due() <= u).then_some(index)
     }
 }
 
@@ -98,8 +110,17 @@ impl Runner for PretendedRunner<'_> {
             answer.ending = CommandEnd::TimedOut;
             answer.took = job.timeout;
         }
+        let answers = !matches!(
+            answer.ending,
+            CommandEnd::Unreachable(_) | CommandEnd::NotStarted
+        );
+        if job.remote.is_none() || !answers {
+            answer.connecting = Duration::ZERO;
+        }
+        let begins = self.now + answer.connecting;
         self.running.push(PretendedCommand {
-            ends: self.now + answer.took,
+            connects: (job.remote.is_some() && answers).then_some(begins),
+            ends: begins + answer.took,
             number: job.number,
             answer,
         });
@@ -119,10 +140,16 @@ impl Runner for PretendedRunner<'_> {
             self.now = self.now.max(until.unwrap_or(self.now));
             return Wake::Time;
         };
+        let first = &mut self.running[index];
+        if let Some(at) = first.connects.take() {
+            self.now = self.now.max(at);
+            return Wake::Connected(first.number);
+        }
         let PretendedCommand {
             ends,
             number,
             answer,
+            ..
         } = self.running.remove(index);
         self.now = self.now.max(ends);
         let finished = FinishedCommand {
@@ -131,7 +158,7 @@ impl Runner for PretendedRunner<'_> {
             stdout: Captured::in_memory(answer.stdout),
             stderr: Captured::in_memory(answer.stderr),
             took: answer.took,
-            connecting: Duration::ZERO,
+            connecting: answer.connecting,
             reason: None,
             preamble: String::new(),
             cpu: Duration::ZERO,

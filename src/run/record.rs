@@ -35,7 +35,9 @@
 //! run    PID WHEN TASKS LOG BEFORE AFTER         a process runs it from here on; the
 //!                                                command line that goes on with it
 //! open   TURN TASK TOTAL KEPT TITLE WHEN         a parallel block begins
-//! start  TURN TASK LABEL HOST TITLE MEMBER WHEN  a command starts
+//! start  TURN TASK LABEL HOST TITLE MEMBER CONNECTS WHEN  a command starts: to connect
+//!                                                to its host, and again once that answers
+//! left   TURN TASK LABEL                         it was cut short, and may go on
 //! again  TURN TASK NAME WHEN                     a subtask waits for its next attempt
 //! advice LINE WORDS...                           how to continue, as the end of the run said
 //! ```
@@ -55,7 +57,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a journal, with the version of the format.
-pub const MAGIC: &[u8] = b"tasker journal 4\n";
+pub const MAGIC: &[u8] = b"tasker journal 5\n";
 
 /// How the flow of a run ended, as far as resuming is concerned.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +123,16 @@ pub struct CommandStart<'a> {
     pub title: Cow<'a, str>,
     /// A subtask of a parallel block.
     pub is_member: bool,
+    /// It connects to its host, which has not answered.
+    pub connects: bool,
     pub since: SystemTime,
+}
+
+/// A command was cut short and may go on; its task has no result.
+pub struct LeftCommand<'a> {
+    pub turn: u64,
+    pub task: u32,
+    pub label: Cow<'a, str>,
 }
 
 /// A subtask waits for its next attempt.
@@ -209,6 +220,7 @@ pub enum Record<'a, R> {
     Run(RunProcess<'a>),
     Open(BlockStart<'a>),
     Start(CommandStart<'a>),
+    Left(LeftCommand<'a>),
     Again(RetryWait<'a>),
     Done(TaskDone<R>),
     Sub(SubtaskDone<'a, R>),
@@ -253,7 +265,11 @@ impl Record<'_, &TaskResult> {
                     .plain(r.task)
                     .escaped_text(&r.label);
                 out.escaped_text(&r.host).escaped_text(&r.title);
-                out.plain(r.is_member).time(r.since)
+                out.plain(r.is_member).plain(r.connects).time(r.since)
+            }
+            Record::Left(r) => {
+                out.kind("left").plain(r.turn).plain(r.task);
+                out.escaped_text(&r.label)
             }
             Record::Again(r) => {
                 out.kind("again").plain(r.turn).plain(r.task);
@@ -352,7 +368,13 @@ impl<'a> Record<'static, EncodedResult<'a>> {
                 host: from.lossy()?,
                 title: from.lossy()?,
                 is_member: from.number()?,
+                connects: from.number()?,
                 since: from.time()?,
+            }),
+            b"left" => Record::Left(LeftCommand {
+                turn: from.turn()?,
+                task: from.number()?,
+                label: from.lossy()?,
             }),
             b"again" => Record::Again(RetryWait {
                 turn: from.turn()?,
@@ -422,7 +444,7 @@ pub struct EncodedResult<'a> {
 }
 
 /// How many fields a result has.
-const RESULT_FIELDS: usize = 16;
+const RESULT_FIELDS: usize = 17;
 
 impl EncodedResult<'_> {
     /// The whole result. An output whose file is gone or has changed is empty, and
@@ -433,6 +455,7 @@ impl EncodedResult<'_> {
         let (success, timed_out) = (from.number()?, from.number()?);
         let started: u64 = from.number()?;
         let took = Duration::from_nanos(from.number()?);
+        let connecting = Duration::from_nanos(from.number()?);
         let attempts = from.number()?;
         let cpu = Duration::from_nanos(from.number()?);
         let peak_kib = from.number()?;
@@ -441,6 +464,7 @@ impl EncodedResult<'_> {
             timed_out,
             started: (started > 0).then(|| UNIX_EPOCH + Duration::from_nanos(started)),
             took,
+            connecting,
             cpu,
             peak_kib,
             hostname: from.next_text()?,
@@ -462,6 +486,7 @@ impl FieldWriter<'_> {
             .plain(result.timed_out)
             .plain(result.started.map_or(0, since_1970))
             .plain(nanoseconds(result.took))
+            .plain(nanoseconds(result.connecting))
             .plain(result.attempts)
             .plain(nanoseconds(result.cpu))
             .plain(result.peak_kib)
@@ -591,10 +616,11 @@ pub fn read_header(bytes: &[u8]) -> Result<(Header, usize, u32), JournalError> {
     if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
         return Err(JournalError::Empty);
     }
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         b"tasker journal 1\n",
         b"tasker journal 2\n",
         b"tasker journal 3\n",
+        b"tasker journal 4\n",
     ];
     if earlier.iter().any(|magic| bytes.starts_with(magic)) {
         return unusable("it was written by an earlier version of tasker");
@@ -692,7 +718,7 @@ mod tests {
         }
     }
 
-    const RESULT: &str = "failed\t3\tfalse\tfalse\t0\t17\t2\t0\t0\tweb01\t\tno\\nidea\t\
+    const RESULT: &str = "failed\t3\tfalse\tfalse\t0\t17\t5\t2\t0\t0\tweb01\t\tno\\nidea\t\
                           memory\ta\\tb\\n\tmemory\t";
 
     #[test]
@@ -710,7 +736,8 @@ mod tests {
             "advice\tcd / && tasker\truns again: 5\tx",
             "run\t7\t50\t9\t/log\t/dir\tf.txt",
             "open\t4\t10\t3\t1\tT\t50",
-            "start\t4\t10\t10.1\ta\tT\ttrue\t50",
+            "start\t4\t10\t10.1\ta\tT\ttrue\tfalse\t50",
+            "left\t4\t10\t10.2",
             "again\t4\t10\ta\t50",
             "done\t4\t10\t1\t2\ttrue\tRESULT",
             "sub\t4\ta\t10\tRESULT",
@@ -738,6 +765,7 @@ mod tests {
             Record::Run(r) => Record::Run(r),
             Record::Open(r) => Record::Open(r),
             Record::Start(r) => Record::Start(r),
+            Record::Left(r) => Record::Left(r),
             Record::Again(r) => Record::Again(r),
             Record::Done(r) => {
                 result = decode(r.result)?;

@@ -150,7 +150,7 @@ impl RecordedRun {
             Record::Start(command) => {
                 self.begun.entry(command.turn).or_insert(command.task);
             }
-            Record::Run(_) | Record::Again(_) | Record::Advice(_) => {}
+            Record::Run(_) | Record::Again(_) | Record::Left(_) | Record::Advice(_) => {}
             Record::Begin(_) => return None,
         }
         Some(())
@@ -650,7 +650,7 @@ mod tests {
 
     #[test]
     fn no_record_is_read_past_its_end_or_trusted() {
-        const RESULT: &str = "ok 0 true false 0 1 1 0 0 h c - memory x memory -";
+        const RESULT: &str = "ok 0 true false 0 1 0 1 0 0 h c - memory x memory -";
         let forms = [
             "kept 1 10 RESULT",
             "member 1 10 a true RESULT",
@@ -665,7 +665,8 @@ mod tests {
             "hosts 3 a b",
             "rewalk",
             "open 1 10 4 0 T 5",
-            "start 1 10 10.1 a T true 6",
+            "start 1 10 10.1 a T true false 6",
+            "left 1 10 10.2",
             "again 1 10 a 8",
             "run 7 1 9 /log /dir f.txt",
             "advice line words",
@@ -719,7 +720,7 @@ mod tests {
     /// The members of the block of turn 1, and whether each is left out.
     fn members(names: &str) -> Vec<(String, Outcome, bool)> {
         let result = |outcome: &str| {
-            format!("{outcome}\t255\tfalse\tfalse\t0\t17\t1\t0\t0\tx\t\t\tmemory\t\tmemory\t")
+            format!("{outcome}\t255\tfalse\tfalse\t0\t17\t0\t1\t0\t0\tx\t\t\tmemory\t\tmemory\t")
         };
         let records = [
             format!("sub\t1\tbad\t10\t{}", result("unreachable")),

@@ -382,10 +382,18 @@ impl Replay {
         }
     }
 
-    /// Notes that a command is about to start.
-    pub fn note_start(&mut self, task: u32, about: &About) {
+    /// Notes that a command is about to start, or to connect to its host.
+    pub fn note_start(&mut self, task: u32, about: &About, connects: bool) {
         if let Some(journal) = &mut self.journal {
-            journal.note_start((self.turn, task), about);
+            journal.note_start((self.turn, task), about, connects);
+        }
+    }
+
+    /// Notes that a command was cut short and may go on: it runs again, as one that ran
+    /// when tasker died.
+    pub fn note_left(&mut self, task: u32, label: &str) {
+        if let Some(journal) = &mut self.journal {
+            journal.note_left((self.turn, task), label);
         }
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::capture::{Captured, Spool};
+use super::sys;
 use crate::exit;
 use crate::outcome::{Counts, Outcome};
 use crate::task::{Ix, Task, TaskKind};
@@ -9,6 +10,9 @@ use crate::text::template::Field;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// The exit code of a command that was cut short by a signal to tasker.
+pub const CANCELLED: i32 = exit::SIGNAL + sys::SIGTERM;
 
 #[derive(Clone)]
 pub struct TaskResult {
@@ -23,15 +27,20 @@ pub struct TaskResult {
     pub hostname: String,
     /// The command line with secrets masked; empty if nothing ran.
     pub command: String,
-    /// When its last attempt began; `None` if none did.
+    /// When its last attempt began, on another host when the host had answered; `None`
+    /// if none did.
     pub started: Option<SystemTime>,
     pub took: Duration,
+    /// How long it took to connect to its host before that; zero for a command here,
+    /// and if the host was not reached.
+    pub connecting: Duration,
     pub attempts: u32,
     /// User and system time together.
     pub cpu: Duration,
     pub peak_kib: u64,
-    /// Why it was cancelled or not started, that output was lost, or which wave check
-    /// ended the failed block; empty otherwise.
+    /// Why it was cancelled or not started, why its host was not reached or the
+    /// connection was lost, what could not be ended, that output was lost, or which
+    /// wave check ended the failed block; empty otherwise.
     pub cause: String,
     /// A block's subtasks, in their order.
     pub members: Vec<Member>,
@@ -72,6 +81,7 @@ impl TaskResult {
             command: String::new(),
             started: None,
             took: Duration::ZERO,
+            connecting: Duration::ZERO,
             attempts,
             cpu: Duration::ZERO,
             peak_kib: 0,
@@ -114,7 +124,25 @@ impl TaskResult {
 
     /// Whether a criterion applies: not to what never ran or was cut short.
     pub fn is_judged(&self) -> bool {
-        !matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled)
+        let left_out = matches!(self.outcome, Outcome::NotStarted | Outcome::Cancelled);
+        !left_out && !self.is_cut_short_and_unknown()
+    }
+
+    /// Whether tasker cut it short because of a signal, and nobody knows whether that
+    /// ended it.
+    pub fn is_cut_short_and_unknown(&self) -> bool {
+        self.outcome == Outcome::Unknown && self.exit == CANCELLED
+    }
+
+    /// How long it took to connect to its host; `None` for a command here, and if the
+    /// host was not reached.
+    pub fn connect_time(&self) -> Option<Duration> {
+        Some(self.connecting).filter(|time| !time.is_zero())
+    }
+
+    /// When it began to connect.
+    pub fn connect_started(&self) -> Option<SystemTime> {
+        self.started?.checked_sub(self.connect_time()?)
     }
 
     /// Whether nothing of it has run: then it has its outcome, and no other field.

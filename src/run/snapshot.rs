@@ -27,7 +27,8 @@ pub struct Snapshot {
     /// Commands that wait for their next attempt.
     waiting: Commands,
     cut_short: Commands,
-    /// Commands that ran when an earlier process of the run died, and did not run again.
+    /// Commands that ran when an earlier process of the run died, or were cut short and
+    /// may go on, and did not run again.
     lost: Commands,
     pub flow: Option<FlowEnd>,
     /// The final tasks have run as well.
@@ -102,6 +103,10 @@ impl Snapshot {
             }
             Record::Open(block) => self.open(block)?,
             Record::Start(command) => self.start(command),
+            Record::Left(left) => {
+                let key = (left.task, left.label.into_owned());
+                self.lost.extend(self.running.remove_entry(&key));
+            }
             Record::Again(wait) => {
                 let key = (wait.task, wait.name.into_owned());
                 self.waiting.extend(self.running.remove_entry(&key));
@@ -198,8 +203,8 @@ impl Snapshot {
         by_age(&self.running)
     }
 
-    /// The commands that ran when an earlier process of the run died, and have not run
-    /// again since.
+    /// The commands that ran when an earlier process of the run died, or were cut short
+    /// and may go on, and have not run again since.
     pub fn lost(&self) -> Vec<&CommandStart<'static>> {
         by_age(&self.lost)
     }
@@ -281,12 +286,12 @@ mod tests {
     use super::*;
 
     /// What follows the exit code in a result.
-    const REST: &str = "false false 0 0 1 0 0 - - - memory - memory -";
+    const REST: &str = "false false 0 0 0 1 0 0 - - - memory - memory -";
 
     /// A journal of these records, given as words.
     fn journal(records: &[&str]) -> Vec<u8> {
         let begin = "begin 0 R 1 1 m /f /d s 1 whole  stop - - - 0 0 0 0 0";
-        let mut bytes = b"tasker journal 4\n".to_vec();
+        let mut bytes = b"tasker journal 5\n".to_vec();
         let mut checksum = 0;
         for words in [&begin].into_iter().chain(records) {
             let fields = words.replace("REST", REST).replace(' ', "\t");
@@ -302,8 +307,8 @@ mod tests {
 
     const RUN: &str = "run 7 1 9 /log /dir f.txt";
     const OPEN: &str = "open 1 10 4 0 T 5";
-    const A: &str = "start 1 10 10.1 a T true 6";
-    const B: &str = "start 1 10 10.2 b T true 7";
+    const A: &str = "start 1 10 10.1 a T true false 6";
+    const B: &str = "start 1 10 10.2 b T true false 7";
 
     fn running(snapshot: &Snapshot) -> Vec<&str> {
         snapshot
@@ -333,7 +338,7 @@ mod tests {
         let snapshot = read_all(&records);
         assert_eq!(running(&snapshot), [""; 0]);
         assert_eq!(snapshot.waiting(), 1);
-        let snapshot = read_all(&[&records[..], &["start 1 10 10.1 a T true 9"]].concat());
+        let snapshot = read_all(&[&records[..], &["start 1 10 10.1 a T true false 9"]].concat());
         assert_eq!((running(&snapshot), snapshot.waiting()), (vec!["10.1"], 0));
     }
 
@@ -358,9 +363,9 @@ mod tests {
 
     #[test]
     fn a_command_that_the_end_of_the_flow_cut_short_has_no_result() {
-        let one = "start 1 1 1 - T false 6";
+        let one = "start 1 1 1 - T false false 6";
         let end = "flow 1 143 stopped 1";
-        let snapshot = read_all(&[RUN, one, end, "start 2 9 9 - T false 8"]);
+        let snapshot = read_all(&[RUN, one, end, "start 2 9 9 - T false false 8"]);
         assert_eq!(snapshot.cut_short()[0].label, "1");
         assert_eq!(running(&snapshot), ["9"]);
         let snapshot = read_all(&[

@@ -9,7 +9,7 @@ use crate::plan::flow::Policy;
 use crate::plan::start::Start;
 use crate::plan::workflow::Workflow;
 use crate::report::print::{complain, print};
-use crate::report::{clock, result_groups, run_status};
+use crate::report::{clock, endings, result_groups, run_status};
 use crate::run::capture::Spool;
 use crate::run::event::Event;
 use crate::run::header::{Header, RunBeginning};
@@ -435,11 +435,9 @@ impl Resumption {
         }
         for (ix, _) in &self.preview.started {
             let task = &loaded.workflow.tasks[*ix];
-            let was_unknown = latest
-                .get(&task.id)
-                .is_some_and(|r| r.outcome == Outcome::Unknown);
-            if was_unknown && !task.is_block() {
-                found.push(task.id.to_string());
+            let result = latest.get(&task.id).filter(|_| !task.is_block());
+            if let Some(result) = result.filter(|r| r.outcome == Outcome::Unknown) {
+                found.push(format!("{}{}", task.id, endings::on_host(result)));
             }
         }
         found.dedup();

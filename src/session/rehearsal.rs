@@ -301,14 +301,22 @@ fn effect(what: &str) -> Result<Effect, String> {
         "failed" => CommandEnd::Exited(1),
         "timeout" => CommandEnd::TimedOut,
         "unreachable" => CommandEnd::Unreachable(exit::UNREACHABLE),
+        "unknown" => CommandEnd::Lost(exit::UNREACHABLE),
         _ => {
             let code = what.strip_prefix("exit").map(str::trim);
             let code = code.and_then(|c| c.parse::<u8>().ok());
-            let words = ["ok", "failed", "timeout", "unreachable", "exit 1"];
+            let words = [
+                "ok",
+                "failed",
+                "timeout",
+                "unreachable",
+                "unknown",
+                "exit 1",
+            ];
             CommandEnd::Exited(i32::from(code.ok_or_else(|| {
                 let near = suggestion(what, words);
                 format!(
-                    "expected `exit N` (0 to 255), `ok`, `failed`, `timeout`, `unreachable`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
+                    "expected `exit N` (0 to 255), `ok`, `failed`, `timeout`, `unreachable`, `unknown`, `stdout:TEXT` or `stderr:TEXT`, found {}{near}",
                     Found(what)
                 )
             })?))

@@ -9,12 +9,24 @@ use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::job::{self, PreparedJob, TimeoutRule};
-use crate::run::result::TaskResult;
+use crate::run::result::{self, TaskResult};
 use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
-use crate::run::sys;
 use crate::task::Command;
 use crate::text::diagnostic::reason;
 use std::time::{Duration, SystemTime};
+
+/// A command that has been handed to the runner.
+pub struct StartedCommand {
+    /// The number of its job.
+    pub number: u64,
+    /// The command line, quoted for a shell, secrets masked.
+    pub shown: String,
+    /// Another program takes it to its host.
+    pub carried: bool,
+}
+
+/// How many characters of a command that may go on are shown.
+const SHOWN: usize = 200;
 
 impl Engine<'_> {
     /// Runs a command to its end.
@@ -28,10 +40,9 @@ impl Engine<'_> {
         numbers: &Numbers,
     ) -> Result<TaskResult, String> {
         let prepared = self.prepare(command, context, numbers.timeout)?;
-        let shown = prepared.shown.clone();
-        let number = self.start(context, prepared);
-        let finished = self.wait_for(number, context);
-        Ok(self.command_result(finished, context, shown, numbers))
+        let started = self.start(context, prepared);
+        let finished = self.wait_for(started.number, context);
+        Ok(self.command_result(finished, context, started, numbers))
     }
 
     pub(super) fn prepare(
@@ -49,26 +60,41 @@ impl Engine<'_> {
         Ok(prepared)
     }
 
-    /// Hands the command to the runner; returns the number of its job.
-    pub(super) fn start(&mut self, context: &TaskContext, prepared: PreparedJob) -> u64 {
+    /// Hands the command to the runner.
+    pub(super) fn start(&mut self, context: &TaskContext, prepared: PreparedJob) -> StartedCommand {
         let title = self.title(context);
         let about = context.about(&title);
+        let connects = prepared.job.remote.is_some();
         self.emit(Event::Started {
             about,
             exec: prepared.exec.name(),
             command: &prepared.shown,
             timeout: prepared.job.timeout,
+            connects,
         });
         self.jobs += 1;
         // Before it starts: what it does may kill tasker.
-        self.replay.note_start(context.id, &about);
+        self.replay.note_start(context.id, &about, connects);
+        let carried = prepared.job.carried;
         self.runner.start(Job {
             number: self.jobs,
             deadline: self.block_deadline,
             ..prepared.job
         });
         self.replay.sync_new();
-        self.jobs
+        StartedCommand {
+            number: self.jobs,
+            shown: prepared.shown,
+            carried,
+        }
+    }
+
+    /// The host has answered: from now on the command's time counts.
+    pub(super) fn connected(&mut self, context: &TaskContext) {
+        let title = self.title(context);
+        let about = context.about(&title);
+        self.replay.note_start(context.id, &about, false);
+        self.emit(Event::Connected { about });
     }
 
     /// Waits for the one command that runs, and handles signals meanwhile.
@@ -76,6 +102,7 @@ impl Engine<'_> {
         loop {
             match self.wait(None) {
                 Wake::Done(done, finished) if done == number => return *finished,
+                Wake::Connected(connected) if connected == number => self.connected(context),
                 Wake::Interrupt { signal, level } => {
                     self.interrupt(signal, level, &[context.name_with_host()])
                 }
@@ -89,35 +116,36 @@ impl Engine<'_> {
         &mut self,
         finished: FinishedCommand,
         context: &TaskContext,
-        command: String,
+        command: StartedCommand,
         numbers: &Numbers,
     ) -> TaskResult {
         for warning in &finished.warnings {
             self.warn(&context.label, warning);
         }
-        let (exit, outcome) = match finished.ending {
-            CommandEnd::Exited(code) | CommandEnd::Unstarted(code) => (code, Outcome::Failed),
-            CommandEnd::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
-            CommandEnd::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
-            CommandEnd::Unreachable(code) => (code, Outcome::Unreachable),
-            CommandEnd::Lost(code) => (code, Outcome::Unknown),
-            // The block's time was over, or a signal came, before its turn to connect.
-            CommandEnd::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
-            CommandEnd::NotStarted | CommandEnd::Shortage => (-1, Outcome::NotStarted),
-            CommandEnd::Cancelled => (exit::SIGNAL + sys::SIGTERM, Outcome::Cancelled),
-        };
+        for text in finished.preamble.lines() {
+            let label = &context.label;
+            self.emit(Event::Debug { label, text });
+        }
+        let (exit, outcome) = self.exit_and_outcome(finished.ending);
+        let reason_given = finished.reason.or_else(|| last_line(&finished.stderr));
+        let reason_given = reason_given.unwrap_or_default();
         let mut result = TaskResult {
             stdout: finished.stdout,
             stderr: finished.stderr,
             hostname: context.hostname.clone(),
-            command,
+            command: command.shown,
             took: finished.took,
+            connecting: match outcome {
+                Outcome::Unreachable => Duration::ZERO,
+                _ => finished.connecting,
+            },
             cpu: finished.cpu,
             peak_kib: finished.peak_kib,
             started: time_before_now(finished.took).filter(|_| outcome != Outcome::NotStarted),
             cause: match outcome {
                 Outcome::NotStarted if exit == exit::TIMEOUT => "block_timeout".into(),
                 Outcome::Cancelled | Outcome::NotStarted => self.stop_cause(),
+                Outcome::Unreachable | Outcome::Unknown => reason_given,
                 _ => String::new(),
             },
             ..TaskResult::without_process(outcome, exit, context.at.attempt)
@@ -131,8 +159,13 @@ impl Engine<'_> {
         if result.cause.is_empty() {
             result.cause = result.lost().unwrap_or_default().to_string();
         }
-        if let Some(left) = finished.left {
-            // It may still be doing what it was to do (SPEC §4.3).
+        if let Some(left) = &finished.left {
+            let text = format!("{} {left}", shown_where(&result.command, &context.hostname));
+            self.warn(&context.label, &text);
+        }
+        if let Some(left) = finished.left.filter(|_| !command.carried) {
+            // It may still be doing what it was to do. Of a carried one nobody ever knows
+            // that (SPEC §4.3).
             result.outcome = Outcome::Unknown;
             result.cause = left;
         }
@@ -141,6 +174,20 @@ impl Engine<'_> {
             result.outcome = Outcome::Failed;
         }
         result
+    }
+
+    fn exit_and_outcome(&self, ending: CommandEnd) -> (i32, Outcome) {
+        match ending {
+            CommandEnd::Exited(code) | CommandEnd::Unstarted(code) => (code, Outcome::Failed),
+            CommandEnd::Signaled(signal) => (exit::SIGNAL + signal, Outcome::Failed),
+            CommandEnd::TimedOut => (exit::TIMEOUT, Outcome::Timeout),
+            CommandEnd::Unreachable(code) => (code, Outcome::Unreachable),
+            CommandEnd::Lost(code) => (code, Outcome::Unknown),
+            // The block's time was over, or a signal came, before its turn to connect.
+            CommandEnd::NotStarted if self.is_late() => (exit::TIMEOUT, Outcome::NotStarted),
+            CommandEnd::NotStarted | CommandEnd::Shortage => (-1, Outcome::NotStarted),
+            CommandEnd::Cancelled => (result::CANCELLED, Outcome::Cancelled),
+        }
     }
 
     /// Reduces the outputs to one field (SPEC §2.3).
@@ -178,6 +225,25 @@ impl Engine<'_> {
             hostname: context.hostname.clone(),
             ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.at.attempt)
         }
+    }
+}
+
+/// Interim, until every command over ssh has a `reason`: ssh says it last.
+fn last_line(stderr: &Captured) -> Option<String> {
+    let text = String::from_utf8_lossy(&stderr.tail(4096)).into_owned();
+    let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(last.trim().to_string())
+}
+
+/// `sleep 60` on web01, as far as it fits on a line.
+fn shown_where(command: &str, host: &str) -> String {
+    let shown = match command.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("`{} ...`", &command[..end]),
+        None => format!("`{command}`"),
+    };
+    match host {
+        "" | "localhost" => shown,
+        host => format!("{shown} on {host}"),
     }
 }
 

@@ -341,6 +341,9 @@ fn check_block(
     );
 }
 
+/// The connection breaks while the command runs.
+const LOST: CommandEnd = CommandEnd::Lost(255);
+
 /// A block over hosts with retries, `fail_fast=`, `unreachable=` and waves, and how
 /// each attempt on each host ends.
 struct BlockPlan {
@@ -356,9 +359,10 @@ impl BlockPlan {
         let hosts = 1 + random.below(15);
         let attempts = 1 + random.below(3);
         let mut attempt = || {
-            let ending = match random.below(4) {
-                0 => CommandEnd::Exited(1),
-                1 => CommandEnd::Unreachable(255),
+            let ending = match random.below(8) {
+                0 | 1 => CommandEnd::Exited(1),
+                2 | 3 => CommandEnd::Unreachable(255),
+                4 => LOST,
                 _ => OK,
             };
             // No two attempts end at the same time.
@@ -428,10 +432,16 @@ fn check_starts(plan: &BlockPlan, seen: &Observed, what: &str) -> Vec<Option<Com
     let mut made: Vec<Vec<(CommandEnd, Duration)>> = vec![Vec::new(); plan.attempts.len()];
     for (words, at) in &seen.starts {
         let attempt = made[host_of(words)].len();
+        let before = made[host_of(words)].last();
+        // It may have been done.
+        assert!(
+            before.is_none_or(|(end, _)| *end != LOST),
+            "{words}: {what}"
+        );
         let ended = made.iter().filter_map(|of_host| {
             let ended = of_host.iter().take_while(|(_, end)| end <= at).count();
             let (ending, _) = of_host[ended.checked_sub(1)?];
-            (attempt == 0 || ended == attempts).then_some(ending)
+            (attempt == 0 || ended == attempts || ending == LOST).then_some(ending)
         });
         let failed: Vec<CommandEnd> = ended.filter(|e| *e != OK).collect();
         assert!(plan.allows(&failed), "{words}, attempt {attempt}: {what}");
@@ -469,6 +479,7 @@ fn fail_fast_and_waves_hold_in_every_block() {
                 None => Outcome::NotStarted,
                 Some(CommandEnd::Unreachable(_)) => Outcome::Unreachable,
                 Some(end) if *end == OK => Outcome::Ok,
+                Some(end) if *end == LOST => Outcome::Unknown,
                 Some(_) => Outcome::Failed,
             };
             assert_eq!(*outcome, expected, "{what}");

@@ -12,6 +12,8 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Numbers {
     pub timeout: TimeoutRule,
+    /// How long it may take to connect to its host, before its timeout counts.
+    pub connecting: Duration,
     pub retries: Retries,
     /// What `loop=` asks for.
     pub iterations: u32,
@@ -34,6 +36,7 @@ impl Numbers {
     pub fn longest(&self, attempt: u32) -> Duration {
         let (timeout, retries) = (&self.timeout, &self.retries);
         let once = timeout.own.unwrap_or(timeout.default.min(LIKELY));
+        let once = once.saturating_add(self.connecting);
         let left = (retries.count + 1).saturating_sub(attempt);
         let wait = |count: u32| retry_waits(retries.delay, count as usize);
         let before = retries.count - left.min(retries.count);
@@ -56,6 +59,9 @@ impl Engine<'_> {
     ) -> Result<Numbers, String> {
         let task = self.task(context);
         let default = self.defaults.default_timeout(task);
+        let recipe = &self.workflow.recipes[context.at.task];
+        let command = task.command();
+        let connecting = command.map(|c| self.defaults.connect_timeout(c, recipe));
         // A task without a timeout is assumed to be quick; the deadline ends it.
         let default_max = self.time_left();
         let left = self
@@ -65,7 +71,6 @@ impl Engine<'_> {
             if let TaskKind::Command(command) = &task.kind {
                 job::host_of(command, values)?;
             }
-            let command = task.command();
             let timeout = command.and_then(|c| c.timeout.as_ref());
             let stdout_split = command.and_then(|c| c.stdout_split.as_ref());
             let stderr_split = command.and_then(|c| c.stderr_split.as_ref());
@@ -78,6 +83,7 @@ impl Engine<'_> {
                     default_max,
                     left,
                 },
+                connecting: connecting.unwrap_or_default(),
                 retries: retries(task, values, inherited)?,
                 iterations: resolve_setting("loop", count, values)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),

@@ -274,7 +274,8 @@ impl Engine<'_> {
             }
             match self.wait_for_block(block) {
                 Wake::Done(number, finished) => self.subtask_finished(block, number, *finished),
-                Wake::Time | Wake::Beat | Wake::Asked | Wake::Connected(_) => {}
+                Wake::Connected(number) => self.subtask_connected(block, number),
+                Wake::Time | Wake::Beat | Wake::Asked => {}
                 Wake::Interrupt { signal, level } => {
                     self.interrupt(signal, level, &block.running_names());
                     block.halt(self.stop_cause(), -1);
@@ -405,12 +406,12 @@ impl Engine<'_> {
         }
         match self.prepare(command, &context, numbers.timeout) {
             Ok(prepared) => {
-                let shown = prepared.shown.clone();
-                let number = self.start(&context, prepared);
+                let command = self.start(&context, prepared);
+                let number = command.number;
                 let running = RunningSubtask {
                     subtask: index,
                     numbers,
-                    shown,
+                    command,
                 };
                 block.running.insert(number, running);
             }
@@ -448,6 +449,12 @@ impl Engine<'_> {
         }
     }
 
+    fn subtask_connected(&mut self, block: &ParallelRun, number: u64) {
+        if let Some(running) = block.running.get(&number) {
+            self.connected(&block.subtasks[running.subtask].context);
+        }
+    }
+
     /// Judges a finished subtask: it is retried later, or has ended.
     fn subtask_finished(
         &mut self,
@@ -461,7 +468,7 @@ impl Engine<'_> {
         let (index, numbers) = (running.subtask, running.numbers);
         let context = block.subtasks[index].context.clone();
         let task = self.task(&context);
-        let mut result = self.command_result(finished, &context, running.shown, &numbers);
+        let mut result = self.command_result(finished, &context, running.command, &numbers);
         if result.is_judged() {
             let success = self.meets(block.criterion(task), &context, &mut result);
             result.settle(success);

@@ -78,8 +78,12 @@ impl Engine<'_> {
     pub(super) fn record_step(&mut self, turn: u64, context: &TaskContext, refused: bool) {
         let (task, at) = (self.task(context), context.at);
         let result = self.results.get(at.task);
+        let may_go_on = result.is_some_and(TaskResult::is_cut_short_and_unknown);
         if result.is_some_and(|r| self.replay.record(turn, task, at, refused, r)) {
             self.sync();
+        }
+        if may_go_on {
+            self.replay.note_left(task.id, &context.label);
         }
     }
 

@@ -2,6 +2,7 @@
 //! about when they run, and starts nothing.
 #![forbid(unsafe_code)]
 
+use super::command::StartedCommand;
 use super::numbers::{Numbers, Retries};
 use super::verdict::is_about_block;
 use crate::outcome::Outcome;
@@ -44,7 +45,7 @@ pub struct Subtask {
 pub struct RunningSubtask {
     pub subtask: usize,
     pub numbers: Numbers,
-    pub shown: String,
+    pub command: StartedCommand,
 }
 
 pub struct ParallelRun<'w> {

@@ -288,7 +288,8 @@ impl Growing {
         };
         if possible && self.one_in(4) {
             task.retries = 1 + self.chance.below(3);
-            task.retry_on = match self.chance.below(6) {
+            task.retry_on = match self.chance.below(7) {
+                6 => RetryOn::Unknown,
                 0 => RetryOn::Failed,
                 1 => RetryOn::Unreachable,
                 2 => RetryOn::Exit(self.chance.one_of(&[1, 3])),
@@ -393,6 +394,7 @@ impl Growing {
             1..=3 => Formula::ExitIs(growing.chance.one_of(&[0, 0, 1, 3])),
             4 => Formula::Success,
             5 => match far {
+                true if growing.one_in(2) => Formula::Unknown,
                 true => Formula::Unreachable,
                 false => Formula::Failure,
             },
@@ -411,9 +413,9 @@ impl Growing {
         match operand {
             Operand::Field(_, FieldName::Success) => Formula::Holds(operand),
             Operand::Field(_, FieldName::Outcome) => {
-                let word = self
-                    .chance
-                    .one_of(&["ok", "failed", "skipped", "unreachable"]);
+                let word =
+                    self.chance
+                        .one_of(&["ok", "failed", "skipped", "unreachable", "unknown"]);
                 Formula::Compared(
                     operand,
                     self.chance.one_of(&["=", "!="]),
@@ -439,6 +441,7 @@ impl Growing {
                 FieldName::UnreachableCount,
                 FieldName::NotStartedCount,
                 FieldName::SkippedCount,
+                FieldName::UnknownCount,
                 FieldName::TotalCount,
             ]),
             _ if is_command => FieldName::Stdout,
@@ -539,10 +542,15 @@ impl Growing {
             true => Some(self.chance.one_of(&[1, 3])),
             false => Some(0),
         };
+        let breaks = code.is_none() && self.one_in(2);
         let stdout = match code {
-            None => "",
-            Some(_) => self.chance.one_of(&TEXTS),
+            None if !breaks => "",
+            _ => self.chance.one_of(&TEXTS),
         };
-        Answer { code, stdout }
+        Answer {
+            code,
+            breaks,
+            stdout,
+        }
     }
 }

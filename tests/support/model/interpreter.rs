@@ -340,11 +340,14 @@ impl<'a> Walker<'a> {
         let key = (id, host.to_string());
         let answers = &self.workflow.answers[&key];
         let calls = self.calls.entry(key).or_insert(0);
-        let Answer { code, stdout } = answers[(*calls).min(answers.len() - 1)];
+        let answer = answers[(*calls).min(answers.len() - 1)];
+        let Answer { code, breaks, .. } = answer;
         *calls += 1;
         let mut end = TaskEnd::new(Word::Ok, code.unwrap_or(255));
-        end.text = if code.is_some() { stdout } else { "" };
-        end.is_lost = code.is_none();
+        let has_begun = code.is_some() || breaks;
+        end.text = if has_begun { answer.stdout } else { "" };
+        end.is_lost = !has_begun;
+        end.breaks = breaks;
         let task = self.task(id);
         let criterion = task.criterion.as_ref().filter(|c| match c {
             Criterion::Success(f) | Criterion::Failure(f) => !f.is_aggregate(),
@@ -353,10 +356,11 @@ impl<'a> Walker<'a> {
             Some(criterion) => self.succeeds(criterion, id, &end),
             None => end.exit == 0,
         };
-        end.word = match (end.success, end.is_lost) {
-            (true, _) => Word::Ok,
-            (false, true) => Word::Unreachable,
-            (false, false) => Word::Failed,
+        end.word = match (end.success, end.is_lost, end.breaks) {
+            (true, ..) => Word::Ok,
+            (_, true, _) => Word::Unreachable,
+            (.., true) => Word::Unknown,
+            _ => Word::Failed,
         };
         end
     }
@@ -639,8 +643,10 @@ fn is_retried(retry_on: RetryOn, end: &TaskEnd) -> bool {
         word => word,
     };
     match retry_on {
+        // It may have been done: neither an outcome nor a code covers it but its own.
+        _ if word == Word::Unknown => retry_on == RetryOn::Unknown,
         RetryOn::Default => !end.is_unstarted,
-        RetryOn::Failed => word == Word::Failed,
+        RetryOn::Failed | RetryOn::Unknown => word == Word::Failed,
         RetryOn::Unreachable => word == Word::Unreachable,
         RetryOn::Exit(code) => end.exit == code,
     }
@@ -657,7 +663,8 @@ fn left_out(ends: &[TaskEnd], all: usize, shape: &Shape) -> usize {
 }
 
 fn not_ok(ends: &[TaskEnd], all: usize, shape: &Shape) -> usize {
-    let is_failure = |e: &&TaskEnd| matches!(e.word, Word::Failed | Word::Unreachable);
+    let is_failure =
+        |e: &&TaskEnd| matches!(e.word, Word::Failed | Word::Unreachable | Word::Unknown);
     ends.iter().filter(is_failure).count() - left_out(ends, all, shape)
 }
 

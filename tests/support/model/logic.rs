@@ -46,6 +46,7 @@ pub enum Formula {
     Success,
     Failure,
     Unreachable,
+    Unknown,
     /// `true` or `false`, written out.
     Literal(bool),
     /// A reference alone.
@@ -73,6 +74,7 @@ pub enum FieldName {
     UnreachableCount,
     NotStartedCount,
     SkippedCount,
+    UnknownCount,
     TotalCount,
 }
 
@@ -127,6 +129,9 @@ impl Facts<'_> {
             Formula::Success => Truth::from(self.own_success()),
             Formula::Failure => Truth::from(!self.own_success()),
             Formula::Unreachable => Truth::from(own().is_lost),
+            // A criterion may have made it ok.
+            Formula::Unknown if self.is_criterion => Truth::from(own().breaks),
+            Formula::Unknown => Truth::from(own().word == Word::Unknown),
             Formula::Literal(holds) => Truth::from(*holds),
             Formula::Holds(operand) => {
                 Truth::from(self.value(*operand).0.eq_ignore_ascii_case("true"))
@@ -313,6 +318,7 @@ impl fmt::Display for Formula {
             Formula::Success => write!(f, "success"),
             Formula::Failure => write!(f, "failure"),
             Formula::Unreachable => write!(f, "unreachable"),
+            Formula::Unknown => write!(f, "unknown"),
             Formula::Literal(holds) => write!(f, "{holds}"),
             Formula::Holds(operand) => write!(f, "{operand}"),
             Formula::Compared(left, operator, right) => write!(f, "{left} {operator} {right}"),
@@ -344,6 +350,7 @@ impl fmt::Display for FieldName {
             FieldName::UnreachableCount => "unreachable_count",
             FieldName::NotStartedCount => "not_started_count",
             FieldName::SkippedCount => "skipped_count",
+            FieldName::UnknownCount => "unknown_count",
             FieldName::TotalCount => "total_count",
         })
     }

@@ -12,6 +12,7 @@ pub enum Word {
     Unreachable,
     NotStarted,
     Skipped,
+    Unknown,
 }
 
 impl Word {
@@ -22,6 +23,7 @@ impl Word {
             Word::Unreachable => "unreachable",
             Word::NotStarted => "not_started",
             Word::Skipped => "skipped",
+            Word::Unknown => "unknown",
         }
     }
 }
@@ -37,8 +39,10 @@ pub struct Workflow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// None: the host cannot be reached.
+    /// None: the host cannot be reached, or the connection to it is lost.
     pub code: Option<i32>,
+    /// It was lost while the command ran.
+    pub breaks: bool,
     pub stdout: &'static str,
 }
 
@@ -115,6 +119,7 @@ pub enum RetryOn {
     Default,
     Failed,
     Unreachable,
+    Unknown,
     Exit(i32),
 }
 
@@ -197,6 +202,8 @@ pub struct TaskEnd {
     pub text: &'static str,
     /// The host was not reached.
     pub is_lost: bool,
+    /// The connection was lost while the command ran.
+    pub breaks: bool,
     /// It failed before anything could run.
     pub is_unstarted: bool,
     /// The members of a block: their outcomes and exit codes, by host or id.
@@ -214,6 +221,7 @@ impl TaskEnd {
             attempts: 0,
             text: "",
             is_lost: false,
+            breaks: false,
             is_unstarted: false,
             members: Vec::new(),
             criterion_total: 0,
@@ -255,6 +263,7 @@ impl TaskEnd {
             FieldName::UnreachableCount => Word::Unreachable,
             FieldName::NotStartedCount => Word::NotStarted,
             FieldName::SkippedCount => Word::Skipped,
+            FieldName::UnknownCount => Word::Unknown,
         };
         (self.count(word).to_string(), false)
     }
@@ -272,6 +281,7 @@ done <\"$here/answers/$who\"
 [ \"$code\" = gone ] && exit 255
 [ -n \"$tk_nonce\" ] && echo \"$tk_nonce\" >&2
 [ -n \"$text\" ] && echo \"$text\"
+[ \"$code\" = lost ] && exit 255
 exit \"$code\"
 ";
 
@@ -302,7 +312,8 @@ impl Workflow {
     pub fn answer_lines(answers: &[Answer]) -> String {
         let mut text = String::new();
         for answer in answers {
-            let code = answer.code.map_or("gone".into(), |c| c.to_string());
+            let without = if answer.breaks { "lost" } else { "gone" };
+            let code = answer.code.map_or(without.into(), |c| c.to_string());
             let _ = writeln!(text, "{code} {}", answer.stdout);
         }
         text
@@ -399,6 +410,7 @@ impl Spec {
                 RetryOn::Default => {}
                 RetryOn::Failed => key("retry_on", "failed".into()),
                 RetryOn::Unreachable => key("retry_on", "unreachable".into()),
+                RetryOn::Unknown => key("retry_on", "failed,unknown".into()),
                 RetryOn::Exit(code) => key("retry_on", code.to_string()),
             }
         }
