@@ -338,8 +338,8 @@ fn connecting_is_told_apart_from_running() {
     let here = "r['1']['connect_seconds'], r['1']['connect_start_time']";
     assert_eq!(read(&sandbox, here), "None None");
     // When it began to connect, and when its command began there.
-    let between = "(lambda h, d: round((d(h['start_time']) - d(h['connect_start_time']))\
-        .total_seconds() - h['connect_seconds'], 1))\
+    let between = "(lambda h, d: abs(round((d(h['start_time']) - d(h['connect_start_time']))\
+        .total_seconds() - h['connect_seconds'], 1)))\
         (r['2'], __import__('datetime').datetime.fromisoformat)";
     assert_eq!(read(&sandbox, between), "0.0");
     let events = "[l['event'] for l in e if l.get('host') == 'slow1' and l['task'] == 2]";

@@ -67,7 +67,9 @@ impl RemoteCommand {
         const NO_BASH: &[u8] = b"echo 'there is no bash on this host, and another shell would read the script otherwise; a result could run in it' >&2; exit 127";
         let mut setup = exports(variables);
         setup.extend(exports(values));
-        setup.extend_from_slice(b"set -- bash -c ");
+        // A bash that sshd starts reads .bashrc, also for a script, and what that prints
+        // would be taken for output of the script.
+        setup.extend_from_slice(b"set -- bash --norc -c ");
         setup.extend(quoted(text));
         setup.extend_from_slice(b"; command -v bash >/dev/null 2>&1 || ");
         match bash_only {
@@ -75,7 +77,7 @@ impl RemoteCommand {
                 setup.extend_from_slice(b"set -- sh -c ");
                 setup.extend(quoted(NO_BASH));
             }
-            false => setup.extend_from_slice(b"{ shift; set -- sh \"$@\"; }"),
+            false => setup.extend_from_slice(b"{ shift 2; set -- sh \"$@\"; }"),
         }
         RemoteCommand {
             nonce: nonce(),

@@ -106,9 +106,7 @@ sleep 0.1 || sleep 1;
 done;
 kill -s KILL "$tk_timer";
 for tk_pid in $tk_found; do
-if [ "$tk_word" != cut ]; then
-printf "%s left %s %s\n" "$tk_nonce" "$tk_pid" "$(tr "\0\n" "  " <"$tk_pid/cmdline" | head -c 200)" >>"/proc/$$/fd/2";
-fi;
+printf "%s left %s %s\n" "$tk_nonce" "$tk_pid" "$(tr "\0\n" "  " <"$tk_pid/cmdline" | head -c 200)" >>"/proc/$$/fd/9";
 tk_blind=1;
 done;
 if [ "$tk_blind" ]; then kill -s KILL 0; fi) &
@@ -122,7 +120,7 @@ tk_told=; trap "tk_told=1" USR1; trap : TERM HUP INT;
 (exec "$@" 2>&9 9>&-); tk_code=$? ;
 if [ "$tk_told" ]; then
 tk_all=1;
-while kill -s 0 "$tk_watch" 2>/dev/null; do wait "$tk_watch"; tk_all=$? ; done;
+while kill -s 0 "$tk_watch"; do wait "$tk_watch"; tk_all=$? ; done;
 if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&9; fi;
 exit 255;
 fi;
@@ -130,4 +128,30 @@ fi;
 # A signal: yash adds it to 384, ksh93 to 256, any other to 128.
 if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
 if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
+
+# Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
+# something holds the output. What the command has left began after this wrapper, and
+# mostly few processes did; else those of the session are searched.
+tk_holds() {
+[ "/proc/$1/fd/1" -ef "/proc/$$/fd/1" ] || [ "/proc/$1/fd/1" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/1" ]; };
+tk_is_held() {
+tk_pid=$$; tk_last=0;
+read -r tk_key tk_key tk_key tk_key tk_last </proc/loadavg;
+if [ "$tk_last" -ge "$tk_pid" ] && [ "$((tk_last - tk_pid))" -le 1000 ]; then
+while [ "$tk_pid" -lt "$tk_last" ]; do
+tk_pid=$((tk_pid + 1));
+if tk_holds "$tk_pid"; then return 0; fi;
+done;
+return 1;
+fi;
+for tk_file in $(grep -l ") [^ZX] [0-9]* [0-9]* $$ " /proc/[0-9]*/stat); do
+tk_file=${tk_file%/stat};
+if [ "$tk_file" != "/proc/$$" ] && tk_holds "${tk_file##*/}"; then return 0; fi;
+done;
+return 1; };
+if tk_is_held; then
+printf "%s end %s\n" "$tk_nonce" "$tk_code" >&9;
+while kill -s 0 "$tk_watch"; do wait "$tk_watch"; done;
+exit "$tk_code";
+fi;
 tk_end "$tk_code"

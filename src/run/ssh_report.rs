@@ -33,7 +33,7 @@ const TELLING: &[&str] = &[
     "channel 0: open failed",
     "administratively prohibited",
     "Connection timed out",
-    "timed out during banner exchange",
+    " timed out",
     " not responding",
     "No route to host",
     "Operation timed out",
@@ -103,7 +103,7 @@ fn is_of_ssh(line: &str) -> bool {
 }
 
 fn is_end(line: &str) -> bool {
-    has_any(line, ENDED) && !line.contains("timed out")
+    has_any(line, ENDED) && !line.contains(" timed out")
 }
 
 /// Whether a server closed or reset the connection before its version had come. ssh
@@ -205,6 +205,12 @@ mod tests {
             false,
         );
         check("", "", false);
+        let silent = "Connection timed out during banner exchange";
+        check(
+            &format!("{silent}\r\nConnection to 127.0.0.4 port 22 timed out\r\n"),
+            silent,
+            false,
+        );
         let refused = "ssh: connect to host web1 port 22: Connection refused";
         check(&format!("{refused}\r\n"), refused, false);
         let lost = "Timeout, server 10.0.0.1 not responding.";
