@@ -169,6 +169,18 @@ fn the_reason_is_in_the_mail() {
     assert!(ran.stderr.contains(&of_host), "{ran:?}");
 }
 
+#[test]
+fn hosts_that_were_not_reached_for_the_same_reason_are_one_line() {
+    let sandbox = sandbox(&block("web1,gone[1-3]", ""));
+    let line = "gone[1-3] (3): unreachable: ssh: connect to host HOST port 22: No route to host\n";
+    let ran = run(&sandbox, &["-q"]);
+    assert_eq!(ran.code, 10, "{ran:?}");
+    assert!(ran.stderr.contains(line), "{ran:?}");
+    assert!(sandbox.log().contains(line), "{}", sandbox.log());
+    let ran = run(&sandbox, &[]);
+    assert!(ran.stdout.contains(line), "{ran:?}");
+}
+
 // What the flow does.
 
 #[test]
