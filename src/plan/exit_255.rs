@@ -35,7 +35,10 @@ pub fn check(workflow: &Workflow, ix: Ix, diagnostics: &mut DiagnosticList) {
         }
     }
     let retries = task.retry.on.known();
-    if retries.is_some_and(|on| on.codes.contains(&UNREACHABLE) && !on.unknown) && is_on_host(ix) {
+    let retries_255 = retries.is_some_and(|on| on.codes.contains(&UNREACHABLE) && !on.unknown);
+    // A block hands its retries down.
+    let is_of_host = || is_on_host(ix) || task.owned_tasks().into_iter().any(is_on_host);
+    if retries_255 && is_of_host() {
         let message = "255 in `retry_on` does not cover a connection that was lost";
         let at = task.key_span("retry_on");
         diagnostics.warning(at, message).help(REMEDY);
@@ -63,7 +66,11 @@ fn conditions(task: &Task) -> impl Iterator<Item = &Expr> {
 fn task_asked(test: &Test, own: Ix) -> Option<Ix> {
     match test {
         Test::Exit(UNREACHABLE) => Some(own),
-        Test::Compare { left, op, right } if matches!(op, Op::Equal | Op::Unequal) => {
+        Test::Compare {
+            left,
+            op: Op::Equal | Op::Unequal,
+            right,
+        } => {
             let code = right.value.known_text()?;
             let of = task_of_exit(left, own)?;
             (code.trim() == UNREACHABLE.to_string()).then_some(of)

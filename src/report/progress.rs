@@ -503,6 +503,34 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_connects_is_neither_slow_nor_the_slowest() {
+        let mut progress = block_of(6);
+        for n in 1..=4 {
+            let label = format!("10.{n}");
+            start(&mut progress, &label, "w");
+            finish(&mut progress, &label, Outcome::Ok);
+        }
+        let about = about("10.5", "w5");
+        progress.event(&Event::Started {
+            about,
+            exec: "ssh",
+            command: "true",
+            timeout: Duration::ZERO,
+            connects: true,
+        });
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(900));
+        let running = progress.running.get_mut("10.5").expect("it runs");
+        running.since = long_ago.expect("a clock that ran so long");
+        assert!(progress.event(&Event::Beat).is_empty());
+        assert_eq!(progress.slowest(), [""; 0]);
+        assert_eq!(progress.minute(), "0m 4/6 ok 1 running");
+        assert!(progress.answer()[1].starts_with("  w5 connecting 15:0"));
+        progress.event(&Event::Connected { about });
+        assert_eq!(progress.slowest(), ["w5 0:00"]);
+        assert_eq!(progress.minute(), "0m 4/6 ok 1 running, slowest w5 0:00");
+    }
+
+    #[test]
     fn a_slow_host_is_reported_once() {
         let mut progress = block_of(6);
         for n in 1..=4 {

@@ -5,7 +5,7 @@ use super::safe_text::ShowLine;
 use super::{endings, safe_text};
 use crate::outcome::Outcome;
 use crate::run::capture::Captured;
-use crate::run::result::TaskResult;
+use crate::run::result::{Member, TaskResult};
 use crate::task::mask::Mask;
 use crate::task::nodeset;
 use std::collections::HashMap;
@@ -42,37 +42,37 @@ pub type SharedResult<'a> = (Vec<&'a str>, &'a TaskResult);
 
 /// The groups of a block, in the order of their first subtasks.
 pub fn group_results(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
-    let draw = |(names, result): &SharedResult| group(names, lines(result, mask, safe_text::line));
-    shared_results(block).iter().map(draw).collect()
+    let draw = |shared: &SharedResult| group(&shared.0, lines(shared, mask, safe_text::line));
+    told_results(block).iter().map(draw).collect()
 }
 
 /// The same for the console: if there are many groups, only some of them, failures
 /// first, and a line for the rest of each outcome.
 pub fn group_briefly(block: &TaskResult, mask: &Mask) -> Vec<ResultGroup> {
-    let mut all = shared_results(block);
+    let mut all = told_results(block);
     if all.len() > GROUPS {
         all.sort_by_key(|(_, result)| !result.outcome.is_failure());
     }
-    briefly(all, &|result| lines(result, mask, safe_text::last_state))
+    briefly(all, &|shared| lines(shared, mask, safe_text::last_state))
 }
 
 /// The groups that failed, with the last lines of their output: `most` lines in
 /// all, but at least a few each.
 pub fn failures(block: &TaskResult, mask: &Mask, most: usize) -> Vec<ResultGroup> {
-    let mut all = shared_results(block);
+    let mut all = told_results(block);
     all.retain(|(_, result)| result.outcome.is_failure());
     let each = (most / all.len().max(1)).max(FEW);
-    briefly(all, &|result| last_lines(result, mask, each))
+    briefly(all, &|shared| last_lines(shared, mask, each))
 }
 
 /// Some of the groups, and a line for the rest of each outcome.
 fn briefly(
     mut all: Vec<SharedResult>,
-    lines: &dyn Fn(&TaskResult) -> Vec<String>,
+    lines: &dyn Fn(&SharedResult) -> Vec<String>,
 ) -> Vec<ResultGroup> {
     let many = all.len() > GROUPS;
     let rest = all.split_off(if many { GROUPS / 2 } else { all.len() });
-    let draw = |(names, result): &SharedResult| brief_group(names, lines(result));
+    let draw = |shared: &SharedResult| brief_group(&shared.0, lines(shared));
     let mut groups: Vec<ResultGroup> = all.iter().map(draw).collect();
     for outcome in Outcome::ALL {
         let same: Vec<&SharedResult> = rest.iter().filter(|(_, r)| r.outcome == outcome).collect();
@@ -112,10 +112,27 @@ fn group(names: &[&str], lines: Vec<String>) -> ResultGroup {
 
 /// The different results of a block, in the order of their first subtasks.
 pub fn shared_results(block: &TaskResult) -> Vec<SharedResult<'_>> {
+    sharing(block, |member| key(&member.result))
+}
+
+/// The same for what is told of them in lines: hosts that were not reached for the same
+/// reason are alike, whatever else was printed and though it names each host.
+fn told_results(block: &TaskResult) -> Vec<SharedResult<'_>> {
+    sharing(block, |member| {
+        let result = &member.result;
+        if result.outcome != Outcome::Unreachable || result.cause.is_empty() {
+            return key(result);
+        }
+        let reason = without_host(&result.cause, &member.name);
+        (result.outcome, result.exit, reason, [(0, 0); 2])
+    })
+}
+
+fn sharing(block: &TaskResult, key: impl Fn(&Member) -> ResultKey) -> Vec<SharedResult<'_>> {
     let mut places: HashMap<ResultKey, usize> = HashMap::new();
     let mut groups: Vec<SharedResult> = Vec::new();
     for member in &block.members {
-        let place = *places.entry(key(&member.result)).or_insert(groups.len());
+        let place = *places.entry(key(member)).or_insert(groups.len());
         match groups.get_mut(place) {
             Some((names, _)) => names.push(&member.name),
             None => groups.push((vec![&member.name], &member.result)),
@@ -135,7 +152,28 @@ fn key(result: &TaskResult) -> ResultKey {
     (result.outcome, result.exit, result.cause.clone(), streams)
 }
 
-fn lines(result: &TaskResult, mask: &Mask, show: ShowLine) -> Vec<String> {
+/// The text with `HOST` for each mention of the host.
+fn without_host(text: &str, host: &str) -> String {
+    let host = host.rsplit('@').next().unwrap_or(host);
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(host).filter(|_| !host.is_empty()) {
+        let (before, after) = (&rest[..at], &rest[at + host.len()..]);
+        out.push_str(before);
+        let joined = out.ends_with(|c| is_part(c) || c == '.')
+            || after.starts_with(is_part)
+            || after
+                .strip_prefix('.')
+                .is_some_and(|a| a.starts_with(is_part));
+        out.push_str(if joined { host } else { "HOST" });
+        rest = after;
+    }
+    out + rest
+}
+
+fn lines(shared: &SharedResult, mask: &Mask, show: ShowLine) -> Vec<String> {
+    let result = shared.1;
     let mut lines = Vec::new();
     let mut more = 0;
     // The error of a failure comes first.
@@ -162,11 +200,12 @@ fn lines(result: &TaskResult, mask: &Mask, show: ShowLine) -> Vec<String> {
         lines.truncate(LINES);
         lines.push("... more in the log".into());
     }
-    with_end(result, lines)
+    with_end(shared, lines)
 }
 
 /// The last lines that a failed subtask printed, to stderr first.
-fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
+fn last_lines(shared: &SharedResult, mask: &Mask, most: usize) -> Vec<String> {
+    let result = shared.1;
     let mut lines = Vec::new();
     for stream in [&result.stderr, &result.stdout] {
         let left = most - lines.len();
@@ -181,8 +220,12 @@ fn last_lines(result: &TaskResult, mask: &Mask, most: usize) -> Vec<String> {
     }
     if is_explained(result) {
         lines.retain(|line| !is_cause(line, result));
+        if result.outcome == Outcome::Unreachable {
+            // What came before the reason is in the log.
+            lines.clear();
+        }
     }
-    with_end(result, lines)
+    with_end(shared, lines)
 }
 
 /// Whether it is known why its host was not reached or how it ended: that comes before
@@ -194,17 +237,22 @@ fn is_explained(result: &TaskResult) -> bool {
 
 /// Whether the line says the same as the cause.
 fn is_cause(line: &str, result: &TaskResult) -> bool {
-    line == shown_cause(result)
+    line == shown(&result.cause)
 }
 
-fn shown_cause(result: &TaskResult) -> String {
-    safe_text::short(&safe_text::line(&result.cause))
+fn shown(cause: &str) -> String {
+    safe_text::short(&safe_text::line(cause))
 }
 
 /// The lines, with how the subtask ended before the first one.
-fn with_end(result: &TaskResult, mut lines: Vec<String>) -> Vec<String> {
+fn with_end((names, result): &SharedResult, mut lines: Vec<String>) -> Vec<String> {
     if is_explained(result) {
-        lines.insert(0, format!("{}: {}", result.outcome, shown_cause(result)));
+        let cause = match names.as_slice() {
+            [_] => shown(&result.cause),
+            [first, ..] => shown(&without_host(&result.cause, first)),
+            [] => String::new(),
+        };
+        lines.insert(0, format!("{}: {cause}", result.outcome));
         return lines;
     }
     let end = match result.outcome {
@@ -254,7 +302,6 @@ pub fn resumed_members(kept: &[&str], open: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::result::Member;
 
     fn member(name: &str, exit: i32, stderr: &str) -> Member {
         let outcome = if exit == 0 {
@@ -309,6 +356,46 @@ mod tests {
         assert_eq!(groups.iter().map(|g| g.count).sum::<usize>(), 300);
         let failed = failures(&block, &Mask::default(), 20);
         assert_eq!(failed.len(), 2);
+    }
+
+    #[test]
+    fn hosts_that_were_not_reached_for_one_reason_are_one_group() {
+        let unreachable = |name: &str, why: &str| {
+            let result = TaskResult {
+                cause: why.replace("HOST", name),
+                stderr: Captured::in_memory(format!("Welcome to {name}\n")),
+                ..TaskResult::without_process(Outcome::Unreachable, 255, 1)
+            };
+            Member::counted(name.into(), result)
+        };
+        let refused = "ssh: connect to host HOST port 22: Connection refused";
+        let members = vec![
+            unreachable("web1", refused),
+            unreachable("web2", "Host key verification failed."),
+            unreachable("web3", refused),
+        ];
+        let block = TaskResult {
+            members,
+            ..TaskResult::without_process(Outcome::Failed, 1, 1)
+        };
+        let groups = failures(&block, &Mask::default(), 20);
+        let text: String = groups.iter().map(|g| g.draw("")).collect();
+        assert_eq!(
+            text,
+            format!(
+                "web[1,3] (2): unreachable: {refused}\n\
+                 web2 (1): unreachable: Host key verification failed.\n"
+            )
+        );
+        assert_eq!(shared_results(&block).len(), 3);
+        for (text, host, without) in [
+            ("a host a: no", "u@a", "HOST host HOST: no"),
+            ("web1.example and web1.", "web1", "web1.example and HOST."),
+            ("xweb1 web1-b web1", "web1", "xweb1 web1-b HOST"),
+            ("no host", "", "no host"),
+        ] {
+            assert_eq!(without_host(text, host), without);
+        }
     }
 
     #[test]

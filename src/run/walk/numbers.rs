@@ -62,8 +62,10 @@ impl Engine<'_> {
         let recipe = &self.workflow.recipes[context.at.task];
         let command = task.command();
         let connecting = command.map(|c| self.defaults.connect_timeout(c, recipe));
-        // A task without a timeout is assumed to be quick; the deadline ends it.
-        let default_max = self.time_left();
+        let connecting = connecting.unwrap_or_default();
+        // A task without a timeout is assumed to be quick; the deadline ends it, even if
+        // it takes long to connect.
+        let default_max = self.time_left().map(|left| left.saturating_sub(connecting));
         let left = self
             .block_deadline
             .map(|d| d.saturating_sub(self.runner.now()));
@@ -83,7 +85,7 @@ impl Engine<'_> {
                     default_max,
                     left,
                 },
-                connecting: connecting.unwrap_or_default(),
+                connecting,
                 retries: retries(task, values, inherited)?,
                 iterations: resolve_setting("loop", count, values)?.unwrap_or(0),
                 sleep: sleep.unwrap_or_default(),

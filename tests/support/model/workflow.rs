@@ -279,9 +279,12 @@ while read -r one two; do
     code=$one; text=$two; number=$((number + 1)); [ $number -ge $calls ] && break
 done <\"$here/answers/$who\"
 [ \"$code\" = gone ] && exit 255
-[ -n \"$tk_nonce\" ] && echo \"$tk_nonce\" >&2
+if [ -n \"$tk_nonce\" ]; then
+    echo \"$tk_nonce $$\" >&2
+fi
 [ -n \"$text\" ] && echo \"$text\"
 [ \"$code\" = lost ] && exit 255
+[ -n \"$tk_nonce\" ] && echo \"$tk_nonce end $code\" >&2
 exit \"$code\"
 ";
 
