@@ -76,16 +76,21 @@ const REFUSED_KEYWORDS: &[(&str, &[&str], &str, &str)] = &[
 /// # Errors
 /// Every option that cannot be used.
 pub fn read(value: &str, at: Span) -> Result<Vec<String>, Vec<SyntaxError>> {
-    let value = Template::literal(value, at);
+    let template = Template::literal(value, at);
     let mut literal = |name: &str, at: Span| Some(Piece::data(format!("${name}"), at));
-    let split = words::split(&value, &mut literal);
+    let split = words::split(&template, &mut literal);
     let mut reader = OptionReader::default();
     if let Some(at) = split.open_quote {
         reader.refuse(at, "a quote is never closed".into(), "");
+        return Err(reader.bad);
     }
-    for word in &split.words {
+    let starts = split.words.iter().skip(1);
+    let starts = starts.map(|word| word.pieces.first().map(|piece| piece.at().start));
+    let ends = starts.map(|start| start.map_or(value.len(), |s| (s - at.start) as usize));
+    let ends = ends.chain([value.len()]);
+    for (word, end) in split.words.iter().zip(ends) {
         let text = word.known_text().unwrap_or_default().into_owned();
-        reader.word(&text, place(word, at));
+        reader.word(&text, place(value, word, at, end));
         reader.words.push(text);
     }
     if let Some((letter, at)) = reader.open {
@@ -97,15 +102,14 @@ pub fn read(value: &str, at: Span) -> Result<Vec<String>, Vec<SyntaxError>> {
     }
 }
 
-/// Where the word stands, without the quotes around it.
-fn place(word: &Template, all: Span) -> Span {
-    match (word.pieces.first(), word.pieces.last()) {
-        (Some(first), Some(last)) => {
-            let (first, last) = (first.at(), last.at());
-            Span::new(all.file, first.start as usize, last.end as usize)
-        }
-        _ => all,
-    }
+/// Where the word stands, mostly without the quotes around it; `end` is where the next
+/// one begins.
+fn place(value: &str, word: &Template, at: Span, end: usize) -> Span {
+    let first = word.pieces.first().map(|piece| piece.at().start);
+    let start = first.map_or(0, |first| (first - at.start) as usize);
+    let written = value.get(start..end).unwrap_or_default();
+    let quotes: &[char] = &[' ', '\t', '\n', '\'', '"'];
+    at.part(start, start + written.trim_end_matches(quotes).len())
 }
 
 #[derive(Default)]
@@ -191,7 +195,8 @@ impl OptionReader {
         let (name, rest) = text.split_at(end);
         let rest = rest.trim_start();
         let value = rest.strip_prefix('=').unwrap_or(rest).trim();
-        let is_route = |n: &&str| name.eq_ignore_ascii_case(n) && !value.eq_ignore_ascii_case("none");
+        let is_route =
+            |n: &&str| name.eq_ignore_ascii_case(n) && !value.eq_ignore_ascii_case("none");
         self.has_route |= ["ProxyJump", "ProxyCommand"].iter().any(is_route);
         let known = REFUSED_KEYWORDS
             .iter()
@@ -233,7 +238,15 @@ mod tests {
         assert_eq!(words("-J bastion"), ["-J", "bastion"]);
         assert_eq!(
             words(r#"-4C -i '/a b/key' -o "User=$x" -p2222 -oPort\ 22"#),
-            ["-4C", "-i", "/a b/key", "-o", "User=$x", "-p2222", "-oPort 22"]
+            [
+                "-4C",
+                "-i",
+                "/a b/key",
+                "-o",
+                "User=$x",
+                "-p2222",
+                "-oPort 22"
+            ]
         );
         for good in [
             "-T -o BatchMode=yes -oLogLevel=ERROR",
@@ -278,17 +291,32 @@ mod tests {
     #[test]
     fn mistakes_are_all_located() {
         for (text, expected) in [
-            ("-C bastion", "bastion: expected an option of ssh(1), found `bastion`"),
+            (
+                "-C bastion",
+                "bastion: expected an option of ssh(1), found `bastion`",
+            ),
             ("--", "--: `--` is no option of ssh(1) that tasker knows"),
             ("-", "-: expected an option of ssh(1), found `-`"),
-            ("-C # x", "#: expected an option of ssh(1), found `#`\nx: expected an option of ssh(1), found `x`"),
+            (
+                "-C # x",
+                "#: expected an option of ssh(1), found `#`\nx: expected an option of ssh(1), found `x`",
+            ),
             ("-C -p", "-p: `-p` needs a value"),
             ("-o Port", "Port: expected `-o NAME=VALUE`, found `-o Port`"),
             ("-z", "-z: `-z` is no option of ssh(1) that tasker knows"),
-            ("-i 'x", "': a quote is never closed\n-i: `-i` needs a value"),
-            ("-J a -J b", "b: ssh ends itself at a `-J` after another jump host or a proxy"),
-            ("-o ProxyCommand=x -J b", "b: ssh ends itself at a `-J` after another jump host or a proxy"),
-            ("-F ~/config", "~/config: ssh does not take `~/config` for a home directory"),
+            ("-i 'x", "': a quote is never closed"),
+            (
+                "-J a -J b",
+                "b: ssh ends itself at a `-J` after another jump host or a proxy",
+            ),
+            (
+                "-o ProxyCommand=x -J b",
+                "b: ssh ends itself at a `-J` after another jump host or a proxy",
+            ),
+            (
+                "-F ~/config",
+                "~/config: ssh does not take `~/config` for a home directory",
+            ),
         ] {
             assert_eq!(found(text), Err(expected.to_string()), "{text}");
         }

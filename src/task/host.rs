@@ -176,13 +176,19 @@ mod tests {
     #[test]
     fn refusals_show_the_way_out() {
         for (bad, help) in [
-            ("web01:2222", "`Port 2222` for `web01` in ssh_config(5), or `ssh_options=-p 2222`"),
+            (
+                "web01:2222",
+                "`Port 2222` for `web01` in ssh_config(5), or `ssh_options=-p 2222`",
+            ),
             ("a@[::1]:22", "`Port 22` for `a@[::1]` in ssh_config(5)"),
             ("fe80::1%eth0", "`HostName fe80::1%%eth0`"),
             ("a@[fe80::1%eth0]", "`HostName fe80::1%%eth0`"),
             ("fe80::1%eth0", "`ssh_options=-B eth0` in tasker.conf(5)"),
             ("@all", "`file:PATH`"),
-            ("user@", "write `user@HOST`, or set the user with `ssh_options=-l USER`"),
+            (
+                "user@",
+                "write `user@HOST`, or set the user with `ssh_options=-l USER`",
+            ),
         ] {
             let message = check(bad).expect_err(bad);
             assert!(message.contains(help), "{message}");

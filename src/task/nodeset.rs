@@ -460,7 +460,10 @@ mod tests {
         assert_eq!(hosts("web[1-4], !web[2-3]"), ["web1", "web4"]);
         assert_eq!(hosts("n[8-10],m[0-1]"), ["n8", "n9", "n10", "m0", "m1"]);
         assert_eq!(hosts("[::1],a"), ["[::1]", "a"]);
-        assert_eq!(hosts("root@[::1],me@db[1-2]"), ["root@[::1]", "me@db1", "me@db2"]);
+        assert_eq!(
+            hosts("root@[::1],me@db[1-2]"),
+            ["root@[::1]", "me@db1", "me@db2"]
+        );
         assert_eq!(hosts(""), Vec::<String>::new());
     }
 
@@ -485,7 +488,11 @@ mod tests {
             ("", "root@web01", "root@web01", false),
             ("web01", "root@web01", "root@web01", false),
         ] {
-            assert_eq!(filter(limit, exclude).allows(host), allowed, "{limit} {exclude} {host}");
+            assert_eq!(
+                filter(limit, exclude).allows(host),
+                allowed,
+                "{limit} {exclude} {host}"
+            );
         }
     }
 
