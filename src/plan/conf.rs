@@ -388,11 +388,10 @@ impl ConfReader<'_> {
             (None, None) => {
                 let Some(before) = before else {
                     let message = format!(
-                        "the exec type `{}` has neither `argv` nor `script`",
+                        "the exec type `{}` has neither `argv` nor `script` nor `ssh_options`",
                         section.name
                     );
-                    let help = "`ssh_options` makes a type that is like `ssh`";
-                    self.diagnostics.error(section.at, message).help(help);
+                    self.diagnostics.error(section.at, message);
                     return None;
                 };
                 Some(before.way.clone())

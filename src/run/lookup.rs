@@ -4,8 +4,8 @@
 
 use super::interrupt::lock;
 use super::sys;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -17,12 +17,12 @@ const LONGEST: usize = 1 << 20;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What a program answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answer {
     /// The exit code; nothing if a signal killed it.
     pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+    /// What it wrote, on whichever stream: one pipe is enough, and many programs can run.
+    pub text: String,
 }
 
 /// How a lookup ended.
@@ -67,16 +67,15 @@ impl Lookups {
 
     /// Runs the program with its arguments until `end` at most.
     pub fn ask(&self, words: &[String], end: Instant) -> Lookup {
-        let mut child = match self.start(words) {
-            Ok(Some(child)) => child,
+        let (mut child, pipe) = match self.start(words) {
+            Ok(Some(started)) => started,
             Ok(None) => return Lookup::Unanswered,
             Err(e) if is_missing(&e) => return Lookup::Missing,
             // No room for one more process.
             Err(_) => return Lookup::Unanswered,
         };
-        let mut answer = Answer::default();
         // Without its answer it only has to end.
-        let _ = read(&mut child, &mut answer, end);
+        let text = read(pipe, &child, end).unwrap_or_default();
         let in_time = wait(&child, end);
         let leader = child.id() as i32;
         let mut running = lock(&self.running);
@@ -84,15 +83,15 @@ impl Lookups {
         sys::signal_group(leader, libc::SIGKILL);
         running.leaders.retain(|other| *other != leader);
         // It has ended or was killed.
-        answer.code = child.wait().ok().and_then(|status| status.code());
+        let code = child.wait().ok().and_then(|status| status.code());
         match in_time && !running.is_over {
-            true => Lookup::Answered(answer),
+            true => Lookup::Answered(Answer { code, text }),
             false => Lookup::Unanswered,
         }
     }
 
     /// Starts a program, unless all is over.
-    fn start(&self, words: &[String]) -> io::Result<Option<Child>> {
+    fn start(&self, words: &[String]) -> io::Result<Option<(Child, PipeReader)>> {
         let Some((program, arguments)) = words.split_first() else {
             return Err(io::ErrorKind::NotFound.into());
         };
@@ -100,15 +99,16 @@ impl Lookups {
         if running.is_over {
             return Ok(None);
         }
+        let (pipe, end) = io::pipe()?;
         let child = Command::new(program)
             .args(arguments)
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(end.try_clone()?)
+            .stderr(end)
             .spawn()?;
         running.leaders.push(child.id() as i32);
-        Ok(Some(child))
+        Ok(Some((child, pipe)))
     }
 }
 
@@ -119,37 +119,27 @@ fn is_missing(e: &io::Error) -> bool {
     )
 }
 
-/// Reads what it prints until it is at its end, has ended, or `end`.
-fn read(child: &mut Child, answer: &mut Answer, end: Instant) -> io::Result<()> {
-    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        return Ok(());
-    };
-    sys::set_nonblocking(stdout.as_fd())?;
-    sys::set_nonblocking(stderr.as_fd())?;
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut fds: [RawFd; 2] = [stdout.as_raw_fd(), stderr.as_raw_fd()];
-    while fds != [-1, -1] {
+/// Reads what it prints until that is at its end, or it has ended, or `end`.
+fn read(mut pipe: PipeReader, child: &Child, end: Instant) -> io::Result<String> {
+    sys::set_nonblocking(pipe.as_fd())?;
+    let mut out = Vec::new();
+    loop {
         let left = end.saturating_duration_since(Instant::now());
-        let ready = sys::poll(&fds, -1, Some(left.min(LOOK)))?;
-        if ready & 1 != 0 && drain(&mut stdout, &mut out)? {
-            fds[0] = -1;
+        let is_ready = sys::poll(&[pipe.as_raw_fd()], -1, Some(left.min(LOOK)))? != 0;
+        if is_ready && drain(&mut pipe, &mut out)? {
+            break;
         }
-        if ready & 2 != 0 && drain(&mut stderr, &mut err)? {
-            fds[1] = -1;
-        }
-        // A process in the background can hold the pipes.
-        let is_idle = ready == 0 && sys::has_ended(child.id() as i32, false)?;
+        // A process in the background can hold the pipe.
+        let is_idle = !is_ready && sys::has_ended(child.id() as i32, false)?;
         if left.is_zero() || is_idle {
             break;
         }
     }
-    answer.stdout = String::from_utf8_lossy(&out).into_owned();
-    answer.stderr = String::from_utf8_lossy(&err).into_owned();
-    Ok(())
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// Takes what is there; returns whether that was the end.
-fn drain(pipe: &mut impl Read, out: &mut Vec<u8>) -> io::Result<bool> {
+fn drain(pipe: &mut PipeReader, out: &mut Vec<u8>) -> io::Result<bool> {
     let mut buffer = [0; 8192];
     match pipe.read(&mut buffer) {
         Ok(0) => Ok(true),
@@ -197,15 +187,12 @@ mod tests {
         let Lookup::Answered(answer) = found else {
             panic!("{found:?}");
         };
-        assert_eq!(
-            (answer.code, &*answer.stdout, &*answer.stderr),
-            (Some(2), "a\n", "b\n")
-        );
+        assert_eq!((answer.code, &*answer.text), (Some(2), "a\nb\n"));
         let none = Lookups::default().ask(&["no-such-program".into()], Instant::now() + long);
         assert!(matches!(none, Lookup::Missing));
         // What it leaves behind is not waited for.
         let (found, took) = ask("sleep 30 & echo a", long);
-        assert!(matches!(found, Lookup::Answered(a) if a.stdout == "a\n"));
+        assert!(matches!(found, Lookup::Answered(a) if a.text == "a\n"));
         assert!(took < Duration::from_secs(20), "{took:?}");
     }
 

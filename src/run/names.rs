@@ -145,7 +145,7 @@ impl SshAnswer {
             return SshAnswer::read_failure(answer);
         }
         let value = |key: &str| {
-            let mut lines = answer.stdout.lines();
+            let mut lines = answer.text.lines();
             lines.find_map(|l| l.strip_prefix(key)?.strip_prefix(' '))
         };
         let route = |key: &str| value(key).filter(|v| *v != "none");
@@ -166,8 +166,8 @@ impl SshAnswer {
     fn read_failure(answer: &Answer) -> SshAnswer {
         let is_old = ["-- G", "-- 'G'", "usage: "]
             .iter()
-            .any(|sign| answer.stderr.contains(sign));
-        let mut lines = answer.stderr.lines().map(str::trim);
+            .any(|sign| answer.text.contains(sign));
+        let mut lines = answer.text.lines().map(str::trim);
         match lines.rfind(|line| !line.is_empty()) {
             Some(line) if answer.code == Some(255) && !is_old => SshAnswer::Refused(line.into()),
             _ => SshAnswer::Unknown,
@@ -449,11 +449,10 @@ pub fn addresses(host: &str) -> Vec<SocketAddr> {
 mod tests {
     use super::*;
 
-    fn read(code: i32, stdout: &str, stderr: &str) -> SshAnswer {
+    fn read(code: i32, text: &str) -> SshAnswer {
         SshAnswer::read(&Answer {
             code: Some(code),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+            text: text.into(),
         })
     }
 
@@ -465,7 +464,7 @@ mod tests {
             route: SshRoute::Direct,
         };
         let text = "host web\nhostname 10.0.0.1\nport 2222\nproxyusefdpass no\n";
-        assert_eq!(read(0, text, ""), SshAnswer::Destination(direct));
+        assert_eq!(read(0, text), SshAnswer::Destination(direct));
         for (line, route) in [
             ("proxyjump none", SshRoute::Direct),
             ("proxyjump u@b1:22,b2", SshRoute::Jump("u@b1".into())),
@@ -474,7 +473,7 @@ mod tests {
             ("proxyjump fe80::1", SshRoute::Jump("fe80::1".into())),
             ("proxycommand nc %h %p", SshRoute::Proxy),
         ] {
-            let answer = read(0, &format!("{text}{line}\n"), "");
+            let answer = read(0, &format!("{text}{line}\n"));
             let SshAnswer::Destination(found) = answer else {
                 panic!("{answer:?}");
             };
@@ -482,15 +481,15 @@ mod tests {
         }
         let refused = SshAnswer::Refused("line 3: Bad configuration option: foo".into());
         let words = "x\nline 3: Bad configuration option: foo\r\n";
-        assert_eq!(read(255, "", words), refused);
-        for (code, stdout, stderr) in [
-            (0, "", ""),
-            (1, "", "no"),
-            (255, "", ""),
-            (255, "", "ssh: illegal option -- G\nusage: ssh\n"),
-            (255, "", "unknown option -- G\n"),
+        assert_eq!(read(255, words), refused);
+        for (code, text) in [
+            (0, ""),
+            (1, "no"),
+            (255, ""),
+            (255, "ssh: illegal option -- G\nusage: ssh\n"),
+            (255, "unknown option -- G\n"),
         ] {
-            assert_eq!(read(code, stdout, stderr), SshAnswer::Unknown);
+            assert_eq!(read(code, text), SshAnswer::Unknown);
         }
     }
 
