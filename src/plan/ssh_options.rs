@@ -90,7 +90,7 @@ pub fn read(value: &str, at: Span) -> Result<Vec<String>, Vec<SyntaxError>> {
     let ends = ends.chain([value.len()]);
     for (word, end) in split.words.iter().zip(ends) {
         let text = word.known_text().unwrap_or_default().into_owned();
-        reader.word(&text, place(value, word, at, end));
+        reader.take_word(&text, place(value, word, at, end));
         reader.words.push(text);
     }
     if let Some((letter, at)) = reader.open {
@@ -129,7 +129,7 @@ impl OptionReader {
         self.bad.push(SyntaxError { at, message, help });
     }
 
-    fn word(&mut self, word: &str, at: Span) {
+    fn take_word(&mut self, word: &str, at: Span) {
         if let Some((letter, _)) = self.open.take() {
             return self.value(letter, word, at);
         }

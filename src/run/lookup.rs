@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What a program answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ProgramAnswer {
     /// The exit code; nothing if a signal killed it.
     pub code: Option<i32>,
     /// What it wrote, on whichever stream: one pipe is enough, and many programs can run.
@@ -27,8 +27,8 @@ pub struct Answer {
 
 /// How a lookup ended.
 #[derive(Debug)]
-pub enum Lookup {
-    Answered(Answer),
+pub enum LookupEnd {
+    Answered(ProgramAnswer),
     /// It did not end in time, or could not be started.
     Unanswered,
     /// There is no such program.
@@ -66,13 +66,13 @@ impl Lookups {
     }
 
     /// Runs the program with its arguments until `end` at most.
-    pub fn ask(&self, words: &[String], end: Instant) -> Lookup {
+    pub fn ask(&self, words: &[String], end: Instant) -> LookupEnd {
         let (mut child, pipe) = match self.start(words) {
             Ok(Some(started)) => started,
-            Ok(None) => return Lookup::Unanswered,
-            Err(e) if is_missing(&e) => return Lookup::Missing,
+            Ok(None) => return LookupEnd::Unanswered,
+            Err(e) if is_missing(&e) => return LookupEnd::Missing,
             // No room for one more process.
-            Err(_) => return Lookup::Unanswered,
+            Err(_) => return LookupEnd::Unanswered,
         };
         // Without its answer it only has to end.
         let text = read(pipe, &child, end).unwrap_or_default();
@@ -85,8 +85,8 @@ impl Lookups {
         // It has ended or was killed.
         let code = child.wait().ok().and_then(|status| status.code());
         match in_time && !running.is_over {
-            true => Lookup::Answered(Answer { code, text }),
-            false => Lookup::Unanswered,
+            true => LookupEnd::Answered(ProgramAnswer { code, text }),
+            false => LookupEnd::Unanswered,
         }
     }
 
@@ -173,7 +173,7 @@ fn wait(child: &Child, end: Instant) -> bool {
 mod tests {
     use super::*;
 
-    fn ask(script: &str, patience: Duration) -> (Lookup, Duration) {
+    fn ask(script: &str, patience: Duration) -> (LookupEnd, Duration) {
         let began = Instant::now();
         let words = ["sh", "-c", script].map(String::from);
         let found = Lookups::default().ask(&words, began + patience);
@@ -184,15 +184,15 @@ mod tests {
     fn programs_answer() {
         let long = Duration::from_secs(60);
         let (found, _) = ask("echo a; echo b >&2; exit 2", long);
-        let Lookup::Answered(answer) = found else {
+        let LookupEnd::Answered(answer) = found else {
             panic!("{found:?}");
         };
         assert_eq!((answer.code, &*answer.text), (Some(2), "a\nb\n"));
         let none = Lookups::default().ask(&["no-such-program".into()], Instant::now() + long);
-        assert!(matches!(none, Lookup::Missing));
+        assert!(matches!(none, LookupEnd::Missing));
         // What it leaves behind is not waited for.
         let (found, took) = ask("sleep 30 & echo a", long);
-        assert!(matches!(found, Lookup::Answered(a) if a.text == "a\n"));
+        assert!(matches!(found, LookupEnd::Answered(a) if a.text == "a\n"));
         assert!(took < Duration::from_secs(20), "{took:?}");
     }
 
@@ -206,7 +206,7 @@ mod tests {
             "trap '' TERM; while :; do echo x; done",
         ] {
             let (found, took) = ask(script, short);
-            assert!(matches!(found, Lookup::Unanswered), "{script} {found:?}");
+            assert!(matches!(found, LookupEnd::Unanswered), "{script} {found:?}");
             assert!(
                 took >= short && took < Duration::from_secs(20),
                 "{script} {took:?}"

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::job;
-use super::lookup::{Answer, Lookup, Lookups};
+use super::lookup::{LookupEnd, Lookups, ProgramAnswer};
 use super::round::{self, Fate, Limit};
 use crate::plan::exec::{Arg, ExecMethod, ExecType};
 use crate::task::host;
@@ -83,9 +83,9 @@ impl SshQuestion {
     pub fn ask(&self, lookups: &Lookups, end: Instant) -> Option<SshAnswer> {
         let words = [&self.words[..], std::slice::from_ref(&self.host)].concat();
         match lookups.ask(&words, end) {
-            Lookup::Answered(answer) => Some(SshAnswer::read(&answer)),
-            Lookup::Unanswered => None,
-            Lookup::Missing => Some(SshAnswer::Unknown),
+            LookupEnd::Answered(answer) => Some(SshAnswer::read(&answer)),
+            LookupEnd::Unanswered => None,
+            LookupEnd::Missing => Some(SshAnswer::Unknown),
         }
     }
 }
@@ -140,7 +140,7 @@ pub enum SshRoute {
 }
 
 impl SshAnswer {
-    fn read(answer: &Answer) -> SshAnswer {
+    fn read(answer: &ProgramAnswer) -> SshAnswer {
         if answer.code != Some(0) {
             return SshAnswer::read_failure(answer);
         }
@@ -163,7 +163,7 @@ impl SshAnswer {
         })
     }
 
-    fn read_failure(answer: &Answer) -> SshAnswer {
+    fn read_failure(answer: &ProgramAnswer) -> SshAnswer {
         let is_old = ["-- G", "-- 'G'", "usage: "]
             .iter()
             .any(|sign| answer.text.contains(sign));
@@ -223,10 +223,10 @@ pub fn resolve_all(
     let time_left = end.saturating_duration_since(Instant::now());
     let fates = round::ask_all(names.clone(), ask, Limit::Until(end), stop);
     lookups.stop();
-    let found: HashMap<&str, Found> = names
+    let found: HashMap<&str, Address> = names
         .iter()
         .zip(fates)
-        .map(|(name, fate)| (name.as_str(), Found::by(fate, time_left)))
+        .map(|(name, fate)| (name.as_str(), Address::by(fate, time_left)))
         .collect();
     let mut report = ContactReport {
         checked: hosts.len(),
@@ -240,7 +240,7 @@ pub fn resolve_all(
 
 /// Whether a name has an address.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Found {
+enum Address {
     Yes,
     No,
     /// There was no answer, though there was time for one.
@@ -248,14 +248,14 @@ enum Found {
     Unchecked,
 }
 
-impl Found {
+impl Address {
     /// `time` is what the whole round had.
-    fn by(fate: Fate<bool>, time: Duration) -> Found {
+    fn by(fate: Fate<bool>, time: Duration) -> Address {
         match fate {
-            Fate::Answered(true) => Found::Yes,
-            Fate::Answered(false) => Found::No,
-            Fate::Unanswered(open) if open >= time / 2 => Found::Silence,
-            Fate::Unanswered(_) | Fate::NotAsked => Found::Unchecked,
+            Fate::Answered(true) => Address::Yes,
+            Fate::Answered(false) => Address::No,
+            Fate::Unanswered(open) if open >= time / 2 => Address::Silence,
+            Fate::Unanswered(_) | Fate::NotAsked => Address::Unchecked,
         }
     }
 }
@@ -265,7 +265,7 @@ impl ContactReport {
         &mut self,
         host: &str,
         needs: &[Need],
-        found: &HashMap<&str, Found>,
+        found: &HashMap<&str, Address>,
         patience: Duration,
     ) {
         let seconds = short_seconds(patience);
@@ -279,12 +279,12 @@ impl ContactReport {
                     continue;
                 }
                 Need::Name(WantedName { name, what }) => match found.get(name.as_str()) {
-                    Some(Found::Yes) => continue,
-                    Some(Found::No) => format!("no address found{what}"),
-                    Some(Found::Silence) => {
+                    Some(Address::Yes) => continue,
+                    Some(Address::No) => format!("no address found{what}"),
+                    Some(Address::Silence) => {
                         format!("no address found{what}: no answer within {seconds} s")
                     }
-                    Some(Found::Unchecked) | None => {
+                    Some(Address::Unchecked) | None => {
                         unchecked = Some("there was no time to look for an address");
                         continue;
                     }
@@ -401,7 +401,9 @@ fn phrase(name: &str, own: &str, hops: usize) -> String {
 }
 
 fn wanted(name: &str, what: String) -> Need {
-    match name.parse::<IpAddr>() {
+    // An address is one with a zone too.
+    let address = name.split_once('%').map_or(name, |(address, _)| address);
+    match address.parse::<IpAddr>() {
         Ok(_) => Need::Nothing,
         Err(_) => Need::Name(WantedName {
             name: name.to_string(),
@@ -431,10 +433,10 @@ fn has_address(name: &str, lookups: &Lookups, end: Instant) -> Option<bool> {
     }
     let words = ["getent", "ahosts", name].map(String::from);
     match lookups.ask(&words, end) {
-        Lookup::Unanswered => None,
-        Lookup::Answered(Answer { code: Some(0), .. }) => Some(true),
-        Lookup::Answered(Answer { code: Some(2), .. }) => Some(false),
-        Lookup::Answered(_) | Lookup::Missing => Some(!addresses(name).is_empty()),
+        LookupEnd::Unanswered => None,
+        LookupEnd::Answered(ProgramAnswer { code: Some(0), .. }) => Some(true),
+        LookupEnd::Answered(ProgramAnswer { code: Some(2), .. }) => Some(false),
+        LookupEnd::Answered(_) | LookupEnd::Missing => Some(!addresses(name).is_empty()),
     }
 }
 
@@ -450,7 +452,7 @@ mod tests {
     use super::*;
 
     fn read(code: i32, text: &str) -> SshAnswer {
-        SshAnswer::read(&Answer {
+        SshAnswer::read(&ProgramAnswer {
             code: Some(code),
             text: text.into(),
         })

@@ -61,7 +61,7 @@ fn check_port_and_zone(host: &str) -> Result<(), String> {
         let zone = zone.trim_end_matches(']');
         let address = split_user(address).1.trim_start_matches('[');
         return Err(format!(
-            "a host name cannot contain `%`: set `HostName {address}%%{zone}` for a name of its own in ssh_config(5), or `ssh_options=-B {zone}` in tasker.conf(5)"
+            "a host name cannot contain `%`: write `{address}` with `ssh_options=-o HostName=%h%%{zone}` in tasker.conf(5), or a name for which ssh_config(5) has `HostName {address}%%{zone}`"
         ));
     }
     let Some((name, port)) = host.rsplit_once(':') else {
@@ -69,6 +69,7 @@ fn check_port_and_zone(host: &str) -> Result<(), String> {
     };
     let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
     if is_port && (!name.contains(':') || name.ends_with(']')) {
+        let name = bare(name);
         return Err(format!(
             "`{host}`: a host name cannot include a port; set `Port {port}` for `{name}` in ssh_config(5), or `ssh_options=-p {port}` in tasker.conf(5)"
         ));
@@ -180,10 +181,13 @@ mod tests {
                 "web01:2222",
                 "`Port 2222` for `web01` in ssh_config(5), or `ssh_options=-p 2222`",
             ),
-            ("a@[::1]:22", "`Port 22` for `a@[::1]` in ssh_config(5)"),
+            ("a@[::1]:22", "`Port 22` for `::1` in ssh_config(5)"),
             ("fe80::1%eth0", "`HostName fe80::1%%eth0`"),
             ("a@[fe80::1%eth0]", "`HostName fe80::1%%eth0`"),
-            ("fe80::1%eth0", "`ssh_options=-B eth0` in tasker.conf(5)"),
+            (
+                "fe80::1%eth0",
+                "write `fe80::1` with `ssh_options=-o HostName=%h%%eth0`",
+            ),
             ("@all", "`file:PATH`"),
             (
                 "user@",
