@@ -77,7 +77,12 @@ time.sleep(600)' & server=$!\n\
 
 /// tasker where DNS drops every question, and how long it took; nothing where that cannot
 /// be arranged.
-fn in_black_hole(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Option<(Ran, Duration)> {
+fn in_black_hole(
+    sandbox: &Sandbox,
+    tasks: &str,
+    options: &[&str],
+    patience: &str,
+) -> Option<(Ran, Duration)> {
     sandbox.file("tasks.txt", tasks);
     sandbox.file("resolv.conf", "nameserver 127.0.0.1\n");
     sandbox.file("nsswitch.conf", "hosts: files dns\n");
@@ -95,7 +100,7 @@ fn in_black_hole(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Option<(Ra
         .current_dir(&sandbox.path)
         .env_clear()
         .envs(plain.get_envs().filter_map(|(n, v)| Some((n, v?))))
-        .env("VALIDATION_TEST_TIMEOUT", "3")
+        .env("VALIDATION_TEST_TIMEOUT", patience)
         .stdin(Stdio::null());
     let path = format!(
         "{}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -117,7 +122,7 @@ fn in_black_hole(sandbox: &Sandbox, tasks: &str, options: &[&str]) -> Option<(Ra
 fn a_network_without_dns_refuses_no_host_that_ssh_finds() {
     let sandbox = sandbox();
     let hosts = "alias[1-9],behind[1-9],through[1-9],twice[1-2],root@alias1,127.0.0.4,[::1]";
-    let Some((ran, took)) = in_black_hole(&sandbox, &block(hosts, ""), &["-r"]) else {
+    let Some((ran, took)) = in_black_hole(&sandbox, &block(hosts, ""), &["-r"], "10") else {
         return;
     };
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -129,27 +134,28 @@ fn a_network_without_dns_refuses_no_host_that_ssh_finds() {
 #[test]
 fn hosts_that_nobody_resolves_cost_one_patience_and_one_line() {
     let sandbox = sandbox();
-    let tasks = block("web[001-400],alias[1-9]", "");
-    let Some((ran, took)) = in_black_hole(&sandbox, &tasks, &["-r", "-q"]) else {
+    let tasks = block("web[001-200],alias[1-9]", "");
+    let Some((ran, took)) = in_black_hole(&sandbox, &tasks, &["-r", "-q"], "6") else {
         return;
     };
     assert_eq!(ran.code, 60, "{ran:?}");
     // The starting of 400 programs is part of it.
-    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     let is_folded = |text: &str| {
         let mut lines = text
             .lines()
             .filter(|l| l.contains("web[001-") && l.contains("no address"));
         let found = lines.next().unwrap_or_default();
-        // On a slow machine the last ones are not asked.
-        found.contains("]: no address found: no answer within 3 s") && lines.count() < 2
+        // On a slow machine not all are asked.
+        let end = "]: no address found: no answer within 6 s";
+        found.contains("web[0") && found.contains(end) && lines.count() == 0
     };
     assert!(is_folded(&ran.stderr), "{ran:?}");
     assert!(ran.stderr.lines().count() < 12, "{ran:?}");
     assert!(is_folded(&report(&sandbox)) && is_folded(&sandbox.log()));
     assert!(!ran.stderr.contains("alias"), "{ran:?}");
     // A look says the same.
-    let (ran, _) = in_black_hole(&sandbox, &tasks, &[]).expect("as before");
+    let (ran, _) = in_black_hole(&sandbox, &tasks, &[], "6").expect("as before");
     assert_eq!(ran.code, 60);
     assert!(is_folded(&ran.stdout), "{ran:?}");
     let home = format!("HOME={}", sandbox.path.display());
@@ -162,7 +168,7 @@ fn hosts_that_nobody_resolves_cost_one_patience_and_one_line() {
 fn hosts_without_an_address_are_left_out_where_they_may_be() {
     let sandbox = sandbox();
     let tasks = block("web[1-9].dark,alias[1-9]", "unreachable=skip\n");
-    let Some((ran, took)) = in_black_hole(&sandbox, &tasks, &["-r"]) else {
+    let Some((ran, took)) = in_black_hole(&sandbox, &tasks, &["-r"], "3") else {
         return;
     };
     assert_eq!(ran.code, 0, "{ran:?}");
