@@ -377,8 +377,8 @@ fn the_options_decide_the_plan() {
         sandbox.file("tasker.conf", conf);
         let tasks = "task=1\nhostname=alias1\nexec=one\ncommand=true\n";
         let ran = tasker(&sandbox, tasks, &["--config=tasker.conf"]);
-        let lines = ran.stdout.lines().map(String::from);
-        let plan = lines.filter(|l| l.starts_with("plan: ")).last();
+        let mut lines = ran.stdout.lines().map(String::from);
+        let plan = lines.rfind(|l| l.starts_with("plan: "));
         plan.unwrap_or_else(|| panic!("{ran:?}"))
     };
     let one = id("exec=one\nssh_options=-C\n");

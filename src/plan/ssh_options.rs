@@ -213,7 +213,7 @@ impl OptionReader {
             ("LogLevel", _) => CHATTER,
             _ => why,
         };
-        self.refuse(at, format!("`{keyword}` cannot be set here: {why}"), *help);
+        self.refuse(at, format!("`{keyword}` cannot be set here: {why}"), help);
     }
 }
 

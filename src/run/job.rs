@@ -674,7 +674,7 @@ const SSH_DEFAULTS: &[&str] = &[
 ];
 
 /// ssh with all its options, up to the host.
-pub fn ssh_client<'a>(options: &'a [String]) -> impl Iterator<Item = &'a str> {
+pub fn ssh_client(options: &[String]) -> impl Iterator<Item = &str> {
     let options = options.iter().map(String::as_str);
     let fixed = |words: &'static [&'static str]| words.iter().copied();
     fixed(SSH).chain(options).chain(fixed(SSH_DEFAULTS))
