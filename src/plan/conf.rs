@@ -313,11 +313,12 @@ impl ConfReader<'_> {
         };
         // A section without an argv changes an existing type in part.
         let before = types.find(&section.name).cloned();
+        let has_options = section.ssh_options.is_some();
         let Some(way) = self.way(&mut section, before.as_deref()) else {
             return;
         };
         let of_ssh = matches!(way, ExecMethod::Ssh { .. });
-        if section.ssh_options.is_some() && of_ssh {
+        if has_options && of_ssh {
             self.with_ssh_options.insert(section.name.clone());
         }
         // A new type that is built on ssh is like `ssh` in all that its section leaves out.
@@ -352,49 +353,50 @@ impl ConfReader<'_> {
     /// How the type of a section runs commands; a section that does not say it, or
     /// contradicts itself, is reported.
     fn way(&mut self, section: &mut ExecSection, before: Option<&ExecType>) -> Option<ExecMethod> {
-        let has = |key: &str| section.seen.iter().any(|(k, _)| k == key);
-        let tried = has("argv") || has("script");
-        let own_options = section.ssh_options.clone();
-        let of_before = before.and_then(ExecType::ssh_options);
-        match (section.way.take(), own_options) {
-            (Some(SectionWay::Program(_)), Some(_)) => {
+        let place = |key: &str| {
+            section
+                .seen
+                .iter()
+                .find(|(k, _)| k == key)
+                .map(|(_, at)| *at)
+        };
+        let tried = place("argv").or(place("script"));
+        let options_at = place("ssh_options").unwrap_or(section.at);
+        let options = section.ssh_options.take();
+        match (section.way.take(), options, before) {
+            (Some(SectionWay::Program(way)), None, _) => Some(way),
+            (Some(SectionWay::Program(_)), Some(_), _) => {
                 let message = "`ssh_options` is for types built on ssh";
                 let help = "write the options in `argv` or `script`, or leave these out";
-                let (_, at) = section.seen.iter().find(|(k, _)| k == "ssh_options")?;
-                self.diagnostics.error(*at, message).help(help);
+                self.diagnostics.error(options_at, message).help(help);
                 None
             }
-            (Some(SectionWay::Program(way)), None) => Some(way),
-            (Some(SectionWay::OfSsh { script, .. }), Some(options)) => {
+            (Some(SectionWay::OfSsh { script, .. }), Some(options), _) => {
                 Some(ExecMethod::Ssh { script, options })
             }
-            (Some(SectionWay::OfSsh { at, otherwise, .. }), None) => {
+            (Some(SectionWay::OfSsh { at, otherwise, .. }), None, _) => {
                 self.diagnostics.error(at, otherwise);
                 None
             }
-            (None, _) if tried => None,
-            (None, Some(options)) => match (before, of_before) {
-                (Some(before), None) => {
-                    let message = format!("exec type `{}` is not built on ssh", before.name());
-                    let (_, at) = section.seen.iter().find(|(k, _)| k == "ssh_options")?;
-                    self.diagnostics.error(*at, message);
-                    None
-                }
-                _ => {
-                    let script = before.is_some_and(ExecType::takes_script);
-                    Some(ExecMethod::Ssh { script, options })
-                }
-            },
-            (None, None) => {
-                let Some(before) = before else {
-                    let message = format!(
-                        "the exec type `{}` has neither `argv` nor `script` nor `ssh_options`",
-                        section.name
-                    );
-                    self.diagnostics.error(section.at, message);
+            // Its mistake is reported.
+            (None, ..) if tried.is_some() => None,
+            (None, Some(options), before) => {
+                if let Some(other) = before.filter(|b| b.ssh_options().is_none()) {
+                    let message = format!("exec type `{}` is not built on ssh", other.name());
+                    self.diagnostics.error(options_at, message);
                     return None;
-                };
-                Some(before.way.clone())
+                }
+                let script = before.is_some_and(ExecType::takes_script);
+                Some(ExecMethod::Ssh { script, options })
+            }
+            (None, None, Some(before)) => Some(before.way.clone()),
+            (None, None, None) => {
+                let message = format!(
+                    "the exec type `{}` has neither `argv` nor `script` nor `ssh_options`",
+                    section.name
+                );
+                self.diagnostics.error(section.at, message);
+                None
             }
         }
     }

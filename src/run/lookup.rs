@@ -29,9 +29,9 @@ pub struct ProgramAnswer {
 #[derive(Debug)]
 pub enum LookupEnd {
     Answered(ProgramAnswer),
-    /// It did not end in time, or could not be started.
+    /// It did not end in time, or there was no room to start it.
     Unanswered,
-    /// There is no such program.
+    /// There is no such program, or it cannot be executed.
     Missing,
 }
 
@@ -67,12 +67,13 @@ impl Lookups {
 
     /// Runs the program with its arguments until `end` at most.
     pub fn ask(&self, words: &[String], end: Instant) -> LookupEnd {
-        let (mut child, pipe) = match self.start(words) {
-            Ok(Some(started)) => started,
-            Ok(None) => return LookupEnd::Unanswered,
-            Err(e) if is_missing(&e) => return LookupEnd::Missing,
-            // No room for one more process.
-            Err(_) => return LookupEnd::Unanswered,
+        let (mut child, pipe) = loop {
+            match self.start(words) {
+                Ok(Some(started)) => break started,
+                Err(e) if is_shortage(&e) && Instant::now() < end => std::thread::sleep(LOOK),
+                Err(e) if !is_shortage(&e) => return LookupEnd::Missing,
+                Ok(None) | Err(_) => return LookupEnd::Unanswered,
+            }
         };
         // Without its answer it only has to end.
         let text = read(pipe, &child, end).unwrap_or_default();
@@ -112,11 +113,10 @@ impl Lookups {
     }
 }
 
-fn is_missing(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-    )
+/// Whether there is only no room now for one more process or pipe.
+fn is_shortage(e: &io::Error) -> bool {
+    let short = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE];
+    e.raw_os_error().is_some_and(|code| short.contains(&code))
 }
 
 /// Reads what it prints until that is at its end, or it has ended, or `end`.

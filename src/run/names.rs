@@ -396,8 +396,24 @@ fn phrase(name: &str, own: &str, hops: usize) -> String {
     if name.eq_ignore_ascii_case(own) {
         return String::new();
     }
-    let own = own.to_ascii_lowercase();
-    format!(" for its HostName `{}`", name.replace(&own, "%h"))
+    format!(
+        " for its HostName `{}`",
+        by_pattern(name, &own.to_ascii_lowercase())
+    )
+}
+
+/// The name with `%h` where it holds the host as a whole word.
+fn by_pattern(name: &str, own: &str) -> String {
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let whole = |at: &usize| {
+        let (before, after) = (&name[..*at], &name[at + own.len()..]);
+        !is_word(before.chars().next_back()) && !is_word(after.chars().next())
+    };
+    let mut places = name.match_indices(own).map(|(at, _)| at);
+    match places.find(whole) {
+        Some(at) => format!("{}%h{}", &name[..at], &name[at + own.len()..]),
+        None => name.to_string(),
+    }
 }
 
 fn wanted(name: &str, what: String) -> Need {
@@ -503,6 +519,14 @@ mod tests {
             assert_eq!(phrase(&name, own, 0), " for its HostName `%h.corp`");
         }
         assert_eq!(phrase("b", "web1", 1), " for its jump host `b`");
+        for (name, own, pattern) in [
+            ("a.data.corp", "a", "%h.data.corp"),
+            ("data.corp", "a", "data.corp"),
+            ("prod-web1-a", "web1", "prod-%h-a"),
+            ("web10.corp", "web1", "web10.corp"),
+        ] {
+            assert_eq!(by_pattern(name, own), pattern);
+        }
     }
 
     #[test]
