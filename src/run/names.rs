@@ -211,7 +211,8 @@ pub fn resolve_all(
 ) -> ContactReport {
     let end = Instant::now() + patience;
     let lookups = Arc::new(Lookups::default());
-    let routes = SshRoutes::find(hosts, &lookups, Instant::now() + patience / 2, stop);
+    let end_of_ssh = Instant::now() + patience * 3 / 4;
+    let routes = SshRoutes::find(hosts, &lookups, end_of_ssh, stop);
     let needs: Vec<Vec<Need>> = hosts.iter().map(|host| routes.needs(host)).collect();
     let names = needs.iter().flatten().filter_map(|need| match need {
         Need::Name(wanted) => Some(wanted.name.clone()),
@@ -220,13 +221,12 @@ pub fn resolve_all(
     let names: Arc<[String]> = distinct(names).into();
     let asked = lookups.clone();
     let ask = move |name: &String| has_address(name, &asked, end);
-    let time_left = end.saturating_duration_since(Instant::now());
     let fates = round::ask_all(names.clone(), ask, Limit::Until(end), stop);
     lookups.stop();
     let found: HashMap<&str, Address> = names
         .iter()
         .zip(fates)
-        .map(|(name, fate)| (name.as_str(), Address::by(fate, time_left)))
+        .map(|(name, fate)| (name.as_str(), Address::by(fate, patience)))
         .collect();
     let mut report = ContactReport {
         checked: hosts.len(),
@@ -249,12 +249,12 @@ enum Address {
 }
 
 impl Address {
-    /// `time` is what the whole round had.
-    fn by(fate: Fate<bool>, time: Duration) -> Address {
+    /// Whoever had not half of the time may only be slow.
+    fn by(fate: Fate<bool>, patience: Duration) -> Address {
         match fate {
             Fate::Answered(true) => Address::Yes,
             Fate::Answered(false) => Address::No,
-            Fate::Unanswered(open) if open >= time / 2 => Address::Silence,
+            Fate::Unanswered(open) if open >= patience / 2 => Address::Silence,
             Fate::Unanswered(_) | Fate::NotAsked => Address::Unchecked,
         }
     }
