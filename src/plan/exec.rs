@@ -70,20 +70,6 @@ pub struct ExecType {
 }
 
 impl ExecType {
-    /// A type like `ssh`, or `ssh-shell` for scripts.
-    pub fn over_ssh(name: &str, script: bool, options: Vec<String>) -> ExecType {
-        let way = ExecMethod::Ssh { script, options };
-        built_in(&[name], way, Some(("true", None)))
-    }
-
-    /// The `ssh_options` of a type that is built on ssh.
-    pub fn ssh_options(&self) -> Option<&[String]> {
-        match &self.way {
-            ExecMethod::Ssh { options, .. } => Some(options),
-            _ => None,
-        }
-    }
-
     pub fn name(&self) -> &str {
         &self.names[0]
     }
@@ -96,6 +82,20 @@ impl ExecType {
             ExecMethod::Argv(args) => !args
                 .iter()
                 .any(|a| matches!(a, Arg::Word(parts) if parts.contains(&None))),
+        }
+    }
+
+    /// A type like `ssh`, or `ssh-shell` for scripts.
+    pub fn over_ssh(name: &str, script: bool, options: Vec<String>) -> ExecType {
+        let way = ExecMethod::Ssh { script, options };
+        built_in(&[name], way, Some(("true", None)))
+    }
+
+    /// The `ssh_options` of a type that is built on ssh.
+    pub fn ssh_options(&self) -> Option<&[String]> {
+        match &self.way {
+            ExecMethod::Ssh { options, .. } => Some(options),
+            _ => None,
         }
     }
 
