@@ -381,7 +381,7 @@ fn every_key() -> Sandbox {
     sandbox.program("bin/page", "#!/bin/sh\n");
     sandbox.file(
         "tasker.conf",
-        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nconnect_timeout=21\nkeep_free=3G\nmax_output=2G\nkeep_logs=90d\nkeep_state=31d\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
+        "timeout=100\nkill_after=9\nlog_dir=~/TASKER\nmax_connecting=7\nconnect_timeout=21\nssh_options=-4\nkeep_free=3G\nmax_output=2G\nkeep_logs=90d\nkeep_state=31d\nmetrics=~/prom\nsyslog=cron\nexec=pod\nargv=run {hostname} {command} {arguments}\n",
     );
     sandbox
 }
@@ -467,6 +467,7 @@ const DECIDING: &[(&str, &str, &str)] = &[
     ("tasker.conf", "~/TASKER", "~/TASKER2"),
     ("tasker.conf", "max_connecting=7", "max_connecting=8"),
     ("tasker.conf", "connect_timeout=21", "connect_timeout=22"),
+    ("tasker.conf", "ssh_options=-4", "ssh_options=-6"),
     ("tasker.conf", "keep_free=3G", "keep_free=2G"),
     ("tasker.conf", "max_output=2G", "max_output=1G"),
     ("tasker.conf", "~/prom", "~/prom2"),
@@ -607,6 +608,7 @@ const CONF_KEYS: &[(&str, &str, &str)] = &[
     ("max_parallel", "3", "4"),
     ("max_connecting", "7", "8"),
     ("connect_timeout", "21", "22"),
+    ("ssh_options", "-4", "-6"),
     ("keep_free", "3G", "2G"),
     ("max_output", "2G", "1G"),
     ("metrics", "~/a", "~/b"),

@@ -1058,12 +1058,8 @@ fn unknown_hosts_are_found_before_anything_runs() {
             all.contains("Host DNS resolution failed (1/4 hosts)"),
             "{all}"
         );
-        for host in ["a", "b1", "b2"] {
-            assert!(
-                all.contains(&format!("{host}.invalid: no address found")),
-                "{all}"
-            );
-        }
+        let found = "   a.invalid,b[1-2].invalid: no address found\n";
+        assert!(all.contains(found), "{all}");
         assert!(!all.contains("label.invalid:"), "{all}");
         assert!(!sandbox.exists("ran"));
     }
@@ -1096,7 +1092,7 @@ fn lookups_that_hang_are_abandoned_and_the_others_are_made() {
     assert_eq!(ran.code, 60, "{ran:?}");
     for part in [
         "Host connectivity validation failed (3/67 hosts; 3 by ping)",
-        "127.1.1.1: no answer within 2 s",
+        "127.1.1.[1-64]: no answer within 2 s",
     ] {
         assert!(ran.stderr.contains(part), "{part}: {ran:?}");
     }
@@ -1127,7 +1123,8 @@ fn timeouts_of_dead_hosts_do_not_add_up() {
         "{ran:?}"
     );
     assert!(
-        ran.stderr.contains("127.1.2.100: does not answer ping"),
+        ran.stderr
+            .contains("127.1.[1-2].[1-100]: does not answer ping"),
         "{ran:?}"
     );
 }

@@ -686,6 +686,8 @@ fn every_configuration_in_the_man_page_is_valid() {
         let names = text.lines().filter_map(|l| l.strip_prefix("exec="));
         names.map(String::from).collect()
     };
+    // It knows a way to every host.
+    sandbox.program("bin/ssh", "#!/bin/sh\necho hostname 127.0.0.2\n");
     let mut tried = 0;
     for conf in configurations {
         // The engines need not be installed here.

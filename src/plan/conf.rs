@@ -6,17 +6,19 @@
 
 use super::exec::{ExecMethod, ExecType, ExecTypes, Probe, read_argv};
 use super::facility::Facility;
+use super::ssh_options;
 use crate::task::{keys, values};
-use crate::text::diagnostic::{DiagnosticList, expected};
+use crate::text::diagnostic::{DiagnosticList, SyntaxError, expected};
 use crate::text::duration;
 use crate::text::home;
 use crate::text::nearest::did_you_mean;
 use crate::text::scanner::{Line, Pair};
 use crate::text::size;
 use crate::text::source::{SourceMap, Span};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings; `None` if not set.
@@ -31,6 +33,8 @@ pub struct Conf {
     pub max_connecting: Option<u32>,
     /// How long a host may take to answer.
     pub connect_timeout: Option<Duration>,
+    /// Further words for every ssh, and the place in the file.
+    pub ssh_options: Option<(Vec<String>, Span)>,
     /// On a terminal, a run on more hosts than this asks for their number first.
     pub confirm_above: Option<u32>,
     /// How much of the disk with the outputs stays free, in bytes.
@@ -56,6 +60,7 @@ pub const SETTINGS: &[&str] = &[
     "max_parallel",
     "max_connecting",
     "connect_timeout",
+    "ssh_options",
     "confirm_above",
     "keep_free",
     "max_output",
@@ -72,6 +77,7 @@ pub const SECTION: &[&str] = &[
     "probe_expect_exit",
     "probe_expect_output",
     "timeout",
+    "ssh_options",
 ];
 
 /// One `exec=NAME` section while it is read.
@@ -79,11 +85,24 @@ struct ExecSection {
     at: Span,
     name: String,
     seen: Vec<(String, Span)>,
-    way: Option<ExecMethod>,
+    way: Option<SectionWay>,
+    ssh_options: Option<Vec<String>>,
     probe: Option<Vec<String>>,
     expect_exit: i32,
     expect_output: Option<String>,
     timeout: Option<Duration>,
+}
+
+/// What `argv` or `script` says.
+enum SectionWay {
+    Program(ExecMethod),
+    /// Only `{script}`, or only `{command} {arguments}`, for a type built on ssh; and what
+    /// is wrong with it for any other.
+    OfSsh {
+        script: bool,
+        at: Span,
+        otherwise: String,
+    },
 }
 
 /// Reads the lines. Adds exec types to `types` and reports mistakes.
@@ -99,6 +118,7 @@ pub fn read(
         conf: Conf::default(),
         seen: Vec::new(),
         opened: HashMap::new(),
+        with_ssh_options: HashSet::new(),
         section: None,
     };
     for line in lines {
@@ -112,7 +132,11 @@ pub fn read(
         }
     }
     reader.close_section(types);
+    let own = reader.with_ssh_options;
     let conf = reader.conf;
+    if let Some((options, _)) = &conf.ssh_options {
+        types.set_ssh_options(options, |name| own.contains(name));
+    }
     if let Some((name, at)) = &conf.default_exec
         && let Err(message) = types.resolve(name)
     {
@@ -128,6 +152,8 @@ struct ConfReader<'a> {
     seen: Vec<(String, Span)>,
     /// The sections so far, and where each was opened.
     opened: HashMap<String, Span>,
+    /// The types that have `ssh_options` of their own.
+    with_ssh_options: HashSet<String>,
     section: Option<ExecSection>,
 }
 
@@ -180,6 +206,17 @@ impl ConfReader<'_> {
         keys::without_comment(self.sources.snippet(pair.value)).to_string()
     }
 
+    /// The words of `ssh_options`; mistakes in it are reported.
+    fn ssh_options(&mut self, pair: &Pair) -> Option<Vec<String>> {
+        let found = ssh_options::read(self.sources.snippet(pair.value), pair.value);
+        let report = |bad: Vec<SyntaxError>| {
+            for bad in bad {
+                self.diagnostics.syntax_error(bad);
+            }
+        };
+        found.map_err(report).ok()
+    }
+
     fn setting(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
         let text = self.plain(pair);
         match key {
@@ -193,6 +230,10 @@ impl ConfReader<'_> {
             "max_parallel" => self.conf.max_parallel = Some(values::max_parallel(&text)?),
             "max_connecting" => self.conf.max_connecting = Some(values::max_parallel(&text)?),
             "connect_timeout" => self.conf.connect_timeout = Some(connect_timeout(&text)?),
+            "ssh_options" => {
+                let options = self.ssh_options(pair);
+                self.conf.ssh_options = options.map(|options| (options, pair.value));
+            }
             "keep_free" => self.conf.keep_free = Some(size::parse(&text)?),
             "max_output" => self.conf.max_output = Some(max_output(&text)?),
             "metrics" => {
@@ -230,6 +271,7 @@ impl ConfReader<'_> {
             name,
             seen: Vec::new(),
             way: None,
+            ssh_options: None,
             probe: None,
             expect_exit: 0,
             expect_output: None,
@@ -239,6 +281,14 @@ impl ConfReader<'_> {
 
     fn section_key(&mut self, key: &str, pair: &Pair) -> Result<(), String> {
         let (text, plain) = (self.sources.snippet(pair.value), self.plain(pair));
+        if key == "ssh_options" {
+            // With a mistake in it there is no way to tell what it was to be.
+            let options = self.ssh_options(pair).unwrap_or_default();
+            if let Some(section) = &mut self.section {
+                section.ssh_options = Some(options);
+            }
+            return Ok(());
+        }
         let Some(section) = &mut self.section else {
             return Ok(());
         };
@@ -247,7 +297,7 @@ impl ConfReader<'_> {
                 if section.way.is_some() {
                     return Err("an exec type has either `argv` or `script`, not both".into());
                 }
-                section.way = Some(read_argv(text, key == "script")?);
+                section.way = Some(SectionWay::read(text, key == "script", pair.value)?);
             }
             "probe" => section.probe = Some(text.split_whitespace().map(String::from).collect()),
             "probe_expect_exit" => section.expect_exit = i32::from(values::return_code(&plain)?),
@@ -258,28 +308,22 @@ impl ConfReader<'_> {
     }
 
     fn close_section(&mut self, types: &mut ExecTypes) {
-        let Some(section) = self.section.take() else {
+        let Some(mut section) = self.section.take() else {
             return;
         };
         // A section without an argv changes an existing type in part.
         let before = types.find(&section.name).cloned();
-        let tried = section
-            .seen
-            .iter()
-            .any(|(k, _)| k == "argv" || k == "script");
-        let way = match (section.way, &before) {
-            (Some(way), _) => way,
-            (None, Some(before)) if !tried => before.way.clone(),
-            (None, _) if tried => return,
-            (None, _) => {
-                let message = format!(
-                    "the exec type `{}` has neither `argv` nor `script`",
-                    section.name
-                );
-                self.diagnostics.error(section.at, message);
-                return;
-            }
+        let has_options = section.ssh_options.is_some();
+        let Some(way) = self.way(&mut section, before.as_deref()) else {
+            return;
         };
+        let of_ssh = matches!(way, ExecMethod::Ssh { .. });
+        if has_options && of_ssh {
+            self.with_ssh_options.insert(section.name.clone());
+        }
+        // A new type that is built on ssh is like `ssh` in all that its section leaves out.
+        let like_ssh = || Arc::new(ExecType::over_ssh(&section.name, false, Vec::new()));
+        let before = before.or_else(|| of_ssh.then(like_ssh));
         let (exit, output) = (section.expect_exit, section.expect_output);
         let probe = section
             .probe
@@ -302,6 +346,78 @@ impl ConfReader<'_> {
             resolves: before.as_ref().is_some_and(|b| b.resolves),
             port: before.and_then(|b| b.port),
         });
+    }
+}
+
+impl ConfReader<'_> {
+    /// How the type of a section runs commands; a section that does not say it, or
+    /// contradicts itself, is reported.
+    fn way(&mut self, section: &mut ExecSection, before: Option<&ExecType>) -> Option<ExecMethod> {
+        let place = |key: &str| {
+            section
+                .seen
+                .iter()
+                .find(|(k, _)| k == key)
+                .map(|(_, at)| *at)
+        };
+        let tried = place("argv").or(place("script"));
+        let options_at = place("ssh_options").unwrap_or(section.at);
+        let options = section.ssh_options.take();
+        match (section.way.take(), options, before) {
+            (Some(SectionWay::Program(way)), None, _) => Some(way),
+            (Some(SectionWay::Program(_)), Some(_), _) => {
+                let message = "`ssh_options` is for types built on ssh";
+                let help = "write the options in `argv` or `script`, or leave these out";
+                self.diagnostics.error(options_at, message).help(help);
+                None
+            }
+            (Some(SectionWay::OfSsh { script, .. }), Some(options), _) => {
+                Some(ExecMethod::Ssh { script, options })
+            }
+            (Some(SectionWay::OfSsh { at, otherwise, .. }), None, _) => {
+                self.diagnostics.error(at, otherwise);
+                None
+            }
+            // Its mistake is reported.
+            (None, ..) if tried.is_some() => None,
+            (None, Some(options), before) => {
+                if let Some(other) = before.filter(|b| b.ssh_options().is_none()) {
+                    let message = format!("exec type `{}` is not built on ssh", other.name());
+                    self.diagnostics.error(options_at, message);
+                    return None;
+                }
+                let script = before.is_some_and(ExecType::takes_script);
+                Some(ExecMethod::Ssh { script, options })
+            }
+            (None, None, Some(before)) => Some(before.way.clone()),
+            (None, None, None) => {
+                let message = format!(
+                    "the exec type `{}` has neither `argv` nor `script` nor `ssh_options`",
+                    section.name
+                );
+                self.diagnostics.error(section.at, message);
+                None
+            }
+        }
+    }
+}
+
+impl SectionWay {
+    fn read(text: &str, takes_script: bool, at: Span) -> Result<SectionWay, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let of_ssh: &[&str] = match takes_script {
+            true => &["{script}"],
+            false => &["{command}", "{arguments}"],
+        };
+        match read_argv(text, takes_script) {
+            Ok(way) => Ok(SectionWay::Program(way)),
+            Err(otherwise) if words == of_ssh => Ok(SectionWay::OfSsh {
+                script: takes_script,
+                at,
+                otherwise,
+            }),
+            Err(message) => Err(message),
+        }
     }
 }
 

@@ -36,7 +36,11 @@ pub enum ExecMethod {
     /// A program that carries the words, or the script, to the host.
     Argv(Vec<Arg>),
     /// The system's `ssh` with a wrapper on the remote host, for a script or for words.
-    Ssh { script: bool },
+    Ssh {
+        script: bool,
+        /// `ssh_options`: words before the host.
+        options: Vec<String>,
+    },
 }
 
 /// The test of an exec type on a host (`-c`).
@@ -86,10 +90,24 @@ impl ExecType {
         }
     }
 
+    /// A type like `ssh`, or `ssh-shell` for scripts.
+    pub fn over_ssh(name: &str, script: bool, options: Vec<String>) -> ExecType {
+        let way = ExecMethod::Ssh { script, options };
+        built_in(&[name], way, Some(("true", None)))
+    }
+
+    /// The `ssh_options` of a type that is built on ssh.
+    pub fn ssh_options(&self) -> Option<&[String]> {
+        match &self.way {
+            ExecMethod::Ssh { options, .. } => Some(options),
+            _ => None,
+        }
+    }
+
     /// Whether it takes the command as a script, not as words.
     pub fn takes_script(&self) -> bool {
         match &self.way {
-            ExecMethod::Script | ExecMethod::Ssh { script: true } => true,
+            ExecMethod::Script | ExecMethod::Ssh { script: true, .. } => true,
             ExecMethod::Argv(args) => args.contains(&Arg::Script),
             _ => false,
         }
@@ -169,16 +187,8 @@ impl ExecTypes {
         let list = [
             built_in(&["local"], ExecMethod::Words, None),
             built_in(&["shell", "bash", "sh"], ExecMethod::Script, None),
-            built_in(
-                &["ssh"],
-                ExecMethod::Ssh { script: false },
-                Some(("true", None)),
-            ),
-            built_in(
-                &["ssh-shell"],
-                ExecMethod::Ssh { script: true },
-                Some(("true", None)),
-            ),
+            ExecType::over_ssh("ssh", false, Vec::new()),
+            ExecType::over_ssh("ssh-shell", true, Vec::new()),
             built_in(
                 &["pbrun"],
                 carried_by(&["pbrun", "-n", "-h"]),
@@ -218,6 +228,17 @@ impl ExecTypes {
         };
         self.places
             .extend(names.into_iter().map(|name| (name, place)));
+    }
+
+    /// Gives options to the types built on ssh, but not to those that have their own.
+    pub fn set_ssh_options(&mut self, given: &[String], has_own: impl Fn(&str) -> bool) {
+        for exec in &mut self.list {
+            if !has_own(exec.name())
+                && let ExecMethod::Ssh { options, .. } = &mut Arc::make_mut(exec).way
+            {
+                *options = given.to_vec();
+            }
+        }
     }
 
     /// The type of that name or alias.

@@ -133,7 +133,10 @@ fn exec_line(exec: &ExecType) -> String {
     let way = match &exec.way {
         ExecMethod::Words => "words".into(),
         ExecMethod::Script => "script".into(),
-        ExecMethod::Ssh { script } => format!("ssh, script {script}"),
+        ExecMethod::Ssh { script, options } => {
+            let options: String = options.iter().map(|w| format!(" {w:?}")).collect();
+            format!("ssh{options}, script {script}")
+        }
         ExecMethod::Argv(args) => {
             let args: Vec<String> = args.iter().map(arg_text).collect();
             format!("argv {}", args.join(" "))

@@ -3,6 +3,7 @@
 
 use super::exec::{Arg, ExecMethod, ExecType};
 use super::payload::Payload;
+use crate::task::host;
 use crate::text::quote;
 use crate::text::script::{Script, variable};
 use crate::text::template::{Piece, Template};
@@ -20,7 +21,10 @@ pub fn shown_command(exec: &ExecType, payload: &Payload, host: &str) -> String {
     let all = || [&of_command[..], &of_arguments[..]].concat().join(" ");
     match &exec.way {
         ExecMethod::Words | ExecMethod::Script => all(),
-        ExecMethod::Ssh { .. } => format!("ssh {} {}", quote::shell_word(host), all()),
+        ExecMethod::Ssh { options, .. } => {
+            let words = shown_client(options, host);
+            format!("{} {}", words.join(" "), all())
+        }
         ExecMethod::Argv(args) => {
             let part = |arg: &Arg| match arg {
                 Arg::Word(parts) => parts.iter().map(|p| p.as_deref().unwrap_or(host)).collect(),
@@ -35,6 +39,14 @@ pub fn shown_command(exec: &ExecType, payload: &Payload, host: &str) -> String {
             shown.join(" ")
         }
     }
+}
+
+/// `ssh` with the options of the type, and the host as ssh takes it.
+pub fn shown_client(options: &[String], host: &str) -> Vec<String> {
+    let host = host::for_ssh(host);
+    let words = options.iter().map(|word| quote::shell_word(word));
+    let client = std::iter::once("ssh".to_string()).chain(words);
+    client.chain([quote::shell_word(&host)]).collect()
 }
 
 /// The word, quoted unless only a reference seems to need it.

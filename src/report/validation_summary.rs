@@ -4,6 +4,7 @@
 use crate::exit;
 use crate::task::nodeset;
 use crate::text::diagnostic::{Category, DiagnosticList, Plural};
+use std::collections::HashMap;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct ValidationSummary {
     pub checks: Vec<(String, CheckResult)>,
     /// Each failure: a host and the reason.
     pub failures: Vec<(String, String)>,
+    /// The hosts for which there was no time, and the reason; they do not refuse the run.
+    pub unchecked: Vec<(String, String)>,
     /// The hosts that failed a check but do not refuse the run, and the reason.
     pub left_out: Vec<(String, String)>,
     /// 0, 20, 24, 60 or 61.
@@ -76,48 +79,49 @@ impl ValidationSummary {
         }
     }
 
-    /// Adds a check, its failures and the hosts it leaves out. The first failed check
-    /// sets the code.
+    /// Adds a check, its failures, the hosts it leaves out and those it did not get to. The
+    /// first failed check sets the code.
     pub fn add(
         &mut self,
         what: &str,
         unit: &str,
         all: usize,
-        [failed, left_out]: [Vec<(String, String)>; 2],
+        [failed, left_out, unchecked]: [Vec<(String, String)>; 3],
         code: i32,
     ) {
         let (word, sign) = match failed.is_empty() {
             true => ("passed", CheckResult::Passed),
             false => ("failed", CheckResult::Failed),
         };
-        let good = all - failed.len() - left_out.len();
-        let without = match left_out.len() {
+        let good = all - failed.len() - left_out.len() - unchecked.len();
+        let counted = |count: usize, what: &str| match count {
             0 => String::new(),
-            count => format!("; {count} left out"),
+            count => format!("; {count} {what}"),
         };
-        let line = format!("{what} {word} ({good}/{all} {unit}{without})");
+        let without = counted(left_out.len(), "left out");
+        let unknown = counted(unchecked.len(), "not checked");
+        let line = format!("{what} {word} ({good}/{all} {unit}{without}{unknown})");
         self.checks.push((line, sign));
         if sign == CheckResult::Failed && self.code == exit::OK {
             self.code = code;
         }
         self.failures.extend(failed);
         self.left_out.extend(left_out);
+        self.unchecked.extend(unchecked);
     }
 
-    /// A line for each reason why hosts are left out, with those hosts.
-    pub fn left_out_lines(&self) -> Vec<String> {
-        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-        for (host, reason) in &self.left_out {
-            match reasons.iter_mut().find(|(r, _)| r == reason) {
-                Some((_, hosts)) => hosts.push(host),
-                None => reasons.push((reason, vec![host])),
-            }
-        }
-        let line = |(reason, hosts): &(&str, Vec<&str>)| {
-            let (hosts, reason) = (nodeset::fold(hosts), super::safe_text::line(reason));
-            format!("{hosts}: {reason}; left out as unreachable")
-        };
-        reasons.iter().map(line).collect()
+    /// A line for each reason why hosts are left out or were not checked, with those
+    /// hosts.
+    pub fn warnings(&self) -> Vec<String> {
+        let left_out = by_reason(&self.left_out);
+        let left_out = left_out.map(|line| format!("{line}; left out as unreachable"));
+        let unchecked = by_reason(&self.unchecked).map(|line| format!("{line}; not checked"));
+        left_out.chain(unchecked).collect()
+    }
+
+    /// A line for each reason why hosts failed, with those hosts.
+    pub fn failure_lines(&self) -> Vec<String> {
+        by_reason(&self.failures).collect()
     }
 
     /// Adds a check that was not made.
@@ -141,6 +145,7 @@ impl ValidationSummary {
             checks: both.cloned().collect(),
             failures: hosts.failures.clone(),
             left_out: hosts.left_out.clone(),
+            unchecked: hosts.unchecked.clone(),
             code: match self.code {
                 exit::OK => hosts.code,
                 code => code,
@@ -172,13 +177,28 @@ pub fn plain_lines(summary: &ValidationSummary) -> String {
     draw(summary, false)
 }
 
-/// Why each host failed.
+/// Why hosts failed.
 fn reasons(summary: &ValidationSummary) -> String {
-    let line = |(name, reason): &(String, String)| {
-        let (name, reason) = (super::safe_text::line(name), super::safe_text::line(reason));
-        format!("   {name}: {reason}\n")
-    };
-    summary.failures.iter().map(line).collect()
+    let lines = summary.failure_lines().into_iter();
+    lines.map(|line| format!("   {line}\n")).collect()
+}
+
+/// `HOSTS: REASON` for each reason, in their order. The hosts are folded; a program, which
+/// is quoted, is no host.
+fn by_reason(found: &[(String, String)]) -> impl Iterator<Item = String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (name, reason) in found {
+        let place = *places.entry(reason).or_insert(reasons.len());
+        match reasons.get_mut(place) {
+            Some((_, names)) if !name.starts_with('`') => names.push(name),
+            _ => reasons.push((reason, vec![name])),
+        }
+    }
+    reasons.into_iter().map(|(reason, names)| {
+        let (names, reason) = (nodeset::fold(&names), super::safe_text::line(reason));
+        format!("{}: {reason}", super::safe_text::line(&names))
+    })
 }
 
 fn draw(summary: &ValidationSummary, signs: bool) -> String {
@@ -196,13 +216,11 @@ fn draw(summary: &ValidationSummary, signs: bool) -> String {
         out.push_str(&format!("{sign}{text}\n"));
     }
     out.push_str(&reasons(summary));
-    for line in summary.left_out_lines() {
+    for line in summary.warnings() {
         out.push_str(&format!("   {line}\n"));
     }
-    let was_skipped = summary
-        .checks
-        .iter()
-        .any(|(_, s)| *s == CheckResult::Skipped);
+    let skipped = |(_, result): &(String, CheckResult)| *result == CheckResult::Skipped;
+    let was_skipped = summary.checks.iter().any(skipped) || !summary.unchecked.is_empty();
     match (summary.code, was_skipped) {
         (exit::OK, false) => {
             out.push_str(&format!(

@@ -239,7 +239,7 @@ mod tests {
     fn hosts_that_hang_stop_counting_except_for_the_maximum() {
         let mut state = LimitState::new(25);
         let mut now = Instant::now();
-        let mut fill = |state: &mut LimitState, now| {
+        let fill = |state: &mut LimitState, now| {
             let before = state.connecting.len();
             while state.begin(now).is_ok() {}
             state.connecting.len() - before

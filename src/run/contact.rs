@@ -1,58 +1,28 @@
-//! Contacts hosts (SPEC §6.2): finds their addresses, pings them or connects to
-//! them, and runs the probes of their exec types.
+//! Contacts hosts (SPEC §6.2): pings them or connects to them, and runs the probes of
+//! their exec types.
 //!
 //! Many hosts are checked at once. Which hosts, and what follows from the answers,
 //! is for the caller to decide.
 #![forbid(unsafe_code)]
 
 use super::child;
-use super::interrupt::{lock, wait_on};
+use super::interrupt::lock;
 use super::job::{self, JobEnvironment};
+use super::lookup::Lookups;
+use super::names::{ContactHost, ContactReport, SshAnswer, SshDestination, SshRoute, addresses};
 use super::process_context::ProcessContext;
+use super::round::{self, Fate, Limit};
 use super::runner::{CommandEnd, Job};
-use crate::plan::exec::ExecType;
+use crate::task::host;
 use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::reason;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many checks run at once.
-const AT_ONCE: usize = 64;
-
-/// A host, and the exec types of the commands that run on it.
-pub struct ContactHost {
-    pub name: String,
-    pub exec_types: Vec<Arc<ExecType>>,
-}
-
-impl ContactHost {
-    fn uses_ssh(&self) -> bool {
-        self.exec_types.iter().any(|t| t.program() == Some("ssh"))
-    }
-}
-
-/// What a round of checks found.
-pub struct ContactReport {
-    pub checked: usize,
-    /// What failed (a host, or a host and its exec type) and why, in order.
-    pub failures: Vec<(String, String)>,
-}
-
-/// Looks for an address of each host.
-///
-/// Like the other rounds it gives up on checks when none finishes for `patience`,
-/// and on all of them once `stop` says so.
-pub fn resolve_all(
-    hosts: &[Arc<ContactHost>],
-    patience: Duration,
-    stop: &dyn Fn() -> bool,
-) -> ContactReport {
-    run_checks(with_names(hosts), |host| resolve(host), patience, stop)
-}
-
-/// Pings each host, or connects to it. Also returns a phrase that counts how they
+/// Pings each host, or connects to it. Gives up on checks when none finishes for
+/// `patience`, and on all of them once `stop` says so. Also returns a phrase that counts how they
 /// were contacted: `2 by ping, 1 by TCP connection`.
 pub fn reach_all(
     hosts: &[Arc<ContactHost>],
@@ -85,210 +55,30 @@ fn with_names(hosts: &[Arc<ContactHost>]) -> Vec<(String, Arc<ContactHost>)> {
     named.collect()
 }
 
-/// A round of checks that threads share.
-struct CheckRound<T, F> {
-    subjects: Vec<(String, T)>,
-    /// Checks a subject; a failure is one line.
-    check: F,
-    queue: Mutex<CheckQueue>,
-    finished: Condvar,
-}
-
-#[derive(Clone)]
-enum CheckState {
-    Waiting,
-    Running,
-    Passed,
-    Failed(String),
-}
-
-struct CheckQueue {
-    /// In the order of the subjects.
-    states: Vec<CheckState>,
-    /// The first that was not started yet.
-    next: usize,
-    /// How many have not finished.
-    unfinished: usize,
-    /// When one last finished.
-    last_answer: Instant,
-}
-
-impl CheckQueue {
-    fn take(&mut self) -> Option<usize> {
-        let number = self.next;
-        *self.states.get_mut(number)? = CheckState::Running;
-        self.next += 1;
-        Some(number)
-    }
-
-    /// Records an answer, unless the check was already given up.
-    fn finish(&mut self, number: usize, answer: Result<(), String>) {
-        if let Some(state @ CheckState::Running) = self.states.get_mut(number) {
-            *state = answer.map_or_else(CheckState::Failed, |()| CheckState::Passed);
-            self.unfinished -= 1;
-            self.last_answer = Instant::now();
-        }
-    }
-
-    /// Gives up all running checks; returns whether there were any.
-    fn give_up(&mut self, why: &str) -> bool {
-        let before = self.unfinished;
-        for number in 0..self.next {
-            self.finish(number, Err(why.to_string()));
-        }
-        self.unfinished < before
-    }
-}
-
-/// Checks all subjects, many at a time.
-///
-/// A check that hangs keeps its thread. So when no check finishes for `patience`,
-/// the running ones are given up and new threads take over the rest.
+/// Checks all subjects, many at a time. When no check finishes for `patience`, those that
+/// run are given up. A failure is one line.
 fn run_checks<T: Send + Sync + 'static>(
     subjects: Vec<(String, T)>,
     check: impl Fn(&T) -> Result<(), String> + Send + Sync + 'static,
     patience: Duration,
     stop: &dyn Fn() -> bool,
 ) -> ContactReport {
-    let checked = subjects.len();
-    let queue = CheckQueue {
-        states: vec![CheckState::Waiting; checked],
-        next: 0,
-        unfinished: checked,
-        last_answer: Instant::now(),
-    };
-    let round = Arc::new(CheckRound {
-        subjects,
-        check,
-        queue: Mutex::new(queue),
-        finished: Condvar::new(),
+    let subjects: Arc<[(String, T)]> = subjects.into();
+    let ask = move |(_, subject): &(String, T)| Some(check(subject));
+    let fates = round::ask_all(subjects.clone(), ask, Limit::Patience(patience), stop);
+    let failures = subjects.iter().zip(fates).filter_map(|((name, _), fate)| {
+        let why = match fate {
+            Fate::Answered(answer) => answer.err()?,
+            Fate::Unanswered(_) => format!("no answer within {} s", short_seconds(patience)),
+            Fate::NotAsked => "was not checked".into(),
+        };
+        Some((name.clone(), why))
     });
-    let start_threads = || {
-        for _ in 0..checked.min(AT_ONCE) {
-            let round = round.clone();
-            // With fewer threads than wanted it only takes longer.
-            let _ = std::thread::Builder::new()
-                .stack_size(256 << 10)
-                .spawn(move || check_thread(&round));
-        }
-    };
-    start_threads();
-    let no_answer = format!("no answer within {} s", short_seconds(patience));
-    let mut queue = lock(&round.queue);
-    while queue.unfinished > 0 && !stop() {
-        queue = wait_on(&round.finished, queue, Some(Duration::from_millis(100)));
-        if queue.unfinished > 0 && queue.last_answer.elapsed() > patience {
-            if !queue.give_up(&no_answer) {
-                break;
-            }
-            start_threads();
-        }
+    ContactReport {
+        checked: subjects.len(),
+        failures: failures.collect(),
+        unchecked: Vec::new(),
     }
-    // Emptied, so that no thread starts another check.
-    let states = std::mem::take(&mut queue.states);
-    let failures = round
-        .subjects
-        .iter()
-        .zip(states)
-        .filter_map(|((name, _), state)| {
-            let why = match state {
-                CheckState::Passed => return None,
-                CheckState::Failed(why) => why,
-                CheckState::Running => no_answer.clone(),
-                CheckState::Waiting => "was not checked".into(),
-            };
-            Some((name.clone(), why))
-        });
-    let failures = failures.collect();
-    ContactReport { checked, failures }
-}
-
-/// Runs one check after the other until none is left.
-fn check_thread<T>(round: &CheckRound<T, impl Fn(&T) -> Result<(), String>>) {
-    loop {
-        // A statement of its own: the lock must not be held during the check.
-        let taken = lock(&round.queue).take();
-        let Some(number) = taken else { return };
-        let answer = (round.check)(&round.subjects[number].1);
-        lock(&round.queue).finish(number, answer);
-        round.finished.notify_one();
-    }
-}
-
-/// The name without a user and without brackets.
-fn bare(host: &str) -> &str {
-    unbracketed(host.rsplit_once('@').map_or(host, |(_, h)| h))
-}
-
-fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host)
-}
-
-fn addresses(host: &str) -> Vec<SocketAddr> {
-    (host, 0)
-        .to_socket_addrs()
-        .map(Iterator::collect)
-        .unwrap_or_default()
-}
-
-/// Asks the resolver for an address, then `getent` (a static binary does not read
-/// nsswitch.conf), then ssh's own configuration.
-fn resolve(host: &ContactHost) -> Result<(), String> {
-    let name = bare(&host.name);
-    if !addresses(name).is_empty() || succeeds(Command::new("getent").args(["hosts", name])) {
-        return Ok(());
-    }
-    if host.uses_ssh() && known_to_ssh(&host.name) {
-        return Ok(());
-    }
-    Err("no address found".into())
-}
-
-/// Whether ssh's configuration gives the host another name, or a jump host.
-fn known_to_ssh(host: &str) -> bool {
-    ssh_destination(host).is_some_and(|d| d.indirect || !addresses(&d.name).is_empty())
-}
-
-/// Where ssh would connect to for a host.
-struct SshDestination {
-    name: String,
-    port: Option<u16>,
-    /// Through another host or a program, so not directly from here.
-    indirect: bool,
-}
-
-/// Asks `ssh -G`.
-fn ssh_destination(host: &str) -> Option<SshDestination> {
-    let output = Command::new("ssh")
-        .args(["-G", "--", unbracketed(host)])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()
-        .filter(|o| o.status.success())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = |key: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(key)?.strip_prefix(' '))
-    };
-    let indirect = ["proxyjump", "proxycommand"]
-        .iter()
-        .any(|k| value(k).is_some_and(|v| v != "none"));
-    Some(SshDestination {
-        name: value("hostname")?.to_string(),
-        port: value("port").and_then(|p| p.parse().ok()),
-        indirect,
-    })
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    quiet.status().is_ok_and(|s| s.success())
 }
 
 /// The most that one ping or connection may take of the time for a host.
@@ -302,14 +92,18 @@ const NOT_CONTACTED: &str = "not contacted: no usable `ping`, and the exec type 
 /// Pings the host with the system's `ping`; if that cannot be used, connects to the
 /// exec type's port. Where ssh has another name for the host, uses that name.
 fn reach(host: &ContactHost, patience: Duration, methods: &ContactMethods) -> Result<(), String> {
-    let destination = Some(&host.name).filter(|_| host.uses_ssh());
-    let destination = destination.and_then(|name| ssh_destination(name));
-    if destination.as_ref().is_some_and(|d| d.indirect) {
+    let patience = patience.min(CONTACT);
+    let destination = ssh_destination(host, patience);
+    if destination
+        .as_ref()
+        .is_some_and(|d| d.route != SshRoute::Direct)
+    {
         methods.add(LEFT_TO_SSH);
         return Ok(());
     }
-    let name = destination.as_ref().map_or(bare(&host.name), |d| &d.name);
-    let patience = patience.min(CONTACT);
+    let name = destination
+        .as_ref()
+        .map_or(host::bare(&host.name), |d| &d.name);
     if let Some(answers) = ping(name, patience) {
         methods.add(BY_PING);
         return match answers {
@@ -327,6 +121,15 @@ fn reach(host: &ContactHost, patience: Duration, methods: &ContactMethods) -> Re
             methods.add(NOT_CONTACTED);
             Ok(())
         }
+    }
+}
+
+/// Where ssh would connect to, for a host that it is used for.
+fn ssh_destination(host: &ContactHost, patience: Duration) -> Option<SshDestination> {
+    let question = host.question_to_ssh()?;
+    match question.ask(&Lookups::default(), Instant::now() + patience)? {
+        SshAnswer::Destination(destination) => Some(destination),
+        SshAnswer::Refused(_) | SshAnswer::Unknown => None,
     }
 }
 

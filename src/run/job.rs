@@ -9,6 +9,7 @@ use super::runner::{Job, Stdin};
 use crate::plan::exec::{Arg, ExecMethod, ExecType, local_shell};
 use crate::plan::payload::{self, Payload};
 use crate::plan::recipe::{self, Defaults, Recipe};
+use crate::plan::shown_command::shown_client;
 use crate::task::global_value::is_secret;
 use crate::task::mask::Mask;
 use crate::task::{Command, host};
@@ -211,8 +212,8 @@ pub fn from_words(
         _ => words.iter().map(|w| w.clone().into_bytes()).collect(),
     };
     let (words, remote) = match &exec.way {
-        ExecMethod::Ssh { .. } => (
-            ssh_words(host),
+        ExecMethod::Ssh { options, .. } => (
+            ssh_words(options, host),
             Some(RemoteCommand::from_words(&words, &[])),
         ),
         ExecMethod::Argv(args) => (fill_argv(args, &words, &[], host), None),
@@ -454,14 +455,14 @@ impl Filler<'_> {
         let words = words?;
         let shown: Vec<String> = payload.iter().map(|word| self.shown(word)).collect();
         Ok(match &exec.way {
-            ExecMethod::Ssh { .. } => FilledCommand {
-                words: ssh_words(host),
+            ExecMethod::Ssh { options, .. } => FilledCommand {
+                words: ssh_words(options, host),
                 remote: Some(RemoteCommand::from_words(&words, variables)),
-                shown: vec![
-                    "ssh".into(),
-                    quote::shell_word(host),
-                    quote::shell_word(&shown.join(" ")),
-                ],
+                shown: [
+                    shown_client(options, host),
+                    vec![quote::shell_word(&shown.join(" "))],
+                ]
+                .concat(),
                 ..FilledCommand::default()
             },
             ExecMethod::Argv(args) => {
@@ -505,10 +506,11 @@ impl Filler<'_> {
         let text = self.word_bytes(&script.text)?;
         let shown_text = self.shown(&script.text);
         Ok(match &exec.way {
-            ExecMethod::Ssh { .. } => {
-                shown.extend(["ssh".into(), quote::shell_word(host), shown_text]);
+            ExecMethod::Ssh { options, .. } => {
+                shown.extend(shown_client(options, host));
+                shown.push(shown_text);
                 FilledCommand {
-                    words: ssh_words(host),
+                    words: ssh_words(options, host),
                     remote: Some(RemoteCommand::from_script(
                         &text,
                         &values,
@@ -658,29 +660,32 @@ fn whole(written: &str) -> String {
     }
 }
 
-/// ssh with its options, up to the host.
-const SSH: &[&str] = &[
-    "ssh",
-    "-o",
-    "BatchMode=yes",
+/// ssh, up to the options of the exec type. ssh takes the first value that it is given
+/// for a setting, so what must not be changed comes before them.
+const SSH: &[&str] = &["ssh", "-o", "BatchMode=yes", "-T"];
+
+/// What follows the options of the exec type, up to the host.
+const SSH_DEFAULTS: &[&str] = &[
     "-o",
     "ConnectTimeout=10",
     "-o",
     "ServerAliveInterval=15",
-    "-T",
     "--",
 ];
 
+/// ssh with all its options, up to the host.
+pub fn ssh_client(options: &[String]) -> impl Iterator<Item = &str> {
+    let options = options.iter().map(String::as_str);
+    let fixed = |words: &'static [&'static str]| words.iter().copied();
+    fixed(SSH).chain(options).chain(fixed(SSH_DEFAULTS))
+}
+
 /// The words that start ssh (SPEC §5). The command for the host comes on its standard
 /// input.
-fn ssh_words(host: &str) -> Vec<Vec<u8>> {
-    let host = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
-    let mut words: Vec<Vec<u8>> = SSH.iter().map(|w| w.as_bytes().to_vec()).collect();
+fn ssh_words(options: &[String], host: &str) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = ssh_client(options).map(|w| w.as_bytes().to_vec()).collect();
     words.extend([
-        host.as_bytes().to_vec(),
+        host::for_ssh(host).into_owned().into_bytes(),
         remote::wrapper_command().into_bytes(),
     ]);
     words

@@ -2,7 +2,8 @@
 //!
 //! Emits events and does not know who reads them. `walk` follows the flow. It starts
 //! commands only through `runner`; behind that, `pool` runs real processes and
-//! `pretend` simulates them. `contact` checks the hosts before a run.
+//! `pretend` simulates them. `names` and `contact` check the hosts
+//! before a run.
 //!
 //! `journal` keeps what was done: `record` in `header` and `fields`, one after the other
 //! as `frame` says. What it holds is read by `recorded_run`, from which `replay` answers
@@ -27,7 +28,9 @@ pub mod job;
 pub mod journal;
 pub mod journal_name;
 pub mod launch;
+pub mod lookup;
 pub mod marks;
+pub mod names;
 pub mod orphans;
 pub mod place;
 pub mod pool;
@@ -42,6 +45,7 @@ pub mod remote;
 pub mod replay;
 pub mod required;
 pub mod result;
+pub mod round;
 pub mod run_end;
 pub mod run_id;
 pub mod runner;

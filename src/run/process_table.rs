@@ -45,8 +45,19 @@ pub fn living_since(since: Instant) -> Option<Arc<Vec<LiveProcess>>> {
     }
 }
 
-/// All processes that are not zombies; `None` if /proc cannot be read.
+/// Whether /proc is of this process's own PID namespace. Under another one, as after
+/// `unshare --pid` without a /proc of its own, its numbers mean other processes.
+fn is_own_proc() -> bool {
+    let own = std::process::id().to_string();
+    std::fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
+}
+
+/// All processes that are not zombies; `None` if /proc cannot be read or is of another PID
+/// namespace.
 pub fn living() -> Option<Vec<LiveProcess>> {
+    if !is_own_proc() {
+        return None;
+    }
     let entries = std::fs::read_dir("/proc").ok()?;
     let pids = entries.flatten().filter(|entry| {
         let name = entry.file_name();
@@ -92,6 +103,9 @@ fn parse_stat(stat: &str) -> Option<(LiveProcess, bool)> {
 /// The children of tasker that it has not started itself, among others: orphans become
 /// children of its first thread.
 pub fn adopted() -> Vec<i32> {
+    if !is_own_proc() {
+        return Vec::new();
+    }
     let own = std::process::id();
     let children = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
     match children {

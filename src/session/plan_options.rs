@@ -7,7 +7,7 @@ use crate::run::interrupt::OnInterrupt;
 use crate::session::config::{CONNECT_TIMEOUT, KEEP_FREE, KEEP_STATE, KILL_AFTER};
 use crate::session::load::Loaded;
 use crate::task::nodeset::{self, HostFilter};
-use crate::text::{duration, size};
+use crate::text::{duration, quote, size};
 use std::collections::HashSet;
 
 /// What the plan makes of an option.
@@ -101,6 +101,10 @@ pub fn settings(loaded: &Loaded, selection: &HostFilter) -> Vec<PlanSetting> {
     }
     if let Some(most) = conf.max_connecting {
         of_conf("max_connecting", most.to_string());
+    }
+    if let Some((options, _)) = &conf.ssh_options {
+        let words: Vec<String> = options.iter().map(|word| quote::shell_word(word)).collect();
+        of_conf("ssh_options", words.join(" "));
     }
     if let Some(bytes) = conf.keep_free.filter(|bytes| *bytes != KEEP_FREE) {
         of_conf("keep_free", size::show(bytes));

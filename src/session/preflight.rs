@@ -18,9 +18,10 @@ use crate::report::print::complain;
 use crate::report::validation_summary::{self, CheckResult, ValidationSummary};
 use crate::run::capture::{PrivateFiles, Spool};
 use crate::run::connection_limit::ConnectionLimit;
-use crate::run::contact::{self, ContactHost, ContactReport};
+use crate::run::contact;
 use crate::run::guardian::Guardian;
 use crate::run::interrupt::{self, Interrupt};
+use crate::run::names::{self, ContactHost, ContactReport};
 use crate::run::pool::Pool;
 use crate::run::process_context::ProcessContext;
 use crate::run::sys;
@@ -38,7 +39,7 @@ use std::time::{Duration, SystemTime};
 /// How many hosts are between start and nonce at once, at most (SPEC §5).
 const MAX_CONNECTING: u32 = 1000;
 
-/// How long one host can take unless `VALIDATION_TEST_TIMEOUT` says otherwise.
+/// How long the names of all hosts can take together, and one host to answer, unless `VALIDATION_TEST_TIMEOUT` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be checked, and how far.
@@ -91,14 +92,14 @@ pub fn check_hosts(
         log.write(LogLevel::Warn, text);
         return Ok(());
     }
-    warn_of_left_out(loaded, &summary, log);
+    warn_of_hosts(loaded, &summary, log);
     if summary.code == exit::OK {
         let hosts = Plural(summary.hosts - summary.left_out.len(), "host");
         log.write(LogLevel::Info, &format!("Host validation passed ({hosts})"));
         return Ok(());
     }
-    for (name, reason) in &summary.failures {
-        log.write(LogLevel::Error, &format!("Host {name}: {reason}"));
+    for line in summary.failure_lines() {
+        log.write(LogLevel::Error, &format!("Host {line}"));
     }
     let why = "host validation failed (--skip-host-validation runs anyway)";
     Err(Refusal {
@@ -110,11 +111,12 @@ pub fn check_hosts(
     })
 }
 
-/// Warns in the log of hosts that the run begins without, and on the console if no
-/// refusal shows them there; not in a quiet run, which names them at its end.
-fn warn_of_left_out(loaded: &Loaded, summary: &ValidationSummary, log: &mut Log) {
+/// Warns in the log of hosts that the run begins without or that were not checked, and on
+/// the console if no refusal shows them there; not in a quiet run, which names at its end
+/// those that it did not reach.
+fn warn_of_hosts(loaded: &Loaded, summary: &ValidationSummary, log: &mut Log) {
     let is_shown = summary.code == exit::OK && !loaded.invocation.quiet;
-    for line in summary.left_out_lines() {
+    for line in summary.warnings() {
         log.write(LogLevel::Warn, &format!("Host validation: {line}"));
         if is_shown {
             complain(format_args!("tasker: warning: host validation: {line}"));
@@ -270,10 +272,12 @@ fn contact_hosts(check: &Check, mut left: Vec<Arc<ContactHost>>, findings: &mut 
                 exit::HOST => split_failures(report.failures, left_out, &optional),
                 _ => [report.failures, Vec::new()],
             };
+            let [failed, left_out] = split;
+            let split = [failed, left_out, report.unchecked];
             findings.add(what, unit, report.checked, split, code);
         }
     };
-    let report = contact::resolve_all(&resolvable(&left), patience, stop);
+    let report = names::resolve_all(&resolvable(&left), patience, stop);
     remove_failed(&mut left, &report);
     add("Host DNS resolution", "hosts", report, exit::HOST);
     let Some(context) = check.context else { return };

@@ -13,6 +13,7 @@ use crate::run::sys;
 use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::session::start_point;
+use crate::task::host;
 use crate::task::host_files::HostFiles;
 use crate::task::nodeset::{self, HostFilter};
 use crate::task::{Members, TaskKind};
@@ -96,7 +97,8 @@ fn read_selection(loaded: &Loaded) -> Result<(HostFilter, Vec<String>), Refusal>
         let why = "--limit and --exclude leave no host of any block";
         return Err(Refusal::new(exit::USAGE, why));
     }
-    named.retain(|host| !hosts.contains(host));
+    let alone: HashSet<&str> = hosts.iter().map(|h| host::split_user(h).1).collect();
+    named.retain(|host| !hosts.contains(host) && !alone.contains(host.as_str()));
     named.sort_unstable();
     Ok((selection, named))
 }

@@ -1,6 +1,7 @@
 //! Checks host names (SPEC §1.1), and recognises those of this machine.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Checks that the text can name a host; the error says why it cannot.
@@ -20,36 +21,47 @@ pub fn check(host: &str) -> Result<(), String> {
         ));
     }
     if host.starts_with('@') {
-        return Err(format!("the user before the `@` is missing in `{host}`"));
+        return Err(format!(
+            "`{host}` begins with `@`: there is neither a user before it nor a group of that name; write the hosts, or `file:PATH` for a list of them"
+        ));
     }
     if host.ends_with('@') {
-        return Err(format!("the host after the `@` is missing in `{host}`"));
+        return Err(format!(
+            "the host after the `@` is missing in `{host}`; write `{host}HOST`, or set the user with `ssh_options=-l USER` in tasker.conf(5)"
+        ));
     }
     check_port_and_zone(host)?;
-    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return match inner.parse::<Ipv6Addr>() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("`{host}` is not an IPv6 address")),
-        };
+    let (user, name) = split_user(host);
+    if let Some(inner) = name.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        if inner.parse::<Ipv6Addr>().is_err() {
+            return Err(format!("`{name}` is not an IPv6 address"));
+        }
+        return check_characters(user.unwrap_or_default());
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
-    if let Some(bad) = host.chars().find(|c| !allowed(*c)) {
-        return Err(format!("a host name cannot contain `{bad}`"));
-    }
-    let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if numeric && host.parse::<Ipv4Addr>().is_err() {
-        return Err(format!("`{host}` is not an IPv4 address"));
+    check_characters(host)?;
+    let numeric = name.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if numeric && name.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("`{name}` is not an IPv4 address"));
     }
     Ok(())
+}
+
+fn check_characters(text: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
+    match text.chars().find(|c| !allowed(*c)) {
+        Some(bad) => Err(format!("a host name cannot contain `{bad}`")),
+        None => Ok(()),
+    }
 }
 
 /// A port and the zone of an address are not part of a name here: no exec type would
 /// take them apart.
 fn check_port_and_zone(host: &str) -> Result<(), String> {
-    if let Some((_, zone)) = host.split_once('%') {
+    if let Some((address, zone)) = host.split_once('%') {
         let zone = zone.trim_end_matches(']');
+        let address = split_user(address).1.trim_start_matches('[');
         return Err(format!(
-            "a host name cannot contain `%`; set the address with the zone `%{zone}` as HostName in ssh_config(5)"
+            "a host name cannot contain `%`: write `{address}` with `ssh_options=-o HostName=%h%%{zone}` in tasker.conf(5), or a name for which ssh_config(5) has `HostName {address}%%{zone}`"
         ));
     }
     let Some((name, port)) = host.rsplit_once(':') else {
@@ -57,20 +69,45 @@ fn check_port_and_zone(host: &str) -> Result<(), String> {
     };
     let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
     if is_port && (!name.contains(':') || name.ends_with(']')) {
+        let name = bare(name);
         return Err(format!(
-            "`{host}`: a host name cannot include a port; set port {port} for `{name}` in ssh_config(5)"
+            "`{host}`: a host name cannot include a port; set `Port {port}` for `{name}` in ssh_config(5), or `ssh_options=-p {port}` in tasker.conf(5)"
         ));
     }
     Ok(())
 }
 
+/// The user before the last `@`, and the host alone.
+pub fn split_user(host: &str) -> (Option<&str>, &str) {
+    match host.rsplit_once('@') {
+        Some((user, name)) => (Some(user), name),
+        None => (None, host),
+    }
+}
+
+/// The host without brackets around its address.
+fn unbracketed(name: &str) -> &str {
+    let inside = name.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    inside.unwrap_or(name)
+}
+
+/// The name or address alone, as a resolver takes it.
+pub fn bare(host: &str) -> &str {
+    unbracketed(split_user(host).1)
+}
+
+/// The host as ssh takes it: an address without brackets.
+pub fn for_ssh(host: &str) -> Cow<'_, str> {
+    match split_user(host) {
+        (None, name) => unbracketed(name).into(),
+        (Some(user), name) => format!("{user}@{}", unbracketed(name)).into(),
+    }
+}
+
 /// Whether the host is this machine: `localhost`, a loopback address, or the
 /// machine's own name `own`.
 pub fn is_this_machine(host: &str, own: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = unbracketed(host);
     let short = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
     let same_name = bare.eq_ignore_ascii_case(own)
         || (!bare.contains('.') && !own.is_empty() && short(bare) == short(own));
@@ -91,6 +128,9 @@ mod tests {
         for good in [
             "web-01.prod",
             "user@db",
+            "root@[::1]",
+            "root@fe80::1",
+            "me@corp@db",
             "10.0.0.1",
             "[::1]",
             "fe80::1",
@@ -119,10 +159,55 @@ mod tests {
             "fe80::1%eth0",
             "[fe80::1%eth0]",
             "@db",
+            "@all",
             "user@",
+            "user@[::1]:22",
+            "root@[x]",
+            "ro[t@[::1]",
+            "a[::1]",
+            "[::1]b",
+            "root@10.0.0",
+            "root@fe80::1%eth0",
             &"x".repeat(254),
         ] {
             assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refusals_show_the_way_out() {
+        for (bad, help) in [
+            (
+                "web01:2222",
+                "`Port 2222` for `web01` in ssh_config(5), or `ssh_options=-p 2222`",
+            ),
+            ("a@[::1]:22", "`Port 22` for `::1` in ssh_config(5)"),
+            ("fe80::1%eth0", "`HostName fe80::1%%eth0`"),
+            ("a@[fe80::1%eth0]", "`HostName fe80::1%%eth0`"),
+            (
+                "fe80::1%eth0",
+                "write `fe80::1` with `ssh_options=-o HostName=%h%%eth0`",
+            ),
+            ("@all", "`file:PATH`"),
+            (
+                "user@",
+                "write `user@HOST`, or set the user with `ssh_options=-l USER`",
+            ),
+        ] {
+            let message = check(bad).expect_err(bad);
+            assert!(message.contains(help), "{message}");
+        }
+    }
+
+    #[test]
+    fn ssh_takes_addresses_without_brackets() {
+        for (host, ssh, name) in [
+            ("web01", "web01", "web01"),
+            ("[::1]", "::1", "::1"),
+            ("a@b@[::1]", "a@b@::1", "::1"),
+            ("root@web01", "root@web01", "web01"),
+        ] {
+            assert_eq!((&*for_ssh(host), bare(host)), (ssh, name));
         }
     }
 

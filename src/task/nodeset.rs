@@ -37,7 +37,8 @@ pub struct NodeSet {
     pub repeated: Vec<String>,
 }
 
-/// Which hosts of every block `--limit` and `--exclude` allow.
+/// Which hosts of every block `--limit` and `--exclude` allow. A name without a user is
+/// that machine for any user; one with a user is only that.
 #[derive(Clone, Default, PartialEq)]
 pub struct HostFilter {
     pub limit: Option<HashSet<String>>,
@@ -46,8 +47,14 @@ pub struct HostFilter {
 
 impl HostFilter {
     pub fn allows(&self, host: &str) -> bool {
-        self.limit.as_ref().is_none_or(|l| l.contains(host)) && !self.exclude.contains(host)
+        let limit = self.limit.as_ref();
+        limit.is_none_or(|limit| names(limit, host)) && !names(&self.exclude, host)
     }
+}
+
+/// Whether the set names the host, with its user or without.
+fn names(set: &HashSet<String>, host: &str) -> bool {
+    set.contains(host) || set.contains(host::split_user(host).1)
 }
 
 /// Expands a node set with the host files that it names.
@@ -453,7 +460,40 @@ mod tests {
         assert_eq!(hosts("web[1-4], !web[2-3]"), ["web1", "web4"]);
         assert_eq!(hosts("n[8-10],m[0-1]"), ["n8", "n9", "n10", "m0", "m1"]);
         assert_eq!(hosts("[::1],a"), ["[::1]", "a"]);
+        assert_eq!(
+            hosts("root@[::1],me@db[1-2]"),
+            ["root@[::1]", "me@db1", "me@db2"]
+        );
         assert_eq!(hosts(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_filter_without_a_user_takes_the_machine_for_any_user() {
+        let set = |text: &str| -> HashSet<String> { hosts(text).into_iter().collect() };
+        let filter = |limit: &str, exclude: &str| HostFilter {
+            limit: Some(set(limit)).filter(|l| !l.is_empty()),
+            exclude: set(exclude),
+        };
+        for (limit, exclude, host, allowed) in [
+            ("web[01-02]", "", "web01", true),
+            ("web[01-02]", "", "root@web01", true),
+            ("web[01-02]", "", "a@b@web02", true),
+            ("web[01-02]", "", "root@web03", false),
+            ("[::1]", "", "root@[::1]", true),
+            ("root@web01", "", "root@web01", true),
+            ("root@web01", "", "web01", false),
+            ("root@web01", "", "me@web01", false),
+            ("", "web01", "root@web01", false),
+            ("", "root@web01", "web01", true),
+            ("", "root@web01", "root@web01", false),
+            ("web01", "root@web01", "root@web01", false),
+        ] {
+            assert_eq!(
+                filter(limit, exclude).allows(host),
+                allowed,
+                "{limit} {exclude} {host}"
+            );
+        }
     }
 
     #[test]
@@ -516,6 +556,10 @@ mod tests {
             "a[1-99999999]",
             "a[1-1000]b[1-1000]",
             "-x",
+            "@all",
+            "user@",
+            "db[1-2]:22",
+            "root@[fe80::1%eth0]",
             "a b",
             "file:/nowhere/x",
         ] {
