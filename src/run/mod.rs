@@ -27,6 +27,7 @@ pub mod journal;
 pub mod journal_name;
 pub mod launch;
 pub mod orphans;
+pub mod pid_space;
 pub mod place;
 pub mod pool;
 pub mod pretend;
