@@ -337,7 +337,7 @@ impl Round<'_> {
         for work in works {
             let seen = self.seen[work];
             let of_work = |start: &&usize| self.starts[**start].work == work;
-            let start = self.running.iter().filter(of_work).next_back().copied();
+            let start = self.running.iter().rfind(of_work).copied();
             let Some(plan) = self.plans.get_mut(&work).filter(|plan| seen >= plan.after) else {
                 continue;
             };

@@ -716,7 +716,7 @@ mod tests {
             "rewalk",
             "hosts\t4\ta\tb",
             "advice\tcd / && tasker\truns again: 5\tx",
-            "run\t7\t50\t9\t/log\t/dir\tf.txt",
+            "run\t7\t50\t9\t/log\t/dir\tf.txt\tboot/7\tnight",
             "open\t4\t10\t3\t1\tT\t50",
             "start\t4\t10\t10.1\ta\tT\ttrue\t50",
             "again\t4\t10\ta\t50",
