@@ -60,7 +60,7 @@ const EFFECT: &str = "#!/bin/sh\n\
     fi\n\
     echo \"$1 $2 $SOAK_START\" >> \"$SOAK/effects\"\n\
     [ \"$2\" != 3 ] || sleep 0.05\n\
-    while [ -e \"$SOAK/hold/$1.$2\" ]; do sleep 0.01; done\n";
+    while [ -e \"$SOAK/hold/$SOAK_START.$2\" ]; do sleep 0.01; done\n";
 
 /// How much is done.
 struct Extent {
@@ -96,9 +96,9 @@ const AIMS: [Aim; 5] = [
     Aim::All,
 ];
 
-/// The file that keeps the command of this effect from ending.
-fn hold(work: usize, after: usize) -> String {
-    format!("hold/{work}.{}", ITEMS[after - 1].0)
+/// The file that keeps the command of this effect of a start from ending.
+fn hold(start: usize, after: usize) -> String {
+    format!("hold/{start}.{}", ITEMS[after - 1].0)
 }
 
 /// One call of tasker.
@@ -115,14 +115,14 @@ struct Start {
 }
 
 /// When a process is to be killed.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Plan {
     /// Once the work has so many effects.
     after: usize,
     /// So long after that, to hit it at other points too.
     delay: Duration,
-    /// The command of the last of them waits for the kill.
-    held: bool,
+    /// The file for which the command of the last of them waits until the kill.
+    hold: Option<String>,
     /// From when on it has so many.
     since: Option<Instant>,
     aim: Aim,
@@ -142,6 +142,8 @@ struct Round<'a> {
     seen: Vec<usize>,
     unread: String,
     plans: BTreeMap<usize, Plan>,
+    /// What holds commands of works whose next start is to find the lock held.
+    slow: Vec<(usize, String)>,
     kills_left: usize,
     figures: Figures,
 }
@@ -271,14 +273,14 @@ impl Round<'_> {
 
     /// Chooses works that are not done yet to be killed, up to so many.
     fn plan(&mut self, most: usize, held: bool) {
-        let works = self.running.iter().map(|start| self.starts[*start].work);
-        let mut open: Vec<usize> = works
-            .filter(|work| !self.plans.contains_key(work))
-            .filter(|work| self.seen[*work] < ITEMS.len() - 1)
+        let starts = self.running.iter().copied();
+        let mut open: Vec<usize> = starts
+            .filter(|start| !self.plans.contains_key(&self.starts[*start].work))
+            .filter(|start| self.seen[self.starts[*start].work] < ITEMS.len() - 1)
             .collect();
-        open.sort_unstable();
         while self.plans.len() < most && !open.is_empty() {
-            let work = open.remove(self.chance.below(open.len()));
+            let start = open.remove(self.chance.below(open.len()));
+            let work = self.starts[start].work;
             let seen = self.seen[work];
             let after = match held {
                 true => seen + 1 + self.chance.below(ITEMS.len() - seen),
@@ -291,8 +293,9 @@ impl Round<'_> {
                 (false, 0) => 40_000,
                 (false, _) => 10_000,
             };
-            if held {
-                self.sandbox.file(&hold(work, after), "");
+            let hold = held.then(|| hold(start, after));
+            if let Some(hold) = &hold {
+                self.sandbox.file(hold, "");
             }
             let delay = Duration::from_micros(self.chance.below(longest) as u64);
             let aim = self.chance.one_of(&AIMS);
@@ -302,7 +305,7 @@ impl Round<'_> {
                 Plan {
                     after,
                     delay,
-                    held,
+                    hold,
                     since,
                     aim,
                 },
@@ -342,7 +345,7 @@ impl Round<'_> {
                 continue;
             };
             let since = *plan.since.get_or_insert_with(Instant::now);
-            let plan = *plan;
+            let plan = plan.clone();
             if start.is_some() && since.elapsed() < plan.delay {
                 continue;
             }
@@ -356,10 +359,22 @@ impl Round<'_> {
             self.plans.remove(&work);
             // Task 3 does not end by itself: the next start finds its lock held.
             let is_slow = plan.aim == Aim::Tasker && plan.after == 3;
-            if plan.held && !is_slow {
-                self.release(&hold(work, plan.after));
+            match plan.hold {
+                Some(hold) if is_slow => self.slow.push((work, hold)),
+                Some(hold) => self.release(&hold),
+                None => {}
             }
         }
+    }
+
+    /// What the guardian of a killed run waits for may end.
+    fn release_slow(&mut self, work: usize) {
+        let (of_work, others) = std::mem::take(&mut self.slow)
+            .into_iter()
+            .partition(|(slow, _)| *slow == work);
+        self.slow = others;
+        let of_work: Vec<(usize, String)> = of_work;
+        of_work.iter().for_each(|(_, hold)| self.release(hold));
     }
 
     fn release(&self, hold: &str) {
@@ -441,7 +456,7 @@ impl Round<'_> {
                 self.figures.refused_as_active += 1;
                 let why = "another instance of this run is active: process ";
                 assert!(output.contains(why), "work {work}: {output}");
-                self.release(&format!("hold/{work}.3"));
+                self.release_slow(work);
                 std::thread::sleep(Duration::from_millis(5));
                 self.start(work, (space + 1) % 4, &[]);
             }
@@ -454,7 +469,7 @@ impl Round<'_> {
                     self.figures.after_the_end += 1;
                     return;
                 }
-                let is_held = self.sandbox.exists(&format!("hold/{work}.3"));
+                let is_held = self.slow.iter().any(|(slow, _)| *slow == work);
                 let options = match !is_held && self.chance.below(2) == 0 {
                     true => &["--lock-wait=60s"][..],
                     false => &[],
@@ -573,6 +588,7 @@ fn round(seed: u64, extent: &Extent) -> Figures {
         seen: vec![0; extent.works],
         unread: String::new(),
         plans: BTreeMap::new(),
+        slow: Vec::new(),
         kills_left: extent.kills,
         figures: Figures {
             works: extent.works,
@@ -620,7 +636,12 @@ impl Round<'_> {
                 looked = Instant::now();
             }
             std::thread::sleep(Duration::from_millis(1));
-            assert!(began.elapsed() < Duration::from_secs(300), "it hangs");
+            assert!(
+                began.elapsed() < Duration::from_secs(300),
+                "it hangs: {:?}; {}",
+                self.running,
+                status_in(self.sandbox, None).stdout
+            );
         }
     }
 }
