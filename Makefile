@@ -32,11 +32,14 @@ lint:
 test-engines: all
 	tests/engines.sh $(BUILD)/release/tasker
 
+# Starts 300 works of one file at once in three containers, kills 40 of them and starts
+# them again in others, for 10 minutes.
 # Kills a long run at every point, damages its journal in every way, replaces each of
 # its files by links, FIFOs and the like, makes each system call of a small run fail;
 # tries random scripts with results in them: 100,000 in bash, 30,000 in each other
-# shell, 1,000 by ssh; takes about 25 minutes.
+# shell, 1,000 by ssh; takes about 35 minutes.
 test-crash:
+	TASKER_SOAK_MINUTES=10 $(CARGO) test --locked --test soak -- --nocapture
 	TASKER_CRASH=all $(CARGO) test --locked --test crash --test trust -- --nocapture
 	TASKER_BASH_SCRIPTS=100000 $(CARGO) test --locked --test bash -- --nocapture
 	TASKER_BASH_SCRIPTS=30000 TASKER_SSH_SCRIPTS=1000 \

@@ -722,3 +722,86 @@ fn what_is_asked_for_is_checked() {
     let quiet = elsewhere.output(&["--prune", "-q"]);
     assert_eq!((quiet.stdout.as_str(), quiet.code), ("", 0));
 }
+
+/// Task, exit code and status of each run in the summary of the project.
+fn rows(sandbox: &Sandbox) -> Vec<String> {
+    let summary = sandbox.read("TASKER/logs/project_night_summary.log");
+    let rows = summary.lines().skip(1).map(|row| {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert!(Path::new(cells[6]).exists(), "{row}");
+        format!("{} {} {}", cells[2], cells[4], cells[5])
+    });
+    rows.collect()
+}
+
+/// A run of project `night`, killed in task 2.
+fn killed_in_project(sandbox: &Sandbox) {
+    let tasks = format!(
+        "task=1\nexec=local\ncommand=true\n{}",
+        WAITS.replace("task=1", "task=2")
+    );
+    let child = sandbox.start(&tasks, &["-q", "--project=night"]);
+    wait_for("the command", || sandbox.exists("began"));
+    sandbox.kill(child);
+    sandbox.file("go", "");
+    assert_eq!(rows(sandbox), [""; 0]);
+}
+
+/// A run that was killed cannot add itself to the summary of its project: whatever ends
+/// its story does.
+#[test]
+fn a_killed_run_is_in_the_summary_once_it_is_closed() {
+    let file = ["-r", "-q", "tasks.txt"];
+    let fresh = ["-r", "-q", "--project=night", "tasks.txt"];
+    let killed_and_good = ["2 137 FAILED", "2 0 SUCCESS"];
+    // It goes on: it is one run.
+    for option in ["--resume", "--auto-recovery", "--finish-only"] {
+        let sandbox = Sandbox::new();
+        killed_in_project(&sandbox);
+        let ran = sandbox.output(&[&[option][..], &file].concat());
+        let rows = rows(&sandbox);
+        assert_eq!(rows.len(), 1, "{option}: {ran:?} {rows:?}");
+        let is_good = rows[0] == "2 0 SUCCESS";
+        assert!(is_good || option == "--finish-only", "{option}: {rows:?}");
+    }
+    // Another run ends it, or goes on with its results.
+    for options in [&[][..], &["--resume-at=2"]] {
+        let sandbox = Sandbox::new();
+        killed_in_project(&sandbox);
+        let ran = sandbox.output(&[options, &fresh].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let mut rows = rows(&sandbox);
+        rows.sort();
+        rows.reverse();
+        assert_eq!(rows, killed_and_good, "{options:?}");
+    }
+    // An edited file begins afresh.
+    let sandbox = Sandbox::new();
+    killed_in_project(&sandbox);
+    let text = sandbox.read("tasks.txt");
+    sandbox.file("tasks.txt", format!("{text}# edited\n"));
+    let ran = sandbox.output(&[&["--auto-recovery"][..], &fresh].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(rows(&sandbox).len(), 2);
+    // It is no longer kept.
+    let sandbox = Sandbox::new();
+    killed_in_project(&sandbox);
+    let journal = &sandbox.journals()[0];
+    let old = journal.to_string_lossy().replace("/state/20", "/state/19");
+    fs::rename(journal, old).expect("renamed");
+    let ran = sandbox.output(&["--prune"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(rows(&sandbox), ["2 137 FAILED"], "{ran:?}");
+}
+
+/// A run that has added itself is not added again when a later one ends it.
+#[test]
+fn a_failed_run_is_in_the_summary_once() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=[ -e fine ] || exit 3\n";
+    assert_eq!(sandbox.run(tasks, &["-q", "--project=night"]).code, 3);
+    sandbox.file("fine", "");
+    assert_eq!(sandbox.run(tasks, &["-q", "--project=night"]).code, 0);
+    assert_eq!(sandbox.journals().len(), 0);
+    assert_eq!(rows(&sandbox), ["1 3 FAILED", "1 0 SUCCESS"]);
+}

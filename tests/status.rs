@@ -583,3 +583,81 @@ fn a_run_is_found_by_each_name_of_its_file() {
         );
     }
 }
+
+/// tasker as process 1 of a container, with these arguments.
+fn in_container(sandbox: &Sandbox, arguments: &[&str]) -> std::process::Command {
+    let tasker = sandbox.tasker(arguments);
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--"])
+        .arg(tasker.get_program())
+        .args(tasker.get_args())
+        .current_dir(&sandbox.path)
+        .env_clear()
+        .envs(tasker.get_envs().filter_map(|(n, v)| Some((n, v?))))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command
+}
+
+/// Process 1 of a container is not process 1 of the machine, nor of another container; and
+/// while it lives, nobody takes its run for dead.
+#[test]
+fn a_run_in_a_container_is_live_or_dead_wherever_it_is_looked_at() {
+    let sandbox = Sandbox::new();
+    let probe = in_container(&sandbox, &["--version"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no PID namespaces here");
+        return;
+    }
+    make_gate(&sandbox);
+    sandbox.file(
+        "tasks.txt",
+        format!("task=1\nexec=shell\ncommand={WAITS}\n"),
+    );
+    let arguments = [
+        "-r",
+        "-q",
+        "--auto-recovery",
+        "--instance-check",
+        "tasks.txt",
+    ];
+    let container = in_container(&sandbox, &arguments)
+        .spawn()
+        .expect("unshare runs");
+    let path = format!("/proc/{0}/task/{0}/children", container.id());
+    let children = || std::fs::read_to_string(&path).unwrap_or_default();
+    let tasker = || children().trim().parse::<u32>().ok();
+    wait_for("the container", || tasker().is_some());
+    let tasker = tasker().expect("a process");
+    let here = format!(": live, process {tasker} (1 in its container), since ");
+    status_with(&sandbox, &[], &here);
+    status_with(&sandbox, &[], "1 in progress, 0 left");
+    let within = in_container(&sandbox, &["--status"]).output();
+    let within = support::Ran::from(within.expect("tasker runs"));
+    let elsewhere = ": live, process 1 (not visible here), since ";
+    assert!(within.stdout.contains(elsewhere), "{within:?}");
+    for (is_within, options) in [
+        (false, &arguments[..]),
+        (true, &arguments),
+        (false, &["-r", "--instance-check", "tasks.txt"]),
+        (false, &["-r", "--resume", "tasks.txt"]),
+    ] {
+        let ran = match is_within {
+            true => in_container(&sandbox, options).output(),
+            false => sandbox.tasker(options).output(),
+        };
+        let ran = support::Ran::from(ran.expect("tasker runs"));
+        assert_eq!(ran.code, 25, "{options:?}: {ran:?}");
+        assert!(ran.stderr.contains(" is active: process 1 on "), "{ran:?}");
+        assert!(ran.stderr.contains(" (PID namespace "), "{ran:?}");
+    }
+    support::signal(tasker, "KILL");
+    support::finish(container);
+    let dead = status(&sandbox, &[]);
+    assert!(dead.stdout.contains(": dead, was killed"), "{dead:?}");
+    let within = in_container(&sandbox, &["--status"]).output();
+    let within = support::Ran::from(within.expect("tasker runs"));
+    assert_eq!(within.stdout, dead.stdout);
+}

@@ -6,15 +6,22 @@
 #![forbid(unsafe_code)]
 
 use super::log_directory::LogDirectory;
-use super::safe_text;
+use super::{clock, safe_text};
+use crate::exit;
 use crate::run::directory::OpenMode;
+use crate::run::snapshot::Snapshot;
 use crate::text::diagnostic::Plural;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::time::SystemTime;
 
 /// How many unreadable lines are shown.
 const SHOWN: usize = 10;
+
+/// The exit code of a run that was killed, as a shell has it.
+const KILLED: i32 = exit::SIGNAL + 9;
 
 const HEADER: &str =
     "Timestamp | Task_File | Final_Task | Final_Host | Exit_Code | Status | Log_File\n";
@@ -128,14 +135,114 @@ fn list_unreadable(others: &[(usize, &str)], out: &mut String) {
     }
 }
 
+/// A run as the summary has it.
+pub struct ProjectRow<'a> {
+    pub file: &'a str,
+    /// The last task, and its host.
+    pub task: u32,
+    pub host: &'a str,
+    pub exit: i32,
+    pub log: &'a str,
+}
+
+impl ProjectRow<'_> {
+    fn line(&self) -> String {
+        let host = Some(self.host).filter(|host| !host.is_empty());
+        format!(
+            "{} | {} | {} | {} | {} | {} | {}",
+            clock::stamp(SystemTime::now()),
+            field(self.file),
+            self.task,
+            field(host.unwrap_or("-")),
+            self.exit,
+            status(self.exit),
+            field(self.log)
+        )
+    }
+}
+
+/// A field of a line: no separator in it.
+fn field(text: &str) -> String {
+    safe_text::line(text).replace('|', "/")
+}
+
+/// What the summary calls an exit code.
+pub fn status(exit: i32) -> &'static str {
+    match exit {
+        exit::OK => "SUCCESS",
+        _ => "FAILED",
+    }
+}
+
+/// The project of a run that left a journal.
+pub fn project_of(snapshot: &Snapshot) -> Option<String> {
+    let project = snapshot.process.as_ref()?.project.to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (!project.is_empty() && project.chars().all(is_plain)).then_some(project)
+}
+
+/// The last task of a run that was killed, with its host.
+fn last_task(snapshot: &Snapshot) -> (u32, String) {
+    if let Some(flow) = &snapshot.flow {
+        return (flow.task, String::new());
+    }
+    if let Some(command) = snapshot.running().last() {
+        return (command.task, command.host.to_string());
+    }
+    let begun = snapshot.unfinished_tasks().last().copied();
+    let done = || snapshot.last_done();
+    let task = begun.or_else(done).unwrap_or(snapshot.header.start);
+    (task, String::new())
+}
+
 fn summary_file(project: &str) -> String {
     format!("project_{project}_summary.log")
 }
 
 impl LogDirectory {
-    /// Appends a run's line to the project's summary.
-    pub fn append_to_project(&self, project: &str, line: &str) -> io::Result<()> {
+    /// Appends a run to the project's summary.
+    pub fn append_to_project(&self, project: &str, row: &ProjectRow) -> io::Result<()> {
+        self.append_row(project, row, &|_| Ok(false))
+    }
+
+    /// Appends a run of which only its journal is left, and which nobody goes on with: its
+    /// process was killed before it could do so.
+    pub fn append_killed_to_project(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let reported = snapshot.advice.is_some();
+        let project = project_of(snapshot).filter(|_| !reported);
+        let Some((project, process)) = project.zip(snapshot.process.as_ref()) else {
+            return Ok(());
+        };
+        let (task, host) = last_task(snapshot);
+        let log = String::from_utf8_lossy(&process.log);
+        let row = ProjectRow {
+            file: &snapshot.header.file,
+            task,
+            host: &host,
+            exit: snapshot.flow.as_ref().map_or(KILLED, |flow| flow.exit),
+            log: &log,
+        };
+        // It may have been killed right after its line.
+        let end = format!(" | {}", field(&log));
+        self.append_row(&project, &row, &|file| {
+            let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+            file.read_exact_at(&mut bytes, 0)?;
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(text.lines().any(|line| line.ends_with(&end)))
+        })
+    }
+
+    fn append_row(
+        &self,
+        project: &str,
+        row: &ProjectRow,
+        is_there: &dyn Fn(&File) -> io::Result<bool>,
+    ) -> io::Result<()> {
         self.append_shared(&summary_file(project), |file| {
+            if is_there(file)? {
+                return Ok(String::new());
+            }
+            let line = row.line();
             let mut last = [b'\n'];
             let before = match file.metadata()?.len() {
                 0 => HEADER,

@@ -20,7 +20,7 @@ use crate::run::directory::{self, Directory, OpenMode};
 use crate::run::journal_name::{is_time, time_of_run};
 use crate::run::place::Place;
 use crate::run::record::JournalError;
-use crate::run::snapshot;
+use crate::run::snapshot::{self, Snapshot};
 use crate::text::diagnostic::{printable, reason};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -172,6 +172,7 @@ impl LogDirectory {
     pub fn prune(&self, retention: &Retention, extent: Extent, stop: &dyn Fn() -> bool) -> Pruned {
         let now = SystemTime::now();
         let mut pruning = Pruning {
+            log_dir: self,
             retention,
             extent,
             now,
@@ -285,6 +286,7 @@ fn without_date(name: &str) -> Option<Kind> {
 }
 
 struct Pruning<'a> {
+    log_dir: &'a LogDirectory,
     retention: &'a Retention,
     extent: Extent,
     now: SystemTime,
@@ -439,7 +441,13 @@ impl Pruning<'_> {
             Err(e) => return self.trouble(directory, name, &e),
         };
         let is_whole = name.as_encoded_bytes().ends_with(b".journal");
-        let unfinished = is_whole.then(|| tell(&mut file, run)).flatten();
+        let left = is_whole.then(|| read(&mut file));
+        let unfinished = left.as_ref().and_then(|left| tell(left, run));
+        if let Some(Ok(Some(snapshot))) = &left
+            && let Err(e) = self.log_dir.append_killed_to_project(snapshot)
+        {
+            return self.trouble(directory, name, &e);
+        }
         let mut going = name.to_os_string();
         if is_whole {
             going.push(GOING);
@@ -551,16 +559,20 @@ fn take(directory: &Directory, name: &OsStr) -> io::Result<Taken> {
     }
 }
 
-/// What is to be said of a run whose journal goes; nothing if it came to its end, or if
-/// nothing was run.
-fn tell(file: &mut File, run: &str) -> Option<String> {
+/// What a journal tells, if anything was run; or why it cannot be read.
+fn read(file: &mut File) -> Result<Option<Snapshot>, String> {
     let mut bytes = Vec::new();
-    let read = file.read_to_end(&mut bytes).map_err(|e| reason(&e));
-    let read = read.and_then(|_| match snapshot::read(&bytes) {
+    file.read_to_end(&mut bytes).map_err(|e| reason(&e))?;
+    match snapshot::read(&bytes) {
         Err(JournalError::Unusable(why)) => Err(why),
         read => Ok(read.ok()),
-    });
-    match read {
+    }
+}
+
+/// What is to be said of a run whose journal goes; nothing if it came to its end, or if
+/// nothing was run.
+fn tell(left: &Result<Option<Snapshot>, String>, run: &str) -> Option<String> {
+    match left {
         Ok(None) => None,
         Ok(Some(snapshot)) if snapshot.is_finished() => None,
         Ok(Some(snapshot)) => Some(format!(

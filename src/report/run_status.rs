@@ -25,8 +25,8 @@ pub struct FoundRun {
     pub owner: Option<u32>,
     /// Whether a process holds its journal.
     pub live: bool,
-    /// Whether its process is not visible on this machine.
-    pub hidden: bool,
+    /// The id that its process has here, if it is visible.
+    pub process_here: Option<u32>,
     /// Its log was removed.
     pub log_is_gone: bool,
     /// When the journal was last written.
@@ -116,12 +116,11 @@ fn run_and_file(run: &FoundRun, snapshot: &Snapshot) -> String {
 /// `live, process 4711, since 2024-11-24 13:26:41 (12:04)`
 fn alive(run: &FoundRun, snapshot: &Snapshot, now: SystemTime) -> String {
     let began = began(snapshot);
-    let hidden = if run.hidden {
-        " (not visible here)"
-    } else {
-        ""
+    let named = |p: &RunProcess| match (run.process_here, p.pid) {
+        (Some(here), pid) if here == pid => format!(" process {pid},"),
+        (Some(here), pid) => format!(" process {here} ({pid} in its container),"),
+        (None, pid) => format!(" process {pid} (not visible here),"),
     };
-    let named = |p: &RunProcess| format!(" process {}{hidden},", p.pid);
     let (process, word, since) = match &snapshot.process {
         Some(p) if snapshot.processes > 1 => (named(p), "resumed", p.since),
         Some(p) => (named(p), "since", began),

@@ -27,6 +27,7 @@ use super::directory::{NamedFile, OpenMode};
 use super::event::About;
 use super::frame;
 use super::header::Header;
+use super::pid_space::PidSpace;
 use super::record::{
     AdviceNote, BlockDone, BlockStart, CommandStart, FlowEnd, FlowStop, HostsBegun, JournalError,
     KeptMember, KeptResult, LeftCommand, MAGIC, Record, RepeatDue, RetryWait, RunProcess,
@@ -444,8 +445,8 @@ impl Journal {
 
     /// Records that this process runs the run from here on: how many tasks the file
     /// has, the log, and the command line that goes on with the run, in two parts: an
-    /// option is between them.
-    pub fn note_run(&mut self, tasks: usize, log: &Path, line: (&str, &str)) {
+    /// option is between them; and the project, if it has one.
+    pub fn note_run(&mut self, tasks: usize, log: &Path, line: (&str, &str), project: &str) {
         let absolute = std::path::absolute(log).unwrap_or_else(|_| log.to_path_buf());
         self.note(&Record::Run(RunProcess {
             pid: std::process::id(),
@@ -454,6 +455,10 @@ impl Journal {
             log: absolute.as_os_str().as_encoded_bytes().into(),
             before_option: line.0.into(),
             after_option: line.1.into(),
+            pid_space: PidSpace::own()
+                .map_or_else(String::new, |s| s.to_string())
+                .into(),
+            project: project.into(),
         }));
     }
 

@@ -32,6 +32,7 @@ pub mod lookup;
 pub mod marks;
 pub mod names;
 pub mod orphans;
+pub mod pid_space;
 pub mod place;
 pub mod pool;
 pub mod pretend;

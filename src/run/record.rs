@@ -100,6 +100,10 @@ pub struct RunProcess<'a> {
     /// `cd` on, and what is behind it.
     pub before_option: Cow<'a, str>,
     pub after_option: Cow<'a, str>,
+    /// Where the process id is counted; empty if that is not known, and in older journals.
+    pub pid_space: Cow<'a, str>,
+    /// Of which project the run is; empty for none, and in older journals.
+    pub project: Cow<'a, str>,
 }
 
 /// A parallel block begins.
@@ -254,6 +258,8 @@ impl Record<'_, &TaskResult> {
                 out.escaped(&r.log)
                     .escaped_text(&r.before_option)
                     .escaped_text(&r.after_option)
+                    .escaped_text(&r.pid_space)
+                    .escaped_text(&r.project)
             }
             Record::Open(r) => {
                 out.kind("open").plain(r.turn).plain(r.task).plain(r.total);
@@ -352,6 +358,8 @@ impl<'a> Record<'static, EncodedResult<'a>> {
                 log: from.bytes()?.into(),
                 before_option: from.lossy()?,
                 after_option: from.lossy()?,
+                pid_space: from.lossy().unwrap_or_default(),
+                project: from.lossy().unwrap_or_default(),
             }),
             b"open" => Record::Open(BlockStart {
                 turn: from.turn()?,
@@ -734,7 +742,7 @@ mod tests {
             "rewalk",
             "hosts\t4\ta\tb",
             "advice\tcd / && tasker\truns again: 5\tx",
-            "run\t7\t50\t9\t/log\t/dir\tf.txt",
+            "run\t7\t50\t9\t/log\t/dir\tf.txt\tboot/7\tnight",
             "open\t4\t10\t3\t1\tT\t50",
             "start\t4\t10\t10.1\ta\tT\ttrue\tfalse\t50",
             "left\t4\t10\t10.2",

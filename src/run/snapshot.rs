@@ -232,6 +232,12 @@ impl Snapshot {
         outcomes.collect()
     }
 
+    /// The task that ended last.
+    pub fn last_done(&self) -> Option<u32> {
+        let last = self.outcomes.iter().max_by_key(|((turn, _), _)| *turn);
+        last.map(|(_, outcome)| outcome.task)
+    }
+
     /// The tasks that have begun and not ended, by id.
     pub fn unfinished_tasks(&self) -> Vec<u32> {
         let commands = self.running.values().chain(self.waiting.values());

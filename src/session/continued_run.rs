@@ -4,7 +4,7 @@
 
 use crate::cli::invocation::{Mode, Typed};
 use crate::exit;
-use crate::report::invoker;
+use crate::report::{invoker, project_summary};
 use crate::run::capture::Spool;
 use crate::run::header::Header;
 use crate::run::journal::{Continuation, Journal};
@@ -423,6 +423,7 @@ impl Search<'_> {
         }
         let taken = ContinuedRun {
             in_flight: run.in_flight(),
+            project: project_summary::project_of(&run.snapshot),
             place: run.place,
             private: run.private,
             header: run.header,

@@ -10,10 +10,11 @@ use crate::report::html_report::{HtmlReport, RunDetails};
 use crate::report::last_hosts::HostEnd;
 use crate::report::log::LogLevel;
 use crate::report::log_directory::{self, LogDirectory};
+use crate::report::project_summary::{self, ProjectRow};
 use crate::report::recap::Recap;
 use crate::report::reporter::Reporter;
 use crate::report::run_summary::{Advice, RunSummary, TaskSummary};
-use crate::report::{clock, endings, print, safe_text};
+use crate::report::{endings, print};
 use crate::run::interrupt::{Interrupt, SignalLevel};
 use crate::run::journal::Journal;
 use crate::run::run_end::RunEnd;
@@ -46,10 +47,8 @@ pub struct EndedRun<'a> {
 }
 
 impl EndedRun<'_> {
-    /// Writes the end of the run, to the log and everywhere else.
+    /// Writes the end of the run everywhere else.
     pub fn close(&self, report: &mut Reporter, journal: Option<&mut Journal>) {
-        self.last_lines(report);
-        self.add_to_project(report);
         self.save_hosts(report);
         let advice = EndToAdvise {
             loaded: self.loaded,
@@ -68,59 +67,6 @@ impl EndedRun<'_> {
         self.write_page(report, &advice);
         self.write_metrics(report, &advice);
         self.tell_syslog(report);
-    }
-
-    fn status(&self) -> &'static str {
-        match self.end.exit {
-            exit::OK => "SUCCESS",
-            _ => "FAILED",
-        }
-    }
-
-    fn last_lines(&self, report: &mut Reporter) {
-        let (end, tasks) = (self.end, &self.loaded.workflow.tasks);
-        let path: Vec<String> = end
-            .path
-            .iter()
-            .map(|ix| tasks[*ix].id.to_string())
-            .collect();
-        let path = format!("Path: {}", path.join(" "));
-        report.log.write(LogLevel::Info, &path);
-        let level = match end.exit {
-            exit::OK => LogLevel::Info,
-            _ => LogLevel::Error,
-        };
-        let line = format!(
-            "Run ended: {}, exit code {}, {}, final task {}",
-            self.status(),
-            end.exit,
-            end.results.counts(),
-            tasks[end.last].id
-        );
-        report.log.write(level, &line);
-    }
-
-    fn add_to_project(&self, report: &Reporter) {
-        let Some(project) = &self.loaded.invocation.project else {
-            return;
-        };
-        let last = self.end.results.get(self.end.last);
-        let host = last.map(|r| r.hostname.as_str()).filter(|h| !h.is_empty());
-        let line = format!(
-            "{} | {} | {} | {} | {} | {} | {}",
-            clock::stamp(SystemTime::now()),
-            field(&self.loaded.name),
-            self.loaded.workflow.tasks[self.end.last].id,
-            field(host.unwrap_or("-")),
-            self.end.exit,
-            self.status(),
-            field(&report.log.path().display().to_string())
-        );
-        if let Err(e) = self.log_dir.append_to_project(project, &line) {
-            print::complain(format_args!(
-                "tasker: cannot add the run to the summary of project {project}: {e}"
-            ));
-        }
     }
 
     /// Writes the results as JSON, if they are wanted.
@@ -321,7 +267,45 @@ impl EndedRun<'_> {
     }
 }
 
-/// A field of the project summary: no separator in it.
-fn field(text: &str) -> String {
-    safe_text::line(text).replace('|', "/")
+/// The last lines of the log.
+pub fn last_lines(loaded: &Loaded, end: &RunEnd, report: &mut Reporter) {
+    let tasks = &loaded.workflow.tasks;
+    let path = end.path.iter().map(|ix| tasks[*ix].id.to_string());
+    let path = path.collect::<Vec<String>>().join(" ");
+    report.log.write(LogLevel::Info, &format!("Path: {path}"));
+    let level = match end.exit {
+        exit::OK => LogLevel::Info,
+        _ => LogLevel::Error,
+    };
+    let line = format!(
+        "Run ended: {}, exit code {}, {}, final task {}",
+        project_summary::status(end.exit),
+        end.exit,
+        end.results.counts(),
+        tasks[end.last].id
+    );
+    report.log.write(level, &line);
+}
+
+/// Adds the run to the summary of its project.
+pub fn add_to_project(
+    loaded: &Loaded,
+    log_dir: &LogDirectory,
+    project: &str,
+    end: &RunEnd,
+    report: &Reporter,
+) {
+    let last = end.results.get(end.last);
+    let row = ProjectRow {
+        file: &loaded.name,
+        task: loaded.workflow.tasks[end.last].id,
+        host: last.map_or("", |r| r.hostname.as_str()),
+        exit: end.exit,
+        log: &report.log.path().display().to_string(),
+    };
+    if let Err(e) = log_dir.append_to_project(project, &row) {
+        print::complain(format_args!(
+            "tasker: cannot add the run to the summary of project {project}: {e}"
+        ));
+    }
 }

@@ -16,6 +16,7 @@ use crate::exit;
 use crate::report::clock;
 use crate::report::log_directory::LogDirectory;
 use crate::run::directory::{NamedFile, OpenMode};
+use crate::run::pid_space::PidSpace;
 use crate::run::sys;
 use crate::session::identity::Identity;
 use crate::session::load::Loaded;
@@ -191,9 +192,10 @@ impl HeldLock {
     /// learns less.
     fn sign(&self) {
         let holder = format!(
-            "process {} on {}, started {}\n",
+            "process {} on {}{}, started {}\n",
             std::process::id(),
             sys::own_name(),
+            PidSpace::own().map_or_else(String::new, |space| space.note()),
             clock::stamp(SystemTime::now())
         );
         let mut file = self.file.as_ref();

@@ -122,7 +122,7 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
     }
     let mut runs = EarlierRuns::read(log_dir, &journals, &identity.file.to_string_lossy());
     let is_own = |run: &&EarlierRun| Some(run.place.name.as_os_str()) == own_name;
-    let ignored = std::mem::take(&mut runs.warnings);
+    let mut ignored = std::mem::take(&mut runs.warnings);
     let Some(header) = runs.runs.iter().find(is_own).map(|run| &run.header) else {
         return ignored;
     };
@@ -143,6 +143,14 @@ fn end_older(loaded: &Loaded, log_dir: &LogDirectory, own: &Journal, end: &RunEn
         if let Ok(mut journal) = opened
             && !(is_limited && leaves_undone(loaded, log_dir, &older.header, &journal, end))
         {
+            // Before nothing tells of it any more.
+            if let Err(e) = log_dir.append_killed_to_project(&older.snapshot) {
+                let run = &older.header.run_id;
+                ignored.push(format!(
+                    "run {run}, which was killed, is not in the summary of its project: {}",
+                    reason(&e)
+                ));
+            }
             // If it cannot be removed, that does no harm: a newer one comes first.
             let _ = journal.remove().map(|()| journal.release_outputs());
         }

@@ -20,6 +20,16 @@ pub struct ContinuedRun {
     pub journal: Journal,
     /// The commands that ran when tasker died: the task's id, and as `10 on web03`.
     pub in_flight: Vec<(u32, String)>,
+    /// Its project.
+    pub project: Option<String>,
+}
+
+impl ContinuedRun {
+    /// Its project, if this call is the same run.
+    pub fn own_project(&self) -> Option<String> {
+        let is_same = matches!(self.way, Way::Same(_));
+        self.project.clone().filter(|_| is_same)
+    }
 }
 
 /// How a run is continued.

@@ -26,7 +26,7 @@ use crate::run::sys;
 use crate::run::walk::engine::{Engine, Settings};
 use crate::session::approval::{self, Plan};
 use crate::session::command_line::CommandLine;
-use crate::session::ending::EndedRun;
+use crate::session::ending::{self, EndedRun};
 use crate::session::instance::InstanceLocks;
 use crate::session::journal_file::{self, ClosedJournal};
 use crate::session::journal_header::RunName;
@@ -56,6 +56,8 @@ struct RealRun<'a> {
     /// What continuing an earlier run does.
     resumption: Option<Resumption>,
     earlier: Earlier,
+    /// The project of the run that goes on in its own journal.
+    earlier_project: Option<String>,
     run_id: String,
     /// See `Header::number`; known once there is a journal.
     number: u64,
@@ -127,6 +129,7 @@ pub fn run(loaded: &Loaded, earlier: Earlier) -> Result<i32, Refusal> {
         loaded,
         began,
         resumption,
+        earlier_project: earlier.run.as_ref().and_then(ContinuedRun::own_project),
         earlier,
         run_id,
         number: 0,
@@ -254,6 +257,12 @@ impl RealRun<'_> {
         }
     }
 
+    /// The project of the run: that of the run that goes on, if this call names none.
+    fn project(&self) -> Option<&str> {
+        let named = self.loaded.invocation.project.as_deref();
+        named.or(self.earlier_project.as_deref())
+    }
+
     fn settings(&self) -> Settings {
         let invocation = &self.loaded.invocation;
         Settings {
@@ -332,7 +341,8 @@ impl RealRun<'_> {
         let line = CommandLine::new(loaded);
         let line = (line.before_option(), line.after_option());
         let tasks = loaded.workflow.tasks.len();
-        journal.note_run(tasks, report.log.path(), (&line.0, &line.1));
+        let project = self.project().unwrap_or_default();
+        journal.note_run(tasks, report.log.path(), (&line.0, &line.1), project);
         Ok(journal)
     }
 
@@ -348,6 +358,11 @@ impl RealRun<'_> {
         let wanted = self.loaded.invocation.report.is_some();
         report.history = wanted.then(|| History::new(Instant::now()));
         let mut end = self.walk(settings, journal, pool, report);
+        ending::last_lines(self.loaded, &end, report);
+        // Before the journal goes: of a run that is killed from here on, something tells.
+        if let Some(project) = self.project() {
+            ending::add_to_project(self.loaded, &self.log_dir, project, &end, report);
+        }
         let mut closed = self.close_journal(report, &mut end);
         let ended = EndedRun {
             loaded: self.loaded,

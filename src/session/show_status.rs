@@ -10,9 +10,9 @@ use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, print};
 use crate::report::run_status::{self, FoundRun};
 use crate::run::directory::{self, NamedFile, OpenMode};
+use crate::run::pid_space;
 use crate::run::record::JournalError;
 use crate::run::snapshot::{self, Snapshot};
-use crate::run::sys;
 use crate::run::{journal, journal_name};
 use crate::session::config;
 use crate::session::identity::named_path;
@@ -68,7 +68,7 @@ fn look(place: &NamedFile) -> Option<FoundRun> {
         id: journal_name::run_id(&place.name).into_owned(),
         owner: Some(owner).filter(|owner| *owner != directory::own_id()),
         live: false,
-        hidden: false,
+        process_here: None,
         log_is_gone: false,
         last_write: SystemTime::UNIX_EPOCH,
         snapshot: Err(String::new()),
@@ -88,8 +88,10 @@ fn look(place: &NamedFile) -> Option<FoundRun> {
             }
             Err(e) => run.snapshot = Err(reason(&e)),
         }
-        run.hidden = run.live && run.snapshot.as_ref().is_ok_and(is_gone);
-        if !run.hidden {
+        let process = run.snapshot.as_ref().ok().and_then(|s| s.process.as_ref());
+        let process = process.filter(|_| run.live);
+        run.process_here = process.and_then(|p| pid_space::id_here(p.pid, &p.pid_space));
+        if process.is_none() || run.process_here.is_some() {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -103,12 +105,6 @@ fn lacks_log(snapshot: &Snapshot) -> bool {
     let log = snapshot.process.as_ref().map(|process| &process.log);
     let log = log.map(|log| Path::new(OsStr::from_bytes(log)));
     log.is_some_and(|log| log.is_absolute() && log.try_exists().is_ok_and(|exists| !exists))
-}
-
-/// Whether the process in the journal does not exist.
-fn is_gone(snapshot: &Snapshot) -> bool {
-    let process = snapshot.process.as_ref();
-    process.is_some_and(|p| !sys::process_exists(p.pid))
 }
 
 /// Whether the run still exists.
