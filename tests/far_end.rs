@@ -3,6 +3,7 @@
 //! own output is its result, and what could not be ended is said.
 
 #[path = "support/sshd.rs"]
+#[allow(dead_code)]
 mod sshd;
 mod support;
 
