@@ -24,8 +24,10 @@ use std::time::Duration;
 /// How long a command is assumed to take.
 pub const LIKELY: Duration = Duration::from_secs(10);
 /// How long a command can take to end beyond `kill_after`: the wait for pipes held
-/// by its children, and for the remote end of a connection.
+/// by its children.
 const ENDING: Duration = Duration::from_secs(3);
+/// ... and one over ssh, whose host has to say that it has ended.
+const FAR_ENDING: Duration = Duration::from_secs(6);
 
 /// The bounds of one visit of every task, and of the whole run.
 pub struct Durations {
@@ -231,7 +233,7 @@ impl Measure<'_> {
         let worst = match (self.promised, &command.timeout) {
             (true, None) => Some(likely),
             (true, Some(_)) => timeout,
-            (false, _) => timeout.map(|t| t.saturating_add(self.ending())),
+            (false, _) => timeout.map(|t| t.saturating_add(self.ending(ix))),
         };
         let connecting = self.defaults.connect_timeout(command, recipe);
         Bounds {
@@ -240,9 +242,19 @@ impl Measure<'_> {
         }
     }
 
-    /// How long a command takes to end after its timeout.
-    fn ending(&self) -> Duration {
-        self.defaults.kill_after.saturating_add(ENDING)
+    /// How long the commands of a task take to end after their timeout.
+    fn ending(&self, ix: Ix) -> Duration {
+        let connects = |ix: &Ix| {
+            let command = self.workflow.tasks[*ix].command();
+            let recipe = &self.workflow.recipes[*ix];
+            command.is_some_and(|c| !self.defaults.connect_timeout(c, recipe).is_zero())
+        };
+        let owned = self.workflow.tasks[ix].owned_tasks();
+        let ending = match owned.iter().chain([&ix]).any(connects) {
+            true => FAR_ENDING,
+            false => ENDING,
+        };
+        self.defaults.kill_after.saturating_add(ending)
     }
 
     /// The task's own retries, else those of the blocks around it (SPEC §3.3).
@@ -312,7 +324,7 @@ impl Measure<'_> {
         let Some(Deferrable::Known(limit)) = parallel.block_timeout else {
             return whole;
         };
-        let cut = limit.saturating_add(self.ending());
+        let cut = limit.saturating_add(self.ending(ix));
         Bounds {
             worst: Some(whole.worst.map_or(cut, |w| w.min(cut))),
             likely: whole.likely.min(limit),
