@@ -278,6 +278,138 @@ fn what_a_live_run_needs_stays_however_old_its_name_is() {
     assert_eq!(left.iter().filter(old).collect::<Vec<_>>(), [""; 0]);
 }
 
+/// Calls that run nothing leave records, too: every night for a year.
+#[test]
+fn calls_that_run_nothing_remove_old_records_as_well() {
+    let old = [
+        "logs/tasker_20200101_020304.log",
+        "logs/validation_report_20200101.log",
+        "tasks/a_20200101_020304.txt",
+        "output/a_20200101_020304.json",
+    ];
+    let journal = "state/20200101_020304-k7m2x9qa.journal";
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", RIGHT);
+    sandbox.file("bad.txt", "task=1\nexec=local\ncommnd=true\n");
+    let left = |arguments: &[&str], code: i32, conf: &str| {
+        configure(&sandbox, conf);
+        let all = old.iter().chain([&journal]);
+        all.for_each(|name| drop(sandbox.file(&format!("TASKER/{name}"), "")));
+        let ran = sandbox.output(arguments);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(sandbox.exists(&format!("TASKER/{journal}")), "{ran:?}");
+        let names = names(&sandbox);
+        old.iter().filter(|name| names.contains(**name)).count()
+    };
+    let keep = "keep_logs=90d\n";
+    for (arguments, code) in [
+        (&["-rq", "--output-json", "gone.txt"][..], 30),
+        (&["-rq", "bad.txt"], 20),
+        (&["--validate-only", "bad.txt"], 20),
+        (&["--validate-only", "tasks.txt"], 0),
+        (&["-rq", "--expect-hosts=7", "tasks.txt"], 13),
+    ] {
+        assert_eq!(left(arguments, code, keep), 0, "{arguments:?}");
+        assert_eq!(left(arguments, code, ""), old.len(), "{arguments:?}");
+    }
+    // Looking at the plan is no record.
+    assert_eq!(left(&["tasks.txt"], 0, keep), old.len());
+    // What a configuration with a mistake says does not count.
+    let mistaken = "keep_logs=90d\nnonsense=1\n";
+    assert_eq!(left(&["-rq", "tasks.txt"], 20, mistaken), old.len());
+}
+
+/// A job that is another one each night does not make every run slower for ever.
+#[test]
+fn of_what_is_remembered_for_long_only_the_newest_is() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
+    let name = |n: usize| format!("TASKER/state/last_{n:016x}.hosts");
+    for n in 0..1003 {
+        sandbox.file(&name(n), "");
+        sandbox.file(&name(n).replace("last", "mail").replace("hosts", "txt"), "");
+    }
+    // The older, the higher the number; the last three are too many and too old.
+    for n in 900..1003 {
+        age(
+            &sandbox,
+            &name(n),
+            31 + u32::try_from(n - 900).expect("small"),
+        );
+    }
+    let count = |begin: &str| {
+        let all = names(&sandbox);
+        all.iter().filter(|name| name.starts_with(begin)).count()
+    };
+    let before = (count("state/last_"), count("state/mail_"));
+    assert_clean(&prune(&sandbox));
+    assert_eq!(count("state/last_"), 1000, "of {}", before.0);
+    // None of these is old.
+    assert_eq!(count("state/mail_"), before.1);
+    assert!(sandbox.exists(&name(950)) && !sandbox.exists(&name(1002)));
+}
+
+/// Two runs a day, one of which fails, in 150 days: `tests/year.py` does more of them.
+#[test]
+fn half_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
+    let sandbox = Sandbox::new();
+    configure(&sandbox, "keep_logs=30d\nkeep_state=10d\n");
+    sandbox.file("tasks.txt", RIGHT);
+    sandbox.file("bad.txt", LONG);
+    let run = |day: u64, file: &str, code: i32| {
+        let date = Command::new("date")
+            .args([
+                "-u",
+                "-d",
+                &format!("2026-01-01 + {day} days"),
+                "+@%F 02:00:00",
+            ])
+            .output()
+            .expect("date runs");
+        let date = String::from_utf8_lossy(&date.stdout).trim().to_string();
+        let tasker = sandbox.tasker(&["-rq", "--output-json", file]);
+        let mut later = Command::new("faketime");
+        later.args(["--exclude-monotonic", "-f", &date]);
+        later.arg(tasker.get_program()).args(tasker.get_args());
+        later.env_clear().current_dir(&sandbox.path);
+        later.env("PATH", "/usr/bin:/bin").env("NO_FAKE_STAT", "1");
+        let set = tasker
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        later.envs(set);
+        let ran = Ran::from(later.output().expect("faketime runs"));
+        assert_eq!(ran.code, code, "{ran:?}");
+    };
+    if Command::new("faketime").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no faketime");
+        return;
+    }
+    let mut counts = Vec::new();
+    for day in 0..150 {
+        run(day, "tasks.txt", 0);
+        run(day, "bad.txt", 1);
+        if day % 30 == 29 {
+            let names = names(&sandbox);
+            let count = |part: &str| names.iter().filter(|name| name.contains(part)).count();
+            counts.push([
+                count("logs/tasker_"),
+                count("logs/validation_"),
+                count("tasks/"),
+                count("output/"),
+                count(".journal"),
+                count("/output-0"),
+                names.len(),
+            ]);
+        }
+    }
+    // The days that are kept, and today.
+    assert_eq!(counts[1][..6], [62, 31, 62, 62, 11, 11], "{counts:?}");
+    assert!(
+        counts[1..].iter().all(|later| *later == counts[1]),
+        "{counts:?}"
+    );
+}
+
 #[test]
 fn last_hosts_and_remembered_failures_outlive_the_state_of_their_runs() {
     let sandbox = Sandbox::new();
