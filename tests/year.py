@@ -6,7 +6,8 @@ build), in one log directory with `keep_logs=90d`. Every 20th fails: some in a w
 never succeeds, some in a work of its own, some with an output that is kept, some until
 the next run. The clock of the file system is not pretended: what has no date in its
 name is made a day older each evening. A line for each month says how much there is and
-how long a call takes; the exit code is 1 if the end of the year is not as its fourth
+how long a call takes; what jobs remember (the hosts and the failure of their last run)
+has a bound of its own, and is counted apart. The exit code is 1 if the end of the year is not as its fourth
 month.
 
 usage: year.py TASKER [RUNS] [SEED]
@@ -23,6 +24,8 @@ DAYS = 365
 KEPT_DAYS = 90
 EVERY = 20
 MEASURED = 31
+# How many of a kind of what jobs remember outlive the other state; see tasker(1).
+REMEMBERED = 1000
 MOST_WRONG = 5
 DAY = 86_400
 DEVNULL = os.open(os.devnull, os.O_RDWR)
@@ -122,11 +125,12 @@ class Year:
 
     def figures(self, moment):
         """How much there is, and how long a call takes."""
-        counts, space, total, journals = {}, 0, 0, 0
+        counts, space, total, journals, remembered = {}, 0, 0, 0, 0
         for directory, _, files in os.walk(self.kept):
             place = os.path.relpath(directory, self.kept).split("/")[0]
             counts[place] = counts.get(place, 0) + len(files)
             journals += sum(name.endswith(".journal") for name in files)
+            remembered += sum(name.startswith(("last_", "mail_")) for name in files)
             total += len(files)
             for path in [directory, *(os.path.join(directory, name) for name in files)]:
                 space += os.lstat(path).st_blocks * 512
@@ -135,10 +139,11 @@ class Year:
         states = [self.call(["--status"], moment) for _ in range(MEASURED // 3)]
         median = lambda calls, part: statistics.median(call[part] for call in calls)
         return {
-            "files": total,
+            "files": total - remembered,
             "logs": counts.get("logs", 0),
             "tasks": counts.get("tasks", 0),
-            "state": counts.get("state", 0),
+            "state": counts.get("state", 0) - remembered,
+            "remember": remembered,
             "journals": journals,
             "locks": counts.get("locks", 0),
             "output": counts.get("output", 0),
@@ -162,11 +167,13 @@ def not_flat(months):
     found = []
     for name in early:
         is_time = "ms" in name or "cpu" in name
-        if name == "worst":
+        if name in ("worst", "remember"):
             continue
         # Times are those of a machine that does other things as well.
         if late[name] > early[name] * (1.5 if is_time else 1.1) + (1 if is_time else 20):
             found.append(f"{name}: {early[name]} after 120 days, {late[name]} at the end")
+    if late["remember"] > 2 * REMEMBERED + 100:
+        found.append(f"remembered: {late['remember']}")
     return found
 
 
