@@ -349,41 +349,65 @@ fn of_what_is_remembered_for_long_only_the_newest_is() {
     assert!(sandbox.exists(&name(950)) && !sandbox.exists(&name(1002)));
 }
 
+/// A run as if it were another time; the file system's clock is right.
+fn run_at(sandbox: &Sandbox, time: &str, arguments: &[&str]) -> Ran {
+    let tasker = sandbox.tasker(arguments);
+    let mut later = Command::new("faketime");
+    later.args(["--exclude-monotonic", "-f", time]);
+    later.arg(tasker.get_program()).args(tasker.get_args());
+    later.env_clear().current_dir(&sandbox.path);
+    later.env("PATH", "/usr/bin:/bin").env("NO_FAKE_STAT", "1");
+    let set = tasker.get_envs();
+    later.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    Ran::from(later.output().expect("faketime runs"))
+}
+
+fn has_faketime() -> bool {
+    let is_there = Command::new("faketime").arg("--version").output().is_ok();
+    if !is_there {
+        eprintln!("skipped: there is no faketime");
+    }
+    is_there
+}
+
+/// One of many machines with one directory believes that it is next year.
+#[test]
+fn a_clock_that_is_ahead_removes_nothing() {
+    if !has_faketime() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    configure(&sandbox, "keep_logs=90d\nkeep_state=30d\n");
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 1);
+    sandbox.file("other.txt", RIGHT);
+    let before = names(&sandbox);
+    assert_clean(&run_at(&sandbox, "+400d", &["-rq", "other.txt"]));
+    let pruned = run_at(&sandbox, "+400d", &["--prune"]);
+    assert_clean(&pruned);
+    assert!(pruned.stdout.starts_with("nothing to remove"), "{pruned:?}");
+    let refused = run_at(&sandbox, "+400d", &["-rq", "gone.txt"]);
+    assert_eq!(refused.code, 30, "{refused:?}");
+    assert!(before.is_subset(&names(&sandbox)));
+}
+
 /// Two runs a day, one of which fails, in 150 days: `tests/year.py` does more of them.
 #[test]
 fn half_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
+    if !has_faketime() {
+        return;
+    }
     let sandbox = Sandbox::new();
     configure(&sandbox, "keep_logs=30d\nkeep_state=10d\n");
     sandbox.file("tasks.txt", RIGHT);
     sandbox.file("bad.txt", LONG);
     let run = |day: u64, file: &str, code: i32| {
-        let date = Command::new("date")
-            .args([
-                "-u",
-                "-d",
-                &format!("2026-01-01 + {day} days"),
-                "+@%F 02:00:00",
-            ])
-            .output()
-            .expect("date runs");
+        let mut date = Command::new("date");
+        date.args(["-u", "-d", &format!("2026-01-01 + {day} days")]);
+        let date = date.arg("+@%F 02:00:00").output().expect("date runs");
         let date = String::from_utf8_lossy(&date.stdout).trim().to_string();
-        let tasker = sandbox.tasker(&["-rq", "--output-json", file]);
-        let mut later = Command::new("faketime");
-        later.args(["--exclude-monotonic", "-f", &date]);
-        later.arg(tasker.get_program()).args(tasker.get_args());
-        later.env_clear().current_dir(&sandbox.path);
-        later.env("PATH", "/usr/bin:/bin").env("NO_FAKE_STAT", "1");
-        let set = tasker
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        later.envs(set);
-        let ran = Ran::from(later.output().expect("faketime runs"));
+        let ran = run_at(&sandbox, &date, &["-rq", "--output-json", file]);
         assert_eq!(ran.code, code, "{ran:?}");
     };
-    if Command::new("faketime").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no faketime");
-        return;
-    }
     let mut counts = Vec::new();
     for day in 0..150 {
         run(day, "tasks.txt", 0);

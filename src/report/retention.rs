@@ -210,22 +210,26 @@ impl LogDirectory {
         stop: &'a dyn Fn() -> bool,
     ) -> Pruning<'a> {
         let now = SystemTime::now();
+        let changes_now = self.time_of_changes().unwrap_or(now);
         Pruning {
             retention,
             extent,
-            now,
-            changes_now: self.time_of_changes().unwrap_or(now),
+            // A clock that is ahead removes nothing of machines whose clocks are right.
+            now: now.min(changes_now),
+            changes_now,
             stop,
             in_use: HashSet::new(),
             pruned: Pruned::default(),
         }
     }
 
-    /// The present by the clock of the file system, which a run has just written to: it
-    /// can be another machine's.
+    /// The present by the clock of the file system, which can be another machine's.
     fn time_of_changes(&self) -> Option<SystemTime> {
         let state = self.state.existing().ok()?;
-        state.look_at(OsStr::new("number")).ok()?.modified().ok()
+        let (file, name) = state.create_temporary().ok()?;
+        let changed = file.metadata().and_then(|about| about.modified());
+        let _ = state.remove(&name);
+        changed.ok()
     }
 }
 
@@ -305,8 +309,9 @@ fn without_date(name: &str) -> Option<Kind> {
 struct Pruning<'a> {
     retention: &'a Retention,
     extent: Extent,
+    /// The present, for the dates in names.
     now: SystemTime,
-    /// The same by the clock of the file system.
+    /// That of the file system, for what was changed there.
     changes_now: SystemTime,
     stop: &'a dyn Fn() -> bool,
     /// The times in the names of logs that runs write.
