@@ -390,9 +390,9 @@ fn a_clock_that_is_ahead_removes_nothing() {
     assert!(before.is_subset(&names(&sandbox)));
 }
 
-/// Two runs a day, one of which fails, in 150 days: `tests/year.py` does more of them.
+/// Two runs a day, one of which fails, in 120 days: `tests/year.py` does more of them.
 #[test]
-fn half_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
+fn a_third_of_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
     if !has_faketime() {
         return;
     }
@@ -409,7 +409,7 @@ fn half_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
         assert_eq!(ran.code, code, "{ran:?}");
     };
     let mut counts = Vec::new();
-    for day in 0..150 {
+    for day in 0..120 {
         run(day, "tasks.txt", 0);
         run(day, "bad.txt", 1);
         if day % 30 == 29 {
@@ -838,6 +838,32 @@ fn what_others_removed_is_named_for_what_it_is() {
         );
         assert!(ran.stderr.contains(&why), "{ran:?}");
     }
+}
+
+#[test]
+fn outputs_whose_journal_others_removed_are_named_for_what_they_are() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 1);
+    let id = run_of(&sandbox.journals()[0]);
+    fs::remove_file(sandbox.journals().remove(0)).expect("a journal");
+    let state = sandbox.path.join("TASKER/state").join(&id);
+    let is = format!(
+        "the journal of run {id} is gone, only its outputs are left in `{}`",
+        state.display()
+    );
+    let status = sandbox.output(&["--status"]);
+    assert!(status.stdout.ends_with(&format!("{is}\n")), "{status:?}");
+    assert_eq!(status.code, 0);
+    let resume = format!("--resume={id}");
+    for options in [&["--status", &id][..], &["-r", &resume, "tasks.txt"]] {
+        let ran = sandbox.output(options);
+        assert_eq!(ran.code, 12, "{ran:?}");
+        assert!(ran.stderr.contains(&is), "{ran:?}");
+    }
+    // Nothing else is in the way.
+    sandbox.file("fine", "");
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 0);
+    assert!(state.exists());
 }
 
 #[test]
