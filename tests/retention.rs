@@ -738,25 +738,42 @@ fn a_run_takes_a_bounded_time_for_it_and_the_next_one_goes_on() {
     assert_eq!(old_ones(&sandbox), 0);
 }
 
+/// On a file system whose directories have a size in bytes, and on one where they have not.
 #[test]
 fn a_large_directory_is_looked_through_by_some_runs() {
     let sandbox = Sandbox::new();
-    configure(&sandbox, "keep_logs=1d\n");
-    assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
-    let today = days_ago(&sandbox, 0);
-    for n in 0..8000 {
-        sandbox.file(&format!("TASKER/logs/tasker_{today}_{n}.log"), "");
-    }
-    let old = "TASKER/logs/tasker_20200101_020304.log";
-    sandbox.file(old, "");
-    let run = || assert_eq!(sandbox.output(&["-rq", "tasks.txt"]).code, 0);
-    for _ in 0..8 {
+    let memory = format!("/dev/shm/tasker-test-{}", std::process::id());
+    let memory = std::path::PathBuf::from(memory);
+    let on_disk = sandbox.path.join("TASKER");
+    let places = [
+        Some(on_disk),
+        fs::create_dir(&memory).is_ok().then_some(memory),
+    ];
+    for place in places.iter().flatten() {
+        configure(
+            &sandbox,
+            &format!("keep_logs=1d\nlog_dir={}\n", place.display()),
+        );
+        assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
+        let today = days_ago(&sandbox, 0);
+        let log = |name: &str| place.join(format!("logs/tasker_{name}.log"));
+        for n in 0..8000 {
+            fs::write(log(&format!("{today}_{n}")), "").expect("a log");
+        }
+        let old = log("20200101_020304");
+        fs::write(&old, "").expect("a log");
+        let run = || assert_eq!(sandbox.output(&["-rq", "tasks.txt"]).code, 0);
         run();
+        assert!(old.exists(), "{old:?}");
+        (0..7).for_each(|_| run());
+        assert!(!old.exists(), "{old:?}");
+        fs::write(&old, "").expect("a log");
+        assert_clean(&prune(&sandbox));
+        assert!(!old.exists(), "{old:?}");
     }
-    assert!(!sandbox.exists(old));
-    sandbox.file(old, "");
-    assert_clean(&prune(&sandbox));
-    assert!(!sandbox.exists(old));
+    if let Some(memory) = &places[1] {
+        fs::remove_dir_all(memory).expect("it was made");
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ use std::time::{Duration, SystemTime};
 const DAY: Duration = Duration::from_secs(86_400);
 /// From which size on a directory takes milliseconds to list, in bytes: some thousand names.
 const LARGE: u64 = 256 << 10;
+/// The same in names, for file systems whose directories have no size in bytes (tmpfs, ZFS).
+const MANY: usize = 6000;
 /// How many files are named that could not be removed.
 const MOST_NAMED: usize = 20;
 /// For how many days at least a job remembers how its last run ended.
@@ -326,8 +328,13 @@ impl Pruning<'_> {
         if self.extent == Extent::SmallDirectories && directory.as_ref().is_ok_and(is_large) {
             return None;
         }
-        let listed = directory.and_then(|d| d.names().map(|names| (d, names)));
+        let most = match self.extent {
+            Extent::SmallDirectories => MANY,
+            Extent::Everywhere => usize::MAX,
+        };
+        let listed = directory.and_then(|d| d.names_up_to(most).map(|names| (d, names)));
         match listed {
+            Ok((_, names)) if names.len() == most => None,
             // Names of tasker's own are UTF-8.
             Ok((directory, names)) => Some(Listed {
                 directory,

@@ -407,7 +407,12 @@ impl Directory {
     /// # Errors
     /// `cannot list the directory PATH: REASON`.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        let named = sys::names_in(self.handle.as_fd());
+        self.names_up_to(usize::MAX)
+    }
+
+    /// The same, ending after so many.
+    pub fn names_up_to(&self, most: usize) -> io::Result<Vec<OsString>> {
+        let named = sys::names_in(self.handle.as_fd(), most);
         named
             .map_err(|e| explain(e, &self.path, self.about()))
             .map_err(cannot("list the directory", &self.path))
