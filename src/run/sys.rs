@@ -500,7 +500,7 @@ pub fn read_link(link: BorrowedFd) -> io::Result<OsString> {
     Ok(OsString::from_vec(target))
 }
 
-/// The names in a directory, in no order, without `.` and `..`.
+/// The names in a directory, up to so many of them, in no order, without `.` and `..`.
 pub fn names_in(directory: BorrowedFd, most: usize) -> io::Result<Vec<OsString>> {
     // A handle with a position of its own: it can be listed again.
     let own = open_at(Some(directory), OsStr::new("."), O_RDONLY | O_DIRECTORY, 0)?;
