@@ -59,6 +59,13 @@ test-advice:
 	TASKER_ADVICE_WORKFLOWS=500 TASKER_WORKS_ROUNDS=200 \
 		$(CARGO) test --locked --test advice --test works
 
+# A year of runs, 100,000 of them, by a pretended clock: prints each month how much the
+# log directory holds and how long a run takes; takes about 25 minutes.
+RUNS ?= 100000
+SEED ?= 1
+test-year: all
+	python3 tests/year.py $(BUILD)/release/tasker $(RUNS) $(SEED)
+
 # Builds the packages twice, in different places, and runs the binary in an empty
 # root file system; takes some minutes.
 test-ship:
@@ -180,4 +187,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-model test-advice test-engines test-ship test-ui bless lint bench static dist deb install uninstall clean
+.PHONY: all test test-crash test-model test-advice test-engines test-year test-ship test-ui bless lint bench static dist deb install uninstall clean

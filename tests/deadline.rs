@@ -49,7 +49,9 @@ fn an_impossible_deadline_is_refused() {
     let sandbox = Sandbox::new();
     let ran = tasker(&sandbox, &["-r", "--deadline=2020-01-15T04:00"]);
     assert_eq!(ran.code, 15, "{ran:?}");
-    assert!(ran.stderr.contains("has already passed; nothing was run"));
+    let why = "tasker: the deadline 2020-01-15T04:00 has already passed; nothing was run\n     = help: \
+               --deadline on the command line sets another one\n";
+    assert!(ran.stderr.contains(why), "{ran:?}");
     let ran = tasker(&sandbox, &["-r", "--deadline=25:00"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("expected a time such as `04:00`"));

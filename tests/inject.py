@@ -24,6 +24,7 @@ flock fcntl unlinkat readlinkat memfd_create wait4 waitid statx fstat newfstatat
 getdents64 ioctl socket connect sendto recvfrom pidfd_open prctl eventfd2 fstatfs sync_file_range""".split()
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EAGAIN", "EINTR"]
 LIMIT = 20
+ON_DISK = "No space left on device|Input/output error"
 # How many occurrences of a call are tried: on a busy machine an output comes in many
 # more pieces than when the call is met again.
 MOST = 45
@@ -112,6 +113,19 @@ def complaint(code, out, err, home):
             lines = [read(f"/proc/{pid}/cmdline").replace("\0", " ") for pid in left(home)]
             return f"exit {code}, left over: {lines}"
         time.sleep(0.01)
+    return nameless(err, home)
+
+
+def nameless(err, home):
+    """A message about the disk that does not say which file it is about."""
+    logs = f"{home}/TASKER/logs"
+    names = os.listdir(logs) if os.path.isdir(logs) else []
+    log = "".join(read(f"{logs}/{n}") for n in names if n.startswith("tasker_"))
+    for line in (err + log).splitlines():
+        # A pipe has no name, and what a command reads is held in memory.
+        is_exempt = re.search("lost after .* cannot read it|cannot start|shared librar", line)
+        if re.search(ON_DISK, line) and "`" not in line and not is_exempt:
+            return f"names no file: {line!r}"
     return None
 
 

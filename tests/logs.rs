@@ -208,6 +208,34 @@ fn a_log_that_is_removed_during_the_run_goes_on_in_a_new_one() {
 }
 
 #[test]
+fn a_log_that_can_go_on_nowhere_is_named_once() {
+    let sandbox = Sandbox::new();
+    let tasks =
+        "task=1\nexec=shell\ncommand=rm -r TASKER/logs\ntask=2\nexec=shell\ncommand=exit 3\n";
+    let ran = sandbox.run(tasks, &["-q"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let why = "was removed during the run, and it goes on nowhere: ";
+    assert_eq!(ran.stderr.matches(why).count(), 1, "{ran:?}");
+}
+
+/// As `find -mtime -delete` does to a run that waits for days.
+#[test]
+fn a_journal_that_is_removed_during_the_run_is_named_instead_of_a_line_that_resumes() {
+    let sandbox = Sandbox::new();
+    let tasks = "task=1\nexec=shell\ncommand=rm TASKER/state/*.journal\n\
+                 task=2\nexec=shell\ncommand=test -e fine\n";
+    let ran = sandbox.run(tasks, &["-q"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let why = "its journal was removed during the run, so it cannot be continued\n";
+    assert!(ran.stderr.contains(why), "{ran:?}");
+    assert!(!ran.stderr.contains("--resume"), "{ran:?}");
+    // It harms no run that needs none.
+    sandbox.file("fine", "");
+    let ran = sandbox.run(tasks, &["-q"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+}
+
+#[test]
 fn the_log_says_when_the_deadline_is() {
     let sandbox = Sandbox::new();
     let tasks = "task=1\nexec=local\ntimeout=1\ncommand=true\n";

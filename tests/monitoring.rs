@@ -616,6 +616,61 @@ fn promtool_accepts_the_rules_of_the_cookbook() {
     assert!(said.contains("SUCCESS: 3 rules found"), "{checked:?}");
 }
 
+/// And they say what the cookbook says, with metrics as they are written.
+#[test]
+fn the_rules_of_the_cookbook_tell_of_a_job_without_a_success() {
+    if !has("promtool") {
+        return;
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/man/tasker-cookbook.7");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, rules) = page.split_once("\ngroups:\n").expect("the rules");
+    let (rules, _) = rules.split_once(".Ed\n").expect("their end");
+    let sandbox = Sandbox::new();
+    sandbox.file("rules.yml", format!("groups:\n{rules}"));
+    sandbox.run(FAILS, &["--metrics=out.prom", "-p", "P"]);
+    let text = sandbox.read("out.prom");
+    let line = |name: &str| {
+        text.lines()
+            .find(|line| line.starts_with(name))
+            .expect("a line")
+    };
+    // Never a success: 0, where the test's clock begins.
+    let (success, at) = line(SUCCESS).rsplit_once(' ').expect("a value");
+    let (exit, code) = line(EXIT).rsplit_once(' ').expect("a value");
+    assert_eq!((at, code), ("0", "3"));
+    let labels = |series: &str| {
+        let (_, labels) = series.split_once('{').expect("labels");
+        labels
+            .trim_end_matches('}')
+            .replace("=", ": ")
+            .replace("\",", "\", ")
+    };
+    let test = format!(
+        "rule_files: [rules.yml]\ntests:\n  - interval: 1h\n    input_series:\n      - series: '{success}'\n        \
+         values: '{at}x48'\n      - series: '{exit}'\n        values: '{code}x48'\n    alert_rule_test:\n      \
+         - {{eval_time: 26h, alertname: NoSuccess}}\n      \
+         - eval_time: 27h\n        alertname: NoSuccess\n        exp_alerts:\n          - exp_labels: {{{}}}\n            \
+         exp_annotations: {{summary: '{}: no success for 26 h'}}\n      \
+         - eval_time: 1h\n        alertname: RunFailed\n        exp_alerts:\n          - exp_labels: {{{}}}\n            \
+         exp_annotations: {{summary: '{}: exit code 3'}}\n",
+        labels(success),
+        sandbox.path.join("tasks.txt").display(),
+        labels(exit),
+        sandbox.path.join("tasks.txt").display(),
+    );
+    let path = sandbox.file("test.yml", test);
+    let mut promtool = Command::new("promtool");
+    let tested = promtool.args(["test", "rules"]).arg(path).output();
+    let tested = tested.expect("promtool");
+    let said = String::from_utf8_lossy(&[tested.stdout, tested.stderr].concat()).into_owned();
+    assert!(
+        tested.status.success(),
+        "{said}\n{}",
+        sandbox.read("test.yml")
+    );
+}
+
 /// A program that is ended with the test.
 struct Server(Child);
 

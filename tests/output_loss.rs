@@ -61,13 +61,23 @@ fn scripted(sandbox: &Sandbox, script: &str) -> Option<Ran> {
 fn is_lost(sandbox: &Sandbox, ran: &Ran, streams: &str, reason: &str) {
     assert_eq!(ran.code, 32, "{ran:?}");
     assert_eq!(sandbox.read("ran"), "1\n", "{ran:?}");
-    let said = format!("bytes: {reason}");
+    let said = format!(": {reason}");
     // The mail of a cron job.
     assert!(
         ran.stderr.contains("task 1 failed (output lost after"),
         "{ran:?}"
     );
     assert!(ran.stderr.contains(&said), "{ran:?}");
+    if ["No space", "Disk quota", "File too", "less than"]
+        .iter()
+        .any(|disk| reason.starts_with(disk))
+    {
+        // Where that is.
+        assert!(
+            ran.stderr.contains(&format!("/output-0`: {reason}")),
+            "{ran:?}"
+        );
+    }
     let log = sandbox.log();
     assert!(log.contains("Task 1 ended: failed"), "{log}");
     let json = sandbox.read("out.json");
@@ -429,7 +439,12 @@ fn an_output_that_cannot_be_read_any_more_is_not_taken_for_an_empty_one() {
             let ran = sandbox.run(&tasks, &["-q"]);
             assert_eq!(ran.code, 126, "{spoil}, {uses}: {ran:?}");
             assert!(!sandbox.exists("ran"), "{spoil}, {uses}");
-            assert!(ran.stderr.contains("cannot be read: "), "{ran:?}");
+            let why = "cannot be read: `";
+            let at = ran.stderr.find(why).unwrap_or_else(|| panic!("{ran:?}"));
+            let path = &ran.stderr[at + why.len()..];
+            let state = sandbox.path.join("TASKER/state").display().to_string();
+            assert!(path.starts_with(&state), "{ran:?}");
+            assert!(path.contains("/output-0`: "), "{ran:?}");
         }
     }
 }

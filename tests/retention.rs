@@ -278,6 +278,162 @@ fn what_a_live_run_needs_stays_however_old_its_name_is() {
     assert_eq!(left.iter().filter(old).collect::<Vec<_>>(), [""; 0]);
 }
 
+/// Calls that run nothing leave records, too: every night for a year.
+#[test]
+fn calls_that_run_nothing_remove_old_records_as_well() {
+    let old = [
+        "logs/tasker_20200101_020304.log",
+        "logs/validation_report_20200101.log",
+        "tasks/a_20200101_020304.txt",
+        "output/a_20200101_020304.json",
+    ];
+    let journal = "state/20200101_020304-k7m2x9qa.journal";
+    let sandbox = Sandbox::new();
+    sandbox.file("tasks.txt", RIGHT);
+    sandbox.file("bad.txt", "task=1\nexec=local\ncommnd=true\n");
+    let left = |arguments: &[&str], code: i32, conf: &str| {
+        configure(&sandbox, conf);
+        let all = old.iter().chain([&journal]);
+        all.for_each(|name| drop(sandbox.file(&format!("TASKER/{name}"), "")));
+        let ran = sandbox.output(arguments);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(sandbox.exists(&format!("TASKER/{journal}")), "{ran:?}");
+        let names = names(&sandbox);
+        old.iter().filter(|name| names.contains(**name)).count()
+    };
+    let keep = "keep_logs=90d\n";
+    for (arguments, code) in [
+        (&["-rq", "--output-json", "gone.txt"][..], 30),
+        (&["-rq", "bad.txt"], 20),
+        (&["--validate-only", "bad.txt"], 20),
+        (&["--validate-only", "tasks.txt"], 0),
+        (&["-rq", "--expect-hosts=7", "tasks.txt"], 13),
+    ] {
+        assert_eq!(left(arguments, code, keep), 0, "{arguments:?}");
+        assert_eq!(left(arguments, code, ""), old.len(), "{arguments:?}");
+    }
+    // Looking at the plan is no record.
+    assert_eq!(left(&["tasks.txt"], 0, keep), old.len());
+    // What a configuration with a mistake says does not count.
+    let mistaken = "keep_logs=90d\nnonsense=1\n";
+    assert_eq!(left(&["-rq", "tasks.txt"], 20, mistaken), old.len());
+}
+
+/// A job that is another one each night does not make every run slower for ever.
+#[test]
+fn of_what_is_remembered_for_long_only_the_newest_is() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
+    let name = |n: usize| format!("TASKER/state/last_{n:016x}.hosts");
+    for n in 0..1003 {
+        sandbox.file(&name(n), "");
+        sandbox.file(&name(n).replace("last", "mail").replace("hosts", "txt"), "");
+    }
+    // The older, the higher the number; the last three are too many and too old.
+    for n in 900..1003 {
+        age(
+            &sandbox,
+            &name(n),
+            31 + u32::try_from(n - 900).expect("small"),
+        );
+    }
+    let count = |begin: &str| {
+        let all = names(&sandbox);
+        all.iter().filter(|name| name.starts_with(begin)).count()
+    };
+    let before = (count("state/last_"), count("state/mail_"));
+    assert_clean(&prune(&sandbox));
+    assert_eq!(count("state/last_"), 1000, "of {}", before.0);
+    // None of these is old.
+    assert_eq!(count("state/mail_"), before.1);
+    assert!(sandbox.exists(&name(950)) && !sandbox.exists(&name(1002)));
+}
+
+/// A run as if it were another time; the file system's clock is right.
+fn run_at(sandbox: &Sandbox, time: &str, arguments: &[&str]) -> Ran {
+    let tasker = sandbox.tasker(arguments);
+    let mut later = Command::new("faketime");
+    later.args(["--exclude-monotonic", "-f", time]);
+    later.arg(tasker.get_program()).args(tasker.get_args());
+    later.env_clear().current_dir(&sandbox.path);
+    later.env("PATH", "/usr/bin:/bin").env("NO_FAKE_STAT", "1");
+    let set = tasker.get_envs();
+    later.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    Ran::from(later.output().expect("faketime runs"))
+}
+
+fn has_faketime() -> bool {
+    let is_there = Command::new("faketime").arg("--version").output().is_ok();
+    if !is_there {
+        eprintln!("skipped: there is no faketime");
+    }
+    is_there
+}
+
+/// One of many machines with one directory believes that it is next year.
+#[test]
+fn a_clock_that_is_ahead_removes_nothing() {
+    if !has_faketime() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    configure(&sandbox, "keep_logs=90d\nkeep_state=30d\n");
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 1);
+    sandbox.file("other.txt", RIGHT);
+    let before = names(&sandbox);
+    assert_clean(&run_at(&sandbox, "+400d", &["-rq", "other.txt"]));
+    let pruned = run_at(&sandbox, "+400d", &["--prune"]);
+    assert_clean(&pruned);
+    assert!(pruned.stdout.starts_with("nothing to remove"), "{pruned:?}");
+    let refused = run_at(&sandbox, "+400d", &["-rq", "gone.txt"]);
+    assert_eq!(refused.code, 30, "{refused:?}");
+    assert!(before.is_subset(&names(&sandbox)));
+}
+
+/// Two runs a day, one of which fails, in 120 days: `tests/year.py` does more of them.
+#[test]
+fn a_third_of_a_year_of_runs_leaves_no_more_than_the_days_that_are_kept() {
+    if !has_faketime() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    configure(&sandbox, "keep_logs=30d\nkeep_state=10d\n");
+    sandbox.file("tasks.txt", RIGHT);
+    sandbox.file("bad.txt", LONG);
+    let run = |day: u64, file: &str, code: i32| {
+        let mut date = Command::new("date");
+        date.args(["-u", "-d", &format!("2026-01-01 + {day} days")]);
+        let date = date.arg("+@%F 02:00:00").output().expect("date runs");
+        let date = String::from_utf8_lossy(&date.stdout).trim().to_string();
+        let ran = run_at(&sandbox, &date, &["-rq", "--output-json", file]);
+        assert_eq!(ran.code, code, "{ran:?}");
+    };
+    let mut counts = Vec::new();
+    for day in 0..120 {
+        run(day, "tasks.txt", 0);
+        run(day, "bad.txt", 1);
+        if day % 30 == 29 {
+            let names = names(&sandbox);
+            let count = |part: &str| names.iter().filter(|name| name.contains(part)).count();
+            counts.push([
+                count("logs/tasker_"),
+                count("logs/validation_"),
+                count("tasks/"),
+                count("output/"),
+                count(".journal"),
+                count("/output-0"),
+                names.len(),
+            ]);
+        }
+    }
+    // The days that are kept, and today.
+    assert_eq!(counts[1][..6], [62, 31, 62, 62, 11, 11], "{counts:?}");
+    assert!(
+        counts[1..].iter().all(|later| *later == counts[1]),
+        "{counts:?}"
+    );
+}
+
 #[test]
 fn last_hosts_and_remembered_failures_outlive_the_state_of_their_runs() {
     let sandbox = Sandbox::new();
@@ -582,25 +738,42 @@ fn a_run_takes_a_bounded_time_for_it_and_the_next_one_goes_on() {
     assert_eq!(old_ones(&sandbox), 0);
 }
 
+/// On a file system whose directories have a size in bytes, and on one where they have not.
 #[test]
 fn a_large_directory_is_looked_through_by_some_runs() {
     let sandbox = Sandbox::new();
-    configure(&sandbox, "keep_logs=1d\n");
-    assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
-    let today = days_ago(&sandbox, 0);
-    for n in 0..8000 {
-        sandbox.file(&format!("TASKER/logs/tasker_{today}_{n}.log"), "");
-    }
-    let old = "TASKER/logs/tasker_20200101_020304.log";
-    sandbox.file(old, "");
-    let run = || assert_eq!(sandbox.output(&["-rq", "tasks.txt"]).code, 0);
-    for _ in 0..8 {
+    let memory = format!("/dev/shm/tasker-test-{}", std::process::id());
+    let memory = std::path::PathBuf::from(memory);
+    let on_disk = sandbox.path.join("TASKER");
+    let places = [
+        Some(on_disk),
+        fs::create_dir(&memory).is_ok().then_some(memory),
+    ];
+    for place in places.iter().flatten() {
+        configure(
+            &sandbox,
+            &format!("keep_logs=1d\nlog_dir={}\n", place.display()),
+        );
+        assert_eq!(sandbox.run(RIGHT, &["-q"]).code, 0);
+        let today = days_ago(&sandbox, 0);
+        let log = |name: &str| place.join(format!("logs/tasker_{name}.log"));
+        for n in 0..8000 {
+            fs::write(log(&format!("{today}_{n}")), "").expect("a log");
+        }
+        let old = log("20200101_020304");
+        fs::write(&old, "").expect("a log");
+        let run = || assert_eq!(sandbox.output(&["-rq", "tasks.txt"]).code, 0);
         run();
+        assert!(old.exists(), "{old:?}");
+        (0..7).for_each(|_| run());
+        assert!(!old.exists(), "{old:?}");
+        fs::write(&old, "").expect("a log");
+        assert_clean(&prune(&sandbox));
+        assert!(!old.exists(), "{old:?}");
     }
-    assert!(!sandbox.exists(old));
-    sandbox.file(old, "");
-    assert_clean(&prune(&sandbox));
-    assert!(!sandbox.exists(old));
+    if let Some(memory) = &places[1] {
+        fs::remove_dir_all(memory).expect("it was made");
+    }
 }
 
 #[test]
@@ -682,6 +855,32 @@ fn what_others_removed_is_named_for_what_it_is() {
         );
         assert!(ran.stderr.contains(&why), "{ran:?}");
     }
+}
+
+#[test]
+fn outputs_whose_journal_others_removed_are_named_for_what_they_are() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 1);
+    let id = run_of(&sandbox.journals()[0]);
+    fs::remove_file(sandbox.journals().remove(0)).expect("a journal");
+    let state = sandbox.path.join("TASKER/state").join(&id);
+    let is = format!(
+        "the journal of run {id} is gone, only its outputs are left in `{}`",
+        state.display()
+    );
+    let status = sandbox.output(&["--status"]);
+    assert!(status.stdout.ends_with(&format!("{is}\n")), "{status:?}");
+    assert_eq!(status.code, 0);
+    let resume = format!("--resume={id}");
+    for options in [&["--status", &id][..], &["-r", &resume, "tasks.txt"]] {
+        let ran = sandbox.output(options);
+        assert_eq!(ran.code, 12, "{ran:?}");
+        assert!(ran.stderr.contains(&is), "{ran:?}");
+    }
+    // Nothing else is in the way.
+    sandbox.file("fine", "");
+    assert_eq!(sandbox.run(LONG, &["-q"]).code, 0);
+    assert!(state.exists());
 }
 
 #[test]

@@ -251,7 +251,7 @@ fn a_service_with_a_user_of_its_own_has_its_log_directory() {
 
 #[test]
 fn directories_have_their_mode_whatever_the_umask() {
-    for umask in ["0177", "0002", "0777", "0277"] {
+    for umask in ["0177", "0002", "0777", "0277", "0077", "0000"] {
         let sandbox = match is_root() {
             true => sandbox_of(ANN),
             false => Sandbox::new(),
@@ -271,6 +271,14 @@ fn directories_have_their_mode_whatever_the_umask() {
         let ran = Ran::from(output.expect("tasker runs"));
         assert_eq!(ran.code, 1, "{umask}: {ran:?}");
         assert_eq!(sandbox.read("effects"), "x\n", "{umask}: {ran:?}");
+        // And it can be used for ever afterwards.
+        sandbox.file("fine", "");
+        let resumed = sandbox.tasker(&["-r", "-l", "deep/down", "--resume", "tasks.txt"]);
+        let resumed = match is_root() {
+            true => Ran::from(as_user(&resumed, ANN, umask).output().expect("tasker runs")),
+            false => sandbox.output(&["-r", "-l", "deep/down", "--resume", "tasks.txt"]),
+        };
+        assert_eq!(resumed.code, 0, "{umask}: {resumed:?}");
         let mut directories = vec![sandbox.path.join("deep")];
         let mut seen = 0;
         while let Some(directory) = directories.pop() {
@@ -285,6 +293,55 @@ fn directories_have_their_mode_whatever_the_umask() {
         }
         assert!(seen >= 8, "{umask}: {seen}");
     }
+}
+
+/// As an older tasker left it, or a `chmod -R 600`: the message says what to do.
+#[test]
+fn a_directory_in_which_its_owner_has_no_rights_is_named_with_the_remedy() {
+    if !two_users("a user whom modes bind") {
+        return;
+    }
+    let sandbox = sandbox_of(ANN);
+    sandbox.file("tasks.txt", WRONG);
+    assert_eq!(run_as(ANN, &sandbox, &["-q", "--instance-check"]).code, 1);
+    let home = sandbox.path.join("TASKER");
+    let asked = |options: &[&str]| {
+        let command = sandbox.tasker(options);
+        Ran::from(as_user(&command, ANN, "022").output().expect("tasker runs"))
+    };
+    for (at, bits) in [
+        ("logs", 0o600),
+        ("state", 0o500),
+        ("locks", 0),
+        ("tasks", 0o200),
+        ("", 0o600),
+    ] {
+        let bad = home.join(at);
+        let bad = bad.components().collect::<PathBuf>();
+        set_mode(&bad, bits);
+        let ran = run_as(ANN, &sandbox, &["-q", "--instance-check"]);
+        assert_eq!(ran.code, 32, "{ran:?}");
+        let remedy = format!(
+            ": Permission denied: `{}` has mode {bits:04o}; `chmod u+rwx` lets you use it; nothing was run\n",
+            bad.display()
+        );
+        assert!(ran.stderr.contains(&remedy), "{remedy}: {ran:?}");
+        assert_eq!(mode(&bad), bits);
+        set_mode(&bad, 0o700);
+    }
+    set_mode(home.join("state"), 0o600);
+    let list = format!(
+        "cannot list the directory `{}`",
+        home.join("state").display()
+    );
+    for options in [&["--status"][..], &["--prune"]] {
+        let ran = asked(options);
+        assert_eq!((ran.code != 0, ran.stdout.as_str()), (true, ""), "{ran:?}");
+        assert!(ran.stderr.contains(&list), "{ran:?}");
+        assert_eq!(ran.stderr.matches(&list).count(), 1, "{ran:?}");
+    }
+    set_mode(home.join("state"), 0o700);
+    assert_eq!(run_as(ANN, &sandbox, &["-q", "--instance-check"]).code, 1);
 }
 
 /// `sudo tasker -r ~/tasks.txt`, with the home directory of root: file, destinations and

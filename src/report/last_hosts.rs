@@ -13,7 +13,7 @@
 use super::log_directory::{self, LogDirectory};
 use crate::outcome::Outcome;
 use crate::run::directory::NamedFile;
-use crate::text::diagnostic::reason;
+use crate::text::diagnostic::{cannot, reason};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::io;
@@ -102,7 +102,12 @@ impl LogDirectory {
     }
 
     fn last_hosts_text(&self, work: &str) -> io::Result<String> {
-        log_directory::read_text(&self.last_hosts_file(work)?)
+        let file = self.last_hosts_file(work)?;
+        let named = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => e,
+            _ => cannot("read", &file.path())(e),
+        };
+        log_directory::read_text(&file).map_err(named)
     }
 
     /// Remembers how the hosts of a run ended, and that it was, if it had none. The run
@@ -134,7 +139,7 @@ impl LogDirectory {
                 .ok_or_else(none),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(none()),
             Err(e) => Err(format!(
-                "cannot read the hosts of the last run: {}",
+                "the hosts of the last run are not known: {}",
                 reason(&e)
             )),
         }

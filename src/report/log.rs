@@ -9,7 +9,7 @@ use crate::run::interrupt::signal_name;
 use crate::run::result::{Member, TaskResult};
 use crate::task::mask::Mask;
 use crate::text::decimal::seconds;
-use crate::text::diagnostic::{Plural, cannot};
+use crate::text::diagnostic::{Plural, cannot, reason};
 use crate::text::duration;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -79,14 +79,24 @@ impl Log {
             return;
         }
         let before = self.path.display().to_string();
-        let Ok((file, path)) = (self.make)() else {
-            // What cannot be written is reported by the write.
-            return;
-        };
-        (self.file, self.path) = (file, path);
+        let was_removed = format!(
+            "the log {} was removed during the run",
+            safe_text::line(&before)
+        );
+        match (self.make)() {
+            Ok(made) => (self.file, self.path) = made,
+            Err(e) => {
+                if !std::mem::replace(&mut self.reported, true) {
+                    let why = reason(&e);
+                    print::complain(format_args!(
+                        "tasker: warning: {was_removed}, and it goes on nowhere: {why}"
+                    ));
+                }
+                return;
+            }
+        }
         let text = format!(
-            "the log {} was removed during the run; it goes on in {}",
-            safe_text::line(&before),
+            "{was_removed}; it goes on in {}",
             safe_text::line(&self.path.display().to_string())
         );
         print::complain(format_args!("tasker: warning: {text}"));

@@ -18,6 +18,7 @@ pub mod kept_plans;
 pub mod last_hosts;
 pub mod log;
 pub mod log_directory;
+pub mod lone_outputs;
 pub mod metrics;
 pub mod output_files;
 pub mod print;

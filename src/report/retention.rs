@@ -5,7 +5,7 @@
 //! |---|---|
 //! | logs, validation reports, copies of task files, JSON results | `keep_logs` |
 //! | journals, outputs of runs, plans, locks and temporary files of nobody | `keep_state` |
-//! | how hosts ended (`--limit last:`), failures (`--mail-once`) | `keep_state`, but not within 400 days of their last change: a job that runs once a year still runs |
+//! | how hosts ended (`--limit last:`), failures (`--mail-once`) | `keep_state`, but the newest 1000 of each not within 400 days of their last change: a job that runs once a year still runs, and one that is another job each night has an end |
 //! | summaries of projects, the number of the last run | never |
 //!
 //! A run holds locks on its journal and on its log. Whatever is locked stays, as does
@@ -32,10 +32,14 @@ use std::time::{Duration, SystemTime};
 const DAY: Duration = Duration::from_secs(86_400);
 /// From which size on a directory takes milliseconds to list, in bytes: some thousand names.
 const LARGE: u64 = 256 << 10;
+/// The same in names, for file systems whose directories have no size in bytes (tmpfs, ZFS).
+const MANY: usize = 6000;
 /// How many files are named that could not be removed.
 const MOST_NAMED: usize = 20;
 /// For how many days at least a job remembers how its last run ended.
 const JOBS_REMEMBER: u32 = 400;
+/// How many of them do: each is looked at by every run.
+const MOST_REMEMBERED: usize = 1000;
 /// The end of the name of a journal that is being removed, until its outputs are too.
 const GOING: &str = ".gone";
 /// The end of the name of one that is being made.
@@ -153,6 +157,10 @@ impl Pruned {
     }
 
     fn add_trouble(&mut self, trouble: String) {
+        // A directory can be in the way of several kinds.
+        if self.troubles.contains(&trouble) {
+            return;
+        }
         match self.troubles.len() < MOST_NAMED {
             true => self.troubles.push(trouble),
             false => self.further_troubles += 1,
@@ -170,27 +178,8 @@ impl Pruned {
 impl LogDirectory {
     /// Removes what is no longer kept, the oldest first, until `stop` says so.
     pub fn prune(&self, retention: &Retention, extent: Extent, stop: &dyn Fn() -> bool) -> Pruned {
-        let now = SystemTime::now();
-        let mut pruning = Pruning {
-            log_dir: self,
-            retention,
-            extent,
-            now,
-            changes_now: self.time_of_changes().unwrap_or(now),
-            stop,
-            in_use: HashSet::new(),
-            pruned: Pruned::default(),
-        };
-        if let Some(days) = retention.logs {
-            let before = before(now, days);
-            pruning.dated(&self.logs, &before, &|name| in_logs(name));
-            pruning.dated(&self.tasks, &before, &|name| {
-                stamped(name, ".txt").map(|time| (Kind::TaskFile, time))
-            });
-            pruning.dated(&self.output, &before, &|name| {
-                stamped(name, ".json").map(|time| (Kind::Results, time))
-            });
-        }
+        let mut pruning = self.pruning(retention, extent, stop);
+        pruning.records(self);
         let state = pruning.list(&self.state);
         if let Some(state) = &state {
             pruning.runs(state);
@@ -204,11 +193,46 @@ impl LogDirectory {
         pruning.pruned
     }
 
-    /// The present by the clock of the file system, which a run has just written to: it
-    /// can be another machine's.
+    /// The same for the records of runs only, which is what also a refused run adds to.
+    pub fn prune_records(
+        &self,
+        retention: &Retention,
+        extent: Extent,
+        stop: &dyn Fn() -> bool,
+    ) -> Pruned {
+        let mut pruning = self.pruning(retention, extent, stop);
+        pruning.records(self);
+        pruning.pruned
+    }
+
+    fn pruning<'a>(
+        &'a self,
+        retention: &'a Retention,
+        extent: Extent,
+        stop: &'a dyn Fn() -> bool,
+    ) -> Pruning<'a> {
+        let now = SystemTime::now();
+        let changes_now = self.time_of_changes().unwrap_or(now);
+        Pruning {
+            log_dir: self,
+            retention,
+            extent,
+            // A clock that is ahead removes nothing of machines whose clocks are right.
+            now: now.min(changes_now),
+            changes_now,
+            stop,
+            in_use: HashSet::new(),
+            pruned: Pruned::default(),
+        }
+    }
+
+    /// The present by the clock of the file system, which can be another machine's.
     fn time_of_changes(&self) -> Option<SystemTime> {
         let state = self.state.existing().ok()?;
-        state.look_at(OsStr::new("number")).ok()?.modified().ok()
+        let (file, name) = state.create_temporary().ok()?;
+        let changed = file.metadata().and_then(|about| about.modified());
+        let _ = state.remove(&name);
+        changed.ok()
     }
 }
 
@@ -289,8 +313,9 @@ struct Pruning<'a> {
     log_dir: &'a LogDirectory,
     retention: &'a Retention,
     extent: Extent,
+    /// The present, for the dates in names.
     now: SystemTime,
-    /// The same by the clock of the file system.
+    /// That of the file system, for what was changed there.
     changes_now: SystemTime,
     stop: &'a dyn Fn() -> bool,
     /// The times in the names of logs that runs write.
@@ -305,8 +330,13 @@ impl Pruning<'_> {
         if self.extent == Extent::SmallDirectories && directory.as_ref().is_ok_and(is_large) {
             return None;
         }
-        let listed = directory.and_then(|d| d.names().map(|names| (d, names)));
+        let most = match self.extent {
+            Extent::SmallDirectories => MANY,
+            Extent::Everywhere => usize::MAX,
+        };
+        let listed = directory.and_then(|d| d.names_up_to(most).map(|names| (d, names)));
         match listed {
+            Ok((_, names)) if names.len() == most => None,
             // Names of tasker's own are UTF-8.
             Ok((directory, names)) => Some(Listed {
                 directory,
@@ -326,6 +356,21 @@ impl Pruning<'_> {
     fn is_over(&mut self) -> bool {
         self.pruned.is_cut_short |= (self.stop)();
         self.pruned.is_cut_short
+    }
+
+    /// Removes the records of runs.
+    fn records(&mut self, log_dir: &LogDirectory) {
+        let Some(days) = self.retention.logs else {
+            return;
+        };
+        let before = before(self.now, days);
+        self.dated(&log_dir.logs, &before, &|name| in_logs(name));
+        self.dated(&log_dir.tasks, &before, &|name| {
+            stamped(name, ".txt").map(|time| (Kind::TaskFile, time))
+        });
+        self.dated(&log_dir.output, &before, &|name| {
+            stamped(name, ".json").map(|time| (Kind::Results, time))
+        });
     }
 
     /// Removes files with dates in their names.
@@ -358,23 +403,47 @@ impl Pruning<'_> {
 
     /// Removes what goes by its last change.
     fn undated(&mut self, listed: &Listed) {
-        let (state, now) = (self.retention.state, self.changes_now);
-        let due = |name: &str| {
-            let kind = without_date(name)?;
-            let days = match kind {
-                Kind::Hosts | Kind::Failure => state.max(JOBS_REMEMBER),
-                _ => state,
+        let days = self.retention.state;
+        let mut due: Vec<(&str, Kind)> = Vec::new();
+        let mut remembered: BTreeMap<Kind, Vec<(SystemTime, &str)>> = BTreeMap::new();
+        for name in &listed.names {
+            let Some((kind, changed)) = without_date(name).zip(listed.changed(name)) else {
+                continue;
             };
-            listed.is_unchanged(name, now, days).then_some(kind)
-        };
-        for name in listed.sorted(&|name| due(name).is_some()) {
+            match kind {
+                Kind::Hosts | Kind::Failure => {
+                    remembered.entry(kind).or_default().push((changed, name));
+                }
+                _ if self.is_older(changed, days) => due.push((name, kind)),
+                _ => {}
+            }
+        }
+        for (kind, mut all) in remembered {
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            let is_due = |(place, (changed, _)): &(usize, (SystemTime, &str))| {
+                let least = if *place < MOST_REMEMBERED {
+                    JOBS_REMEMBER
+                } else {
+                    0
+                };
+                self.is_older(*changed, days.max(least))
+            };
+            let old = all.into_iter().enumerate().filter(is_due);
+            due.extend(old.map(|(_, (_, name))| (name, kind)));
+        }
+        due.sort_unstable();
+        for (name, kind) in due {
             if self.is_over() {
                 return;
             }
-            if let Some(kind) = due(name) {
-                self.remove_file(&listed.directory, name, kind);
-            }
+            self.remove_file(&listed.directory, name, kind);
         }
+    }
+
+    /// Whether this change is more days ago.
+    fn is_older(&self, changed: SystemTime, days: u32) -> bool {
+        let age = self.changes_now.duration_since(changed);
+        age.is_ok_and(|age| age > DAY * days)
     }
 
     /// Removes the journals and outputs of runs that are not live.
@@ -399,7 +468,9 @@ impl Pruning<'_> {
         let is_orphan = |name: &str| {
             !with_journal.contains(name)
                 && of_run(name).is_some_and(|(_, is_journal)| !is_journal)
-                && state.is_unchanged(name, self.changes_now, self.retention.state)
+                && state
+                    .changed(name)
+                    .is_some_and(|at| self.is_older(at, self.retention.state))
         };
         let orphans: Vec<&str> = due.iter().copied().filter(|name| is_orphan(name)).collect();
         for name in orphans {
@@ -489,12 +560,10 @@ impl Pruning<'_> {
     fn trouble(&mut self, directory: &Directory, name: &OsStr, e: &io::Error) {
         let path = printable(&directory.path_of(name).display().to_string());
         let why = reason(e);
-        self.pruned
-            .troubles
-            .push(match directory::is_about_trust(e) {
-                true => format!("`{path}` is ignored: {why}"),
-                false => format!("cannot remove `{path}`: {why}"),
-            });
+        self.pruned.add_trouble(match directory::is_about_trust(e) {
+            true => format!("`{path}` is ignored: {why}"),
+            false => format!("cannot remove `{path}`: {why}"),
+        });
     }
 }
 
@@ -525,12 +594,10 @@ impl Listed {
         due
     }
 
-    /// Whether it was not changed for this many days.
-    fn is_unchanged(&self, name: &str, now: SystemTime, days: u32) -> bool {
+    /// When it was last changed.
+    fn changed(&self, name: &str) -> Option<SystemTime> {
         let about = self.directory.look_at(OsStr::new(name));
-        let changed = about.and_then(|about| about.modified());
-        let age = changed.ok().and_then(|at| now.duration_since(at).ok());
-        age.is_some_and(|age| age > DAY * days)
+        about.and_then(|about| about.modified()).ok()
     }
 }
 

@@ -5,7 +5,7 @@
 //! number of running commands nor with the number of results.
 #![forbid(unsafe_code)]
 
-use super::directory::{Directory, NamedFile, OpenMode, Trust};
+use super::directory::{self, Directory, NamedFile, OpenMode, Trust};
 use super::interrupt::lock;
 use super::place::Place;
 use super::sys;
@@ -58,15 +58,21 @@ impl PrivateFiles {
         }
     }
 
+    fn path(&self) -> PathBuf {
+        self.state.path().join(&self.name)
+    }
+
     fn existing(&self) -> io::Result<Directory> {
-        let entered = self.state.existing()?.enter(&self.name, Trust::Own)?;
-        Ok(entered.directory)
+        let entered = self.state.existing()?.enter(&self.name, Trust::Own);
+        Ok(entered
+            .map_err(|e| directory::cannot_use(&self.path(), e))?
+            .directory)
     }
 
     fn made(&self) -> io::Result<Directory> {
         match self.state.made()?.make(&self.name) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self.existing(),
-            made => made,
+            made => made.map_err(cannot("create the directory", &self.path())),
         }
     }
 
@@ -124,7 +130,7 @@ impl Spool {
     }
 
     fn path(&self) -> PathBuf {
-        self.private.state.path().join(&self.private.name)
+        self.private.path()
     }
 
     /// From now on no file is removed with its result, only by `clear`.
@@ -170,7 +176,7 @@ impl Spool {
                 Ok(file) => break (file, place),
                 // From the run that this one resumes.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e),
+                Err(e) => return Err(cannot("create", &place.path())(e)),
             }
         };
         files.left += 1;
@@ -262,8 +268,9 @@ impl Capture {
             self.spill()?;
         }
         match &mut self.file {
-            Some((file, _)) => {
-                self.spool.write(file, bytes)?;
+            Some((file, spooled)) => {
+                let written = self.spool.write(file, bytes);
+                written.map_err(cannot("write", &spooled.path))?;
                 self.length += bytes.len() as u64;
                 if self.length >= self.written_back + WRITEBACK_STEP {
                     sys::start_writeback(
@@ -297,7 +304,8 @@ impl Capture {
     /// That they cannot be written; they stay in memory then.
     fn spill(&mut self) -> io::Result<()> {
         let (mut file, spooled) = self.spool.create()?;
-        self.spool.write(&mut file, &self.memory)?;
+        let written = self.spool.write(&mut file, &self.memory);
+        written.map_err(cannot("write", &spooled.path))?;
         let memory = std::mem::take(&mut self.memory);
         self.spool.in_memory.fetch_sub(memory.capacity(), Relaxed);
         self.file = Some((file, spooled));
@@ -601,7 +609,7 @@ impl Captured {
                 take(trim(&kept.bytes));
                 Ok(())
             }
-            Kept::File(file) => file.chunks(file.trimmed_length()?, take),
+            Kept::File(file) => file.chunks(file.whole_length()?, take),
         }
     }
 
@@ -653,15 +661,28 @@ impl SpooledFile {
     /// # Errors
     /// That it cannot be opened, or is not as long as it was.
     pub fn open(&self) -> io::Result<File> {
-        let file = self.spool.open(&self.name)?;
-        match file.metadata()?.len() < self.length {
-            true => Err(too_short()),
-            false => Ok(file),
-        }
+        let open = || {
+            let file = self.spool.open(&self.name)?;
+            match file.metadata()?.len() < self.length {
+                true => Err(too_short()),
+                false => Ok(file),
+            }
+        };
+        open().map_err(|e| self.about(&e))
+    }
+
+    /// Names the file.
+    fn about(&self, e: &io::Error) -> io::Error {
+        let path = printable(&self.path.display().to_string());
+        io::Error::new(e.kind(), format!("`{path}`: {}", reason(e)))
     }
 
     /// Passes its first `length` bytes to `take`, as long as it returns true.
     fn chunks(&self, length: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        self.read_chunks(length, take).map_err(|e| self.about(&e))
+    }
+
+    fn read_chunks(&self, length: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
         let mut file = self.spool.open(&self.name)?.take(length);
         let mut buffer = vec![0; BLOCK];
         loop {
@@ -676,7 +697,7 @@ impl SpooledFile {
     }
 
     fn beginning(&self, most: usize) -> io::Result<StreamText<'static>> {
-        let whole = self.trimmed_length()?;
+        let whole = self.whole_length()?;
         let mut bytes = Vec::new();
         self.chunks(whole.min(most as u64), &mut |chunk| {
             bytes.extend_from_slice(chunk);
@@ -689,6 +710,10 @@ impl SpooledFile {
     }
 
     /// How long it is without trailing newlines.
+    fn whole_length(&self) -> io::Result<u64> {
+        self.trimmed_length().map_err(|e| self.about(&e))
+    }
+
     fn trimmed_length(&self) -> io::Result<u64> {
         let mut file = self.spool.open(&self.name)?;
         let mut end = self.length;

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::sys;
-use crate::text::diagnostic::{cannot, printable};
+use crate::text::diagnostic::{cannot, printable, reason};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
@@ -193,6 +193,7 @@ impl Directory {
             flags | sys::O_NOFOLLOW,
             mode,
         )
+        .map_err(|e| explain(e, &self.path, self.about()))
     }
 
     /// Opens what has this name, whatever it is, and whosever. Neither the opening nor a
@@ -354,7 +355,9 @@ impl Directory {
     pub fn enter(&self, name: &OsStr, trust: Trust) -> io::Result<Entered> {
         let resolved = self.clone().resolve(name, &|_| None::<Infallible>)?;
         let Ok((parent, last)) = resolved;
-        let handle = parent.open(&last, sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
+        let handle = parent.open(&last, sys::O_RDONLY | sys::O_DIRECTORY, 0);
+        let handle =
+            handle.map_err(|e| explain(e, &parent.path_of(&last), parent.look_at(&last)))?;
         let about = handle.metadata()?;
         let owner = match trust {
             Trust::Look => about.uid(),
@@ -400,8 +403,19 @@ impl Directory {
     }
 
     /// The names of what is in it.
+    ///
+    /// # Errors
+    /// `cannot list the directory PATH: REASON`.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        sys::names_in(self.handle.as_fd())
+        self.names_up_to(usize::MAX)
+    }
+
+    /// The same, ending after so many.
+    pub fn names_up_to(&self, most: usize) -> io::Result<Vec<OsString>> {
+        let named = sys::names_in(self.handle.as_fd(), most);
+        named
+            .map_err(|e| explain(e, &self.path, self.about()))
+            .map_err(cannot("list the directory", &self.path))
     }
 
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
@@ -485,6 +499,22 @@ fn path_or_here(path: &Path) -> &OsStr {
     match path.as_os_str().is_empty() {
         true => OsStr::new("."),
         false => path.as_os_str(),
+    }
+}
+
+/// Says of a directory of the user in which the user has not all rights that this is why
+/// something is denied. What took them (an old umask, a `chmod -R` of files) was hardly
+/// meant; giving them back is for the user to do, who can have meant it.
+fn explain(e: io::Error, path: &Path, about: io::Result<Metadata>) -> io::Error {
+    let denied = e.kind() == io::ErrorKind::PermissionDenied && e.raw_os_error().is_some();
+    let mode = about.ok().filter(|about| denied && about.uid() == own_id());
+    match mode.map(|about| about.mode() & 0o777) {
+        Some(mode) if mode & OWN_RIGHTS != OWN_RIGHTS => {
+            let path = printable(&path.display().to_string());
+            let why = format!("`{path}` has mode {mode:04o}; `chmod u+rwx` lets you use it");
+            io::Error::new(e.kind(), format!("{}: {why}", reason(&e)))
+        }
+        _ => e,
     }
 }
 

@@ -649,10 +649,16 @@ impl Journal {
         self.spool.clear();
     }
 
+    /// Whether somebody has removed the file: nobody can go on with the run.
+    pub fn is_gone(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        !self.pretends && self.file.metadata().is_ok_and(|about| about.nlink() == 0)
+    }
+
     /// Removes the file: the run does not need it any more. `release_outputs` comes
     /// afterwards; a journal without its outputs could not be resumed.
     pub fn remove(&mut self) -> io::Result<()> {
-        if let Some(place) = &self.place {
+        if let Some(place) = self.place.as_ref().filter(|_| !self.is_gone()) {
             place.remove()?;
         }
         // A file without a name can keep its space; to cut it off costs a sync.

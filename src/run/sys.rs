@@ -500,8 +500,8 @@ pub fn read_link(link: BorrowedFd) -> io::Result<OsString> {
     Ok(OsString::from_vec(target))
 }
 
-/// The names in a directory, in no order, without `.` and `..`.
-pub fn names_in(directory: BorrowedFd) -> io::Result<Vec<OsString>> {
+/// The names in a directory, up to so many of them, in no order, without `.` and `..`.
+pub fn names_in(directory: BorrowedFd, most: usize) -> io::Result<Vec<OsString>> {
     // A handle with a position of its own: it can be listed again.
     let own = open_at(Some(directory), OsStr::new("."), O_RDONLY | O_DIRECTORY, 0)?;
     let fd = own.into_raw_fd();
@@ -518,6 +518,9 @@ pub fn names_in(directory: BorrowedFd) -> io::Result<Vec<OsString>> {
     };
     let mut names = Vec::new();
     let ended = loop {
+        if names.len() == most {
+            break Ok(());
+        }
         // SAFETY: the stream is open, and used by this thread only; an entry is valid
         // until the next call, and its name ends with NUL.
         let name = unsafe {

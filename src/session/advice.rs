@@ -27,6 +27,8 @@ pub struct EndToAdvise<'a> {
     pub scope: &'a RunScope,
     /// The journal is there.
     pub has_journal: bool,
+    /// Somebody has removed it during the run.
+    pub journal_is_gone: bool,
     pub policy: Policy,
 }
 
@@ -42,6 +44,9 @@ impl EndToAdvise<'_> {
         }
         if !self.has_journal {
             return Advice::default();
+        }
+        if self.journal_is_gone {
+            return in_words("its journal was removed during the run, so it cannot be continued");
         }
         if !end.complete || end.finals_left.is_some() {
             return self.after_stop();

@@ -197,7 +197,7 @@ impl Config {
     /// How long records and state are kept (SPEC §6.3).
     pub fn retention(&self) -> Retention {
         Retention {
-            logs: self.conf.keep_logs,
+            logs: self.conf.keep_logs.filter(|_| !self.is_refused),
             state: self.conf.keep_state.unwrap_or(KEEP_STATE),
         }
     }

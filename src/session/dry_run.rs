@@ -10,6 +10,7 @@ use crate::session::approval::{self, Plan};
 use crate::session::load::Loaded;
 use crate::session::preflight::{self, Check};
 use crate::session::prepared::Earlier;
+use crate::session::prune;
 use crate::session::recovery::{self, Resumption};
 use crate::session::refusal::Refusal;
 use crate::session::scope::RunScope;
@@ -50,6 +51,9 @@ pub fn run(loaded: &Loaded, earlier: &Earlier) -> Result<i32, Refusal> {
     }
     let summary = loaded.validation.summary.with(&summary);
     loaded.validation.keep(&summary, summary.code);
+    if loaded.invocation.validate_only {
+        prune::after_record(&loaded.validation);
+    }
     let lines = validation_summary::lines(&summary);
     let form = loaded.invocation.show_plan.unwrap_or(PlanForm::Text);
     // Other forms are for a program, which must find nothing else there.

@@ -32,6 +32,8 @@ pub struct EarlierRuns {
     pub runs: Vec<EarlierRun>,
     /// A line for each journal that cannot be read.
     pub warnings: Vec<String>,
+    /// Where they were looked for.
+    place: Option<LogDirectory>,
 }
 
 impl EarlierRuns {
@@ -50,7 +52,10 @@ impl EarlierRuns {
 
     /// Reads these journals, as far as they are of the task file.
     pub fn read(log_dir: &LogDirectory, journals: &[NamedFile], file: &str) -> EarlierRuns {
-        let mut found = EarlierRuns::default();
+        let mut found = EarlierRuns {
+            place: Some(log_dir.clone()),
+            ..EarlierRuns::default()
+        };
         for place in journals {
             match read(log_dir, place, file) {
                 Ok(run) => found.runs.extend(run),
@@ -85,7 +90,16 @@ impl EarlierRuns {
             (None, Some(_), Some(_)) => {
                 Err(format!("several runs of this file begin with `{word}`"))
             }
-            (None, None, _) => Err(format!("this file has no run `{word}` to go on with")),
+            (None, None, _) => Err(self.no_such_run(word)),
+        }
+    }
+
+    fn no_such_run(&self, word: &str) -> String {
+        let outputs = self.place.as_ref().map(LogDirectory::lone_outputs);
+        let mut outputs = outputs.unwrap_or_default().into_iter();
+        match outputs.find(|outputs| outputs.run == word) {
+            Some(outputs) => outputs.sentence(),
+            None => format!("this file has no run `{word}` to go on with"),
         }
     }
 

@@ -56,6 +56,7 @@ impl EndedRun<'_> {
             run_id: self.run_id,
             scope: self.scope,
             has_journal: journal.is_some(),
+            journal_is_gone: journal.as_ref().is_some_and(|journal| journal.is_gone()),
             policy: self.policy,
         };
         let advice = advice.advise();

@@ -27,7 +27,7 @@ use crate::run::process_context::ProcessContext;
 use crate::run::sys;
 use crate::session::left_out_hosts::LeftOutHosts;
 use crate::session::load::Loaded;
-use crate::session::refusal::{Refusal, unwritable};
+use crate::session::refusal::{Refusal, no_process};
 use crate::task::nodeset;
 use crate::text::diagnostic::Plural;
 use std::borrow::Cow;
@@ -134,8 +134,8 @@ pub fn test_connections(
 ) -> Result<ValidationSummary, Refusal> {
     let log_dir = loaded.log_directory(SystemTime::now())?;
     let private = log_dir.private(&log_dir.new_run_id());
-    let context = process_context(loaded, private).map_err(unwritable)?;
-    let mut pool = Pool::new(context.clone()).map_err(unwritable)?;
+    let context = process_context(loaded, private).map_err(no_process)?;
+    let mut pool = Pool::new(context.clone()).map_err(no_process)?;
     let summary = check_until_signal(loaded, coverage, Some(&context), &context, &mut pool);
     pool.close();
     summary

@@ -1,5 +1,5 @@
-//! What is no longer kept is removed (SPEC §6.3): by a run as its last act, and by
-//! `--prune`.
+//! What is no longer kept is removed (SPEC §6.3): by a run as its last act, by a call that
+//! ran nothing and left a record of that, and by `--prune`.
 #![forbid(unsafe_code)]
 
 use crate::cli::invocation::{Invocation, Typed};
@@ -10,8 +10,9 @@ use crate::report::print::{complain, print};
 use crate::report::retention::{Extent, Pruned, Retention};
 use crate::session::config;
 use crate::session::refusal::Refusal;
+use crate::session::validation::Validation;
 use crate::text::diagnostic::printable;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a run takes for it at most; the next one goes on.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,11 +31,7 @@ pub fn after_run(
 ) {
     let began = Instant::now();
     let stop = || began.elapsed() > PATIENCE || is_stopped();
-    let extent = match number.is_multiple_of(SOME_RUNS) {
-        true => Extent::Everywhere,
-        false => Extent::SmallDirectories,
-    };
-    let pruned = log_dir.prune(retention, extent, &stop);
+    let pruned = log_dir.prune(retention, extent(number), &stop);
     for line in pruned.removed(retention) {
         log.write(LogLevel::Info, &capitalized(&line));
     }
@@ -47,6 +44,30 @@ pub fn after_run(
     if pruned.is_cut_short {
         let line = "Not all that is no longer kept was removed; the next run goes on";
         log.write(LogLevel::Info, line);
+    }
+}
+
+/// After a call that ran nothing, but recorded something: a job that is refused every night
+/// must not fill the disk either. There is no log that could tell of it.
+pub fn after_record(validation: &Validation) {
+    let Some((directory, _)) = &validation.log_directory else {
+        return;
+    };
+    let (began, now) = (Instant::now(), SystemTime::now());
+    let chance = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let log_dir = LogDirectory::new(directory.clone(), now);
+    let stop = || began.elapsed() > PATIENCE;
+    log_dir.prune_records(
+        &validation.retention,
+        extent(u64::from(chance.subsec_micros())),
+        &stop,
+    );
+}
+
+fn extent(number: u64) -> Extent {
+    match number.is_multiple_of(SOME_RUNS) {
+        true => Extent::Everywhere,
+        false => Extent::SmallDirectories,
     }
 }
 
@@ -79,7 +100,7 @@ pub fn run(typed: &[Typed]) -> Result<i32, Refusal> {
 fn describe(pruned: &Pruned, retention: &Retention, directory: &str) -> String {
     let mut lines = pruned.removed(retention);
     lines.extend(pruned.unfinished(retention));
-    if lines.is_empty() {
+    if lines.is_empty() && pruned.troubles().is_empty() {
         let logs = match retention.logs {
             Some(days) => format!("keep_logs={days}d"),
             None => "all logs are kept".into(),
@@ -89,7 +110,7 @@ fn describe(pruned: &Pruned, retention: &Retention, directory: &str) -> String {
             "nothing to remove from `{directory}` (keep_state={state}d; {logs})"
         ));
     }
-    lines.join("\n") + "\n"
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 fn capitalized(line: &str) -> String {

@@ -35,7 +35,7 @@ use crate::session::opening::{self, Opening};
 use crate::session::preflight;
 use crate::session::prepared::{ContinuedRun, Earlier, Way};
 use crate::session::recovery::{self, Resumption};
-use crate::session::refusal::{Refusal, unwritable};
+use crate::session::refusal::{Refusal, no_process, unwritable};
 use crate::session::scope::RunScope;
 use crate::session::{destinations, journal_header, prune, time_limit};
 use crate::text::diagnostic::reason;
@@ -119,8 +119,8 @@ pub fn run(loaded: &Loaded, earlier: Earlier) -> Result<i32, Refusal> {
         _ => log_dir.new_run_id(),
     };
     let private = log_dir.private(&run_id);
-    let context = preflight::process_context(loaded, private).map_err(unwritable)?;
-    let mut pool = Pool::new(context.clone()).map_err(unwritable)?;
+    let context = preflight::process_context(loaded, private).map_err(no_process)?;
+    let mut pool = Pool::new(context.clone()).map_err(no_process)?;
     if let Some(deadline) = &mut deadline {
         let used = clock.elapsed().saturating_sub(pool.now());
         deadline.at = deadline.at.saturating_sub(used);
@@ -166,7 +166,7 @@ impl RealRun<'_> {
         };
         let files = locks.files();
         if !files.is_empty() {
-            self.context.guardian.hold(files).map_err(unwritable)?;
+            self.context.guardian.hold(files).map_err(no_process)?;
         }
         let mut report = opening::open(loaded, &self.log_dir).map_err(unwritable)?;
         let opening = Opening {

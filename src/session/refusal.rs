@@ -4,6 +4,7 @@
 use crate::exit;
 use crate::run::directory;
 use crate::run::interrupt;
+use crate::text::diagnostic::reason;
 use std::io;
 use std::path::Path;
 
@@ -85,8 +86,17 @@ impl Refusal {
 pub fn unwritable(e: io::Error) -> Refusal {
     Refusal {
         help: remedy(&e),
-        ..Refusal::new(exit::LOG_DIR, e.to_string())
+        ..Refusal::new(exit::LOG_DIR, reason(&e))
     }
+}
+
+/// What every run needs of the system, whatever it runs, is not to be had.
+pub fn no_process(e: io::Error) -> Refusal {
+    let why = format!(
+        "cannot start the guardian process or a thread: {}",
+        reason(&e)
+    );
+    Refusal::new(exit::LOG_DIR, why)
 }
 
 /// What helps where a directory of the log directory is not the user's alone.

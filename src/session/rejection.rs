@@ -13,6 +13,7 @@ use crate::session::alert::Alert;
 use crate::session::destinations::{self, JsonFile};
 use crate::session::mail_once::{self, Failure};
 use crate::session::metrics_files;
+use crate::session::prune;
 use crate::session::refusal::Refusal;
 use crate::session::validation::{self, Validation};
 use crate::text::diagnostic::printable;
@@ -45,6 +46,9 @@ pub fn report(invocation: &Invocation, validation: &Validation, refusal: &Refusa
         alert(invocation, validation, refusal);
         write_files(invocation, validation, refusal);
         tell_syslog(invocation, validation, refusal);
+    }
+    if is_run || has_errors {
+        prune::after_record(validation);
     }
     refusal.code
 }

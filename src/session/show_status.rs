@@ -39,17 +39,24 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> Result<i32, Refusal> {
     let directory = config::log_directory_of(typed)?;
     let now = SystemTime::now();
     let name = printable(&directory.display().to_string());
-    let journals = LogDirectory::to_look_at(directory, now).try_journals();
-    let runs = look_at(&journals.map_err(|e| {
+    let log_dir = LogDirectory::to_look_at(directory, now);
+    let runs = look_at(&log_dir.try_journals().map_err(|e| {
         let why = format!("cannot look for runs in `{name}`: {}", reason(&e));
         Refusal::new(exit::LOG_DIR, why)
     })?);
     match run {
         None => {
             print(&all(&runs, &name, now));
+            for outputs in log_dir.lone_outputs() {
+                print(&format!("{}\n", outputs.sentence()));
+            }
             Ok(exit::OK)
         }
-        Some(run) => one(&run.to_string_lossy(), &runs, &name, now),
+        Some(run) => {
+            let word = run.to_string_lossy();
+            let shown = one(&word, &runs, &name, now);
+            shown.map_err(|refusal| named_for_what_it_is(refusal, &word, &log_dir))
+        }
     }
 }
 
@@ -202,6 +209,18 @@ fn one(word: &str, runs: &[FoundRun], directory: &str, now: SystemTime) -> Resul
         detail: detail.into(),
         ..Refusal::new(exit::POSITION, why)
     })
+}
+
+/// A run whose journal is gone is not one that never was.
+fn named_for_what_it_is(refusal: Refusal, word: &str, log_dir: &LogDirectory) -> Refusal {
+    let outputs = log_dir.lone_outputs();
+    match outputs.iter().find(|outputs| outputs.run == word) {
+        Some(outputs) => Refusal {
+            why: outputs.sentence(),
+            ..refusal
+        },
+        None => refusal,
+    }
 }
 
 /// The run with this id, else the newest of this task file, else those whose ids

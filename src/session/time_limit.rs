@@ -11,6 +11,7 @@ use crate::session::load::Loaded;
 use crate::session::refusal::Refusal;
 use crate::task::Ix;
 use crate::text::duration;
+use crate::text::moment::Moment;
 use std::time::{Duration, SystemTime};
 
 /// The deadline of a run that begins at `began`, which is zero on its clock.
@@ -28,12 +29,30 @@ pub fn read(
     let (workflow, defaults) = (&loaded.workflow, &loaded.defaults);
     let word = loaded.invocation.deadline_task.as_ref();
     let task = word.map(|word| task(loaded, word)).transpose()?;
-    let at = deadline::until(moment, began)
-        .ok_or_else(|| Refusal::new(exit::DEADLINE, "the deadline has already passed"))?;
+    let at = deadline::until(moment, began).ok_or_else(|| passed(moment))?;
     let reserved = workflow.finals().chain(task);
     let reserved = reserved.map(|ix| durations::promised(workflow, defaults, coverage, ix));
     let reserved = reserved.fold(Duration::ZERO, Duration::saturating_add);
     Ok(Some(Deadline { at, reserved, task }))
+}
+
+/// Says which one it was: it can stand in the task file, where a resumed run finds it again.
+fn passed(moment: Moment) -> Refusal {
+    let named = match moment {
+        Moment::At {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+        } => format!(" {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}"),
+        Moment::In(_) | Moment::Clock { .. } => String::new(),
+    };
+    let why = format!("the deadline{named} has already passed");
+    Refusal {
+        help: Some("--deadline on the command line sets another one".into()),
+        ..Refusal::new(exit::DEADLINE, why)
+    }
 }
 
 fn task(loaded: &Loaded, word: &str) -> Result<Ix, Refusal> {

@@ -10,6 +10,7 @@ use crate::report::color::{self, Color};
 use crate::report::invoker;
 use crate::report::log_directory::LogDirectory;
 use crate::report::print::{complain, complain_raw};
+use crate::report::retention::Retention;
 use crate::report::validation_summary::{self, ValidationSummary};
 use crate::run::sys;
 use crate::session::config::{ChosenDirectory, Config};
@@ -48,6 +49,8 @@ pub struct Validation {
     pub memory_directory: Option<PathBuf>,
     /// What `tasker.conf` says about who watches the runs.
     pub monitoring: Monitoring,
+    /// And about how long records are kept.
+    pub retention: Retention,
     /// The checks of the file.
     pub summary: ValidationSummary,
     /// The findings as they are drawn, secrets masked.
@@ -80,6 +83,7 @@ impl Validation {
             records: log_directory.clone(),
             log_directory,
             monitoring: Monitoring::of_site(config),
+            retention: config.retention(),
             summary: ValidationSummary::default(),
             findings: String::new(),
             all_findings: String::new(),

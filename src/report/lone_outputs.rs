@@ -1,0 +1,79 @@
+//! Outputs of runs whose journals are gone: somebody removed them, or tasker was killed
+//! between the two. Nothing can be resumed from them.
+#![forbid(unsafe_code)]
+
+use super::log_directory::LogDirectory;
+use crate::run::directory::Directory;
+use crate::run::journal_name::time_of_run;
+use crate::text::diagnostic::printable;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many times, and how long apart, they are looked for: a run that is just ending
+/// removes its outputs after its journal.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is left of a run.
+pub struct LoneOutputs {
+    pub run: String,
+    path: PathBuf,
+}
+
+impl LoneOutputs {
+    /// What to say of them.
+    pub fn sentence(&self) -> String {
+        let path = printable(&self.path.display().to_string());
+        format!(
+            "the journal of run {} is gone, only its outputs are left in `{path}`",
+            self.run
+        )
+    }
+}
+
+impl LogDirectory {
+    /// All of them, the newest first; none if they cannot be looked for.
+    pub fn lone_outputs(&self) -> Vec<LoneOutputs> {
+        let Ok(state) = self.state.existing() else {
+            return Vec::new();
+        };
+        let mut found = alone_in(&state);
+        for _ in 1..LOOKS {
+            if found.is_empty() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            let again: HashSet<String> = alone_in(&state).into_iter().collect();
+            found.retain(|run| again.contains(run));
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        let describe = |run: String| LoneOutputs {
+            path: state.path_of(OsStr::new(&run)),
+            run,
+        };
+        found.into_iter().map(describe).collect()
+    }
+}
+
+fn alone_in(state: &Directory) -> Vec<String> {
+    let names = state.names().unwrap_or_default();
+    let names = names.into_iter().map(OsString::into_string);
+    // A journal's name has more after a dot, also while it is made or removed.
+    let (journals, mut others): (Vec<String>, Vec<String>) =
+        names.flatten().partition(|name| name.contains('.'));
+    let with_journal: HashSet<&str> = journals
+        .iter()
+        .filter_map(|name| name.split_once('.'))
+        .map(|(run, _)| run)
+        .collect();
+    let is_directory = |name: &str| {
+        let about = state.look_at(OsStr::new(name));
+        about.is_ok_and(|about| about.is_dir())
+    };
+    others.retain(|name| {
+        time_of_run(name).is_some() && !with_journal.contains(name.as_str()) && is_directory(name)
+    });
+    others
+}
