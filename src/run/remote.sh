@@ -130,7 +130,7 @@ if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
 if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 
 # Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
-# something holds the output. What the command has left began after this wrapper, and
+# something holds the output; the watcher itself may, for a moment. What the command has left began after this wrapper, and
 # mostly few processes did; else those of the session are searched.
 tk_holds() {
 [ "/proc/$1/fd/1" -ef "/proc/$$/fd/1" ] || [ "/proc/$1/fd/1" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/1" ]; };
@@ -140,13 +140,13 @@ read -r tk_key tk_key tk_key tk_key tk_last </proc/loadavg;
 if [ "$tk_last" -ge "$tk_pid" ] && [ "$((tk_last - tk_pid))" -le 1000 ]; then
 while [ "$tk_pid" -lt "$tk_last" ]; do
 tk_pid=$((tk_pid + 1));
-if tk_holds "$tk_pid"; then return 0; fi;
+if [ "$tk_pid" != "$tk_watch" ] && tk_holds "$tk_pid"; then return 0; fi;
 done;
 return 1;
 fi;
 for tk_file in $(grep -l ") [^ZX] [0-9]* [0-9]* $$ " /proc/[0-9]*/stat); do
 tk_file=${tk_file%/stat};
-if [ "$tk_file" != "/proc/$$" ] && tk_holds "${tk_file##*/}"; then return 0; fi;
+if [ "$tk_file" != "/proc/$$" ] && [ "$tk_file" != "/proc/$tk_watch" ] && tk_holds "${tk_file##*/}"; then return 0; fi;
 done;
 return 1; };
 if tk_is_held; then
