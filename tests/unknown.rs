@@ -245,6 +245,18 @@ fn what_may_have_been_done_is_retried_only_by_name() {
     }
 }
 
+/// What it printed until then is no missing result, and its fields say what is known.
+#[test]
+fn what_it_printed_is_a_result() {
+    let tasks = on_host(1, "web2", "next=always")
+        + "task=2\nexec=local\n\
+           command=echo [@1_stdout@ @1_outcome@ @1_exit@ @1_success@ @1_attempts@]\n";
+    let ran = run(&sandbox(&tasks), &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let fields = "[begun web2 unknown 255 false 1]";
+    assert!(ran.stdout.contains(fields), "{ran:?}");
+}
+
 #[test]
 fn fail_fast_counts_it() {
     let sandbox = sandbox(&block(
