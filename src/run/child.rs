@@ -569,6 +569,11 @@ impl<'a> RunningChild<'a> {
         let Some(far) = &mut self.far else {
             return String::new();
         };
+        if far.has_lost_stdout() {
+            self.stdout
+                .capture
+                .lose("its host did not mark where it begins");
+        }
         self.stderr.capture.push(&far.close_outputs());
         let mut preamble = far.preamble();
         if far.began.is_none() {

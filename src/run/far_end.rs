@@ -66,6 +66,12 @@ impl<'a> FarEnd<'a> {
         self.stderr.pass(bytes)
     }
 
+    /// Whether the command has ended, though its host never said where its standard
+    /// output begins: then there is none that could be used.
+    pub fn has_lost_stdout(&self) -> bool {
+        self.ended_with().is_some() && !self.stdout.has_begun()
+    }
+
     /// The rest of standard error at its end.
     pub fn close_outputs(&mut self) -> Vec<u8> {
         self.stdout.close();

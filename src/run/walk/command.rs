@@ -127,8 +127,7 @@ impl Engine<'_> {
             self.emit(Event::Debug { label, text });
         }
         let (exit, outcome) = self.exit_and_outcome(finished.ending);
-        let reason_given = finished.reason.or_else(|| last_line(&finished.stderr));
-        let reason_given = reason_given.unwrap_or_default();
+        let reason_given = finished.reason.unwrap_or_default();
         let mut result = TaskResult {
             stdout: finished.stdout,
             stderr: finished.stderr,
@@ -226,13 +225,6 @@ impl Engine<'_> {
             ..TaskResult::without_process(Outcome::Failed, exit::NOT_EXECUTABLE, context.at.attempt)
         }
     }
-}
-
-/// Interim, until every command over ssh has a `reason`: ssh says it last.
-fn last_line(stderr: &Captured) -> Option<String> {
-    let text = String::from_utf8_lossy(&stderr.tail(4096)).into_owned();
-    let last = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(last.trim().to_string())
 }
 
 /// `sleep 60` on web01, as far as it fits on a line.

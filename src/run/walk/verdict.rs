@@ -81,9 +81,13 @@ impl Engine<'_> {
             return result.success;
         };
         // A criterion says nothing about a host that was not reached, unless it
-        // asks for that (SPEC §3.2, rule 1).
-        let applies =
-            result.outcome != Outcome::Unreachable || expr.asks_for(ResultState::Unreachable);
+        // asks for that (SPEC §3.2, rule 1). Nor is a command of which nobody knows
+        // whether it was done a success because it did not fail in a certain way.
+        let applies = match result.outcome {
+            Outcome::Unreachable => expr.asks_for(ResultState::Unreachable),
+            Outcome::Unknown if *negated => expr.asks_for(ResultState::Unknown),
+            _ => true,
+        };
         applies && self.judges_well(expr, *negated, context, result)
     }
 

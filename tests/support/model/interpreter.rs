@@ -273,7 +273,10 @@ impl<'a> Walker<'a> {
             Criterion::Success(formula) => (formula, facts.evaluate(formula)),
             Criterion::Failure(formula) => (formula, facts.evaluate_opposite(formula)),
         };
-        truth == Truth::Yes && (!end.is_lost || formula.names_unreachable())
+        let is_failure = matches!(criterion, Criterion::Failure(_));
+        truth == Truth::Yes
+            && (!end.is_lost || formula.names_unreachable())
+            && (!end.breaks || !is_failure || formula.names_unknown())
     }
 
     /// Runs a task with its loop or retries.

@@ -276,6 +276,10 @@ impl Formula {
         self.any(&|f| matches!(f, Formula::Unreachable))
     }
 
+    pub fn names_unknown(&self) -> bool {
+        self.any(&|f| matches!(f, Formula::Unknown))
+    }
+
     pub fn is_aggregate(&self) -> bool {
         self.any(&|f| matches!(f, Formula::Aggregate(_)))
     }

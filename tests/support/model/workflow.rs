@@ -280,7 +280,7 @@ while read -r one two; do
 done <\"$here/answers/$who\"
 [ \"$code\" = gone ] && exit 255
 if [ -n \"$tk_nonce\" ]; then
-    echo \"$tk_nonce $$\" >&2
+    echo \"$tk_nonce\"; echo \"$tk_nonce $$\" >&2; IFS= read -r word; [ \"$word\" = go ] || exit 255
 fi
 [ -n \"$text\" ] && echo \"$text\"
 [ \"$code\" = lost ] && exit 255
