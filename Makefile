@@ -37,7 +37,7 @@ test-engines: all
 # Kills a long run at every point, damages its journal in every way, replaces each of
 # its files by links, FIFOs and the like, makes each system call of a small run fail;
 # tries random scripts with results in them: 100,000 in bash, 30,000 in each other
-# shell, 1,000 by ssh; takes about 35 minutes.
+# shell, 1,000 by ssh; takes about 45 minutes.
 test-crash:
 	TASKER_SOAK_MINUTES=10 $(CARGO) test --locked --test soak -- --nocapture
 	TASKER_CRASH=all $(CARGO) test --locked --test crash --test trust -- --nocapture

@@ -514,16 +514,16 @@ mod tests {
         let block =
             "task=0;type=parallel;hostnames=h[1-5];exec=ssh;command=x;timeout=10;max_parallel=2";
         // Connecting can take 20 s before the timeout counts.
-        assert_eq!(bounds(block), (Some(3 * 38), 25));
-        assert_eq!(bounds(&format!("{block};block_timeout=20")), (Some(28), 20));
+        assert_eq!(bounds(block), (Some(3 * 41), 25));
+        assert_eq!(bounds(&format!("{block};block_timeout=20")), (Some(31), 20));
         let waves = format!("{block};waves=1,2,rest;wave_pause=100;wave_check=1;task=1;{C}");
-        assert_eq!(bounds(&waves), (Some(3 * 38 + 2 * 118), 30 + 2 * 110));
+        assert_eq!(bounds(&waves), (Some(3 * 41 + 2 * 118), 30 + 2 * 110));
         // A delay holds no slot: 5 commands twice in 2 slots, and one delay.
         let retries = format!("{block};retry_count=1;retry_delay=100");
-        assert_eq!(bounds(&retries), (Some(5 * 76 / 2 + 176), 25));
+        assert_eq!(bounds(&retries), (Some(5 * 82 / 2 + 182), 25));
         // With `fail_fast`, nothing new starts during the delay of another.
         let braked = format!("{retries};fail_fast=true");
-        assert_eq!(bounds(&braked), (Some(5 * 176), 25));
+        assert_eq!(bounds(&braked), (Some(5 * 182), 25));
         assert_eq!(bounds(&format!("{retries};fail_fast=5")), bounds(&retries));
         assert_eq!(
             bounds(&format!("{block};fail_fast=true;retry_count=0")),
@@ -534,7 +534,7 @@ mod tests {
         assert_eq!(bounds(&late), (None, 20));
         assert_eq!(
             bounds(&format!("{late};block_timeout=60")),
-            (Some(18 + 68), 20)
+            (Some(18 + 71), 20)
         );
     }
 

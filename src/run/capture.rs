@@ -856,8 +856,9 @@ mod tests {
             spooled(&captured).open().err(),
         ];
         for failure in failures {
-            let why = failure.map(|e| e.to_string());
-            assert_eq!(why.as_deref(), Some("its file is shorter than it was"));
+            let why = failure.map(|e| e.to_string()).unwrap_or_default();
+            let expected = format!("`{}`: its file is shorter than it was", path.display());
+            assert_eq!(why, expected);
         }
     }
 

@@ -8,7 +8,7 @@
 use super::child;
 use super::interrupt::lock;
 use super::job::{self, JobEnvironment};
-use super::lookup::Lookups;
+use super::lookup::{LookupEnd, Lookups};
 use super::names::{ContactHost, ContactReport, SshAnswer, SshDestination, SshRoute, addresses};
 use super::process_context::ProcessContext;
 use super::round::{self, Fate, Limit};
@@ -17,7 +17,6 @@ use crate::task::host;
 use crate::text::decimal::short_seconds;
 use crate::text::diagnostic::reason;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -136,16 +135,20 @@ fn ssh_destination(host: &ContactHost, patience: Duration) -> Option<SshDestinat
 /// Whether the host answers; `None` if `ping` is missing or not permitted.
 fn ping(host: &str, patience: Duration) -> Option<bool> {
     let seconds = patience.as_secs().max(1).to_string();
-    let output = Command::new("ping")
-        .args(["-c", "1", "-W", &seconds, "-w", &seconds, "--", host])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output()
-        .ok()?;
-    let stderr = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    let words = [
+        "ping", "-c", "1", "-W", &seconds, "-w", &seconds, "--", host,
+    ];
+    // It keeps to its own time; it only has to end at all.
+    let end = Instant::now() + patience * 2;
+    let answer = match Lookups::default().ask(&words.map(String::from), end) {
+        LookupEnd::Answered(answer) => answer,
+        LookupEnd::Unanswered => return Some(false),
+        LookupEnd::Missing => return None,
+    };
+    let text = answer.text.to_lowercase();
     let forbidden = ["not permitted", "permission", "lacking privilege"];
-    let usable = !forbidden.iter().any(|sign| stderr.contains(sign));
-    usable.then(|| output.status.success())
+    let usable = !forbidden.iter().any(|sign| text.contains(sign));
+    usable.then_some(answer.code == Some(0))
 }
 
 fn connect(host: &str, port: u16, patience: Duration) -> Result<(), String> {

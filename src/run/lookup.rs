@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::interrupt::lock;
-use super::sys;
+use super::{orphans, sys};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
@@ -85,6 +85,7 @@ impl Lookups {
         running.leaders.retain(|other| *other != leader);
         // It has ended or was killed.
         let code = child.wait().ok().and_then(|status| status.code());
+        orphans::forget(leader);
         match in_time && !running.is_over {
             true => LookupEnd::Answered(ProgramAnswer { code, text }),
             false => LookupEnd::Unanswered,
@@ -101,13 +102,15 @@ impl Lookups {
             return Ok(None);
         }
         let (pipe, end) = io::pipe()?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(end.try_clone()?)
-            .stderr(end)
-            .spawn()?;
+            .stderr(end);
+        // Or it could be reaped as an orphan, and its answer lost.
+        let child = orphans::start_own(|| command.spawn(), |child| child.id() as i32)?;
         running.leaders.push(child.id() as i32);
         Ok(Some((child, pipe)))
     }
