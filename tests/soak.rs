@@ -749,6 +749,7 @@ impl Round<'_> {
                 continue;
             }
             if name.ends_with(".tmp") || name.ends_with(".new") {
+                assert!(ran.stdout.contains(&name), "{name}: {ran:?}");
                 torn.push(path);
                 continue;
             }

@@ -12,6 +12,26 @@ fn tasker(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
 
 // The project summary.
 
+/// What a run that was killed had begun to write is named, and nothing else is.
+#[test]
+fn half_written_files_are_named() {
+    let sandbox = Sandbox::new();
+    sandbox.run("task=1\nexec=local\ncommand=true\n", &[]);
+    let before = sandbox.output(&["--status"]);
+    assert!(!before.stdout.contains("was killed"), "{before:?}");
+    sandbox.file("TASKER/state/.tasker-0123456789abcdef.tmp", "half");
+    sandbox.file("TASKER/state/20260101_000000-abcdefgh.journal.new", "");
+    let ran = sandbox.output(&["--status"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for name in [
+        ".tasker-0123456789abcdef.tmp`",
+        "20260101_000000-abcdefgh.journal.new`",
+    ] {
+        assert!(ran.stdout.contains(name), "{name}: {ran:?}");
+    }
+    assert_eq!(ran.stdout.matches("was killed while it wrote").count(), 2);
+}
+
 #[test]
 fn a_project_is_a_table_with_totals() {
     let sandbox = Sandbox::new();

@@ -39,15 +39,7 @@ impl LogDirectory {
         let Ok(state) = self.state.existing() else {
             return Vec::new();
         };
-        let mut found = alone_in(&state);
-        for _ in 1..LOOKS {
-            if found.is_empty() {
-                break;
-            }
-            std::thread::sleep(PAUSE);
-            let again: HashSet<String> = alone_in(&state).into_iter().collect();
-            found.retain(|run| again.contains(run));
-        }
+        let mut found = lasting(&state, alone_in);
         found.sort_unstable_by(|a, b| b.cmp(a));
         let describe = |run: String| LoneOutputs {
             path: state.path_of(OsStr::new(&run)),
@@ -55,6 +47,41 @@ impl LogDirectory {
         };
         found.into_iter().map(describe).collect()
     }
+
+    /// The files that runs had begun to write when they were killed; none if they cannot
+    /// be looked for.
+    pub fn half_written(&self) -> Vec<PathBuf> {
+        let Ok(state) = self.state.existing() else {
+            return Vec::new();
+        };
+        let mut found = lasting(&state, half_written_in);
+        found.sort_unstable();
+        let path = |name: String| state.path_of(OsStr::new(&name));
+        found.into_iter().map(path).collect()
+    }
+}
+
+/// What is found each time, and not only while a run is at work on it.
+fn lasting(state: &Directory, find: impl Fn(&Directory) -> Vec<String>) -> Vec<String> {
+    let mut found = find(state);
+    for _ in 1..LOOKS {
+        if found.is_empty() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        let again: HashSet<String> = find(state).into_iter().collect();
+        found.retain(|name| again.contains(name));
+    }
+    found
+}
+
+fn half_written_in(state: &Directory) -> Vec<String> {
+    let names = state.names().unwrap_or_default().into_iter();
+    let mut names: Vec<String> = names.map(OsString::into_string).flatten().collect();
+    names.retain(|name| {
+        (name.starts_with(".tasker-") && name.ends_with(".tmp")) || name.ends_with(".journal.new")
+    });
+    names
 }
 
 fn alone_in(state: &Directory) -> Vec<String> {

@@ -50,6 +50,12 @@ pub fn show(run: Option<&OsStr>, typed: &[Typed]) -> Result<i32, Refusal> {
             for outputs in log_dir.lone_outputs() {
                 print(&format!("{}\n", outputs.sentence()));
             }
+            for path in log_dir.half_written() {
+                let path = printable(&path.display().to_string());
+                print(&format!(
+                    "a run was killed while it wrote `{path}`; nothing reads it, and --prune removes it in time\n"
+                ));
+            }
             Ok(exit::OK)
         }
         Some(run) => {
