@@ -36,7 +36,7 @@ exec 4>&-;
 fi;
 
 # Writes to tk_found the processes of the command, but for this wrapper ($$) and the
-# watcher with its helpers: what is in the session, their children, and what has left it
+# watcher with their helpers: what is in the session, their children, and what has left it
 # and is known by its variable or holds the output; to tk_apart those in other process
 # groups. False if there are none. Runs in /proc, and only to end a command.
 tk_find() {
@@ -57,6 +57,7 @@ tk_stat=${tk_stat##*") "}; tk_state=${tk_stat%% *};
 tk_stat=${tk_stat#* }; tk_parent=${tk_stat%% *};
 tk_stat=${tk_stat#* }; tk_its=${tk_stat%% *};
 case $tk_state$tk_parent in Z*|X*|?"$tk_watch") continue;; esac;
+case $tk_word$tk_parent in "cut$$") continue;; esac;
 tk_found="$tk_found $tk_pid"; set -- "$@" -e ") [^ZX] $tk_pid ";
 if [ "$tk_its" != "$tk_group" ]; then tk_apart="$tk_apart $tk_pid"; fi;
 done;
@@ -130,7 +131,8 @@ if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
 if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 
 # Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
-# something holds the output; the watcher itself may, for a moment. What the command has left began after this wrapper, and
+# something holds the output: for a moment that may be the watcher, or a daemon that is
+# about to let it go. What the command has left began after this wrapper, and
 # mostly few processes did; else those of the session are searched.
 tk_holds() {
 [ "/proc/$1/fd/1" -ef "/proc/$$/fd/1" ] || [ "/proc/$1/fd/1" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/1" ]; };
@@ -151,7 +153,7 @@ done;
 return 1; };
 if tk_is_held; then
 printf "%s end %s\n" "$tk_nonce" "$tk_code" >&9;
-while kill -s 0 "$tk_watch"; do wait "$tk_watch"; done;
+while kill -s 0 "$tk_watch" && tk_is_held; do sleep 0.05 || sleep 1; done;
 exit "$tk_code";
 fi;
 tk_end "$tk_code"
