@@ -153,6 +153,7 @@ done;
 return 1; };
 if tk_is_held; then
 printf "%s end %s\n" "$tk_nonce" "$tk_code" >&9;
+trap "" TERM;
 while kill -s 0 "$tk_watch" && tk_is_held; do sleep 0.05 || sleep 1; done;
 exit "$tk_code";
 fi;
