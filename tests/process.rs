@@ -839,7 +839,7 @@ fn a_file_of_an_output_that_was_lost_goes_with_the_work() {
     let log = sandbox.log();
     assert!(
         log.contains("[WARN] Task 1: stdout: output lost after 20")
-            && log.contains(" bytes: File too large"),
+            && log.contains(": File too large"),
         "{log:.2000}"
     );
     let ran = sandbox.output(&["-r", "-q", "--resume", "tasks.txt"]);
