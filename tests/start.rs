@@ -358,7 +358,7 @@ fn a_dry_run_shows_the_plan_from_there() {
     }
     // At worst 16, 20, 90 and 99, each with the time that its command takes to connect and to
     // end.
-    let time = "\ntime: likely 30 s, at worst 6 m 52 s\n";
+    let time = "\ntime: likely 30 s, at worst 7 m 4 s\n";
     assert!(plan.contains(time), "{plan}");
     let json = plan_from(&sandbox, &["--show-plan=json"]).stdout;
     assert!(
