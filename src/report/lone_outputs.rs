@@ -77,7 +77,7 @@ fn lasting(state: &Directory, find: impl Fn(&Directory) -> Vec<String>) -> Vec<S
 
 fn half_written_in(state: &Directory) -> Vec<String> {
     let names = state.names().unwrap_or_default().into_iter();
-    let mut names: Vec<String> = names.map(OsString::into_string).flatten().collect();
+    let mut names: Vec<String> = names.flat_map(OsString::into_string).collect();
     names.retain(|name| {
         (name.starts_with(".tasker-") && name.ends_with(".tmp")) || name.ends_with(".journal.new")
     });
