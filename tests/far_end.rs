@@ -233,6 +233,41 @@ fn noise_before_the_command_is_no_part_of_its_result() {
     }
 }
 
+/// What the host has written can arrive long after the news that its command has ended;
+/// a line that breaks in between leaves a part of it.
+#[test]
+fn output_that_arrives_late_is_waited_for_and_a_part_is_not_taken_for_the_whole() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let path = server.sandbox.path.display().to_string();
+    let tasks = "task=1\nhostname=node1\nexec=ssh\ncommand=seq 2000\nnext=always\n\
+        task=2\nexec=shell\ncommand=echo last is $(tail -n 1)\nstdin=@1_stdout@\n";
+    let run = |line: &str| {
+        server.sandbox.program(
+            "bin/ssh",
+            &format!("#!/bin/sh\n/usr/bin/ssh -F {path}/ssh_config \"$@\" | {line}\n"),
+        );
+        let ran = server.run(tasks, &["--skip-host-validation"]);
+        (ran.code, server.sandbox.log())
+    };
+    let (code, log) = run("{ head -c 1000; sleep 2.5; cat; }");
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("stdout| last is 2000"), "{log}");
+    assert!(!log.contains("background process"), "{log}");
+    // It comes in pieces, the mark of the end too.
+    let (code, log) = run("dd bs=7 status=none");
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("stdout| last is 2000"), "{log}");
+    let lost = "bytes: the connection ended before all of it had come";
+    for line in ["head -c 1000", "head -c -9"] {
+        let (code, log) = run(line);
+        assert_ne!(code, 0, "{line}\n{log}");
+        assert!(log.contains("Task 1 node1 ended: failed"), "{line}\n{log}");
+        assert!(log.contains(lost), "{line}\n{log}");
+    }
+}
+
 #[test]
 fn programs_are_run_and_never_the_far_shell_s_builtins() {
     let Some(server) = Server::start("") else {
@@ -347,6 +382,68 @@ fn what_left_the_session_is_ended_with_its_task_or_left_alone() {
     let daemon = pids(&format!("sleep {quiet}"));
     assert_eq!(daemon.len(), 1, "{log}");
     signal(daemon[0], "KILL");
+}
+
+/// What a command does to its wrapper, and what it leaves behind: with its output open
+/// under any number, whoever was killed or stopped.
+#[test]
+fn what_a_command_leaves_is_ended_though_the_wrapper_is_gone() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let times: Vec<String> = (11..=14).map(own_time).collect();
+    let task = |number: u32, command: &str| {
+        format!(
+            "task={number}\nhostname=127.0.0.2\nexec=ssh-shell\ntimeout=3\nnext=always\ncommand={command}\n"
+        )
+    };
+    let tasks = [
+        task(
+            1,
+            &format!("sleep {} & kill -9 $PPID; sleep {}", times[0], times[1]),
+        ),
+        task(
+            2,
+            &format!(
+                "(exec sleep {} </dev/null 5>&2 >/dev/null 2>&1 &); echo hi",
+                times[2]
+            ),
+        ),
+        task(
+            3,
+            &format!(
+                "trap 'sleep 0.3; kill -STOP $PPID; exit 1' TERM; sleep {}",
+                times[3]
+            ),
+        ),
+    ];
+    let ran = server.run(&tasks.concat(), &[]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 0, "{log}");
+    for (task, outcome) in [(1, "unknown"), (2, "ok"), (3, "timeout")] {
+        let ended = format!("Task {task} 127.0.0.2 ended: {outcome}");
+        assert!(log.contains(&ended), "{ended}\n{log}");
+    }
+    let cut = "[WARN] Task 2: a background process held the output open";
+    assert!(log.contains(cut), "{log}");
+    for time in times {
+        wait_for("its end", || !runs(&format!("sleep {time}")));
+    }
+    wait_for("the end of all", || server.left().is_empty());
+}
+
+/// A command can end before the wrapper's watcher has let go of the output.
+#[test]
+fn short_commands_leave_nothing_behind() {
+    let Some(server) = Server::start("MaxStartups 100") else {
+        return;
+    };
+    let tasks = "task=1\ntype=parallel\nhostnames=127.0.2.[1-60]\nmax_parallel=20\nexec=ssh\ncommand=true\n";
+    let ran = server.run(tasks, &["--skip-host-validation"]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 0, "{log}");
+    assert!(!log.contains("background process"), "{log}");
+    wait_for("the end of all", || server.left().is_empty());
 }
 
 /// A line that is frozen: nothing says what became of the command.

@@ -367,9 +367,22 @@ impl<'a> RunningChild<'a> {
     fn read_stdout(&mut self) {
         let length = self.stdout.read(&mut self.buffer);
         let bytes = &self.buffer[..length];
-        match &mut self.far {
-            Some(far) => self.stdout.capture.push(&far.pass_stdout(bytes)),
-            None => self.stdout.capture.push(bytes),
+        let Some(far) = &mut self.far else {
+            self.stdout.capture.push(bytes);
+            return;
+        };
+        let was_complete = far.is_complete();
+        self.stdout.capture.push(&far.pass_stdout(bytes));
+        if far.is_complete() && !was_complete {
+            self.expect_end_of_ssh();
+        }
+    }
+
+    /// ssh has a moment to end once the command's own output has come, unless something
+    /// holds the output.
+    fn expect_end_of_ssh(&mut self) {
+        if matches!(self.phase, Phase::Running) {
+            self.limit = Instant::now() + PIPES_AFTER_EXIT;
         }
     }
 
@@ -381,7 +394,7 @@ impl<'a> RunningChild<'a> {
             self.stderr.capture.push(bytes);
             return;
         };
-        let had_ended = far.ended_with().is_some();
+        let was_complete = far.is_complete();
         self.stderr.capture.push(&far.pass_stderr(bytes));
         let now = Instant::now();
         match self.phase {
@@ -389,10 +402,7 @@ impl<'a> RunningChild<'a> {
                 far.begin();
                 self.limit = earlier(now + self.timeout, self.deadline);
             }
-            // Then ssh has a moment to end, unless something holds the output.
-            Phase::Running if far.ended_with().is_some() && !had_ended => {
-                self.limit = now + PIPES_AFTER_EXIT;
-            }
+            Phase::Running if far.is_complete() && !was_complete => self.expect_end_of_ssh(),
             Phase::Terminating(at) if far.has_left() => {
                 self.phase = Phase::Terminating(at.min(now + AFTER_LEFT));
             }
@@ -410,6 +420,11 @@ impl<'a> RunningChild<'a> {
         self.far
             .as_ref()
             .is_some_and(|far| far.ended_with().is_some())
+    }
+
+    /// ... and all that it wrote has come.
+    fn is_complete_there(&self) -> bool {
+        self.far.as_ref().is_some_and(FarEnd::is_complete)
     }
 
     fn pipes_closed(&self) -> bool {
@@ -483,7 +498,7 @@ impl<'a> RunningChild<'a> {
             (Phase::Running, None) if now >= self.limit => {
                 let late = self.deadline.is_some_and(|deadline| now >= deadline);
                 match self.is_connecting() {
-                    _ if self.has_ended_there() => self.left_behind = true,
+                    _ if self.is_complete_there() => self.left_behind = true,
                     true if late => self.cut_short = Some(CommandEnd::NotStarted),
                     true => self.cut_short = Some(CommandEnd::Unreachable(UNREACHABLE)),
                     false => self.cut_short = Some(CommandEnd::TimedOut),
@@ -569,12 +584,13 @@ impl<'a> RunningChild<'a> {
         let Some(far) = &mut self.far else {
             return String::new();
         };
-        if far.has_lost_stdout() {
-            self.stdout
-                .capture
-                .lose("its host did not mark where it begins");
+        let [stdout, stderr] = far.close_outputs();
+        self.stdout.capture.push(&stdout);
+        self.stderr.capture.push(&stderr);
+        if self.cut_short.is_none() && far.ended_with().is_some() && !far.is_complete() {
+            let why = "the connection ended before all of it had come";
+            self.stdout.capture.lose(why);
         }
-        self.stderr.capture.push(&far.close_outputs());
         let mut preamble = far.preamble();
         if far.began.is_none() {
             self.stderr.capture.push(&std::mem::take(&mut preamble));

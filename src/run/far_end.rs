@@ -55,10 +55,7 @@ impl<'a> FarEnd<'a> {
 
     /// What the command wrote of these bytes.
     pub fn pass_stdout<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        match self.stdout.has_begun() {
-            true => Cow::Borrowed(bytes),
-            false => Cow::Owned(self.stdout.pass(bytes)),
-        }
+        self.stdout.pass(bytes)
     }
 
     /// The same of standard error, with what the wrapper says on it.
@@ -66,16 +63,9 @@ impl<'a> FarEnd<'a> {
         self.stderr.pass(bytes)
     }
 
-    /// Whether the command has ended, though its host never said where its standard
-    /// output begins: then there is none that could be used.
-    pub fn has_lost_stdout(&self) -> bool {
-        self.ended_with().is_some() && !self.stdout.has_begun()
-    }
-
-    /// The rest of standard error at its end.
-    pub fn close_outputs(&mut self) -> Vec<u8> {
-        self.stdout.close();
-        self.stderr.rest()
+    /// The rest of standard output and of standard error, at their end.
+    pub fn close_outputs(&mut self) -> [Vec<u8>; 2] {
+        [self.stdout.rest(), self.stderr.rest()]
     }
 
     /// Whether the wrapper has answered, and waits for `go`.
@@ -101,6 +91,11 @@ impl<'a> FarEnd<'a> {
     /// The exit code of the command, once it has ended by itself.
     pub fn ended_with(&self) -> Option<i32> {
         self.stderr.ended_with
+    }
+
+    /// Whether the command has ended by itself, and all its output has come.
+    pub fn is_complete(&self) -> bool {
+        self.ended_with().is_some() && self.stdout.has_ended()
     }
 
     /// Tells the wrapper to end the command, or what it has left behind.

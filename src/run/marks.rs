@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::text::search;
+use std::borrow::Cow;
 
 /// How much of what comes before the command is kept, in bytes: its last part.
 const PREAMBLE: usize = 16 << 10;
@@ -139,16 +140,29 @@ impl MarkedStderr {
 
 /// The standard output of an `ssh` job.
 pub struct MarkedStdout {
-    /// The wrapper's line; empty once it has come.
+    /// The wrapper's next line: before the command's output, after it, and then none.
     line: Vec<u8>,
+    nonce: Vec<u8>,
+    stage: Stage,
     held: Vec<u8>,
     preamble: Preamble,
+}
+
+/// How far the standard output has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Preamble,
+    Output,
+    /// All that the command itself wrote has come.
+    Ended,
 }
 
 impl MarkedStdout {
     pub fn new(nonce: &str) -> MarkedStdout {
         MarkedStdout {
             line: format!("{nonce}\n").into_bytes(),
+            nonce: nonce.into(),
+            stage: Stage::Preamble,
             held: Vec::new(),
             preamble: Preamble::default(),
         }
@@ -159,33 +173,72 @@ impl MarkedStdout {
         self.preamble.last()
     }
 
-    /// Whether the command's own output has begun, so that nothing of it is held back.
-    pub fn has_begun(&self) -> bool {
-        self.line.is_empty()
+    /// Whether everything that the command wrote has come.
+    pub fn has_ended(&self) -> bool {
+        self.stage == Stage::Ended
     }
 
     /// Takes the next bytes, and returns those that the command wrote.
-    pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
-        if self.has_begun() {
-            return bytes.to_vec();
+    pub fn pass<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        let keep = match self.held.is_empty() && self.stage != Stage::Preamble {
+            true => self.unmarked(bytes),
+            false => None,
+        };
+        // Mostly there is no mark, and nothing is copied.
+        if let Some(keep) = keep {
+            let (out, held) = bytes.split_at(bytes.len() - keep);
+            self.held = held.to_vec();
+            return Cow::Borrowed(out);
         }
         self.held.extend_from_slice(bytes);
-        if let Some(at) = search::find(&self.held, &self.line) {
-            let out = self.held.split_off(at + self.line.len());
-            self.preamble.push(&self.held[..at]);
-            (self.held, self.line) = (Vec::new(), Vec::new());
-            return out;
+        let (held, mut out) = (std::mem::take(&mut self.held), Vec::new());
+        let mut rest = &held[..];
+        loop {
+            if let Some(keep) = self.unmarked(rest) {
+                self.pass_on(&rest[..rest.len() - keep], &mut out);
+                self.held = rest[rest.len() - keep..].to_vec();
+                return Cow::Owned(out);
+            }
+            let at = search::find(rest, &self.line).unwrap_or(rest.len());
+            self.pass_on(&rest[..at], &mut out);
+            rest = rest.get(at + self.line.len()..).unwrap_or_default();
+            self.advance();
         }
-        let keep = longest_start(&self.held, &self.line);
-        let held = self.held.split_off(self.held.len() - keep);
-        self.preamble.push(&self.held);
-        self.held = held;
-        Vec::new()
     }
 
-    /// Keeps what is still held back, at the end of the stream.
-    pub fn close(&mut self) {
-        self.preamble.push(&std::mem::take(&mut self.held));
+    /// If the next line of the wrapper is not there: how many bytes at the end could be
+    /// its beginning.
+    fn unmarked(&self, bytes: &[u8]) -> Option<usize> {
+        match self.stage {
+            Stage::Ended => Some(0),
+            _ if search::contains(bytes, &self.line) => None,
+            _ => Some(longest_start(bytes, &self.line)),
+        }
+    }
+
+    fn advance(&mut self) {
+        self.stage = match self.stage {
+            Stage::Preamble => Stage::Output,
+            Stage::Output | Stage::Ended => Stage::Ended,
+        };
+        self.line = [&self.nonce, b" end\n".as_slice()].concat();
+    }
+
+    fn pass_on(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match self.stage {
+            Stage::Preamble => self.preamble.push(bytes),
+            Stage::Output | Stage::Ended => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// The bytes that are still held back, at the end of the stream; not a line of the
+    /// wrapper that was cut off.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let (held, mut out) = (std::mem::take(&mut self.held), Vec::new());
+        if self.stage == Stage::Preamble || !held.starts_with(&self.nonce) {
+            self.pass_on(&held, &mut out);
+        }
+        out
     }
 }
 
@@ -223,22 +276,40 @@ mod tests {
     }
 
     #[test]
-    fn output_begins_after_the_line_of_the_wrapper() {
-        let text = b"motd\ntasker-ab tasker-abc\nout\ntasker-abc\n";
-        for size in 1..text.len() {
+    fn output_is_between_the_lines_of_the_wrapper() {
+        let text = b"motd\ntasker-ab tasker-abc\nout\ntasker-abc\ntasker-abc entasker-abc end\nlate tasker-abc end\n";
+        for size in 1..=text.len() {
             let mut marks = MarkedStdout::new("tasker-abc");
             let mut out = Vec::new();
             for piece in text.chunks(size) {
-                out.extend(marks.pass(piece));
+                let had_ended = marks.has_ended();
+                let passed = marks.pass(piece);
+                assert!(had_ended || !passed.ends_with(b"d\n"), "{size}");
+                out.extend_from_slice(&passed);
             }
-            marks.close();
-            assert_eq!(out, b"out\ntasker-abc\n", "{size}");
+            out.extend(marks.rest());
+            assert!(marks.has_ended());
+            assert_eq!(
+                out, b"out\ntasker-abc\ntasker-abc enlate tasker-abc end\n",
+                "{size}"
+            );
             assert_eq!(marks.preamble(), b"motd\ntasker-ab ");
         }
+    }
+
+    #[test]
+    fn output_that_is_cut_off_has_not_ended() {
         let mut marks = MarkedStdout::new("tasker-abc");
         assert!(marks.pass(b"only a greeting tasker").is_empty());
-        marks.close();
+        assert!(marks.rest().is_empty());
         assert_eq!(marks.preamble(), b"only a greeting tasker");
+        for (end, rest) in [("out tasker-a", "tasker-a"), ("out tasker-abc e", "")] {
+            let mut marks = MarkedStdout::new("tasker-abc");
+            let text = format!("tasker-abc\n{end}");
+            assert_eq!(&*marks.pass(text.as_bytes()), b"out ");
+            assert_eq!(marks.rest(), rest.as_bytes());
+            assert!(!marks.has_ended());
+        }
     }
 
     /// A host that never ends a line costs neither memory nor time out of proportion.

@@ -213,7 +213,9 @@ mod tests {
         // Kept open until the end, as tasker does.
         let mut output = child.wait_with_output().expect("an end");
         drop(stdin);
-        output.stdout = MarkedStdout::new(&remote.nonce).pass(&output.stdout);
+        let mut marks = MarkedStdout::new(&remote.nonce);
+        output.stdout = marks.pass(&output.stdout).into_owned();
+        assert!(marks.has_ended());
         output
     }
 }

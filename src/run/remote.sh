@@ -9,7 +9,9 @@
 #   NONCE end CODE        the command has ended by itself
 #   NONCE ended           the command was to be ended, and nothing of it is left
 #   NONCE left PID WORDS  a process that could not be ended
-# On standard output a line with the nonce comes before the command's own output.
+# On standard output a line with the nonce comes before the command's own output, and
+# `NONCE end` after it: the two streams do not arrive together, and on a slow line much
+# of the one can be missing when the other is complete.
 
 IFS= read -r tk_line || exit 255;
 eval "$tk_line"; unset tk_line;
@@ -19,8 +21,9 @@ printf "%s %s\n" "$tk_nonce" "$$" >&2;
 # Nothing runs before tasker has heard from this host: what a connection that was
 # given up leaves in the pipe must never start.
 IFS= read -r tk_word && [ "$tk_word" = go ] || exit 255;
-exec 9>&2;
-tk_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; exit "$1"; };
+exec 9>&2; tk_watch=;
+tk_mark_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; printf "%s end\n" "$tk_nonce"; };
+tk_end() { tk_mark_end "$1"; if [ "$tk_watch" ]; then kill -s VTALRM "$tk_watch"; fi; exit "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
 # command starts, and has no name while it is kept; a short one stays in memory.
@@ -84,18 +87,19 @@ for tk_pid in $tk_apart; do kill -s "$1" "$tk_pid"; done; };
 # is lost; `cut` is to end what a command that has ended has left behind.
 # It must not hold the output, so it keeps only the numbers of its pipes.
 (trap "" TERM HUP INT USR1;
-exec 8>&1 >/dev/null 2>&1;
-for tk_fd in 8 9; do
+exec >/dev/null 2>&1 9>&-;
+for tk_fd in 1 9; do
 tk_out=$tk_err; tk_err=;
-while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_err=$tk_value; fi; done <"/proc/self/fdinfo/$tk_fd";
-if [ -z "$tk_err" ]; then tk_err=$(readlink "/proc/self/fd/$tk_fd"); tk_err=${tk_err##*[}; tk_err=${tk_err%]}; fi;
+while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_err=$tk_value; fi; done <"/proc/$$/fdinfo/$tk_fd";
+if [ -z "$tk_err" ]; then tk_err=$(readlink "/proc/$$/fd/$tk_fd"); tk_err=${tk_err##*[}; tk_err=${tk_err%]}; fi;
 done;
 tk_out=${tk_out:-none}; tk_err=${tk_err:-none};
-exec 8>&- 9>&-;
 while tk_word=; IFS= read -r tk_word <&3; do if [ "$tk_word" = cut ]; then break; fi; done;
 
-# Without the wrapper the command has ended by itself, and may leave daemons.
-if [ "$tk_word" != cut ]; then kill -s 0 "$$" || exit 0; kill -s USR1 "$$"; fi;
+# A wrapper that ends by itself ends this watcher first, if it still waits: the command may
+# leave daemons. If the wrapper was killed, the command may still run, and is ended.
+trap "" VTALRM;
+if [ "$tk_word" != cut ]; then kill -s USR1 "$$"; fi;
 tk_blind=; cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
 tk_find; tk_signal TERM; tk_signal CONT;
 sleep "$tk_kill" & tk_timer=$! ;
@@ -105,7 +109,7 @@ if tk_find; then :; else break; fi;
 for tk_pid in $tk_found; do kill -s KILL "$tk_pid"; done;
 sleep 0.1 || sleep 1;
 done;
-kill -s KILL "$tk_timer";
+kill -s KILL "$tk_timer"; kill -s CONT "$$";
 for tk_pid in $tk_found; do
 printf "%s left %s %s\n" "$tk_nonce" "$tk_pid" "$(tr "\0\n" "  " <"$tk_pid/cmdline" | head -c 200)" >>"/proc/$$/fd/9";
 tk_blind=1;
@@ -120,8 +124,7 @@ exec 2>/dev/null;
 tk_told=; trap "tk_told=1" USR1; trap : TERM HUP INT;
 (exec "$@" 2>&9 9>&-); tk_code=$? ;
 if [ "$tk_told" ]; then
-tk_all=1;
-while kill -s 0 "$tk_watch"; do wait "$tk_watch"; tk_all=$? ; done;
+while wait "$tk_watch"; tk_all=$? ; [ "$tk_all" -gt 128 ] && kill -s 0 "$tk_watch"; do :; done;
 if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&9; fi;
 exit 255;
 fi;
@@ -131,30 +134,35 @@ if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
 if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 
 # Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
-# something holds the output: for a moment that may be the watcher, or a daemon that is
-# about to let it go. What the command has left began after this wrapper, and
+# something holds the output: for a moment that may be a daemon that is about to let it
+# go. What the command has left began after this wrapper, and
 # mostly few processes did; else those of the session are searched.
 tk_holds() {
-[ "/proc/$1/fd/1" -ef "/proc/$$/fd/1" ] || [ "/proc/$1/fd/1" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/1" ]; };
+if [ "$1" = "$tk_watch" ]; then return 1; fi;
+for tk_file in "/proc/$1/fd"/[0-9]*; do
+if [ "$tk_file" -ef "/proc/$$/fd/1" ] || [ "$tk_file" -ef "/proc/$$/fd/9" ]; then return 0; fi;
+done;
+return 1; };
 tk_is_held() {
 tk_pid=$$; tk_last=0;
 read -r tk_key tk_key tk_key tk_key tk_last </proc/loadavg;
 if [ "$tk_last" -ge "$tk_pid" ] && [ "$((tk_last - tk_pid))" -le 1000 ]; then
 while [ "$tk_pid" -lt "$tk_last" ]; do
 tk_pid=$((tk_pid + 1));
-if [ "$tk_pid" != "$tk_watch" ] && tk_holds "$tk_pid"; then return 0; fi;
+if tk_holds "$tk_pid"; then return 0; fi;
 done;
 return 1;
 fi;
-for tk_file in $(grep -l ") [^ZX] [0-9]* [0-9]* $$ " /proc/[0-9]*/stat); do
-tk_file=${tk_file%/stat};
-if [ "$tk_file" != "/proc/$$" ] && [ "$tk_file" != "/proc/$tk_watch" ] && tk_holds "${tk_file##*/}"; then return 0; fi;
+for tk_pid in $(cd /proc && grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat); do
+tk_pid=${tk_pid%/stat};
+if [ "$tk_pid" != "$$" ] && tk_holds "$tk_pid"; then return 0; fi;
 done;
 return 1; };
 if tk_is_held; then
-printf "%s end %s\n" "$tk_nonce" "$tk_code" >&9;
+tk_mark_end "$tk_code";
 trap "" TERM;
 while kill -s 0 "$tk_watch" && tk_is_held; do sleep 0.05 || sleep 1; done;
+kill -s VTALRM "$tk_watch";
 exit "$tk_code";
 fi;
 tk_end "$tk_code"
