@@ -329,7 +329,6 @@ fn exit_codes_pass_unchanged_for_every_login_shell() {
 /// The wrapper itself, under every sh that a host may have.
 #[test]
 fn the_remote_wrapper_runs_under_any_sh() {
-    let sandbox = Sandbox::new();
     let busybox = ["/bin/busybox", "/usr/bin/busybox"];
     let shells: Vec<String> = [
         "/bin/dash",
@@ -350,45 +349,53 @@ fn the_remote_wrapper_runs_under_any_sh() {
             .map(|p| format!("{p} sh")),
     )
     .collect();
+    // Mostly they wait.
+    std::thread::scope(|scope| {
+        for shell in &shells {
+            scope.spawn(|| run_wrapper_under(shell));
+        }
+    });
+}
+
+fn run_wrapper_under(shell: &str) {
+    let sandbox = Sandbox::new();
     sandbox.file(".config/tasker/tasker.conf", "kill_after=1\n");
-    for shell in shells {
-        // An ssh that connects to nothing: only the session, as sshd would start it, and
-        // that ends, as ssh does, when nothing holds the output any more.
-        sandbox.program(
-            "bin/ssh",
-            &format!(
-                "#!/bin/sh\nfor last; do :; done\n\
-                 {{ {{ setsid -w sh -c \"$(printf %s \"$last\" | sed 's,/bin/sh,{shell},')\" 2>&3 3>&- | cat; }} 3>&1 >&4 4>&- | cat >&2; }} 4>&1\n"
-            ),
-        );
-        let tasks = "task=1\nhostname=far\nexec=ssh\ncommand=printf '<%s>' 'a  b' '' \"it's\" '\\x'\nsuccess=stdout=\"<a  b><><it's><\\\\x>\"\n\
-            task=2\nhostname=far\nexec=ssh-shell\ncommand=cat; exit 7\nstdin=some data\nsuccess=exit_7&stdout=\"some data\"\n\
-            task=3\nhostname=far\nexec=ssh-shell\ncommand=(trap '' TERM; sleep 50) & sleep 51 | cat\ntimeout=1\nnext=always\n\
-            task=4\nhostname=far\nexec=ssh-shell\ncommand=sleep 52 & echo on\nsuccess=stdout=on\n";
-        sandbox.file("tasks.txt", tasks);
-        let mut command = with_bin(&sandbox, &["-r", "--skip-host-validation", "tasks.txt"]);
-        let began = Instant::now();
-        let ran = Ran::from(command.output().expect("tasker runs"));
-        let log = sandbox.log();
-        assert_eq!(ran.code, 0, "{shell}\n{log}");
-        assert!(
-            log.contains("Task 3 far ended: timeout, exit code 124"),
-            "{shell}\n{log}"
-        );
-        assert!(
-            log.contains("Task 4: a background process held"),
-            "{shell}\n{log}"
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "{:?}",
-            began.elapsed()
-        );
-        let home = format!("HOME={}\0", sandbox.path.display());
-        wait_for("the end of all", || {
-            support::processes_with(&home).is_empty()
-        });
-    }
+    // An ssh that connects to nothing: only the session, as sshd would start it, and
+    // that ends, as ssh does, when nothing holds the output any more.
+    sandbox.program(
+        "bin/ssh",
+        &format!(
+            "#!/bin/sh\nfor last; do :; done\n\
+         {{ {{ setsid -w sh -c \"$(printf %s \"$last\" | sed 's,/bin/sh,{shell},')\" 2>&3 3>&- | cat; }} 3>&1 >&4 4>&- | cat >&2; }} 4>&1\n"
+        ),
+    );
+    let tasks = "task=1\nhostname=far\nexec=ssh\ncommand=printf '<%s>' 'a  b' '' \"it's\" '\\x'\nsuccess=stdout=\"<a  b><><it's><\\\\x>\"\n\
+        task=2\nhostname=far\nexec=ssh-shell\ncommand=cat; exit 7\nstdin=some data\nsuccess=exit_7&stdout=\"some data\"\n\
+        task=3\nhostname=far\nexec=ssh-shell\ncommand=(trap '' TERM; sleep 50) & sleep 51 | cat\ntimeout=1\nnext=always\n\
+        task=4\nhostname=far\nexec=ssh-shell\ncommand=sleep 52 & echo on\nsuccess=stdout=on\n";
+    sandbox.file("tasks.txt", tasks);
+    let mut command = with_bin(&sandbox, &["-r", "--skip-host-validation", "tasks.txt"]);
+    let began = Instant::now();
+    let ran = Ran::from(command.output().expect("tasker runs"));
+    let log = sandbox.log();
+    assert_eq!(ran.code, 0, "{shell}\n{log}");
+    assert!(
+        log.contains("Task 3 far ended: timeout, exit code 124"),
+        "{shell}\n{log}"
+    );
+    assert!(
+        log.contains("Task 4: a background process held"),
+        "{shell}\n{log}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    let home = format!("HOME={}\0", sandbox.path.display());
+    wait_for("the end of all", || {
+        support::processes_with(&home).is_empty()
+    });
 }
 
 // Hosts that cannot be reached.
