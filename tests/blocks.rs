@@ -92,7 +92,7 @@ fn max_parallel_is_never_exceeded_and_every_result_arrives_once() {
         (50, 7),
         (1000, 1),
         (1000, 50),
-        (10_000, 200),
+        (3000, 200),
     ] {
         let sandbox = sandbox();
         let tasks = format!(
