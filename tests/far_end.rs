@@ -432,6 +432,53 @@ fn what_a_command_leaves_is_ended_though_the_wrapper_is_gone() {
     wait_for("the end of all", || server.left().is_empty());
 }
 
+/// The wrapper is not alone in its process group: a forced command calls it.
+#[test]
+fn what_calls_the_wrapper_is_not_ended() {
+    let Some(server) = Server::start(
+        "ForceCommand sh -c \"$SSH_ORIGINAL_COMMAND\"; echo $? >>SANDBOX/after; sleep 0.2",
+    ) else {
+        return;
+    };
+    let (timed, held) = (own_time(21), own_time(22));
+    let tasks = format!(
+        "task=1\nhostname=127.0.0.2\nexec=ssh-shell\ntimeout=1\nnext=always\ncommand=sleep {timed}; true\n\
+         task=2\nhostname=127.0.0.2\nexec=ssh-shell\ncommand=sleep {held} & exit 3\nsuccess=exit_3\n"
+    );
+    let ran = server.run(&tasks, &[]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 0, "{log}");
+    assert!(log.contains("Task 1 127.0.0.2 ended: timeout"), "{log}");
+    assert_eq!(server.sandbox.read("after"), "255\n3\n", "{log}");
+    wait_for("the end of all", || {
+        !runs(&format!("sleep {timed}")) && !runs(&format!("sleep {held}"))
+    });
+}
+
+/// Standard input that does not come whole leaves nothing begun.
+#[test]
+fn a_timeout_while_standard_input_is_sent_is_no_unknown_end() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let path = server.sandbox.path.display().to_string();
+    server.sandbox.program(
+        "bin/ssh",
+        &format!(
+            "#!/bin/sh\n{{ dd bs=1 count=1000 status=none; sleep 3; }} | /usr/bin/ssh -F {path}/ssh_config \"$@\"\n"
+        ),
+    );
+    let tasks = format!(
+        "task=1\nexec=shell\ncommand=seq 100000\n\
+         task=2\nhostname=node1\nexec=ssh\ncommand=touch {path}/done\nstdin=@1_stdout@\ntimeout=1\nnext=always\n"
+    );
+    let ran = server.run(&tasks, &["--skip-host-validation"]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 0, "{log}");
+    assert!(log.contains("Task 2 node1 ended: timeout"), "{log}");
+    assert!(!server.sandbox.exists("done"));
+}
+
 /// A command can end before the wrapper's watcher has let go of the output.
 #[test]
 fn short_commands_leave_nothing_behind() {

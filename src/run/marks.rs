@@ -282,10 +282,7 @@ mod tests {
             let mut marks = MarkedStdout::new("tasker-abc");
             let mut out = Vec::new();
             for piece in text.chunks(size) {
-                let had_ended = marks.has_ended();
-                let passed = marks.pass(piece);
-                assert!(had_ended || !passed.ends_with(b"d\n"), "{size}");
-                out.extend_from_slice(&passed);
+                out.extend_from_slice(&marks.pass(piece));
             }
             out.extend(marks.rest());
             assert!(marks.has_ended());

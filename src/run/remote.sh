@@ -22,26 +22,30 @@ printf "%s %s\n" "$tk_nonce" "$$" >&2;
 # given up leaves in the pipe must never start.
 IFS= read -r tk_word && [ "$tk_word" = go ] || exit 255;
 exec 9>&2; tk_watch=;
+tk_ended() { printf "%s ended\n" "$tk_nonce" >&9; exit 255; };
 tk_mark_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; printf "%s end\n" "$tk_nonce"; };
 tk_end() { tk_mark_end "$1"; if [ "$tk_watch" ]; then kill -s VTALRM "$tk_watch"; fi; exit "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
-# command starts, and has no name while it is kept; a short one stays in memory.
+# command starts, and has no name while it is kept; a short one stays in memory. If it
+# ends early, the command does not begin.
 exec 3<&0 </dev/null;
 if [ "$tk_size" -gt 0 ]; then
 tk_data=;
 if [ "$tk_size" -le 16777216 ]; then tk_data=$(mktemp /dev/shm/tasker.XXXXXX 2>/dev/null); fi;
 if [ -z "$tk_data" ]; then tk_data=$(mktemp) || tk_end 126; fi;
-exec 4>"$tk_data" <"$tk_data"; rm -f "$tk_data";
+exec 4>"$tk_data" <"$tk_data" 5<"$tk_data"; rm -f "$tk_data";
 head -c "$tk_size" <&3 >&4 || tk_end 126;
-[ "$(wc -c </proc/self/fd/0)" -eq "$tk_size" ] || exit 255;
-exec 4>&-;
+tk_got=$(wc -c <&5) || tk_end 126;
+if [ "$tk_got" -ne "$tk_size" ]; then tk_ended; fi;
+exec 4>&- 5<&-;
 fi;
 
-# Writes to tk_found the processes of the command, but for this wrapper ($$) and the
-# watcher with their helpers: what is in the session, their children, and what has left it
-# and is known by its variable or holds the output; to tk_apart those in other process
-# groups. False if there are none. Runs in /proc, and only to end a command.
+# Writes to tk_found the processes of the command, but for this wrapper with what called
+# it (tk_above) and the watcher with their helpers: what is in the session, their children,
+# and what has left it and is known by its variable or holds the output; to tk_apart
+# those in other process groups. False if there are none. Runs in /proc, and only to end
+# a command.
 tk_find() {
 tk_found=; tk_apart=;
 tk_new=$(grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat);
@@ -54,7 +58,7 @@ while :; do
 set --;
 for tk_file in $tk_new; do
 tk_pid=${tk_file%%/*};
-case " $tk_found $$ $tk_watch " in *" $tk_pid "*) continue;; esac;
+case " $tk_found $tk_above $tk_watch " in *" $tk_pid "*) continue;; esac;
 IFS= read -r tk_stat <"$tk_pid/stat" || continue;
 tk_stat=${tk_stat##*") "}; tk_state=${tk_stat%% *};
 tk_stat=${tk_stat#* }; tk_parent=${tk_stat%% *};
@@ -78,9 +82,11 @@ return 0;
 done;
 return 1; };
 
-# Sends the signal to everything that is left of the command.
+# Sends the signal to everything that is left of the command. The process group is only
+# its own where this wrapper leads it: some servers, and a forced command that calls it,
+# are in the same group.
 tk_signal() {
-kill -s "$1" 0;
+if [ "$tk_group" = "$$" ]; then kill -s "$1" 0; fi;
 for tk_pid in $tk_apart; do kill -s "$1" "$tk_pid"; done; };
 
 # The watcher. Standard input ends when tasker closes it or dies, or when the connection
@@ -100,7 +106,14 @@ while tk_word=; IFS= read -r tk_word <&3; do if [ "$tk_word" = cut ]; then break
 # leave daemons. If the wrapper was killed, the command may still run, and is ended.
 trap "" VTALRM;
 if [ "$tk_word" != cut ]; then kill -s USR1 "$$"; fi;
-tk_blind=; cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
+tk_blind=; tk_group=$$;
+cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
+if [ "$tk_group" != "$$" ]; then tk_group=; fi;
+tk_above=$$; tk_pid=$$;
+while IFS= read -r tk_stat <"$tk_pid/stat"; do
+tk_stat=${tk_stat##*") "}; tk_stat=${tk_stat#* }; tk_pid=${tk_stat%% *};
+tk_above="$tk_above $tk_pid";
+done;
 tk_find; tk_signal TERM; tk_signal CONT;
 sleep "$tk_kill" & tk_timer=$! ;
 while kill -s 0 "$tk_timer" && { [ "$tk_blind" ] || tk_lives || tk_find; }; do sleep 0.05 || sleep 1; done;
@@ -114,7 +127,7 @@ for tk_pid in $tk_found; do
 printf "%s left %s %s\n" "$tk_nonce" "$tk_pid" "$(tr "\0\n" "  " <"$tk_pid/cmdline" | head -c 200)" >>"/proc/$$/fd/9";
 tk_blind=1;
 done;
-if [ "$tk_blind" ]; then kill -s KILL 0; fi) &
+if [ "$tk_blind" ]; then tk_apart=$$; tk_signal KILL; fi) &
 tk_watch=$! ;
 exec 3<&-;
 
@@ -125,7 +138,7 @@ tk_told=; trap "tk_told=1" USR1; trap : TERM HUP INT;
 (exec "$@" 2>&9 9>&-); tk_code=$? ;
 if [ "$tk_told" ]; then
 while wait "$tk_watch"; tk_all=$? ; [ "$tk_all" -gt 128 ] && kill -s 0 "$tk_watch"; do :; done;
-if [ "$tk_all" = 0 ]; then printf "%s ended\n" "$tk_nonce" >&9; fi;
+if [ "$tk_all" = 0 ]; then tk_ended; fi;
 exit 255;
 fi;
 
