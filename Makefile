@@ -75,8 +75,9 @@ bench: all
 
 # Times ssh tasks beside plain ssh under xargs, clush, GNU parallel and ansible, against
 # a real sshd on this machine; takes some minutes.
+SSH_ROUNDS ?= 5
 bench-ssh: all
-	python3 tests/bench_ssh.py $(BUILD)/release/tasker $(ROUNDS)
+	python3 tests/bench_ssh.py $(BUILD)/release/tasker $(SSH_ROUNDS)
 
 # One static binary: with musl if its target is installed (rustup target add
 # x86_64-unknown-linux-musl), which gives the smallest one, else with the C library

@@ -81,21 +81,22 @@ for tk_pid in $tk_apart; do kill -s "$1" "$tk_pid"; done; };
 
 # The watcher. Standard input ends when tasker closes it or dies, or when the connection
 # is lost; `cut` is to end what a command that has ended has left behind.
-# It must not hold the output, so it keeps only the numbers of its pipes.
+# It must not hold the output.
 (trap "" TERM HUP INT USR1;
-exec 8>&1 >/dev/null 2>&1;
-for tk_fd in 8 9; do
-tk_out=$tk_err; tk_err=;
-while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_err=$tk_value; fi; done <"/proc/self/fdinfo/$tk_fd";
-if [ -z "$tk_err" ]; then tk_err=$(readlink "/proc/self/fd/$tk_fd"); tk_err=${tk_err##*[}; tk_err=${tk_err%]}; fi;
-done;
-tk_out=${tk_out:-none}; tk_err=${tk_err:-none};
-exec 8>&- 9>&-;
+exec >/dev/null 2>&1 9>&-;
 while tk_word=; IFS= read -r tk_word <&3; do if [ "$tk_word" = cut ]; then break; fi; done;
 
 # Without the wrapper the command has ended by itself, and may leave daemons.
 if [ "$tk_word" != cut ]; then kill -s 0 "$$" || exit 0; kill -s USR1 "$$"; fi;
 tk_blind=; cd /proc && read -r tk_watch tk_key tk_key tk_key tk_group tk_key <self/stat && [ -r 1/stat ] || tk_blind=1;
+
+# The numbers of the pipes of the output: the wrapper, which waits, has them open.
+for tk_fd in 1 9; do
+tk_out=$tk_err; tk_err=;
+while read -r tk_key tk_value; do if [ "$tk_key" = ino: ]; then tk_err=$tk_value; fi; done <"/proc/$$/fdinfo/$tk_fd";
+if [ -z "$tk_err" ]; then tk_err=$(readlink "/proc/$$/fd/$tk_fd"); tk_err=${tk_err##*[}; tk_err=${tk_err%]}; fi;
+done;
+tk_out=${tk_out:-none}; tk_err=${tk_err:-none};
 tk_find; tk_signal TERM; tk_signal CONT;
 sleep "$tk_kill" & tk_timer=$! ;
 while kill -s 0 "$tk_timer" && { [ "$tk_blind" ] || tk_lives || tk_find; }; do sleep 0.05 || sleep 1; done;
@@ -130,9 +131,11 @@ if [ "$tk_code" -ge 384 ]; then tk_code=$((tk_code - 256)); fi;
 if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 
 # Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
-# something holds the output. What the command has left began after this wrapper, and
-# mostly few processes did; else those of the session are searched.
+# something holds the output, other than the watcher, which may only have begun. What the
+# command has left began after this wrapper, and mostly few processes did; else those of
+# the session are searched.
 tk_holds() {
+[ "$1" != "$tk_watch" ] && [ -d "/proc/$1" ] || return 1;
 [ "/proc/$1/fd/1" -ef "/proc/$$/fd/1" ] || [ "/proc/$1/fd/1" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/9" ] || [ "/proc/$1/fd/2" -ef "/proc/$$/fd/1" ]; };
 tk_is_held() {
 tk_pid=$$; tk_last=0;
@@ -151,6 +154,12 @@ done;
 return 1; };
 if tk_is_held; then
 printf "%s end %s\n" "$tk_nonce" "$tk_code" >&9;
+
+# A child that has only begun may let go of it in a moment.
+for tk_try in 1 2 3 4 5 6 7 8 9 10; do
+sleep 0.05 >/dev/null 9>&- || break;
+tk_is_held || exit "$tk_code";
+done;
 while kill -s 0 "$tk_watch"; do wait "$tk_watch"; done;
 exit "$tk_code";
 fi;
