@@ -80,6 +80,12 @@ ROUNDS ?= 7
 bench: all
 	python3 tests/bench.py $(BUILD)/release/tasker $(ROUNDS) $(BENCH_DIR)
 
+# Times ssh tasks beside plain ssh under xargs, clush, GNU parallel and ansible, against
+# a real sshd on this machine; takes some minutes.
+SSH_ROUNDS ?= 5
+bench-ssh: all
+	python3 tests/bench_ssh.py $(BUILD)/release/tasker $(SSH_ROUNDS)
+
 # One static binary: with musl if its target is installed (rustup target add
 # x86_64-unknown-linux-musl), which gives the smallest one, else with the C library
 # of this machine.
@@ -187,4 +193,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all test test-crash test-model test-advice test-engines test-year test-ship test-ui bless lint bench static dist deb install uninstall clean
+.PHONY: all test test-crash test-model test-advice test-engines test-year test-ship test-ui bless lint bench bench-ssh static dist deb install uninstall clean

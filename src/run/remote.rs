@@ -129,6 +129,9 @@ fn random_name() -> String {
 mod tests {
     use super::*;
     use crate::run::marks::{MarkedStderr, MarkedStdout};
+    use std::io::Write;
+    use std::process::{Child, Command, Output, Stdio};
+    use std::time::Instant;
 
     #[test]
     fn the_wrapper_is_one_line_that_any_shell_accepts() {
@@ -192,17 +195,54 @@ mod tests {
         assert_eq!(output.status.code(), Some(3));
     }
 
-    /// Runs the wrapper with the local sh, in its own session.
-    fn run(remote: &RemoteCommand, data: &[u8]) -> std::process::Output {
-        use std::io::Write;
-        use std::process::{Command, Stdio};
-        let mut child = Command::new("setsid")
-            .args(["-w", "sh", "-c", &wrapper_command()])
+    /// Even where the command ends before the watcher has let go of its output.
+    #[test]
+    fn the_watcher_is_no_background_process() {
+        let watcher = "(trap \"\" TERM HUP INT USR1;";
+        let pause = "tk_n=0; while [ $tk_n -lt 100000 ]; do tk_n=$((tk_n + 1)); done;";
+        let slow = wrapper_command().replacen(watcher, &format!("{watcher} {pause}"), 1);
+        assert!(slow.contains(pause));
+        assert!(ends_by_itself(&slow, &["true"]));
+    }
+
+    #[test]
+    fn what_lets_go_of_the_output_is_not_waited_for() {
+        let words = ["sh", "-c", "sleep 0.2 & exit 3"];
+        assert!(ends_by_itself(&wrapper_command(), &words));
+    }
+
+    /// Whether the wrapper ends without a further word from tasker.
+    fn ends_by_itself(wrapper: &str, words: &[&str]) -> bool {
+        let words: Vec<Vec<u8>> = words.iter().map(|w| w.as_bytes().to_vec()).collect();
+        let remote = RemoteCommand::from_words(&words, &[]);
+        let mut child = start(wrapper);
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let line = remote.setup_line(0, Duration::from_secs(1));
+        stdin.write_all(&[&line, GO].concat()).expect("the lines");
+        let began = Instant::now();
+        let mut is_over = || child.try_wait().expect("a child").is_some();
+        while !is_over() && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ended = is_over();
+        drop(stdin);
+        child.wait().expect("an end");
+        ended
+    }
+
+    /// Starts the wrapper with the local sh, in its own session.
+    fn start(wrapper: &str) -> Child {
+        Command::new("setsid")
+            .args(["-w", "sh", "-c", wrapper])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("sh runs");
+            .expect("sh runs")
+    }
+
+    fn run(remote: &RemoteCommand, data: &[u8]) -> Output {
+        let mut child = start(&wrapper_command());
         let mut stdin = child.stdin.take().expect("a pipe");
         // The wrapper reads all of it before the command writes anything.
         stdin
