@@ -455,6 +455,31 @@ fn what_calls_the_wrapper_is_not_ended() {
     });
 }
 
+/// Where the open files of a host cannot be listed, something could hold the output
+/// unseen.
+#[test]
+fn a_host_that_cannot_be_searched_confirms_no_end() {
+    let Some(server) =
+        Server::start("ForceCommand PATH=SANDBOX/few; exec sh -c \"$SSH_ORIGINAL_COMMAND\"")
+    else {
+        return;
+    };
+    let few = server.sandbox.path.join("few");
+    std::fs::create_dir(&few).expect("a directory");
+    for program in ["sh", "bash", "grep", "sleep", "tr", "head"] {
+        let found = ["/usr/bin", "/bin"].map(|d| Path::new(d).join(program));
+        let found = found.iter().find(|path| path.exists()).expect("a program");
+        std::os::unix::fs::symlink(found, few.join(program)).expect("a link");
+    }
+    let time = own_time(31);
+    let tasks = format!("task=1\nhostname=127.0.0.2\nexec=ssh\ntimeout=1\ncommand=sleep {time}\n");
+    let ran = server.run(&tasks, &[]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 124, "{log}");
+    assert!(log.contains("Task 1 127.0.0.2 ended: unknown"), "{log}");
+    assert!(!runs(&format!("sleep {time}")), "{log}");
+}
+
 /// Standard input that does not come whole leaves nothing begun.
 #[test]
 fn a_timeout_while_standard_input_is_sent_is_no_unknown_end() {
