@@ -455,6 +455,45 @@ fn what_calls_the_wrapper_is_not_ended() {
     });
 }
 
+/// What the user's own ssh_config starts here, beside the client: the proxy of a
+/// connection that is shared, and one that does not end with its ssh.
+#[test]
+fn proxies_are_ended_unless_they_are_shared() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let path = server.sandbox.path.display().to_string();
+    let time = own_time(41);
+    server.configure(&format!(
+        "Host shared*\n  HostName 127.0.0.4\n  ControlMaster auto\n  ControlPersist 30\n  ControlPath {path}/master\n  ProxyCommand /usr/bin/ssh -F {path}/ssh_config -W %h:%p node1\n\
+         Host slow*\n  HostName 127.0.0.5\n  ProxyCommand sh -c 'trap \"\" HUP; /usr/bin/ssh -F {path}/ssh_config -W %h:%p node1; sleep {time}'\n"
+    ));
+    // The first makes the connection that the other one uses, and is timed out.
+    let tasks = "task=1\ntype=parallel\ntasks=2,3\nnext=always\n\
+        task=2\nhostname=shared1\nexec=ssh\ncommand=sleep 300\ntimeout=2\n\
+        task=3\nhostname=shared2\nexec=ssh\ncommand=sleep 10\n\
+        task=4\nhostname=slow1\nexec=ssh\ncommand=echo on\n\
+        task=5\nhostname=slow1\nexec=ssh\ncommand=sleep 300\ntimeout=1\nnext=always\n";
+    let ran = server.run(tasks, &["--skip-host-validation"]);
+    let log = server.sandbox.log();
+    let closed = Command::new(server.sandbox.path.join("bin/ssh"))
+        .args(["-O", "exit", "shared1"])
+        .output();
+    assert_eq!(ran.code, 0, "{log}");
+    assert!(closed.expect("ssh runs").status.success(), "{log}");
+    for (task, ended) in [
+        ("2 shared1", "timeout, exit code 124, 2."),
+        ("3 shared2", "ok"),
+        ("4 slow1", "ok"),
+        ("5 slow1", "timeout, exit code 124, 1."),
+    ] {
+        let line = format!("Task {task} ended: {ended}");
+        assert!(log.contains(&line), "{line}\n{log}");
+    }
+    assert!(!log.contains("background process"), "{log}");
+    wait_for("the end of the proxies", || !runs(&format!("sleep {time}")));
+}
+
 /// Where the open files of a host cannot be listed, something could hold the output
 /// unseen.
 #[test]
