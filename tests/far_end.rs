@@ -260,7 +260,7 @@ fn output_that_arrives_late_is_waited_for_and_a_part_is_not_taken_for_the_whole(
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("stdout| last is 2000"), "{log}");
     let lost = "bytes: the connection ended before all of it had come";
-    for line in ["head -c 1000", "head -c -9"] {
+    for line in ["{ head -c 1000; cat >/dev/null; }", "head -c -9"] {
         let (code, log) = run(line);
         assert_ne!(code, 0, "{line}\n{log}");
         assert!(log.contains("Task 1 node1 ended: failed"), "{line}\n{log}");

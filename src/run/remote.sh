@@ -59,10 +59,13 @@ tk_found=; tk_apart=;
 tk_new=$(grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat);
 case $? in 126|127) tk_blind=1;; esac;
 tk_new="$tk_new $(grep -l -e "TASKER_SESSION=$TASKER_SESSION" [0-9]*/environ)";
-for tk_digits in 012 345 67 89; do
-for tk_file in $({ ls -l *[$tk_digits]/fd/[0-9]* || [ "$?" -lt 126 ] || echo blind; } | grep -e "^l.w.*:.$tk_out.$" -e "^l.w.*:.$tk_err.$" -e "^blind"); do
-case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; blind) tk_blind=1;; esac;
+for tk_digits in 0-9 012 345 67 89; do
+tk_files=$({ ls -l *[$tk_digits]/fd/[0-9]* || [ "$?" -lt 126 ] || echo tk:blind; } | grep -e "^l.w.*:.$tk_out.$" -e "^l.w.*:.$tk_err.$" -e "^tk:blind");
+case $tk_digits$tk_files in 0-9*tk:blind) continue;; esac;
+for tk_file in $tk_files; do
+case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; tk:blind) tk_blind=1;; esac;
 done;
+if [ "$tk_digits" = 0-9 ]; then break; fi;
 done;
 while :; do
 set --;
