@@ -13,6 +13,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::{finish, processes_with, signal, wait_for};
 
 /// A configuration that gives hosts little time.
@@ -260,7 +261,7 @@ fn output_that_arrives_late_is_waited_for_and_a_part_is_not_taken_for_the_whole(
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("stdout| last is 2000"), "{log}");
     let lost = "bytes: the connection ended before all of it had come";
-    for line in ["head -c 1000", "head -c -9"] {
+    for line in ["{ head -c 1000; cat >/dev/null; }", "head -c -9"] {
         let (code, log) = run(line);
         assert_ne!(code, 0, "{line}\n{log}");
         assert!(log.contains("Task 1 node1 ended: failed"), "{line}\n{log}");
@@ -453,6 +454,76 @@ fn what_calls_the_wrapper_is_not_ended() {
     wait_for("the end of all", || {
         !runs(&format!("sleep {timed}")) && !runs(&format!("sleep {held}"))
     });
+}
+
+/// What the user's own ssh_config starts here, beside the client: the proxy of a
+/// connection that is shared, and one that does not end with its ssh.
+#[test]
+fn proxies_are_ended_unless_they_are_shared() {
+    let Some(server) = Server::start("") else {
+        return;
+    };
+    let path = server.sandbox.path.display().to_string();
+    let time = own_time(41);
+    server.configure(&format!(
+        "Host shared*\n  HostName 127.0.0.4\n  ControlMaster auto\n  ControlPersist 30\n  ControlPath {path}/master\n  ProxyCommand /usr/bin/ssh -F {path}/ssh_config -W %h:%p node1\n\
+         Host slow*\n  HostName 127.0.0.5\n  ProxyCommand sh -c 'trap \"\" HUP; /usr/bin/ssh -F {path}/ssh_config -W %h:%p node1; sleep {time}'\n"
+    ));
+    // None of them waits for a proxy as long as this.
+    let patient = "kill_after=30\n";
+    server.sandbox.file(".config/tasker/tasker.conf", patient);
+    // The first makes the connection that the other one uses, and is timed out.
+    let tasks = "task=1\ntype=parallel\ntasks=2,3\nnext=always\n\
+        task=2\nhostname=shared1\nexec=ssh\ncommand=sleep 300\ntimeout=2\n\
+        task=3\nhostname=shared2\nexec=ssh\ncommand=sleep 10\n\
+        task=4\nhostname=slow1\nexec=ssh\ncommand=echo on\n\
+        task=5\nhostname=slow1\nexec=ssh\ncommand=sleep 300\ntimeout=1\nnext=always\n";
+    let began = Instant::now();
+    let ran = server.run(tasks, &["--skip-host-validation"]);
+    let took = began.elapsed();
+    let log = server.sandbox.log();
+    let closed = Command::new(server.sandbox.path.join("bin/ssh"))
+        .args(["-O", "exit", "shared1"])
+        .output();
+    assert_eq!(ran.code, 0, "{log}");
+    assert!(closed.expect("ssh runs").status.success(), "{log}");
+    for (task, ended) in [
+        ("2 shared1", "timeout"),
+        ("3 shared2", "ok"),
+        ("4 slow1", "ok"),
+        ("5 slow1", "timeout"),
+    ] {
+        let line = format!("Task {task} ended: {ended}");
+        assert!(log.contains(&line), "{line}\n{log}");
+    }
+    assert!(took < Duration::from_secs(30), "{took:?}\n{log}");
+    assert!(!log.contains("background process"), "{log}");
+    wait_for("the end of the proxies", || !runs(&format!("sleep {time}")));
+}
+
+/// Where the open files of a host cannot be listed, something could hold the output
+/// unseen.
+#[test]
+fn a_host_that_cannot_be_searched_confirms_no_end() {
+    let Some(server) =
+        Server::start("ForceCommand PATH=SANDBOX/few; exec sh -c \"$SSH_ORIGINAL_COMMAND\"")
+    else {
+        return;
+    };
+    let few = server.sandbox.path.join("few");
+    std::fs::create_dir(&few).expect("a directory");
+    for program in ["sh", "bash", "grep", "sleep", "tr", "head"] {
+        let found = ["/usr/bin", "/bin"].map(|d| Path::new(d).join(program));
+        let found = found.iter().find(|path| path.exists()).expect("a program");
+        std::os::unix::fs::symlink(found, few.join(program)).expect("a link");
+    }
+    let time = own_time(31);
+    let tasks = format!("task=1\nhostname=127.0.0.2\nexec=ssh\ntimeout=1\ncommand=sleep {time}\n");
+    let ran = server.run(&tasks, &[]);
+    let log = server.sandbox.log();
+    assert_eq!(ran.code, 124, "{log}");
+    assert!(log.contains("Task 1 127.0.0.2 ended: unknown"), "{log}");
+    assert!(!runs(&format!("sleep {time}")), "{log}");
 }
 
 /// Standard input that does not come whole leaves nothing begun.

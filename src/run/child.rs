@@ -437,10 +437,11 @@ impl<'a> RunningChild<'a> {
     }
 
     /// Whether nothing more can come: a terminated command has no process left in its
-    /// group, or ssh has ended after the command on its host.
+    /// group, or ssh has ended after its host had answered. What it started here is not
+    /// of the command, and other commands may share it.
     fn is_gone(&self) -> bool {
         match self.exited {
-            Some(_) if self.has_ended_there() => true,
+            Some(_) if self.far.as_ref().is_some_and(|far| far.began.is_some()) => true,
             Some(at) if !matches!(self.phase, Phase::Running) => !self.processes.is_alive(at),
             _ => false,
         }
@@ -551,6 +552,9 @@ impl<'a> RunningChild<'a> {
         let took = far_began.unwrap_or(self.began).elapsed();
         // Before its id is free.
         let left = self.left();
+        if far_began.is_some() && self.exited.is_some() && !self.pipes_closed() {
+            self.processes.end_unshared();
+        }
         context.guardian.unregister(self.pid);
         let reaped = self.exited.and_then(|_| sys::reap(self.pid).ok());
         orphans::forget(self.pid);

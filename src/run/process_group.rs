@@ -77,6 +77,16 @@ impl CommandProcesses {
         }
     }
 
+    /// Ends what an ssh that has ended left behind here, as its ProxyCommand. But if it has
+    /// made a connection that other commands share, that needs it.
+    pub fn end_unshared(&mut self) {
+        let all = living().unwrap_or_default();
+        self.note_escaped(&all);
+        if !all.iter().any(|p| self.has_escaped(p)) {
+            signal_groups(self.leader, &all, &[sys::SIGTERM, sys::SIGCONT]);
+        }
+    }
+
     /// Whether any process of the command was alive after `since`, the time at which its
     /// leader had ended: after that, none can appear. True if it is not known.
     pub fn is_alive(&self, since: Instant) -> bool {

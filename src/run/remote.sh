@@ -24,7 +24,15 @@ IFS= read -r tk_word && [ "$tk_word" = go ] || exit 255;
 exec 9>&2; tk_watch=;
 tk_ended() { printf "%s ended\n" "$tk_nonce" >&9; exit 255; };
 tk_mark_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; printf "%s end\n" "$tk_nonce"; };
-tk_end() { tk_mark_end "$1"; if [ "$tk_watch" ]; then kill -s VTALRM "$tk_watch"; fi; exit "$1"; };
+
+# Ends this wrapper, and its watcher; should the command have killed that one, its number
+# can be another program's.
+tk_end() {
+tk_mark_end "$1";
+if [ "$tk_watch" ]; then
+if [ "/proc/$tk_watch/exe" -ef "/proc/$$/exe" ] || ! [ -e "/proc/$$/exe" ]; then kill -s VTALRM "$tk_watch"; fi;
+fi;
+exit "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
 # command starts, and has no name while it is kept; a short one stays in memory. If it
@@ -45,14 +53,19 @@ fi;
 # it (tk_above) and the watcher with their helpers: what is in the session, their children,
 # and what has left it and is known by its variable or holds the output; to tk_apart
 # those in other process groups. False if there are none. Runs in /proc, and only to end
-# a command.
+# a command. All open files of a busy machine do not fit into one command line.
 tk_find() {
 tk_found=; tk_apart=;
 tk_new=$(grep -l ") [^ZX] [0-9]* [0-9]* $$ " [0-9]*/stat);
 case $? in 126|127) tk_blind=1;; esac;
 tk_new="$tk_new $(grep -l -e "TASKER_SESSION=$TASKER_SESSION" [0-9]*/environ)";
-for tk_file in $(ls -l [0-9]*/fd/[0-9]* | grep -e "^l.w.*:.$tk_out.$" -e "^l.w.*:.$tk_err.$"); do
-case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; esac;
+for tk_digits in 0-9 012 345 67 89; do
+tk_files=$({ ls -l *[$tk_digits]/fd/[0-9]* || [ "$?" -lt 126 ] || echo tk:blind; } | grep -e "^l.w.*:.$tk_out.$" -e "^l.w.*:.$tk_err.$" -e "^tk:blind");
+case $tk_digits$tk_files in 0-9*tk:blind) continue;; esac;
+for tk_file in $tk_files; do
+case $tk_file in [0-9]*/fd/*) tk_new="$tk_new $tk_file";; tk:blind) tk_blind=1;; esac;
+done;
+if [ "$tk_digits" = 0-9 ]; then break; fi;
 done;
 while :; do
 set --;
