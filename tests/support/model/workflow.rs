@@ -284,7 +284,7 @@ if [ -n \"$tk_nonce\" ]; then
 fi
 [ -n \"$text\" ] && echo \"$text\"
 [ \"$code\" = lost ] && exit 255
-[ -n \"$tk_nonce\" ] && echo \"$tk_nonce end $code\" >&2
+[ -n \"$tk_nonce\" ] && { echo \"$tk_nonce end\"; echo \"$tk_nonce end $code\" >&2; }
 exit \"$code\"
 ";
 
