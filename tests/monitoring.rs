@@ -594,21 +594,27 @@ fn promtool_finds_nothing() {
     }
 }
 
+/// The rules of the cookbook, as a file for prometheus.
+fn cookbook_rules() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/man/tasker-cookbook.7");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, rules) = page.split_once("\ngroups:\n").expect("the rules");
+    let (rules, _) = rules.split_once(".Ed\n").expect("their end");
+    format!("groups:\n{rules}")
+}
+
 /// The rules of the cookbook are rules.
 #[test]
 fn promtool_accepts_the_rules_of_the_cookbook() {
     if !has("promtool") {
         return;
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/man/tasker-cookbook.7");
-    let page = std::fs::read_to_string(page).expect("the page");
-    let (_, rules) = page.split_once("\ngroups:\n").expect("the rules");
-    let (rules, _) = rules.split_once(".Ed\n").expect("their end");
+    let rules = cookbook_rules();
     for name in [RUN, SUCCESS, EXIT] {
         assert!(rules.contains(name), "{name}");
     }
     let sandbox = Sandbox::new();
-    let path = sandbox.file("rules.yml", format!("groups:\n{rules}"));
+    let path = sandbox.file("rules.yml", &rules);
     let mut promtool = Command::new("promtool");
     let checked = promtool.args(["check", "rules"]).arg(path).output();
     let checked = checked.expect("promtool");
@@ -622,12 +628,9 @@ fn the_rules_of_the_cookbook_tell_of_a_job_without_a_success() {
     if !has("promtool") {
         return;
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/man/tasker-cookbook.7");
-    let page = std::fs::read_to_string(page).expect("the page");
-    let (_, rules) = page.split_once("\ngroups:\n").expect("the rules");
-    let (rules, _) = rules.split_once(".Ed\n").expect("their end");
+    let rules = cookbook_rules();
     let sandbox = Sandbox::new();
-    sandbox.file("rules.yml", format!("groups:\n{rules}"));
+    sandbox.file("rules.yml", &rules);
     sandbox.run(FAILS, &["--metrics=out.prom", "-p", "P"]);
     let text = sandbox.read("out.prom");
     let line = |name: &str| {

@@ -1,8 +1,10 @@
-//! Outputs of runs whose journals are gone: somebody removed them, or tasker was killed
-//! between the two. Nothing can be resumed from them.
+//! What is in `state/` without a journal: outputs whose journals are gone, because somebody
+//! removed them or tasker was killed between the two, and files that a run had only begun
+//! to write when it was killed. Nothing can be resumed from them.
 #![forbid(unsafe_code)]
 
 use super::log_directory::LogDirectory;
+use super::retention;
 use crate::run::directory::Directory;
 use crate::run::journal_name::time_of_run;
 use crate::text::diagnostic::printable;
@@ -78,9 +80,7 @@ fn lasting(state: &Directory, find: impl Fn(&Directory) -> Vec<String>) -> Vec<S
 fn half_written_in(state: &Directory) -> Vec<String> {
     let names = state.names().unwrap_or_default().into_iter();
     let mut names: Vec<String> = names.flat_map(OsString::into_string).collect();
-    names.retain(|name| {
-        (name.starts_with(".tasker-") && name.ends_with(".tmp")) || name.ends_with(".journal.new")
-    });
+    names.retain(|name| retention::is_half_written(name));
     names
 }
 

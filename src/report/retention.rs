@@ -309,6 +309,13 @@ fn without_date(name: &str) -> Option<Kind> {
     }
 }
 
+/// Whether it is a file that a run had begun to write, and that has no name of its own yet.
+pub fn is_half_written(name: &str) -> bool {
+    let begun = name.strip_suffix(COMING);
+    without_date(name) == Some(Kind::Temporary)
+        || begun.is_some_and(|name| name.ends_with(".journal"))
+}
+
 struct Pruning<'a> {
     log_dir: &'a LogDirectory,
     retention: &'a Retention,

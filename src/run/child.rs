@@ -9,6 +9,7 @@ use super::capture::{Capture, Captured};
 use super::connection_limit::ConnectionSlot;
 use super::far_end::{Announce, FarEnd};
 use super::launch;
+use super::marks::PREAMBLE;
 use super::orphans;
 use super::process_context::ProcessContext;
 use super::process_group::CommandProcesses;
@@ -28,8 +29,6 @@ use std::time::{Duration, Instant};
 /// half as fast; a larger pipe, which gains nothing.
 const FIRST_READ: usize = 4 << 10;
 const FULL_READ: usize = 64 << 10;
-/// How much of what ssh printed is read for a reason, in bytes.
-const PREAMBLE: usize = 16 << 10;
 /// How long a background process can hold the pipes after its command has ended.
 const PIPES_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How long to wait for a process to end after SIGKILL.
@@ -606,7 +605,10 @@ impl<'a> RunningChild<'a> {
     /// What was to be ended, and may still run.
     fn left(&self) -> Option<String> {
         if let Some(far) = self.far.as_ref().filter(|far| far.began.is_some()) {
-            return self.cut_short.and_then(|_| far.unconfirmed());
+            return match self.cut_short {
+                Some(_) => far.unconfirmed(),
+                None => far.left(),
+            };
         }
         let mut left = match self.given_up {
             true => self.processes.left(),
@@ -634,7 +636,7 @@ impl<'a> RunningChild<'a> {
         let mut warnings: Vec<String> = Vec::new();
         if self.left_behind {
             let is_held = match &self.far {
-                Some(_) => matches!(self.phase, Phase::Killed(_)),
+                Some(_) => is_left || matches!(self.phase, Phase::Killed(_)),
                 None => is_left,
             };
             warnings.push(match is_held {

@@ -117,15 +117,18 @@ impl<'a> FarEnd<'a> {
         if self.ended_with().is_some() || self.stderr.ended {
             return None;
         }
-        Some(match self.has_left() {
-            true => {
-                let left = self.stderr.left.join(", ");
-                format!("could not be ended, and may go on: {left}")
-            }
-            false => format!(
+        Some(self.left().unwrap_or_else(|| {
+            format!(
                 "is not known to have ended: process {pid} there, and what it started, may go on"
-            ),
-        })
+            )
+        }))
+    }
+
+    /// What the wrapper could not end; `None` if it has named nothing.
+    pub fn left(&self) -> Option<String> {
+        let left = self.stderr.left.join(", ");
+        self.has_left()
+            .then(|| format!("could not be ended, and may go on: {left}"))
     }
 
     /// What ssh, or a host between, printed before the command began.

@@ -7,7 +7,7 @@ use crate::text::search;
 use std::borrow::Cow;
 
 /// How much of what comes before the command is kept, in bytes: its last part.
-const PREAMBLE: usize = 16 << 10;
+pub const PREAMBLE: usize = 16 << 10;
 /// The longest line of the wrapper, in bytes.
 const LINE: usize = 4 << 10;
 

@@ -17,6 +17,7 @@
 use super::process_table::{LiveProcess, SCAN_MAX_AGE, living, living_since, of_pid};
 use super::{orphans, sys};
 use crate::text::diagnostic::{printable, reason};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
 use std::io;
@@ -208,6 +209,14 @@ fn holders(pipes: &[u64]) -> Vec<LiveProcess> {
     all
 }
 
+/// As much of a command line as is shown.
+pub fn shortened(command: &str) -> Cow<'_, str> {
+    match command.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{} ...", &command[..end])),
+        None => Cow::Borrowed(command),
+    }
+}
+
 /// `process 12 (sleep 60)`
 pub fn shown_process(process: &LiveProcess) -> String {
     let pid = process.pid;
@@ -217,10 +226,7 @@ pub fn shown_process(process: &LiveProcess) -> String {
         .map(|b| if *b == 0 { b' ' } else { *b })
         .collect();
     let text = printable(String::from_utf8_lossy(&words).trim_end());
-    let shown = match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{} ...", &text[..end]),
-        None => text,
-    };
+    let shown = shortened(&text);
     format!("process {pid} (`{shown}`)")
 }
 

@@ -27,12 +27,12 @@ tk_mark_end() { printf "%s end %s\n" "$tk_nonce" "$1" >&9; printf "%s end\n" "$t
 
 # Ends this wrapper, and its watcher; should the command have killed that one, its number
 # can be another program's.
-tk_end() {
-tk_mark_end "$1";
+tk_leave() {
 if [ "$tk_watch" ]; then
 if [ "/proc/$tk_watch/exe" -ef "/proc/$$/exe" ] || ! [ -e "/proc/$$/exe" ]; then kill -s VTALRM "$tk_watch"; fi;
 fi;
 exit "$1"; };
+tk_end() { tk_mark_end "$1"; tk_leave "$1"; };
 
 # Next comes the standard input of the command. It is read completely before the
 # command starts, and has no name while it is kept; a short one stays in memory. If it
@@ -161,8 +161,8 @@ if [ "$tk_code" -ge 256 ]; then tk_code=$((tk_code - 128)); fi;
 
 # Once this wrapper exits, sshd closes standard input. So it stays for the watcher while
 # something holds the output: for a moment that may be a daemon that is about to let it
-# go. What the command has left began after this wrapper, and
-# mostly few processes did; else those of the session are searched.
+# go. What the command has left began after this wrapper, and mostly few processes did;
+# else those of the session are searched.
 tk_holds() {
 if [ "$1" = "$tk_watch" ]; then return 1; fi;
 for tk_file in "/proc/$1/fd"/[0-9]*; do
@@ -188,7 +188,6 @@ if tk_is_held; then
 tk_mark_end "$tk_code";
 trap "" TERM;
 while kill -s 0 "$tk_watch" && tk_is_held; do sleep 0.05 || sleep 1; done;
-kill -s VTALRM "$tk_watch";
-exit "$tk_code";
+tk_leave "$tk_code";
 fi;
 tk_end "$tk_code"

@@ -9,6 +9,7 @@ use crate::run::capture::Captured;
 use crate::run::evaluation::TaskContext;
 use crate::run::event::Event;
 use crate::run::job::{self, PreparedJob, TimeoutRule};
+use crate::run::process_group;
 use crate::run::result::{self, TaskResult};
 use crate::run::runner::{CommandEnd, FinishedCommand, Job, Wake};
 use crate::task::Command;
@@ -24,9 +25,6 @@ pub struct StartedCommand {
     /// Another program takes it to its host.
     pub carried: bool,
 }
-
-/// How many characters of a command that may go on are shown.
-const SHOWN: usize = 200;
 
 impl Engine<'_> {
     /// Runs a command to its end.
@@ -229,10 +227,7 @@ impl Engine<'_> {
 
 /// `sleep 60` on web01, as far as it fits on a line.
 fn shown_where(command: &str, host: &str) -> String {
-    let shown = match command.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("`{} ...`", &command[..end]),
-        None => format!("`{command}`"),
-    };
+    let shown = format!("`{}`", process_group::shortened(command));
     match host {
         "" | "localhost" => shown,
         host => format!("{shown} on {host}"),
